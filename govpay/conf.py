@@ -1,0 +1,89 @@
+"""Settings: the ``GOVPAY`` dict of the host site, read each time it is used."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+
+from govpay.exceptions import ConfigurationError
+
+#: Every key, its type and its default. ``None`` marks what a host must give.
+DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
+    "CLIENT_ID": (str, None),
+    "CLIENT_SECRET": (str, None),
+    "TOKEN_URL": (str, None),
+    "API_URL": (str, "https://api.govifi.com"),
+    "SCOPE": (str, "com.govineer.payments/admin"),
+    "CACHE": (str, "default"),
+    "TOKEN_REFRESH_MARGIN": ((int, float), 300),
+    "CONNECT_TIMEOUT": ((int, float), 5),
+    "READ_TIMEOUT": ((int, float), 30),
+    "CALL_TIMEOUT": ((int, float), 60),
+    "MAX_RETRIES": (int, 3),
+    "PAGE_SIZE": (int, 100),
+    "SYNC_INTERVAL": ((int, float), 900),
+    "FULL_SYNC_INTERVAL": ((int, float), 86400),
+    "WEBHOOK_TOLERANCE": ((int, float), 14400),
+    "WEBHOOK_SECRET_GRACE": ((int, float), 86400),
+    "EVENT_RETENTION_DAYS": (int, 90),
+    "ENCRYPTION_KEYS": ((list, tuple), ()),
+    "ROUTES": (dict, {}),
+    "COMPONENT_SCRIPT_URL": (str, ""),
+    "COMPONENT_SCRIPT_INTEGRITY": (str, ""),
+    "CHECKOUT_ORIGINS": ((list, tuple), ()),
+}
+
+REQUIRED = tuple(name for name, (_, default) in DEFAULTS.items() if default is None)
+
+#: Numbers that may be zero; every other number must be above it.
+MAY_BE_ZERO = frozenset({"TOKEN_REFRESH_MARGIN", "MAX_RETRIES", "WEBHOOK_SECRET_GRACE"})
+
+
+def given() -> dict[str, Any]:
+    """The host's dict as it stands, or an empty one."""
+    value = getattr(settings, "GOVPAY", {})
+    return value if isinstance(value, dict) else {}
+
+
+def get(name: str) -> Any:
+    """The value of one setting.
+
+    Raises ``ConfigurationError`` when a required one is missing, and ``KeyError`` for a name
+    that no setting has.
+    """
+    _, default = DEFAULTS[name]
+    value = given().get(name, default)
+    if value is None or (value == "" and default is None):
+        raise ConfigurationError(f'GOVPAY["{name}"] is not set. Add it to the GOVPAY dict of the settings.')
+    return value
+
+
+def problems() -> Iterator[tuple[str, str, str]]:
+    """What is wrong with the dict: (key, message, hint), for the system checks and the commands."""
+    if not isinstance(getattr(settings, "GOVPAY", {}), dict):
+        yield "GOVPAY", "the setting GOVPAY must be a dict.", "Write GOVPAY = {...} in the settings."
+        return
+    values = given()
+    for name in values:
+        if name not in DEFAULTS:
+            near = difflib.get_close_matches(str(name), DEFAULTS, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(DEFAULTS)}."
+            yield str(name), f"GOVPAY has no setting {name!r}.", hint
+    for name in REQUIRED:
+        if not values.get(name):
+            yield name, f'GOVPAY["{name}"] is not set.', f'Add "{name}" to the GOVPAY dict of the settings.'
+    for name, value in values.items():
+        if name in DEFAULTS and value is not None:
+            yield from _value_problems(name, value)
+
+
+def _value_problems(name: str, value: Any) -> Iterator[tuple[str, str, str]]:
+    kind, _ = DEFAULTS[name]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+        yield name, f'GOVPAY["{name}"] must be {names}, not {type(value).__name__}.', f"Give a {names}."
+    elif isinstance(value, int | float) and (value < 0 or (value == 0 and name not in MAY_BE_ZERO)):
+        yield name, f'GOVPAY["{name}"] must be positive.', "Give a number above zero."

@@ -1,0 +1,56 @@
+"""Secrets at rest: Fernet with several keys, the newest writes and all of them read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+from govpay import conf
+from govpay.exceptions import ConfigurationError, EncryptionError
+
+
+def seal(text: str) -> str:
+    """Encrypt ``text`` with the newest key. Raises ``ConfigurationError`` for a malformed key."""
+    return _cipher(_keys()).encrypt(text.encode()).decode("ascii")
+
+
+def unseal(token: str) -> str:
+    """Read what ``seal`` wrote, with whichever key fits.
+
+    Raises ``EncryptionError`` when none does, which means that a key was lost or taken out too early.
+    """
+    try:
+        return _cipher(_keys()).decrypt(token.encode("ascii", "replace")).decode()
+    except InvalidToken:
+        raise EncryptionError(
+            'A stored secret cannot be read with any key of GOVPAY["ENCRYPTION_KEYS"]. Put the key that wrote it back.'
+        ) from None
+
+
+def _keys() -> tuple[str, ...]:
+    keys = tuple(conf.get("ENCRYPTION_KEYS"))
+    if keys:
+        return tuple(str(key) for key in keys)
+    if not settings.SECRET_KEY:
+        raise ConfigurationError('Neither GOVPAY["ENCRYPTION_KEYS"] nor SECRET_KEY is set.')
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return tuple(_derived(str(secret)) for secret in secrets)
+
+
+def _derived(secret: str) -> str:
+    # The label keeps this key apart from every other use that Django makes of SECRET_KEY.
+    return base64.urlsafe_b64encode(hashlib.sha256(b"govpay.encryption:" + secret.encode()).digest()).decode()
+
+
+@lru_cache(maxsize=4)
+def _cipher(keys: tuple[str, ...]) -> MultiFernet:
+    try:
+        return MultiFernet([Fernet(key) for key in keys])
+    except (ValueError, TypeError):
+        raise ConfigurationError(
+            'GOVPAY["ENCRYPTION_KEYS"] must hold Fernet keys: 32 bytes in url-safe base64, newest first.'
+        ) from None
