@@ -1,0 +1,291 @@
+"""The admin token: fetched once for a whole fleet, kept while it lives, replaced before it dies."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from govpay.client.messages import RawAnswer, TokenGrant, WireFault
+from govpay.client.stores import Guard, NoStore, TokenStore
+from govpay.client.tokens import Token, read_token
+from govpay.exceptions import APIConnectionError, APIError
+
+log = logging.getLogger("govpay.client")
+
+#: Sends one token request within so many seconds (``transport.fetch_token``).
+Fetch = Callable[[TokenGrant, float], RawAnswer]
+
+PATIENCE = 15.0  # nobody waits longer for a token (faults T2)
+LEASE = 20.0  # a fetcher that died is replaced after this
+HURRY = 5.0  # ... of which a fetch gets so many while the old token is good: its caller has work to do
+COOL_DOWN = 30.0  # after a failed fetch nobody in the fleet tries again for this long
+LOOK_EVERY = 1.0  # while another process fetches and the old token is good, the store is asked this often
+POLL = 0.05  # ... and this often by those who have no token and wait
+
+
+_alive: weakref.WeakSet[Authorizer] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A token with its two dates on this process's monotonic clock: the wall clock may jump (faults T8)."""
+
+    token: Token
+    renew_at: float
+    expires_at: float
+
+
+class Authorizer:
+    """Supplies access tokens by OAuth2 client credentials (/platform/overview/).
+
+    One fetch serves all threads of all processes that share ``store``: a lock in the process, a lease in
+    the store. While the old token lives, nobody waits and no failed fetch is felt (faults T1-T4, T7).
+    ``margin`` is how many seconds before its expiry a token is replaced. ``fetch`` sends the request.
+    Raises ``ConfigurationError`` at once for settings that cannot work.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        token_url: str,
+        scope: str,
+        fetch: Fetch,
+        store: TokenStore | None = None,
+        margin: float = 300.0,
+    ) -> None:
+        self._grant = TokenGrant(token_url=token_url, client_id=client_id, client_secret=client_secret, scope=scope)
+        self._fetch = fetch
+        self._store: TokenStore = store if store is not None else NoStore()
+        self._margin = margin
+        self._guard = Guard("token store")
+        self._held: _Held | None = None
+        self._refused = ""
+        self._reset()
+        _alive.add(self)
+
+    def _reset(self) -> None:
+        """What must not be inherited through a fork: locks that another thread held, and waits."""
+        self._changed = threading.Condition()
+        self._busy = False
+        self._look_at = 0.0  # the store need not be asked before
+        self._blocked_until = 0.0  # this process fetches nothing before
+        self._failure: APIError | None = None  # why
+        self._keep_refused_until = 0.0  # a second 401 came: new tokens do not help, so none is fetched
+
+    def token(self, patience: float | None = None) -> str:
+        """A token for one call. Costs no lock and no cache read while the one in hand is fresh.
+
+        Waits at most ``patience`` seconds (15 unless less is given). Raises ``AuthenticationError`` when the
+        credentials are refused, ``APIConnectionError``, ``ServerError``, ``RateLimited`` or ``InvalidAnswer``
+        when there is no token to be had.
+        """
+        held = self._held
+        if held is not None and time.monotonic() < held.renew_at:
+            return held.token.access_token
+        return self._renewed(patience, force=False).access_token
+
+    def refresh(self, force: bool = False) -> Token:
+        """Replaces the token if it is due, or (``force``) whatever the breaker says. Raises as ``token``."""
+        held = self._held
+        if not force and held is not None and time.monotonic() < held.renew_at:
+            return held.token
+        return self._renewed(None, force=force)
+
+    def refused(self, access_token: str, *, again: bool = False) -> bool:
+        """The platform answered 401 to ``access_token``: drops it, if it is still the current one.
+
+        True if another token may be tried. With ``again`` the refused one was itself a replacement: then
+        the fault is not the token's, and for 30 s no further one is fetched because of a 401 (faults T5).
+        """
+        with self._changed:
+            if again:
+                self._keep_refused_until = time.monotonic() + COOL_DOWN
+                return False
+            held = self._held
+            if held is not None and held.token.access_token == access_token:
+                if time.monotonic() < self._keep_refused_until:
+                    return False
+                self._held = None
+                self._refused = access_token  # should the store fail to drop it
+                self._look_at = 0.0
+        self._guard(lambda: self._store.drop(access_token), None)
+        return True
+
+    def status(self) -> dict[str, Any]:
+        """What is known of the token, for people: never the token. Seconds; ages by the wall clock.
+
+        ``source`` is ``process``, ``store`` or ``none``; ``blocked`` the seconds until the next attempt
+        after a failed fetch.
+        """
+        held = self._held
+        token = held.token if held is not None else self._guard(self._store.load, None)
+        blocked = max(self._blocked_until - time.monotonic(), self._guard(self._store.blocked, 0.0), 0.0)
+        found: dict[str, Any] = {"source": "none", "blocked": blocked, "error": str(self._failure or "")}
+        if isinstance(token, Token):
+            now = time.time()
+            found.update(
+                source="process" if held is not None else "store",
+                age=now - token.fetched_at,
+                lifetime=token.expires_in,
+                expires_at=token.expires_at,
+                expires_in=held.expires_at - time.monotonic() if held is not None else token.expires_at - now,
+                renew_in=(held.renew_at if held is not None else self._hold(token).renew_at) - time.monotonic(),
+            )
+        return found
+
+    # -- one thread of the process leads, the others wait or use the old token -----------------------------
+
+    def _renewed(self, patience: float | None, *, force: bool) -> Token:
+        started = time.monotonic()
+        give_up_at = started + min(PATIENCE, patience if patience is not None else PATIENCE)
+        before = self._held
+        while True:
+            with self._changed:
+                held, now = self._held, time.monotonic()
+                if held is not None and held is not before and now < held.renew_at:
+                    return held.token  # another thread was quicker
+                if not force:
+                    if held is not None and now < held.renew_at:
+                        return held.token
+                    if held is not None and now < held.expires_at and (self._busy or now < self._quiet_until()):
+                        return held.token
+                    if now < self._blocked_until:
+                        raise self._breaker(now)
+                if not self._busy:
+                    self._busy = True
+                    break
+                if now >= give_up_at:
+                    raise _no_token("no token came in time")
+                self._changed.wait(give_up_at - now)
+        try:
+            return self._lead(give_up_at, force=force)
+        finally:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+
+    def _quiet_until(self) -> float:
+        return max(self._look_at, self._blocked_until)
+
+    def _lead(self, give_up_at: float, *, force: bool) -> Token:
+        """As the one thread of this process: takes the fleet's token, fetches, or waits for who does."""
+        owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+        replaced = self._to_replace() if force else ()
+        while True:
+            adopted = self._adopt(replaced)
+            if adopted is not None:
+                return adopted
+            old = self._held if self._held is not None and time.monotonic() < self._held.expires_at else None
+            blocked = 0.0 if force else self._guard(self._store.blocked, 0.0)
+            if blocked > 0:
+                self._blocked_until = time.monotonic() + min(blocked, COOL_DOWN)
+                if old is not None:
+                    return old.token
+                raise self._breaker(time.monotonic())
+            if self._guard(lambda: self._store.acquire(owner, LEASE), True):
+                try:
+                    # Whoever held the lease before us may just have saved what we were about to fetch.
+                    return self._adopt(replaced) or self._fetched(old, give_up_at, force=force)
+                finally:
+                    self._guard(lambda: self._store.release(owner), None)
+            if old is not None and not force:
+                self._look_at = time.monotonic() + LOOK_EVERY
+                return old.token
+            if time.monotonic() >= give_up_at:
+                raise _no_token("another process is fetching a token and has not finished in time")
+            time.sleep(POLL)
+
+    def _to_replace(self) -> tuple[str, ...]:
+        """The tokens there are: with ``force`` none of them will do, but a newer one will."""
+        stored = self._guard(self._store.load, None)
+        known = [self._held.token if self._held is not None else None, stored]
+        return tuple(token.access_token for token in known if isinstance(token, Token))
+
+    def _adopt(self, replaced: tuple[str, ...]) -> Token | None:
+        """The store's token, if it is fresh and not one to be replaced. One that is merely still valid is
+        taken in hand, to be used while a new one is fetched.
+        """
+        token = self._guard(self._store.load, None)
+        if not isinstance(token, Token) or token.access_token in (*replaced, self._refused):
+            return None
+        held, now = self._hold(token), time.monotonic()
+        if now < held.renew_at:
+            self._accept(held)
+            return token
+        if self._held is None and now < held.expires_at:
+            self._held = held
+        return None
+
+    def _fetched(self, old: _Held | None, give_up_at: float, *, force: bool) -> Token:
+        """A new token from the endpoint. A failure starts the breaker; while ``old`` lives nobody feels it."""
+        asked, wall = time.monotonic(), time.time()
+        try:
+            patience = give_up_at - asked if old is None or force else min(HURRY, give_up_at - asked)
+            raw = self._fetch(self._grant, max(1.0, patience))
+            token = read_token(raw, wall, (self._grant.client_secret,))
+        except WireFault as fault:
+            failure: APIError = _no_token(fault.why)
+        except APIError as error:
+            failure = error
+        else:
+            self._guard(lambda: self._store.save(token), None)
+            self._accept(self._hold(token, asked))
+            return token
+        self._failure = _again(failure)
+        self._blocked_until = time.monotonic() + COOL_DOWN
+        self._guard(lambda: self._store.block(COOL_DOWN), None)
+        log.warning("no new token: %s", failure)
+        if old is not None and not force:
+            return old.token
+        raise failure
+
+    def _accept(self, held: _Held) -> None:
+        self._held = held
+        self._failure = None
+        self._blocked_until = self._look_at = 0.0
+
+    def _hold(self, token: Token, asked: float | None = None) -> _Held:
+        """``token`` with its dates on the monotonic clock: counted from ``asked`` when this process fetched
+        it, else by the wall clock, within what the token's own life allows.
+        """
+        if asked is not None:
+            expires_at = asked + token.expires_in
+        else:
+            left = min(max(token.expires_at - time.time(), 0.0), token.expires_in)
+            expires_at = time.monotonic() + left
+        return _Held(token, expires_at - token.margin(self._margin), expires_at)
+
+    def _breaker(self, now: float) -> APIError:
+        """The error while nobody may fetch: the last failure again, or that another process failed."""
+        left = max(0.0, self._blocked_until - now)
+        last = self._failure
+        if last is None:
+            return _no_token(f"the token endpoint failed a moment ago; the next attempt is in {left:.0f} s")
+        return _again(last, f" The next attempt is in {left:.0f} s.")
+
+
+def _reset_after_fork() -> None:
+    for authorizer in list(_alive):
+        authorizer._reset()
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)
+
+
+def _again(error: APIError, more: str = "") -> APIError:
+    """``error`` once more, without the frames that the first one holds on to."""
+    return type(error)(error.message + more, status=error.status, code=error.code, request_id=error.request_id)
+
+
+def _no_token(why: str) -> APIConnectionError:
+    return APIConnectionError(f"No access token: {why}.")

@@ -1,0 +1,190 @@
+"""What goes into the transport and what comes out: configuration, request, answer."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit
+
+import govpay
+from govpay.exceptions import ConfigurationError
+
+#: What may stand in a header: visible ASCII. Anything else could end the line and begin another.
+HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,8192}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` can only be this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def checked_url(setting: str, url: str) -> str:
+    """``url`` if a token may be sent there: https, or http on loopback. Raises ``ConfigurationError``."""
+    cure = f'GOVPAY["{setting}"] must be an https address such as https://api.govifi.com'
+    if not isinstance(url, str) or any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
+        raise ConfigurationError(f"{cure}.")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigurationError(f"{cure}.") from None
+    if parts.scheme not in ("https", "http") or not host:
+        raise ConfigurationError(f"{cure}.")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(f"{cure}; plain http is allowed on this machine (loopback) only.")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigurationError(f"{cure}, without a user, a query or a fragment.")
+    return url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """How to reach the platform. Times are seconds.
+
+    ``call_timeout`` bounds one call with all its attempts and pauses; ``max_retries`` counts attempts
+    beyond the first; ``backoff`` is the first ceiling of the jittered wait; ``max_body`` bytes are the
+    most that is read of an answer, compressed or not. Raises ``ConfigurationError``.
+    """
+
+    api_url: str
+    connect_timeout: float = 5.0
+    read_timeout: float = 30.0
+    call_timeout: float = 60.0
+    max_retries: int = 3
+    backoff: float = 0.5
+    user_agent: str = f"django-govpay/{govpay.__version__}"
+    max_body: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        checked_url("API_URL", self.api_url)
+        for name in ("connect_timeout", "read_timeout", "call_timeout"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ConfigurationError(f'GOVPAY["{name.upper()}"] must be a number of seconds above zero.')
+        if isinstance(self.max_retries, bool) or not isinstance(self.max_retries, int) or self.max_retries < 0:
+            raise ConfigurationError('GOVPAY["MAX_RETRIES"] must be a whole number, zero or more.')
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the API, as written."""
+        parts = urlsplit(self.api_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call. ``path`` is already percent-encoded, ``query`` too.
+
+    ``operation`` names it in errors and logs. ``safe`` marks a read, which may be repeated.
+    ``credential`` is ``admin`` (our token), ``session`` (``bearer`` is that session's secret) or ``none``.
+    ``check`` looks at a success's document and raises ``ValueError`` when it is not what was promised: a
+    read is then repeated like a broken transfer, a write has an unknown outcome. ``empty_ok`` lets a
+    success come without a body. ``rooted`` paths start at the origin instead of at ``api_url``.
+    """
+
+    operation: str
+    method: str
+    path: str
+    query: str = ""
+    account_uid: str | None = None
+    json: Any = None
+    safe: bool = False
+    credential: Literal["admin", "session", "none"] = "admin"
+    bearer: str | None = field(default=None, repr=False)
+    idempotency_key: str = ""
+    check: Callable[[Any], None] | None = None
+    empty_ok: bool = False
+    rooted: bool = False
+
+    def headers(self, token: str, user_agent: str) -> dict[str, str]:
+        """The headers of one attempt. Raises ``ConfigurationError`` for a value that no header can hold."""
+        found = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": user_agent}
+        if token:
+            found["Authorization"] = f"Bearer {token}"
+        if self.json is not None:
+            found["Content-Type"] = "application/json"
+        if self.account_uid is not None:
+            found["X-Payment-Account-Uid"] = self.account_uid
+        if self.idempotency_key:
+            found["Idempotency-Key"] = self.idempotency_key
+        for name in ("X-Payment-Account-Uid", "Idempotency-Key"):
+            if name in found and not HEADER_SAFE.fullmatch(found[name]):
+                raise ConfigurationError(f"{self.operation}: the value for {name} cannot stand in a header.")
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A success. ``document`` is the parsed JSON (None for no body), ``date`` the server's clock (epoch)."""
+
+    document: Any = field(repr=False)
+    status: int
+    request_id: str = ""
+    date: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawAnswer:
+    """One HTTP answer before anyone has judged it. ``headers`` have lower-case names."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    seconds: float = 0.0
+
+
+class WireFault(Exception):
+    """One exchange brought no usable answer. ``unsent``: certainly nothing of it left this machine."""
+
+    def __init__(self, why: str, *, unsent: bool = False, stale: bool = False, answered: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.unsent = unsent
+        self.stale = stale  # an idle pooled connection had been closed meanwhile
+        self.answered = answered  # something did come back, only not what HTTP or JSON promise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenGrant:
+    """What a token is asked for with. Raises ``ConfigurationError`` for what could not work."""
+
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scope: str
+
+    def __post_init__(self) -> None:
+        checked_url("TOKEN_URL", self.token_url)
+        for name in ("client_id", "client_secret", "scope"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise ConfigurationError(f'GOVPAY["{name.upper()}"] is not set.')
+        if ":" in self.client_id:
+            raise ConfigurationError('GOVPAY["CLIENT_ID"] cannot hold a colon.')
+
+    def headers(self, user_agent: str) -> dict[str, str]:
+        """With the id and secret in the Basic header as they are, not url-encoded first: the vendor
+        documents plain ``base64(client_id:client_secret)``.
+        """
+        pair = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
+        return {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "Authorization": f"Basic {pair}",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "User-Agent": user_agent,
+        }
+
+    def form(self) -> bytes:
+        return urlencode({"grant_type": "client_credentials", "scope": self.scope}).encode()

@@ -1,0 +1,203 @@
+"""OData filters and list options, built so that no value can become grammar (A4)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote, urlencode
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)*")
+
+#: A timestamp of the platform that may go back to it letter by letter: whatever its precision.
+TIMESTAMP = re.compile(
+    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[Tt]"
+    r"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:[.,]\d{1,12})?"
+    r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?",
+    re.ASCII,
+)
+
+
+def parse_timestamp(text: Any) -> datetime:
+    """``text`` as an aware UTC datetime: digits beyond microseconds are cut, no zone means UTC (A5).
+
+    Raises ``ValueError``.
+    """
+    if not isinstance(text, str) or not TIMESTAMP.fullmatch(text):
+        raise ValueError("not an ISO 8601 timestamp")
+    moment = datetime.fromisoformat(text.upper())
+    if moment.tzinfo is UTC:
+        return moment
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a date beyond the calendar") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """A timestamp as the platform wrote it, kept to the last digit. Raises ``ValueError`` for anything else.
+
+    A keyset must compare with the very value of the row: one digit less and the row comes again or never.
+    """
+
+    raw: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.raw, str) or not TIMESTAMP.fullmatch(self.raw):
+            raise ValueError("not an ISO 8601 timestamp")
+
+
+Value = str | bool | int | Decimal | datetime | Timestamp | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A condition. Combine with ``&``, ``|`` and ``~``; ``str()`` is the ``$filter`` text."""
+
+    text: str
+
+    def __and__(self, other: Filter) -> Filter:
+        return Filter(f"({self.text}) and ({other.text})")
+
+    def __or__(self, other: Filter) -> Filter:
+        return Filter(f"({self.text}) or ({other.text})")
+
+    def __invert__(self) -> Filter:
+        return Filter(f"not ({self.text})")
+
+    def __bool__(self) -> bool:
+        raise TypeError("combine filters with & and |, not with `and` and `or`")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A property of the listed objects, to compare with. Made by ``field``."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        checked_name(self.name)
+
+    def eq(self, value: Value) -> Filter:
+        return self._compare("eq", value)
+
+    def ne(self, value: Value) -> Filter:
+        return self._compare("ne", value)
+
+    def gt(self, value: Value) -> Filter:
+        return self._compare("gt", value)
+
+    def ge(self, value: Value) -> Filter:
+        return self._compare("ge", value)
+
+    def lt(self, value: Value) -> Filter:
+        return self._compare("lt", value)
+
+    def le(self, value: Value) -> Filter:
+        return self._compare("le", value)
+
+    def contains(self, text: str) -> Filter:
+        return self._function("contains", text)
+
+    def startswith(self, text: str) -> Filter:
+        return self._function("startswith", text)
+
+    def endswith(self, text: str) -> Filter:
+        return self._function("endswith", text)
+
+    def _compare(self, operator: str, value: Value) -> Filter:
+        return Filter(f"{self.name} {operator} {literal(value)}")
+
+    def _function(self, name: str, text: str) -> Filter:
+        if not isinstance(text, str):
+            raise TypeError(f"{name} takes a text")
+        return Filter(f"{name}({self.name},{literal(text)})")
+
+
+def field(name: str) -> Field:
+    """``field("name").eq("O'Brien")``. Raises ``ValueError`` for what is no property name."""
+    return Field(name)
+
+
+def checked_name(name: str) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError("not a property name")
+    return name
+
+
+def literal(value: Value) -> str:
+    """``value`` in OData's grammar. Raises ``ValueError`` for what has no exact form there, ``TypeError``
+    for other types (a float has none: it would compare almost equal).
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        if not value.isprintable() and any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value):
+            raise ValueError("a control character or half a character cannot stand in a filter")
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Timestamp):
+        return value.raw
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a datetime without a time zone")
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    if isinstance(value, Decimal) and math.isfinite(value):
+        return format(value, "f")
+    raise TypeError(f"{type(value).__name__} cannot stand in a filter")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """The options of a list. ``order_by`` holds names, or (name, "asc" | "desc") pairs; ``count`` asks for
+    ``@odata.count``. Raises ``ValueError`` for what is out of range.
+    """
+
+    filter: Filter | None = None
+    order_by: Sequence[str | tuple[str, str]] = ()
+    top: int | None = None
+    skip: int | None = None
+    count: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("top", 1), ("skip", 0)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise ValueError(f"{name} must be a whole number from {least}")
+
+    def params(self) -> list[tuple[str, str]]:
+        """The options as name and value, not yet encoded."""
+        found: list[tuple[str, str]] = []
+        if self.filter is not None:
+            found.append(("$filter", str(self.filter)))
+        if self.order_by:
+            found.append(("$orderby", ",".join(_ordered(item) for item in self.order_by)))
+        if self.top is not None:
+            found.append(("$top", str(self.top)))
+        if self.skip:
+            found.append(("$skip", str(self.skip)))
+        if self.count:
+            found.append(("$count", "true"))
+        return found
+
+    def encoded(self) -> str:
+        """The query string. Spaces as ``%20``: not every OData server reads ``+`` as one."""
+        return urlencode(self.params(), safe="$", quote_via=quote)
+
+
+def _ordered(item: str | tuple[str, str]) -> str:
+    name, direction = item if isinstance(item, tuple) and len(item) == 2 else (item, "asc")
+    if direction not in ("asc", "desc"):
+        raise ValueError("an order is asc or desc")
+    return f"{checked_name(name)} {direction}"

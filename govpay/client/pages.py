@@ -1,0 +1,320 @@
+"""Lists of any length, page by page: envelopes, keyset positions, and when a list has really ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from govpay.client.links import PagingFault, by_skip
+from govpay.client.odata import Filter, Query, Timestamp, field, parse_timestamp
+from govpay.exceptions import APIError, InvalidAnswer
+
+#: ``skip`` counts rows in uid order, ``offset`` in whatever order the platform has, ``listing`` asks for nothing.
+Order = Literal["updated_at", "uid", "skip", "offset", "listing"]
+ORDERS: tuple[Order, ...] = ("updated_at", "uid", "skip", "offset", "listing")
+Document = dict[str, Any]
+
+#: The orders whose position is a number of rows.
+COUNTED = ("skip", "offset")
+
+PAGE_CEILING = 100_000
+#: Names under which a list may come (A1, A20, /component/wallet/), beside the bare array.
+ENVELOPES = ("value", "items", "subscriptions", "methods")
+
+
+class NoKeyset(APIError):
+    """The last row of a page has no usable ``updated_at`` or ``uid``, or the rows are not in the order asked
+    for: the walk cannot go on by keyset. Raised after that page was handed out; walk in another order.
+    """
+
+
+class Repeats(PagingFault):
+    """A page that is not even full came twice: the platform ignores what it was asked for in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a walk has come, to be kept and resumed from. Which parts count depends on ``order``.
+
+    ``updated_at`` is the platform's own text, digit by digit. With a ``uid`` the walk goes on after that
+    row; without one it starts at ``updated_at`` inclusive.
+    """
+
+    order: Order
+    updated_at: str | None = None
+    uid: str | None = None
+    skip: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dict for a JSON column."""
+        return {"order": self.order, "updated_at": self.updated_at, "uid": self.uid, "skip": self.skip}
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Position:
+        """The position that ``to_dict`` gave. Raises ``ValueError`` for anything else."""
+        order, skip = kept.get("order"), kept.get("skip", 0)
+        if order not in ORDERS:
+            raise ValueError("no such order")
+        for name in ("updated_at", "uid"):
+            if kept.get(name) is not None and not isinstance(kept[name], str):
+                raise ValueError(f"{name} must be a text")
+        if isinstance(skip, bool) or not isinstance(skip, int) or skip < 0:
+            raise ValueError("skip must be a whole number")
+        return cls(order, kept.get("updated_at"), kept.get("uid"), skip)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a list. ``count`` is ``@odata.count``; ``position`` is where a walk stands after this
+    page (None where it cannot be resumed).
+    """
+
+    items: tuple[Document, ...] = ()
+    next_link: str | None = None
+    count: int | None = None
+    position: Position | None = None
+
+
+def parse_page(document: Any) -> Page:
+    """The page in ``document``, in any envelope of A1. Raises ``InvalidAnswer`` for anything else.
+
+    One row that is no object spoils the page: nothing can be said about what else is wrong with it.
+    """
+    next_link = count = None
+    rows = document
+    if isinstance(document, Mapping):
+        rows = next((document[name] for name in ENVELOPES if name in document), None)
+        next_link = document.get("@odata.nextLink")
+        count = document.get("@odata.count")
+    if not isinstance(rows, list):
+        raise InvalidAnswer("the answer is not a list in any known envelope")
+    if next_link is not None and not isinstance(next_link, str):
+        raise InvalidAnswer("@odata.nextLink is not a text")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        count = None
+    if not all(isinstance(row, dict) for row in rows):
+        raise InvalidAnswer("a row of the list is not an object")
+    return Page(tuple(rows), next_link or None, count)
+
+
+def uid_of(row: Mapping[str, Any]) -> str | None:
+    """The identity of a row (A5, A14), or None when it has no usable one."""
+    for name in ("uid", "saved_payment_method_uid", "id"):
+        value = row.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+class Fetch(Protocol):
+    """Reads one page: by our own query, or by the platform's ``link`` (which the fetcher pins to our API)."""
+
+    def __call__(self, query: Query, link: str | None) -> Page: ...
+
+
+class Walk:
+    """A lazy walk over one list: iterate it for pages, each with the position after it.
+
+    Nothing is fetched before a page is asked for, and only one page is held. ``pages`` and ``rows`` count
+    what was handed out, ``announced`` is the first page's ``@odata.count`` (None where the
+    platform gives none) and ``ended`` is true once the end was proved.
+
+    The end (A2) is an empty page, or as many rows seen under one filter as ``@odata.count`` says: neither
+    a short page nor a missing ``nextLink`` proves it. Order ``listing`` asks for nothing, so there a page
+    without a link is the last. Raises ``PagingFault``, ``NoKeyset``, and whatever ``fetch`` raises; the
+    pages handed out before stand, and a new walk may start at the last position.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        order: Order,
+        *,
+        page_size: int = 100,
+        start: Position | None = None,
+        max_pages: int = PAGE_CEILING,
+    ) -> None:
+        if start is not None and start.order != order:
+            raise ValueError(f"a position of order {start.order!r} cannot start a walk by {order!r}")
+        self._fetch = fetch
+        self._order: Order = order
+        self._page_size = page_size
+        self._max_pages = max_pages
+        self._position = start
+        self._marks: set[bytes] = set()  # of links followed and positions passed, hashed
+        self._last_rows: bytes = b""
+        self._seen = start.skip if start is not None and order in COUNTED else 0
+        self.pages = 0
+        self.rows = 0
+        self.announced: int | None = None
+        self.ended = False
+        self._steps = self._walk()
+
+    def __iter__(self) -> Iterator[Page]:
+        return self._steps
+
+    def __next__(self) -> Page:
+        return next(self._steps)
+
+    def _walk(self) -> Iterator[Page]:
+        link: str | None = None
+        while not self.ended:
+            if self.pages >= self._max_pages:
+                raise PagingFault(f"The list has more than {self._max_pages} pages; stopped.")
+            page = self._fetch(self._query(), link)
+            if self.pages == 0:
+                self.announced = page.count
+            if not page.items:
+                self.ended = True
+                return
+            self._check_moves(page)
+            self._seen += len(page.items)
+            self.pages += 1
+            self.rows += len(page.items)
+            lost = self._advance(page)
+            link, fault = self._follow(page)
+            if page.count is not None and self._seen >= page.count:
+                self.ended = True
+            elif link is None:
+                self.ended = self._order == "listing" and page.next_link is None and page.count is None
+                fault = fault or lost or self._cut_short(page)
+                if self._order in ("updated_at", "uid"):
+                    self._seen = 0  # the next request has a filter of its own, and counts anew
+            # The page is good even when nothing can follow it: it goes out before the fault does.
+            yield replace(page, position=self._position)
+            if fault is not None and not self.ended:
+                raise fault
+
+    def _cut_short(self, page: Page) -> PagingFault | None:
+        """A listing that announces more rows than it sends, and no way to the rest."""
+        if self._order != "listing" or page.count is None or page.next_link is not None:
+            return None
+        return PagingFault(f"The list announces {page.count} rows, sends {self._seen} and no link to the rest.")
+
+    def _query(self) -> Query:
+        at = self._position
+        if self._order == "listing":
+            return Query()
+        if self._order in COUNTED:
+            order_by = ("uid",) if self._order == "skip" else ()
+            return Query(order_by=order_by, top=self._page_size, skip=at.skip if at is not None else None)
+        if self._order == "uid":
+            wanted = field("uid").gt(at.uid) if at is not None and at.uid is not None else None
+            return Query(filter=wanted, order_by=("uid",), top=self._page_size)
+        return Query(filter=_after(at), order_by=("updated_at", "uid"), top=self._page_size)
+
+    def _advance(self, page: Page) -> NoKeyset | None:
+        """Moves the position behind ``page``; the fault to raise afterwards when it cannot."""
+        if self._order == "listing":
+            return None
+        if self._order in COUNTED:
+            passed = self._position.skip if self._position is not None else 0
+            self._position = Position(self._order, skip=passed + len(page.items))
+            return None
+        uid = _usable(uid_of(page.items[-1]))
+        moved: Position | None = None
+        if self._order == "uid" and uid is not None and _ascending(page):
+            moved = Position("uid", uid=uid)
+        elif self._order == "updated_at" and uid is not None:
+            moved = _dated(page, uid)
+        if moved is None:
+            self._position = None
+            return NoKeyset(f"The list cannot be walked by {self._order}: its rows do not carry it in order.")
+        if self._seen_before(f"at {moved.updated_at} {moved.uid}"):
+            raise self._repeats(page, "The list does not move on: a page ends where an earlier one did.")
+        self._position = moved
+        return None
+
+    def _follow(self, page: Page) -> tuple[str | None, APIError | None]:
+        """The platform's own link, unless our keyset serves better; or why it must not be followed."""
+        link = page.next_link
+        if link is None:
+            return None, None
+        if self._order in ("updated_at", "uid") and self._position is not None and by_skip(link):
+            # A link that counts rows loses some when rows move meanwhile (faults A5); the keyset does not.
+            return None, None
+        if self._seen_before(f"link {link}"):
+            return None, PagingFault("@odata.nextLink leads to a page that was already read.")
+        return link, None
+
+    def _seen_before(self, mark: str) -> bool:
+        digest = hashlib.blake2b(mark.encode("utf-8", "replace"), digest_size=16).digest()
+        if digest in self._marks:
+            return True
+        self._marks.add(digest)
+        return False
+
+    def _check_moves(self, page: Page) -> None:
+        rows = hashlib.blake2b(digest_size=16)
+        for row in page.items:
+            # With its time: a row that changed meanwhile rightly comes again.
+            identity = f"{uid_of(row) or json.dumps(row, sort_keys=True)} {row.get('updated_at')}"
+            rows.update(identity.encode("utf-8", "replace") + b"\0")
+        mark = rows.digest()
+        if mark == self._last_rows:
+            raise self._repeats(page, "The list repeats: two pages in a row hold the same rows.")
+        self._last_rows = mark
+
+    def _repeats(self, page: Page, message: str) -> PagingFault:
+        return Repeats(message) if len(page.items) < self._page_size else PagingFault(message)
+
+
+def walk(
+    fetch: Fetch,
+    order: Order,
+    page_size: int = 100,
+    start: Position | None = None,
+    *,
+    max_pages: int = PAGE_CEILING,
+) -> Walk:
+    """A lazy iterator of pages; see ``Walk``."""
+    return Walk(fetch, order, page_size=page_size, start=start, max_pages=max_pages)
+
+
+def _after(at: Position | None) -> Filter | None:
+    """The filter of a walk by time: strictly after a row (A2), or from an instant on (A3)."""
+    if at is None or at.updated_at is None:
+        return None
+    moment = Timestamp(at.updated_at)
+    updated_at = field("updated_at")
+    if at.uid is None:
+        return updated_at.ge(moment)
+    return updated_at.gt(moment) | (updated_at.eq(moment) & field("uid").gt(at.uid))
+
+
+def _dated(page: Page, uid: str) -> Position | None:
+    """The position after the last row, or None when the page's times are unusable or do not ascend: a
+    platform that does not sort would make the keyset jump over rows.
+    """
+    last = page.items[-1].get("updated_at")
+    if _instant(last) is None:
+        return None
+    before = None
+    for row in page.items:
+        moment = _instant(row.get("updated_at"))
+        if moment is not None and before is not None and moment < before:
+            return None
+        before = moment or before
+    return Position("updated_at", updated_at=last, uid=uid)
+
+
+def _ascending(page: Page) -> bool:
+    """Whether the rows come by uid: a platform that does not sort would make the keyset jump over rows."""
+    uids = [uid_of(row) or "" for row in page.items]
+    return uids == sorted(uids)
+
+
+def _usable(uid: str | None) -> str | None:
+    """``uid`` if a filter can hold it."""
+    return uid if uid is not None and uid.isprintable() and len(uid) <= 128 else None
+
+
+def _instant(value: Any) -> datetime | None:
+    try:
+        return parse_timestamp(value)
+    except ValueError:
+        return None

@@ -1,0 +1,46 @@
+"""What must never reach a log line or an error text: tokens, credentials and card numbers, masked here."""
+
+from __future__ import annotations
+
+import re
+
+#: Order matters: the header form first, since it swallows whatever token follows the scheme name.
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{6,}"), r"\1 ***"),
+    (re.compile(r"\beyJ[A-Za-z0-9_\-]{4,}(?:\.[A-Za-z0-9_\-]*){1,4}"), "***"),
+    (re.compile(r"cs_[A-Za-z0-9_]*secret[A-Za-z0-9_]*"), "cs_***"),
+    (re.compile(r"(?<![\dA-Za-z])\d(?:[ \-]?\d){12,24}(?!\d)"), "***"),
+)
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]+")
+_TAGS = re.compile(r"<[^<>]{0,200}>")
+
+MAX_WORDS = 200
+_EDGE = 64  # what stands so near to where a huge text was cut may be a part of something, and goes
+
+
+def mask(text: str, known: tuple[str, ...] = ()) -> str:
+    """``text`` without bearer tokens, JWTs, session credentials, card-like digit runs and ``known``.
+
+    ``known`` are the very secrets of this call; they go first, since an opaque token has no form
+    by which a pattern could tell it.
+    """
+    for secret in known:
+        if len(secret) >= 4:
+            text = text.replace(secret, "***")
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def one_line(text: str, limit: int = MAX_WORDS, known: tuple[str, ...] = ()) -> str:
+    """``text`` masked, on one printable line, at most ``limit`` characters (A23).
+
+    Masked before it is cut, so that no half of a secret survives at the edge. Only the first part of
+    a huge text is looked at.
+    """
+    cut = text[: limit * 20]
+    window = _TAGS.sub(" ", cut) if "<" in cut else cut
+    line = mask(" ".join(_UNPRINTABLE.sub(" ", window).split()), known)
+    if len(text) > len(cut):
+        line = line[:-_EDGE]
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

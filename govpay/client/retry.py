@@ -1,0 +1,87 @@
+"""The rules of repeating, pure: what may be sent again and how long to wait first."""
+
+from __future__ import annotations
+
+import enum
+import math
+import random
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+#: Statuses that may pass by themselves (faults A2; 408 as A25 counts it with the 5xx).
+TRANSIENT_STATUSES = frozenset({408, 500, 502, 503, 504})
+
+#: 4xx that the platform is assumed to mean (A24): on a write, only these prove that nothing was done.
+DOCUMENTED_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 409, 410, 422, 429})
+
+#: The longest shared pause after a 429 (faults A1); what asks for more is raised to the caller anyway.
+MAX_PAUSE = 300.0
+
+BACKOFF_CAP = 8.0
+
+
+class Failure(enum.Enum):
+    """How one attempt failed, as far as repeating is concerned."""
+
+    UNSENT = "unsent"  # certainly nothing left this machine
+    LOST = "lost"  # something may have left; no usable answer
+    TRANSIENT = "transient"  # the platform answered 5xx or 408
+    LIMITED = "limited"  # 429
+    FINAL = "final"  # an answer that will not change
+
+
+def may_repeat(failure: Failure, *, safe: bool) -> bool:
+    """Whether the same request may be sent again. ``safe`` is a read.
+
+    A write is repeated only when it never left: not even a 503, since some gateways answer it
+    after the origin has acted (A25).
+    """
+    if failure is Failure.FINAL:
+        return False
+    return safe or failure is Failure.UNSENT
+
+
+def backoff(attempt: int, base: float, rng: random.Random | None = None) -> float:
+    """Seconds to wait after attempt number ``attempt`` (from 1): full jitter, so that a fleet spreads out."""
+    ceiling = min(BACKOFF_CAP, base * 2 ** min(attempt - 1, 16))
+    return (rng or _RANDOM).uniform(0.0, ceiling)
+
+
+_RANDOM = random.SystemRandom()
+
+
+def parse_retry_after(value: str | None, *, now: float, server_now: float | None = None) -> float | None:
+    """The seconds that a ``Retry-After`` asks for, or None when it says nothing usable.
+
+    Both forms of RFC 9110 10.2.3 are read. A date is measured against the server's own ``Date``
+    (``server_now``, epoch seconds) when there is one, because our clock may be minutes off (faults T8).
+    """
+    text = (value or "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        return _seconds_until(text, server_now if server_now is not None else now)
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _seconds_until(text: str, now: float) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, moment.timestamp() - now)
+
+
+def parse_http_date(value: str | None) -> float | None:
+    """The epoch seconds of a ``Date`` header, or None."""
+    if not value:
+        return None
+    try:
+        moment: datetime = parsedate_to_datetime(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None

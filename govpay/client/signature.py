@@ -1,0 +1,51 @@
+"""The signature of a webhook delivery (/guides/webhooks/), computed and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from govpay.client.answers import parse_json
+from govpay.exceptions import SignatureError
+
+#: /guides/webhooks/: deliveries are good for four hours, counted both ways (faults W1).
+TOLERANCE = 240 * 60
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def compute(secret: str, timestamp: int, body: bytes) -> str:
+    """Lower-case hex of HMAC-SHA256 over ``timestamp.body``, keyed with the secret as a plain string."""
+    return hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+def verify(
+    header: str | None, body: bytes, secrets: Iterable[str], *, now: float, tolerance: float = TOLERANCE
+) -> dict[str, Any]:
+    """The payload of an authentic delivery: the parsed body. Raises ``SignatureError``.
+
+    ``header`` is ``X-Webhook-Signature``, with or without ``sha256=``. The signed time is the body's own
+    ``timestamp`` (Unix seconds), so the body is parsed first. Every secret is tried in constant time
+    (two are valid during a rotation: A18, faults W2). ``now`` and ``tolerance`` are seconds.
+    """
+    given = (header or "").strip().removeprefix("sha256=")
+    if not _DIGEST.fullmatch(given):
+        raise SignatureError("The signature is missing or has no known form.")
+    try:
+        payload = parse_json(body)
+    except ValueError:
+        raise SignatureError("The body is not JSON.") from None
+    timestamp = payload.get("timestamp") if isinstance(payload, dict) else None
+    if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 2**53:
+        raise SignatureError("The body has no timestamp.")
+    valid = False
+    for secret in secrets:
+        valid |= hmac.compare_digest(compute(secret, timestamp, body), given)
+    if not valid:
+        raise SignatureError("The signature is wrong.")
+    if abs(now - timestamp) > tolerance:
+        raise SignatureError("The delivery is too old or from the future.")
+    return dict(payload)

@@ -1,0 +1,85 @@
+"""The access token as a value, and the checks that an answer of the token endpoint must pass (faults T3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from govpay.client.answers import explain, parse_json
+from govpay.client.messages import HEADER_SAFE, RawAnswer
+from govpay.exceptions import APIError, AuthenticationError, InvalidAnswer, RateLimited, ServerError
+
+#: A life beyond this is a mistake of the endpoint (milliseconds, a date), not a promise.
+LONGEST_LIFE = 366 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One access token. Times are wall-clock epoch seconds, for other processes; ``repr`` hides the token."""
+
+    access_token: str = field(repr=False)
+    expires_at: float
+    expires_in: float
+    fetched_at: float
+
+    def margin(self, wanted: float) -> float:
+        """How many seconds before its expiry this token should be replaced.
+
+        ``wanted`` unless the token lives too briefly for it: then a tenth of its life, so that a
+        short-lived token is still used for most of it and not fetched at every call.
+        """
+        return wanted if self.expires_in >= 2 * wanted else self.expires_in / 10
+
+
+def read_token(raw: RawAnswer, now: float, known: tuple[str, ...] = ()) -> Token:
+    """The token in an answer of the token endpoint; ``now`` is the wall clock when it was asked for.
+
+    /platform/overview/: ``access_token``, ``expires_in`` (seconds), ``token_type`` ``Bearer``. Raises
+    ``AuthenticationError`` for refused credentials, ``RateLimited``, ``ServerError``, and ``InvalidAnswer``
+    for a success that cannot be trusted.
+    """
+    if raw.status != 200:
+        raise _refusal(raw, known)
+    try:
+        document = parse_json(raw.body)
+    except ValueError:
+        raise _invalid("it is not JSON") from None
+    if not isinstance(document, Mapping):
+        raise _invalid("it is not an object")
+    access_token, expires_in = document.get("access_token"), document.get("expires_in")
+    kind = document.get("token_type")
+    if not isinstance(access_token, str) or not HEADER_SAFE.fullmatch(access_token):
+        raise _invalid("access_token is missing or cannot stand in a header")
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        raise _invalid("token_type is not Bearer")
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):
+        raise _invalid("expires_in is missing or not a number")
+    if not 1 <= expires_in <= LONGEST_LIFE:  # NaN fails this too
+        raise _invalid("expires_in is out of range")
+    return Token(access_token, now + expires_in, float(expires_in), now)
+
+
+def _invalid(why: str) -> InvalidAnswer:
+    return InvalidAnswer(f"The token endpoint's answer is refused: {why}.", status=200)
+
+
+def _refusal(raw: RawAnswer, known: tuple[str, ...]) -> APIError:
+    said = explain(raw.body, raw.headers.get("x-request-id", ""), known)
+    context: dict[str, Any] = {"status": raw.status, "code": said.code, "request_id": said.request_id}
+    if raw.status in (400, 401, 403):
+        if said.code in ("invalid_scope",):
+            return AuthenticationError('The token endpoint refused GOVPAY["SCOPE"].', **context)
+        if raw.status == 401 or said.code in ("invalid_client", "unauthorized_client", ""):
+            return AuthenticationError(
+                'The token endpoint refused the credentials: GOVPAY["CLIENT_ID"] or GOVPAY["CLIENT_SECRET"] is wrong.',
+                **context,
+            )
+        return AuthenticationError(f"The token endpoint refused the request: {said.code}.", **context)
+    if raw.status == 429:
+        return RateLimited("The token endpoint says: too many requests.", **context)
+    if raw.status >= 500 or raw.status == 408:
+        return ServerError(f"The token endpoint answered {raw.status}.", **context)
+    return AuthenticationError(
+        f'The token endpoint answered {raw.status}: GOVPAY["TOKEN_URL"] is probably wrong.', **context
+    )

@@ -1,0 +1,302 @@
+"""The one door to the network: connections, deadlines, repeats, and what each outcome means."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from typing import Any, cast
+
+import requests
+import requests.utils
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from govpay.client import wire
+from govpay.client.answers import decoded
+from govpay.client.messages import HEADER_SAFE, Answer, Config, RawAnswer, Request, TokenGrant, WireFault
+from govpay.client.outcomes import Trouble, faulted, judged, log_attempt
+from govpay.client.retry import MAX_PAUSE, Failure, backoff, may_repeat, parse_http_date
+from govpay.client.stores import Credentials, Pause
+from govpay.exceptions import ConfigurationError, RateLimited
+
+ERROR_BODY = 64 * 1024  # of an error answer no more than this is read
+_PIECE = 64 * 1024
+
+
+class _Watched:
+    """Laid over urllib3's connections: a deadline on every byte, and a note of when one could first leave."""
+
+    def _new_conn(self: Any) -> socket.socket:
+        wire.call.dialled = True
+        try:
+            return wire.connect(self._dns_host, self.port, self.timeout, self.socket_options, self.source_address)
+        except socket.gaierror as error:
+            wire.call.obstacle = "the host name could not be resolved"
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            wire.call.obstacle = "no connection in time"
+            raise ConnectTimeoutError(self, "timed out") from error
+        except OSError as error:
+            wire.call.obstacle = "the connection was refused or is not possible"
+            raise NewConnectionError(self, "failed") from error
+
+    def connect(self: Any) -> None:
+        cast(Any, super()).connect()
+        setattr(self, "sock", wire.DeadlineSocket(self.sock))  # noqa: B010
+        wire.call.connected = True
+
+
+class _Connection(_Watched, urllib3.connection.HTTPConnection):
+    pass
+
+
+class _TLSConnection(_Watched, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """The pooled half of ``requests``, on our connections, with urllib3's own retries off.
+
+    Its ``Session`` half is left out on purpose: that one reads ``.netrc`` over our header, keeps
+    cookies, and reads a redirect's body before anyone has agreed to follow it. Proxies and the CA
+    bundle of the environment still count, as ``requests`` reads them.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        # A loopback address is never sent through a proxy: http to a proxy would show it the token.
+        secure = url.startswith("https:")
+        self.proxies: dict[str, str] = dict(requests.utils.get_environ_proxies(url)) if secure else {}
+        self.verify: str | bool = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        return manager
+
+
+def _exchange(adapter: _Adapter, prepared: requests.PreparedRequest, config: Config, deadline: float) -> RawAnswer:
+    """Sends ``prepared`` once and reads the answer, all within ``deadline``. Raises ``WireFault``."""
+    started = time.monotonic()
+    wire.call.begin(deadline)
+    response: requests.Response | None = None
+    try:
+        left = max(0.001, deadline - started)
+        response = adapter.send(
+            prepared,
+            stream=True,
+            timeout=(min(config.connect_timeout, left), min(config.read_timeout, left)),
+            verify=adapter.verify,
+            proxies=adapter.proxies,
+        )
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        body = _read_body(response, headers, config.max_body)
+        return RawAnswer(status=response.status_code, headers=headers, body=body, seconds=time.monotonic() - started)
+    except WireFault:
+        raise
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        unsent = wire.call.dialled and not wire.call.connected
+        raise WireFault(wire.why(error), unsent=unsent, stale=not wire.call.dialled) from error
+    finally:
+        wire.call.end()
+        if response is not None:
+            # Closing the answer closes its connection unless it was read to its end and given back.
+            response.close()
+
+
+def _read_body(response: requests.Response, headers: dict[str, str], cap: int) -> bytes:
+    """The decoded body. Of an answer that is no success only a part is read, and a broken one will do."""
+    success = 200 <= response.status_code < 300
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while piece := response.raw.read1(_PIECE, decode_content=False):
+            pieces.append(piece)
+            size += len(piece)
+            if not success and size > ERROR_BODY:
+                response.raw.close()
+                break
+            if size > cap:
+                raise WireFault(f"the answer is larger than {cap} bytes", answered=True)
+        return decoded(b"".join(pieces), headers.get("content-encoding", ""), cap)
+    except (WireFault, urllib3.exceptions.HTTPError, OSError):
+        if success:
+            raise
+        return b""  # the status alone says enough
+
+
+class Transport:
+    """Carries requests to the platform and judges what comes back.
+
+    ``auth`` supplies the admin token; ``pause`` is where a 429 is remembered (per process, or shared by a
+    fleet). Safe to share between threads and to inherit through a fork: each thread of each process has
+    its own pooled connection. ``skew`` is our clock minus the server's at the last answer, in seconds
+    (None before the first): faults T8.
+    """
+
+    def __init__(self, config: Config, auth: Credentials, *, pause: Pause | None = None) -> None:
+        self.config = config
+        self.auth = auth
+        self.pause = pause or Pause()
+        self.skew: float | None = None
+        self._local = threading.local()
+
+    def send(self, request: Request) -> Answer:
+        """The answer to ``request``, after as many attempts as ``retry`` allows within ``call_timeout``.
+
+        Reads raise ``APIConnectionError``, ``ServerError`` or ``InvalidAnswer`` when the repeats did not
+        help. Writes are sent once: what may have left and got no usable answer is ``OutcomeUnknown``;
+        ``APIConnectionError`` means that nothing left. Both raise the refusals of A24 and, before
+        anything is sent, whatever the token endpoint's refusal is. A 401 is answered once with another
+        token (faults T5); a 429 on a read waits as told when that fits into the call (faults A1).
+        """
+        deadline = time.monotonic() + self.config.call_timeout
+        attempt, renewed = 1, False
+        while True:
+            self._await_pause(request, deadline)
+            token = self._token(request, deadline)
+            outcome = self._attempt(request, token, deadline, attempt)
+            if isinstance(outcome, Answer):
+                return outcome
+            if outcome.status == 401 and request.credential == "admin":
+                if self.auth.refused(token, again=renewed) and not renewed:
+                    renewed = True
+                    continue
+                raise outcome.error
+            wait = self._wait(request, outcome, attempt, deadline)
+            if wait is None:
+                raise outcome.error
+            time.sleep(wait)
+            attempt += 1
+
+    def close(self) -> None:
+        """Closes this thread's pooled connection; the next read opens another."""
+        adapter = self._local.__dict__.pop("adapter", None)
+        if adapter is not None:
+            adapter.close()
+
+    def _await_pause(self, request: Request, deadline: float) -> None:
+        if request.credential != "admin":
+            return
+        while (left := self.pause.left()) > 0:
+            if time.monotonic() + left >= deadline:
+                raise RateLimited(
+                    f"{request.operation}: the platform asked for a pause of {left:.0f} more seconds.",
+                    status=429,
+                    retry_after=left,
+                )
+            time.sleep(left)
+
+    def _token(self, request: Request, deadline: float) -> str:
+        if request.credential == "none":
+            return ""
+        if request.credential == "admin":
+            return self.auth.token(max(0.001, deadline - time.monotonic()))
+        if not request.bearer or not HEADER_SAFE.fullmatch(request.bearer):
+            raise ConfigurationError(f"{request.operation} needs the session's own credential.")
+        return request.bearer
+
+    def _attempt(self, request: Request, token: str, deadline: float, attempt: int) -> Answer | Trouble:
+        """One exchange, judged and logged. Writes get a connection of their own.
+
+        An idle pooled connection may be closed by the server just as we write to it, and nobody can tell
+        then whether the request was read; a fresh one fails before or after, never in between.
+        """
+        prepared = self._prepared(request, token)
+        adapter = self._pooled() if request.safe else _Adapter(prepared.url or "")
+        started = time.monotonic()
+        try:
+            raw = _exchange(adapter, prepared, self.config, deadline)
+        except WireFault as fault:
+            self._discard(adapter)
+            outcome: Answer | Trouble = faulted(request, fault)
+            log_attempt(request, outcome, time.monotonic() - started, attempt, fault.why)
+            return outcome
+        except BaseException as error:
+            self._discard(adapter)
+            if request.safe or not wire.call.connected or not isinstance(error, Exception):
+                raise
+            # Whatever it is (a soft time limit of a task queue, say): the write had left.
+            return faulted(request, WireFault(f"reading the answer ended in {type(error).__name__}"))
+        if not request.safe:
+            adapter.close()
+        self._note_skew(raw)
+        outcome = judged(request, raw, token)
+        if isinstance(outcome, Trouble) and outcome.failure is Failure.LOST:
+            self._discard(adapter)
+        log_attempt(request, outcome, raw.seconds, attempt)
+        return outcome
+
+    def _prepared(self, request: Request, token: str) -> requests.PreparedRequest:
+        base = self.config.origin if request.rooted else self.config.api_url.rstrip("/")
+        url = base + request.path + (f"?{request.query}" if request.query else "")
+        body = None
+        if request.json is not None:
+            body = json.dumps(request.json, allow_nan=False, separators=(",", ":")).encode()
+        headers = request.headers(token, self.config.user_agent)
+        return requests.Request(request.method, url, headers=headers, data=body).prepare()
+
+    def _pooled(self) -> _Adapter:
+        """This thread's adapter. After a fork a new one: the parent still speaks on the old connection."""
+        pid = os.getpid()
+        if getattr(self._local, "pid", None) != pid:
+            self._local.adapter, self._local.pid = _Adapter(self.config.api_url), pid
+        adapter: _Adapter | None = getattr(self._local, "adapter", None)
+        if adapter is None:
+            adapter = self._local.adapter = _Adapter(self.config.api_url)
+        return adapter
+
+    def _discard(self, adapter: _Adapter) -> None:
+        """Never reuse a connection that went wrong: its next bytes may belong to the last answer."""
+        adapter.close()
+        if getattr(self._local, "adapter", None) is adapter:
+            self._local.adapter = None
+
+    def _wait(self, request: Request, trouble: Trouble, attempt: int, deadline: float) -> float | None:
+        """Seconds before the next attempt, or None when there must be none."""
+        wait = backoff(attempt, self.config.backoff)
+        if trouble.retry_after is not None:
+            wait += trouble.retry_after  # the jitter on top: a fleet must not come back in one instant
+        if trouble.failure is Failure.LIMITED and request.credential == "admin":
+            self.pause.hold(min(trouble.retry_after if trouble.retry_after is not None else wait, MAX_PAUSE))
+        if not may_repeat(trouble.failure, safe=request.safe) or attempt > self.config.max_retries:
+            return None
+        if trouble.stale and attempt == 1:
+            wait = 0.0
+        return wait if time.monotonic() + wait < deadline else None
+
+    def _note_skew(self, raw: RawAnswer) -> None:
+        date = parse_http_date(raw.headers.get("date"))
+        if date is not None:
+            # The header has whole seconds, rounded down; the middle of them and of the exchange is nearest.
+            self.skew = time.time() - raw.seconds / 2 - (date + 0.5)
+
+
+def fetch_token(config: Config, grant: TokenGrant, seconds: float) -> RawAnswer:
+    """One request for a token (client credentials, RFC 6749 4.4.2; /platform/overview/), within ``seconds``.
+
+    No repeat, no redirect. Raises ``WireFault``.
+    """
+    headers = grant.headers(config.user_agent)
+    prepared = requests.Request("POST", grant.token_url, headers=headers, data=grant.form()).prepare()
+    adapter = _Adapter(grant.token_url)
+    try:
+        return _exchange(adapter, prepared, config, time.monotonic() + seconds)
+    finally:
+        adapter.close()

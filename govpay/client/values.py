@@ -1,0 +1,183 @@
+"""One value of a document at a time: strict where money is concerned; errors name the field only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Generic, NoReturn, TypeVar, overload
+
+from govpay.client.odata import parse_timestamp
+
+#: Beyond this a double, and so every JavaScript on the way, no longer holds each integer.
+MONEY_LIMIT = 2**53
+UID_LENGTH = 128
+TEXT_LENGTH = 10_000
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+T = TypeVar("T")
+
+
+class BadValue(ValueError):
+    """A property has a type or value that it must not have. Names field and reason, never the value."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(field, why)
+        self.field = field
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.why}"
+
+
+def _bad(field: str, why: str) -> NoReturn:
+    raise BadValue(field, why)
+
+
+def text(field: str, value: Any) -> str:
+    """A text that any database takes: no NUL, no half of a surrogate pair."""
+    if not isinstance(value, str):
+        _bad(field, "is not a text")
+    if len(value) > TEXT_LENGTH:
+        _bad(field, "is too long")
+    # Nearly every text is printable ASCII, and a sync reads millions: the search is for the rest.
+    if not (value.isascii() and value.isprintable()) and _UNSTORABLE.search(value):
+        _bad(field, "holds characters that cannot be stored")
+    return value
+
+
+def uid(field: str, value: Any) -> str:
+    """A reference to an object: 1 to 128 characters without white space or control characters."""
+    if not isinstance(value, str):
+        _bad(field, "is not a text")
+    if not 0 < len(value) <= UID_LENGTH:
+        _bad(field, "is empty or too long")
+    if not value.isprintable() or value != value.strip():
+        _bad(field, "holds characters that no reference has")
+    return value
+
+
+def cents(field: str, value: Any) -> int:
+    """An amount in minor units. A float is refused even when it is whole: money never passes through one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        _bad(field, "is not a whole number of cents")
+    if not 0 <= value < MONEY_LIMIT:
+        _bad(field, "is out of range for an amount")
+    return value
+
+
+def dollars(field: str, value: Any) -> int:
+    """Decimal dollars (A27) as cents, exactly.
+
+    JSON gives a float; its repr is the shortest text that means it, which for every amount below 10**13
+    dollars is the text the platform wrote. More than two decimals are refused, not rounded.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        _bad(field, "is not a number of dollars")
+    try:
+        exact = Decimal(repr(value) if isinstance(value, float) else value) * 100
+    except InvalidOperation:
+        _bad(field, "is not a number of dollars")
+    if not exact.is_finite() or exact != exact.to_integral_value():
+        _bad(field, "has a fraction of a cent")
+    if not 0 <= exact < MONEY_LIMIT:
+        _bad(field, "is out of range for an amount")
+    return int(exact)
+
+
+def whole(field: str, value: Any) -> int:
+    """A whole number that fits any integer column."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        _bad(field, "is not a whole number")
+    if not -(2**31) <= value < 2**31:
+        _bad(field, "is out of range")
+    return value
+
+
+def flag(field: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        _bad(field, "is not true or false")
+    return value
+
+
+def timestamp(field: str, value: Any) -> datetime:
+    """ISO 8601 as an aware UTC datetime. Digits beyond microseconds are cut; no zone means UTC (A5)."""
+    try:
+        return parse_timestamp(value)
+    except ValueError:
+        _bad(field, "is not an ISO 8601 timestamp of a day that exists")
+
+
+def timestamp_text(field: str, value: Any) -> str:
+    """A timestamp as written, every digit of it, for a keyset (A2)."""
+    timestamp(field, value)
+    return str(value)
+
+
+def mapping(field: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict) and not isinstance(value, Mapping):  # dict first: that one is quick
+        _bad(field, "is not an object")
+    return value
+
+
+def texts(field: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        _bad(field, "is not a list")
+    return tuple(text(field, item) for item in value)
+
+
+def mappings(field: str, value: Any) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(value, list):
+        _bad(field, "is not a list")
+    return tuple(mapping(field, item) for item in value)
+
+
+class Optional(Generic[T]):
+    """A property read from ``raw`` when it is asked for: None when missing or null, else of its type.
+
+    ``names`` are tried in turn, the documented one first. Raises ``BadValue``.
+    """
+
+    def __init__(self, read: Callable[[str, Any], T], *names: str) -> None:
+        self._read = read
+        self._names = names
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.__doc__ = f"``{'`` or ``'.join(self._names or (name,))}``"
+        self._names = self._names or (name,)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Optional[T]: ...
+
+    @overload
+    def __get__(self, instance: Any, owner: type) -> T | None: ...
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        for name in self._names:
+            value = instance.raw.get(name)
+            if value is not None and not (value == "" and self._read is uid):
+                return self._read(name, value)
+        return None
+
+
+class Required(Optional[T]):
+    """Like ``Optional``, but missing or null is a ``BadValue``."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Required[T]: ...
+
+    @overload
+    def __get__(self, instance: Any, owner: type) -> T: ...
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        for name in self._names:
+            value = instance.raw.get(name)
+            if value is not None:
+                return self._read(name, value)
+        raise BadValue(self._names[0], "is missing")

@@ -1,0 +1,69 @@
+"""What the client's tests share: servers that are stopped afterwards, and a transport to one of them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from govpay.client import Config, Endpoints
+from govpay.client.transport import Transport
+from tests.client.servers import FixedToken, Platform
+
+Serve = Callable[..., Platform]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    running: list[Platform] = []
+
+    def start(*acts: Any, **options: Any) -> Platform:
+        running.append(Platform(*acts, **options))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+def quick(api_url: str, **changed: Any) -> Config:
+    """A configuration in which nothing takes long."""
+    settings: dict[str, Any] = {
+        "api_url": api_url,
+        "connect_timeout": 1.0,
+        "read_timeout": 0.5,
+        "call_timeout": 5.0,
+        "max_retries": 3,
+        "backoff": 0.01,
+    }
+    return Config(**{**settings, **changed})
+
+
+@pytest.fixture
+def transport_to() -> Iterator[Callable[..., Transport]]:
+    """``transport_to(server, max_retries=0, auth=…)``."""
+    made: list[Transport] = []
+
+    def make(server: Platform | str, *, auth: Any = None, pause: Any = None, **changed: Any) -> Transport:
+        url = server if isinstance(server, str) else server.url
+        made.append(Transport(quick(url, **changed), auth or FixedToken(), pause=pause))
+        return made[-1]
+
+    yield make
+    for transport in made:
+        transport.close()
+
+
+@pytest.fixture
+def endpoints_to(transport_to: Callable[..., Transport]) -> Callable[..., Endpoints]:
+    return lambda server, routes=None, **changed: Endpoints(transport_to(server, **changed), routes)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port at which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
