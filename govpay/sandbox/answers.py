@@ -1,0 +1,16 @@
+"""What a route gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Answer:
+    """A status with a JSON `body`, or with `text` that is already encoded, or with neither (204)."""
+
+    status: int
+    body: Any = None
+    text: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,51 @@
+"""One request as the routes see it, and the form of a route."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .answers import Answer
+from .errors import Refusal
+from .platform import Platform
+from .store import Row
+
+# Who may call: anybody, the admin token, the admin token with an account, a session's own credential.
+ANYONE, ADMIN, ACCOUNT, SESSION = "anyone", "admin", "account", "session"
+
+
+@dataclass
+class Call:
+    """A request whose route, credential, account header and JSON have been checked."""
+
+    platform: Platform
+    path: str
+    origin: str
+    headers: dict[str, str]
+    query: dict[str, list[str]] = field(default_factory=dict)
+    body: Any = None
+    data: bytes = b""
+    account: Row | None = None
+    session: Row | None = None
+
+    @property
+    def account_uid(self) -> str:
+        return self.the_account.uid
+
+    @property
+    def the_account(self) -> Row:
+        if self.account is None:
+            raise Refusal(400, "validation_error", "X-Payment-Account-Uid is required.")
+        return self.account
+
+
+@dataclass(frozen=True)
+class Route:
+    """`path` in werkzeug's notation; `json` says that the route reads a JSON body."""
+
+    method: str
+    path: str
+    run: Callable[..., Answer]
+    credential: str = ACCOUNT
+    json: bool = False

@@ -1,0 +1,194 @@
+"""The demo city: four payment accounts, their people, and ninety days of believable payments.
+
+The history is not written down but lived: each step (validate, capture, refund) is carried out by the
+platform's own rules, in order of time, with the clock held at its instant: consistent by construction.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import NamedTuple
+
+from . import bulk, people, stories
+from .clock import iso
+from .payments import expire, make_payment
+from .platform import Platform
+from .sessions import finish, make_session
+from .store import Row
+from .tenants import make_account, make_client
+from .terminals import make_terminal
+
+# With the payments of the accounts below: 1 500.
+WAITING = 6
+# A waiting validation lapses after 24 hours; it should not do so while somebody is looking at it.
+FRESH = timedelta(hours=12)
+
+
+class Department(NamedTuple):
+    name: str
+    slug: str
+    customers: int
+    payments: int
+    active: bool
+    terminals: tuple[tuple[str, str], ...]
+
+
+DEPARTMENTS = (
+    Department(
+        "Utilities",
+        "utilities",
+        110,
+        640,
+        True,
+        (("Front desk 1", "online"), ("Front desk 2", "online"), ("Drive-through", "offline")),
+    ),
+    Department("Courts", "courts", 60, 420, True, (("Clerk window", "online"),)),
+    Department("Parks", "parks", 50, 324, True, (("Recreation center", "online"), ("Boathouse", "inactive"))),
+    Department("Cemetery (closed)", "cemetery", 20, 110, False, ()),
+)
+_SUBSCRIBED = {
+    "checkout_session.completed": True,
+    "checkout_session.expired": True,
+    "payment.completed": True,
+    "payment.failed": True,
+    "payment.refunded": True,
+    "provider.chargeback": True,
+    "provider.nsf": True,
+    "provider.noc": True,
+    "provider.reversal": False,
+}
+
+
+def prepare(platform: Platform, size: str | int, seed: int) -> None:
+    """Fill an empty platform to `size` (empty, demo, or a number of payments); see that six payments wait."""
+    if size == "empty":
+        return
+    if size != "demo" and (not isinstance(size, int) or size < 0):
+        raise ValueError(f"size must be empty, demo or a number, not {size!r}")
+    with platform.store.transaction():
+        if not platform.store.count("client"):
+            platform.rng = random.Random(seed)
+            if size == "demo":
+                _build(platform, platform.rng)
+            else:
+                _build_plain(platform, int(size))
+        if size == "demo":
+            _keep_six_waiting(platform)
+        platform.rng = None
+
+
+def _build_plain(platform: Platform, count: int) -> None:
+    """`count` payments spread over three accounts."""
+    client = make_client(platform, name="City of Example", customer_id="city-of-example")
+    for index, department in enumerate(DEPARTMENTS[:3]):
+        account = _open_account(platform, client, department)
+        bulk.add_payments(platform, account.uid, count // 3 + (index < count % 3))
+
+
+def _build(platform: Platform, rng: random.Random) -> None:
+    clock, now = platform.clock, platform.clock.now()
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    clock.hold(today - timedelta(days=500))
+    try:
+        client = make_client(
+            platform,
+            name="City of Example",
+            customer_id="city-of-example",
+            timezone="Mountain Standard Time",
+            subdomain="example",
+        )
+        accounts = [_open_account(platform, client, department) for department in DEPARTMENTS]
+        peopled = [(account, row.customers) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
+        wallets = people.settle_in(platform, rng, peopled, today - timedelta(days=400))
+        busy = [(account, row.payments) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
+        # Sorting by time makes the ledger and every `updated_at` run forward.
+        for moment, _, step in sorted(stories.plan(platform, rng, busy, wallets, now), key=lambda item: item[:2]):
+            clock.hold(moment)
+            step()
+        clock.hold(None)
+        _open_sessions(platform, rng, accounts)
+    finally:
+        clock.hold(None)
+
+
+def _open_account(platform: Platform, client: Row, department: Department) -> Row:
+    account = make_account(
+        platform,
+        client_id=client.uid,
+        name=department.name,
+        processor="zift",
+        active=department.active,
+        external_account_id=f"EX-{department.slug.upper()}-01",
+        external_merchant_id=f"{7_400_100 + DEPARTMENTS.index(department)}",
+        minimum_payment_amount=1.0,
+        maximum_payment_amount=25_000.0,
+        allowed_origins=["https://pay.city.example", "http://127.0.0.1:8000"],
+    )
+    account.private["subscriptions"] = dict(_SUBSCRIBED) if department.active else {}
+    account.private["checkout_config"] = {
+        "merchant_display_name": f"City of Example - {department.name}",
+        "accent_color": "#1F6FEB",
+    }
+    for index, (name, status) in enumerate(department.terminals):
+        make_terminal(
+            platform,
+            account.uid,
+            name=name,
+            serial_number=f"{department.slug[:2].upper()}-{48_210 + index}",
+            model=("Lane 3000", "Link 2500")[index % 2],
+            status=status,
+        )
+    return platform.store.put(account)
+
+
+def _open_sessions(platform: Platform, rng: random.Random, accounts: list[Row]) -> None:
+    """A few sessions that nobody has paid: two still open, four that ran out."""
+    for index in range(6):
+        body = {
+            "amount": rng.randrange(2_000, 20_000),
+            "currency": "USD",
+            "description": f"Invoice {4_100 + index}",
+            "success_url": "https://pay.city.example/done",
+            "cancel_url": "https://pay.city.example/cancelled",
+        }
+        row = make_session(platform, accounts[index % 3].uid, body)
+        if index >= 2:
+            finish(platform, row, "expired")
+
+
+def _keep_six_waiting(platform: Platform) -> None:
+    """Exactly six wallet payments wait for capture, none about to lapse."""
+    fresh = iso(platform.clock.now() - FRESH)
+    kept = 0
+    for row in platform.store.find("payment", "status = 'validated'", (), "created_at DESC"):
+        if row.doc["created_at"] < fresh or "wallet" not in row.private["payment_method"] or kept == WAITING:
+            expire(platform, row)
+        else:
+            kept += 1
+    for index in range(WAITING - kept):
+        _add_waiting(platform, index)
+
+
+def _add_waiting(platform: Platform, index: int) -> None:
+    """One more payment of an active account on a saved card or bank account that approves."""
+    accounts = platform.store.find("account", "active = 1", (), "created_at, uid")
+    if not accounts:
+        return
+    account = accounts[(0, 1, 2, 0, 1, 0)[index] % len(accounts)]
+    methods = [
+        row
+        for row in platform.store.find("method", "account_uid = ?", (account.uid,))
+        if people.approves(row, platform.clock.text())
+    ]
+    if not methods:
+        return
+    rng = platform.rng or random.Random()
+    number = stories.FIRST_NUMBER + platform.store.count("payment")
+    make_payment(
+        platform,
+        account.uid,
+        people.wire(rng.choice(methods)),
+        base_amount=stories.amount(rng, account.doc["name"]),
+        reference_id=stories.reference(account.doc["name"], platform.clock.now().year, number),
+    )

@@ -1,0 +1,54 @@
+"""The platform's clock: it can be moved on, and never stamps two changes with the same instant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+INSTANT = timedelta(microseconds=1)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with microseconds and `Z`: fixed width, so text order is time order (A5)."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def parse(text: str) -> datetime:
+    """The reverse of `iso`."""
+    return datetime.fromisoformat(text)
+
+
+class Clock:
+    """Wall time plus an offset; `hold` pins it while history is being written."""
+
+    def __init__(self) -> None:
+        self._offset = timedelta(0)
+        self._held: datetime | None = None
+        self._last = datetime.min.replace(tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self._held or datetime.now(UTC) + self._offset
+
+    def text(self) -> str:
+        return iso(self.now())
+
+    def stamp(self) -> str:
+        """The instant of one change, later than every earlier one. Call it with the store's lock held."""
+        self._last = max(self.now(), self._last + INSTANT)
+        return iso(self._last)
+
+    def stamps(self, count: int) -> list[str]:
+        """`count` stamps at once, one microsecond apart."""
+        start = max(self.now(), self._last + INSTANT)
+        self._last = start + INSTANT * count
+        return [iso(start + INSTANT * step) for step in range(count)]
+
+    def seen(self, text: str) -> None:
+        """Never stamp at or before `text` again (a reopened state file holds later instants)."""
+        self._last = max(self._last, parse(text))
+
+    def advance(self, seconds: float) -> None:
+        self._offset += timedelta(seconds=seconds)
+
+    def hold(self, moment: datetime | None) -> None:
+        """Pin the clock to `moment`; None lets it run again."""
+        self._held = moment

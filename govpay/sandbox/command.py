@@ -1,0 +1,98 @@
+"""The command line of the sandbox, for `manage.py govpay_sandbox` and `python -m govpay.sandbox` alike."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .faults import parse_fault
+from .platform import Settings
+from .sandbox import Sandbox
+
+DEFAULT_PORT = 8801
+
+
+def _size(text: str) -> str | int:
+    if text in ("demo", "empty"):
+        return text
+    if text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError("must be demo, empty or a number of payments")
+
+
+def _spec(text: str) -> str:
+    try:
+        parse_fault(text)
+    except (ValueError, TypeError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--port", type=int, default=DEFAULT_PORT, help="port on 127.0.0.1 (0: any free one)")
+    add("--state", metavar="FILE", help="keep the state in this file; it is seeded only when empty")
+    add("--seed", type=int, default=1, help="the same seed gives the same city")
+    add(
+        "--size",
+        type=_size,
+        default="demo",
+        metavar="demo|empty|N",
+        help="the demo city, nothing, or N payments",
+    )
+    add("--envelope", choices=("array", "odata", "items"), default="array", help="what lists are wrapped in")
+    add(
+        "--fault",
+        action="append",
+        type=_spec,
+        default=[],
+        metavar="SPEC",
+        help="a fault from the start, such as 'GET /api/payments status=500 times=2'; repeatable",
+    )
+    add("--webhook-delay", type=float, default=0.0, metavar="SECONDS", help="pause before a webhook is sent")
+    add("--page-cap", type=int, metavar="N", help="most rows a list page has, whatever $top asks")
+    add("--token-lifetime", type=int, default=3600, metavar="SECONDS")
+    add(
+        "--settle-after",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="when a pending bank refund succeeds",
+    )
+    add("--client-id", default=Settings.client_id)
+    add("--client-secret", default=Settings.client_secret)
+
+
+def serve(options: Mapping[str, Any], say: Callable[[str], object]) -> None:
+    """Serve until SIGINT or SIGTERM; `say` gets one line when ready. PortBusy, ValueError for bad options."""
+    stopped = threading.Event()
+    previous = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Sandbox(
+            state=options["state"],
+            seed=options["seed"],
+            size=options["size"],
+            envelope=options["envelope"],
+            token_lifetime=options["token_lifetime"],
+            page_cap=options["page_cap"],
+            settle_after=options["settle_after"],
+            webhook_delay=options["webhook_delay"],
+            client_id=options["client_id"],
+            client_secret=options["client_secret"],
+        ) as sandbox:
+            for spec in options["fault"]:
+                sandbox.fault(spec)
+            with sandbox.serve(options["port"]) as address:
+                # The default secret opens nothing but sandboxes; any other is not ours to show.
+                secret = "(as given)" if address.client_secret != Settings.client_secret else Settings.client_secret
+                say(
+                    f"govpay sandbox ready: api_url={address.api_url} token_url={address.token_url}"
+                    f" client_id={address.client_id} client_secret={secret}"
+                )
+                stopped.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,68 @@
+"""The platform as a whole: its settings, its store, its clock, its switches."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .clock import Clock
+from .faults import Faults
+from .shapes import Doc
+from .store import Store
+
+REQUESTS_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this platform behaves where the vendor's pages leave room. Times are in seconds."""
+
+    client_id: str = "sandbox-client"
+    client_secret: str = "sandbox-secret"  # noqa: S105  opens sandboxes only
+    # One of: array, odata, items (A1).
+    envelope: str = "array"
+    # When an odata page carries a link to the next one: always while there is more, until_top (not once $top
+    # is satisfied, as OData has it), or never (A2).
+    next_links: str = "always"
+    page_cap: int | None = None
+    token_lifetime: int = 3600
+    # A pending ACH refund succeeds by itself after this (A10).
+    settle_after: float = 60.0
+    # Pause before a webhook is sent.
+    webhook_delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.envelope not in ("array", "odata", "items"):
+            raise ValueError(f"envelope must be array, odata or items, not {self.envelope!r}")
+        if self.next_links not in ("always", "until_top", "never"):
+            raise ValueError(f"next_links must be always, until_top or never, not {self.next_links!r}")
+        if self.page_cap is not None and self.page_cap < 1:
+            raise ValueError("page_cap must be positive")
+
+
+@dataclass
+class Platform:
+    settings: Settings
+    store: Store
+    clock: Clock = field(default_factory=Clock)
+    faults: Faults = field(default_factory=Faults)
+    requests: deque[Doc] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
+    token_requests: int = 0
+    client_config_calls: dict[str, list[float]] = field(default_factory=dict)
+    # Set while the demo city is built, so that the same seed gives the same ids.
+    rng: random.Random | None = None
+
+    @classmethod
+    def open(cls, settings: Settings, state: str | Path | None) -> Platform:
+        platform = cls(settings, Store(state))
+        if latest := platform.store.latest():
+            platform.clock.seen(latest)
+        return platform
+
+    def new_uid(self, prefix: str) -> str:
+        """Ids are random, so that walking by uid is never walking by age."""
+        digits = self.rng.randbytes(10).hex() if self.rng else secrets.token_hex(10)
+        return f"{prefix}_{digits}"

@@ -1,0 +1,175 @@
+"""Money that goes back: refunds, settlement, chargebacks, bank returns; and what falls due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from .answers import Answer
+from .calls import Call, Route
+from .clock import iso
+from .errors import conflict, invalid
+from .payments import add_transaction, change_payment, enter_effect, expire, the_payment, transactions_of
+from .platform import Platform
+from .sessions import finish
+from .shapes import cents, check, shape, text
+from .store import Row
+
+REFUND = shape(amount=cents(required=True), reason=text(empty=True), reference_id=text(required=True))
+
+
+def refund(platform: Platform, payment: Row, amount: int, reference_id: str, reason: str | None = None) -> Row:
+    """Give back `amount` cents (A10). A bank's refund is pending at first, a card's succeeds at once."""
+    doc = payment.doc
+    taken = platform.store.count(
+        "transaction",
+        "account_uid = ? AND reference_id = ? AND type = 'refund'",
+        (payment.account_uid, reference_id),
+    )
+    if taken:
+        conflict("A refund with this reference_id exists.", "duplicate_refund")
+    if doc["status"] not in ("captured", "partially_refunded", "refunded"):
+        conflict(f"A payment that is {doc['status']} cannot be refunded.")
+    reserved = sum(
+        row.doc["amount"]
+        for row in transactions_of(platform, payment)
+        if row.doc["type"] == "refund" and row.doc["status"] != "failed"
+    )
+    if reserved + amount > doc["total_amount"]:
+        invalid("The amount exceeds what is left to refund.")
+    pending = doc["payment_method"]["payment_method_type"].endswith("ach")
+    due = platform.clock.now() + timedelta(seconds=platform.settings.settle_after)
+    transaction = add_transaction(
+        platform,
+        payment,
+        "refund",
+        amount,
+        status="pending" if pending else "succeeded",
+        reference_id=reference_id,
+        reason=reason,
+        due_at=iso(due) if pending else None,
+    )
+    if not pending:
+        _book(platform, payment, amount)
+    return transaction
+
+
+def _book(platform: Platform, payment: Row, amount: int) -> None:
+    """Count a refund that succeeded."""
+    refunded = payment.doc["refunded_amount"] + amount
+    # A dispute that came while the refund was pending keeps its status.
+    status = payment.doc["status"]
+    if status in ("captured", "partially_refunded"):
+        status = "refunded" if refunded >= payment.doc["total_amount"] else "partially_refunded"
+    change_payment(platform, payment, refunded_amount=refunded, status=status)
+
+
+def settle(platform: Platform, transaction: Row, *, succeeds: bool = True) -> None:
+    """A pending refund becomes final."""
+    transaction.due_at = None
+    transaction.doc.update(
+        status="succeeded" if succeeds else "failed",
+        updated_at=platform.clock.stamp(),
+        reason_code=None if succeeds else "R03",
+    )
+    platform.store.put(transaction)
+    enter_effect(platform, "refund_settled" if succeeds else "refund_failed", transaction)
+    payment = platform.store.get("payment", transaction.doc["payment_uid"])
+    if payment is None:
+        return
+    if succeeds:
+        _book(platform, payment, transaction.doc["amount"])
+    else:
+        change_payment(platform, payment)
+
+
+def settle_pending(platform: Platform, fail: Iterable[str] = ()) -> list[str]:
+    """Settle every pending refund now; those whose transaction uid or reference_id is in `fail` fail."""
+    failing = set(fail)
+    with platform.store.transaction():
+        pending = platform.store.find("transaction", "type = 'refund' AND status = 'pending'", (), "created_at, uid")
+        for row in pending:
+            settle(platform, row, succeeds=not failing & {row.uid, row.doc["reference_id"]})
+    return [row.uid for row in pending]
+
+
+def charge_back(platform: Platform, payment: Row, reason_code: str = "4853") -> Row:
+    """The cardholder disputed the payment: its whole total goes back."""
+    if payment.doc["status"] not in ("captured", "partially_refunded"):
+        conflict("Only a captured payment can be charged back.")
+    row = add_transaction(
+        platform,
+        payment,
+        "chargeback",
+        payment.doc["total_amount"] - payment.doc["refunded_amount"],
+        reason="Cardholder dispute",
+        reason_code=reason_code,
+    )
+    change_payment(platform, payment, status="charged_back")
+    return row
+
+
+def reverse_chargeback(platform: Platform, payment: Row) -> Row:
+    """The dispute was won: the money comes back."""
+    lost = [row for row in transactions_of(platform, payment) if row.doc["type"] == "chargeback"]
+    if payment.doc["status"] != "charged_back" or not lost:
+        conflict("The payment is not charged back.")
+    row = add_transaction(
+        platform,
+        payment,
+        "chargeback_reversal",
+        lost[-1].doc["amount"],
+        reason="Dispute won",
+        reason_code=lost[-1].doc["reason_code"],
+    )
+    change_payment(platform, payment, status="partially_refunded" if payment.doc["refunded_amount"] else "captured")
+    return row
+
+
+def return_payment(platform: Platform, payment: Row, reason_code: str = "R01") -> Row:
+    """The payer's bank sent an ACH payment back."""
+    if payment.doc["status"] != "captured" or not payment.doc["payment_method"]["payment_method_type"].endswith("ach"):
+        conflict("Only a captured bank payment can be returned.")
+    row = add_transaction(
+        platform,
+        payment,
+        "ach_return",
+        payment.doc["total_amount"],
+        reason="Returned by the bank",
+        reason_code=reason_code,
+    )
+    change_payment(platform, payment, status="returned")
+    return row
+
+
+def run_due(platform: Platform) -> None:
+    """What time has done since the last request: validations lapsed, refunds settled, sessions run out."""
+    now = platform.clock.text()
+    happen: dict[str, Callable[[Platform, Row], object]] = {
+        "payment": expire,
+        "transaction": settle,
+        "session": _run_out,
+    }
+    # Looking and acting under one lock: nothing may happen twice.
+    with platform.store.lock:
+        for kind, act in happen.items():
+            rows = platform.store.find(kind, "due_at <= ?", (now,), "due_at, uid")
+            if rows:
+                with platform.store.transaction():
+                    for row in rows:
+                        act(platform, row)
+
+
+def _run_out(platform: Platform, session: Row) -> None:
+    finish(platform, session, "expired")
+
+
+def refund_payment(call: Call, uid: str) -> Answer:
+    """`POST /api/payments/{uid}/refund` (A10); the answer is the transaction."""
+    payment = the_payment(call, uid)
+    body = check(call.body, REFUND)
+    row = refund(call.platform, payment, body["amount"], body["reference_id"], body.get("reason"))
+    return Answer(201, row.doc)
+
+
+ROUTES = [Route("POST", "/api/payments/<uid>/refund", refund_payment, json=True)]

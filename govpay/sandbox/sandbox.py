@@ -1,0 +1,217 @@
+"""`Sandbox`: the platform for use inside a Python process, with direct access for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import bulk, city, control, direct, refunds, tenants, terminals, tokens, wallets
+from .app import Application
+from .faults import Fault, fault_from, parse_fault
+from .kinds import kind_named
+from .platform import Platform, Settings
+from .server import HOST, Server
+from .shapes import Doc
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a served sandbox listens, and what its clients log in with."""
+
+    api_url: str
+    token_url: str
+    client_id: str
+    client_secret: str
+    port: int
+
+
+class Sandbox:
+    """A stand-in platform. State lives in `state` (a file that survives kill -9) or in memory.
+
+    `size` is `empty`, `demo` (the demo city) or a number of payments; seeding happens only when the
+    state is empty. Further keywords are those of `Settings` (times in seconds).
+    """
+
+    def __init__(
+        self,
+        state: str | Path | None = None,
+        seed: int = 1,
+        size: str | int = "empty",
+        envelope: str = "array",
+        token_lifetime: int = 3600,
+        page_cap: int | None = None,
+        **settings: Any,
+    ) -> None:
+        chosen = Settings(envelope=envelope, token_lifetime=token_lifetime, page_cap=page_cap, **settings)
+        self.platform = Platform.open(chosen, state)
+        self._server: Server | None = None
+        # Where it was last served.
+        self.address: Address | None = None
+        try:
+            city.prepare(self.platform, size, seed)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def start(self, port: int = 0) -> Address:
+        """Serve on 127.0.0.1 from a background thread; PortBusy if the port is taken."""
+        if self._server is not None:
+            raise RuntimeError("the sandbox is being served already")
+        self._server = Server(Application(self.platform), port)
+        self._server.start()
+        url = f"http://{HOST}:{self._server.port}"
+        settings = self.platform.settings
+        self.address = Address(
+            url, f"{url}/oauth2/token", settings.client_id, settings.client_secret, self._server.port
+        )
+        return self.address
+
+    def stop(self) -> None:
+        """Stop serving; open connections are closed. The state stays readable."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    @contextmanager
+    def serve(self, port: int = 0) -> Iterator[Address]:
+        address = self.start(port)
+        try:
+            yield address
+        finally:
+            self.stop()
+
+    def close(self) -> None:
+        """Stop serving, flush the state file."""
+        self.stop()
+        self.platform.store.close()
+
+    # What happened.
+
+    def ledger(self) -> list[Doc]:
+        """Every money effect in order; amounts in cents.
+
+        `kind`: capture, refund, refund_settled, refund_failed, void, chargeback, chargeback_reversal,
+        ach_return. A bank refund is one `refund` when accepted and one `refund_settled` or
+        `refund_failed` later; a card refund is one `refund`.
+        """
+        return self.platform.store.ledger()
+
+    def requests(self) -> list[Doc]:
+        """The last 10 000: method, path, query, account, status (None: no answer), at, idempotency_key."""
+        return [dict(record) for record in list(self.platform.requests)]
+
+    @property
+    def token_requests(self) -> int:
+        return self.platform.token_requests
+
+    def stats(self) -> Doc:
+        return control.stats(self.platform)
+
+    # What goes wrong, and when.
+
+    def fault(self, route: str, **options: Any) -> Fault:
+        """Switch a fault on: `fault("GET /api/payments", status=500, times=2)`, or all in one text."""
+        if not options and len(route.split()) > 2:
+            return self.platform.faults.add(parse_fault(route))
+        return self.platform.faults.add(fault_from(route, options))
+
+    def clear_faults(self) -> None:
+        self.platform.faults.clear()
+
+    def revoke_tokens(self) -> int:
+        return tokens.revoke_all(self.platform)
+
+    def advance(self, seconds: float) -> None:
+        """Move the platform's clock on; what falls due by then happens."""
+        self.platform.clock.advance(seconds)
+        refunds.run_due(self.platform)
+
+    def settle(self, fail: Iterable[str] = ()) -> list[str]:
+        """Settle all pending refunds now; those named (transaction uid or reference_id) fail."""
+        return refunds.settle_pending(self.platform, fail)
+
+    # Objects, made or changed as if on the platform's own side.
+
+    def add_client(self, **given: Any) -> Doc:
+        with self.platform.store.transaction():
+            return tenants.make_client(self.platform, **{"name": "City of Example", **given}).doc
+
+    def add_account(self, client_uid: str | None = None, **given: Any) -> Doc:
+        """A payment account; without `client_uid` a client is made for it."""
+        with self.platform.store.transaction():
+            client_id = client_uid or given.pop("client_id", None) or self.add_client()["uid"]
+            defaults = {"client_id": client_id, "name": "Utilities", "processor": "zift"}
+            return tenants.make_account(self.platform, **{**defaults, **given}).doc
+
+    def add_customer(self, account_uid: str, **given: Any) -> Doc:
+        with self.platform.store.transaction():
+            return direct.add_customer(self.platform, account_uid, given).doc
+
+    def add_method(self, customer_uid: str, kind: str = "credit", default: bool = False, **details: Any) -> Doc:
+        """A saved card (`credit`: a Visa 1111 unless told) or bank account (`ach`)."""
+        with self.platform.store.transaction():
+            return direct.add_method(self.platform, customer_uid, kind, default, details).doc
+
+    def add_payment(self, account_uid: str, status: str = "validated", **given: Any) -> Doc:
+        """A payment brought to `status` by the platform's own rules. See `direct.add_payment`."""
+        with self.platform.store.transaction():
+            return direct.add_payment(self.platform, account_uid, status, **given).doc
+
+    def add_payments(self, account_uid: str, n: int, transactions: bool = True) -> list[str]:
+        """`n` captured card payments, fast; returns their uids."""
+        return bulk.add_payments(self.platform, account_uid, n, transactions=transactions)
+
+    def add_terminal(self, account_uid: str, **given: Any) -> Doc:
+        with self.platform.store.transaction():
+            return terminals.make_terminal(self.platform, account_uid, **{"name": "Front desk", **given}).doc
+
+    def refund(self, payment_uid: str, amount: int, reference_id: str, reason: str | None = None) -> Doc:
+        """A refund (cents) made elsewhere; the platform's rules hold."""
+        with self.platform.store.transaction():
+            payment = direct.the_row(self.platform, "payment", payment_uid)
+            return refunds.refund(self.platform, payment, amount, reference_id, reason).doc
+
+    def charge_back(self, payment_uid: str, reason_code: str = "4853") -> Doc:
+        with self.platform.store.transaction():
+            payment = direct.the_row(self.platform, "payment", payment_uid)
+            return refunds.charge_back(self.platform, payment, reason_code).doc
+
+    def return_payment(self, payment_uid: str, reason_code: str = "R01") -> Doc:
+        """An ACH return."""
+        with self.platform.store.transaction():
+            payment = direct.the_row(self.platform, "payment", payment_uid)
+            return refunds.return_payment(self.platform, payment, reason_code).doc
+
+    def touch(self, kind: str, uid: str, **changes: Any) -> Doc:
+        """A change on the platform's side: `changes` go into the document, `updated_at` moves on."""
+        with self.platform.store.transaction():
+            return direct.touch(self.platform, kind_named(kind).name, uid, changes).doc
+
+    def remove(self, kind: str, uid: str) -> None:
+        """Gone: reads answer 404."""
+        direct.remove(self.platform, kind_named(kind).name, uid)
+
+    def get(self, kind: str, uid: str) -> Doc | None:
+        """The document as served now, or None."""
+        refunds.run_due(self.platform)
+        row = self.platform.store.get(kind_named(kind).name, uid)
+        return row.doc if row else None
+
+    def all(self, kind: str, account_uid: str | None = None) -> list[Doc]:
+        """Every document of a kind, by uid."""
+        refunds.run_due(self.platform)
+        where, params = ("account_uid = ?", (account_uid,)) if account_uid else ("1", ())
+        return [row.doc for row in self.platform.store.find(kind_named(kind).name, where, params)]
+
+    def methods(self, customer_uid: str) -> list[Doc]:
+        customer = direct.the_row(self.platform, "customer", customer_uid)
+        return [row.doc for row in wallets.methods_of(self.platform, customer)]

@@ -1,0 +1,163 @@
+"""The HTTP server on loopback: threaded, keep-alive, able to drop a connection on demand."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import sys
+import threading
+import time
+from email.utils import format_datetime
+from io import BytesIO
+from typing import Any
+
+from werkzeug.serving import DechunkedInput, ThreadedWSGIServer, WSGIRequestHandler
+
+from .app import Application, Dropped
+
+HOST = "127.0.0.1"
+LARGEST_BODY = 10_000_000
+
+
+class PortBusy(Exception):
+    """Somebody else listens on the port; the text names it."""
+
+
+class Connection(WSGIRequestHandler):
+    """One client connection with as many requests as it likes.
+
+    werkzeug's own handler closes after each answer; a platform that is called page by page keeps the
+    connection, so the body is always read in full and every answer has its length.
+    """
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def run_wsgi(self) -> None:
+        self.environ = environ = self.make_environ()
+        body = self._body(environ)
+        if body is None:
+            return
+        environ["wsgi.input"] = BytesIO(body)
+        started: list[Any] = []
+        try:
+            pieces = self.server.app(environ, lambda status, headers, *_: started.extend((status, headers)))
+            self._send(started[0], started[1], b"".join(pieces))
+        except Dropped:
+            self._drop()
+        except ConnectionError:
+            self.close_connection = True
+        except Exception:
+            self._send("500 Internal Server Error", [("Content-Length", "0")], b"")
+            self.close_connection = True
+            # A fault of the sandbox itself: better loud than puzzling, unless its state was just closed.
+            if not self.server.stopping:
+                sys.excepthook(*sys.exc_info())
+
+    def _body(self, environ: dict[str, Any]) -> bytes | None:
+        """The whole body, or None after refusing it."""
+        if isinstance(environ["wsgi.input"], DechunkedInput):
+            return bytes(environ["wsgi.input"].readall() or b"")
+        length = self.headers.get("Content-Length") or "0"
+        if not length.isdigit() or int(length) > LARGEST_BODY:
+            status = "413 Content Too Large" if length.isdigit() else "400 Bad Request"
+            self.close_connection = True
+            self._send(status, [("Content-Length", "0")], b"")
+            return None
+        return self.rfile.read(int(length))
+
+    def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Head and body in one write, so that they travel together."""
+        if self.environ.get("sandbox.truncate"):
+            body, self.close_connection = body[: len(body) // 2], True
+        named = [("Server", "govpay-sandbox"), ("Date", self.server.date()), *headers]
+        named.append(("Connection", "close" if self.close_connection else "keep-alive"))
+        head = "".join(f"{name}: {value}\r\n" for name, value in named)
+        if self.command == "HEAD":
+            body = b""
+        data = f"{self.protocol_version} {status}\r\n{head}\r\n".encode("latin-1")
+        if drip := self.environ.get("sandbox.drip"):
+            self.wfile.write(data)
+            for position in range(len(body)):
+                time.sleep(drip)
+                self.wfile.write(body[position : position + 1])
+            return
+        self.wfile.write(data + body)
+
+    def _drop(self) -> None:
+        self.close_connection = True
+        self.server.hang_up(self.connection)
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Quiet: what came in is read from the request list."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Quiet as well."""
+
+
+class Server(ThreadedWSGIServer):
+    """Listens on 127.0.0.1 and remembers its open connections, so that stopping leaves none."""
+
+    app: Application
+    stopping = False
+
+    def __init__(self, app: Application, port: int) -> None:
+        listener = _listen(port)
+        self._connections: set[socket.socket] = set()
+        self._guard = threading.Lock()
+        try:
+            # werkzeug duplicates the descriptor; given a busy port itself, it would end the process.
+            super().__init__(HOST, port, app, handler=Connection, fd=listener.fileno())
+        finally:
+            listener.close()
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.stopping = True
+        self.shutdown()
+        self._thread.join()
+        with self._guard:
+            connections = list(self._connections)
+        for connection in connections:
+            self.hang_up(connection)
+
+    def date(self) -> str:
+        """The platform's own time, which tests may move."""
+        return format_datetime(self.app.platform.clock.now(), usegmt=True)
+
+    def hang_up(self, connection: socket.socket) -> None:
+        # The other side may be quicker.
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._guard:
+            self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._guard:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients may vanish at any time."""
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortBusy(f"port {port} on {HOST} is in use: choose another with --port") from None
+        raise PortBusy(f"cannot listen on port {port} of {HOST}: {error.strerror}") from None
+    return listener

@@ -1,0 +1,265 @@
+"""Hosted sessions: create, read with the session's credential, update, expire."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from .answers import Answer
+from .calls import SESSION, Call, Route
+from .clock import iso
+from .errors import Refusal, conflict, invalid, malformed, not_found
+from .platform import Platform
+from .shapes import (
+    Doc,
+    cents,
+    check,
+    flag,
+    free_object,
+    integer,
+    is_currency,
+    is_email,
+    is_uri,
+    listed,
+    shape,
+    text,
+)
+from .store import Row
+from .wallets import methods_of
+
+# Default lifetime [/guides/hosted-sessions/]; the longest one is our choice.
+DEFAULT_SECONDS = 1800
+LONGEST_SECONDS = 86_400
+
+_COLOR = r"#[0-9A-Fa-f]{6}"
+
+LINE_ITEMS = listed(
+    shape(
+        description=text(required=True),
+        amount=integer(required=True),
+        quantity=integer(low=1),
+        metadata=free_object(),
+    ).part()
+)
+
+# [/api/operations/v1hosted-sessions/]; the last two from [/component/wallet/].
+CREATE = shape(
+    amount=cents(low=0),
+    currency=text(rule=is_currency),
+    description=text(empty=True),
+    line_items=LINE_ITEMS,
+    customer_id=text(),
+    customer_email=text(rule=is_email),
+    success_url=text(rule=is_uri),
+    cancel_url=text(rule=is_uri),
+    layout=text(choices=("hosted", "embedded")),
+    allowed_methods=listed(text(choices=("card", "ach", "apple_pay", "paypal")), least=1),
+    setup_future_usage=text(choices=("off", "on_session", "off_session")),
+    scope=text(choices=("payment", "wallet")),
+    expires_in_seconds=integer(low=1, high=LONGEST_SECONDS),
+    branding=shape(logo_url=text(rule=is_uri), accent_color=text(pattern=_COLOR), merchant_display_name=text()).part(),
+    required_avs_fields=listed(text()),
+    metadata=free_object(),
+    fraud_signals=shape(
+        ip_address=text(),
+        user_agent=text(),
+        email=text(),
+        phone=text(),
+        account_type=text(),
+        request_timestamp=integer(),
+        is_authorized=flag(),
+        is_admin=flag(),
+    ).part(),
+    method_badges=listed(
+        shape(label=text(required=True), color=text(pattern=_COLOR), payment_method_uids=listed(text())).part()
+    ),
+    locked_payment_methods=listed(shape(payment_method_uid=text(required=True), reason=text()).part()),
+)
+UPDATE = shape(amount=cents(), line_items=LINE_ITEMS)
+NOTHING = shape()
+
+_SHOWN = (
+    "description",
+    "line_items",
+    "customer_email",
+    "layout",
+    "allowed_methods",
+    "setup_future_usage",
+    "branding",
+    "required_avs_fields",
+)
+
+
+def make_session(platform: Platform, account_uid: str, body: Doc) -> Row:
+    """Store a session from a checked body; the credential has the form that four pages show."""
+    at = platform.clock.stamp()
+    session_id = platform.new_uid("cs")
+    lifetime = timedelta(seconds=body.get("expires_in_seconds", DEFAULT_SECONDS))
+    expires = iso(platform.clock.now() + lifetime)
+    doc = {
+        "session_id": session_id,
+        "status": "active",
+        "scope": body.get("scope", "payment"),
+        "amount": body.get("amount", 0),
+        "currency": body.get("currency", "USD"),
+        "expires_at": expires,
+        "customer_id": body.get("customer_id"),
+        "created_at": at,
+        "updated_at": at,
+        "layout": "embedded",
+        "setup_future_usage": "off",
+        **{name: body[name] for name in _SHOWN if name in body},
+    }
+    if "line_items" in doc:
+        doc["line_items"] = [{"quantity": 1, **item} for item in doc["line_items"]]
+    private = {"client_secret": f"{session_id}_secret_{secrets.token_hex(24)}", "request": body}
+    return platform.store.put(Row("session", doc, account_uid, due_at=expires, private=private))
+
+
+def session_for(platform: Platform, credential: str) -> Row | None:
+    """The session whose `client_secret` this is."""
+    found = re.fullmatch(r"(cs_[A-Za-z0-9]+)_secret_[0-9a-f]+", credential)
+    row = platform.store.get("session", found[1]) if found else None
+    if row and secrets.compare_digest(row.private["client_secret"], credential):
+        return row
+    return None
+
+
+def finish(platform: Platform, row: Row, status: str, **changes: Any) -> Row:
+    """The session is over: `completed` or `expired`."""
+    row.due_at = None
+    row.doc.update({**changes, "status": status, "updated_at": platform.clock.stamp()})
+    return platform.store.put(row)
+
+
+def config(platform: Platform, row: Row) -> Doc:
+    """The sanitized config, safe for the browser [/api/operations/v1hosted-sessionssessionid/get/]."""
+    account = platform.store.get("account", str(row.account_uid))
+    checkout = account.private["checkout_config"] if account else {}
+    doc = row.doc
+    shown = {name: doc[name] for name in ("session_id", "status", "scope", "amount", "currency", "expires_at")}
+    shown.update({name: doc[name] for name in _SHOWN if name in doc})
+    branding = {name: checkout[name] for name in ("logo_url", "accent_color") if name in checkout}
+    # Session branding over account defaults [/component/theming/].
+    branding.update(doc.get("branding", {}))
+    shown["branding"] = branding
+    shown["merchant_display_name"] = branding.get("merchant_display_name") or checkout.get(
+        "merchant_display_name", account.doc["name"] if account else ""
+    )
+    if "page_message" in checkout:
+        shown["page_message"] = checkout["page_message"]
+    if doc["customer_id"]:
+        shown["saved_methods"] = _saved_methods(platform, str(doc["customer_id"]))
+    return {**shown, "challenge": None}
+
+
+def _saved_methods(platform: Platform, customer_uid: str) -> list[Doc]:
+    customer = platform.store.get("customer", customer_uid)
+    return [saved_method(row) for row in methods_of(platform, customer)] if customer else []
+
+
+def saved_method(row: Row) -> Doc:
+    """One saved method as the browser sees it; never a full number."""
+    kind = row.doc["payment_method_type"]
+    details = row.doc[kind]
+    shown = {"id": row.uid, "is_default": row.doc["is_default"], "holder_name": details.get("holder_name")}
+    if kind == "credit":
+        shown.update(
+            type="card",
+            brand=details["card_brand"].lower(),
+            last4=details["last4"],
+            exp_month=details["exp_month"],
+            exp_year=details["exp_year"],
+        )
+    else:
+        shown.update(
+            type="ach",
+            last4=details["account_number_suffix"],
+            bank_name=details.get("bank_name"),
+            account_type=details["account_type"],
+        )
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def create_session(call: Call) -> Answer:
+    """`POST /v1/hosted-sessions` [/api/operations/v1hosted-sessions/, /component/wallet/]."""
+    body = call.body
+    CREATE.check_type(body, "")
+    wallet = body.get("scope") == "wallet"
+    for name in ("customer_id",) if wallet else ("amount", "currency", "success_url", "cancel_url"):
+        if name not in body:
+            malformed(f"{name} is required.")
+    check(body, CREATE)
+    if not wallet and body["amount"] < 1:
+        invalid("amount must be positive.")
+    if not call.the_account.doc["active"]:
+        invalid("The payment account is not active.")
+    _check_references(call, body)
+    row = make_session(call.platform, call.account_uid, body)
+    secret = row.private["client_secret"]
+    return Answer(
+        201,
+        {
+            "session_id": row.uid,
+            "client_secret": secret,
+            "expires_at": row.doc["expires_at"],
+            "hosted_url": f"{call.origin}/checkout/{row.uid}#cs={secret}",
+        },
+    )
+
+
+def _check_references(call: Call, body: Doc) -> None:
+    if "customer_id" in body and call.platform.store.get("customer", body["customer_id"], call.account_uid) is None:
+        invalid("customer_id names no customer.")
+    named = [uid for badge in body.get("method_badges", []) for uid in badge.get("payment_method_uids", [])]
+    named += [lock["payment_method_uid"] for lock in body.get("locked_payment_methods", [])]
+    for uid in named:
+        if call.platform.store.get("method", uid, call.account_uid) is None:
+            invalid("A payment method uid names no saved method.")
+
+
+def read_session(call: Call, uid: str) -> Answer:
+    """`GET /v1/hosted-sessions/{sessionId}`: 410 once expired [/component/events/]."""
+    if call.session is None or call.session.doc["status"] == "expired":
+        raise Refusal(410, "session_expired", "The session has expired.", recoverable=False)
+    return Answer(200, config(call.platform, call.session))
+
+
+def the_session(call: Call, uid: str) -> Row:
+    return call.platform.store.get("session", uid, call.account_uid) or not_found("session")
+
+
+def update_session(call: Call, uid: str) -> Answer:
+    """`PATCH /v1/hosted-sessions/{sessionId}`: `amount` and `line_items` only; the answer is the config."""
+    row = the_session(call, uid)
+    body = check(call.body, UPDATE)
+    if row.doc["status"] == "expired":
+        raise Refusal(410, "session_expired", "The session has expired.", recoverable=False)
+    if row.doc["status"] == "completed":
+        conflict("The session is completed.", "already_confirmed")
+    if "line_items" in body:
+        body["line_items"] = [{"quantity": 1, **item} for item in body["line_items"]]
+    row.doc.update({**body, "updated_at": call.platform.clock.stamp()})
+    return Answer(200, config(call.platform, call.platform.store.put(row)))
+
+
+def expire_session(call: Call, uid: str) -> Answer:
+    """`POST …/expire`: no body either way; once more on an expired one changes nothing."""
+    row = the_session(call, uid)
+    if call.data:
+        check(call.body, NOTHING)
+    if row.doc["status"] == "completed":
+        conflict("The session is completed.", "already_confirmed")
+    if row.doc["status"] == "active":
+        finish(call.platform, row, "expired")
+    return Answer(204)
+
+
+ROUTES = [
+    Route("POST", "/v1/hosted-sessions", create_session, json=True),
+    Route("GET", "/v1/hosted-sessions/<uid>", read_session, SESSION),
+    Route("PATCH", "/v1/hosted-sessions/<uid>", update_session, json=True),
+    Route("POST", "/v1/hosted-sessions/<uid>/expire", expire_session),
+]

@@ -1,0 +1,216 @@
+"""The platform's memory: one SQLite database, one connection, one lock."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .kinds import KINDS, Kind
+from .shapes import Doc
+
+LEDGER_COLUMNS = (
+    "kind",
+    "payment_uid",
+    "transaction_uid",
+    "account_uid",
+    "amount",
+    "currency",
+    "reference_id",
+    "at",
+)
+
+
+_PLAIN = {str, int, float, bool, type(None)}
+
+# Built once: json.dumps would build an encoder for every document.
+dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+@dataclass
+class Row:
+    """One object: the document that is served, and what the platform alone knows.
+
+    `due_at` is the instant at which time itself changes the row: a validation that lapses, a pending
+    refund that settles, a session that runs out.
+    """
+
+    kind: str
+    doc: Doc
+    account_uid: str | None = None
+    due_at: str | None = None
+    private: Doc = field(default_factory=dict)
+
+    @property
+    def uid(self) -> str:
+        return str(self.doc[KINDS[self.kind].id_property])
+
+
+class Store:
+    """Documents as JSON beside extracted, indexed columns.
+
+    One connection under one lock: acts are serialised, which is what makes money acts atomic here and
+    the order of `updated_at` the order of commits.
+    """
+
+    def __init__(self, path: str | Path | None) -> None:
+        self.lock = threading.RLock()
+        self._depth = 0
+        try:
+            self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except sqlite3.Error as error:
+            raise ValueError(f"the state file {path} cannot be used: {error}") from None
+        self._open = True
+        self._upserts = {name: _upsert(kind) for name, kind in KINDS.items()}
+
+    def _prepare(self) -> None:
+        run = self._connection.execute
+        run("PRAGMA busy_timeout = 5000")
+        run("PRAGMA journal_mode = WAL")
+        # A killed process loses nothing at NORMAL.
+        run("PRAGMA synchronous = NORMAL")
+        run("PRAGMA cache_size = -65536")
+        with self.transaction():
+            for statement in _schema():
+                run(statement)
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file; a database in memory is forgotten."""
+        with self.lock:
+            if not self._open:
+                return
+            self._open = False
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; nested ones join the outermost. An error with `keep_changes` commits."""
+        with self.lock:
+            if self._depth:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._depth = 1
+            try:
+                yield
+            except BaseException as error:
+                self._connection.execute("COMMIT" if getattr(error, "keep_changes", False) else "ROLLBACK")
+                raise
+            else:
+                self._connection.execute("COMMIT")
+            finally:
+                self._depth = 0
+
+    def execute(self, sql: str, params: Iterable[Any] | Doc = ()) -> list[Any]:
+        with self.lock:
+            bound = params if isinstance(params, dict) else tuple(params)
+            return self._connection.execute(sql, bound).fetchall()
+
+    def define(self, name: str, function: Callable[[int], str]) -> None:
+        """Make a function of one number known to SQL."""
+        self._connection.create_function(name, 1, function)
+
+    def get(self, kind: str, uid: str, account_uid: str | None = None) -> Row | None:
+        """The row, or None when it is unknown or another account's."""
+        rows = self.find(kind, "uid = ?", (uid,))
+        if not rows or (account_uid is not None and rows[0].account_uid != account_uid):
+            return None
+        return rows[0]
+
+    def find(self, kind: str, where: str, params: Iterable[Any] = (), order: str = "uid") -> list[Row]:
+        table = KINDS[kind].table
+        sql = f"SELECT doc, account_uid, due_at, private FROM {table} WHERE {where} ORDER BY {order}"
+        return [
+            Row(kind, json.loads(doc), account_uid, due_at, json.loads(private))
+            for doc, account_uid, due_at, private in self.execute(sql, params)
+        ]
+
+    def count(self, kind: str, where: str = "1", params: Iterable[Any] = ()) -> int:
+        return int(self.execute(f"SELECT count(*) FROM {KINDS[kind].table} WHERE {where}", params)[0][0])
+
+    def put(self, row: Row) -> Row:
+        """Insert or replace one row."""
+        self.put_many(row.kind, [(row, dump(row.doc))])
+        return row
+
+    def put_many(self, kind: str, rows: Iterable[tuple[Row, str]]) -> None:
+        """Insert or replace rows of one kind whose documents are already encoded."""
+        names = [name for name in KINDS[kind].properties if name != "uid"]
+        with self.transaction():
+            self._connection.executemany(
+                self._upserts[kind],
+                (
+                    (
+                        row.uid,
+                        row.account_uid,
+                        row.due_at,
+                        *_extracted(row.doc, names),
+                        dump(row.private) if row.private else "{}",
+                        text,
+                    )
+                    for row, text in rows
+                ),
+            )
+
+    def delete(self, kind: str, uid: str) -> None:
+        with self.transaction():
+            self.execute(f"DELETE FROM {KINDS[kind].table} WHERE uid = ?", (uid,))
+
+    def enter(self, entries: Iterable[tuple[Any, ...]]) -> None:
+        """Append to the ledger; each entry is in the order of LEDGER_COLUMNS, amounts in cents."""
+        marks = ", ".join("?" * len(LEDGER_COLUMNS))
+        with self.transaction():
+            self._connection.executemany(f"INSERT INTO ledger ({', '.join(LEDGER_COLUMNS)}) VALUES ({marks})", entries)
+
+    def ledger(self) -> list[Doc]:
+        names = ("seq", *LEDGER_COLUMNS)
+        return [
+            dict(zip(names, row, strict=True))
+            for row in self.execute(f"SELECT {', '.join(names)} FROM ledger ORDER BY seq")
+        ]
+
+    def latest(self) -> str | None:
+        """The newest `updated_at` of all, so that a reopened file continues after it."""
+        newest = [self.execute(f"SELECT max(updated_at) FROM {kind.table}")[0][0] for kind in KINDS.values()]
+        return max(filter(None, newest), default=None)
+
+
+def _extracted(doc: Doc, names: list[str]) -> list[Any]:
+    values = [doc.get(name) for name in names]
+    if set(map(type, values)) <= _PLAIN and all(type(v) is not int or abs(v) < 2**63 for v in values):
+        return values
+    # Filterable columns hold scalars; a test may have put anything into the document.
+    return [value if type(value) in (str, float, bool, type(None)) else dump(value) for value in values]
+
+
+def _upsert(kind: Kind) -> str:
+    names = ["uid", "account_uid", "due_at", *[n for n in kind.properties if n != "uid"], "private", "doc"]
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
+    return (
+        f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        f" ON CONFLICT (uid) DO UPDATE SET {changes}"
+    )
+
+
+def _schema() -> Iterator[str]:
+    for kind in KINDS.values():
+        columns = ", ".join(name for name in kind.properties if name != "uid")
+        yield (
+            f"CREATE TABLE IF NOT EXISTS {kind.table}"
+            f" (uid TEXT PRIMARY KEY, account_uid, due_at, {columns}, private TEXT, doc TEXT)"
+        )
+        scope = "account_uid, " if kind.account_scoped else ""
+        for name in ("updated_at", *kind.by):
+            yield (f"CREATE INDEX IF NOT EXISTS {kind.table}_{name} ON {kind.table} ({scope}{name}, uid)")
+        yield f"CREATE INDEX IF NOT EXISTS {kind.table}_due ON {kind.table} (due_at) WHERE due_at IS NOT NULL"
+        if kind.account_scoped:
+            yield f"CREATE INDEX IF NOT EXISTS {kind.table}_scope ON {kind.table} (account_uid, uid)"
+    yield (f"CREATE TABLE IF NOT EXISTS ledger (seq INTEGER PRIMARY KEY AUTOINCREMENT, {', '.join(LEDGER_COLUMNS)})")
+    yield "CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, scope, issued_at, expires_at)"

@@ -1,0 +1,187 @@
+"""The fault switchboard, seen from a raw socket where it matters."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+import pytest
+import requests
+
+from govpay.sandbox import Sandbox
+from govpay.sandbox.faults import parse_fault
+
+from .conftest import Caller, validation
+
+Doc = dict[str, Any]
+
+
+def raw(call: Caller, method: str, path: str, body: bytes = b"") -> bytes:
+    """Everything the server sends until it closes the connection (or falls silent)."""
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {call.token}\r\n"
+        f"X-Payment-Account-Uid: {call.account_uid}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", call.address.port), timeout=5) as connection:
+        connection.sendall(head.encode() + body)
+        data = b""
+        while piece := connection.recv(65536):
+            data += piece
+        return data
+
+
+def test_status_hits_as_often_as_told(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("GET /api/payments", status=500, times=2)
+    answers = [call("GET", path).status_code for path in ("/api/payments", "/api/customers", "/api/payments")]
+    assert answers == [500, 200, 500]
+    assert call("GET", "/api/payments").status_code == 200
+    assert [record["status"] for record in sandbox.requests() if record["path"] == "/api/payments"] == [500, 500, 200]
+
+
+def test_skip_lets_the_first_ones_pass(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("* /api/*", status=503, times=1, skip=2)
+    assert [call("GET", "/api/payments").status_code for _ in range(4)] == [200, 200, 503, 200]
+
+
+def test_until_cleared(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("GET *", status=502)
+    assert {call("GET", "/api/clients").status_code for _ in range(5)} == {502}
+    sandbox.clear_faults()
+    call.get("/api/clients")
+
+
+def test_rate_limit_carries_its_wait_and_body(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("GET /api/payments", status=429, retry_after=7)
+    answer = call("GET", "/api/payments")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+    assert answer.json()["code"] == "rate_limited"
+    sandbox.clear_faults()
+    sandbox.fault("GET /api/payments", status=503, body="upstream", headers={"Content-Type": "text/plain"})
+    answer = call("GET", "/api/payments")
+    assert (answer.text, answer.headers["Content-Type"]) == ("upstream", "text/plain")
+
+
+def test_redirect(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("GET /api/payments", status=302, headers={"Location": "https://evil.example/"})
+    answer = call("GET", "/api/payments", allow_redirects=False)
+    assert answer.headers["Location"] == "https://evil.example/"
+
+
+def test_delay(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("GET /api/payments", delay=0.3, times=1)
+    started = time.monotonic()
+    call.get("/api/payments")
+    assert time.monotonic() - started >= 0.3
+
+
+@pytest.mark.parametrize(("close", "acted"), [("before", 0), ("after", 1)])
+def test_close_drops_the_connection_without_an_answer(sandbox: Sandbox, call: Caller, close: str, acted: int) -> None:
+    sandbox.fault("POST /api/payments", close=close, times=2)
+    assert raw(call, "POST", "/api/payments", b"{}") == b""
+    with pytest.raises(requests.ConnectionError):
+        call("POST", "/api/payments", validation())
+    assert len(sandbox.all("payment")) == acted
+    assert sandbox.requests()[-1]["status"] is None
+    assert call("POST", "/api/payments", validation()).status_code == 201
+
+
+@pytest.mark.parametrize(("close", "acted"), [("before", 0), ("after", 1)])
+def test_close_around_a_refund(sandbox: Sandbox, call: Caller, close: str, acted: int) -> None:
+    payment = sandbox.add_payment(call.account_uid, status="captured")
+    sandbox.fault("POST /api/payments/{uid}/refund", close=close, times=1)
+    with pytest.raises(requests.ConnectionError):
+        call("POST", f"/api/payments/{payment['uid']}/refund", {"amount": 100, "reference_id": "r"})
+    assert len(sandbox.ledger()) == 1 + acted
+
+
+def test_status_with_and_without_acting(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("POST /api/payments", status=500, times=1)
+    assert call("POST", "/api/payments", validation()).status_code == 500
+    assert sandbox.all("payment") == []
+    sandbox.fault("POST /api/payments", status=500, times=1, act=True)
+    assert call("POST", "/api/payments", validation()).status_code == 500
+    assert len(sandbox.all("payment")) == 1
+
+
+def test_truncated_answer_stops_half_way_and_closes(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("GET /api/webhooks/types", truncate=True)
+    head, _, body = raw(call, "GET", "/api/webhooks/types").partition(b"\r\n\r\n")
+    length = int(next(line.split(b":")[1] for line in head.split(b"\r\n") if line.startswith(b"Content-Length")))
+    assert head.startswith(b"HTTP/1.1 200")
+    assert 0 < len(body) == length // 2
+    with pytest.raises(requests.exceptions.RequestException):
+        call("GET", "/api/webhooks/types")
+
+
+def test_html_and_bad_json(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("GET /api/webhooks/types", html=True, times=1)
+    answer = call("GET", "/api/webhooks/types")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert answer.text.startswith("<!doctype html>")
+    sandbox.fault("GET /api/webhooks/types", badjson=True, times=1)
+    answer = call("GET", "/api/webhooks/types")
+    assert answer.status_code == 200
+    with pytest.raises(ValueError):
+        answer.json()
+
+
+def test_drip_is_slow_but_complete(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("GET /api/payments", drip=0.05, times=1)
+    started = time.monotonic()
+    assert call.get("/api/payments") == []
+    assert time.monotonic() - started >= 0.1
+
+
+def test_token_endpoint_can_fail_too(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("POST /oauth2/token", body='{"access_token": "x", "token_type": "mac"}', times=1)
+    assert call.fetch_token().json()["token_type"] == "mac"
+    sandbox.fault("POST /oauth2/token", status=503, times=1)
+    assert call.fetch_token().status_code == 503
+    assert sandbox.token_requests == 3
+
+
+def test_spec_strings() -> None:
+    fault = parse_fault("POST /api/payments/{uid}/refund status=429 retry_after=3 times=2 skip=1 delay=0.5 act=1")
+    assert (fault.status, fault.retry_after, fault.times, fault.skip, fault.delay, fault.act) == (
+        429, "3", 2, 1, 0.5, True,
+    )  # fmt: skip
+    assert fault.matches("POST", "/api/payments/pay_1/refund")
+    assert not fault.matches("POST", "/api/payments/pay_1/x/refund")
+    assert parse_fault("GET /x truncate").truncate
+    for wrong in (
+        "GET",
+        "GET payments status=500",
+        "GET /x status=abc",
+        "GET /x colour=red",
+        "GET /x close=never",
+        "'",
+    ):
+        with pytest.raises(ValueError):
+            parse_fault(wrong)
+
+
+def test_control_routes_need_no_token(sandbox: Sandbox, call: Caller) -> None:
+    def control(method: str, path: str, body: Any = None, **more: Any) -> requests.Response:
+        return call(method, f"/_sandbox/{path}", body, token=None, account=None, **more)
+
+    assert control("POST", "faults", {"spec": "GET /api/payments status=500 times=1"}).status_code == 201
+    assert control("POST", "faults", {"route": "GET /api/customers", "status": 503}).status_code == 201
+    assert [fault["status"] for fault in control("GET", "faults").json()] == [500, 503]
+    assert call("GET", "/api/payments").status_code == 500
+    assert control("DELETE", "faults").status_code == 204
+    call.get("/api/customers")
+    payment = sandbox.add_payment(call.account_uid, status="captured")
+    (effect,) = control("GET", "ledger").json()
+    assert (effect["kind"], effect["payment_uid"]) == ("capture", payment["uid"])
+    assert control("GET", "requests").json()[-1]["path"] == "/api/customers"
+    assert control("GET", "stats").json()["payments"] == 1
+    assert control("POST", "settle").json() == {"settled": []}
+    assert control("POST", "advance", {"seconds": 5}).status_code == 200
+    assert control("POST", "revoke").json() == {"revoked": 1}
+    for path, body in (("faults", {"spec": "x"}), ("faults", {"route": "GET /x", "colour": 1}), ("advance", {})):
+        assert control("POST", path, body).status_code == 400
+    assert control("POST", "revoke", headers={"Origin": "https://evil.example"}).status_code == 403
+    assert control("POST", "revoke", headers={"Host": "evil.example"}).status_code == 403
+    assert all(not record["path"].startswith("/_sandbox") for record in sandbox.requests())
