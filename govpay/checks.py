@@ -1,0 +1,110 @@
+"""System checks: what is wrong with the settings, each with its cure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from govpay import conf
+from govpay.client import Routes
+from govpay.encryption import seal
+from govpay.exceptions import ConfigurationError
+
+#: Caches that other processes cannot share, or whose ``add`` is not atomic.
+UNSHARED_CACHES = {
+    "django.core.cache.backends.locmem.LocMemCache": "each process has its own",
+    "django.core.cache.backends.dummy.DummyCache": "it keeps nothing",
+    "django.core.cache.backends.filebased.FileBasedCache": "its add() is not atomic",
+}
+
+
+@register("govpay")
+def check_settings(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E001``: missing, misspelt or wrongly typed keys of ``GOVPAY``."""
+    return [Error(message, hint=hint, id="govpay.E001", obj=f"GOVPAY:{key}") for key, message, hint in conf.problems()]
+
+
+#: Plain http is for the sandbox on this machine only.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _is_private_way(address: str) -> bool:
+    parts = urlsplit(address)
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
+
+
+@register("govpay")
+def check_urls(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E002``: addresses that would send credentials in the clear."""
+    found: list[CheckMessage] = []
+    for key in ("API_URL", "TOKEN_URL"):
+        value = conf.given().get(key)
+        if isinstance(value, str) and value and not _is_private_way(value):
+            found.append(
+                Error(
+                    f'GOVPAY["{key}"] must be an https address.',
+                    hint="Plain http is accepted for 127.0.0.1 and localhost only.",
+                    id="govpay.E002",
+                )
+            )
+    return found
+
+
+@register("govpay")
+def check_cache(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E003``: an alias that does not exist. ``govpay.W001``: a cache that workers cannot share."""
+    alias = conf.given().get("CACHE", "default")
+    configured = settings.CACHES.get(alias) if isinstance(alias, str) else None
+    if configured is None:
+        return [
+            Error(
+                f'GOVPAY["CACHE"] names {alias!r}, which CACHES does not have.',
+                hint=f"Known aliases: {', '.join(settings.CACHES)}.",
+                id="govpay.E003",
+            )
+        ]
+    why = UNSHARED_CACHES.get(str(configured.get("BACKEND")))
+    if why is None:
+        return []
+    return [
+        Warning(
+            f"The cache {alias!r} cannot hold one token for all processes: {why}.",
+            hint="Use Redis, Memcached or django.core.cache.backends.db.DatabaseCache.",
+            id="govpay.W001",
+        )
+    ]
+
+
+@register("govpay")
+def check_encryption_keys(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E004``: keys that Fernet refuses."""
+    if not isinstance(conf.given().get("ENCRYPTION_KEYS", ()), list | tuple):
+        return []  # E001 names the wrong type
+    try:
+        seal("")
+    except ConfigurationError as error:
+        return [
+            Error(
+                str(error),
+                hint="A key is what cryptography.fernet.Fernet.generate_key() gives; the newest comes first.",
+                id="govpay.E004",
+            )
+        ]
+    return []
+
+
+@register("govpay")
+def check_routes(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E005``: route overrides that name no operation or lose a placeholder."""
+    overrides = conf.given().get("ROUTES", {})
+    if not isinstance(overrides, dict):
+        return []  # E001 names the wrong type
+    try:
+        Routes(overrides)
+    except ConfigurationError as error:
+        return [Error(str(error), hint="See govpay/client/routes.py for the table.", id="govpay.E005")]
+    return []

@@ -1,0 +1,145 @@
+"""Where the settings, the cache and the client meet: this process's way to the platform."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import threading
+import time
+from dataclasses import asdict
+from typing import Any, cast
+
+from django.core.cache import caches
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+
+from govpay import conf
+from govpay.client import Authorizer, Config, Endpoints, Routes, Token
+from govpay.encryption import seal, unseal
+from govpay.exceptions import EncryptionError
+
+_lock = threading.Lock()
+_current: Endpoints | None = None
+
+
+def get_endpoints() -> Endpoints:
+    """The endpoints of this process, built from the settings when first asked for.
+
+    Raises ``ConfigurationError`` when a required setting is missing.
+    """
+    global _current
+    with _lock:
+        if _current is None:
+            _current = _build()
+        return _current
+
+
+def get_authorizer() -> Authorizer:
+    """What keeps the token of this process, and through the cache that of the fleet."""
+    return cast(Authorizer, get_endpoints().transport.auth)
+
+
+def reset() -> None:
+    """Forget the endpoints, and with them this process's copy of the token."""
+    global _current
+    with _lock:
+        _current = None
+
+
+@receiver(setting_changed)
+def _on_setting_changed(*, setting: str, **_: Any) -> None:
+    if setting in ("GOVPAY", "CACHES", "SECRET_KEY"):
+        reset()
+
+
+def _build() -> Endpoints:
+    # Here and not above: the HTTP library is a third of the app's start, and most processes never need it.
+    from govpay.client.connecting import connect  # noqa: PLC0415
+
+    config = Config(
+        api_url=conf.get("API_URL"),
+        connect_timeout=conf.get("CONNECT_TIMEOUT"),
+        read_timeout=conf.get("READ_TIMEOUT"),
+        call_timeout=conf.get("CALL_TIMEOUT"),
+        max_retries=conf.get("MAX_RETRIES"),
+    )
+    alias, address = conf.get("CACHE"), (conf.get("TOKEN_URL"), conf.get("CLIENT_ID"), conf.get("SCOPE"))
+    return connect(
+        config,
+        client_id=conf.get("CLIENT_ID"),
+        client_secret=conf.get("CLIENT_SECRET"),
+        token_url=conf.get("TOKEN_URL"),
+        scope=conf.get("SCOPE"),
+        store=CachedTokens(alias, *address),
+        margin=conf.get("TOKEN_REFRESH_MARGIN"),
+        routes=Routes(conf.get("ROUTES")),
+        pause=CachedPause(alias, conf.get("API_URL"), conf.get("CLIENT_ID")),
+    )
+
+
+class _Cached:
+    """Entries of one Django cache under a key that tells nothing: a hash of what they belong to."""
+
+    def __init__(self, alias: str, *belongs_to: str) -> None:
+        self._alias = alias
+        name = hashlib.sha256("|".join(belongs_to).encode()).hexdigest()[:32]
+        self._prefix = f"govpay:{name}"
+
+    @property
+    def _cache(self) -> Any:
+        return caches[self._alias]
+
+    def _key(self, part: str) -> str:
+        return f"{self._prefix}:{part}"
+
+    def _hold(self, part: str, seconds: float) -> None:
+        self._cache.set(self._key(part), time.time() + seconds, timeout=max(1, math.ceil(seconds)))
+
+    def _held(self, part: str) -> float:
+        until = self._cache.get(self._key(part))
+        return max(0.0, until - time.time()) if isinstance(until, int | float) else 0.0
+
+
+class CachedTokens(_Cached):
+    """The fleet's token in Django's cache, encrypted; a ``TokenStore``."""
+
+    def load(self) -> Token | None:
+        sealed = self._cache.get(self._key("token"))
+        if not isinstance(sealed, str):
+            return None
+        try:
+            return Token(**json.loads(unseal(sealed)))
+        except (EncryptionError, ValueError, TypeError):
+            return None  # written with another key, or by another version: as good as nothing
+
+    def save(self, token: Token) -> None:
+        self._cache.set(self._key("token"), seal(json.dumps(asdict(token))), timeout=math.ceil(token.expires_in))
+
+    def drop(self, access_token: str) -> None:
+        stored = self.load()
+        if stored is not None and stored.access_token == access_token:
+            self._cache.delete(self._key("token"))
+
+    def acquire(self, owner: str, lease: float) -> bool:
+        return bool(self._cache.add(self._key("lease"), owner, timeout=max(1, math.ceil(lease))))
+
+    def release(self, owner: str) -> None:
+        if self._cache.get(self._key("lease")) == owner:
+            self._cache.delete(self._key("lease"))
+
+    def block(self, seconds: float) -> None:
+        self._hold("block", seconds)
+
+    def blocked(self) -> float:
+        return self._held("block")
+
+
+class CachedPause(_Cached):
+    """The pause that a 429 asked the fleet for; a ``PauseStore``."""
+
+    def hold(self, seconds: float) -> None:
+        self._hold("pause", seconds)
+
+    def held(self) -> float:
+        return self._held("pause")

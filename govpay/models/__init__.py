@@ -1,0 +1,28 @@
+"""Rows, querysets and money arithmetic. Nothing here speaks HTTP."""
+
+from govpay.models.events import WebhookEvent, WebhookSubscription
+from govpay.models.operations import Operation
+from govpay.models.payments import Payment, Transaction
+from govpay.models.sessions import HostedSession, PaymentLink
+from govpay.models.syncing import OutboxSignal, SyncCursor, SyncRun
+from govpay.models.tenants import Client, PaymentAccount
+from govpay.models.terminals import Terminal
+from govpay.models.wallets import Customer, SavedPaymentMethod
+
+__all__ = [
+    "Client",
+    "Customer",
+    "HostedSession",
+    "Operation",
+    "OutboxSignal",
+    "Payment",
+    "PaymentAccount",
+    "PaymentLink",
+    "SavedPaymentMethod",
+    "SyncCursor",
+    "SyncRun",
+    "Terminal",
+    "Transaction",
+    "WebhookEvent",
+    "WebhookSubscription",
+]

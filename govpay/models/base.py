@@ -1,0 +1,59 @@
+"""What all mirrors share."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, ClassVar
+
+from django.db import models
+
+from govpay.models.fields import UidField
+
+
+class MirrorQuerySet(models.QuerySet[Any]):
+    def present(self) -> MirrorQuerySet:
+        """Rows that the platform still has."""
+        return self.filter(deleted_at=None)
+
+
+class Mirror(models.Model):
+    """One remote object as it was last read. Only ``govpay.sync.upsert`` writes these columns."""
+
+    #: Columns of ours beside the mirrored ones; the upsert leaves them alone.
+    LOCAL: ClassVar[tuple[str, ...]] = ()
+    #: Those of them that go back to their default whenever the document changes.
+    RESET: ClassVar[tuple[str, ...]] = ()
+
+    uid = UidField("UID")
+    raw = models.JSONField("last document", default=dict, blank=True)
+    #: Hash of the document, and of the one it took the place of: the upsert's compare-and-swap.
+    digest = models.CharField(max_length=40, default="", blank=True, editable=False)
+    replaced_digest = models.CharField(max_length=40, default="", blank=True, editable=False)
+    remote_created_at = models.DateTimeField("created", null=True, blank=True)
+    remote_updated_at = models.DateTimeField("updated", null=True, blank=True)
+    synced_at = models.DateTimeField("last change here", null=True, blank=True)
+    deleted_at = models.DateTimeField("gone since", null=True, blank=True)
+
+    objects = MirrorQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def mirrored_fields(cls) -> tuple[models.Field[Any, Any], ...]:
+        """The columns that an upsert overwrites, in table order."""
+        return _mirrored_fields(cls)
+
+
+@cache
+def _mirrored_fields(model: type[Mirror]) -> tuple[models.Field[Any, Any], ...]:
+    return tuple(
+        field
+        for field in model._meta.concrete_fields
+        if not field.primary_key and (field.name not in model.LOCAL or field.name in model.RESET)
+    )
+
+
+def unique_uid(name: str) -> models.UniqueConstraint:
+    """``uid`` is unique by constraint, which spares PostgreSQL the second, pattern index of ``unique=True``."""
+    return models.UniqueConstraint(fields=["uid"], name=f"govpay_{name}_uid")

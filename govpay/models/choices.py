@@ -1,0 +1,107 @@
+"""Known values of remote enums and the closed sets of our own.
+
+Remote enums live in plain text columns: a value that is not listed here is kept and shown as it came.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class PaymentStatus(models.TextChoices):
+    """Assumption A8."""
+
+    VALIDATED = "validated", _("Waiting for capture")
+    CAPTURED = "captured", _("Captured")
+    FAILED = "failed", _("Failed")
+    VOIDED = "voided", _("Voided")
+    PARTIALLY_REFUNDED = "partially_refunded", _("Partially refunded")
+    REFUNDED = "refunded", _("Refunded")
+    CHARGED_BACK = "charged_back", _("Charged back")
+    RETURNED = "returned", _("Returned")
+    EXPIRED = "expired", _("Expired")
+
+
+class TransactionType(models.TextChoices):
+    """Assumption A12."""
+
+    CAPTURE = "capture", _("Capture")
+    REFUND = "refund", _("Refund")
+    VOID = "void", _("Void")
+    CHARGEBACK = "chargeback", _("Chargeback")
+    CHARGEBACK_REVERSAL = "chargeback_reversal", _("Chargeback reversal")
+    ACH_RETURN = "ach_return", _("ACH return")
+
+
+class TransactionStatus(models.TextChoices):
+    """Assumption A12."""
+
+    PENDING = "pending", _("Pending")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+
+
+class MethodType(models.TextChoices):
+    """``payment_method_type``, /platform/payments/."""
+
+    CREDIT = "credit", _("Card")
+    ACH = "ach", _("Bank account")
+    WALLET_CREDIT = "wallet_credit", _("Saved card")
+    WALLET_ACH = "wallet_ach", _("Saved bank account")
+
+
+class SessionStatus(models.TextChoices):
+    """/api/operations/v1hosted-sessionssessionid/patch/."""
+
+    ACTIVE = "active", _("Active")
+    COMPLETED = "completed", _("Completed")
+    EXPIRED = "expired", _("Expired")
+
+
+class LinkState(models.TextChoices):
+    OPEN = "open", _("Open")
+    PAID = "paid", _("Paid")
+    CANCELLED = "cancelled", _("Cancelled")
+    EXPIRED = "expired", _("Expired")
+
+
+class EventState(models.TextChoices):
+    RECEIVED = "received", _("Received")
+    PROCESSED = "processed", _("Processed")
+    FAILED = "failed", _("Failed")
+    IGNORED = "ignored", _("Ignored")
+
+
+class OperationAction(models.TextChoices):
+    QUOTE = "quote", _("Quote")
+    CAPTURE = "capture", _("Capture")
+    VOID = "void", _("Void")
+    REFUND = "refund", _("Refund")
+
+
+class OperationState(models.TextChoices):
+    STARTED = "started", _("Started")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+    UNKNOWN = "unknown", _("Outcome unknown")
+
+
+class RunState(models.TextChoices):
+    RUNNING = "running", _("Running")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+    INTERRUPTED = "interrupted", _("Interrupted")
+
+
+class SyncMode(models.TextChoices):
+    INCREMENTAL = "incremental", _("Incremental")
+    FULL = "full", _("Full")
+
+
+class Source(models.TextChoices):
+    """What brought a change."""
+
+    OPERATION = "operation", _("Operation")
+    WEBHOOK = "webhook", _("Webhook")
+    SYNC = "sync", _("Sync")

@@ -1,0 +1,58 @@
+"""Webhook subscriptions, and the deliveries that were accepted."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from govpay.models.base import Mirror, unique_uid
+from govpay.models.choices import EventState
+from govpay.models.fields import mirror_key
+
+
+class WebhookSubscription(Mirror):
+    """Whether one event type is sent for one account; /guides/webhooks/, assumption A20.
+
+    The platform gives subscriptions no identifier: ``uid`` is ``<account uid>:<event type>`` then.
+    """
+
+    account = mirror_key("govpay.PaymentAccount", related_name="webhook_subscriptions")
+    event_type = models.CharField(max_length=255, blank=True, default="")
+    enabled = models.BooleanField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["account_id", "event_type", "id"]  # not "account": that would join, and hide rows without one
+        constraints = [unique_uid("webhooksubscription")]
+        indexes = [models.Index(fields=["account", "event_type"], name="govpay_subscription_account")]
+
+    def __str__(self) -> str:
+        return self.event_type
+
+
+class WebhookEvent(models.Model):
+    """One verified delivery, stored before it is worked on; /guides/webhooks/."""
+
+    account = mirror_key("govpay.PaymentAccount", related_name="webhook_events")
+    webhook_id = models.CharField("webhook ID", max_length=255)
+    event_type = models.CharField(max_length=255)
+    sent_at = models.DateTimeField("sent", null=True, blank=True)
+    payload = models.JSONField(default=dict)
+    state = models.CharField(max_length=16, choices=EventState, default=EventState.RECEIVED)
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True, default="")
+    received_at = models.DateTimeField("received", default=timezone.now)
+    processed_at = models.DateTimeField("processed", null=True, blank=True)
+
+    class Meta:
+        ordering = ["-received_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["account", "webhook_id"], name="govpay_event_webhook_id")]
+        indexes = [
+            models.Index(fields=["-received_at", "-id"], name="govpay_event_received"),
+            models.Index(fields=["state", "-received_at", "-id"], name="govpay_event_state"),
+            models.Index(fields=["account", "-received_at", "-id"], name="govpay_event_account"),
+            models.Index(fields=["webhook_id"], name="govpay_event_webhook"),
+        ]
+        permissions = [("replay_event", "Can process an event again")]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.webhook_id}"

@@ -1,0 +1,73 @@
+"""Money as integer minor units: currencies, parsing what staff type, and how it is written."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+
+from babel import Locale, UnknownLocaleError
+from babel.numbers import format_currency, get_currency_precision, list_currencies
+from django.utils.translation import get_language, to_locale
+
+#: Amounts beyond this are no payments; it also keeps sums inside a 64-bit column.
+MAX_AMOUNT = 2**53 - 1
+
+
+@lru_cache(maxsize=1)
+def _currencies() -> frozenset[str]:
+    return frozenset(list_currencies())
+
+
+def is_currency(code: object) -> bool:
+    """Whether ``code`` is an ISO 4217 code in capitals."""
+    return isinstance(code, str) and len(code) == 3 and code in _currencies()
+
+
+def is_amount(value: object) -> bool:
+    """Whether ``value`` is a positive whole number of minor units."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_AMOUNT
+
+
+def digits(currency: str) -> int:
+    """How many decimals the currency has; unknown ones are taken to have two."""
+    return get_currency_precision(currency) if is_currency(currency) else 2
+
+
+def to_major(amount: int, currency: str) -> Decimal:
+    """Minor units to a decimal of major units, exactly: 1234 → 12.34."""
+    return Decimal(amount).scaleb(-digits(currency))
+
+
+def to_minor(text: str, currency: str) -> int:
+    """What staff type (``12.34``) to minor units. Raises ``ValueError`` when it is not exact."""
+    try:
+        value = Decimal(text.strip())
+    except InvalidOperation:
+        raise ValueError("Enter an amount such as 12.34.") from None
+    if not value.is_finite() or abs(value) > MAX_AMOUNT:
+        raise ValueError("Enter an amount such as 12.34.")
+    minor = value.scaleb(digits(currency))
+    if minor != minor.to_integral_value():
+        raise ValueError(f"{currency} has {digits(currency)} decimals.")
+    return int(minor)
+
+
+def format_money(amount: int | None, currency: str) -> str:
+    """Minor units in the active language: ``1234, "USD"`` → ``$12.34``; nothing known → ``—``.
+
+    A currency that ISO 4217 does not know is written as it came, in front of plain decimals.
+    """
+    if amount is None:
+        return "—"
+    value = to_major(amount, currency)
+    if not is_currency(currency):
+        return f"{currency} {value:,.2f}".strip()
+    return str(format_currency(value, currency, locale=_locale(get_language() or "en-us")))
+
+
+@lru_cache(maxsize=64)
+def _locale(language: str) -> Locale:
+    try:
+        return Locale.parse(to_locale(language))
+    except (UnknownLocaleError, ValueError):
+        return Locale.parse("en_US")

@@ -1,0 +1,116 @@
+"""The journal: what was asked of the platform, by whom, and how it ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from govpay.models.choices import OperationAction, OperationState
+from govpay.models.fields import SealedField, UidField, mirror_key
+
+#: States in which the outcome is open, so that no other money operation may start.
+OPEN_STATES = (OperationState.STARTED, OperationState.UNKNOWN)
+
+#: Between the journal row and the call: waiting for a lock, reading, committing.
+BEGINS_WITHIN = dt.timedelta(seconds=10)
+
+
+class Operation(models.Model):
+    """One deed on the platform. It is committed as ``started`` before anything is sent.
+
+    ``amount`` is in minor units of ``currency``. ``succeeded`` means accepted by the platform.
+    """
+
+    key = models.UUIDField(default=uuid.uuid4, editable=False)
+    action = models.CharField(max_length=32, choices=OperationAction)
+    account = mirror_key("govpay.PaymentAccount", related_name="operations")
+    payment = mirror_key("govpay.Payment", related_name="operations")
+    customer = mirror_key("govpay.Customer", related_name="operations")
+    session = mirror_key("govpay.HostedSession", related_name="operations")
+    amount = models.BigIntegerField(null=True, blank=True)
+    currency = models.CharField(max_length=8, blank=True, default="")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    reason = models.TextField(blank=True, default="")
+    state = models.CharField(max_length=16, choices=OperationState, default=OperationState.STARTED)
+    error = models.TextField(blank=True, default="")
+    remote_request_id = models.CharField("platform's request ID", max_length=255, blank=True, default="")
+    reference_id = models.CharField("reference", max_length=255, blank=True, default="")
+    created_at = models.DateTimeField("started", default=timezone.now)
+    finished_at = models.DateTimeField("finished", null=True, blank=True)
+
+    #: Which error to raise again for the same key: a class name of ``govpay.exceptions``.
+    error_class = models.CharField(max_length=64, blank=True, default="", editable=False)
+    error_code = models.CharField(max_length=64, blank=True, default="")
+    #: Keyed hash of the arguments: the same key with others is refused.
+    fingerprint = models.CharField(max_length=64, blank=True, default="", editable=False)
+    #: ``uid`` of the mirrored row that came of it.
+    result_uid = UidField("result", blank=True, default="")
+    #: Until then the call may still be under way, so its absence proves nothing.
+    deadline_at = models.DateTimeField("call ends by")
+    #: When reconciliation first read the platform and did not find it.
+    absent_at = models.DateTimeField("first not found", null=True, blank=True)
+    checked_at = models.DateTimeField("last looked up", null=True, blank=True)
+    #: A quote's payment method, which capture must repeat exactly; wiped when captured or expired.
+    validated_method = SealedField()
+    method_expires_at = models.DateTimeField("method kept until", null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["key"], name="govpay_operation_key"),
+            models.UniqueConstraint(
+                fields=["payment"],
+                condition=Q(state__in=["started", "unknown"], action__in=["capture", "refund", "void"]),
+                name="govpay_operation_one_open",
+            ),
+            models.UniqueConstraint(
+                fields=["reference_id"], condition=Q(action="refund"), name="govpay_operation_reference"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="govpay_operation_created"),
+            models.Index(fields=["state", "-created_at", "-id"], name="govpay_operation_state"),
+            models.Index(fields=["action", "-created_at", "-id"], name="govpay_operation_action"),
+            models.Index(fields=["account", "-created_at", "-id"], name="govpay_operation_account"),
+            models.Index(fields=["payment", "-created_at"], name="govpay_operation_payment"),
+            models.Index(fields=["reference_id"], name="govpay_operation_ref"),
+            models.Index(
+                fields=["deadline_at"],
+                condition=Q(state__in=["started", "unknown"]),
+                name="govpay_operation_open",
+            ),
+            models.Index(
+                fields=["method_expires_at"],
+                condition=Q(validated_method__isnull=False),
+                name="govpay_operation_method",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.state} {self.key}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+    @property
+    def is_overdue(self) -> bool:
+        """The call cannot be under way any more."""
+        return self.is_open and self.deadline_at <= timezone.now()
+
+    @property
+    def is_late(self) -> bool:
+        """Its call must not begin any more, since it could last beyond the deadline."""
+        return timezone.now() > self.created_at + BEGINS_WITHIN
+
+    @staticmethod
+    def deadline(call_timeout: float) -> dt.datetime:
+        """When a call has ended for certain, one way or the other, whose row is written now."""
+        return timezone.now() + BEGINS_WITHIN + dt.timedelta(seconds=call_timeout)

@@ -1,0 +1,198 @@
+"""Payments and their transactions, with the rules that the rows alone can answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.db import models
+from django.db.models import OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from govpay.models.base import Mirror, MirrorQuerySet, unique_uid
+from govpay.models.choices import PaymentStatus, TransactionStatus, TransactionType
+from govpay.models.fields import mirror_key
+
+#: How long a validation can be captured (assumption A9).
+TOKEN_VALIDATION = dt.timedelta(minutes=15)
+WALLET_VALIDATION = dt.timedelta(hours=24)
+
+#: A refund needs money that was taken and is still here (assumption A10).
+REFUNDABLE = (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED)
+
+
+class PaymentQuerySet(MirrorQuerySet):
+    def with_pending_refunds(self) -> PaymentQuerySet:
+        """Annotate, in minor units: ``pending_refunds``, of refunds that the platform accepted and has not
+        settled; ``settled_refunds``, of the others that did not fail, whatever the platform calls them: it
+        may have counted those in ``refunded_amount``, so they must not be subtracted beside it.
+        """
+        pending = (TransactionStatus.PENDING.value, "")
+        return self.annotate(
+            pending_refunds=_refunds(Q(status__in=pending)),
+            settled_refunds=_refunds(~Q(status__in=(*pending, TransactionStatus.FAILED.value))),
+        )
+
+
+def _refunds(which: Q) -> Coalesce:
+    """The sum of the payment's refunds for which ``which`` holds; ``OuterRef``: the payment."""
+    rows = Transaction.objects.filter(which, payment=OuterRef("uid"), type=TransactionType.REFUND, deleted_at=None)
+    total = rows.order_by().values("payment").annotate(sum=Sum("amount")).values("sum")
+    return Coalesce(Subquery(total), 0, output_field=models.BigIntegerField())
+
+
+class Payment(Mirror):
+    """One payment; all amounts in minor units of ``currency``. Assumption A8."""
+
+    account = mirror_key("govpay.PaymentAccount", related_name="payments")
+    customer = mirror_key("govpay.Customer", related_name="payments")
+    saved_method = mirror_key("govpay.SavedPaymentMethod", related_name="payments")
+    session = mirror_key("govpay.HostedSession", related_name="payments")
+    reference_id = models.CharField("reference", max_length=255, blank=True, default="")
+    base_amount = models.BigIntegerField(null=True, blank=True)
+    tax_amount = models.BigIntegerField(null=True, blank=True)
+    processing_fee_amount = models.BigIntegerField("convenience fee", null=True, blank=True)
+    total_amount = models.BigIntegerField(null=True, blank=True)
+    refunded_amount = models.BigIntegerField(null=True, blank=True)
+    currency = models.CharField(max_length=8, blank=True, default="")
+    status = models.CharField(max_length=64, blank=True, default="")
+    method_type = models.TextField(blank=True, default="")
+    brand = models.TextField(blank=True, default="")
+    last4 = models.CharField("last four", max_length=8, blank=True, default="")
+    decline_code = models.TextField(blank=True, default="")
+    captured_at = models.DateTimeField("captured", null=True, blank=True)
+
+    objects = PaymentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-remote_created_at", "-id"]
+        constraints = [unique_uid("payment")]
+        indexes = [
+            models.Index(fields=["account", "uid"], name="govpay_payment_keyset"),
+            models.Index(fields=["-remote_created_at", "-id"], name="govpay_payment_created"),
+            models.Index(fields=["status", "-remote_created_at", "-id"], name="govpay_payment_status"),
+            models.Index(fields=["account", "-remote_created_at", "-id"], name="govpay_payment_account"),
+            models.Index(fields=["reference_id"], name="govpay_payment_reference"),
+            models.Index(fields=["customer"], name="govpay_payment_customer"),
+            models.Index(fields=["session"], name="govpay_payment_session"),
+        ]
+        permissions = [
+            ("capture_payment", "Can capture a payment"),
+            ("refund_payment", "Can refund a payment"),
+            ("void_payment", "Can void a payment"),
+            ("export_data", "Can export data"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference_id or self.uid
+
+    @property
+    def saved_method_uid(self) -> str:
+        """The saved method that was validated, or an empty string."""
+        return str(getattr(self, "saved_method_id", None) or "")
+
+    @property
+    def is_wallet(self) -> bool:
+        return self.method_type.startswith("wallet_")
+
+    @property
+    def capturable_until(self) -> dt.datetime | None:
+        """When the validation ends, or ``None`` when its start is not known."""
+        if self.remote_created_at is None:
+            return None
+        return self.remote_created_at + (WALLET_VALIDATION if self.is_wallet else TOKEN_VALIDATION)
+
+    def why_not_capturable(self, *, has_method: bool) -> str:
+        """Why *Capture* is closed, in words for staff; an empty string when it is open.
+
+        ``has_method``: the validated payment method can be repeated exactly, which capture demands
+        (/platform/payments/): we quoted it, or it names a saved method.
+        """
+        if self.deleted_at:
+            return "The platform no longer has this payment."
+        if self.status != PaymentStatus.VALIDATED:
+            return f"Only a validated payment can be captured; this one is {self.status or 'of unknown status'}."
+        until = self.capturable_until
+        if until is not None and until <= timezone.now():
+            return "The validation has expired; quote the payment again."
+        if None in (self.base_amount, self.processing_fee_amount, self.total_amount) or not self.currency:
+            return "The platform has not told all amounts of this payment."
+        if not has_method:
+            return "It was validated elsewhere: only the site that holds the card token can capture it."
+        return ""
+
+    def why_not_voidable(self) -> str:
+        """Why *Void* is closed (assumption A11), or an empty string."""
+        if self.deleted_at:
+            return "The platform no longer has this payment."
+        if self.status == PaymentStatus.VALIDATED:
+            return ""
+        if self.status != PaymentStatus.CAPTURED:
+            return f"A payment that is {self.status or 'of unknown status'} cannot be voided."
+        if (
+            self.captured_at is None
+            or self.captured_at.astimezone(dt.UTC).date() != timezone.now().astimezone(dt.UTC).date()
+        ):
+            return "A captured payment can be voided only on the day of capture (UTC); refund it instead."
+        if self.refunded_amount or getattr(self, "pending_refunds", 0) or getattr(self, "settled_refunds", 0):
+            return "A payment with a refund cannot be voided."
+        return ""
+
+    def why_not_refundable(self) -> str:
+        """Why *Refund* is closed, or an empty string. Needs ``with_pending_refunds``."""
+        if self.deleted_at:
+            return "The platform no longer has this payment."
+        if self.status not in REFUNDABLE:
+            return f"Only captured money can be refunded; this payment is {self.status or 'of unknown status'}."
+        if self.total_amount is None or not self.currency:
+            return "The platform has not told the total of this payment."
+        if self.refundable_amount <= 0:
+            return "Nothing is left to refund."
+        return ""
+
+    @property
+    def refundable_amount(self) -> int:
+        """Minor units that can still be refunded: pending refunds reserve theirs. Needs ``with_pending_refunds``.
+
+        A refund's transaction arrives before the payment's new sum, so the larger of the two counts.
+        """
+        pending: Any = self.__dict__.get("pending_refunds")
+        if pending is None:
+            raise AttributeError("Read the payment with Payment.objects.with_pending_refunds().")
+        if self.status not in REFUNDABLE or self.total_amount is None:
+            return 0
+        returned = max(self.refunded_amount or 0, int(self.__dict__.get("settled_refunds") or 0))
+        return max(0, self.total_amount - returned - int(pending))
+
+
+class Transaction(Mirror):
+    """One movement of a payment, ``amount`` in minor units. Assumption A12."""
+
+    payment = mirror_key("govpay.Payment", related_name="transactions")
+    account = mirror_key("govpay.PaymentAccount", related_name="transactions")
+    type = models.CharField(max_length=64, blank=True, default="")
+    amount = models.BigIntegerField(null=True, blank=True)
+    currency = models.CharField(max_length=8, blank=True, default="")
+    status = models.CharField(max_length=64, blank=True, default="")
+    reference_id = models.CharField("reference", max_length=255, blank=True, default="")
+    processor_transaction_id = models.CharField("processor's ID", max_length=255, blank=True, default="")
+    reason = models.TextField(blank=True, default="")
+    reason_code = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["-remote_created_at", "-id"]
+        constraints = [unique_uid("transaction")]
+        indexes = [
+            models.Index(fields=["account", "uid"], name="govpay_transaction_keyset"),
+            models.Index(fields=["payment"], name="govpay_transaction_payment"),
+            models.Index(fields=["-remote_created_at", "-id"], name="govpay_transaction_created"),
+            models.Index(fields=["type", "-remote_created_at", "-id"], name="govpay_transaction_type"),
+            models.Index(fields=["status", "-remote_created_at", "-id"], name="govpay_transaction_status"),
+            models.Index(fields=["account", "-remote_created_at", "-id"], name="govpay_transaction_account"),
+            models.Index(fields=["reference_id"], name="govpay_transaction_reference"),
+            models.Index(fields=["processor_transaction_id"], name="govpay_transaction_processor"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type or 'transaction'} {self.uid}"

@@ -1,0 +1,79 @@
+"""Hosted sessions, and the links of ours that open them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from govpay.models.base import Mirror, unique_uid
+from govpay.models.choices import LinkState
+from govpay.models.fields import SealedField, UidField, mirror_key
+
+
+class HostedSession(Mirror):
+    """One attempt to pay, or to manage a wallet, on the platform's page; /guides/hosted-sessions/.
+
+    ``uid`` is the ``session_id``. The credential and the address that carries it are sealed and
+    wiped when the session ends.
+    """
+
+    LOCAL = ("credential", "hosted_url")
+
+    account = mirror_key("govpay.PaymentAccount", related_name="sessions")
+    customer = mirror_key("govpay.Customer", related_name="sessions")
+    amount = models.BigIntegerField(null=True, blank=True)
+    currency = models.CharField(max_length=8, blank=True, default="")
+    status = models.CharField(max_length=64, blank=True, default="")
+    scope = models.CharField(max_length=64, blank=True, default="")
+    layout = models.TextField(blank=True, default="")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    credential = SealedField()
+    hosted_url = SealedField()
+
+    class Meta:
+        ordering = ["-remote_created_at", "-id"]
+        constraints = [unique_uid("hostedsession")]
+        indexes = [
+            models.Index(fields=["account", "uid"], name="govpay_session_keyset"),
+            models.Index(fields=["status", "-remote_created_at", "-id"], name="govpay_session_status"),
+            models.Index(fields=["-remote_created_at", "-id"], name="govpay_session_created"),
+            models.Index(fields=["account", "-remote_created_at", "-id"], name="govpay_session_account"),
+            models.Index(fields=["customer"], name="govpay_session_customer"),
+        ]
+        permissions = [("create_session", "Can create hosted sessions and payment links")]
+
+    def __str__(self) -> str:
+        return self.uid
+
+
+class PaymentLink(models.Model):
+    """A request to pay that lives for days and opens a fresh session whenever one is needed."""
+
+    public_id = UidField("public ID")
+    account = mirror_key("govpay.PaymentAccount", related_name="payment_links")
+    customer = mirror_key("govpay.Customer", related_name="payment_links")
+    amount = models.BigIntegerField()
+    currency = models.CharField(max_length=8, default="USD")
+    reference_id = models.CharField("reference", max_length=255, blank=True, default="")
+    description = models.TextField(blank=True, default="")
+    expires_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=LinkState, default=LinkState.OPEN)
+    session = mirror_key("govpay.HostedSession", related_name="payment_links")
+    payment = mirror_key("govpay.Payment", related_name="payment_links")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField("created", auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["public_id"], name="govpay_link_public_id")]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="govpay_link_created"),
+            models.Index(fields=["state", "-created_at", "-id"], name="govpay_link_state"),
+            models.Index(fields=["reference_id"], name="govpay_link_reference"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference_id or self.public_id

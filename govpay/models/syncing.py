@@ -1,0 +1,106 @@
+"""Where each list stands, who is walking it, what each run did, and news not yet told."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from govpay.models.choices import RunState, Source, SyncMode
+from govpay.models.fields import mirror_key
+
+
+class SyncCursor(models.Model):
+    """One list of the platform: (account, resource); ``account`` is null for clients and accounts.
+
+    It is also the lease on that list: the worker named here is the only one that walks it.
+    """
+
+    account = mirror_key("govpay.PaymentAccount", related_name="sync_cursors")
+    resource = models.CharField(max_length=32)
+    #: The order the API was found to accept (``govpay.client.pages``); empty: not tried yet.
+    order = models.CharField(max_length=16, blank=True, default="")
+    #: The mode of the walk under way, and the place after its last committed page. A full walk has a
+    #: place of its own: one that stands still must not hold up the incremental ones.
+    mode = models.CharField(max_length=16, blank=True, default="", choices=SyncMode)
+    position = models.JSONField(null=True, blank=True)
+    full_position = models.JSONField(null=True, blank=True)
+    #: Where the next incremental walk starts: a little before the last row seen.
+    watermark = models.JSONField(null=True, blank=True)
+    completed_at = models.DateTimeField("last success", null=True, blank=True)
+    full_completed_at = models.DateTimeField("last full success", null=True, blank=True)
+    attempted_at = models.DateTimeField("last attempt", null=True, blank=True)
+    not_offered_at = models.DateTimeField("not offered since", null=True, blank=True)
+    error = models.TextField(blank=True, default="")
+
+    lease_token = models.UUIDField(null=True, blank=True, editable=False)
+    lease_host = models.CharField("worker's host", max_length=255, blank=True, default="")
+    lease_pid = models.PositiveBigIntegerField("worker's process", null=True, blank=True)
+    #: A process number is reused; together with its start it is not.
+    lease_process_start = models.CharField(max_length=64, blank=True, default="", editable=False)
+    heartbeat_at = models.DateTimeField("worker's last sign", null=True, blank=True)
+
+    class Meta:
+        ordering = ["account_id", "resource", "id"]  # not "account": that would join, and hide rows without one
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "resource"],
+                condition=Q(account__isnull=False),
+                name="govpay_cursor_scoped",
+            ),
+            models.UniqueConstraint(
+                fields=["resource"], condition=Q(account__isnull=True), name="govpay_cursor_global"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id or '-'} {self.resource}"
+
+
+class SyncRun(models.Model):
+    """What one run over one list did."""
+
+    account = mirror_key("govpay.PaymentAccount", related_name="sync_runs")
+    resource = models.CharField(max_length=32)
+    mode = models.CharField(max_length=16, choices=SyncMode)
+    state = models.CharField(max_length=16, choices=RunState, default=RunState.RUNNING)
+    started_at = models.DateTimeField("started", default=timezone.now)
+    finished_at = models.DateTimeField("finished", null=True, blank=True)
+    fetched = models.PositiveBigIntegerField(default=0)
+    created = models.PositiveBigIntegerField(default=0)
+    updated = models.PositiveBigIntegerField(default=0)
+    unchanged = models.PositiveBigIntegerField(default=0)
+    deleted = models.PositiveBigIntegerField(default=0)
+    pages = models.PositiveBigIntegerField(default=0)
+    rejected_count = models.PositiveBigIntegerField("rejected rows", default=0)
+    #: The first hundred rows that could not be mapped: ``[{"uid": …, "error": …}]``.
+    rejected = models.JSONField(default=list, blank=True)
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["-started_at", "-id"]
+        indexes = [
+            models.Index(fields=["-started_at", "-id"], name="govpay_run_started"),
+            models.Index(fields=["state", "-started_at", "-id"], name="govpay_run_state"),
+            models.Index(fields=["account", "resource", "-started_at"], name="govpay_run_list"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id or '-'} {self.resource} {self.state}"
+
+
+class OutboxSignal(models.Model):
+    """A signal that is owed to the host: written with the change, deleted when it was sent."""
+
+    name = models.CharField(max_length=64)
+    model = models.CharField(max_length=64)
+    row = models.BigIntegerField()
+    source = models.CharField(max_length=16, choices=Source)
+    created_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.model} {self.row}"

@@ -1,0 +1,58 @@
+"""Clients (organizations) and their payment accounts."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from govpay.models.base import Mirror, unique_uid
+from govpay.models.fields import SealedField, mirror_key
+
+
+class Client(Mirror):
+    """An organization; /platform/accounts/."""
+
+    customer_id = models.CharField("customer ID", max_length=255, blank=True, default="")
+    name = models.TextField(blank=True, default="")
+    timezone = models.TextField(blank=True, default="")
+    subdomain = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [unique_uid("client")]
+
+    def __str__(self) -> str:
+        return self.name or self.uid
+
+
+class PaymentAccount(Mirror):
+    """One merchant configuration; its ``uid`` is the tenant header. /platform/accounts/."""
+
+    LOCAL = ("webhook_secret",)
+
+    client = mirror_key("govpay.Client", related_name="accounts")
+    name = models.TextField(blank=True, default="")
+    processor = models.TextField(blank=True, default="")
+    external_account_id = models.CharField("external account ID", max_length=255, blank=True, default="")
+    external_merchant_id = models.CharField("external merchant ID", max_length=255, blank=True, default="")
+    active = models.BooleanField(null=True, blank=True)
+    enable_ach = models.BooleanField("ACH enabled", null=True, blank=True)
+    enable_credit_card = models.BooleanField("cards enabled", null=True, blank=True)
+    #: Cents; the wire has decimal dollars (assumption A27).
+    minimum_payment_amount = models.BigIntegerField("minimum payment", null=True, blank=True)
+    maximum_payment_amount = models.BigIntegerField("maximum payment", null=True, blank=True)
+    callback_url = models.TextField("callback URL", blank=True, default="")
+    webhook_enabled = models.BooleanField("webhooks enabled", null=True, blank=True)
+    allowed_origins = models.JSONField(default=list, blank=True)
+    webhook_secret = SealedField()
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [unique_uid("paymentaccount")]
+        indexes = [models.Index(fields=["client"], name="govpay_account_client")]
+        permissions = [
+            ("provision_account", "Can provision clients and payment accounts"),
+            ("sync_now", "Can start a sync"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.uid

@@ -1,0 +1,72 @@
+"""Customers and their saved payment methods."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from govpay.models.base import Mirror, unique_uid
+from govpay.models.fields import mirror_key
+
+
+class Customer(Mirror):
+    """A payer of one payment account; /platform/wallets/, assumption A13."""
+
+    LOCAL = ("methods_stale",)
+    RESET = ("methods_stale",)
+
+    account = mirror_key("govpay.PaymentAccount", related_name="customers")
+    reference_id = models.CharField("reference", max_length=255, blank=True, default="")
+    name = models.TextField(blank=True, default="")
+    email = models.CharField(max_length=255, blank=True, default="")
+    #: The methods have to be read again: a change of one touches its customer (assumption A14).
+    methods_stale = models.BooleanField(default=True, editable=False)
+
+    class Meta:
+        ordering = ["-remote_created_at", "-id"]
+        constraints = [unique_uid("customer")]
+        indexes = [
+            models.Index(fields=["account", "uid"], name="govpay_customer_keyset"),
+            models.Index(fields=["account", "reference_id"], name="govpay_customer_reference"),
+            models.Index(fields=["reference_id"], name="govpay_customer_ref"),
+            models.Index(fields=["email"], name="govpay_customer_email"),
+            models.Index(fields=["-remote_created_at", "-id"], name="govpay_customer_created"),
+            models.Index(fields=["account", "-remote_created_at", "-id"], name="govpay_customer_account"),
+            models.Index(fields=["account", "uid"], condition=Q(methods_stale=True), name="govpay_customer_stale"),
+        ]
+        permissions = [("charge_customer", "Can charge a saved payment method")]
+
+    def __str__(self) -> str:
+        return self.name or self.reference_id or self.uid
+
+
+class SavedPaymentMethod(Mirror):
+    """A card or bank account on file, never more than its last four digits; assumption A14."""
+
+    account = mirror_key("govpay.PaymentAccount", related_name="saved_methods")
+    customer = mirror_key("govpay.Customer", related_name="saved_methods")
+    method_type = models.TextField(blank=True, default="")
+    brand = models.TextField(blank=True, default="")
+    last4 = models.CharField("last four", max_length=8, blank=True, default="")
+    exp_month = models.PositiveSmallIntegerField("expiry month", null=True, blank=True)
+    exp_year = models.PositiveSmallIntegerField("expiry year", null=True, blank=True)
+    holder_name = models.TextField(blank=True, default="")
+    bank_name = models.TextField(blank=True, default="")
+    account_type = models.TextField(blank=True, default="")
+    is_default = models.BooleanField("default", null=True, blank=True)
+
+    class Meta:
+        ordering = ["-remote_created_at", "-id"]
+        verbose_name = "saved payment method"
+        constraints = [unique_uid("savedpaymentmethod")]
+        indexes = [
+            models.Index(fields=["customer"], name="govpay_method_customer"),
+            models.Index(fields=["account", "uid"], name="govpay_method_keyset"),
+            models.Index(fields=["-remote_created_at", "-id"], name="govpay_method_created"),
+            models.Index(fields=["exp_year", "exp_month"], name="govpay_method_expiry"),
+        ]
+        permissions = [("manage_wallet", "Can add and remove saved payment methods")]
+
+    def __str__(self) -> str:
+        label = self.brand or self.bank_name or self.method_type or "method"
+        return f"{label} ····{self.last4}" if self.last4 else label

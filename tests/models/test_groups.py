@@ -1,0 +1,44 @@
+"""The four staff groups are made once and never touched again."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+
+from govpay.models.groups import make_groups
+
+EXPECTED = {
+    "Cashier": {"charge_customer", "create_session", "capture_payment"},
+    "Finance": {"charge_customer", "create_session", "capture_payment"}
+    | {"refund_payment", "void_payment", "manage_wallet", "export_data"},
+    "Support": set(),
+    "Operations": {"sync_now", "replay_event", "provision_account"},
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", EXPECTED)
+def test_group_permissions(name: str) -> None:
+    codenames = set(Group.objects.get(name=name).permissions.values_list("codename", flat=True))
+    models = {model.__name__.lower() for model in apps.get_app_config("govpay").get_models()}
+    assert codenames == EXPECTED[name] | {f"view_{model}" for model in models}
+
+
+@pytest.mark.django_db
+def test_a_later_migrate_changes_nothing() -> None:
+    Group.objects.get(name="Support").delete()
+    Group.objects.get(name="Cashier").permissions.clear()
+    call_command("migrate", verbosity=0)
+    assert not Group.objects.filter(name="Support").exists()
+    assert Group.objects.get(name="Cashier").permissions.count() == 0
+
+
+@pytest.mark.django_db
+def test_a_group_of_the_host_with_the_same_name_is_left_alone() -> None:
+    Group.objects.all().delete()
+    Group.objects.create(name="Finance")
+    make_groups(sender=apps.get_app_config("govpay"), using="default")
+    assert Group.objects.get(name="Finance").permissions.count() == 0
+    assert Group.objects.get(name="Cashier").permissions.count() > 0
