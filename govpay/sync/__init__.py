@@ -1,0 +1,1 @@
+"""Remote to local: the only room that writes mirrored columns."""

@@ -1,0 +1,136 @@
+"""One walker per list: a lease row that outlives a crash and notices a dead owner."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from govpay import conf
+from govpay.exceptions import SyncBusy
+from govpay.models import SyncCursor
+from govpay.sync.transactions import in_transaction
+
+#: An owner on another host counts as dead so long after its last beat.
+EXPIRY = dt.timedelta(seconds=60)
+
+#: Seconds between two looks at a lease that is waited for.
+LOOK_EVERY = 0.5
+
+
+class LeaseLost(SyncBusy):
+    """Another worker took the list over; what this one had not committed is rolled back."""
+
+
+def cursor_for(resource: str, account_uid: str | None) -> SyncCursor:
+    """The cursor of (account, resource), made when it is missing."""
+    cursor, _ = SyncCursor.objects.get_or_create(resource=resource, account_id=account_uid)
+    return cursor
+
+
+def acquire(cursor: SyncCursor) -> bool:
+    """Take the lease in one conditional statement; on success ``cursor`` is fresh and carries it.
+
+    Beats are written and judged by the database's clock: those of the hosts may differ by minutes.
+    """
+    held = SyncCursor.objects.get(pk=cursor.pk)
+    free = Q(lease_token=None) | Q(heartbeat_at=None) | Q(heartbeat_at__lte=Now() - _expiry())
+    if held.lease_token and _owner_is_dead(held):
+        free |= Q(lease_token=held.lease_token)
+    token, pid = uuid.uuid4(), os.getpid()
+    taken = in_transaction(
+        lambda: SyncCursor.objects.filter(free, pk=cursor.pk).update(
+            lease_token=token,
+            lease_host=this_host(),
+            lease_pid=pid,
+            lease_process_start=process_start(pid),
+            heartbeat_at=Now(),
+            attempted_at=timezone.now(),
+        )
+    )
+    if taken:
+        cursor.refresh_from_db()
+    return bool(taken)
+
+
+def acquire_or_wait(cursor: SyncCursor, *, wait: bool, on_wait: Callable[[SyncCursor], None] | None = None) -> None:
+    """Take the lease. Raises ``SyncBusy`` when another worker has it and ``wait`` is false."""
+    told = False
+    while not acquire(cursor):
+        if not wait:
+            raise SyncBusy(f"{_named(cursor)} is being read by another worker.")
+        if on_wait and not told:
+            cursor.refresh_from_db()
+            on_wait(cursor)
+            told = True
+        time.sleep(LOOK_EVERY)
+
+
+def beat(cursor: SyncCursor, **columns: object) -> None:
+    """Write ``columns`` and a sign of life, as the owner. Raises ``LeaseLost`` when it is no more."""
+    ours = SyncCursor.objects.filter(pk=cursor.pk, lease_token=cursor.lease_token)
+    if not ours.update(heartbeat_at=Now(), **columns):
+        raise LeaseLost(f"{_named(cursor)} was taken over by another worker.")
+    for name, value in columns.items():
+        setattr(cursor, name, value)
+
+
+def release(cursor: SyncCursor) -> None:
+    """Give the lease back; nothing happens when it was lost."""
+    ours = SyncCursor.objects.filter(pk=cursor.pk, lease_token=cursor.lease_token)
+    in_transaction(
+        lambda: ours.update(lease_token=None, lease_host="", lease_pid=None, lease_process_start="", heartbeat_at=None)
+    )
+    cursor.lease_token = None
+
+
+def process_start(pid: int) -> str:
+    """When a process of this host began, in the kernel's ticks since boot; empty when that is not told."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # The second field is the command in parentheses and may itself hold blanks and parentheses.
+    fields = text.rpartition(")")[2].split()
+    return "ended" if fields[0] in ("Z", "X") else fields[19]
+
+
+def this_host() -> str:
+    """This host, its boot, and where its process numbers count: a name alone may occur twice."""
+    parts = [socket.gethostname()]
+    try:
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(os.readlink("/proc/self/ns/pid").strip("pid:[]"))
+    except OSError:
+        pass  # not Linux: the name has to do, and process numbers are not looked at
+    return "/".join(parts)
+
+
+def _expiry() -> dt.timedelta:
+    """A beat comes with every page, so a call that may take longer must not look like a death."""
+    return max(EXPIRY, dt.timedelta(seconds=float(conf.get("CALL_TIMEOUT"))))
+
+
+def _owner_is_dead(held: SyncCursor) -> bool:
+    if held.lease_host != this_host() or not held.lease_pid or not held.lease_process_start:
+        return False
+    try:
+        os.kill(held.lease_pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False  # alive, and another user's
+    start = process_start(held.lease_pid)
+    return bool(start) and start != held.lease_process_start
+
+
+def _named(cursor: SyncCursor) -> str:
+    return f"{cursor.resource} of {cursor.account_id or '-'}"

@@ -1,0 +1,267 @@
+"""Documents to columns. Pure: no database, no HTTP, no clock."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.db.backends.base.operations import BaseDatabaseOperations
+
+from govpay import models
+from govpay.client import resources
+from govpay.models.base import Mirror
+from govpay.models.fields import UID_LENGTH
+
+#: Raise this when a mapper starts to fill columns differently: every row is then written once more.
+REVISION = 1
+
+#: Properties that never reach a table: tokens of a card or of a session, and addresses that carry one.
+SECRET_PROPERTIES = frozenset(
+    {"fingerprint", "processor_token", "client_secret", "hosted_url", "secret", "cvv", "cvc", "pan"}
+    | {"card_number", "account_number", "access_token", "temporary_password", "api_key"}
+)
+
+#: Documents nested deeper than this are refused; the platform's own are three levels deep.
+DEEPEST = 40
+
+Columns = dict[str, Any]
+
+
+class Unmappable(ValueError):
+    """One document that does not fit its columns. The text names the property, never its value."""
+
+
+@dataclass(frozen=True)
+class Mapper:
+    """How one kind of document becomes one kind of row."""
+
+    model: type[Mirror]
+    resource: Callable[[Mapping[str, Any]], Any]
+    columns: Callable[[Any], Columns]
+    #: The property that names the object, and what stands in front of it where that alone is not unique.
+    identity: str = "uid"
+    prefix: str = ""
+
+    def uid(self, document: Mapping[str, Any]) -> str:
+        """The identity of ``document``. Raises ``Unmappable`` when it has none that is usable."""
+        try:
+            value = getattr(self.resource(document), self.identity)
+        except ValueError as error:
+            raise Unmappable(str(error)) from None
+        if len(self.prefix) + len(value) > UID_LENGTH:
+            raise Unmappable(f"{self.identity} is too long")
+        return f"{self.prefix}{value}"
+
+    def map(self, document: Mapping[str, Any], extra: Mapping[str, Any]) -> Columns:
+        """The columns of ``document``; ``extra`` are those that its address tells (the account, the customer).
+
+        Raises ``Unmappable``.
+        """
+        resource = self.resource(document)
+        try:
+            row = self.columns(resource)
+            row["uid"] = self.uid(document)
+            row["raw"] = scrub(document)
+            row["remote_created_at"] = getattr(resource, "created_at", None)
+            row["remote_updated_at"] = getattr(resource, "updated_at", None)
+        except ValueError as error:
+            raise Unmappable(str(error)) from None
+        row.update(extra)
+        for column, name, longest in _texts(self.model):
+            if len(row.get(column) or "") > longest:
+                raise Unmappable(f"{name} is longer than {longest} characters")
+        for column, name, least, most in _numbers(self.model):
+            if not least <= (row.get(column) or 0) <= most:
+                raise Unmappable(f"{name} is out of range")
+        return row
+
+
+@cache
+def _texts(model: type[Mirror]) -> tuple[tuple[str, str, int], ...]:
+    """The mirrored columns of a limited length."""
+    return tuple((field.attname, field.name, field.max_length) for field in model.mirrored_fields() if field.max_length)
+
+
+@cache
+def _numbers(model: type[Mirror]) -> tuple[tuple[str, str, int, int], ...]:
+    """The mirrored columns of whole numbers, with the narrowest limits that any database gives them."""
+    limits = BaseDatabaseOperations.integer_field_ranges
+    return tuple(
+        (field.attname, field.name, *limits[field.get_internal_type()])
+        for field in model.mirrored_fields()
+        if field.get_internal_type() in limits
+    )
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False).encode
+
+
+def digests(extra: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
+    """The hash of documents that were found under ``extra``: it changes when the document, or that, does.
+
+    The function raises ``Unmappable``.
+    """
+    seed = hashlib.blake2b(_canonical([REVISION, extra]).encode(), digest_size=16)
+
+    def digest(document: Mapping[str, Any]) -> str:
+        state = seed.copy()
+        try:
+            state.update(_canonical(document).encode())
+        except RecursionError:
+            raise Unmappable("the document is nested too deeply") from None
+        return state.hexdigest()
+
+    return digest
+
+
+def scrub(value: Any, depth: int = 0) -> Any:
+    """The document as it may be kept: without secrets, and in characters that every database takes."""
+    if isinstance(value, str):
+        return value if value.isascii() and "\x00" not in value else _storable(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth > DEEPEST:
+        raise Unmappable("the document is nested too deeply")
+    if isinstance(value, dict):
+        return {
+            scrub(name): scrub(item, depth + 1) for name, item in value.items() if name.lower() not in SECRET_PROPERTIES
+        }
+    return [scrub(item, depth + 1) for item in value]
+
+
+def _storable(text: str) -> str:
+    """``text`` without NUL and without halves of surrogate pairs."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _client(resource: resources.ClientResource) -> Columns:
+    return {
+        "customer_id": resource.customer_id or "",
+        "name": resource.name or "",
+        "timezone": resource.timezone or "",
+        "subdomain": resource.subdomain or "",
+    }
+
+
+def _account(resource: resources.PaymentAccountResource) -> Columns:
+    return {
+        "client_id": resource.client_id,
+        "name": resource.name or "",
+        "processor": resource.processor or "",
+        "external_account_id": resource.external_account_id or "",
+        "external_merchant_id": resource.external_merchant_id or "",
+        "active": resource.active,
+        "enable_ach": resource.enable_ach,
+        "enable_credit_card": resource.enable_credit_card,
+        "minimum_payment_amount": resource.minimum_payment_amount,
+        "maximum_payment_amount": resource.maximum_payment_amount,
+        "callback_url": resource.callback_url or "",
+        "webhook_enabled": resource.webhook_enabled,
+        "allowed_origins": resource.allowed_origins or [],
+    }
+
+
+def _customer(resource: resources.CustomerResource) -> Columns:
+    return {
+        "reference_id": resource.reference_id or "",
+        "name": resource.name or "",
+        "email": resource.email or "",
+    }
+
+
+def _saved_method(resource: resources.SavedMethodResource) -> Columns:
+    return {
+        "method_type": resource.method_type or "",
+        "brand": resource.brand or "",
+        "last4": resource.last4 or "",
+        "exp_month": resource.exp_month,
+        "exp_year": resource.exp_year,
+        "holder_name": resource.holder_name or "",
+        "bank_name": resource.bank_name or "",
+        "account_type": resource.account_type or "",
+        "is_default": resource.is_default,
+    }
+
+
+def _payment(resource: resources.PaymentResource) -> Columns:
+    return {
+        "customer_id": resource.customer_uid,
+        "saved_method_id": resource.saved_payment_method_uid,
+        "session_id": resource.session_id,
+        "reference_id": resource.reference_id or "",
+        "base_amount": resource.base_amount,
+        "tax_amount": resource.tax_amount,
+        "processing_fee_amount": resource.processing_fee_amount,
+        "total_amount": resource.total_amount,
+        "refunded_amount": resource.refunded_amount,
+        "currency": resource.currency or "",
+        "status": resource.status or "",
+        "method_type": resource.method_type or "",
+        "brand": resource.brand or "",
+        "last4": resource.last4 or "",
+        "decline_code": resource.decline_code or "",
+        "captured_at": resource.captured_at,
+    }
+
+
+def _transaction(resource: resources.TransactionResource) -> Columns:
+    return {
+        "payment_id": resource.payment_uid,
+        "type": resource.type or "",
+        "amount": resource.amount,
+        "currency": resource.currency or "",
+        "status": resource.status or "",
+        "reference_id": resource.reference_id or "",
+        "processor_transaction_id": resource.processor_transaction_id or "",
+        "reason": resource.reason or "",
+        "reason_code": resource.reason_code or "",
+    }
+
+
+def _terminal(resource: resources.TerminalResource) -> Columns:
+    return {
+        "name": resource.name or "",
+        "serial_number": resource.serial_number or "",
+        "model": resource.model or "",
+        "status": resource.status or "",
+    }
+
+
+def _subscription(resource: resources.SubscriptionResource) -> Columns:
+    return {"event_type": resource.event_type or "", "enabled": resource.enabled}
+
+
+def _session(resource: resources.HostedSessionResource) -> Columns:
+    return {
+        "amount": resource.amount,
+        "currency": resource.currency or "",
+        "status": resource.status or "",
+        "scope": resource.scope or "",
+        "layout": resource.layout or "",
+        "expires_at": resource.expires_at,
+    }
+
+
+CLIENT = Mapper(models.Client, resources.ClientResource, _client)
+ACCOUNT = Mapper(models.PaymentAccount, resources.PaymentAccountResource, _account)
+CUSTOMER = Mapper(models.Customer, resources.CustomerResource, _customer)
+SAVED_METHOD = Mapper(models.SavedPaymentMethod, resources.SavedMethodResource, _saved_method)
+PAYMENT = Mapper(models.Payment, resources.PaymentResource, _payment)
+TRANSACTION = Mapper(models.Transaction, resources.TransactionResource, _transaction)
+TERMINAL = Mapper(models.Terminal, resources.TerminalResource, _terminal)
+SESSION = Mapper(models.HostedSession, resources.HostedSessionResource, _session, "session_id")
+
+
+def subscription_of(account_uid: str) -> Mapper:
+    """Subscriptions have no identifier: theirs here is ``<account uid>:<event type>``."""
+    return Mapper(
+        models.WebhookSubscription,
+        resources.SubscriptionResource,
+        _subscription,
+        identity="event_type",
+        prefix=f"{account_uid}:",
+    )

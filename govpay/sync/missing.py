@@ -1,0 +1,59 @@
+"""Rows that the platform no longer lists: marked as gone only after their own GET answered 404."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+from govpay.exceptions import Gone, InvalidAnswer, InvalidRequest, NotFound, OperationRefused
+from govpay.sync.lists import Listing
+from govpay.sync.rounds import Round
+from govpay.sync.upsert import Known, Saved, bury, read_known, save_documents
+
+#: How many local rows are compared with a page at a time, beyond those that it holds.
+CHUNK = 200
+
+#: Answers that say nothing about whether the object is there, and that asking again would not change.
+UNCLEAR = (Gone, InvalidAnswer, InvalidRequest, NotFound, OperationRefused)
+
+
+def last_of(uids: list[str], after: str) -> str | None:
+    """Up to which uid a page with these answers for; ``None`` when they do not come in order."""
+    return uids[-1] if uids and uids[0] > after and uids == sorted(uids) else None
+
+
+def settle_missing(listing: Listing, round: Round, present: Set[str], after: str, upto: str | None) -> Known | None:
+    """Ask for each local row with ``after < uid <= upto`` that is not ``present`` by itself.
+
+    One that the platform still has was only shifted while the list was being read; it is brought up
+    to date instead of buried. Returns what is known of all rows in that range, or ``None`` when
+    they are too many to be held at once.
+    """
+    rows = listing.mapper.model._default_manager.order_by("uid")
+    span = round.address if upto is None else {**round.address, "uid__lte": upto}
+    limit = CHUNK + len(present)
+    known: Known | None = None
+    while True:
+        here = read_known(rows.filter(uid__gt=after, **span)[:limit])
+        for uid in sorted(here.keys() - present):
+            if here[uid][1] is None:  # no tombstone yet
+                _settle(listing, round, uid)
+        if len(here) < limit:
+            return here if known is None else None
+        known, after = here, next(reversed(here))
+
+
+def _settle(listing: Listing, round: Round, uid: str) -> None:
+    try:
+        found = listing.read(round.account_uid, uid)
+    except UNCLEAR as error:
+        if isinstance(error, NotFound) and error.status == 404:
+            round.commit(lambda: Saved(deleted=bury(listing.mapper.model, [uid])), pages=0)
+        else:
+            round.reject(uid, f"not listed, and: {error}")
+    else:
+        round.commit(lambda: _save(listing, round, found), pages=0)
+
+
+def _save(listing: Listing, round: Round, found: Mapping[str, Any]) -> Saved:
+    return save_documents(listing.mapper, [found], extra=round.address, quiet=round.quiet)

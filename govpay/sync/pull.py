@@ -1,0 +1,116 @@
+"""One run over one list of the platform: lease, walk, and how it ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from django.db import DatabaseError
+
+from govpay.exceptions import GovPayError, NotFound
+from govpay.models import PaymentAccount, SyncCursor, SyncRun
+from govpay.models.choices import SyncMode
+from govpay.sync import lease, lists, news
+from govpay.sync.events import read_subscriptions
+from govpay.sync.lists import Listing
+from govpay.sync.rounds import Progress, Round
+from govpay.sync.sessions import read_open_sessions
+from govpay.sync.walks import walk_list
+from govpay.sync.wallets import read_methods
+
+logger = logging.getLogger("govpay.sync")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind of list. ``assumed``: the vendor does not document it, so a 404 means "not offered"."""
+
+    name: str
+    walk: Callable[[Round], None]
+    scoped: bool = True
+    assumed: bool = True
+
+
+def _paged(listing: Listing) -> Callable[[Round], None]:
+    return partial(walk_list, listing)
+
+
+#: In the order in which they are read: what others point at comes first.
+RESOURCES: dict[str, Resource] = {
+    resource.name: resource
+    for resource in (
+        Resource("clients", _paged(lists.CLIENTS), scoped=False, assumed=False),
+        Resource("accounts", _paged(lists.PAYMENT_ACCOUNTS), scoped=False, assumed=False),
+        Resource("customers", _paged(lists.CUSTOMERS)),
+        Resource("methods", read_methods),
+        Resource("payments", _paged(lists.PAYMENTS)),
+        Resource("transactions", _paged(lists.TRANSACTIONS)),
+        Resource("terminals", _paged(lists.TERMINALS)),
+        Resource("subscriptions", read_subscriptions),
+        Resource("sessions", read_open_sessions),
+    )
+}
+GLOBAL = tuple(name for name, resource in RESOURCES.items() if not resource.scoped)
+SCOPED = tuple(name for name, resource in RESOURCES.items() if resource.scoped)
+
+
+def account_uids() -> list[str]:
+    """The accounts to sync: all that the platform still has, inactive ones too."""
+    return list(PaymentAccount.objects.filter(deleted_at=None).order_by("uid").values_list("uid", flat=True))
+
+
+def pull(
+    name: str,
+    account_uid: str | None = None,
+    *,
+    full: bool = False,
+    wait: bool = False,
+    progress: Progress | None = None,
+    on_wait: Callable[[SyncCursor], None] | None = None,
+) -> SyncRun:
+    """Read one list to its end and return the run, whose ``state`` tells how it went.
+
+    An interrupted walk is continued where its last page was committed. ``full`` reads everything and
+    marks what is gone. A failure of the platform is recorded in the run, not raised.
+
+    Raises ``SyncBusy`` when another worker walks this list (unless ``wait``).
+    """
+    resource = RESOURCES[name]
+    cursor = lease.cursor_for(name, account_uid if resource.scoped else None)
+    lease.acquire_or_wait(cursor, wait=wait, on_wait=on_wait)
+    try:
+        round = Round(cursor, SyncMode.FULL if full else SyncMode.INCREMENTAL, progress)
+        _carry_out(resource, round)
+    finally:
+        lease.release(cursor)
+    try:
+        news.dispatch()
+    except DatabaseError:
+        logger.exception("signals could not be sent; the next tick sends them")
+    return round.run
+
+
+def _carry_out(resource: Resource, round: Round) -> None:
+    try:
+        resource.walk(round)
+    except lease.LeaseLost as error:
+        round.interrupt(str(error))
+    except NotFound as error:
+        if resource.assumed and round.run.pages == 0:
+            round.finish(not_offered=True)
+        else:
+            round.fail(str(error))
+    except GovPayError as error:
+        round.fail(str(error))
+    except DatabaseError as error:
+        # Its text may quote a row: it goes to the log alone.
+        logger.exception("the database refused a page of %s", resource.name)
+        round.fail(f"The database refused a page ({type(error).__name__}).")
+    except BaseException:
+        # A time limit or Ctrl-C: the pages so far are committed, the next round goes on from there.
+        round.interrupt()
+        raise
+    else:
+        round.finish()

@@ -1,0 +1,65 @@
+"""Transactions that are repeated when the database refused for a reason that passes."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from govpay.models.base import Mirror
+
+logger = logging.getLogger("govpay.sync")
+
+T = TypeVar("T")
+
+#: So often a transaction is tried in all.
+ATTEMPTS = 4
+
+#: And so often while there is no connection: a database that restarts is back within seconds.
+ATTEMPTS_WITHOUT_CONNECTION = 12
+
+#: The longest pause between two attempts, in seconds.
+LONGEST_PAUSE = 2.0
+
+
+class RowsChangedMeanwhile(OperationalError):
+    """Somebody else wrote one of the rows between our reading and our writing: read again."""
+
+
+def in_transaction(work: Callable[[], T], *, durable: bool = False, attempts: int = ATTEMPTS) -> T:
+    """Do ``work`` in one transaction; repeat it when the database refused for a reason that passes.
+
+    Deadlocks, serialization failures, lock time-outs, a lost connection, a concurrent writer: each
+    rolls everything back, so nothing is ever half written. With ``durable`` it is a ``RuntimeError``
+    to call this inside a transaction, since the caller relies on the commit.
+    """
+    alias = router.db_for_write(Mirror)
+    connection = connections[alias]
+    nested = connection.in_atomic_block  # an outer transaction cannot be repeated from here
+    attempt = 1
+    while True:
+        try:
+            with transaction.atomic(using=alias, durable=durable):
+                return work()
+        except (OperationalError, InterfaceError) as error:
+            if nested or attempt >= (ATTEMPTS_WITHOUT_CONNECTION if _is_gone(connection, error) else attempts):
+                raise
+            logger.info("a transaction is repeated (%s, attempt %d)", type(error).__name__, attempt)
+        # Spread out, so that two writers do not meet again.
+        time.sleep(random.uniform(0.5, 1) * min(LONGEST_PAUSE, 0.02 * 2**attempt))  # noqa: S311
+        attempt += 1
+
+
+def _is_gone(connection: BaseDatabaseWrapper, error: Exception) -> bool:
+    """Whether the connection is lost; if so it is closed, and the next attempt opens another."""
+    if connection.connection is None:
+        return True
+    if isinstance(error, RowsChangedMeanwhile) or connection.is_usable():
+        return False
+    connection.close()
+    return True

@@ -1,0 +1,217 @@
+"""Rows from documents, one statement a page: the only writer of mirrored columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connections, models, router
+from django.utils import timezone
+
+from govpay.models.base import Mirror, MirrorQuerySet
+from govpay.models.choices import Source
+from govpay.sync import news
+from govpay.sync.mapping import Columns, Mapper, Unmappable, digests
+from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
+
+#: Rows a statement. SQLite binds 32 766 parameters unless it was built with a limit of its own.
+ROWS_A_STATEMENT = 1000
+
+#: What is known of rows here, by uid: digest, tombstone, and the columns that ``news`` watches.
+Known = dict[str, list[Any]]
+
+
+@dataclass
+class Saved:
+    """What some documents came to."""
+
+    fetched: int = 0
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    #: ``(uid, why)`` of documents that could not be stored.
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    #: Every uid that the documents named, and whether each document named one.
+    listed: frozenset[str] = frozenset()
+    all_named: bool = True
+    #: The columns of the rows that were written, with their ``pk``, by uid.
+    written: dict[str, Columns] = field(default_factory=dict)
+
+
+def save_documents(
+    mapper: Mapper,
+    documents: Sequence[Mapping[str, Any]],
+    *,
+    extra: Mapping[str, Any],
+    source: str = Source.SYNC,
+    quiet: bool = False,
+    known: Known | None = None,
+) -> Saved:
+    """Bring the rows of ``documents`` up to date: one read, and one write if anything changed.
+
+    ``extra`` are the columns that the address of the documents told (``account_id`` and such).
+    An older document never overwrites a newer one, an identical one writes nothing, one that cannot
+    be mapped is reported in ``rejected``. With ``quiet`` no signal is owed (a first load). ``known``
+    spares the read: what ``read_known`` gave for all of them.
+
+    Run it inside ``in_transaction``. Raises ``RowsChangedMeanwhile`` when another writer got in
+    between; the transaction is then repeated, without ``known``.
+    """
+    saved = Saved(fetched=len(documents))
+    named = _named(mapper, documents, known or {}, saved)
+    if known is None:
+        known = _look_up(mapper.model, list(named))
+    digest = digests(extra)
+    rows: list[Columns] = []
+    for uid, document in named.items():
+        old = known.get(uid)
+        try:
+            mark = digest(document)
+            if old is not None and old[0] == mark and old[1] is None:
+                saved.unchanged += 1
+                continue
+            row = mapper.map(document, extra)
+        except Unmappable as error:
+            saved.rejected.append((uid, str(error)))
+            continue
+        row.update(digest=mark, replaced_digest=old[0] if old else "", deleted_at=None)
+        rows.append(row)
+    # In key order, so that two writers of one page take their locks in the same sequence.
+    rows.sort(key=lambda row: str(row["uid"]))
+    for start in range(0, len(rows), ROWS_A_STATEMENT):
+        saved.written.update(_write(mapper.model, rows[start : start + ROWS_A_STATEMENT]))
+    saved.created = sum(uid not in known for uid in saved.written)
+    saved.updated = len(saved.written) - saved.created
+    saved.unchanged += len(rows) - len(saved.written)
+    if not quiet:
+        news.announce_changes(mapper.model, known, saved.written, source=source)
+    return saved
+
+
+def save_document(
+    mapper: Mapper, document: Mapping[str, Any], *, extra: Mapping[str, Any], source: str
+) -> Mirror | None:
+    """``save_documents`` for one, giving its row. Raises ``Unmappable``."""
+    saved = save_documents(mapper, [document], extra=extra, source=source)
+    if saved.rejected:
+        raise Unmappable(saved.rejected[0][1])
+    for row in saved.written.values():
+        instance = mapper.model(**row)
+        instance._state.adding = False
+        return instance
+    return mapper.model._default_manager.filter(uid=mapper.uid(document)).first()
+
+
+def bury(model: type[Mirror], uids: Sequence[str], *, source: str = Source.SYNC) -> int:
+    """Mark rows as gone upstream; their history stays. Returns how many were not yet marked."""
+    if not uids:
+        return 0
+    present = model._default_manager.filter(uid__in=uids, deleted_at=None)
+    pks = list(present.order_by().values_list("pk", flat=True))
+    if not pks:
+        return 0
+    now = timezone.now()
+    count = model._default_manager.filter(pk__in=pks, deleted_at=None).update(deleted_at=now, synced_at=now)
+    news.announce_loss(model, pks, source=source)
+    return count
+
+
+def read_known(rows: MirrorQuerySet) -> Known:
+    """What ``save_documents`` must know of ``rows``."""
+    columns = ("uid", "digest", "deleted_at", *news.WATCHED.get(rows.model, ()))
+    return {uid: rest for uid, *rest in rows.values_list(*columns)}
+
+
+def _look_up(model: type[Mirror], uids: list[str]) -> Known:
+    known: Known = {}
+    for start in range(0, len(uids), ROWS_A_STATEMENT):
+        rows: Any = model._default_manager.filter(uid__in=uids[start : start + ROWS_A_STATEMENT]).order_by()
+        known.update(read_known(rows))
+    return known
+
+
+def _named(
+    mapper: Mapper, documents: Iterable[Mapping[str, Any]], known: Known, saved: Saved
+) -> dict[str, Mapping[str, Any]]:
+    """The documents by uid; of two with one uid the later counts."""
+    named: dict[str, Mapping[str, Any]] = {}
+    for document in documents:
+        uid = document.get("uid")
+        if not isinstance(uid, str) or uid not in known:  # one that is known was looked at before
+            try:
+                uid = mapper.uid(document)
+            except Unmappable as error:
+                saved.rejected.append(("", str(error)))
+                saved.all_named = False
+                continue
+        named[uid] = document
+    saved.listed = frozenset(named)
+    return named
+
+
+def _write(model: type[Mirror], rows: list[Columns]) -> dict[str, Columns]:
+    """``INSERT … ON CONFLICT (uid) DO UPDATE … WHERE``: only rows that still are what was read."""
+    now = timezone.now()
+    for row in rows:
+        row["synced_at"] = now
+    connection = connections[router.db_for_write(model)]
+    fields = [each for each in model._meta.concrete_fields if not each.primary_key]
+    names = {each: connection.ops.quote_name(str(each.column)) for each in fields}
+    table = connection.ops.quote_name(model._meta.db_table)
+    source, parameters = _rows_for(connection, table, fields, rows)
+    # What neither the document nor its address tells is left as it is.
+    told = [each for each in model.mirrored_fields() if each.attname in rows[0] or each.name in model.RESET]
+    # The first condition is the compare-and-swap: nobody wrote the row since we read it. The second
+    # holds whatever happens: an older document never overwrites a newer one.
+    statement = (
+        f"INSERT INTO {table} ({', '.join(names.values())}) {source}"
+        f" ON CONFLICT (uid) DO UPDATE SET {', '.join(f'{names[each]} = EXCLUDED.{names[each]}' for each in told)}"
+        f" WHERE {table}.digest = EXCLUDED.replaced_digest AND ({table}.remote_updated_at IS NULL"
+        f" OR EXCLUDED.remote_updated_at IS NULL OR EXCLUDED.remote_updated_at >= {table}.remote_updated_at)"
+        f" RETURNING {table}.uid, {table}.id"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        pks = dict(cursor.fetchall())
+    _check_refused(model, [row for row in rows if row["uid"] not in pks])
+    return {row["uid"]: {**row, "pk": pks[row["uid"]]} for row in rows if row["uid"] in pks}
+
+
+def _check_refused(model: type[Mirror], rows: list[Columns]) -> None:
+    """A row that was not written holds a newer document, or it changed since we read it."""
+    known = _look_up(model, [row["uid"] for row in rows])
+    if any(known.get(row["uid"], [None])[0] != row["replaced_digest"] for row in rows):
+        raise RowsChangedMeanwhile(f"rows of {model._meta.label}")
+
+
+def _rows_for(
+    connection: Any, table: str, fields: Sequence[models.Field[Any, Any]], rows: Sequence[Columns]
+) -> tuple[str, list[Any]]:
+    """The rows as what an INSERT takes them from, and its parameters."""
+    if connection.vendor == "postgresql":
+        # One parameter, which PostgreSQL takes apart faster than Python could put thousands together.
+        columns = [str(each.column) for each in fields]
+        records = [dict(zip(columns, values, strict=True)) for values in _values(fields, rows)]
+        names = ", ".join(map(connection.ops.quote_name, columns))
+        source = f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)"  # noqa: S608
+        return source, [json.dumps(records, default=dt.datetime.isoformat)]
+    # What the mapping gave is plain; only moments and documents have a form of their own in the database.
+    formed = [isinstance(each, models.DateTimeField | models.JSONField) for each in fields]
+    row = f"({', '.join(['%s'] * len(fields))})"
+    return f"VALUES {', '.join([row] * len(rows))}", [
+        each.get_db_prep_save(value, connection) if special and value is not None else value
+        for values in _values(fields, rows)
+        for each, special, value in zip(fields, formed, values, strict=True)
+    ]
+
+
+def _values(fields: Sequence[models.Field[Any, Any]], rows: Sequence[Columns]) -> Iterator[list[Any]]:
+    defaults = [(each.attname, each.get_default()) for each in fields]
+    return ([row.get(name, default) for name, default in defaults] for row in rows)
+
+
+__all__ = ["Saved", "bury", "in_transaction", "read_known", "save_document", "save_documents"]

@@ -1,0 +1,196 @@
+"""Walking a paged list: incremental by time of change, full by uid, each page committed with its place."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import deque
+from itertools import pairwise
+from typing import Any, cast
+
+from django.utils import timezone
+
+from govpay import conf
+from govpay.client import NoKeyset, Page, Position
+from govpay.client.odata import Timestamp
+from govpay.client.pages import ORDERS, Order, Repeats, uid_of
+from govpay.connection import get_endpoints
+from govpay.exceptions import InvalidRequest
+from govpay.models.choices import SyncMode
+from govpay.sync.lists import Listing
+from govpay.sync.missing import last_of, settle_missing
+from govpay.sync.rounds import Round
+from govpay.sync.upsert import Known, Saved, save_documents
+
+logger = logging.getLogger("govpay.sync")
+
+#: An incremental walk starts so much before the last change it has seen, but at most half a page back.
+OVERLAP = dt.timedelta(seconds=60)
+
+#: What to try next when the API refuses an order or ignores it (assumptions A2, A3).
+FALLBACK = dict(pairwise(ORDERS))
+
+
+def walk_list(listing: Listing, round: Round) -> None:
+    """Read ``listing`` page by page, each committed together with the place after it.
+
+    The order that the API accepts is remembered once it has worked; an API without an order by time
+    gets a full listing each time (assumption A3). A full walk always begins with the order by uid
+    and, when it is through, lets the next incremental one try again.
+    """
+    order = cast(Order, "uid" if round.mode == SyncMode.FULL else round.cursor.order or "updated_at")
+    refused = False
+    while True:
+        try:
+            return _Walk(listing, round, order, remember=refused).run()
+        except (InvalidRequest, NoKeyset, Repeats) as error:
+            following = FALLBACK.get(order)
+            if following is None or (isinstance(error, InvalidRequest) and error.status != 400):
+                raise
+            logger.info("%s: not served in %r order, trying %r (%s)", listing.operation, order, following, error)
+            # Rows that carry no keyset may be gone tomorrow, a refusal is the API's own.
+            refused = refused or not isinstance(error, NoKeyset)
+            order = following
+
+
+class _Walk:
+    """One walk in one order."""
+
+    def __init__(self, listing: Listing, round: Round, order: Order, *, remember: bool) -> None:
+        self.listing, self.round, self.order = listing, round, order
+        self.start = _start(round, order)
+        self.tail = _Tail(round.cursor.watermark) if order == "updated_at" else None
+        #: The cursor's columns that go with every page.
+        self.columns: dict[str, Any] = {}
+        if remember and round.mode != SyncMode.FULL:
+            self.columns["order"] = order
+        #: Up to which uid local rows were compared with the pages; ``None`` when that cannot be done.
+        self.swept: str | None = None
+        if order == "uid":
+            self.swept = (self.start and self.start.uid) or ""
+        elif order != "updated_at" and self.start is None:
+            self.swept = ""
+
+    def run(self) -> None:
+        endpoints = get_endpoints()
+        began = timezone.now()
+        from_the_top = self.start is None
+        pages = endpoints.walk(
+            self.listing.operation,
+            self.round.account_uid,
+            order=self.order,
+            page_size=conf.get("PAGE_SIZE"),
+            start=self.start,
+        )
+        for page in pages:
+            self._take(page)
+        if self.swept is not None:
+            settle_missing(self.listing, self.round, set(), self.swept, None)
+            self.round.whole |= from_the_top
+        if self.round.mode == SyncMode.FULL:
+            self._prepare_incremental(began, endpoints.transport.skew)
+
+    def _take(self, page: Page) -> None:
+        """The rows of a page and the place after it, in one transaction."""
+        # Looked at before the page is committed: a crash in between must not skip them.
+        known = [self._sweep(page)]
+
+        def work() -> Saved:
+            return save_documents(
+                self.listing.mapper,
+                page.items,
+                extra=self.round.address,
+                quiet=self.round.quiet,
+                known=known.pop() if known else None,  # a repeated transaction reads again
+            )
+
+        columns = dict(self.columns)
+        place = page.position.to_dict() if page.position is not None else None
+        if self.tail is not None and place is not None:
+            columns["watermark"] = self.tail.after(page)
+        self.round.commit(work, place=place, **columns)
+
+    def _sweep(self, page: Page) -> Known | None:
+        """What is known of the rows that this page should hold; those that it lacks are settled first."""
+        if self.swept is None:
+            return None
+        uids = [uid for item in page.items if (uid := uid_of(item))]
+        after, upto = self.swept, last_of(uids, self.swept)
+        if self.order == "listing" and page.next_link is None and not after:
+            self.swept = None  # one page is the whole list, in whatever order
+            self.round.whole = True
+        elif upto is None:
+            self.swept = None
+            return None
+        else:
+            self.swept = upto
+        return settle_missing(self.listing, self.round, set(uids), after, self.swept)
+
+    def _prepare_incremental(self, began: dt.datetime, skew: float | None) -> None:
+        """What changed while a full walk was under way is left to the next incremental one."""
+        columns: dict[str, Any] = {"order": ""}
+        if self.round.cursor.watermark is None and skew is not None:
+            # ``skew``: our clock minus the platform's.
+            there = began.astimezone(dt.UTC) - dt.timedelta(seconds=skew) - OVERLAP
+            mark = Position("updated_at", updated_at=there.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+            columns["watermark"] = mark.to_dict()
+        self.round.commit(Saved, pages=0, **columns)
+
+
+def _start(round: Round, order: Order) -> Position | None:
+    """The place where the walk before broke off, if it went in this order; else the watermark."""
+    for kept in (round.place, round.cursor.watermark if order == "updated_at" else None):
+        position = Position.from_dict(kept) if kept else None
+        if position is not None and position.order == order:
+            return position
+    return None
+
+
+class _Tail:
+    """The newest rows of a walk by time: where the next one starts, so that late commits are not missed.
+
+    That is before the rows of the last minute, but at most half a page back: then a walk that finds
+    nothing new is over after one page and the empty one behind it.
+    """
+
+    def __init__(self, watermark: dict[str, Any] | None) -> None:
+        self._mark = watermark
+        self._rows: deque[tuple[dt.datetime, Position]] = deque()
+        self._half = max(1, conf.get("PAGE_SIZE") // 2)
+        self._length = self._longest = 0
+
+    def after(self, page: Page) -> dict[str, Any] | None:
+        """The watermark after ``page``."""
+        self._longest = max(self._longest, self._length)  # of the pages that another one followed
+        self._length = len(page.items)
+        # A server that caps its pages has smaller halves.
+        half = min(self._half, max(1, self._longest // 2)) if self._longest else self._half
+        for item in page.items[-half - 1 :]:
+            text, uid = item.get("updated_at"), uid_of(item)
+            moment = _moment(text)
+            if moment is not None and uid is not None:
+                self._rows.append((moment, Position("updated_at", updated_at=text, uid=uid)))
+        while len(self._rows) > half + 1:
+            self._rows.popleft()
+        if self._rows:
+            self._move(half)
+        return self._mark
+
+    def _move(self, half: int) -> None:
+        newest = self._rows[-1][0]
+        old = [position for moment, position in self._rows if moment < newest - OVERLAP]
+        if old:
+            self._mark = old[-1].to_dict()
+        elif len(self._rows) > half:
+            self._mark = self._rows[0][1].to_dict()
+        elif self._mark is None:
+            self._mark = Position("updated_at", updated_at=self._rows[0][1].updated_at).to_dict()
+
+
+def _moment(text: Any) -> dt.datetime | None:
+    """An instant that may stand in a filter."""
+    try:
+        moment = dt.datetime.fromisoformat(Timestamp(text).raw)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

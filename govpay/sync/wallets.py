@@ -1,0 +1,80 @@
+"""Saved payment methods: one unpaged list per customer whose document changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from functools import partial
+
+from govpay.client import Page
+from govpay.connection import get_endpoints
+from govpay.exceptions import NotFound
+from govpay.models import Customer, SavedPaymentMethod
+from govpay.models.choices import SyncMode
+from govpay.sync import mapping
+from govpay.sync.rounds import Round
+from govpay.sync.upsert import Saved, bury, save_documents
+
+#: How many customers are looked up at a time.
+CHUNK = 500
+
+#: So many known customers in a row without such a list, and none with one: the API has no such route.
+MISSING_LISTS = 3
+
+
+def read_methods(round: Round) -> None:
+    """The methods of every customer that changed; of all of them on a full run (assumption A14).
+
+    Raises ``NotFound`` when the API offers no such list.
+    """
+    read = missing = 0
+    for uid, synced_at in _due(round):
+        try:
+            page = _methods_of(round, uid)
+            read += 1
+        except NotFound as error:
+            missing += 1
+            if not read and missing == MISSING_LISTS:
+                raise
+            round.reject(uid, str(error))
+            continue
+        round.commit(partial(_save, round, page, uid, synced_at), place={"uid": uid})
+
+
+def _due(round: Round) -> Iterator[tuple[str, dt.datetime | None]]:
+    """The customers whose methods are to be read, in uid order: ``(uid, last change here)``."""
+    customers = Customer.objects.filter(account=round.account_uid, deleted_at=None).order_by("uid")
+    after = ""
+    if round.mode == SyncMode.FULL:
+        after = str((round.place or {}).get("uid", ""))
+    else:
+        customers = customers.filter(methods_stale=True)  # which is the place, too
+    while chunk := list(customers.filter(uid__gt=after).values_list("uid", "synced_at")[:CHUNK]):
+        yield from chunk
+        after = chunk[-1][0]
+
+
+def _methods_of(round: Round, customer: str) -> Page:
+    """The customer's list; empty for one that is gone. Raises ``NotFound`` when a customer has no list."""
+    endpoints, account = get_endpoints(), str(round.account_uid)
+    try:
+        return endpoints.list_saved_payment_methods(account, customer)
+    except NotFound as missing:
+        try:
+            endpoints.get_customer(account, customer)
+        except NotFound as gone:
+            if missing.status == gone.status == 404:
+                return Page(())  # the customers' own run will find that out
+        raise
+
+
+def _save(round: Round, page: Page, customer: str, synced_at: dt.datetime | None) -> Saved:
+    extra = {**round.address, "customer_id": customer}
+    saved = save_documents(mapping.SAVED_METHOD, page.items, extra=extra, quiet=round.quiet)
+    if saved.all_named and page.next_link is None:  # what the list lacks is gone
+        present = SavedPaymentMethod.objects.filter(customer=customer, deleted_at=None)
+        uids = present.order_by().values_list("uid", flat=True)
+        saved.deleted = bury(SavedPaymentMethod, [uid for uid in uids if uid not in saved.listed])
+    # Only if the customer is still the one whose methods were read.
+    Customer.objects.filter(uid=customer, synced_at=synced_at).update(methods_stale=False)
+    return saved

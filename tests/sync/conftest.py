@@ -1,0 +1,32 @@
+"""An account to read from, pages of a chosen size, and the signals that a host would hear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.reading import Heard, listening
+
+
+@pytest.fixture
+def account(sandbox: Any) -> str:
+    """The uid of an account of the empty platform."""
+    return str(sandbox.add_account()["uid"])
+
+
+@pytest.fixture
+def pages_of(settings: Any) -> Callable[[int], None]:
+    """``pages_of(10)``: what is asked for from now on."""
+
+    def choose(size: int) -> None:
+        settings.GOVPAY = {**settings.GOVPAY, "PAGE_SIZE": size}
+
+    return choose
+
+
+@pytest.fixture
+def heard() -> Iterator[Heard]:
+    with listening() as found:
+        yield found
