@@ -1,0 +1,128 @@
+"""The journal's rows: each is opened once, before anything is sent, and closed once."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from govpay import conf
+from govpay.exceptions import APIConnectionError, GovPayError
+from govpay.models import Operation
+from govpay.models.base import Mirror
+from govpay.models.choices import OperationState, Source
+from govpay.models.operations import OPEN_STATES
+from govpay.operations.deeds import Answer, Deed
+from govpay.sync import news
+from govpay.sync.mapping import Unmappable
+from govpay.sync.transactions import in_transaction
+from govpay.sync.upsert import save_document
+
+#: What ``close`` writes; everything else in a row stays as it was opened.
+CLOSING = (
+    *("state", "finished_at", "error", "error_class", "error_code", "remote_request_id"),
+    *("result_uid", "payment_id"),
+)
+
+
+def entries() -> QuerySet[Operation]:
+    """The journal where it is written: a replica may lag behind, and money does not wait for it."""
+    return Operation.objects.using(router.db_for_write(Operation))
+
+
+def demand_commits() -> None:
+    """Raises ``RuntimeError`` inside a transaction: what is written there could be taken back later.
+
+    The journal has to be on disk before anything is sent, and no lock may be held during HTTP.
+    """
+    connection = transaction.get_connection(router.db_for_write(Operation))
+    blocks = connection.atomic_blocks
+    # Django's own TestCase wraps each test in a transaction and marks it so.
+    in_transaction_of_caller = any(not getattr(block, "_from_testcase", False) for block in blocks)
+    if in_transaction_of_caller or not (blocks or connection.get_autocommit()):
+        raise RuntimeError(
+            "Operations commit before they call the platform, so they cannot run inside a transaction "
+            "(transaction.atomic, ATOMIC_REQUESTS, autocommit off). Nothing was sent."
+        )
+
+
+def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any) -> Operation:
+    """Insert the row, which is the claim, and check the rules. Run it in a durable transaction.
+
+    Raises ``IntegrityError`` when the key or the payment is taken, and ``OperationRefused``.
+    """
+    _read_what_is_committed()
+    operation = Operation(
+        key=key,
+        action=deed.action,
+        fingerprint=fingerprint,
+        actor=actor if getattr(actor, "pk", None) else None,
+        deadline_at=Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
+        **deed.entry(),
+    )
+    operation.save(force_insert=True)
+    deed.check(operation)
+    return operation
+
+
+def _read_what_is_committed() -> None:
+    """For sites that run PostgreSQL under a stricter isolation.
+
+    There a transaction sees what was so when it began, and this one may have waited for another deed's end:
+    its rules would be checked on rows of before.
+    """
+    connection = transaction.get_connection(router.db_for_write(Operation))
+    level = getattr(getattr(connection, "isolation_level", None), "name", "")
+    if level in ("REPEATABLE_READ", "SERIALIZABLE"):
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
+def settle(deed: type[Deed], operation: Operation, answer: Answer) -> Mirror:
+    """Store what the platform said and close the row, in one transaction; gives the row that came of it.
+
+    Raises ``Unmappable`` for a document that no row can be made of, and database errors.
+    """
+
+    def work() -> Mirror:
+        where = {"account_id": operation.account_id}
+        row = save_document(answer.mapper, answer.document, extra=where, source=Source.OPERATION)
+        if row is None:
+            raise Unmappable("the row is gone")
+        operation.result_uid = row.uid
+        operation.remote_request_id = operation.remote_request_id or answer.request_id
+        deed.stored(operation, row)
+        _close(operation, OperationState.FAILED if answer.error else OperationState.SUCCEEDED, answer.error)
+        return row
+
+    return in_transaction(work)
+
+
+def close(operation: Operation, state: str, error: GovPayError | None = None) -> None:
+    """Write how the operation ended, unless somebody else did so first."""
+    in_transaction(lambda: _close(operation, state, error))
+
+
+def _close(operation: Operation, state: str, error: GovPayError | None) -> None:
+    operation.state = state
+    operation.finished_at = None if state == OperationState.UNKNOWN else timezone.now()
+    operation.error = str(error) if error else ""
+    operation.error_class = type(error).__name__ if error else ""
+    operation.error_code = str(getattr(error, "code", "") or "")[:64]
+    operation.remote_request_id = (getattr(error, "request_id", "") or operation.remote_request_id)[:255]
+    columns = {name: getattr(operation, name) for name in CLOSING}
+    closable = Q(state__in=OPEN_STATES)
+    if state == OperationState.FAILED:
+        columns["validated_method"] = None  # nothing was validated that could be captured
+    if state == OperationState.SUCCEEDED:
+        closable |= not_found()  # what the platform itself says counts more than that it once had no trace
+    if entries().filter(closable, pk=operation.pk).update(**columns) and state != OperationState.UNKNOWN:
+        news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
+
+
+def not_found() -> Q:
+    """Rows that were closed only because the platform had no trace of them."""
+    return Q(state=OperationState.FAILED, error_class=APIConnectionError.__name__, absent_at__isnull=False)

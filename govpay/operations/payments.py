@@ -1,0 +1,209 @@
+"""Capture and void, and the rules that all deeds on an existing payment share."""
+
+from __future__ import annotations
+
+import uuid
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, cast
+
+from govpay.client import PaymentResource, shapes
+from govpay.connection import get_endpoints
+from govpay.exceptions import APIError, Conflict, Gone, InvalidAnswer, NotFound, OperationRefused, PaymentDeclined
+from govpay.models import Operation, Payment
+from govpay.models.base import Mirror
+from govpay.models.choices import OperationAction, PaymentStatus, Source
+from govpay.operations.base import perform
+from govpay.operations.deeds import Answer, Deed, Seen, completed
+from govpay.operations.quotes import forget_method, validated_method
+from govpay.sync import mapping
+from govpay.sync.news import ONCE_CAPTURED
+from govpay.sync.transactions import in_transaction
+from govpay.sync.upsert import save_document
+
+
+def capture_payment(
+    *, payment: Payment, actor: Any = None, key: uuid.UUID | str | None = None, seen: Seen | None = None
+) -> Payment:
+    """Take the money of a validated payment, repeating its method and amounts exactly (assumption A9).
+
+    Raises ``OperationRefused``, ``PaymentDeclined``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
+    """
+    return cast(Payment, perform(Capture(payment, seen), actor=actor, key=key))
+
+
+def void_payment(
+    *, payment: Payment, actor: Any = None, key: uuid.UUID | str | None = None, seen: Seen | None = None
+) -> Payment:
+    """Cancel a payment before capture or on the UTC day of capture (assumption A11).
+
+    Raises ``OperationRefused``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
+    """
+    return cast(Payment, perform(Void(payment, seen), actor=actor, key=key))
+
+
+class PaymentDeed(Deed):
+    """A deed on a payment that exists."""
+
+    def __init__(self, payment: Payment, seen: Seen | None) -> None:
+        #: As the caller holds it, until ``check`` has read it anew.
+        self.payment = payment
+        self.seen = seen
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {"payment": self.payment.uid}
+
+    def entry(self) -> dict[str, Any]:
+        return {
+            "account_id": self.payment.account_id,
+            "payment_id": self.payment.uid,
+            "customer_id": self.payment.customer_id,
+            "session_id": self.payment.session_id,
+            "amount": self.payment.total_amount,
+            "currency": self.payment.currency,
+        }
+
+    def check(self, operation: Operation) -> None:
+        rows = Payment.objects.with_pending_refunds().select_related("account").select_for_update(of=("self",))
+        row = rows.filter(uid=self.payment.uid).first()
+        if row is None:
+            raise OperationRefused("There is no such payment here; sync first.")
+        if not row.account_id or row.account_id != operation.account_id:
+            raise OperationRefused("The payment belongs to another payment account.")
+        if row.account is not None and row.account.deleted_at:
+            raise OperationRefused("The platform no longer has this payment account.")
+        self._compare(row)
+        self.rule(row, operation)
+        amount = self.amount_of(row)
+        if (operation.amount, operation.currency) != (amount, row.currency):
+            operation.amount, operation.currency = amount, row.currency
+            operation.save(update_fields=["amount", "currency"])
+        self.payment = row
+
+    def _compare(self, row: Payment) -> None:
+        """Refuse when the payment is not what was shown, or not what the caller holds (faults M7)."""
+        held = self.payment
+        changed = held.total_amount not in (None, row.total_amount) or held.currency not in ("", row.currency)
+        seen = self.seen
+        if seen is not None:
+            changed = changed or seen.total not in (None, row.total_amount) or seen.currency not in ("", row.currency)
+        if changed:
+            raise OperationRefused("The amount has changed since the page was shown. Look at the payment again.")
+        if seen is not None and seen.status != row.status:
+            raise OperationRefused(
+                f"The payment has changed since the page was shown: it is {row.status} now. Look at it again."
+            )
+
+    def amount_of(self, row: Payment) -> int | None:
+        """What the deed is about, in minor units."""
+        return row.total_amount
+
+    @abstractmethod
+    def rule(self, row: Payment, operation: Operation) -> None:
+        """Raises ``OperationRefused`` when the row does not allow the deed; prepares the request otherwise."""
+
+    @staticmethod
+    def read_again(operation: Operation, *, refused: bool) -> None:
+        if refused and read_payment(operation).status != PaymentStatus.VALIDATED:
+            in_transaction(lambda: forget_method(str(operation.payment_id)))
+
+
+class _WholePayment(PaymentDeed):
+    """A deed whose outcome is the payment's own status."""
+
+    model = Payment
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        try:
+            found = get_endpoints().get_payment(*_address(operation))
+        except NotFound as error:
+            # Either the payment or the route is missing there: both say nothing about the deed.
+            raise InvalidAnswer(f"The payment cannot be read: {error}") from error
+        return cls.judge(operation, found)
+
+    @staticmethod
+    def stored(operation: Operation, row: Mirror) -> None:
+        forget_method(row.uid)
+
+
+class Capture(_WholePayment):
+    action: ClassVar[str] = OperationAction.CAPTURE
+    body: shapes.CapturePayment
+
+    def rule(self, row: Payment, operation: Operation) -> None:
+        method = validated_method(row) if row.status == PaymentStatus.VALIDATED else None
+        why = row.why_not_capturable(has_method=method is not None)
+        if why or method is None:
+            raise OperationRefused(why)
+        self.body = shapes.CapturePayment(
+            base_amount=cast(int, row.base_amount),
+            tax_amount=row.tax_amount,
+            processing_fee_amount=cast(int, row.processing_fee_amount),
+            total_amount=cast(int, row.total_amount),
+            currency=row.currency,
+            reference_id=row.reference_id,
+            payment_method=method,
+        )
+
+    def send(self, operation: Operation) -> PaymentResource:
+        account, uid = _address(operation)
+        found = get_endpoints().capture_payment(account, uid, self.body, idempotency_key=str(operation.key))
+        return completed(found, {**self.payment.raw, "status": PaymentStatus.CAPTURED.value})
+
+    @staticmethod
+    def judge(operation: Operation, found: PaymentResource) -> Answer | None:
+        """Captured, by whomever: what was asked for is so. Still validated: no trace."""
+        status = found.status or ""
+        error: APIError | None = None
+        if status == PaymentStatus.FAILED:
+            code = found.decline_code or ""
+            error = PaymentDeclined(f"The payment was declined: {code or 'no reason given'}.", code=code)
+        elif status == PaymentStatus.VALIDATED:
+            return None
+        elif status not in ONCE_CAPTURED and found.captured_at is None:
+            error = _not_done("captured", status)
+        return Answer(mapping.PAYMENT, found.raw, found.request_id, error)
+
+
+class Void(_WholePayment):
+    action: ClassVar[str] = OperationAction.VOID
+
+    def rule(self, row: Payment, operation: Operation) -> None:
+        why = row.why_not_voidable()
+        if why:
+            raise OperationRefused(why)
+
+    def send(self, operation: Operation) -> PaymentResource:
+        found = get_endpoints().void_payment(*_address(operation), idempotency_key=str(operation.key))
+        return completed(found, {**self.payment.raw, "status": PaymentStatus.VOIDED.value})
+
+    @staticmethod
+    def judge(operation: Operation, found: PaymentResource) -> Answer | None:
+        status = found.status or ""
+        if status in (PaymentStatus.VALIDATED, PaymentStatus.CAPTURED):
+            return None
+        error = None if status == PaymentStatus.VOIDED else _not_done("voided", status)
+        return Answer(mapping.PAYMENT, found.raw, found.request_id, error)
+
+
+def _not_done(what: str, status: str) -> APIError:
+    """Raises ``InvalidAnswer`` for a status that we do not know: it may mean anything."""
+    if status not in PaymentStatus.values:
+        raise InvalidAnswer(f"the payment is {status or 'of no status'}, which does not tell")
+    kind = Gone if status == PaymentStatus.EXPIRED else Conflict
+    return kind(f"Not {what}: the payment is {status}.")
+
+
+def read_payment(operation: Operation) -> Payment:
+    """Bring the payment up to date and return it. Raises ``APIError``, ``Unmappable`` and database errors."""
+    account, uid = _address(operation)
+    found = get_endpoints().get_payment(account, uid)
+    where = {"account_id": account}
+    save = partial(save_document, mapping.PAYMENT, found.raw, extra=where, source=Source.OPERATION)
+    return cast(Payment, in_transaction(save))
+
+
+def _address(operation: Operation) -> tuple[str, str]:
+    return str(operation.account_id or ""), str(operation.payment_id or "")

@@ -1,0 +1,203 @@
+"""Quotes: validating a payment, and keeping its method for as long as it can be captured."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, cast
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from govpay import conf
+from govpay.client import PaymentResource, field, shapes
+from govpay.connection import get_endpoints
+from govpay.exceptions import OperationRefused, PaymentDeclined
+from govpay.models import Operation, Payment, PaymentAccount, SavedPaymentMethod
+from govpay.models.base import Mirror
+from govpay.models.choices import OperationAction, OperationState, PaymentStatus
+from govpay.models.fields import Sealed
+from govpay.models.money import is_amount, is_currency
+from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
+from govpay.operations import journal
+from govpay.operations.base import perform
+from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.lookups import CLOCKS_DIFFER, rows_since
+from govpay.sync import mapping
+
+#: The longest reference that a row can hold.
+REFERENCE_LENGTH = 255
+
+
+def quote_payment(
+    *,
+    account: PaymentAccount,
+    base_amount: int,
+    tax_amount: int = 0,
+    currency: str = "USD",
+    reference_id: str | None = None,
+    payment_method: Mapping[str, Any] | None = None,
+    saved_method: SavedPaymentMethod | None = None,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+) -> Payment:
+    """Validate a payment without capturing it; the answer carries the platform's convenience fee.
+
+    Amounts are minor units. ``payment_method`` is the vendor's request object (/platform/payments/),
+    ``saved_method`` stands for one on file; give exactly one. ``reference_id=None`` mints one. The
+    method is kept encrypted until the payment is captured or the validation has expired.
+
+    Raises ``OperationRefused``, ``PaymentDeclined``, ``OutcomeUnknown``, ``APIError``.
+    """
+    if (payment_method is None) == (saved_method is None):
+        raise OperationRefused("Give either payment_method or saved_method.")
+    method = payment_method if saved_method is None else _wallet_method(saved_method)
+    deed = Quote(account, base_amount, tax_amount, currency, reference_id, method)
+    return cast(Payment, perform(deed, actor=actor, key=key))
+
+
+class Quote(Deed):
+    action: ClassVar[str] = OperationAction.QUOTE
+    model = Payment
+
+    def __init__(
+        self, account: PaymentAccount, base: int, tax: int, currency: str, reference_id: str | None, method: Any
+    ) -> None:
+        """Raises ``OperationRefused`` naming what is wrong with the request."""
+        shapes.is_cents("tax_amount", tax)
+        self.body = shapes.ValidatePayment(
+            base_amount=base,
+            tax_amount=tax,
+            currency=currency,
+            reference_id=f"gp-{uuid.uuid4().hex}" if reference_id is None else reference_id,
+            payment_method=shapes.payment_method_from_dict(method),
+        )
+        if not is_amount(base + tax):
+            raise OperationRefused("base_amount and tax_amount are too large together.")
+        if not is_currency(currency):
+            raise OperationRefused("currency must be an ISO 4217 code such as USD.")
+        if len(self.body.reference_id) > REFERENCE_LENGTH:
+            raise OperationRefused(f"reference_id must have at most {REFERENCE_LENGTH} characters.")
+        self.account, self.given_reference = account, reference_id
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {**self.body.to_wire(), "account": self.account.uid, "reference_id": self.given_reference}
+
+    def entry(self) -> dict[str, Any]:
+        body = self.body
+        # The platform's echo of the method is "sanitized" (/platform/payments/), and capture demands the original.
+        life = WALLET_VALIDATION if body.payment_method.wallet else TOKEN_VALIDATION
+        return {
+            "account_id": self.account.uid,
+            "amount": body.base_amount + (body.tax_amount or 0),
+            "currency": body.currency,
+            "reference_id": body.reference_id,
+            "validated_method": Sealed.of(json.dumps(body.payment_method.to_wire())),
+            # The platform counts from its answer, which may take as long as the call.
+            "method_expires_at": Operation.deadline(float(conf.get("CALL_TIMEOUT"))) + life,
+        }
+
+    def check(self, operation: Operation) -> None:
+        account = PaymentAccount.objects.filter(uid=self.account.uid).first()
+        if account is None:
+            raise OperationRefused("There is no such payment account here; sync first.")
+        if account.deleted_at:
+            raise OperationRefused("The platform no longer has this payment account.")
+        wallet = self.body.payment_method.wallet
+        if wallet is None:
+            return
+        method = SavedPaymentMethod.objects.filter(uid=wallet.saved_payment_method_uid).first()
+        if method is None:
+            return  # not synced yet; the platform knows its own
+        if method.account_id != account.uid:
+            raise OperationRefused("The saved payment method belongs to another payment account.")
+        if method.deleted_at:
+            raise OperationRefused("The saved payment method was removed.")
+        operation.customer_id = method.customer_id
+        operation.save(update_fields=["customer"])
+
+    def send(self, operation: Operation) -> PaymentResource:
+        key = str(operation.key)
+        found = get_endpoints().validate_payment(self.account.uid, self.body, idempotency_key=key)
+        # Of the answer only uid, fee, total and method are documented; the rest is what was asked for.
+        return completed(found, {**self.body.to_wire(), "status": PaymentStatus.VALIDATED.value})
+
+    @staticmethod
+    def judge(operation: Operation, found: PaymentResource) -> Answer | None:
+        error = None
+        if found.status == PaymentStatus.FAILED:
+            code = found.decline_code or ""
+            error = PaymentDeclined(f"The payment was declined: {code or 'no reason given'}.", code=code)
+        return Answer(mapping.PAYMENT, found.raw, found.request_id, error)
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        """A validation with our reference and amount, made since, that no other operation claims."""
+        since = operation.created_at - CLOCKS_DIFFER
+        asked = (operation.amount, operation.currency)
+        for document in rows_since("list_payments", operation, field("reference_id").eq(operation.reference_id)):
+            if document.get("reference_id") != operation.reference_id:
+                continue
+            found = PaymentResource(document)
+            if ((found.base_amount or 0) + (found.tax_amount or 0), found.currency) != asked:
+                continue
+            if found.created_at is not None and found.created_at < since:
+                continue
+            if not journal.entries().filter(result_uid=found.uid).exclude(pk=operation.pk).exists():
+                return cls.judge(operation, found)
+        return None
+
+    @staticmethod
+    def stored(operation: Operation, row: Mirror) -> None:
+        operation.payment_id = row.uid
+
+
+def capturable_methods(payments: Iterable[Payment]) -> set[str]:
+    """The uids of those payments whose validated method can be repeated: saved ones and those quoted here."""
+    rows = list(payments)
+    found = {row.uid for row in rows if row.is_wallet and row.saved_method_uid}
+    rest = [row.uid for row in rows if row.uid not in found]
+    if rest:
+        found.update(str(uid) for uid in _keeping().filter(payment__in=rest).values_list("payment_id", flat=True))
+    return found
+
+
+def validated_method(row: Payment) -> shapes.PaymentMethod | None:
+    """The method that was validated, to be repeated; ``None`` when only another site knows it.
+
+    Raises ``EncryptionError`` when the key that sealed it is gone.
+    """
+    quote = _keeping().filter(payment=row.uid).order_by("-pk").first()
+    if quote is not None:
+        return shapes.payment_method_from_dict(json.loads(cast(Sealed, quote.validated_method).reveal()))
+    if not (row.is_wallet and row.saved_method_uid):
+        return None
+    wallet = shapes.Wallet(saved_payment_method_uid=row.saved_method_uid)
+    return shapes.PaymentMethod(payment_method_type=row.method_type, wallet=wallet)
+
+
+def forget_method(payment_uid: str) -> None:
+    """The payment was captured, voided or has failed: its method is of no more use."""
+    _keeping().filter(payment=payment_uid).update(validated_method=None)
+
+
+def forget_methods() -> None:
+    """Wipe the methods of all payments that can be captured no more, whatever told us so."""
+    still_validated = Payment.objects.filter(uid=OuterRef("payment_id"), status=PaymentStatus.VALIDATED)
+    expired = Q(method_expires_at__lt=timezone.now())
+    ended = Q(state=OperationState.SUCCEEDED) & ~Exists(still_validated)
+    holding = journal.entries().filter(validated_method__isnull=False)
+    holding.filter(expired | ended | Q(state=OperationState.FAILED)).update(validated_method=None)
+
+
+def _keeping() -> QuerySet[Operation]:
+    return journal.entries().filter(
+        validated_method__isnull=False, state=OperationState.SUCCEEDED, action=OperationAction.QUOTE
+    )
+
+
+def _wallet_method(method: SavedPaymentMethod) -> dict[str, Any]:
+    """The vendor's request object for a saved method (/platform/wallets/)."""
+    kind = "wallet_ach" if method.method_type in ("ach", "wallet_ach") else "wallet_credit"
+    return {"payment_method_type": kind, "wallet": {"saved_payment_method_uid": method.uid}}

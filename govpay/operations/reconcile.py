@@ -1,0 +1,131 @@
+"""Settling operations whose outcome is open. It reads the platform and never writes to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from dataclasses import dataclass
+
+from django.db import Error as DatabaseTrouble
+from django.db.models import F, Q
+from django.utils import timezone
+
+from govpay.exceptions import APIConnectionError, GovPayError
+from govpay.models import Operation
+from govpay.models.choices import OperationState
+from govpay.operations import journal
+from govpay.operations.base import read_again, tell
+from govpay.operations.deeds import Answer, Deed
+from govpay.operations.payments import Capture, Void
+from govpay.operations.quotes import Quote, forget_methods
+from govpay.operations.refunds import Refund, follow_refunds
+from govpay.sync.mapping import Unmappable
+from govpay.sync.transactions import in_transaction
+
+logger = logging.getLogger("govpay.operations")
+
+#: Two reads so far apart must both miss it before a deed counts as not executed.
+BETWEEN_READS = dt.timedelta(seconds=60)
+
+#: A pass begins no further look-up after so many seconds; the next one goes on with the others.
+LONGEST_PASS = 60.0
+
+DEEDS: dict[str, type[Deed]] = {deed.action: deed for deed in (Quote, Capture, Void, Refund)}
+
+
+@dataclass
+class Reconciled:
+    """What one pass came to."""
+
+    succeeded: int = 0
+    failed: int = 0
+    #: Still open: the platform could not be asked, did not tell, or has to be asked once more.
+    waiting: int = 0
+    #: Refunds that turned out differently after they had been closed.
+    late_failures: int = 0
+
+    def count(self, state: str) -> None:
+        if state == OperationState.SUCCEEDED:
+            self.succeeded += 1
+        elif state == OperationState.FAILED:
+            self.failed += 1
+        else:
+            self.waiting += 1
+
+    def __str__(self) -> str:
+        return (
+            f"succeeded={self.succeeded} failed={self.failed} waiting={self.waiting} late_failures={self.late_failures}"
+        )
+
+
+def reconcile(limit: int = 500) -> Reconciled:
+    """Look up operations whose outcome is open and close those that can be told, the longest unseen first.
+
+    Found: ``succeeded`` (or ``failed``, when the platform says so). Absent in two reads 60 s apart, both
+    after the call's deadline: ``failed``, not executed. Nothing is ever sent again.
+
+    Raises ``RuntimeError`` inside a transaction, and database errors; none of the platform's.
+    """
+    journal.demand_commits()
+    outcome = Reconciled()
+    end = time.monotonic() + LONGEST_PASS
+    over = Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())
+    due = journal.entries().filter(Q(state=OperationState.UNKNOWN) | over, action__in=DEEDS)
+    order = (F("checked_at").asc(nulls_first=True), "deadline_at")
+    for operation in list(due.order_by(*order)[:limit]):
+        if time.monotonic() > end:
+            outcome.waiting += 1
+            continue
+        outcome.count(_settle_one(operation))
+    outcome.late_failures = follow_refunds()
+    in_transaction(forget_methods)
+    tell()
+    return outcome
+
+
+def _settle_one(operation: Operation) -> str:
+    deed = DEEDS[operation.action]
+    asked_at = timezone.now()
+    try:
+        answer = deed.look_up(operation)
+        if answer is not None:
+            return _found(deed, operation, answer)
+        return _absent(operation, asked_at)
+    except (GovPayError, ValueError, DatabaseTrouble) as error:
+        # It cannot be told now, which proves nothing. One that fails does not hold up the others.
+        logger.info("operation %s cannot be looked up now: %s", operation.key, error)
+    except Exception:
+        logger.exception("operation %s cannot be looked up", operation.key)
+    _seen(operation)
+    return OperationState.UNKNOWN
+
+
+def _found(deed: type[Deed], operation: Operation, answer: Answer) -> str:
+    state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
+    try:
+        journal.settle(deed, operation, answer)
+    except Unmappable as unmappable:
+        logger.warning("operation %s is settled, but its row cannot be made: %s", operation.key, unmappable)
+        journal.close(operation, state, answer.error)
+    read_again(deed, operation, refused=False)
+    return str(state)
+
+
+def _absent(operation: Operation, asked_at: dt.datetime) -> str:
+    """The platform has no trace: remember that, or with the second such read close the row.
+
+    ``asked_at``: when this read began, since only what it could have shown counts.
+    """
+    if asked_at >= operation.deadline_at:
+        if operation.absent_at is not None and asked_at - operation.absent_at >= BETWEEN_READS:
+            text = "Not executed: the platform has no trace of it. It may be started anew."
+            journal.close(operation, OperationState.FAILED, APIConnectionError(text))
+            return OperationState.FAILED
+        journal.entries().filter(pk=operation.pk, absent_at=None).update(absent_at=timezone.now())
+    _seen(operation)
+    return OperationState.UNKNOWN
+
+
+def _seen(operation: Operation) -> None:
+    journal.entries().filter(pk=operation.pk).update(checked_at=timezone.now())

@@ -1,0 +1,28 @@
+"""What tests of deeds share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.operations.town import Town, listening
+
+
+@pytest.fixture
+def town(sandbox: Any, transactional_db: None) -> Town:
+    return Town(sandbox)
+
+
+@pytest.fixture
+def heard(town: Town) -> Iterator[list[tuple[str, str, str]]]:
+    """The signals of the test, in order."""
+    with listening() as signals:
+        yield signals
+
+
+@pytest.fixture
+def impatient(settings: Any) -> None:
+    """Few repeats and short waits: for tests in which the platform does not answer."""
+    settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0, "READ_TIMEOUT": 1, "CALL_TIMEOUT": 2}
