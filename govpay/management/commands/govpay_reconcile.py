@@ -1,0 +1,15 @@
+"""``manage.py govpay_reconcile``: settle operations whose outcome is unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from govpay.management.base import PlatformCommand
+from govpay.operations import reconcile
+
+
+class Command(PlatformCommand):
+    help = "Look up operations whose outcome is unknown and settle those that can be told. Sends nothing."
+
+    def carry_out(self, options: dict[str, Any]) -> None:
+        self.stdout.write(str(reconcile()))

@@ -1,0 +1,85 @@
+"""``manage.py govpay_sync``: read the platform's lists now, in this process or by the workers."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from tqdm import tqdm
+
+from govpay.connection import get_authorizer
+from govpay.management.base import PlatformCommand
+from govpay.models import SyncCursor, SyncRun
+from govpay.models.choices import RunState
+from govpay.sync.pull import RESOURCES, account_uids, pull
+from govpay.tasks import sync_account
+
+
+class Command(PlatformCommand):
+    help = "Sync clients, payment accounts and all that belongs to them from the platform."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("resources", nargs="*", metavar="RESOURCE", help=f"{' '.join(RESOURCES)}; none = all")
+        parser.add_argument("--account", action="append", metavar="UID", help="only this payment account")
+        parser.add_argument("--full", action="store_true", help="read everything and mark what is gone")
+        parser.add_argument("--fan-out", action="store_true", help="queue one Celery task per account instead")
+
+    def carry_out(self, options: dict[str, Any]) -> None:
+        unknown = [name for name in options["resources"] if name not in RESOURCES]
+        if unknown:
+            raise CommandError(f"Unknown resource {unknown[0]!r}. Known: {', '.join(RESOURCES)}.")
+        names = [name for name in RESOURCES if not options["resources"] or name in options["resources"]]
+        scoped = [name for name in names if RESOURCES[name].scoped]
+        full = options["full"]
+        get_authorizer().token()  # refused credentials are one line, not one for every list
+        failed = sum(not self._pull(name, None, full) for name in names if name not in scoped)
+        for uid in self._accounts(options["account"]) if scoped else []:
+            if options["fan_out"]:
+                self._queue(uid, scoped, full)
+                continue
+            failed += sum(not self._pull(name, uid, full) for name in scoped)
+        if failed:
+            raise CommandError(f"{failed} of the lists could not be read to the end; run the command again to go on.")
+
+    def _queue(self, uid: str, names: list[str], full: bool) -> None:
+        try:
+            sync_account.delay(uid, resources=names, full=full)
+        except Exception as error:  # each broker has errors of its own
+            raise CommandError(f"Not queued: the message broker cannot be reached ({type(error).__name__}).") from error
+        self.stdout.write(f"queued account={uid} resources={','.join(names)}")
+
+    def _accounts(self, wanted: list[str] | None) -> list[str]:
+        known = account_uids()
+        missing = [uid for uid in wanted or [] if uid not in known]
+        if missing:
+            raise CommandError(f"There is no payment account {missing[0]!r} here. Sync accounts first.")
+        return wanted or known
+
+    def _pull(self, name: str, account_uid: str | None, full: bool) -> bool:
+        started = time.monotonic()
+        bar = tqdm(
+            desc=f"{name} {account_uid or ''}".strip(),
+            unit=" rows",
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
+
+        def advance(run: SyncRun) -> None:
+            bar.update(run.fetched - bar.n)
+
+        def waiting(cursor: SyncCursor) -> None:
+            self.stderr.write(f"{name}: waiting for process {cursor.lease_pid} on {cursor.lease_host.split('/')[0]}")
+
+        with bar:
+            run = pull(name, account_uid, full=full, wait=True, progress=advance, on_wait=waiting)
+        self.stdout.write(
+            f"{name} account={account_uid or '-'} fetched={run.fetched} created={run.created} updated={run.updated} "
+            f"unchanged={run.unchanged} deleted={run.deleted} rejected={run.rejected_count} pages={run.pages} "
+            f"seconds={time.monotonic() - started:.1f}"
+        )
+        if run.state != RunState.SUCCEEDED:
+            self.stderr.write(f"{name} account={account_uid or '-'}: {run.error}")
+        return run.state == RunState.SUCCEEDED

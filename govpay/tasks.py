@@ -1,0 +1,108 @@
+"""What workers do. Each task may run twice, late or not at all: the next tick makes it good."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from celery import shared_task
+from django.db.models import Q
+from django.utils import timezone
+
+from govpay import conf, operations
+from govpay.connection import get_authorizer
+from govpay.exceptions import APIError, ConfigurationError, SyncBusy
+from govpay.models import SyncCursor, SyncRun
+from govpay.models.choices import RunState
+from govpay.sync.pull import GLOBAL, SCOPED, account_uids, pull
+
+logger = logging.getLogger("govpay.tasks")
+
+#: A tick that waited longer than this in the queue is void: the next one is there already.
+TICK_EXPIRES = 55
+
+#: A list whose last attempt failed is tried again after this, which is the next tick.
+RETRY_AFTER = dt.timedelta(seconds=30)
+
+#: Ticks are never exactly a minute apart: what comes due before half of the next one is due now.
+EARLY = dt.timedelta(seconds=30)
+
+#: Records of runs are kept so long.
+KEEP_RUNS = dt.timedelta(days=30)
+
+_short: dict[str, Any] = {"acks_late": True, "ignore_result": True, "soft_time_limit": 110, "time_limit": 120}
+_long: dict[str, Any] = {
+    "acks_late": True,
+    "ignore_result": True,
+    "soft_time_limit": 1800,
+    "time_limit": 1860,
+}
+
+
+@shared_task(name="govpay.tasks.refresh_token", **_short)
+def refresh_token() -> None:
+    """Keep the token in the cache warm: fetches only when the margin before its expiry is reached."""
+    try:
+        get_authorizer().refresh()
+    except (APIError, ConfigurationError) as error:
+        logger.warning("the token could not be refreshed: %s", error)
+
+
+@shared_task(name="govpay.tasks.sync_all", **_long)
+def sync_all() -> None:
+    """Read clients and accounts when they are due, then queue one task per account with its due lists."""
+    _pull_all(_due(None, GLOBAL, full=True), None, full=True)
+    _pull_all(_due(None, GLOBAL), None)
+    for uid in account_uids():
+        for full in (True, False):
+            names = _due(uid, SCOPED, full=full)
+            if names:
+                sync_account.apply_async((uid,), {"resources": names, "full": full}, expires=TICK_EXPIRES)
+    SyncRun.objects.filter(started_at__lt=timezone.now() - KEEP_RUNS).delete()
+
+
+@shared_task(name="govpay.tasks.sync_account", **_long)
+def sync_account(account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
+    """Read the lists of one account, due or not. A list that another worker reads is left to it."""
+    wanted = SCOPED if resources is None else tuple(resources)
+    _pull_all([name for name in SCOPED if name in wanted], account_uid, full=full)
+
+
+@shared_task(name="govpay.tasks.reconcile_operations", **_short)
+def reconcile_operations() -> None:
+    """Settle operations whose outcome is open, and send the signals that are still owed."""
+    outcome = operations.reconcile()
+    if outcome.succeeded or outcome.failed or outcome.late_failures:
+        logger.info("reconciled: %s", outcome)
+
+
+def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> None:
+    for name in names:
+        try:
+            run = pull(name, account_uid, full=full)
+        except SyncBusy as busy:
+            logger.info("%s", busy)
+            continue
+        except ConfigurationError as error:
+            logger.error("%s", error)
+            return
+        level = logging.INFO if run.state == RunState.SUCCEEDED else logging.WARNING
+        logger.log(level, "%s of %s: %s, %d rows", name, account_uid or "-", run.state, run.fetched)
+
+
+def _due(account_uid: str | None, names: Sequence[str], *, full: bool = False) -> list[str]:
+    """The lists that are due: never read, or read longer ago than the interval."""
+    now = timezone.now()
+    interval = dt.timedelta(seconds=float(conf.get("FULL_SYNC_INTERVAL" if full else "SYNC_INTERVAL")))
+    done = "full_completed_at" if full else "completed_at"
+    rested = Q(**{f"{done}__gt": now - max(interval - EARLY, interval / 2)}) | Q(attempted_at__gt=now - RETRY_AFTER)
+    if full:
+        rested |= Q(full_completed_at=None)  # the first walk of all is whole anyway
+    resting = SyncCursor.objects.filter(rested, account=account_uid, resource__in=names)
+    known = set(resting.values_list("resource", flat=True))
+    if full:
+        begun = SyncCursor.objects.filter(account=account_uid, resource__in=names)
+        return [name for name in begun.values_list("resource", flat=True) if name not in known]
+    return [name for name in names if name not in known]

@@ -1,0 +1,155 @@
+"""``govpay.tasks``: what is due, and that nothing depends on a message arriving once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.utils import timezone
+
+from govpay import schedule, tasks
+from govpay.models import Operation, Payment, PaymentAccount, SyncCursor, SyncRun
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def queue() -> Any:
+    """What was queued, as ``(task, args, kwargs)``: the broker of the tests keeps messages in memory."""
+
+    def drain() -> list[tuple[str, list[Any], dict[str, Any]]]:
+        found = []
+        with current_app.connection_for_read() as connection, connection.SimpleQueue("celery") as messages:
+            while messages.qsize():
+                message = messages.get_nowait()
+                args, kwargs, _ = message.payload
+                found.append((message.headers["task"], args, kwargs))
+                message.ack()
+        return found
+
+    drain()
+    return drain
+
+
+def test_every_tick_names_a_task_that_exists() -> None:
+    registered = set(current_app.tasks)
+    for entry in schedule.BEAT_SCHEDULE.values():
+        assert entry["task"] in registered
+        assert entry["schedule"] == 60
+
+
+@pytest.mark.parametrize("name", ["refresh_token", "sync_all", "sync_account", "reconcile_operations"])
+def test_tasks_ack_late_and_have_limits(name: str) -> None:
+    task = current_app.tasks[f"govpay.tasks.{name}"]
+    assert task.acks_late
+    assert 0 < task.soft_time_limit < task.time_limit
+
+
+def test_one_task_per_account_with_its_due_lists(sandbox: Any, queue: Any) -> None:
+    accounts = {sandbox.add_account()["uid"] for _ in range(2)}
+    tasks.sync_all()
+    queued = queue()
+    assert {name for name, _, _ in queued} == {"govpay.tasks.sync_account"}
+    assert {args[0] for _, args, _ in queued} == accounts
+    assert all(set(kwargs["resources"]) == set(tasks.SCOPED) and not kwargs["full"] for _, _, kwargs in queued)
+    for _, args, kwargs in queued:
+        tasks.sync_account(*args, **kwargs)
+    tasks.sync_all()
+    assert queue() == []
+
+
+def test_a_lost_message_is_made_good_by_the_next_tick(sandbox: Any, queue: Any) -> None:
+    """Faults C1."""
+    sandbox.add_account()
+    tasks.sync_all()
+    lost = queue()
+    SyncCursor.objects.update(attempted_at=timezone.now() - dt.timedelta(minutes=2))
+    tasks.sync_all()
+    assert queue() == lost
+
+
+def test_a_doubled_message_changes_nothing(sandbox: Any) -> None:
+    """Faults C1."""
+    account = sandbox.add_account()["uid"]
+    sandbox.add_payments(account, 30)
+    tasks.sync_all()
+    tasks.sync_account(account)
+    before = list(Payment.objects.order_by("uid").values())
+    tasks.sync_account(account)
+    assert len(before) == 30
+    assert list(Payment.objects.order_by("uid").values()) == before
+
+
+def test_lists_come_due_again_and_full_ones_too(sandbox: Any, queue: Any) -> None:
+    account = sandbox.add_account()["uid"]
+    tasks.sync_all()
+    tasks.sync_account(account)
+    queue()
+    long_ago = timezone.now() - dt.timedelta(days=2)
+    SyncCursor.objects.filter(resource="payments").update(completed_at=long_ago, attempted_at=long_ago)
+    tasks.sync_all()
+    assert [kwargs for _, _, kwargs in queue()] == [{"resources": ["payments"], "full": False}]
+    SyncCursor.objects.filter(resource="payments").update(full_completed_at=long_ago, attempted_at=long_ago)
+    tasks.sync_all()
+    assert {"resources": ["payments"], "full": True} in [kwargs for _, _, kwargs in queue()]
+
+
+def test_a_list_that_fails_rests_a_minute_and_does_not_stop_the_others(sandbox: Any, queue: Any) -> None:
+    account = sandbox.add_account()["uid"]
+    sandbox.add_payments(account, 3)
+    tasks.sync_all()
+    queue()
+    sandbox.fault("GET /api/customers", status=403, times=100)
+    tasks.sync_account(account)
+    assert SyncRun.objects.get(resource="customers").state == "failed"
+    assert SyncRun.objects.get(resource="payments").state == "succeeded"
+    assert Payment.objects.count() == 3
+    tasks.sync_all()
+    assert queue() == []
+    SyncCursor.objects.update(attempted_at=timezone.now() - dt.timedelta(minutes=2))
+    tasks.sync_all()
+    assert [kwargs["resources"] for _, _, kwargs in queue()] == [["customers"]]
+
+
+def test_the_token_is_kept_warm(sandbox: Any) -> None:
+    tasks.refresh_token()
+    tasks.refresh_token()
+    assert sandbox.token_requests == 1
+
+
+def test_a_platform_that_is_down_is_no_traceback(settings: Any) -> None:
+    tasks.refresh_token()
+    tasks.sync_all()
+    assert SyncRun.objects.filter(state="failed").count() == 2
+
+
+def test_missing_settings_are_no_traceback(settings: Any) -> None:
+    settings.GOVPAY = {}
+    tasks.refresh_token()
+    tasks.sync_all()
+
+
+def test_reconcile_runs_as_a_task(sandbox: Any) -> None:
+    account = sandbox.add_account()["uid"]
+    tasks.sync_all()
+    assert PaymentAccount.objects.get().uid == account
+    payment = sandbox.add_payment(account)
+    past = timezone.now() - dt.timedelta(minutes=5)
+    Operation.objects.create(
+        action="capture",
+        account_id=account,
+        payment_id=payment["uid"],
+        created_at=past,
+        deadline_at=past,
+        absent_at=past,
+    )
+    tasks.reconcile_operations()
+    assert Operation.objects.get().state == "failed"
+
+
+def test_old_records_of_runs_are_forgotten(sandbox: Any) -> None:
+    SyncRun.objects.create(resource="payments", mode="full", started_at=timezone.now() - dt.timedelta(days=31))
+    tasks.sync_all()
+    assert not SyncRun.objects.filter(resource="payments").exists()
