@@ -1,0 +1,233 @@
+"""How one value looks: badges, links to relatives, money, documents. Everything is escaped here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.text import Truncator
+from django.utils.translation import gettext_lazy as _
+
+from govpay.models import Payment, SavedPaymentMethod
+from govpay.models.choices import (
+    EventState,
+    LinkState,
+    MethodType,
+    OperationState,
+    PaymentStatus,
+    RunState,
+    SessionStatus,
+    TransactionStatus,
+)
+from govpay.models.money import format_money
+
+#: Nothing known.
+EMPTY = "—"
+#: Longest text in a list; the row's own page shows all of it.
+CLIPPED = 36
+#: Longest document that a page prints.
+DOCUMENT = 100_000
+
+#: Colour of a badge by value. The word is always there: colour alone tells nobody anything.
+TONES: dict[str, str] = {
+    PaymentStatus.VALIDATED: "wait",
+    PaymentStatus.CAPTURED: "good",
+    PaymentStatus.FAILED: "bad",
+    PaymentStatus.VOIDED: "quiet",
+    PaymentStatus.PARTIALLY_REFUNDED: "note",
+    PaymentStatus.REFUNDED: "note",
+    PaymentStatus.CHARGED_BACK: "bad",
+    PaymentStatus.RETURNED: "bad",
+    PaymentStatus.EXPIRED: "quiet",
+    TransactionStatus.PENDING: "wait",
+    TransactionStatus.SUCCEEDED: "good",
+    SessionStatus.ACTIVE: "wait",
+    SessionStatus.COMPLETED: "good",
+    LinkState.OPEN: "wait",
+    LinkState.PAID: "good",
+    LinkState.CANCELLED: "quiet",
+    EventState.RECEIVED: "wait",
+    EventState.PROCESSED: "good",
+    EventState.IGNORED: "quiet",
+    OperationState.STARTED: "wait",
+    OperationState.UNKNOWN: "alarm",
+    RunState.RUNNING: "wait",
+    RunState.INTERRUPTED: "note",
+}
+
+#: The documented error codes (/api/operations/v1hosted-sessionssessionidchallengesend/) in words.
+DECLINES: dict[str, Any] = {
+    "card_declined": _("The bank declined the card."),
+    "expired_card": _("The card has expired."),
+    "incorrect_cvc": _("The security code did not match."),
+    "insufficient_funds": _("There was not enough money on the account."),
+    "processing_error": _("The processor could not carry it out."),
+    "network_error": _("The processor could not be reached."),
+    "validation_error": _("The platform did not accept the payment's data."),
+    "rate_limited": _("There were too many attempts."),
+    "challenge_required": _("The payer had to prove who they are."),
+}
+
+
+def clip(text: Any, limit: int = CLIPPED) -> str | None:
+    """Text for a list cell; nothing at all becomes the empty mark."""
+    return Truncator(str(text)).chars(limit) if text else None
+
+
+def badge(value: str, choices: type[models.TextChoices]) -> str | None:
+    """A status as a word on a coloured ground. Values we do not know are shown as they came."""
+    if not value:
+        return None
+    label = dict(choices.choices).get(value, clip(value))
+    return format_html('<span class="govpay-badge govpay-{}">{}</span>', TONES.get(value, "plain"), label)
+
+
+def label_of(value: str, choices: type[models.TextChoices]) -> Any:
+    """The word for a known value, an unknown one as it came."""
+    return dict(choices.choices).get(value, clip(value))
+
+
+def moment(value: Any) -> str | None:
+    """A point in time, short, in the active time zone."""
+    if value is None:
+        return None
+    return date_format(timezone.localtime(value) if timezone.is_aware(value) else value, "SHORT_DATETIME_FORMAT")
+
+
+def decline_in_words(code: str) -> str | None:
+    if not code:
+        return None
+    words = DECLINES.get(code)
+    return f"{words} ({code})" if words else code
+
+
+def method_label(row: Payment | SavedPaymentMethod) -> str | None:
+    """``Visa ····1111``, or as much of it as is known; a saved method tells its own when it was joined."""
+    if isinstance(row, Payment) and not row.last4:
+        key: Any = row._meta.get_field("saved_method")
+        saved = key.get_cached_value(row, default=None)
+        if saved is not None:
+            return method_label(saved)
+    name = row.brand.replace("_", " ").title() or getattr(row, "bank_name", "")
+    name = name or str(label_of(row.method_type, MethodType) or "")
+    return clip(f"{name} ····{row.last4}".strip() if row.last4 else name)
+
+
+def page_of(row: models.Model) -> str:
+    """The address of a row's own page."""
+    meta = row._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[quote(row.pk)])
+
+
+def list_of(model: type[models.Model], **filters: str) -> str:
+    """The address of a model's list, filtered."""
+    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return f"{address}?{urlencode(filters)}" if filters else address
+
+
+def link_to(row: models.Model, text: Any = None) -> str:
+    return format_html('<a href="{}">{}</a>', page_of(row), clip(row if text is None else text) or row.pk)
+
+
+def relative(row: models.Model, name: str) -> str | None:
+    """A link to the row behind a foreign key; the bare ``uid`` when that row has not been read yet.
+
+    Never queries: a relative that was not joined is linked by its ``uid``.
+    """
+    key: Any = row._meta.get_field(name)
+    uid = getattr(row, key.attname)
+    if not uid:
+        return None
+    if not key.is_cached(row):
+        meta = key.related_model._meta
+        address = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[quote(uid)])
+        return format_html('<a href="{}?_to_field=uid">{}</a>', address, clip(uid))
+    target = key.get_cached_value(row)
+    if target is None:
+        return format_html('<span class="govpay-missing" title="{}">{}</span>', _("Not read yet"), clip(uid))
+    return link_to(target, method_label(target) if isinstance(target, SavedPaymentMethod) else None)
+
+
+def document(value: Any) -> str | None:
+    """A JSON document, indented, escaped, and cut when it is enormous."""
+    if value in (None, {}, []):
+        return None
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    if len(text) > DOCUMENT:
+        text = f"{text[:DOCUMENT]}\n…"
+    return format_html('<pre class="govpay-document" tabindex="0">{}</pre>', text)
+
+
+def column(label: Any, order: str | None = None) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
+    """A column of a list or a line of a page. ``order``: the database column that sorts it.
+
+    Nothing known is a dash in both places; Django's pages would print "None".
+    """
+
+    def decorate(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        @wraps(function)
+        def shown(admin_: Any, row: Any) -> Any:
+            value = function(admin_, row)
+            return EMPTY if value is None or value == "" else value
+
+        return admin.display(description=label, ordering=order)(shown)
+
+    return decorate
+
+
+def link_column(name: str, label: Any) -> Callable[[Any, Any], Any]:
+    """A column that links to the relative ``name``."""
+    return column(label)(lambda admin_, row: relative(row, name))
+
+
+def text_column(name: str, label: Any) -> Callable[[Any, Any], Any]:
+    """A column of text of any length, clipped."""
+    return column(label)(lambda admin_, row: clip(getattr(row, name)))
+
+
+def moment_column(name: str, label: Any) -> Callable[[Any, Any], Any]:
+    """A column with a point in time; list it in ``sortable_by`` when an index sorts it."""
+    return column(label, order=name)(lambda admin_, row: moment(getattr(row, name)))
+
+
+def money_column(name: str, label: Any) -> Callable[[Any, Any], Any]:
+    """A column of minor units beside the row's ``currency``. Name it ``…_money`` to have it set right."""
+    return column(label)(lambda admin_, row: format_money(getattr(row, name), row.currency))
+
+
+def badge_column(name: str, label: Any, choices: type[models.TextChoices]) -> Callable[[Any, Any], Any]:
+    """A column with a status badge."""
+    return column(label)(lambda admin_, row: badge(getattr(row, name), choices))
+
+
+def document_field(name: str, label: Any) -> Callable[[Any, Any], Any]:
+    """A JSON column, printed."""
+    return column(label)(lambda admin_, row: document(getattr(row, name)))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table on a page. Cells are text, which is escaped, or safe HTML from the functions above."""
+
+    title: Any
+    heads: tuple[Any, ...]
+    rows: list[tuple[Any, ...]]
+    #: Said instead of an empty table.
+    empty: Any = ""
+    #: Address and text of a link to all of them.
+    more: tuple[str, Any] | None = None
+    #: Columns that are set right, for amounts and counts.
+    numeric: tuple[int, ...] = ()
+    #: Sums, one line per currency.
+    foot: list[tuple[Any, ...]] = field(default_factory=list)

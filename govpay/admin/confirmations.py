@@ -1,0 +1,209 @@
+"""The pages before and after a deed: GET shows what would happen, POST does it once."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.options import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+
+from govpay.admin import summaries, tickets
+from govpay.admin.cells import list_of, page_of
+from govpay.admin.changelist import joined
+from govpay.admin.deeds import Deed, Row, assess
+from govpay.admin.tickets import Shown, Ticket, TicketRefused
+from govpay.admin.wording import Outcome, outcome_of_error
+from govpay.exceptions import GovPayError
+from govpay.models import Payment
+from govpay.models.money import format_money
+
+logger = logging.getLogger("govpay.admin")
+
+#: Rows of one confirmation page.
+MOST = 100
+#: After so many seconds no further deed is begun; the rest is offered again. Web servers kill slow requests.
+PATIENCE = 20.0
+
+
+def own_url(admin: Any, route: str, name: str, view: Callable[..., HttpResponse]) -> URLPattern:
+    """An address of the admin that runs outside any transaction, ``ATOMIC_REQUESTS`` or not.
+
+    Operations commit their journal before they call the platform, which an open transaction would undo.
+    """
+    wrapped = admin.admin_site.admin_view(view)
+    for alias in connections:
+        wrapped = transaction.non_atomic_requests(using=alias)(wrapped)
+    return path(route, wrapped, name=name)
+
+
+def chosen_ids(request: HttpRequest) -> list[int]:
+    """``?ids=3,5``, each once; empty when anything in it is no primary key."""
+    given = request.GET.getlist("ids") or request.POST.getlist("ids")
+    parts = [part.strip() for part in ",".join(given).split(",")]
+    if not all(re.fullmatch(r"[0-9]{1,18}", part) for part in parts):
+        return []
+    return list(dict.fromkeys(int(part) for part in parts))
+
+
+class DeedView:
+    """One request for one deed on one or many payments."""
+
+    def __init__(self, admin: ModelAdmin[Any], deed: Deed, request: HttpRequest) -> None:
+        self.admin = admin
+        self.deed = deed
+        self.request = request
+        self.ids: list[int] = []
+        self.payments: dict[int, Payment] = {}
+
+    def respond(self) -> HttpResponse:
+        # On every method and every address, not only on the button that leads here.
+        if not self.deed.is_allowed(self.request.user):
+            raise PermissionDenied
+        if self.request.method not in ("GET", "HEAD", "POST"):
+            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+        self.ids = chosen_ids(self.request)
+        if len(self.ids) > MOST:
+            return self.turn_back(_("Choose at most %(most)d payments at once.") % {"most": MOST})
+        self.load()
+        if not self.payments:
+            return self.turn_back(_("Choose the payments in the list first."))
+        return self.submit() if self.request.method == "POST" else self.confirm()
+
+    def load(self) -> None:
+        rows = joined(Payment.objects.with_pending_refunds(), ("account", "customer", "saved_method")).filter(
+            pk__in=self.ids
+        )
+        found = {row.pk: row for row in rows}
+        self.payments = {pk: found[pk] for pk in self.ids if pk in found}
+
+    def turn_back(self, text: str) -> HttpResponse:
+        messages.error(self.request, text)
+        return HttpResponseRedirect(self.back())
+
+    def back(self) -> str:
+        """Where staff came from: the payment's page, or the list."""
+        if self.single and self.payments and self.admin.has_view_permission(self.request):
+            return page_of(next(iter(self.payments.values())))
+        return list_of(Payment)
+
+    @property
+    def single(self) -> bool:
+        return len(self.ids) == 1
+
+    # GET
+
+    def confirm(self, problem: str = "", form: forms.Form | None = None) -> HttpResponse:
+        """Show the rows as they are now, under a new key."""
+        rows = assess(self.deed, list(self.payments.values()))
+        doable = [row for row in rows if not row.reason]
+        shown = {row.payment.pk: Shown.of(row.payment) for row in doable}
+        context: dict[str, Any] = {
+            "tables": summaries.before(self.deed, rows),
+            "doable": bool(doable),
+            "missing": len(self.ids) - len(rows),
+            "problem": problem,
+            "consequence": self.deed.consequence,
+            "button": summaries.button(self.deed, doable, self.single),
+        }
+        if doable:
+            context["form"] = form or self.form(shown)
+            context["key"] = tickets.mint(self.request.user, self.deed.name, self.ids, shown)
+        title = self.deed.title_one if self.single else self.deed.title_many
+        return self.render("govpay/admin/confirm.html", title, context, status=400 if problem else 200)
+
+    def form(self, shown: Mapping[int, Shown], data: Any = None) -> forms.Form:
+        return self.deed.form(next(iter(shown.values())) if self.single else None, data)
+
+    # POST
+
+    def submit(self) -> HttpResponse:
+        try:
+            ticket = tickets.read(self.request.POST.get("key", ""), self.request.user, self.deed.name, self.ids)
+        except TicketRefused as refusal:
+            return self.confirm(problem=str(refusal))
+        form = self.form(ticket.shown, self.request.POST)
+        if not form.is_valid():
+            return self.confirm(form=form)
+        rows = self.execute(ticket, form.cleaned_data)
+        if self.single and self.admin.has_view_permission(self.request):
+            return self.tell(rows[0])
+        return self.report(rows)
+
+    def execute(self, ticket: Ticket, data: dict[str, Any]) -> list[Row]:
+        """Each row by itself: one that fails does not stop the others, unless all would fail alike."""
+        end = time.monotonic() + PATIENCE
+        rows: list[Row] = []
+        halted = False
+        for pk, shown in ticket.shown.items():
+            payment = self.payments.get(pk)
+            if payment is None:
+                continue
+            row = Row(payment, amount=data.get("amount", self.deed.amount_shown(shown)))
+            if halted or time.monotonic() > end:
+                row.outcome = Outcome("left", _("Not begun"), _("Nothing was sent for this one."))
+            else:
+                row.outcome = self.do(payment, shown, data, ticket)
+                halted = row.outcome.halts
+            rows.append(row)
+        return rows
+
+    def do(self, payment: Payment, shown: Shown, data: dict[str, Any], ticket: Ticket) -> Outcome:
+        try:
+            return self.deed.perform(payment, shown, data, actor=self.request.user, key=ticket.key_for(payment))
+        except GovPayError as error:
+            return outcome_of_error(error)
+        except Exception as error:
+            # The rows before this one are done, and staff must hear so: a blank error page would invite
+            # them to start all over. The log has the traceback.
+            logger.exception("%s of payment %s", self.deed.name, payment.uid)
+            text = _("This site failed (%(error)s); look at the payment's operations before you do anything else.")
+            return Outcome("unknown", _("Outcome not known"), text % {"error": type(error).__name__})
+
+    def tell(self, row: Row) -> HttpResponse:
+        """One payment: a message on its page, which shows the rest."""
+        assert row.outcome is not None  # noqa: S101
+        parts = {
+            "title": row.outcome.title,
+            "amount": format_money(row.amount, row.payment.currency),
+            "payment": row.payment,
+        }
+        text = _("%(title)s: %(amount)s, payment %(payment)s.") % parts
+        messages.add_message(self.request, row.outcome.level, f"{text} {row.outcome.text}".strip())
+        return HttpResponseRedirect(page_of(row.payment))
+
+    def report(self, rows: list[Row]) -> HttpResponse:
+        """Many payments: one line each. Loading this page again sends the same form, hence the same deed."""
+        left = [str(row.payment.pk) for row in rows if row.outcome and row.outcome.kind in ("left", "not sent")]
+        again = f"{self.request.path}?ids={','.join(left)}" if left else ""
+        context = {"tables": summaries.after(rows), "left": len(left), "again": again}
+        return self.render("govpay/admin/result.html", _("What came of it"), context)
+
+    def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:
+        site = self.admin.admin_site
+        self.request.current_app = site.name
+        return TemplateResponse(
+            self.request,
+            template,
+            {
+                **site.each_context(self.request),
+                "title": title,
+                "original": self.deed.button,
+                "opts": self.admin.opts,
+                "has_view_permission": self.admin.has_view_permission(self.request),
+                "media": self.admin.media,
+                "back": self.back(),
+                **context,
+            },
+            status=status,
+        )

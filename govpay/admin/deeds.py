@@ -1,0 +1,223 @@
+"""Capture, refund and void as staff do them: which rows, what happens, and how it ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from govpay import operations
+from govpay.admin.tickets import Shown
+from govpay.admin.wording import Outcome, open_operation_reason
+from govpay.models import Operation, Payment
+from govpay.models.choices import OperationAction, PaymentStatus, TransactionStatus
+from govpay.models.money import format_money, to_major, to_minor
+from govpay.models.operations import OPEN_STATES
+
+MONEY_ACTIONS = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
+
+
+class ConfirmForm(forms.Form):
+    """Nothing to type: the payments say it all."""
+
+
+class RefundForm(forms.Form):
+    """One reason, for one or many."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        required=False,
+        max_length=255,
+        help_text=gettext_lazy("Optional. Kept with the refund, here and on the platform."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class OneRefundForm(RefundForm):
+    """An amount of one payment, at most what was left when the page was shown."""
+
+    amount = forms.CharField(
+        label=gettext_lazy("Amount to refund"),
+        max_length=32,
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+    )
+    field_order = ("amount", "reason")
+
+    def __init__(self, *args: Any, shown: Shown, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.shown = shown
+        self.fields["amount"].initial = f"{to_major(shown.refundable, shown.currency):f}"
+        self.fields["amount"].help_text = _("In %(currency)s, at most %(most)s.") % {
+            "currency": shown.currency,
+            "most": format_money(shown.refundable, shown.currency),
+        }
+
+    def clean_amount(self) -> int:
+        text = self.cleaned_data["amount"].strip()
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+            raise ValidationError(_("Enter an amount such as 12.34, with a point and no other signs."))
+        try:
+            amount = to_minor(text, self.shown.currency)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if amount <= 0:
+            raise ValidationError(_("The amount must be more than nothing."))
+        if amount > self.shown.refundable:
+            most = format_money(self.shown.refundable, self.shown.currency)
+            raise ValidationError(_("Only %(most)s is left to refund.") % {"most": most})
+        return amount
+
+
+@dataclass
+class Row:
+    """One payment on a confirmation or a result page."""
+
+    payment: Payment
+    #: Why it cannot be done; empty when it can.
+    reason: str = ""
+    #: What the deed is about, in minor units.
+    amount: int | None = None
+    outcome: Outcome | None = None
+
+
+class Deed:
+    """One kind of deed. The rules are the payment's, the work is done by ``govpay.operations``."""
+
+    name: ClassVar[str]
+    title_one: ClassVar[Any]
+    title_many: ClassVar[Any]
+    button: ClassVar[Any]
+    #: What will happen, said before the button.
+    consequence: ClassVar[Any]
+
+    @property
+    def permission(self) -> str:
+        return f"govpay.{self.name}_payment"
+
+    def is_allowed(self, user: Any) -> bool:
+        return bool(user.has_perm(self.permission))
+
+    def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        raise NotImplementedError
+
+    def amount(self, payment: Payment) -> int | None:
+        return payment.total_amount
+
+    def amount_shown(self, shown: Shown) -> int | None:
+        """The same from what the page showed."""
+        return shown.total
+
+    def form(self, shown: Shown | None, data: Any = None) -> forms.Form:
+        """``shown`` is given for a single payment."""
+        return ConfirmForm(data)
+
+    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+        """Do it. Raises what ``govpay.operations`` raises."""
+        raise NotImplementedError
+
+
+class Capture(Deed):
+    name = "capture"
+    title_one = gettext_lazy("Capture this payment?")
+    title_many = gettext_lazy("Capture these payments?")
+    button = gettext_lazy("Capture")
+    consequence = gettext_lazy(
+        "The platform charges the payment method that was validated, with the amounts shown here. "
+        "A capture can be voided on the same day (UTC), and refunded later."
+    )
+
+    def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        return payment.why_not_capturable(has_method=payment.uid in repeatable)
+
+    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+        operations.capture_payment(payment=payment, seen=shown.seen(), **who)
+        return Outcome("done", _("Captured"))
+
+
+class Void(Deed):
+    name = "void"
+    title_one = gettext_lazy("Void this payment?")
+    title_many = gettext_lazy("Void these payments?")
+    button = gettext_lazy("Void")
+    consequence = gettext_lazy(
+        "The payment is cancelled as a whole: what was validated is not charged, and what was captured today "
+        "(UTC) is given back. This cannot be undone."
+    )
+
+    def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        return payment.why_not_voidable()
+
+    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+        operations.void_payment(payment=payment, seen=shown.seen(), **who)
+        return Outcome("done", _("Voided"))
+
+
+class Refund(Deed):
+    name = "refund"
+    title_one = gettext_lazy("Refund this payment?")
+    title_many = gettext_lazy("Refund these payments?")
+    button = gettext_lazy("Refund")
+    consequence = gettext_lazy(
+        "The money goes back to the card or bank account that paid. A refund to a bank account settles some "
+        "days later and can still fail. This cannot be undone."
+    )
+
+    def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        return payment.why_not_refundable()
+
+    def amount(self, payment: Payment) -> int | None:
+        return payment.refundable_amount
+
+    def amount_shown(self, shown: Shown) -> int | None:
+        return shown.refundable
+
+    def form(self, shown: Shown | None, data: Any = None) -> forms.Form:
+        return RefundForm(data) if shown is None else OneRefundForm(data, shown=shown)
+
+    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+        # The exact figure that was shown, never "whatever is left by now".
+        refund = operations.refund_payment(
+            payment=payment,
+            amount=data.get("amount", shown.refundable),
+            reason=data["reason"],
+            seen=shown.seen(),
+            **who,
+        )
+        if refund.status == TransactionStatus.PENDING:
+            return Outcome("pending", _("Refund accepted"), _("It is pending and settles later."))
+        return Outcome("done", _("Refunded"))
+
+
+#: In the order of the buttons.
+DEEDS: tuple[Deed, ...] = (Capture(), Refund(), Void())
+
+
+def open_operations(payments: Iterable[Payment]) -> dict[str, Operation]:
+    """The open operation of each payment that has one, by the payment's uid: one statement."""
+    rows = Operation.objects.filter(
+        payment__in=[payment.uid for payment in payments], state__in=OPEN_STATES, action__in=MONEY_ACTIONS
+    )
+    found = rows.select_related("actor").defer("validated_method")
+    return {row.payment_id: row for row in found}
+
+
+def assess(deed: Deed, payments: list[Payment], waiting: dict[str, Operation] | None = None) -> list[Row]:
+    """Each payment with the reason why not, or with what it is about. ``waiting``: its open operations, if known."""
+    if waiting is None:
+        waiting = open_operations(payments)
+    candidates = [payment for payment in payments if payment.uid not in waiting]
+    # Whether the method can be repeated costs a statement, and only a validated payment asks for it.
+    validated = [p for p in candidates if deed.name == "capture" and p.status == PaymentStatus.VALIDATED]
+    repeatable = operations.capturable_methods(validated) if validated else set()
+    rows = []
+    for payment in payments:
+        earlier = waiting.get(payment.uid)
+        reason = open_operation_reason(earlier) if earlier else deed.why_not(payment, repeatable)
+        rows.append(Row(payment, reason, None if reason else deed.amount(payment)))
+    return rows

@@ -1,0 +1,116 @@
+"""Filters that never ask a table for its distinct values."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db import models
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from govpay.models import Client, PaymentAccount
+
+#: A filter lists that many accounts; the others are reached from their own page.
+LISTED = 50
+
+
+class ExactFilter(admin.SimpleListFilter):
+    """One column, one value: ``?<column>=<value>``. A value that is not offered may still be asked for."""
+
+    def offered(self) -> Iterable[tuple[str, Any]]:
+        """Value and label of each link."""
+        return ()
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        wanted = self.value()
+        if wanted is not None and "\x00" in wanted:
+            raise IncorrectLookupParameters("NUL is no text.")
+        choices = list(self.offered())
+        if wanted and wanted not in {value for value, _label in choices}:
+            choices.append((wanted, wanted))
+        return choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        wanted = self.value()
+        return queryset.filter(**{str(self.parameter_name): wanted}) if wanted else None
+
+
+def known_values(column: str, label: Any, choices: type[models.TextChoices]) -> type[ExactFilter]:
+    """A filter by the values we know of; a new one of the platform's can be typed into the address."""
+
+    class KnownValues(ExactFilter):
+        title = label
+        parameter_name = column
+
+        def offered(self) -> Iterable[tuple[str, Any]]:
+            return choices.choices
+
+    return KnownValues
+
+
+def linked(column: str, label: Any) -> type[ExactFilter]:
+    """A filter that only appears when a link of ours brought it, such as "payments of this customer"."""
+
+    class Linked(ExactFilter):
+        title = label
+        parameter_name = column
+
+    return Linked
+
+
+class AccountFilter(ExactFilter):
+    """The first accounts by name: one statement of fifty short rows."""
+
+    title = _("payment account")
+    parameter_name = "account"
+
+    def offered(self) -> Iterable[tuple[str, Any]]:
+        rows = PaymentAccount.objects.order_by("name", "id").values_list("uid", "name")[:LISTED]
+        return [(uid, name or uid) for uid, name in rows]
+
+
+class ClientFilter(ExactFilter):
+    """The first clients by name."""
+
+    title = _("client")
+    parameter_name = "client"
+
+    def offered(self) -> Iterable[tuple[str, Any]]:
+        rows = Client.objects.order_by("name", "id").values_list("uid", "name")[:LISTED]
+        return [(uid, name or uid) for uid, name in rows]
+
+
+class ExpiryFilter(admin.SimpleListFilter):
+    """Cards by the month they run out, from the index on year and month."""
+
+    title = _("expiry")
+    parameter_name = "expiry"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("past", _("Expired")), ("soon", _("Expires within 3 months")), ("later", _("Later"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        today = timezone.localdate()
+        # The first of the fourth month from now: four months have 120 to 123 days.
+        edge = (today.replace(day=1) + dt.timedelta(days=124)).replace(day=1)
+        past, soon = _before(today), _before(edge)
+        known = Q(exp_year__isnull=False, exp_month__isnull=False)
+        match self.value():
+            case "past":
+                return queryset.filter(past)
+            case "soon":
+                return queryset.filter(known & soon & ~past)
+            case "later":
+                return queryset.filter(known & ~soon)
+        return None
+
+
+def _before(day: dt.date) -> Q:
+    """Cards whose last month lies before the month of ``day``."""
+    return Q(exp_year__lt=day.year) | Q(exp_year=day.year, exp_month__lt=day.month)

@@ -1,0 +1,297 @@
+"""Payments with what can be done to them, and their transactions."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, reverse
+from django.utils.translation import gettext_lazy as _
+
+from govpay.admin.base import MirrorAdmin
+from govpay.admin.cells import (
+    Table,
+    badge,
+    badge_column,
+    clip,
+    column,
+    decline_in_words,
+    label_of,
+    link_column,
+    link_to,
+    list_of,
+    method_label,
+    moment,
+    money_column,
+    relative,
+    text_column,
+)
+from govpay.admin.confirmations import MOST, DeedView, own_url
+from govpay.admin.deeds import DEEDS, assess, open_operations
+from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.wording import open_operation_alert
+from govpay.models import Operation, Payment, Transaction
+from govpay.models.choices import OperationAction, OperationState, PaymentStatus, TransactionStatus, TransactionType
+from govpay.models.money import format_money
+
+#: Transactions and operations shown on a payment's page.
+SHOWN = 50
+
+
+@admin.register(Payment)
+class PaymentAdmin(MirrorAdmin):
+    status_badge = badge_column("status", _("status"), PaymentStatus)
+    total_money = money_column("total_amount", _("total"))
+    account_link = link_column("account", _("payment account"))
+    customer_link = link_column("customer", _("customer"))
+    session_link = link_column("session", _("hosted session"))
+
+    list_display = (
+        "payment",
+        "status_badge",
+        "total_money",
+        "created",
+        "customer_link",
+        "method",
+        "account_link",
+        "refunded_if_any",
+    )
+    list_filter = (
+        known_values("status", _("status"), PaymentStatus),
+        AccountFilter,
+        linked("customer", _("customer")),
+        linked("session", _("hosted session")),
+    )
+    list_select_related = ("account", "customer", "saved_method")
+    sortable_by = ("created",)
+    date_hierarchy = "remote_created_at"
+    search_fields = ("uid__exact", "reference_id__exact", "customer__exact")
+    search_help_text = _("The whole UID or reference of a payment, or the UID of its customer.")
+    actions = ("capture_payments", "refund_payments", "void_payments")
+
+    change_form_template = "govpay/admin/payment_change_form.html"
+    page_select_related = ("account", "customer", "saved_method", "session")
+    fieldsets = (
+        (None, {"fields": ("reference_id", "session_link")}),
+        MirrorAdmin.RECORD,
+        MirrorAdmin.RAW,
+    )
+
+    # Columns
+
+    @column(_("payment"))
+    def payment(self, row: Payment) -> str | None:
+        return clip(row)
+
+    @column(_("method"))
+    def method(self, row: Payment) -> str | None:
+        return method_label(row)
+
+    @column(_("refunded"))
+    def refunded_if_any(self, row: Payment) -> str | None:
+        return format_money(row.refunded_amount, row.currency) if row.refunded_amount else None
+
+    # Deeds: the actions only lead to the confirmation pages.
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            own_url(self, f"{deed.name}/", f"govpay_payment_{deed.name}", partial(self.deed_view, deed))
+            for deed in DEEDS
+        ]
+        return own + super().get_urls()
+
+    def deed_view(self, deed: Any, request: HttpRequest) -> HttpResponse:
+        return DeedView(self, deed, request).respond()
+
+    def has_capture_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("govpay.capture_payment"))
+
+    def has_refund_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("govpay.refund_payment"))
+
+    def has_void_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("govpay.void_payment"))
+
+    @admin.action(permissions=["capture"], description=_("Capture selected payments…"))
+    def capture_payments(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
+        return self.lead_to("capture", request, queryset)
+
+    @admin.action(permissions=["refund"], description=_("Refund selected payments…"))
+    def refund_payments(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
+        return self.lead_to("refund", request, queryset)
+
+    @admin.action(permissions=["void"], description=_("Void selected payments…"))
+    def void_payments(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
+        return self.lead_to("void", request, queryset)
+
+    def lead_to(self, deed: str, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
+        """To the confirmation page of the ticked rows; a whole list is too many to look through."""
+        ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if request.POST.get("select_across") == "1" or len(ticked) > MOST:
+            text = _("Tick the payments one by one or a page at a time, %(most)d at most.")
+            self.message_user(request, text % {"most": MOST}, messages.ERROR)
+            return None
+        ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True)[:MOST])
+        return HttpResponseRedirect(f"{reverse(f'admin:govpay_payment_{deed}')}?ids={ids}")
+
+    # The payment's page
+
+    def get_page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_page_queryset(request).with_pending_refunds()  # type: ignore[attr-defined]
+
+    def page_context(self, request: HttpRequest, row: Payment) -> dict[str, Any]:
+        waiting = open_operations([row])
+        return {
+            "alerts": [open_operation_alert(operation) for operation in waiting.values()],
+            "status_badge": badge(row.status, PaymentStatus),
+            "amounts": self._amounts(row),
+            "facts": self._facts(row),
+            "deeds": self._deeds(request, row, waiting),
+            "tables_first": True,
+        }
+
+    def _amounts(self, row: Payment) -> list[tuple[Any, str, str]]:
+        """Label, amount, and how heavy the line is."""
+        lines: list[tuple[Any, int | None, str]] = [
+            (_("Base"), row.base_amount, ""),
+            (_("Tax"), row.tax_amount, ""),
+            (_("Convenience fee"), row.processing_fee_amount, ""),
+            (_("Total"), row.total_amount, "govpay-sum"),
+            (_("Refunded"), row.refunded_amount, ""),
+        ]
+        pending = row.__dict__.get("pending_refunds")
+        if pending:
+            lines.append((_("Refunds under way"), pending, ""))
+        lines.append((_("Left to refund"), row.refundable_amount, "govpay-sum"))
+        return [(label, format_money(amount, row.currency), weight) for label, amount, weight in lines]
+
+    def _facts(self, row: Payment) -> list[tuple[Any, Any]]:
+        facts = [
+            (_("Customer"), relative(row, "customer")),
+            (_("Payment account"), relative(row, "account")),
+            (_("Method"), method_label(row)),
+            (_("Saved payment method"), relative(row, "saved_method")),
+            (_("Created"), moment(row.remote_created_at)),
+            (_("Captured"), moment(row.captured_at)),
+            (_("Declined"), decline_in_words(row.decline_code)),
+            (_("Gone from the platform since"), moment(row.deleted_at)),
+        ]
+        if row.status == PaymentStatus.VALIDATED:
+            facts.append((_("Can be captured until"), moment(row.capturable_until)))
+        return [(label, value) for label, value in facts if value]
+
+    def _deeds(self, request: HttpRequest, row: Payment, waiting: dict[str, Operation]) -> list[dict[str, Any]]:
+        """The buttons of those deeds that this user may do, with the reason where one is closed."""
+        return [
+            {
+                "label": deed.button,
+                "url": f"{reverse(f'admin:govpay_payment_{deed.name}')}?ids={row.pk}",
+                "reason": assess(deed, [row], waiting)[0].reason,
+            }
+            for deed in DEEDS
+            if deed.is_allowed(request.user)
+        ]
+
+    def related_tables(self, request: HttpRequest, row: Payment) -> list[Table]:
+        return [self._transactions(row), self._operations(row)]
+
+    def _transactions(self, row: Payment) -> Table:
+        found = Transaction.objects.filter(payment=row.uid).defer("raw").order_by("-remote_created_at", "-id")
+        return Table(
+            title=_("Transactions"),
+            heads=(_("Type"), _("Created"), _("Amount"), _("Status"), _("Processor's ID"), _("Reason")),
+            rows=[
+                (
+                    link_to(t, label_of(t.type, TransactionType) or t.uid),
+                    moment(t.remote_created_at),
+                    format_money(t.amount, t.currency),
+                    badge(t.status, TransactionStatus),
+                    clip(t.processor_transaction_id),
+                    clip(" ".join(filter(None, (t.reason, t.reason_code)))),
+                )
+                for t in found[:SHOWN]
+            ],
+            empty=_("No transaction is known."),
+            more=(list_of(Transaction, payment=row.uid), _("All transactions of this payment")),
+            numeric=(2,),
+        )
+
+    def _operations(self, row: Payment) -> Table:
+        found = Operation.objects.filter(payment=row.uid).select_related("actor").defer("validated_method")
+        return Table(
+            title=_("Operations"),
+            heads=(_("Action"), _("Started"), _("By"), _("Amount"), _("State"), _("What was said")),
+            rows=[
+                (
+                    link_to(o, label_of(o.action, OperationAction)),
+                    moment(o.created_at),
+                    clip(o.actor),
+                    format_money(o.amount, o.currency),
+                    badge(o.state, OperationState),
+                    clip(o.error or o.reason, 200),
+                )
+                for o in found.order_by("-created_at", "-id")[:SHOWN]
+            ],
+            empty=_("Nothing was done to this payment from here."),
+            more=(list_of(Operation, payment=row.uid), _("All operations on this payment")),
+            numeric=(3,),
+        )
+
+
+@admin.register(Transaction)
+class TransactionAdmin(MirrorAdmin):
+    status_badge = badge_column("status", _("status"), TransactionStatus)
+    amount_money = money_column("amount", _("amount"))
+    processor_text = text_column("processor_transaction_id", _("processor's ID"))
+    payment_link = link_column("payment", _("payment"))
+    account_link = link_column("account", _("payment account"))
+
+    list_display = (
+        "kind",
+        "status_badge",
+        "amount_money",
+        "created",
+        "payment_link",
+        "processor_text",
+        "account_link",
+    )
+    list_filter = (
+        known_values("type", _("type"), TransactionType),
+        known_values("status", _("status"), TransactionStatus),
+        AccountFilter,
+        linked("payment", _("payment")),
+    )
+    list_select_related = ("payment", "account")
+    sortable_by = ("created",)
+    date_hierarchy = "remote_created_at"
+    search_fields = ("uid__exact", "reference_id__exact", "processor_transaction_id__exact", "payment__exact")
+    search_help_text = _("The whole UID, reference, processor's ID, or the UID of the payment.")
+
+    page_select_related = ("payment", "account")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "kind",
+                    "status_badge",
+                    "amount_money",
+                    "payment_link",
+                    "account_link",
+                    "reason",
+                    "reason_code",
+                )
+            },
+        ),
+        (_("Numbers"), {"fields": ("reference_id", "processor_transaction_id")}),
+        MirrorAdmin.RECORD,
+        MirrorAdmin.RAW,
+    )
+
+    @column(_("type"))
+    def kind(self, row: Transaction) -> Any:
+        return label_of(row.type, TransactionType) or clip(row.uid)

@@ -1,0 +1,155 @@
+"""The tables before and after a deed, with totals per currency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from govpay.admin.cells import Table, badge, link_to, method_label, moment, relative
+from govpay.admin.deeds import Deed, Row
+from govpay.models.choices import PaymentStatus
+from govpay.models.money import format_money
+
+
+@dataclass(frozen=True)
+class Total:
+    """The sum of one currency over some rows, in minor units."""
+
+    currency: str
+    count: int
+    amount: int
+
+
+def totals_of(rows: Sequence[Row]) -> list[Total]:
+    """One per currency; rows without an amount count as nothing."""
+    sums: dict[str, list[int]] = {}
+    for row in rows:
+        sums.setdefault(row.payment.currency, []).append(row.amount or 0)
+    return [Total(currency, len(amounts), sum(amounts)) for currency, amounts in sorted(sums.items())]
+
+
+def counted(number: int) -> str:
+    return ngettext("%(count)d payment", "%(count)d payments", number) % {"count": number}
+
+
+def amounts_in_words(rows: Sequence[Row]) -> str:
+    """``$12.34 and €5.00``, for a button."""
+    return " + ".join(format_money(total.amount, total.currency) for total in totals_of(rows))
+
+
+def button(deed: Deed, doable: Sequence[Row], single: bool) -> str:
+    """What the button says; a single refund has its amount in the form instead."""
+    if single and deed.name == "refund":
+        return str(deed.button)
+    if single:
+        return _("%(deed)s %(amounts)s") % {"deed": deed.button, "amounts": amounts_in_words(doable)}
+    return _("%(deed)s %(payments)s, %(amounts)s") % {
+        "deed": deed.button,
+        "payments": counted(len(doable)),
+        "amounts": amounts_in_words(doable),
+    }
+
+
+def before(deed: Deed, rows: Sequence[Row]) -> list[Table]:
+    """What would be done, and what is left alone."""
+    doable = [row for row in rows if not row.reason]
+    refused = [row for row in rows if row.reason]
+    return [table for table in (_doable(deed, doable), _refused(refused)) if table.rows]
+
+
+def _doable(deed: Deed, rows: Sequence[Row]) -> Table:
+    # The amount stands beside the payment: on a narrow screen the rest is out of sight.
+    refund = deed.name == "refund"
+    amounts = (_("To refund"), _("Total"), _("Refunded")) if refund else (_("Total"),)
+    heads = (_("Payment"), *amounts, _("Customer"), _("Method"), _("Payment account"), _("Created"), _("Status"))
+    foot = []
+    for total in totals_of(rows):
+        label = _("%(currency)s, %(payments)s") % {"currency": total.currency, "payments": counted(total.count)}
+        foot.append((label, format_money(total.amount, total.currency), *[""] * (len(heads) - 2)))
+    return Table(
+        title=counted(len(rows)),
+        heads=heads,
+        rows=[_line(row, refund) for row in rows],
+        numeric=(1, 2, 3) if refund else (1,),
+        foot=foot,
+    )
+
+
+def _line(row: Row, refund: bool) -> tuple[Any, ...]:
+    payment = row.payment
+    amounts = [row.amount]
+    if refund:
+        amounts += [payment.total_amount, (payment.total_amount or 0) - payment.refundable_amount]
+    return (
+        link_to(payment),
+        *(format_money(amount, payment.currency) for amount in amounts),
+        relative(payment, "customer"),
+        method_label(payment),
+        relative(payment, "account"),
+        moment(payment.remote_created_at),
+        badge(payment.status, PaymentStatus),
+    )
+
+
+def _refused(rows: Sequence[Row]) -> Table:
+    title = ngettext("%(count)d payment is left alone", "%(count)d payments are left alone", len(rows))
+    return Table(
+        title=title % {"count": len(rows)},
+        heads=(_("Payment"), _("Why"), _("Total"), _("Status"), _("Customer")),
+        rows=[
+            (
+                link_to(row.payment),
+                row.reason,
+                format_money(row.payment.total_amount, row.payment.currency),
+                badge(row.payment.status, PaymentStatus),
+                relative(row.payment, "customer"),
+            )
+            for row in rows
+        ],
+        numeric=(2,),
+    )
+
+
+def after(rows: Sequence[Row]) -> list[Table]:
+    """One line per payment: what was asked, how it ended, in whose words."""
+    done = [row for row in rows if row.outcome and row.outcome.kind in ("done", "pending")]
+    title = _("%(done)d of %(payments)s done") % {"done": len(done), "payments": counted(len(rows))}
+    return [
+        Table(
+            title=title,
+            heads=(_("Payment"), _("Customer"), _("Amount"), _("Outcome"), _("What was said")),
+            rows=[
+                (
+                    link_to(row.payment),
+                    relative(row.payment, "customer"),
+                    format_money(row.amount, row.payment.currency),
+                    _outcome(row),
+                    row.outcome.text if row.outcome else "",
+                )
+                for row in rows
+            ],
+            numeric=(2,),
+            foot=[
+                (
+                    _("%(currency)s, %(payments)s done")
+                    % {"currency": total.currency, "payments": counted(total.count)},
+                    "",
+                    format_money(total.amount, total.currency),
+                    "",
+                    "",
+                )
+                for total in totals_of(done)
+            ],
+        )
+    ]
+
+
+def _outcome(row: Row) -> str | None:
+    if row.outcome is None:
+        return None
+    return format_html('<span class="govpay-badge govpay-{}">{}</span>', row.outcome.tone, row.outcome.title)

@@ -1,0 +1,79 @@
+"""The signed key of a confirmation form: who was shown what, for which deed, and until when."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core import signing
+from django.utils.translation import gettext as _
+
+from govpay.models import Payment
+from govpay.operations import Seen
+
+SALT = "govpay.admin.confirmation"
+#: How long a confirmation page may lie open, in seconds.
+LIFETIME = 3600
+
+
+class TicketRefused(Exception):
+    """The form is not one that we gave to this user for this deed, or it is too old."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page said about one payment; amounts in minor units."""
+
+    status: str
+    refundable: int
+    currency: str
+    total: int | None
+
+    @classmethod
+    def of(cls, payment: Payment) -> Shown:
+        """Needs ``with_pending_refunds``."""
+        return cls(payment.status, payment.refundable_amount, payment.currency, payment.total_amount)
+
+    def seen(self) -> Seen:
+        """The same, for the operation to hold against the row under its lock."""
+        return Seen(self.status, self.refundable, self.total, self.currency)
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One confirmation page. ``shown`` holds the payments that could be done, by primary key."""
+
+    key: uuid.UUID
+    ids: tuple[int, ...]
+    shown: Mapping[int, Shown]
+
+    def key_for(self, payment: Payment) -> uuid.UUID:
+        """The operation's key. The same form sent twice gives the same keys, so it is one deed."""
+        return self.key if len(self.ids) == 1 else uuid.uuid5(self.key, payment.uid)
+
+
+def mint(user: Any, action: str, ids: Sequence[int], shown: Mapping[int, Shown]) -> str:
+    """The text of a new ticket, signed. It holds no secret: only what the page shows anyway."""
+    rows = [[pk, row.status, row.refundable, row.currency, row.total] for pk, row in shown.items()]
+    content = [str(user.pk), action, list(ids), uuid.uuid4().hex, rows]
+    return signing.dumps(content, salt=SALT, compress=True)
+
+
+def read(text: str, user: Any, action: str, ids: Sequence[int]) -> Ticket:
+    """What ``mint`` wrote, if it is genuine, of today, and of this user, deed and choice of payments."""
+    try:
+        owner, deed, chosen, key, rows = signing.loads(text, salt=SALT, max_age=LIFETIME)
+    except signing.SignatureExpired:
+        raise TicketRefused(
+            _("This page lay open for too long, so nothing was sent. Check the figures and confirm again.")
+        ) from None
+    except (signing.BadSignature, ValueError, TypeError):
+        raise TicketRefused(
+            _("This form does not come from here, so nothing was sent. Check the figures and confirm again.")
+        ) from None
+    if (owner, deed, chosen) != (str(user.pk), action, list(ids)):
+        raise TicketRefused(_("This form was made for somebody else or for other payments, so nothing was sent."))
+    shown = {int(pk): Shown(status, refundable, currency, total) for pk, status, refundable, currency, total in rows}
+    return Ticket(uuid.UUID(key), tuple(ids), shown)

@@ -1,0 +1,34 @@
+// A form is sent once: its button closes while the answer is under way. The server does not rely on it,
+// the signed key in the form makes a second copy the same deed.
+'use strict';
+{
+    const forms = () => document.querySelectorAll('form[data-govpay-once]');
+
+    document.addEventListener('submit', event => {
+        const form = event.target;
+        if (!form.matches('form[data-govpay-once]')) {
+            return;
+        }
+        if (form.dataset.govpaySent) {
+            event.preventDefault();
+            return;
+        }
+        form.dataset.govpaySent = 'yes';
+        const button = form.querySelector('input[type="submit"]');
+        button.dataset.govpayLabel = button.value;
+        button.value = form.dataset.govpayOnce;
+        button.setAttribute('aria-disabled', 'true');
+    });
+
+    // Back from the next page: the browser shows this one as it was left.
+    window.addEventListener('pageshow', () => {
+        for (const form of forms()) {
+            delete form.dataset.govpaySent;
+            const button = form.querySelector('input[type="submit"]');
+            if (button.dataset.govpayLabel) {
+                button.value = button.dataset.govpayLabel;
+                button.removeAttribute('aria-disabled');
+            }
+        }
+    });
+}
