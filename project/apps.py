@@ -1,0 +1,25 @@
+"""The demo site as an app: its command, and a cache table that is there once ``migrate`` has run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.core.management import call_command
+from django.db import connections
+from django.db.models.signals import post_migrate
+
+from project.routers import CACHE
+
+
+class ProjectConfig(AppConfig):
+    name = "project"
+
+    def ready(self) -> None:
+        post_migrate.connect(make_cache_table, sender=apps.get_app_config("govpay"))
+
+
+def make_cache_table(**_: Any) -> None:
+    """Workers share their token through this table; a site without it would fetch one a process."""
+    if CACHE in connections:
+        call_command("createcachetable", database=CACHE, verbosity=0)

@@ -1,0 +1,46 @@
+"""The demo site's workers: one Celery app, real queues, nothing eager."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+app = Celery("project")
+
+
+def configuration() -> dict[str, object]:
+    """Read when Celery first needs it, so that importing this module asks for no settings."""
+    from govpay.schedule import BEAT_SCHEDULE  # noqa: PLC0415 - needs the settings
+    from project.broker import URL, transport_options  # noqa: PLC0415 - needs the settings
+
+    serverless = not settings.CELERY_BROKER_URL
+    return {
+        "broker_url": URL if serverless else settings.CELERY_BROKER_URL,
+        "broker_transport_options": transport_options() if serverless else {},
+        "broker_connection_retry_on_startup": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "task_always_eager": False,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "worker_enable_remote_control": False,
+        "worker_prefetch_multiplier": 1,
+        "beat_schedule": BEAT_SCHEDULE,
+        "beat_schedule_filename": str(settings.VAR_DIR / "beat"),
+        "timezone": "UTC",
+    }
+
+
+app.add_defaults(configuration)
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def keep_django_logging(**_: object) -> None:
+    """A receiver here keeps Celery from replacing the logging of the settings."""

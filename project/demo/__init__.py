@@ -1,0 +1,1 @@
+"""The whole thing on one machine: stand-in platform, worker, web site."""

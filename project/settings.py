@@ -1,0 +1,196 @@
+"""Settings of the demo site, read from the environment; ``.env.example`` lists every variable.
+
+With none of them set this is the demo: SQLite files and a stand-in platform on this machine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from project.kept import demo_secret_key, mark
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+# What the environment says goes before the file.
+environ.Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
+
+#: Where the demo keeps its files: databases, queue, logs. ``make clean`` forgets it.
+VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
+VAR_DIR.mkdir(parents=True, exist_ok=True)
+
+# --- Who may come -----------------------------------------------------------------------------
+
+LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[]) or LOOPBACK
+#: A site that answers to any name beside this machine's own is not a demo any more.
+PUBLIC = not set(ALLOWED_HOSTS) <= set(LOOPBACK)
+
+DEBUG: bool = env.bool("DEBUG", default=False)
+SECRET_KEY: str = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    if PUBLIC:
+        raise ImproperlyConfigured("SECRET_KEY must be set when ALLOWED_HOSTS names a public host.")
+    SECRET_KEY = demo_secret_key(VAR_DIR / "secret_key")
+
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=PUBLIC)
+SECURE_HSTS_SECONDS: int = env.int("SECURE_HSTS_SECONDS", default=3600 if PUBLIC else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD: bool = env.bool("SECURE_HSTS_PRELOAD", default=False)
+if env.bool("BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC
+SESSION_COOKIE_HTTPONLY = True
+# Two sites on one machine (two demos, say) must not log each other out.
+SESSION_COOKIE_NAME = "govpay_sessionid"
+CSRF_COOKIE_NAME = "govpay_csrftoken"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# --- What the site is made of -----------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "project",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "govpay",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "project.context.platform",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(VAR_DIR / "static")))
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+# Served from the apps themselves, so that nothing needs collecting first.
+WHITENOISE_USE_FINDERS = True
+
+# --- Where data lies --------------------------------------------------------------------------
+
+#: Readers never wait, writers queue up from their first statement instead of failing half-way.
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 30,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+}
+
+SANDBOX_PORT: int = env.int("SANDBOX_PORT", default=8801)
+#: No platform was named, so the stand-in on this machine is it.
+USES_SANDBOX = not any(
+    env.str(f"GOVPAY_{name}", default="") for name in ("API_URL", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET")
+)
+#: The rows of another platform, and the places in its lists, have a database of their own.
+PLATFORM = "govpay" if USES_SANDBOX else f"govpay-{mark(env.str('GOVPAY_API_URL', default=''))}"
+
+DATABASE_URL = env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR / f'{PLATFORM}.sqlite3'}"
+DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {**SQLITE_OPTIONS, **DATABASES["default"].get("OPTIONS", {})}
+else:
+    DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+    DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+
+if env.str("CACHE_URL", default=""):
+    CACHES = {"default": env.cache_url("CACHE_URL")}
+else:
+    # Its add() is atomic, all processes share it, and it never waits for the other file's writers.
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+            "LOCATION": "cache",
+            "OPTIONS": {"MAX_ENTRIES": 10_000},
+        }
+    }
+    DATABASES["cache"] = {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": VAR_DIR / "cache.sqlite3",
+        "OPTIONS": SQLITE_OPTIONS,
+    }
+    DATABASE_ROUTERS = ["project.routers.CacheRouter"]
+
+# --- The platform -----------------------------------------------------------------------------
+
+GOVPAY: dict[str, object] = {}
+if USES_SANDBOX:
+    GOVPAY = {
+        "CLIENT_ID": "sandbox-client",
+        "CLIENT_SECRET": "sandbox-secret",
+        "TOKEN_URL": f"http://127.0.0.1:{SANDBOX_PORT}/oauth2/token",
+        "API_URL": f"http://127.0.0.1:{SANDBOX_PORT}",
+        "SYNC_INTERVAL": 60,
+    }
+for _name in ("CLIENT_ID", "CLIENT_SECRET", "TOKEN_URL", "API_URL", "SCOPE"):
+    if env.str(f"GOVPAY_{_name}", default=""):
+        GOVPAY[_name] = env.str(f"GOVPAY_{_name}")
+if env.list("GOVPAY_ENCRYPTION_KEYS", default=[]):
+    GOVPAY["ENCRYPTION_KEYS"] = env.list("GOVPAY_ENCRYPTION_KEYS")
+
+#: Empty: the broker that needs no server (``project/broker.py``).
+CELERY_BROKER_URL: str = env.str("CELERY_BROKER_URL", default="")
+
+# --- What is told -----------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "django.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+    },
+}

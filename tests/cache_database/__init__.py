@@ -1,0 +1,1 @@
+"""A database for the cache table alone, outside the rules that guard the other one."""

@@ -1,0 +1,183 @@
+"""What every test may ask for: a platform on loopback, staff of each group, servers when present."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+
+# --- Servers that may be absent ----------------------------------------------------------------
+
+REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+RABBITMQ_URL = os.environ.get("TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
+
+
+def _listening(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _chromium() -> bool:
+    return any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+
+
+#: Mark → (is it there, what is missing otherwise).
+SERVERS: dict[str, tuple[Callable[[], bool], str]] = {
+    "postgres": (lambda: connection.vendor == "postgresql", "TEST_DATABASE_URL names no PostgreSQL database"),
+    "redis": (lambda: _listening(REDIS_URL), f"no Redis at {REDIS_URL}"),
+    "rabbitmq": (lambda: _listening(RABBITMQ_URL), "no RabbitMQ on 127.0.0.1:5672"),
+    "browser": (_chromium, "no Chromium on PATH"),
+}
+
+
+@lru_cache
+def missing(mark: str) -> str:
+    """Why tests with this mark cannot run here, or an empty string."""
+    is_there, otherwise = SERVERS[mark]
+    return "" if is_there() else otherwise
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """``GOVPAY_REQUIRE=postgres,redis``: what must be there, so that nothing is skipped unnoticed."""
+    for mark in filter(None, os.environ.get("GOVPAY_REQUIRE", "").split(",")):
+        if mark.strip() not in SERVERS:
+            raise pytest.UsageError(f"GOVPAY_REQUIRE names {mark!r}; known: {', '.join(SERVERS)}.")
+        if why := missing(mark.strip()):
+            raise pytest.UsageError(f"GOVPAY_REQUIRE={mark}: {why}.")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in SERVERS:
+        if item.get_closest_marker(mark) and (why := missing(mark)):
+            pytest.skip(why)
+
+
+# --- A clean start -----------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_over() -> Iterator[None]:
+    """No token, breaker or pooled session of another test."""
+    from govpay.connection import reset
+
+    cache.clear()
+    reset()
+    yield
+    reset()
+
+
+# --- The platform ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start_sandbox(settings: Any) -> Iterator[Callable[..., Any]]:
+    """``start_sandbox(size=…, envelope=…, …)``: a platform in this process, which ``GOVPAY`` then names.
+
+    The newest one started is the one that is talked to. Gives the ``Sandbox``, with ``address``.
+    """
+    from govpay.sandbox import Sandbox
+
+    with contextlib.ExitStack() as running:
+
+        def start(**options: Any) -> Any:
+            platform = running.enter_context(Sandbox(**options))
+            address = running.enter_context(platform.serve(port=0))
+            platform.address = address
+            settings.GOVPAY = {
+                **settings.GOVPAY,
+                "CLIENT_ID": address.client_id,
+                "CLIENT_SECRET": address.client_secret,
+                "TOKEN_URL": address.token_url,
+                "API_URL": address.api_url,
+            }
+            return platform
+
+        yield start
+
+
+@pytest.fixture
+def sandbox(start_sandbox: Callable[..., Any]) -> Any:
+    """An empty platform; ``GOVPAY`` points to it. See ``govpay.sandbox.Sandbox``."""
+    return start_sandbox()
+
+
+@pytest.fixture(scope="session")
+def _city_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of building, once a process."""
+    from govpay.sandbox import Sandbox
+
+    file = tmp_path_factory.mktemp("city") / "state.sqlite3"
+    Sandbox(state=file, size="demo").close()
+    return file
+
+
+@pytest.fixture
+def city(start_sandbox: Callable[..., Any], _city_state: Path, tmp_path: Path) -> Any:
+    """The demo city: accounts, customers and payments as ``make demo`` shows them."""
+    state = shutil.copy(_city_state, tmp_path / "city.sqlite3")
+    return start_sandbox(state=state, size="demo")
+
+
+# --- People ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_staff(db: None) -> Callable[..., Any]:
+    """``make_staff("Finance")``: a staff user of that group; no group, no permissions."""
+    from django.contrib.auth.models import Group, User
+
+    def make(*groups: str, name: str = "") -> Any:
+        user = User.objects.create_user(name or "-".join(groups).lower() or "nobody", is_staff=True)
+        user.groups.set(Group.objects.filter(name__in=groups))
+        assert user.groups.count() == len(groups), f"unknown group among {groups}"
+        return user
+
+    return make
+
+
+@pytest.fixture
+def cashier(make_staff: Callable[..., Any]) -> Any:
+    return make_staff("Cashier")
+
+
+@pytest.fixture
+def finance(make_staff: Callable[..., Any]) -> Any:
+    return make_staff("Finance")
+
+
+@pytest.fixture
+def support(make_staff: Callable[..., Any]) -> Any:
+    return make_staff("Support")
+
+
+@pytest.fixture
+def operator(make_staff: Callable[..., Any]) -> Any:
+    """Of the group *Operations*."""
+    return make_staff("Operations")
+
+
+@pytest.fixture
+def browse() -> Callable[[Any], Client]:
+    """``browse(user)``: a test client that is logged in."""
+
+    def login(user: Any, **options: Any) -> Client:
+        client = Client(**options)
+        client.force_login(user)
+        return client
+
+    return login

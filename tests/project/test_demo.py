@@ -1,0 +1,133 @@
+"""``manage.py demo``, whole: real processes, real HTTP, real signals."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from project.demo import first_sync
+from tests.project.driving import Browser, Demo, processes_on, running_demo, wait_for
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+def waiting(browser: Browser) -> list[str]:
+    """Primary keys of the payments that wait for capture, from the list in the admin."""
+    page = browser.get("govpay/payment/", status="validated")
+    return sorted(set(re.findall(r'name="_selected_action" value="(\d+)"', page.text)))
+
+
+def log_in(demo: Demo) -> Browser:
+    shown = demo.wait_until_ready()
+    assert urlsplit(shown["url"]).path == "/admin/"
+    browser = Browser(shown["url"])
+    page = browser.log_in(shown["user"], shown["password"])
+    assert "logout" in page.text
+    return browser
+
+
+def test_newcomer_sees_captures_refunds_and_comes_back(tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    first = Demo(var)
+    try:
+        browser = log_in(first)
+        stats = first.ask("stats")
+        assert browser.get("/static/admin/css/base.css").headers["content-type"].startswith("text/css")
+
+        assert "a stand-in platform, no real money" in browser.get("").text
+
+        # Six wait; capturing one takes its money once, however often the form is sent.
+        before = first.ask("ledger")
+        six = waiting(browser)
+        assert len(six) == 6
+        confirmation = browser.get("govpay/payment/capture/", ids=six[0])
+        browser.submit(confirmation, "key")
+        browser.submit(confirmation, "key")
+        (capture,) = first.ask("ledger")[len(before) :]
+        assert capture["kind"] == "capture"
+        assert waiting(browser) == six[1:]
+
+        # A part of it goes back, once.
+        confirmation = browser.get("govpay/payment/refund/", ids=six[0])
+        browser.submit(confirmation, "key", amount="1.00", reason="Overpaid")
+        browser.submit(confirmation, "key", amount="1.00", reason="Overpaid")
+        (refund,) = first.ask("ledger")[len(before) + 1 :]
+        assert (refund["kind"], refund["amount"]) == ("refund", 100)
+        assert refund["payment_uid"] == capture["payment_uid"]
+        page = browser.get(f"govpay/payment/{six[0]}/change/").text
+        assert "Partially refunded" in page
+        assert "1.00" in page
+
+        # A second demo on the same ports is told so and touches nothing.
+        second = Demo(tmp_path / "other", port=first.port, sandbox_port=first.sandbox_port)
+        assert second.process.wait(30) == 1
+        wait_for(lambda: second.said, 5)
+        assert f"Port {first.port} on 127.0.0.1 is in use" in second.said
+        assert "Traceback" not in second.said
+        assert processes_on(tmp_path / "other") == []
+
+        # One token served all of it.
+        assert first.ask("stats")["token_requests"] <= 2
+    finally:
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+
+    # Killed outright, at any moment: the next start goes on with the same data.
+    with running_demo(var, port=first.port, sandbox_port=first.sandbox_port) as again:
+        browser = log_in(again)
+        assert len(waiting(browser)) == 6, "topped up at each start"
+        assert "Partially refunded" in browser.get(f"govpay/payment/{six[0]}/change/").text
+        assert again.ask("stats")["customers"] == stats["customers"]
+        assert again.ask("ledger")[: len(before)] == before
+        assert again.stop(signal.SIGTERM) == 0
+        assert "govpay demo stopped" in again.said
+    assert wait_for(lambda: processes_on(var) == [])
+
+
+def test_busy_sandbox_port_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupant:
+        port = occupant.getsockname()[1]
+        demo = Demo(tmp_path, sandbox_port=port)
+        assert demo.process.wait(30) == 1
+        wait_for(lambda: demo.said, 5)
+    assert f"Port {port} on 127.0.0.1 is in use" in demo.said
+    assert "SANDBOX_PORT" in demo.said
+    assert processes_on(tmp_path) == []
+
+
+def test_platform_of_ones_own_needs_no_sandbox_and_a_dead_worker_ends_the_demo(tmp_path: Path, sandbox: Any) -> None:
+    sandbox.add_payment(sandbox.add_account()["uid"], reference_id="ELSEWHERE-1")
+    address = sandbox.address
+    with running_demo(
+        tmp_path,
+        GOVPAY_API_URL=address.api_url,
+        GOVPAY_TOKEN_URL=address.token_url,
+        GOVPAY_CLIENT_ID=address.client_id,
+        GOVPAY_CLIENT_SECRET=address.client_secret,
+    ) as demo:
+        page = log_in(demo).get("govpay/payment/").text
+        assert "ELSEWHERE-1" in page
+        assert "stand-in" not in page
+        running = [command for _, command in processes_on(tmp_path)]
+        assert not [command for command in running if "govpay.sandbox" in command]
+
+        workers = [pid for pid, command in processes_on(tmp_path) if "celery" in command]
+        os.kill(min(workers), signal.SIGKILL)
+        assert demo.process.wait(60) == 1
+        wait_for(lambda: "worker" in demo.said, 5)
+        assert "The worker process ended with code -9" in demo.said
+        assert "Traceback" not in demo.said
+    assert wait_for(lambda: processes_on(tmp_path) == [])
+
+
+def test_total_counts_what_the_first_sync_brings() -> None:
+    assert first_sync.rows_there(None) is None
+    assert first_sync.rows_there({"payments": 7, "customers": 2, "requests": 99, "now": "…"}) == 9
