@@ -1,0 +1,1 @@
+"""`make bench`: times as shares of a yardstick, memory and start-up, measured side by side."""

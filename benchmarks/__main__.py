@@ -1,0 +1,85 @@
+"""``python -m benchmarks``: measure and print plain tables. Nothing here is asserted."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from statistics import median
+
+from benchmarks.surroundings import StandIn, databases, run, stand_in, table
+
+PAGE_SIZES = (100, 1000)
+MEBIBYTE = 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000, help="payments in the list of part 1")
+    parser.add_argument("--rounds", type=int, default=3, help="how often the two take turns")
+    parser.add_argument("--quick", "--smoke", action="store_true", help="small sizes: shows that it runs, not how fast")
+    parser.add_argument("--only", choices=("sync", "memory", "startup"), help="one part")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), help="one database")
+    options = parser.parse_args()
+    rows, rounds = (1_000, 1) if options.quick else (options.rows, options.rounds)
+    sizes = (1_000, 3_000) if options.quick else (20_000, 100_000)
+    wanted = [options.only] if options.only else ["sync", "memory", "startup"]
+    in_use = [*([rows] if "sync" in wanted else []), *(sizes if "memory" in wanted else [])]
+    print(f"Python {platform.python_version()}, {platform.machine()}\n")
+    with stand_in(in_use) as there, databases() as urls:
+        if options.database:
+            urls = {name: url for name, url in urls.items() if name.lower() == options.database}
+        if "sync" in wanted:
+            show_sync(there, urls, rows, rounds)
+        if "memory" in wanted:
+            show_memory(there, urls, sizes)
+        if "startup" in wanted:
+            show_startup(urls, 1 if options.quick else 7)
+
+
+def show_sync(there: StandIn, urls: dict[str, str], rows: int, rounds: int) -> None:
+    print(f"1. Sync of {rows} payments, rows/s; the share is the median of {rounds} turns (goal: 50 %)")
+    lines = []
+    for database, url in urls.items():
+        for page_size in PAGE_SIZES:
+            seconds = run(
+                "sync",
+                *(there.accounts[rows], rows, rounds),
+                database_url=url,
+                api_url=there.api_url,
+                page_size=page_size,
+            )
+            for what, suffix in (("first", ""), ("unchanged", " again")):
+                yard, ours = seconds[f"yardstick{suffix}"], seconds[f"govpay{suffix}"]
+                share = median(a / b for a, b in zip(yard, ours, strict=True))
+                speeds = (f"{rows / median(times):,.0f}" for times in (yard, ours))
+                lines.append((f"{database}, pages of {page_size}, {what}", *speeds, f"{share:.0%}"))
+    table(("", "yardstick", "govpay", "share"), lines)
+    print()
+
+
+def show_memory(there: StandIn, urls: dict[str, str], sizes: tuple[int, ...]) -> None:
+    print("4. Peak memory of a sync, MiB (goal: at most 30 above idle, flat)")
+    lines = []
+    for database, url in urls.items():
+        for rows in sizes:
+            found = run("memory", there.accounts[rows], rows, database_url=url, api_url=there.api_url)
+            idle, peak = found["idle"] / MEBIBYTE, found["peak"] / MEBIBYTE
+            lines.append((f"{database}, {rows} rows", f"{idle:.1f}", f"{peak:.1f}", f"{peak - idle:.1f}"))
+    table(("", "idle", "peak", "above"), lines)
+    print()
+
+
+def show_startup(urls: dict[str, str], rounds: int) -> None:
+    print(f"   Start of a process, ms; median of {rounds} turns (goal: the app adds at most 150)")
+    url = next(iter(urls.values()))
+    apps = "admin auth contenttypes sessions messages"
+    times: dict[str, list[float]] = {apps: [], f"{apps} govpay": []}
+    for _ in range(rounds):
+        for installed, found in times.items():
+            found.append(run("startup", database_url=url, apps=installed) * 1000)
+    bare, whole = (median(found) for found in times.values())
+    table(("", "without", "with", "added"), [("django.setup()", f"{bare:.0f}", f"{whole:.0f}", f"{whole - bare:.0f}")])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""M2, M3, M6: answers that never came. Looked up, settled once, and never sent a second time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from govpay import operations
+from govpay.exceptions import APIConnectionError, OutcomeUnknown
+from govpay.models import Operation, Payment
+from tests.operations.town import Town, bank_account, listening, only
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROUNDS = 20
+
+#: Ways to lose an answer, and whether the platform has acted.
+NOT_ACTED: list[dict[str, Any]] = [{"close": "before"}, {"status": 500}, {"status": 503}, {"html": True}]
+ACTED: list[dict[str, Any]] = [
+    {"close": "after"},
+    {"truncate": True},
+    {"badjson": True},
+    {"status": 502, "act": True},
+    {"status": 408, "act": True},
+    {"status": 200, "body": '{"uid": "another", "reference_id": "another"}', "act": True},
+    {"status": 204, "body": "", "act": True},
+]
+
+
+@pytest.fixture
+def town(sandbox: Any, transactional_db: None) -> Town:
+    return Town(sandbox)
+
+
+def deed_of(round_: int, town: Town) -> tuple[str, Payment]:
+    action = ("refund", "capture", "void")[round_ % 3]
+    if action != "refund":
+        return action, town.quoted()
+    return action, town.captured(payment_method=bank_account() if round_ % 2 else None)
+
+
+def lose(town: Town, action: str, payment: Payment, fault: dict[str, Any]) -> Operation:
+    town.sandbox.fault(f"POST /api/payments/{{uid}}/{action}", times=1, **fault)
+    deed = getattr(operations, f"{action}_payment")
+    with pytest.raises(OutcomeUnknown) as error:
+        deed(payment=payment)
+    operation = only(key=error.value.operation_key)
+    assert (operation.state, operation.finished_at) == ("unknown", None)
+    return operation
+
+
+def test_lost_before_the_platform_acted(town: Town) -> None:
+    """M2: not executed, said so, and started anew only by staff."""
+    for round_ in range(ROUNDS):
+        action, payment = deed_of(round_, town)
+        operation = lose(town, action, payment, NOT_ACTED[round_ % len(NOT_ACTED)])
+        with listening() as heard:
+            assert town.settle_all().failed == 1
+        operation.refresh_from_db()
+        assert (operation.state, operation.error_class) == ("failed", APIConnectionError.__name__)
+        assert heard == [("operation_finished", f"{action} failed", "operation")]
+        assert [entry for entry in town.ledger("", payment) if entry["kind"] == action] == []
+        assert len(town.posts(f"{payment.uid}/{action}")) == 1
+        getattr(operations, f"{action}_payment")(payment=payment)
+        assert len([entry for entry in town.ledger("", payment) if entry["kind"] == action]) == 1
+
+
+def test_lost_after_the_platform_acted(town: Town) -> None:
+    """M3, and number 3 of what peers failed: it is found, and no second call is made."""
+    for round_ in range(ROUNDS):
+        action, payment = deed_of(round_, town)
+        operation = lose(town, action, payment, ACTED[round_ % len(ACTED)])
+        with listening() as heard:
+            assert operations.reconcile().succeeded == 1, "at the first tick, no deadline to wait for"
+            assert operations.reconcile().succeeded == 0
+        operation.refresh_from_db()
+        assert (operation.state, operation.error) == ("succeeded", "")
+        assert [signal for signal in heard if signal[0] == "operation_finished"] == [
+            ("operation_finished", f"{action} succeeded", "operation")
+        ]
+        (entry,) = [entry for entry in town.ledger("", payment) if entry["kind"] == action]
+        assert entry["amount"] == operation.amount
+        assert len(town.posts(f"{payment.uid}/{action}")) == 1
+
+
+def test_sync_brings_the_result_before_reconciliation_does(town: Town) -> None:
+    """M6: whichever comes first settles it, the other is a no-op; the news is told once."""
+    for round_ in range(ROUNDS):
+        action, payment = deed_of(round_, town)
+        lose(town, action, payment, {"close": "after"})
+        with listening() as heard:
+            for step in (town.sync, operations.reconcile) if round_ % 4 else (operations.reconcile, town.sync):
+                step()
+            town.sync()
+            operations.reconcile()
+        news = [name for name, _, _ in heard]
+        assert news.count("operation_finished") == 1
+        assert news.count("payment_captured") == (action == "capture")
+        pending = action == "refund" and round_ % 2
+        assert news.count("payment_refunded") == (action == "refund" and not pending)
+        assert len(town.posts(f"{payment.uid}/{action}")) == 1
+    assert not Operation.objects.exclude(state="succeeded").exists()
+
+
+def test_platform_that_is_away_for_long(town: Town, settings: Any) -> None:
+    """M3: nothing is given up meanwhile, and everything is settled by the first tick after it."""
+    settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
+    lost = [(lose(town, *deed_of(round_, town), {"close": "after"})) for round_ in range(6)]
+    town.sandbox.fault("GET *", status=503)
+    for _ in range(3):
+        town.settle_all()
+    assert {row.state for row in Operation.objects.filter(pk__in=[row.pk for row in lost])} == {"unknown"}
+    town.sandbox.clear_faults()
+    assert operations.reconcile().succeeded == len(lost)

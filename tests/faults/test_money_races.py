@@ -1,0 +1,134 @@
+"""M1: double clicks, two tabs, two administrators, a task that runs twice: one deed, one POST each time."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from govpay import operations
+from govpay.exceptions import OperationRefused
+from govpay.models import Operation, Payment
+from govpay.operations import Seen
+from tests.operations.town import Town, at_once, bank_account, card
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROUNDS = 20
+
+
+@pytest.fixture
+def town(sandbox: Any, transactional_db: None) -> Town:
+    return Town(sandbox)
+
+
+def captured(town: Town, **given: Any) -> list[Payment]:
+    """One payment for each round."""
+    for _ in range(ROUNDS):
+        town.sandbox.add_payment(town.account.uid, "captured", **given)
+    town.sync()
+    return list(Payment.objects.all())
+
+
+def refused(results: list[Any]) -> list[Any]:
+    """The refusals among ``results``; every other error is one of the test."""
+    errors = [result for result in results if isinstance(result, Exception)]
+    assert all(isinstance(error, OperationRefused) for error in errors), errors
+    return errors
+
+
+def journal_is_the_ledger(town: Town) -> None:
+    done = Operation.objects.filter(state="succeeded", action="refund")
+    ours = sorted(done.values_list("reference_id", "amount"))
+    theirs = sorted((entry["reference_id"], entry["amount"]) for entry in town.ledger() if entry["kind"] == "refund")
+    assert ours == theirs
+    assert not Operation.objects.filter(state__in=("started", "unknown")).exists()
+    for payment in Payment.objects.all():
+        assert town.moved("refund", payment) <= (payment.total_amount or 0)
+
+
+def test_double_click_on_a_refund(town: Town) -> None:
+    """M1, and number 2 of what peers failed: the same form twice is one remote call."""
+    for payment in captured(town):
+        click = partial(operations.refund_payment, payment=payment, amount=700, key=uuid.uuid4())
+        results = at_once(click, click)
+        assert refused(results) == []
+        assert results[0] == results[1]
+        assert len(town.posts(payment.uid)) == 1
+    journal_is_the_ledger(town)
+
+
+def test_double_click_on_a_capture(town: Town) -> None:
+    """M1."""
+    for _ in range(ROUNDS):
+        payment = town.quoted(method=card())
+        click = partial(operations.capture_payment, payment=payment, key=uuid.uuid4())
+        results = at_once(click, click, click)
+        assert [row.status for row in results] == ["captured"] * 3
+        assert len(town.posts(payment.uid)) == len(town.ledger("capture", payment)) == 1
+
+
+@pytest.mark.parametrize("method", [None, bank_account()], ids=["card", "bank"])
+def test_two_administrators_refund_the_same_payment(town: Town, method: Any) -> None:
+    """M1, and number 1 of what peers failed: the sum never exceeds the captured amount."""
+    for payment in captured(town, payment_method=method):
+        total = payment.total_amount or 0
+        refund = partial(operations.refund_payment, payment=payment, amount=total * 6 // 10)
+        results = at_once(*[partial(refund, key=uuid.uuid4()) for _ in range(2)])
+        assert len(refused(results)) == 1
+        # The one who lost tries again, a moment later: now the rule itself refuses.
+        with pytest.raises(OperationRefused, match="Only"):
+            refund()
+        assert len(town.posts(payment.uid)) == 1
+    journal_is_the_ledger(town)
+
+
+def test_two_tabs_that_showed_the_same_figures(town: Town) -> None:
+    """M1 and M7: what the second page showed is true no longer, though enough would be left."""
+    for payment in captured(town):
+        seen = Seen("captured", payment.total_amount, payment.total_amount, "USD")
+        tab = partial(operations.refund_payment, payment=payment, amount=100, seen=seen)
+        results = at_once(partial(tab, key=uuid.uuid4()), partial(tab, key=uuid.uuid4()))
+        assert len(refused(results)) == 1
+        with pytest.raises(OperationRefused, match="changed since the page was shown"):
+            tab()
+        assert len(town.posts(payment.uid)) == 1
+    journal_is_the_ledger(town)
+
+
+def test_capture_against_void_against_capture(town: Town) -> None:
+    """M1: whatever deeds meet on one payment, one of them is sent at a time."""
+    for _ in range(ROUNDS // 2):
+        payment = town.quoted()
+        deeds: list[Callable[[], Any]] = [
+            partial(operations.capture_payment, payment=payment),
+            partial(operations.void_payment, payment=payment),
+            partial(operations.capture_payment, payment=payment),
+        ]
+        results = at_once(*deeds)
+        winners = len(results) - len(refused(results))
+        posts = town.posts(payment.uid)
+        assert winners == len(posts) == len(town.ledger("", payment)) >= 1
+        # A void that came after the capture is one as well; two captures never are.
+        assert len(town.ledger("capture", payment)) <= 1
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("level", ["REPEATABLE_READ", "SERIALIZABLE"])
+def test_races_under_stricter_isolation(town: Town, monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    """M1, where a transaction that waited for the other's end would not see what that one did."""
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    payments = captured(town, payment_method=bank_account())
+    # Each thread connects anew, and so with these.
+    monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "isolation_level", IsolationLevel[level])
+    for payment in payments:
+        refund = partial(operations.refund_payment, payment=payment, amount=(payment.total_amount or 0) * 6 // 10)
+        results = at_once(*[partial(refund, key=uuid.uuid4()) for _ in range(3)])
+        assert len(refused(results)) == 2
+        assert len(town.posts(payment.uid)) == 1
+    journal_is_the_ledger(town)
