@@ -1,0 +1,81 @@
+# Two commands for a newcomer: `make demo` and `make test`. They need Python 3.11+ and make.
+
+VENV ?= .venv
+PORT ?= 8000
+SANDBOX_PORT ?= 8801
+WORKERS ?= 2
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+bin := $(VENV)/bin
+
+# The first Python on the path that is new enough.
+PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.14 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+
+# Nothing that configures a site, Django or pytest reaches the tests.
+foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CACHE_URL|SECRET_KEY|DEBUG|ALLOWED_HOSTS|VAR_DIR|PYTEST_ADDOPTS
+clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d '=' | grep -v '^GOVPAY_REQUIRE$$'),-u $(name))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format requirements bench clean distclean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo          the whole thing on this machine: platform stand-in, worker, web site (PORT, SANDBOX_PORT)'
+	@echo 'make test          the test suite, without servers or network'
+	@echo 'make test-all      the suite on Django 5.2, 6.0 and 6.1 with every Python found here'
+	@echo 'make lint          ruff, mypy, the import contract, missing migrations'
+	@echo 'make bench         times and memory, as shares of a yardstick (BENCH_ARGS)'
+	@echo 'make requirements  compile requirements/ from pyproject.toml again'
+	@echo 'make clean         forget the demo with its data, and what was built'
+	@echo 'make distclean     the same, and the virtual environments'
+
+# --- The virtual environment ------------------------------------------------------------------
+
+# One at a time: a demo and a test run may both find the environment unmade.
+$(VENV)/.%.stamp: requirements/%.txt
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed and was not found on PATH.' >&2; exit 1; }
+	@$(PYTHON) requirements/install.py $(VENV) $<
+	@touch $@
+
+demo: $(VENV)/.demo.stamp
+	@exec $(bin)/python manage.py demo --port $(PORT) --sandbox-port $(SANDBOX_PORT)
+
+test: $(VENV)/.test.stamp
+	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+
+test-all: $(VENV)/.test.stamp
+	@$(clean_env) $(bin)/python tests/all_versions.py $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev.stamp
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(clean_env) $(bin)/mypy
+	$(clean_env) $(bin)/lint-imports
+	$(clean_env) DJANGO_SETTINGS_MODULE=tests.settings $(bin)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/.dev.stamp
+	$(bin)/ruff check --fix .
+	$(bin)/ruff format .
+
+bench: $(VENV)/.test.stamp
+	@$(clean_env) $(bin)/python -m benchmarks $(BENCH_ARGS)
+
+# --- Pinned requirements ----------------------------------------------------------------------
+
+compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
+	--custom-compile-command 'make requirements' --annotation-style line --quiet --no-config
+
+requirements: $(VENV)/.dev.stamp
+	$(compile) $(UPGRADE) --extra demo --extra postgres --extra redis --group dev -o requirements/dev.txt
+	$(compile) -c requirements/dev.txt --extra demo --extra postgres --extra redis --group test -o requirements/test.txt
+	$(compile) -c requirements/dev.txt --extra demo -o requirements/demo.txt
+	$(compile) -c requirements/dev.txt -o requirements/base.txt
+
+clean:
+	rm -rf var build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage *.egg-info
+	find . -name .venv\* -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) .venv-*
