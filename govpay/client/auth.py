@@ -244,9 +244,10 @@ class Authorizer:
         self._failure = _again(failure)
         self._blocked_until = time.monotonic() + COOL_DOWN
         self._guard(lambda: self._store.block(COOL_DOWN), None)
-        log.warning("no new token: %s", failure)
         if old is not None and not force:
+            log.warning("no new token, the old one is used: %s", failure)
             return old.token
+        log.info("no token: %s", failure)  # whoever asked for it is told
         raise failure
 
     def _accept(self, held: _Held) -> None:

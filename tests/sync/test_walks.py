@@ -258,7 +258,7 @@ def test_an_api_without_filter_or_skip_is_read_all_the_same(
     order: str,
     calls_again: int,
 ) -> None:
-    """A2, A3: rows are counted, in uid order if that can be had, or it is one full listing; remembered once it worked."""
+    """A2, A3: by counting rows, in uid order if that can be had, or in one full listing; remembered once it worked."""
     pages_of(10)
     uids = sandbox.add_payments(account, 25)
     with picky(sandbox, settings, *refused):

@@ -1,0 +1,126 @@
+"""Faults D4: two workers meet on one list; one works, and a dead one holds up nobody."""
+
+from __future__ import annotations
+
+import datetime as dt
+import signal
+import subprocess
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from govpay import tasks
+from govpay.exceptions import SyncBusy
+from govpay.models import Payment, PaymentAccount, SyncCursor, SyncRun
+from govpay.sync.pull import pull
+from tests.processes import start_command
+from tests.reading import agree, counts, read, watch
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROWS, PAGE = 120, 10
+
+
+@pytest.fixture
+def account(sandbox: Any, settings: Any) -> str:
+    settings.GOVPAY = {**settings.GOVPAY, "PAGE_SIZE": PAGE}
+    uid = str(sandbox.add_account()["uid"])
+    PaymentAccount.objects.create(uid=uid)
+    sandbox.add_payments(uid, ROWS)
+    return uid
+
+
+def start_sync(account: str) -> subprocess.Popen[str]:
+    return start_command("govpay_sync", "payments", "--account", account)
+
+
+def until(what: Any, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def asked_twice(calls: Any) -> list[str]:
+    asked = Counter(f"{call['path']}?{call['query']}" for call in calls.all)
+    return [url for url, times in asked.items() if times > 1]
+
+
+def test_of_two_commands_at_once_one_walks_and_the_other_waits(sandbox: Any, account: str) -> None:
+    """D4: 0 duplicate pages; the one that waited then finds nothing new."""
+    sandbox.fault("GET /api/payments", delay=2.5, skip=2, times=1)
+    calls = watch(sandbox)
+    both = [start_sync(account) for _ in range(2)]
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("waiting for process" in err for _, err in outputs) == 1
+    created = sorted(run.created for run in SyncRun.objects.all())
+    assert created == [0, ROWS]
+    assert len(calls) <= ROWS // PAGE + 1 + 2
+    assert agree(sandbox, "payment", Payment)
+
+
+def test_a_task_leaves_the_list_to_its_owner_at_once(sandbox: Any, account: str) -> None:
+    """D4, C1: the other lists of the account are read meanwhile."""
+    sandbox.fault("GET /api/payments", delay=0.5, skip=2, times=1)
+    calls = watch(sandbox)
+    owner = start_sync(account)
+    until(lambda: len(calls) >= 3)
+    started = time.monotonic()
+    with pytest.raises(SyncBusy):
+        pull("payments", account)
+    assert time.monotonic() - started < 0.4
+    tasks.sync_account(account, ["payments", "terminals"])
+    assert owner.communicate(timeout=60)[1] == ""
+    assert asked_twice(calls) == []
+    assert {(run.resource, run.state) for run in SyncRun.objects.all()} == {
+        ("payments", "succeeded"),
+        ("terminals", "succeeded"),
+    }
+
+
+def test_who_waits_for_a_killed_owner_goes_on_at_once(sandbox: Any, account: str) -> None:
+    """D4: a dead process of this host is noticed by its number and its start, not by its silence."""
+    sandbox.fault("GET /api/payments", delay=30, skip=5, times=1)
+    calls = watch(sandbox)
+    owner = start_sync(account)
+    until(lambda: len(calls) == 6)
+    waiting = start_sync(account)
+    assert waiting.stderr is not None
+    assert "waiting for process" in waiting.stderr.readline()
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate()
+    killed = time.monotonic()
+    assert waiting.wait(30) == 0
+    waiting.communicate()
+    assert time.monotonic() - killed < 10
+    assert [run.created for run in SyncRun.objects.order_by("pk")][1] == ROWS - 5 * PAGE
+    assert agree(sandbox, "payment", Payment)
+
+
+@pytest.mark.parametrize(("silence", "free"), [(57, False), (61, True)])
+def test_an_owner_elsewhere_is_dead_after_a_minute_of_silence(
+    sandbox: Any, account: str, silence: float, free: bool
+) -> None:
+    """D4: nobody here can see its process, so only its beats count; its pages are kept."""
+
+    def stop(run: SyncRun) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pull("payments", account, progress=stop)
+    SyncCursor.objects.update(
+        lease_token="00000000-0000-4000-8000-000000000001",
+        lease_host="elsewhere/1/2",
+        lease_pid=1,
+        lease_process_start="1",
+        heartbeat_at=timezone.now() - dt.timedelta(seconds=silence),
+    )
+    if free:
+        assert counts(read("payments", account)) == {"created": ROWS - PAGE}
+    else:
+        with pytest.raises(SyncBusy):
+            pull("payments", account)
