@@ -103,7 +103,7 @@ def test_saved_methods_cost_one_call_per_changed_customer(sandbox: Any, account:
     sandbox.add_method(customers[2])
     pull("customers", account)
     assert Customer.objects.filter(methods_stale=True).count() == 1
-    statements, calls = costs("methods", account)
+    _, calls = costs("methods", account)
     assert len(calls) == 1
     assert SavedPaymentMethod.objects.count() == 6
     assert costs("methods", account)[1] == []
