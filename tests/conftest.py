@@ -67,6 +67,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(why)
 
 
+#: Whole sites and killed processes: begun first, so that no worker is left alone with them at the end.
+LONG = ("test_demo.py", "test_wheel.py", "test_workers.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 # --- A clean start -----------------------------------------------------------------------------
 
 

@@ -1,116 +1,188 @@
-"""What syncing and the token may cost, in calls and statements. The admin's budgets are in ``tests/admin``."""
+"""Ceilings of statements and calls: the sync, the token, the tables. The admin's budgets are in ``tests/admin``."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from importlib import import_module
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
-from govpay.models import Customer, Payment, SavedPaymentMethod
-from govpay.sync.pull import pull
+from govpay.models import Customer, OutboxSignal, Payment, SyncRun
+from govpay.sync.pull import SCOPED, account_uids
 from tests.processes import start_python
+from tests.reading import Calls, listening, read, statements, watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-FREE = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+PAGE_SIZES = [1, 100, 1000]
+PAGES = 3
 
 
-@pytest.fixture
-def account(sandbox: Any) -> str:
+class Pages:
+    """What each page of a run cost: its statements without transaction control, and its calls."""
+
+    def __init__(self, calls: Calls) -> None:
+        self.sql, self.calls = statements(), calls
+        self.statements: list[list[str]] = []
+        self.asked: list[int] = []
+        self.owed = 0
+        self._passed = 0
+
+    def __call__(self, _: SyncRun) -> None:
+        self.statements.append(self.sql.all[self._passed :])
+        self.asked.append(len(self.calls) - sum(self.asked))
+        # To tell them would take long, and is no part of a page.
+        self.owed += OutboxSignal.objects.all().delete()[0]
+        self._passed = len(self.sql.all)
+
+    def read(self, *arguments: Any, **options: Any) -> SyncRun:
+        with self.sql:
+            run = read(*arguments, progress=self, **options)
+        # The first page stands behind what begins the run.
+        self.statements, self.asked = self.statements[1:], self.asked[1:]
+        return run
+
+
+@pytest.fixture(params=PAGE_SIZES)
+def account(sandbox: Any, settings: Any, request: Any) -> str:
+    """An account with some pages of payments of this size."""
+    settings.GOVPAY = {**settings.GOVPAY, "PAGE_SIZE": request.param}
     uid = str(sandbox.add_account()["uid"])
-    pull("accounts")
+    sandbox.add_payments(uid, PAGES * request.param, transactions=False)
     return uid
 
 
-@pytest.fixture
-def costs(sandbox: Any) -> Callable[..., tuple[list[str], list[str]]]:
-    """``costs("payments", account)``: the statements and the paths called by one run."""
-
-    def measure(name: str, *arguments: Any, **options: Any) -> tuple[list[str], list[str]]:
-        before = len(sandbox.requests())
-        with CaptureQueriesContext(connection) as captured:
-            assert pull(name, *arguments, **options).state == "succeeded"
-        statements = [query["sql"] for query in captured if not query["sql"].startswith(FREE)]
-        return statements, [call["path"] for call in sandbox.requests()[before:]]
-
-    return measure
+def change_all(sandbox: Any) -> None:
+    """Every payment is charged back, which is news, and one in a hundred turns bad."""
+    with sandbox.platform.store.transaction():
+        for number, document in enumerate(sandbox.all("payment")):
+            bad = {"total_amount": "12.30"} if number % 100 == 99 else {}
+            sandbox.touch("payment", document["uid"], status="charged_back", **bad)
 
 
-def mirrored_writes(statements: list[str], table: str = "govpay_payment") -> list[str]:
-    return [sql for sql in statements if sql.startswith(("INSERT", "UPDATE", "DELETE")) and f'"{table}"' in sql]
+@pytest.mark.parametrize("full", [False, True])
+def test_a_page_of_new_rows(sandbox: Any, account: str, full: bool) -> None:
+    pages = Pages(watch(sandbox))
+    run = pages.read("payments", account, full=full)
+    assert run.created == run.fetched
+    assert pages.asked[: PAGES - 1] == [1] * (PAGES - 1)
+    assert max(map(len, pages.statements)) <= 5, pages.statements
 
 
-def page_size(settings: Any, size: int) -> None:
-    settings.GOVPAY = {**settings.GOVPAY, "PAGE_SIZE": size}
+@pytest.mark.parametrize("full", [False, True])
+def test_a_page_of_changed_rows_with_signals_and_bad_ones(sandbox: Any, account: str, full: bool) -> None:
+    read("payments", account)
+    change_all(sandbox)
+    with listening():
+        pages = Pages(watch(sandbox))
+        run = pages.read("payments", account, full=full)
+    assert run.updated >= PAGES
+    assert pages.owed == run.updated
+    several = list(map(len, pages.statements))
+    if connection.vendor == "sqlite":
+        # Django 5.2 binds 999 parameters a statement there and cuts its own ``bulk_create`` of the outbox up.
+        several = [len([sql for sql in page if "govpay_outboxsignal" not in sql]) + 1 for page in pages.statements]
+    assert max(several) <= 5, pages.statements
+    assert max(pages.asked) == 1
 
 
-@pytest.mark.parametrize("size", [1, 100, 1000])
-@pytest.mark.parametrize("full", [False, True], ids=["incremental", "full"])
-def test_a_page_more_costs_one_call_and_five_statements(
-    sandbox: Any, account: str, costs: Any, settings: Any, size: int, full: bool
-) -> None:
-    """New rows, then changed ones: the difference between a run of one page and a run of two."""
-    page_size(settings, size)
-    uids = sandbox.add_payments(account, size)
-    one, calls_of_one = costs("payments", account, full=full)
-    assert Payment.objects.count() == size
-    for uid in uids[: size // 2 + 1]:
-        sandbox.touch("payment", uid, reference_id="changed")
-    sandbox.add_payments(account, size + size // 2)
-    more, calls_of_more = costs("payments", account, full=full)
-    pages = len(calls_of_more) - 1
-    # SQLite takes 999 parameters a statement under Django 5.2, so a large page is written in pieces there.
-    pieces = 1 if connection.features.max_query_params is None else size * 30 // 999 + 1
-    overhead = len(one) - (4 + pieces)
-    assert len(more) - overhead <= pages * (4 + pieces)
-    assert len(calls_of_one) == 2
-
-
-def test_an_unchanged_page_is_read_once_and_not_written(sandbox: Any, account: str, costs: Any) -> None:
-    sandbox.add_payments(account, 100)
-    pull("payments", account)
-    statements, calls = costs("payments", account, full=True)
-    assert not mirrored_writes(statements)
-    reads = [sql for sql in statements if sql.startswith("SELECT") and 'FROM "govpay_payment"' in sql]
-    assert len(reads) <= len(calls)
+def test_an_unchanged_page_is_one_read_and_no_write(sandbox: Any, account: str) -> None:
+    read("payments", account)
+    pages = Pages(watch(sandbox))
+    run = pages.read("payments", account, full=True)
+    assert run.unchanged == run.fetched
+    for page in pages.statements[: PAGES - 1]:
+        of_rows = [sql for sql in page if "govpay_payment" in sql]
+        assert [sql.split()[0] for sql in of_rows] == ["SELECT"], page
+        assert len(page) == 2, "and the place"
+    assert pages.asked[: PAGES - 1] == [1] * (PAGES - 1)
 
 
 @pytest.mark.parametrize("same_instant", [False, True])
-def test_nothing_new_costs_two_calls_and_no_write(sandbox: Any, account: str, costs: Any, same_instant: bool) -> None:
-    uids = sandbox.add_payments(account, 350)
-    if same_instant:
-        for uid in uids:
-            sandbox.touch("payment", uid, updated_at="2026-01-01T00:00:00.000000Z")
-    for name in ("payments", "transactions", "customers", "terminals"):
-        pull(name, account)
-    for name in ("payments", "transactions", "customers", "terminals"):
-        statements, calls = costs(name, account)
-        assert len(calls) <= 2
-        assert not mirrored_writes(statements, f"govpay_{name[:-1]}")
-
-
-def test_saved_methods_cost_one_call_per_changed_customer(sandbox: Any, account: str, costs: Any) -> None:
-    customers = [sandbox.add_customer(account)["uid"] for _ in range(5)]
-    for uid in customers:
+def test_an_incremental_run_with_nothing_new(sandbox: Any, settings: Any, same_instant: bool) -> None:
+    """At most 2 calls a list, no write of mirrored rows; also when all rows share one instant."""
+    account = sandbox.add_account()["uid"]
+    customers = [sandbox.add_customer(account)["uid"] for _ in range(120)]
+    for uid in customers[:5]:
         sandbox.add_method(uid)
-    pull("customers", account)
-    pull("methods", account)
-    assert SavedPaymentMethod.objects.count() == 5
-    sandbox.add_method(customers[2])
-    pull("customers", account)
-    assert Customer.objects.filter(methods_stale=True).count() == 1
-    _, calls = costs("methods", account)
+    sandbox.add_payments(account, 230)
+    sandbox.add_terminal(account)
+    if same_instant:
+        with sandbox.platform.store.transaction():
+            for kind in ("customer", "payment", "transaction"):
+                for document in sandbox.all(kind):
+                    sandbox.touch(kind, document["uid"], updated_at="2026-02-03T04:05:06.000000Z")
+    call_command("govpay_sync", stdout=StringIO())
+    for _ in range(2):
+        for name, account_uid in [("clients", None), ("accounts", None), *((name, account) for name in SCOPED)]:
+            calls = watch(sandbox)
+            with statements() as sql:
+                run = read(name, account_uid)
+            assert len(calls) <= 2, name
+            assert not run.created + run.updated + run.deleted
+            writes = [each for each in sql.all if not each.startswith("SELECT")]
+            assert not [each for each in writes if "govpay_sync" not in each], name
+
+
+def test_one_changed_customer_is_one_more_call(sandbox: Any) -> None:
+    account = sandbox.add_account()["uid"]
+    customers = [sandbox.add_customer(account)["uid"] for _ in range(20)]
+    call_command("govpay_sync", stdout=StringIO())
+    assert account_uids() == [account]
+    sandbox.add_method(customers[3])
+    calls = watch(sandbox)
+    read("customers", account)
+    assert len(calls) <= 2
+    calls = watch(sandbox)
+    read("methods", account)
     assert len(calls) == 1
-    assert SavedPaymentMethod.objects.count() == 6
-    assert costs("methods", account)[1] == []
+    assert not Customer.objects.filter(methods_stale=True).exists()
+
+
+def test_no_statement_grows_with_the_number_of_rows(sandbox: Any, settings: Any) -> None:
+    """Memory is flat in it (``make bench`` measures that): no list of all rows or uids is ever made."""
+    settings.GOVPAY = {**settings.GOVPAY, "PAGE_SIZE": 20}
+    account = sandbox.add_account()["uid"]
+    longest = []
+    for rows in (60, 240):
+        sandbox.add_payments(account, rows, transactions=False)
+        pages = Pages(watch(sandbox))
+        pages.read("payments", account, full=True)
+        longest.append(max(len(sql) for page in pages.statements for sql in page))
+    assert longest[1] < longest[0] * 1.1
+    assert Payment.objects.count() == 300
+
+
+# --- Token, tables ----------------------------------------------------------------------------------
 
 
 def test_eight_cold_processes_fetch_one_token(sandbox: Any) -> None:
-    code = "from govpay.connection import get_authorizer; get_authorizer().token(); print('ok')"
-    workers = [start_python(code, stderr=subprocess.DEVNULL) for _ in range(8)]
-    assert [worker.communicate(timeout=60)[0].strip() for worker in workers] == ["ok"] * 8
+    """1 fetch per lifetime over all processes that share a cache."""
+    code = (
+        "from govpay.connection import get_endpoints\n"
+        "print('ready', flush=True)\n"
+        "input()\n"
+        "print(len(get_endpoints().list_clients().items))"
+    )
+    workers = [start_python(code, stdin=subprocess.PIPE) for _ in range(8)]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+    outputs = [worker.communicate(timeout=60) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 8, outputs
     assert sandbox.token_requests == 1
+
+
+def test_the_tables_are_made_by_plain_operations() -> None:
+    """2 s on an empty database, which ``make bench`` measures; an index added afterwards costs more than a table."""
+    operations = import_module("govpay.migrations.0001_initial").Migration.operations
+    kinds = {type(operation).__name__ for operation in operations}
+    assert kinds == {"CreateModel"}, "Run `python -m benchmarks.plain_migration`; it says how and why."

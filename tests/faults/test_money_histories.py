@@ -190,8 +190,8 @@ def test_ledger_and_journal_agree_after_any_history(sandbox: Any, transactional_
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=14,
+            max_examples=20,
+            stateful_step_count=12,
             deadline=None,
             database=None,
             phases=[Phase.generate],  # to shrink a history takes minutes

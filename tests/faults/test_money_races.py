@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from govpay import operations
 from govpay.exceptions import OperationRefused
@@ -117,18 +119,44 @@ def test_capture_against_void_against_capture(town: Town) -> None:
         assert len(town.ledger("capture", payment)) <= 1
 
 
-@pytest.mark.postgres
-@pytest.mark.parametrize("level", ["REPEATABLE_READ", "SERIALIZABLE"])
-def test_races_under_stricter_isolation(town: Town, monkeypatch: pytest.MonkeyPatch, level: str) -> None:
-    """M1, where a transaction that waited for the other's end would not see what that one did."""
-    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+LEVELS = [
+    pytest.param("", id="as configured"),
+    pytest.param("REPEATABLE_READ", marks=pytest.mark.postgres),
+    pytest.param("SERIALIZABLE", marks=pytest.mark.postgres),
+]
 
-    payments = captured(town, payment_method=bank_account())
-    # Each thread connects anew, and so with these.
-    monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "isolation_level", IsolationLevel[level])
-    for payment in payments:
-        refund = partial(operations.refund_payment, payment=payment, amount=(payment.total_amount or 0) * 6 // 10)
-        results = at_once(*[partial(refund, key=uuid.uuid4()) for _ in range(3)])
-        assert len(refused(results)) == 2
-        assert len(town.posts(payment.uid)) == 1
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_second_deed_begins_while_the_first_is_being_closed(
+    town: Town, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    """M1: it waits for the first one's commit, and must then see what that one did, whatever the isolation."""
+    if level:
+        from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+        monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "isolation_level", IsolationLevel[level])
+    payment = town.captured(payment_method=bank_account())
+    refund = partial(operations.refund_payment, payment=payment, amount=(payment.total_amount or 0) * 6 // 10)
+    closing = threading.Event()
+
+    def slowly(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        result = execute(sql, *rest)
+        if sql.startswith('UPDATE "govpay_operation"') and '"finished_at"' in sql:
+            closing.set()
+            time.sleep(0.5)
+        return result
+
+    def first() -> Any:
+        with connection.execute_wrapper(slowly):
+            return refund()
+
+    def second() -> Any:
+        assert closing.wait(10)
+        return refund()
+
+    results = at_once(first, second)
+    (error,) = refused(results)
+    assert results[1] is error
+    assert "Only" in str(error), "it waited, and then its own rule refused"
+    assert len(town.posts(payment.uid)) == 1
     journal_is_the_ledger(town)
