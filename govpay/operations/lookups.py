@@ -24,16 +24,20 @@ TOP = 100
 def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[dict[str, Any]]:
     """The rows of ``listing`` that ``wanted`` names, and perhaps others: compare each.
 
-    The vendor documents ``$filter`` for names only. An API that answers 400 to ``wanted`` is asked for
-    all rows that changed since the deed, and failing that for the whole list. It always reads to the end:
-    a row that was merely not looked at must not count as absent.
+    The vendor documents ``$filter`` for names only. An API that answers 400 to ``wanted``, or gives one
+    page of it again and again, is asked for all rows that changed since the deed, and failing that for
+    the whole list. It always reads to the end: a row that was merely not looked at must not count as
+    absent. Nor does one page count as the whole list where the API gave the same page twice.
 
     Raises ``APIError`` when that cannot be done, a list that is not offered (404, 405) included.
     """
     account = str(operation.account_id or "")
+    heedless = False
     try:
         yield from _filtered(listing, account, wanted)
         return
+    except Repeats:
+        heedless = True
     except InvalidRequest as error:
         if error.status != 400:
             raise
@@ -46,12 +50,14 @@ def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[d
         ("listing", None),
     )
     for order, start in orders:
+        if order == "listing" and heedless:
+            break
         try:
             for page in get_endpoints().walk(listing, account, order=order, start=start, page_size=TOP):
                 yield from page.items
             return
-        except (NoKeyset, Repeats):
-            continue
+        except (NoKeyset, Repeats) as error:
+            heedless = heedless or isinstance(error, Repeats)
         except InvalidRequest as error:
             if error.status != 400:
                 raise
@@ -65,7 +71,7 @@ def _filtered(listing: str, account_uid: str, wanted: Filter) -> Iterator[dict[s
     while items := read(account_uid, Query(filter=wanted, top=TOP, skip=passed or None)).items:
         fresh = {uid_of(item) or "" for item in items} - seen
         if not fresh:
-            raise InvalidAnswer(f"{listing} repeats itself.")  # the API does not heed $skip
+            raise Repeats(f"{listing} repeats itself")  # the API does not heed $skip
         seen |= fresh
         yield from items
         passed += len(items)

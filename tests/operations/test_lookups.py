@@ -111,6 +111,22 @@ def test_api_that_does_not_heed_skip_is_noticed(town: Town) -> None:
     assert only().state == "unknown"
 
 
+@pytest.mark.parametrize("close", ["after", "before"])
+def test_api_that_does_not_heed_skip_is_walked_by_key(town: Town, monkeypatch: pytest.MonkeyPatch, close: str) -> None:
+    payment = town.captured()
+    operations.refund_payment(payment=payment, amount=1)
+    lose(town, payment, close)
+    real = town.sandbox._server.app._run
+
+    def run(method: str, call: Any, request_id: str) -> Any:
+        call.query.pop("$skip", None)
+        return real(method, call, request_id)
+
+    monkeypatch.setattr(town.sandbox._server.app, "_run", run)
+    town.settle_all()
+    assert only(amount=5).state == ("succeeded" if close == "after" else "failed")
+
+
 def test_trace_is_found_behind_a_page_of_other_rows(town: Town, start_sandbox: Any, transactional_db: None) -> None:
     small = Town(start_sandbox(page_cap=1))
     payment = small.captured()
