@@ -128,11 +128,13 @@ class CachedTokens(_Cached):
         if self._cache.get(self._key("lease")) == owner:
             self._cache.delete(self._key("lease"))
 
-    def block(self, seconds: float) -> None:
+    def block(self, seconds: float, why: str) -> None:
+        self._cache.set(self._key("why"), why, timeout=math.ceil(seconds))
         self._hold("block", seconds)
 
-    def blocked(self) -> float:
-        return self._held("block")
+    def blocked(self) -> tuple[float, str]:
+        left = self._held("block")
+        return left, str(self._cache.get(self._key("why"), "")) if left else ""
 
 
 class CachedPause(_Cached):

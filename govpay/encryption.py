@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 from govpay import conf
 from govpay.exceptions import ConfigurationError, EncryptionError
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 
 def seal(text: str) -> str:
@@ -23,6 +26,8 @@ def unseal(token: str) -> str:
 
     Raises ``EncryptionError`` when none does, which means that a key was lost or taken out too early.
     """
+    from cryptography.fernet import InvalidToken  # noqa: PLC0415 - loaded by the first secret, not by the models
+
     try:
         return _cipher(_keys()).decrypt(token.encode("ascii", "replace")).decode()
     except InvalidToken:
@@ -48,6 +53,8 @@ def _derived(secret: str) -> str:
 
 @lru_cache(maxsize=4)
 def _cipher(keys: tuple[str, ...]) -> MultiFernet:
+    from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - see above
+
     try:
         return MultiFernet([Fernet(key) for key in keys])
     except (ValueError, TypeError):

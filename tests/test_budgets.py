@@ -186,3 +186,11 @@ def test_the_tables_are_made_by_plain_operations() -> None:
     operations = import_module("govpay.migrations.0001_initial").Migration.operations
     kinds = {type(operation).__name__ for operation in operations}
     assert kinds == {"CreateModel"}, "Run `python -m benchmarks.plain_migration`; it says how and why."
+
+
+def test_a_start_loads_only_what_every_process_needs() -> None:
+    """150 ms, which ``make bench`` measures: the client, HTTP and ciphers come with their first use."""
+    late = ["requests", "rest_framework", "cryptography", "babel.dates", "govpay.client", "govpay.sync"]
+    code = f"import sys; print([each for each in {late} if each in sys.modules])"
+    worker = start_python(code)
+    assert worker.communicate(timeout=60)[0].strip() == "[]"

@@ -74,9 +74,11 @@ def test_one_lease_at_a_time_and_only_its_owner_gives_it_back(store: CachedToken
 
 @pytest.mark.django_db
 def test_a_block_runs_out(store: CachedTokens) -> None:
-    assert store.blocked() == 0
-    store.block(30)
-    assert 29 < store.blocked() <= 30
+    assert store.blocked() == (0, "")
+    store.block(30, "ServerError: down")
+    left, why = store.blocked()
+    assert 29 < left <= 30
+    assert why == "ServerError: down"
 
 
 @pytest.mark.django_db

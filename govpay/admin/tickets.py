@@ -10,8 +10,8 @@ from typing import Any
 from django.core import signing
 from django.utils.translation import gettext as _
 
+from govpay import operations
 from govpay.models import Payment
-from govpay.operations import Seen
 
 SALT = "govpay.admin.confirmation"
 #: How long a confirmation page may lie open, in seconds.
@@ -36,9 +36,9 @@ class Shown:
         """Needs ``with_pending_refunds``."""
         return cls(payment.status, payment.refundable_amount, payment.currency, payment.total_amount)
 
-    def seen(self) -> Seen:
+    def seen(self) -> operations.Seen:
         """The same, for the operation to hold against the row under its lock."""
-        return Seen(self.status, self.refundable, self.total, self.currency)
+        return operations.Seen(self.status, self.refundable, self.total, self.currency)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from govpay import exceptions
 from govpay.client.messages import RawAnswer, TokenGrant, WireFault
-from govpay.client.stores import Guard, NoStore, TokenStore
+from govpay.client.stores import NOT_BLOCKED, Guard, NoStore, TokenStore
 from govpay.client.tokens import Token, read_token
 from govpay.exceptions import APIConnectionError, APIError
 
@@ -129,7 +130,7 @@ class Authorizer:
         """
         held = self._held
         token = held.token if held is not None else self._guard(self._store.load, None)
-        blocked = max(self._blocked_until - time.monotonic(), self._guard(self._store.blocked, 0.0), 0.0)
+        blocked = max(self._blocked_until - time.monotonic(), self._blocked()[0])
         found: dict[str, Any] = {"source": "none", "blocked": blocked, "error": str(self._failure or "")}
         if isinstance(token, Token):
             now = time.time()
@@ -174,6 +175,9 @@ class Authorizer:
                 self._busy = False
                 self._changed.notify_all()
 
+    def _blocked(self) -> tuple[float, str]:
+        return self._guard(self._store.blocked, NOT_BLOCKED)
+
     def _quiet_until(self) -> float:
         return max(self._look_at, self._blocked_until)
 
@@ -186,9 +190,10 @@ class Authorizer:
             if adopted is not None:
                 return adopted
             old = self._held if self._held is not None and time.monotonic() < self._held.expires_at else None
-            blocked = 0.0 if force else self._guard(self._store.blocked, 0.0)
+            blocked, why = NOT_BLOCKED if force else self._blocked()
             if blocked > 0:
                 self._blocked_until = time.monotonic() + min(blocked, COOL_DOWN)
+                self._failure = _told(why)
                 if old is not None:
                     return old.token
                 raise self._breaker(time.monotonic())
@@ -243,7 +248,8 @@ class Authorizer:
             return token
         self._failure = _again(failure)
         self._blocked_until = time.monotonic() + COOL_DOWN
-        self._guard(lambda: self._store.block(COOL_DOWN), None)
+        why = f"{type(failure).__name__}: {failure.message}"
+        self._guard(lambda: self._store.block(COOL_DOWN, why), None)
         if old is not None and not force:
             log.warning("no new token, the old one is used: %s", failure)
             return old.token
@@ -286,6 +292,13 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 def _again(error: APIError, more: str = "") -> APIError:
     """``error`` once more, without the frames that the first one holds on to."""
     return type(error)(error.message + more, status=error.status, code=error.code, request_id=error.request_id)
+
+
+def _told(why: str) -> APIError | None:
+    """The failure of another process, from what it left in the store."""
+    name, _, message = why.partition(": ")
+    kind = getattr(exceptions, name, None)
+    return kind(message) if message and isinstance(kind, type) and issubclass(kind, APIError) else None
 
 
 def _no_token(why: str) -> APIConnectionError:

@@ -14,6 +14,9 @@ log = logging.getLogger("govpay.client")
 
 T = TypeVar("T")
 
+#: What a token store tells of its block when there is none.
+NOT_BLOCKED = (0.0, "")
+
 
 class TokenStore(Protocol):
     """Where the processes of a fleet keep their one token. Any of these may raise; no call then fails.
@@ -37,11 +40,11 @@ class TokenStore(Protocol):
     def release(self, owner: str) -> None:
         """Ends the lease, if it is still the owner's."""
 
-    def block(self, seconds: float) -> None:
-        """After a failed fetch: nobody in the fleet fetches for ``seconds``."""
+    def block(self, seconds: float, why: str) -> None:
+        """After a failed fetch: nobody in the fleet fetches for ``seconds``. ``why`` names no secret."""
 
-    def blocked(self) -> float:
-        """Seconds that are left of the block; 0 when there is none."""
+    def blocked(self) -> tuple[float, str]:
+        """Seconds that are left of the block, 0 when there is none, and why it stands."""
 
 
 class Credentials(Protocol):
@@ -79,10 +82,10 @@ class NoStore:
 
     def release(self, owner: str) -> None: ...
 
-    def block(self, seconds: float) -> None: ...
+    def block(self, seconds: float, why: str) -> None: ...
 
-    def blocked(self) -> float:
-        return 0.0
+    def blocked(self) -> tuple[float, str]:
+        return NOT_BLOCKED
 
 
 class Guard:

@@ -55,13 +55,13 @@ class FileStore:
             if kept.get("lease_owner") == owner:
                 kept.pop("lease_until", None)
 
-    def block(self, seconds: float) -> None:
+    def block(self, seconds: float, why: str) -> None:
         with self._locked() as kept:
-            kept["blocked_until"] = time.time() + seconds
+            kept.update(blocked_until=time.time() + seconds, why=why)
 
-    def blocked(self) -> float:
+    def blocked(self) -> tuple[float, str]:
         with self._locked() as kept:
-            return max(0.0, kept.get("blocked_until", 0) - time.time())
+            return max(0.0, kept.get("blocked_until", 0) - time.time()), kept.get("why", "")
 
 
 @dataclass
@@ -71,6 +71,7 @@ class MemoryStore:
     token: Token | None = None
     lease: tuple[str, float] | None = None
     blocked_until: float = 0.0
+    why: str = ""
     uses: list[str] = field(default_factory=list)
 
     def load(self) -> Token | None:
@@ -98,13 +99,13 @@ class MemoryStore:
         if self.lease is not None and self.lease[0] == owner:
             self.lease = None
 
-    def block(self, seconds: float) -> None:
+    def block(self, seconds: float, why: str) -> None:
         self.uses.append("block")
-        self.blocked_until = time.monotonic() + seconds
+        self.blocked_until, self.why = time.monotonic() + seconds, why
 
-    def blocked(self) -> float:
+    def blocked(self) -> tuple[float, str]:
         self.uses.append("blocked")
-        return max(0.0, self.blocked_until - time.monotonic())
+        return max(0.0, self.blocked_until - time.monotonic()), self.why
 
 
 class BrokenStore:

@@ -10,6 +10,7 @@ import pytest
 from celery import current_app
 from django.core.management import CommandError, call_command
 
+from govpay.connection import reset
 from govpay.models import Payment
 from govpay.sync.pull import RESOURCES
 from tests.processes import start_command
@@ -84,6 +85,13 @@ def test_a_wrong_secret_is_one_line_and_no_storm(sandbox: Any, settings: Any) ->
     assert 'GOVPAY["CLIENT_SECRET"] is wrong' in err
     assert "Traceback" not in err
     assert "canary" not in out + err
+    assert err.count("\n") == 1
+    assert sandbox.token_requests == 1
+    # Another process, in the half minute in which nobody tries again: it was told why.
+    reset()
+    code, out, err = run("govpay_sync")
+    assert code == 1
+    assert 'GOVPAY["CLIENT_SECRET"] is wrong' in err
     assert err.count("\n") == 1
     assert sandbox.token_requests == 1
 

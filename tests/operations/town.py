@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from govpay import operations, signals
 from govpay.models import Operation, Payment, PaymentAccount, SavedPaymentMethod, Transaction
-from govpay.operations.reconcile import Reconciled
+from govpay.operations.reconciliation import Reconciled
 from govpay.sync import mapping
 from govpay.sync.pull import pull
 from govpay.sync.transactions import in_transaction
