@@ -9,6 +9,7 @@ from statistics import median
 from benchmarks.surroundings import StandIn, databases, run, stand_in, table
 
 PAGE_SIZES = (100, 1000)
+PARTS = ("sync", "webhooks", "memory", "startup")
 MEBIBYTE = 2**20
 
 
@@ -17,12 +18,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000, help="payments in the list of part 1")
     parser.add_argument("--rounds", type=int, default=3, help="how often the two take turns")
     parser.add_argument("--quick", "--smoke", action="store_true", help="small sizes: shows that it runs, not how fast")
-    parser.add_argument("--only", choices=("sync", "memory", "startup"), help="one part")
+    parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="one database")
     options = parser.parse_args()
     rows, rounds = (1_000, 1) if options.quick else (options.rows, options.rounds)
     sizes = (1_000, 3_000) if options.quick else (20_000, 100_000)
-    wanted = [options.only] if options.only else ["sync", "memory", "startup"]
+    wanted = [options.only] if options.only else list(PARTS)
     in_use = [*([rows] if "sync" in wanted else []), *(sizes if "memory" in wanted else [])]
     print(f"Python {platform.python_version()}, {platform.machine()}\n")
     with stand_in(in_use) as there, databases() as urls:
@@ -30,6 +31,8 @@ def main() -> None:
             urls = {name: url for name, url in urls.items() if name.lower() == options.database}
         if "sync" in wanted:
             show_sync(there, urls, rows, rounds)
+        if "webhooks" in wanted:
+            show_webhooks(urls, 200 if options.quick else 2_000, rounds)
         if "memory" in wanted:
             show_memory(there, urls, sizes)
         if "startup" in wanted:
@@ -54,6 +57,18 @@ def show_sync(there: StandIn, urls: dict[str, str], rows: int, rounds: int) -> N
                 speeds = (f"{rows / median(times):,.0f}" for times in (yard, ours))
                 lines.append((f"{database}, pages of {page_size}, {what}", *speeds, f"{share:.0%}"))
     table(("", "yardstick", "govpay", "share"), lines)
+    print()
+
+
+def show_webhooks(urls: dict[str, str], count: int, rounds: int) -> None:
+    print(f"2. {count} deliveries, requests/s; the share of a bare view that writes one row (goal: 60 %, p99 4 ms)")
+    lines = []
+    for database, url in urls.items():
+        found = run("webhooks", count, rounds, database_url=url)
+        share = median(a / b for a, b in zip(found["bare"], found["accept"], strict=True))
+        speeds = [f"{count / median(found[what]):,.0f}" for what in ("bare", "accept", "duplicate", "forged")]
+        lines.append((database, *speeds, f"{share:.0%}", f"{median(found['p99']) * 1000:.1f} ms"))
+    table(("", "bare view", "accepted", "duplicates", "forged", "share", "p99"), lines)
     print()
 
 

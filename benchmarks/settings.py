@@ -7,7 +7,8 @@ import os
 import environ
 
 URL = os.environ["BENCH_DATABASE_URL"]
-DATABASES = {"default": environ.Env.db_url_config(URL)}
+# Connections are kept from request to request, as a site with traffic has it.
+DATABASES = {"default": {**environ.Env.db_url_config(URL), "CONN_MAX_AGE": None}}
 if URL.startswith("sqlite"):
     # As in the demo.
     DATABASES["default"]["OPTIONS"] = {
@@ -30,3 +31,7 @@ GOVPAY = {
     "TOKEN_URL": os.environ.get("BENCH_API_URL", "http://127.0.0.1:9") + "/oauth2/token",
     "PAGE_SIZE": int(os.environ.get("BENCH_PAGE_SIZE", "100")),
 }
+ROOT_URLCONF = "benchmarks.urls"
+ALLOWED_HOSTS = ["127.0.0.1"]
+# Each refusal is a line; where it goes is not what is measured.
+LOGGING = {"version": 1, "disable_existing_loggers": False, "root": {"level": "ERROR"}}

@@ -60,7 +60,15 @@ class EncryptionError(GovPayError):
 
 
 class SignatureError(GovPayError):
-    """A webhook delivery that the platform did not sign, or signed too long ago."""
+    """A webhook delivery that the platform did not sign, or signed too long ago.
+
+    ``reason``: ``signature`` (missing or wrong), ``stale`` (right, but too old or from the future) or
+    ``body`` (what was signed is no delivery).
+    """
+
+    def __init__(self, message: str = "", *, reason: str = "signature") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class OperationRefused(GovPayError):

@@ -8,12 +8,14 @@ from typing import Any
 TICK = 60.0
 
 
-def _tick(task: str) -> dict[str, Any]:
-    return {"task": f"govpay.tasks.{task}", "schedule": TICK, "options": {"expires": 55}}
+def _tick(task: str, seconds: float = TICK) -> dict[str, Any]:
+    return {"task": f"govpay.tasks.{task}", "schedule": seconds, "options": {"expires": 55}}
 
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "govpay-refresh-token": _tick("refresh_token"),
     "govpay-sync-all": _tick("sync_all"),
     "govpay-reconcile-operations": _tick("reconcile_operations"),
+    "govpay-send-outstanding": _tick("send_outstanding"),
+    "govpay-purge-events": _tick("purge_events", 3600.0),
 }

@@ -11,8 +11,9 @@ from django.dispatch import Signal
 #: ``row`` is the ``Payment``.
 payment_captured = Signal()
 payment_failed = Signal()
-#: The sum of refunds that succeeded has grown; ``row.refunded_amount`` is the new sum in cents.
+#: For each refund that succeeds, be it days after it was accepted; ``row`` is the ``Payment``.
 payment_refunded = Signal()
+#: For each chargeback and each return by the bank; ``row`` is the ``Payment``, which may have recovered since.
 payment_disputed = Signal()
 payment_returned = Signal()
 

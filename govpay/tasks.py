@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
 from govpay import conf, operations
+from govpay.batches import Batches
 from govpay.connection import get_authorizer
 from govpay.exceptions import APIError, ConfigurationError, SyncBusy
 from govpay.models import SyncCursor, SyncRun
 from govpay.models.choices import RunState
+from govpay.sync import events, inbox, news
 from govpay.sync.pull import GLOBAL, SCOPED, account_uids, pull
 
 logger = logging.getLogger("govpay.tasks")
@@ -76,6 +80,103 @@ def reconcile_operations() -> None:
     outcome = operations.reconcile()
     if outcome.succeeded or outcome.failed or outcome.late_failures:
         logger.info("reconciled: %s", outcome)
+
+
+@shared_task(name="govpay.tasks.process_event", **_short)
+def process_event(event_id: int) -> None:
+    """Work on one stored webhook delivery, unless somebody else does or has."""
+    _process(event_id)
+    _dispatch()
+
+
+@shared_task(name="govpay.tasks.process_events", **_short)
+def process_events(event_ids: Sequence[int]) -> None:
+    """Work on several: deliveries that came in the same moment. What is not reached in time is queued anew."""
+    for event_id in event_ids:
+        _process(event_id)
+    _dispatch()
+
+
+@shared_task(name="govpay.tasks.send_outstanding", **_short)
+def send_outstanding() -> None:
+    """Queue the events that nobody began to work on, or that are to be tried again."""
+    queued = []
+    for event_id in inbox.overdue():
+        if not queue_event(event_id):
+            break
+        queued.append(event_id)
+    inbox.note_queued(queued)
+
+
+@shared_task(name="govpay.tasks.purge_events", **_short)
+def purge_events() -> None:
+    """Delete events older than ``EVENT_RETENTION_DAYS``."""
+    count = inbox.purge()
+    if count:
+        logger.info("%d old webhook events were deleted", count)
+
+
+def queue_event(event_id: int) -> bool:
+    """Queue an event now. False when the broker cannot be reached: the next ticks make it good."""
+    try:
+        process_event.apply_async((event_id,), retry=False)
+    except Exception as error:  # each broker has its own kinds of it
+        logger.warning("event %s was not queued (%s)", event_id, type(error).__name__)
+        return False
+    return True
+
+
+def queue_event_soon(event_id: int) -> None:
+    """Queue an event without waiting for the broker, together with others of the same moment."""
+    if process_event.app.conf.task_always_eager:
+        process_event.delay(event_id)  # in this thread, which may be in a transaction of a test
+    else:
+        _queue.put(event_id)
+
+
+def _publish(event_ids: Sequence[int]) -> None:
+    if len(event_ids) == 1:
+        process_event.apply_async((event_ids[0],), retry=False)
+    else:
+        process_events.apply_async((list(event_ids),), retry=False)
+
+
+_queue: Batches[int] = Batches(_publish)
+
+
+def _process(event_id: int) -> None:
+    event = inbox.claim(event_id)
+    if event is None:
+        return
+    try:
+        outcome = events.work_on(event)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:
+        # Neither a document nor a row of ours may stop the others; what cannot pass ends after some attempts.
+        logger.exception("event %s (%s) could not be worked on", event.webhook_id, event.event_type)
+        inbox.fail(event, f"Our own fault: {type(error).__name__}; see the log.")
+        return
+    if outcome.error:
+        logger.warning("event %s (%s): %s", event.webhook_id, event.event_type, outcome.error)
+    if outcome.refunds:
+        operations.follow_refunds()
+    if outcome.lists:
+        _queue_sync(str(event.account_id), outcome.lists)
+
+
+def _queue_sync(account_uid: str, names: Sequence[str]) -> None:
+    try:
+        sync_account.apply_async((account_uid,), {"resources": list(names)}, retry=False)
+    except Exception as error:
+        logger.info("not queued (%s): %s of %s are read when due", type(error).__name__, ", ".join(names), account_uid)
+
+
+def _dispatch() -> None:
+    try:
+        news.dispatch()
+    except DatabaseError:
+        logger.exception("signals could not be sent; the next tick sends them")
 
 
 def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> None:

@@ -1,9 +1,13 @@
-"""Addresses outside the admin, namespace ``govpay``. There are none yet: webhooks, REST and pay pages come here."""
+"""Addresses outside the admin, namespace ``govpay``."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+
+from govpay.webhooks import webhook
 
 app_name = "govpay"
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("webhooks/<str:account_uid>/", webhook, name="webhook"),
+]

@@ -82,8 +82,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _nothing_left_over() -> Iterator[None]:
     """No token, breaker or pooled session of another test."""
     from govpay.connection import reset
+    from govpay.sync.secrets import forget
 
     cache.clear()
+    forget()
     reset()
     yield
     reset()

@@ -101,6 +101,12 @@ class Heard:
     def of(self, *names: str) -> list[tuple[str, str, str]]:
         return [item for item in self.news if item[0] in names]
 
+    def names(self) -> list[str]:
+        return sorted(name for name, _, _ in self.news)
+
+    def sources(self) -> set[str]:
+        return {source for _, _, source in self.news}
+
     def clear(self) -> None:
         self.news.clear()
 

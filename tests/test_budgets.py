@@ -57,11 +57,11 @@ def account(sandbox: Any, settings: Any, request: Any) -> str:
 
 
 def change_all(sandbox: Any) -> None:
-    """Every payment is charged back, which is news, and one in a hundred turns bad."""
+    """Every payment fails, which is news, and one in a hundred turns bad."""
     with sandbox.platform.store.transaction():
         for number, document in enumerate(sandbox.all("payment")):
             bad = {"total_amount": "12.30"} if number % 100 == 99 else {}
-            sandbox.touch("payment", document["uid"], status="charged_back", **bad)
+            sandbox.touch("payment", document["uid"], status="failed", **bad)
 
 
 @pytest.mark.parametrize("full", [False, True])

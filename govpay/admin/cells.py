@@ -25,6 +25,7 @@ from govpay.models.choices import (
     LinkState,
     MethodType,
     OperationState,
+    PaymentFlag,
     PaymentStatus,
     RunState,
     SessionStatus,
@@ -50,6 +51,9 @@ TONES: dict[str, str] = {
     PaymentStatus.CHARGED_BACK: "bad",
     PaymentStatus.RETURNED: "bad",
     PaymentStatus.EXPIRED: "quiet",
+    PaymentFlag.CHARGEBACK: "alarm",
+    PaymentFlag.RETURN: "alarm",
+    PaymentFlag.REVERSAL: "note",
     TransactionStatus.PENDING: "wait",
     TransactionStatus.SUCCEEDED: "good",
     SessionStatus.ACTIVE: "wait",
@@ -214,6 +218,16 @@ def badge_column(name: str, label: Any, choices: type[models.TextChoices]) -> Ca
 def document_field(name: str, label: Any) -> Callable[[Any, Any], Any]:
     """A JSON column, printed."""
     return column(label)(lambda admin_, row: document(getattr(row, name)))
+
+
+@dataclass(frozen=True)
+class Button:
+    """A form that is nothing but its button; it is sent by POST."""
+
+    label: Any
+    url: str
+    #: Names and values that go along.
+    hidden: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

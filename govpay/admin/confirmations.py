@@ -41,10 +41,14 @@ def own_url(admin: Any, route: str, name: str, view: Callable[..., HttpResponse]
 
     Operations commit their journal before they call the platform, which an open transaction would undo.
     """
-    wrapped = admin.admin_site.admin_view(view)
+    return path(route, outside_transactions(admin.admin_site.admin_view(view)), name=name)
+
+
+def outside_transactions(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view, exempt from ``ATOMIC_REQUESTS`` of every database."""
     for alias in connections:
-        wrapped = transaction.non_atomic_requests(using=alias)(wrapped)
-    return path(route, wrapped, name=name)
+        view = transaction.non_atomic_requests(using=alias)(view)
+    return view
 
 
 def chosen_ids(request: HttpRequest) -> list[int]:

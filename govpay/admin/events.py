@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin, ReadOnlyAdmin
-from govpay.admin.cells import badge_column, document_field, link_column, moment_column, text_column
-from govpay.admin.filters import AccountFilter, known_values
-from govpay.models import WebhookEvent, WebhookSubscription
-from govpay.models.choices import EventState
+from govpay.admin.cells import (
+    Button,
+    Table,
+    badge,
+    badge_column,
+    column,
+    document,
+    label_of,
+    link_column,
+    link_to,
+    list_of,
+    moment,
+    moment_column,
+    text_column,
+)
+from govpay.admin.confirmations import MOST, outside_transactions, own_url
+from govpay.admin.filters import AccountFilter, AgeFilter, known_values, linked
+from govpay.admin.replays import failure_alert, may_replay, replay_one, report
+from govpay.models import Payment, WebhookEvent, WebhookSubscription
+from govpay.models.choices import EventState, EventType
+
+#: Events shown on a payment's page.
+SHOWN = 50
 
 
 @admin.register(WebhookSubscription)
@@ -36,31 +61,128 @@ class WebhookSubscriptionAdmin(MirrorAdmin):
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(ReadOnlyAdmin):
-    event = text_column("event_type", _("event type"))
     received = moment_column("received_at", _("received"))
     state_badge = badge_column("state", _("state"), EventState)
     account_link = link_column("account", _("payment account"))
+    payment_link = link_column("payment", _("payment"))
+    due = moment_column("due_at", _("not tried again before"))
+    claimed = moment_column("claimed_until", _("a worker has it until"))
     error_text = text_column("error", _("error"))
-    payload_document = document_field("payload", _("payload"))
+    webhook = text_column("webhook_id", _("webhook ID"))
 
-    list_display = ("event", "received", "state_badge", "attempts", "account_link", "error_text")
-    list_filter = (known_values("state", _("state"), EventState), AccountFilter)
-    list_select_related = ("account",)
+    list_display = (
+        "event",
+        "received",
+        "state_badge",
+        "attempts",
+        "payment_link",
+        "error_text",
+        "account_link",
+        "webhook",
+    )
+    list_filter = (
+        known_values("state", _("state"), EventState),
+        AgeFilter,
+        known_values("event_type", _("event type"), EventType),
+        AccountFilter,
+        linked("payment", _("payment")),
+    )
+    list_select_related = ("account", "payment")
     sortable_by = ("received",)
     date_hierarchy = "received_at"
-    search_fields = ("webhook_id__exact",)
-    search_help_text = _("The whole webhook ID.")
+    search_fields = ("webhook_id__exact", "payment__exact")
+    search_help_text = _("The whole webhook ID, or the UID of the payment.")
+    actions = ("process_again",)
 
-    page_select_related = ("account",)
+    change_form_template = "govpay/admin/event_change_form.html"
+    page_select_related = ("account", "payment")
     fieldsets = (
-        (None, {"fields": ("event_type", "state_badge", "error", "attempts", "account_link")}),
-        (_("Record"), {"fields": ("webhook_id", "sent_at", "received_at", "processed_at")}),
+        (
+            None,
+            {"fields": ("event_and_type", "state_badge", "attempts", "error", "payment_link", "account_link")},
+        ),
+        (_("Time"), {"fields": ("sent_at", "received_at", "processed_at", "due", "claimed")}),
         (
             _("Payload as it was delivered"),
             {
-                "classes": ("collapse",),
                 "description": _("A hint only: the object is read from the platform before anything is believed."),
-                "fields": ("payload_document",),
+                "fields": ("webhook_id", "payload_document"),
             },
         ),
+    )
+
+    @column(_("event"))
+    def event(self, row: WebhookEvent) -> Any:
+        return label_of(row.event_type, EventType)
+
+    @column(_("event"))
+    def event_and_type(self, row: WebhookEvent) -> str:
+        """In words, and as hosts and the platform's documents call it."""
+        label = dict(EventType.choices).get(row.event_type)
+        return f"{label} ({row.event_type})" if label else row.event_type
+
+    @column(_("payload"))
+    def payload_document(self, row: WebhookEvent) -> Any:
+        """Masked when it was stored, and by the same rule once more, for rows that got here another way."""
+        # Here and not above: a start loads nothing of the sync.
+        from govpay.sync.inbox import kept  # noqa: PLC0415
+
+        try:
+            return document(kept(row.payload))
+        except ValueError:
+            return _("It is nested too deeply to be shown.")
+
+    # Process again
+
+    def get_urls(self) -> list[URLPattern]:
+        listed = super().get_urls()
+        for pattern in listed:
+            if pattern.name == "govpay_webhookevent_changelist":
+                # The action queues what it has put back, which must be committed by then.
+                pattern.callback = outside_transactions(pattern.callback)
+        return [own_url(self, "<int:pk>/replay/", "govpay_webhookevent_replay", self.replay_view), *listed]
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return may_replay(request.user)
+
+    @admin.action(permissions=["replay"], description=_("Process again"))
+    def process_again(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:
+        ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if request.POST.get("select_across") == "1" or len(ticked) > MOST:
+            text = _("Tick the events one by one or a page at a time, %(most)d at most.")
+            self.message_user(request, text % {"most": MOST}, messages.ERROR)
+            return None
+        return report(self, request, list(queryset[:MOST]))
+
+    def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return replay_one(self, request, pk)
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        context: dict[str, Any] = {}
+        if row.state == EventState.FAILED:
+            context["alerts"] = [failure_alert(row)]
+        if self.has_replay_permission(request):
+            address = reverse("admin:govpay_webhookevent_replay", args=[row.pk])
+            context["replay"] = Button(_("Process again"), address)
+        return context
+
+
+def events_of(payment: Payment) -> Table:
+    """The deliveries that told of a payment, newest first; one statement."""
+    found = WebhookEvent.objects.filter(payment=payment.uid).only("event_type", "received_at", "state", "attempts")
+    return Table(
+        title=_("Events"),
+        heads=(_("Event"), _("Received"), _("State"), _("Attempts")),
+        rows=[
+            (
+                link_to(e, label_of(e.event_type, EventType)),
+                moment(e.received_at),
+                badge(e.state, EventState),
+                e.attempts,
+            )
+            for e in found.order_by("-received_at", "-id")[:SHOWN]
+        ],
+        empty=_("The platform has sent no news of this payment."),
+        more=(list_of(WebhookEvent, payment=payment.uid), _("All events of this payment")),
+        numeric=(3,),
     )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.expressions import RawSQL
+from django.db.models.lookups import Exact
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from govpay.models import Client, PaymentAccount
+from govpay.models.choices import PaymentFlag
 
 #: A filter lists that many accounts; the others are reached from their own page.
 LISTED = 50
@@ -84,6 +87,51 @@ class ClientFilter(ExactFilter):
     def offered(self) -> Iterable[tuple[str, Any]]:
         rows = Client.objects.order_by("name", "id").values_list("uid", "name")[:LISTED]
         return [(uid, name or uid) for uid, name in rows]
+
+
+class AgeFilter(admin.SimpleListFilter):
+    """Events by when they arrived: a range of the index on ``received_at``."""
+
+    title = _("age")
+    parameter_name = "age"
+
+    RECENT: ClassVar[dict[str, dt.timedelta]] = {
+        "hour": dt.timedelta(hours=1),
+        "day": dt.timedelta(days=1),
+        "week": dt.timedelta(days=7),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        recent = [("hour", _("Last hour")), ("day", _("Last 24 hours")), ("week", _("Last 7 days"))]
+        return [*recent, ("older", _("Older"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        chosen = self.value() or ""
+        if chosen == "older":
+            return queryset.filter(received_at__lt=timezone.now() - self.RECENT["week"])
+        if chosen in self.RECENT:
+            return queryset.filter(received_at__gte=timezone.now() - self.RECENT[chosen])
+        return None
+
+
+class FlagFilter(ExactFilter):
+    """Payments that staff must look at, from the partial index on the flag."""
+
+    title = _("flag")
+    parameter_name = "flag"
+
+    #: As the index has it, letter by letter: SQLite takes a partial index for no other wording, nor for a parameter.
+    RAISED = ~Exact(F("flag"), RawSQL("''", ()))
+
+    def offered(self) -> Iterable[tuple[str, Any]]:
+        return [("any", _("Any flag")), *PaymentFlag.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        wanted = self.value()
+        if not wanted:
+            return None
+        raised = queryset.filter(self.RAISED)
+        return raised if wanted == "any" else raised.filter(flag=wanted)
 
 
 class ExpiryFilter(admin.SimpleListFilter):

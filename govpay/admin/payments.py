@@ -32,7 +32,9 @@ from govpay.admin.cells import (
 )
 from govpay.admin.confirmations import MOST, DeedView, own_url
 from govpay.admin.deeds import DEEDS, assess, open_operations
-from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.events import events_of
+from govpay.admin.filters import AccountFilter, FlagFilter, known_values, linked
+from govpay.admin.flags import badges, flag_alert, lower_flag
 from govpay.admin.wording import open_operation_alert
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import OperationAction, OperationState, PaymentStatus, TransactionStatus, TransactionType
@@ -44,7 +46,6 @@ SHOWN = 50
 
 @admin.register(Payment)
 class PaymentAdmin(MirrorAdmin):
-    status_badge = badge_column("status", _("status"), PaymentStatus)
     total_money = money_column("total_amount", _("total"))
     account_link = link_column("account", _("payment account"))
     customer_link = link_column("customer", _("customer"))
@@ -62,6 +63,7 @@ class PaymentAdmin(MirrorAdmin):
     )
     list_filter = (
         known_values("status", _("status"), PaymentStatus),
+        FlagFilter,
         AccountFilter,
         linked("customer", _("customer")),
         linked("session", _("hosted session")),
@@ -87,6 +89,10 @@ class PaymentAdmin(MirrorAdmin):
     def payment(self, row: Payment) -> str | None:
         return clip(row)
 
+    @column(_("status"))
+    def status_badge(self, row: Payment) -> str | None:
+        return badges(row)
+
     @column(_("method"))
     def method(self, row: Payment) -> str | None:
         return method_label(row)
@@ -102,7 +108,8 @@ class PaymentAdmin(MirrorAdmin):
             own_url(self, f"{deed.name}/", f"govpay_payment_{deed.name}", partial(self.deed_view, deed))
             for deed in DEEDS
         ]
-        return own + super().get_urls()
+        lower = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_lower_flag", partial(lower_flag, self))
+        return [*own, lower, *super().get_urls()]
 
     def deed_view(self, deed: Any, request: HttpRequest) -> HttpResponse:
         return DeedView(self, deed, request).respond()
@@ -145,8 +152,10 @@ class PaymentAdmin(MirrorAdmin):
 
     def page_context(self, request: HttpRequest, row: Payment) -> dict[str, Any]:
         waiting = open_operations([row])
+        raised = flag_alert(row, request.user)
         return {
-            "alerts": [open_operation_alert(operation) for operation in waiting.values()],
+            "alerts": [*([raised] if raised else []), *map(open_operation_alert, waiting.values())],
+            "history_url": reverse("admin:govpay_payment_history", args=[row.pk]),
             "status_badge": badge(row.status, PaymentStatus),
             "amounts": self._amounts(row),
             "facts": self._facts(row),
@@ -197,7 +206,7 @@ class PaymentAdmin(MirrorAdmin):
         ]
 
     def related_tables(self, request: HttpRequest, row: Payment) -> list[Table]:
-        return [self._transactions(row), self._operations(row)]
+        return [self._transactions(row), self._operations(row), events_of(row)]
 
     def _transactions(self, row: Payment) -> Table:
         found = Transaction.objects.filter(payment=row.uid).defer("raw").order_by("-remote_created_at", "-id")

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from govpay.admin.cells import clip, label_of, moment, page_of
+from govpay.admin.cells import Button, clip, label_of, moment, page_of
 from govpay.exceptions import (
     APIConnectionError,
     APIError,
@@ -95,6 +95,7 @@ class Alert:
     title: str
     lines: tuple[str, ...]
     link: str = ""
+    button: Button | None = None
 
 
 def deed_label(operation: Operation) -> str:

@@ -62,15 +62,27 @@ def _no_constant(name: str) -> Any:
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant)
 
 
-def parse_json(body: bytes) -> Any:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
+
+
+_STRICTER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant, object_pairs_hook=_once)
+
+
+def parse_json(body: bytes, *, once: bool = False) -> Any:
     """The document in ``body``, which must be UTF-8 JSON and nothing else. Raises ``ValueError``.
+
+    ``once``: no object may have a name twice, of which different readers would take different ones.
 
     NaN, Infinity and numbers beyond a double are refused: Python would let them in, and no database
     or browser would take them back. A nesting that overflows the stack is a ``ValueError`` too.
     """
     try:
         text = body.decode("utf-8-sig")
-        return _DECODER.decode(text)
+        return (_STRICTER if once else _DECODER).decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

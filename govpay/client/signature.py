@@ -25,27 +25,40 @@ def compute(secret: str, timestamp: int, body: bytes) -> str:
 def verify(
     header: str | None, body: bytes, secrets: Iterable[str], *, now: float, tolerance: float = TOLERANCE
 ) -> dict[str, Any]:
-    """The payload of an authentic delivery: the parsed body. Raises ``SignatureError``.
+    """The payload of an authentic delivery: the parsed body. Raises ``SignatureError`` with its ``reason``.
 
     ``header`` is ``X-Webhook-Signature``, with or without ``sha256=``. The signed time is the body's own
     ``timestamp`` (Unix seconds), so the body is parsed first. Every secret is tried in constant time
     (two are valid during a rotation: A18, faults W2). ``now`` and ``tolerance`` are seconds.
     """
-    given = (header or "").strip().removeprefix("sha256=")
-    if not _DIGEST.fullmatch(given):
-        raise SignatureError("The signature is missing or has no known form.")
-    try:
-        payload = parse_json(body)
-    except ValueError:
-        raise SignatureError("The body is not JSON.") from None
-    timestamp = payload.get("timestamp") if isinstance(payload, dict) else None
-    if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 2**53:
-        raise SignatureError("The body has no timestamp.")
+    given = digest_of(header)
+    payload = _delivery(body)
+    timestamp: int = payload["timestamp"]
     valid = False
     for secret in secrets:
         valid |= hmac.compare_digest(compute(secret, timestamp, body), given)
     if not valid:
         raise SignatureError("The signature is wrong.")
     if abs(now - timestamp) > tolerance:
-        raise SignatureError("The delivery is too old or from the future.")
+        raise SignatureError("The delivery is too old or from the future.", reason="stale")
+    return payload
+
+
+def digest_of(header: str | None) -> str:
+    """The digest that ``X-Webhook-Signature`` gives. Raises ``SignatureError`` when there is none."""
+    given = (header or "").strip().removeprefix("sha256=")
+    if not _DIGEST.fullmatch(given):
+        raise SignatureError("The signature is missing or has no known form.")
+    return given
+
+
+def _delivery(body: bytes) -> dict[str, Any]:
+    """The body as an object that says each thing once and has a timestamp."""
+    try:
+        payload = parse_json(body, once=True)
+    except ValueError:
+        raise SignatureError("The body is not JSON, or says one thing twice.", reason="body") from None
+    timestamp = payload.get("timestamp") if isinstance(payload, dict) else None
+    if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 2**53:
+        raise SignatureError("The body has no timestamp.", reason="body")
     return dict(payload)

@@ -23,6 +23,14 @@ class PaymentStatus(models.TextChoices):
     EXPIRED = "expired", _("Expired")
 
 
+class PaymentFlag(models.TextChoices):
+    """What happened to a payment that staff must know of; the events of /platform/accounts/."""
+
+    CHARGEBACK = "chargeback", _("Disputed")
+    RETURN = "return", _("Returned by the bank")
+    REVERSAL = "reversal", _("Dispute reversed")
+
+
 class TransactionType(models.TextChoices):
     """Assumption A12."""
 
@@ -64,6 +72,22 @@ class LinkState(models.TextChoices):
     PAID = "paid", _("Paid")
     CANCELLED = "cancelled", _("Cancelled")
     EXPIRED = "expired", _("Expired")
+
+
+class EventType(models.TextChoices):
+    """The documented part of the catalogue: /guides/webhooks/, /platform/accounts/, /platform/wallets/."""
+
+    SESSION_COMPLETED = "checkout_session.completed", _("Session completed")
+    SESSION_EXPIRED = "checkout_session.expired", _("Session expired")
+    PAYMENT_COMPLETED = "payment.completed", _("Payment completed")
+    PAYMENT_FAILED = "payment.failed", _("Payment failed")
+    PAYMENT_REFUNDED = "payment.refunded", _("Payment refunded")
+    CHARGEBACK = "provider.chargeback", _("Chargeback")
+    NSF = "provider.nsf", _("Returned by the bank")
+    NOC = "provider.noc", _("Notification of change")
+    REVERSAL = "provider.reversal", _("Chargeback reversed")
+    BANK_BILL_PAY = "provider.bankbillpay", _("Bank bill payment")
+    IVR_COMPLETED = "ivr.completed", _("Telephone payment")
 
 
 class EventState(models.TextChoices):

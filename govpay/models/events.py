@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from govpay.models.base import Mirror, unique_uid
@@ -42,6 +43,12 @@ class WebhookEvent(models.Model):
     error = models.TextField(blank=True, default="")
     received_at = models.DateTimeField("received", default=timezone.now)
     processed_at = models.DateTimeField("processed", null=True, blank=True)
+    #: The payment that was read because of it.
+    payment = mirror_key("govpay.Payment", related_name="webhook_events")
+    #: Somebody works on it until then; a worker that dies leaves it to the next one.
+    claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
+    #: Not queued anew before that.
+    due_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ["-received_at", "-id"]
@@ -51,6 +58,9 @@ class WebhookEvent(models.Model):
             models.Index(fields=["state", "-received_at", "-id"], name="govpay_event_state"),
             models.Index(fields=["account", "-received_at", "-id"], name="govpay_event_account"),
             models.Index(fields=["webhook_id"], name="govpay_event_webhook"),
+            models.Index(fields=["event_type", "-received_at", "-id"], name="govpay_event_type"),
+            models.Index(fields=["payment"], name="govpay_event_payment"),
+            models.Index(fields=["due_at"], condition=Q(state=EventState.RECEIVED), name="govpay_event_due"),
         ]
         permissions = [("replay_event", "Can process an event again")]
 

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from govpay.models.base import Mirror, MirrorQuerySet, unique_uid
-from govpay.models.choices import PaymentStatus, TransactionStatus, TransactionType
+from govpay.models.choices import PaymentFlag, PaymentStatus, TransactionStatus, TransactionType
 from govpay.models.fields import mirror_key
 
 #: How long a validation can be captured (assumption A9).
@@ -45,6 +45,8 @@ def _refunds(which: Q) -> Coalesce:
 class Payment(Mirror):
     """One payment; all amounts in minor units of ``currency``. Assumption A8."""
 
+    LOCAL = ("flag", "flagged_at")
+
     account = mirror_key("govpay.PaymentAccount", related_name="payments")
     customer = mirror_key("govpay.Customer", related_name="payments")
     saved_method = mirror_key("govpay.SavedPaymentMethod", related_name="payments")
@@ -62,6 +64,9 @@ class Payment(Mirror):
     last4 = models.CharField("last four", max_length=8, blank=True, default="")
     decline_code = models.TextField(blank=True, default="")
     captured_at = models.DateTimeField("captured", null=True, blank=True)
+    #: Raised once for each dispute, return and reversal that arrives; staff lower it.
+    flag = models.CharField(max_length=32, choices=PaymentFlag, blank=True, default="", editable=False)
+    flagged_at = models.DateTimeField("flagged", null=True, blank=True, editable=False)
 
     objects = PaymentQuerySet.as_manager()
 
@@ -76,6 +81,9 @@ class Payment(Mirror):
             models.Index(fields=["reference_id"], name="govpay_payment_reference"),
             models.Index(fields=["customer"], name="govpay_payment_customer"),
             models.Index(fields=["session"], name="govpay_payment_session"),
+            models.Index(
+                fields=["flag", "-remote_created_at", "-id"], condition=~Q(flag=""), name="govpay_payment_flag"
+            ),
         ]
         permissions = [
             ("capture_payment", "Can capture a payment"),

@@ -27,7 +27,12 @@ class Client(Mirror):
 class PaymentAccount(Mirror):
     """One merchant configuration; its ``uid`` is the tenant header. /platform/accounts/."""
 
-    LOCAL = ("webhook_secret",)
+    LOCAL = (
+        "webhook_secret",
+        "webhook_secret_fetched_at",
+        "previous_webhook_secret",
+        "webhook_secret_replaced_at",
+    )
 
     client = mirror_key("govpay.Client", related_name="accounts")
     name = models.TextField(blank=True, default="")
@@ -44,6 +49,10 @@ class PaymentAccount(Mirror):
     webhook_enabled = models.BooleanField("webhooks enabled", null=True, blank=True)
     allowed_origins = models.JSONField(default=list, blank=True)
     webhook_secret = SealedField()
+    webhook_secret_fetched_at = models.DateTimeField("webhook secret fetched", null=True, blank=True, editable=False)
+    #: Stays good for ``WEBHOOK_SECRET_GRACE`` seconds after it was replaced (assumption A18).
+    previous_webhook_secret = SealedField()
+    webhook_secret_replaced_at = models.DateTimeField("webhook secret replaced", null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ["name", "id"]

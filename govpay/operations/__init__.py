@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from govpay.operations.payments import capture_payment, void_payment
     from govpay.operations.quotes import capturable_methods, quote_payment
     from govpay.operations.reconciliation import reconcile
-    from govpay.operations.refunds import refund_payment
+    from govpay.operations.refunds import follow_refunds, refund_payment
 
 __all__ = [
     "Seen",
     "capturable_methods",
     "capture_payment",
+    "follow_refunds",
     "quote_payment",
     "reconcile",
     "refund_payment",
@@ -30,6 +31,7 @@ _WHERE = {
     "Seen": "deeds",
     "capturable_methods": "quotes",
     "capture_payment": "payments",
+    "follow_refunds": "refunds",
     "quote_payment": "quotes",
     "reconcile": "reconciliation",
     "refund_payment": "refunds",

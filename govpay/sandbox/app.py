@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
-from . import control, events, payments, refunds, sessions, tenants, terminals, tokens, wallets
+from . import control, events, payments, refunds, sessions, tenants, terminals, tokens, wallets, webhook_control
 from .answers import Answer
 from .calls import ACCOUNT, ADMIN, SESSION, Call, Route
 from .errors import Refusal, malformed
@@ -28,7 +28,10 @@ ROUTES: list[Route] = [
     for route in room.ROUTES
 ]
 URLS = Map(
-    [Rule(route.path, methods=[route.method], endpoint=route) for route in [*ROUTES, *control.ROUTES]],
+    [
+        Rule(route.path, methods=[route.method], endpoint=route)
+        for route in [*ROUTES, *control.ROUTES, *webhook_control.ROUTES]
+    ],
     merge_slashes=False,
 )
 

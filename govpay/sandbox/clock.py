@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 INSTANT = timedelta(microseconds=1)
@@ -24,6 +25,8 @@ class Clock:
         self._offset = timedelta(0)
         self._held: datetime | None = None
         self._last = datetime.min.replace(tzinfo=UTC)
+        # Called after the clock was moved on.
+        self.moved: Callable[[], None] = lambda: None
 
     def now(self) -> datetime:
         return self._held or datetime.now(UTC) + self._offset
@@ -48,6 +51,7 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self._offset += timedelta(seconds=seconds)
+        self.moved()
 
     def hold(self, moment: datetime | None) -> None:
         """Pin the clock to `moment`; None lets it run again."""

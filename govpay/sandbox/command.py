@@ -7,10 +7,12 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from .faults import parse_fault
 from .platform import Settings
 from .sandbox import Sandbox
+from .webhook_faults import parse_webhook_fault
 
 DEFAULT_PORT = 8801
 
@@ -28,6 +30,21 @@ def _spec(text: str) -> str:
         parse_fault(text)
     except (ValueError, TypeError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _webhook_spec(text: str) -> str:
+    try:
+        parse_webhook_fault(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _base(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise argparse.ArgumentTypeError("must be an http or https address")
     return text
 
 
@@ -53,6 +70,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a fault from the start, such as 'GET /api/payments status=500 times=2'; repeatable",
     )
     add("--webhook-delay", type=float, default=0.0, metavar="SECONDS", help="pause before a webhook is sent")
+    add(
+        "--webhook-fault",
+        action="append",
+        type=_webhook_spec,
+        default=[],
+        metavar="KIND[:SHARE]",
+        help="spoil a share of the webhooks: duplicate, reorder, stale or bad_signature; repeatable",
+    )
+    add(
+        "--callback-base",
+        type=_base,
+        metavar="URL",
+        help="send all webhooks of accounts that have no callback URL to URL/<account uid>/",
+    )
     add("--page-cap", type=int, metavar="N", help="most rows a list page has, whatever $top asks")
     add("--token-lifetime", type=int, default=3600, metavar="SECONDS")
     add(
@@ -85,6 +116,10 @@ def serve(options: Mapping[str, Any], say: Callable[[str], object]) -> None:
         ) as sandbox:
             for spec in options["fault"]:
                 sandbox.fault(spec)
+            for spec in options["webhook_fault"]:
+                sandbox.platform.webhook_faults.add(parse_webhook_fault(spec))
+            if options["callback_base"]:
+                sandbox.follow_base(options["callback_base"])
             with sandbox.serve(options["port"]) as address:
                 # The default secret opens nothing but sandboxes; any other is not ours to show.
                 secret = "(as given)" if address.client_secret != Settings.client_secret else Settings.client_secret

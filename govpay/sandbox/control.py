@@ -16,7 +16,7 @@ from .shapes import Doc, parse_json
 _LOCAL = ("127.0.0.1", "localhost")
 
 
-def _given(call: Call) -> Doc:
+def given_in(call: Call) -> Doc:
     """The body as an object. A page in a browser must not reach these switches, hence the Host check."""
     if call.headers.get("host", "").partition(":")[0] not in _LOCAL or "origin" in call.headers:
         raise Refusal(403, "origin_not_allowed", "The control surface answers to local programs only.")
@@ -41,7 +41,7 @@ def stats(platform: Platform) -> Doc:
 
 def add_fault(call: Call) -> Answer:
     """Body: `{"spec": "GET /api/payments status=500 times=2"}`, or `{"route": "GET /api/payments", …}`."""
-    given = _given(call)
+    given = given_in(call)
     try:
         spec, route = given.get("spec"), given.pop("route", "")
         fault = parse_fault(str(spec)) if spec else fault_from(str(route), given)
@@ -55,19 +55,20 @@ def list_faults(call: Call) -> Answer:
 
 
 def clear_faults(call: Call) -> Answer:
-    _given(call)
+    given_in(call)
     call.platform.faults.clear()
+    call.platform.webhook_faults.clear()
     return Answer(204)
 
 
 def revoke(call: Call) -> Answer:
-    _given(call)
+    given_in(call)
     return Answer(200, {"revoked": tokens.revoke_all(call.platform)})
 
 
 def settle(call: Call) -> Answer:
     """`{"fail": ["<transaction uid or refund reference_id>", …]}`, or nothing."""
-    failing = _given(call).get("fail", [])
+    failing = given_in(call).get("fail", [])
     if not isinstance(failing, list):
         malformed("fail must be an array.")
     return Answer(200, {"settled": refunds.settle_pending(call.platform, [str(uid) for uid in failing])})
@@ -75,7 +76,7 @@ def settle(call: Call) -> Answer:
 
 def advance(call: Call) -> Answer:
     """`{"seconds": 900}` moves the platform's clock on."""
-    seconds: Any = _given(call).get("seconds")
+    seconds: Any = given_in(call).get("seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         malformed("seconds must be a number.")
     call.platform.clock.advance(seconds)

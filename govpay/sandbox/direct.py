@@ -28,6 +28,10 @@ STATUSES = (
 )
 
 
+# What a payment made outside is told as, and what it draws on.
+ELSEWHERE = {"provider.bankbillpay": "ach", "ivr.completed": "credit"}
+
+
 def the_row(platform: Platform, kind: str, uid: str) -> Row:
     """The row, or KeyError."""
     row = platform.store.get(kind, uid)
@@ -90,12 +94,14 @@ def add_payment(
     reference_id: str | None = None,
     session_id: str | None = None,
     created_at: str | datetime | None = None,
+    event_type: str = "payment.completed",
     **overrides: Any,
 ) -> Row:
     """Bring a new payment to `status` (A8). Amounts in cents.
 
     Drawn on the saved method `method`, or on `payment_method` (the wire's object), or on a card that suits
-    `status`. `created_at` and `overrides` are written over the finished document as they are.
+    `status`. `created_at` and `overrides` are written over the finished document as they are;
+    `event_type` is what its capture is told as.
     """
     if status not in STATUSES:
         raise ValueError(f"status must be one of {', '.join(STATUSES)}")
@@ -111,7 +117,7 @@ def add_payment(
         reference_id=reference_id or f"REF-{secrets.token_hex(6)}",
         session_id=session_id,
     )
-    _bring_to(platform, row, status)
+    _bring_to(platform, row, status, event_type)
     row = the_row(platform, "payment", row.uid)
     if created_at is not None:
         overrides["created_at"] = iso(created_at) if isinstance(created_at, datetime) else created_at
@@ -130,13 +136,13 @@ def _method_for(platform: Platform, status: str, method: str | None) -> Doc:
     return {"payment_method_type": "credit", "credit": card("0002" if status == "failed" else "1111")}
 
 
-def _bring_to(platform: Platform, row: Row, status: str) -> None:
+def _bring_to(platform: Platform, row: Row, status: str, event_type: str) -> None:
     if status == "expired":
         expire(platform, row)
     if status in ("validated", "expired"):
         return
     try:
-        capture(platform, row)
+        capture(platform, row, event_type)
     except Refusal:
         return
     match status:
@@ -149,6 +155,15 @@ def _bring_to(platform: Platform, row: Row, status: str) -> None:
         case "refunded" | "partially_refunded":
             total = row.doc["total_amount"]
             refund(platform, row, total if status == "refunded" else total // 2, f"RF-{secrets.token_hex(6)}")
+
+
+def pay_elsewhere(platform: Platform, account_uid: str, event_type: str, given: Doc) -> Row:
+    """A payment that came by the payer's bank (`provider.bankbillpay`) or by telephone (`ivr.completed`)."""
+    if event_type not in ELSEWHERE:
+        raise ValueError(f"event_type must be one of {', '.join(ELSEWHERE)}")
+    by_bank = {"payment_method": {"payment_method_type": "ach", "ach": bank_account()}}
+    chosen = by_bank if ELSEWHERE[event_type] == "ach" and "method" not in given else {}
+    return add_payment(platform, account_uid, "captured", **{**chosen, **given}, event_type=event_type)
 
 
 def touch(platform: Platform, kind: str, uid: str, changes: Doc) -> Row:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterable
+
 from .answers import Answer
 from .calls import Call, Route
 from .errors import invalid
-from .shapes import check, flag, listed, shape, text
+from .outbox import Delivery, listens, queue
+from .platform import Platform
+from .shapes import Doc, check, flag, listed, shape, text
+from .store import Row
 
 # The catalogue as far as it is shown [/guides/webhooks/, /platform/accounts/, /platform/wallets/].
 EVENT_TYPES = {
@@ -47,6 +53,73 @@ def set_subscriptions(call: Call) -> Answer:
     account.private["subscriptions"].update({item["event_type"]: item["enabled"] for item in chosen})
     call.platform.store.put(account)
     return _subscriptions(call)
+
+
+def new_secret() -> str:
+    return f"whsec_{secrets.token_hex(24)}"
+
+
+def rotate_secret(platform: Platform, account: Row) -> str:
+    """From now on everything is signed with the new one, retries included."""
+    account.private["webhook_secret"] = secret = new_secret()
+    platform.store.put(account)
+    return secret
+
+
+def subscribe(
+    platform: Platform, account: Row, callback_url: str, event_types: Iterable[str] | None = None, base: str = ""
+) -> Row:
+    """Have exactly `event_types` (None: all) delivered to `callback_url`; ValueError for an unknown one.
+
+    `base` says that the address follows a base given at the start.
+    """
+    wanted = set(EVENT_TYPES if event_types is None else event_types)
+    if unknown := sorted(wanted - set(EVENT_TYPES)):
+        raise ValueError(f"not in the catalogue of events: {', '.join(unknown)}")
+    chosen = account.private["subscriptions"]
+    account.private["subscriptions"] = {**dict.fromkeys(chosen, False), **dict.fromkeys(wanted, True)}
+    account.private["callback_base"] = base
+    account.doc.update(callback_url=callback_url, webhook_enabled=True, updated_at=platform.clock.stamp())
+    return platform.store.put(account)
+
+
+def send(
+    platform: Platform,
+    account_uid: str,
+    event_type: str,
+    data: Doc,
+    webhook_id: str | None = None,
+    timestamp: int | None = None,
+) -> Delivery:
+    """Queue any event; KeyError for an unknown account, ValueError for one without an address."""
+    account = platform.store.get("account", account_uid)
+    if account is None:
+        raise KeyError(f"no account {account_uid}")
+    if not listens(account):
+        raise ValueError(f"account {account_uid} has no callback_url or has webhooks off")
+    return queue(platform, account_uid, event_type, data, webhook_id, timestamp)
+
+
+def follow_base(platform: Platform, base: str) -> list[str]:
+    """Send the webhooks of all accounts without an address to `<base>/<account uid>/`; gives their uids.
+
+    An address that came from an earlier base (a demo on another port) follows; what was subscribed to stays.
+    """
+    base, changed = base.rstrip("/"), []
+    with platform.store.transaction():
+        for account in platform.store.find("account", "1"):
+            address, before = account.doc["callback_url"], account.private.get("callback_base")
+            wanted = f"{base}/{account.uid}/"
+            if not address:
+                subscribe(platform, account, wanted, base=base)
+            elif before and address == f"{before}/{account.uid}/" != wanted:
+                account.private["callback_base"] = base
+                account.doc.update(callback_url=wanted, updated_at=platform.clock.stamp())
+                platform.store.put(account)
+            else:
+                continue
+            changed.append(account.uid)
+    return changed
 
 
 def read_secret(call: Call) -> Answer:

@@ -12,6 +12,7 @@ from .errors import Refusal, conflict, invalid, not_found
 from .fees import Instrument, check_limits, decline_code, decline_text, fee
 from .lists import list_page
 from .methods import PAYABLE, brand_of, payment_method, sanitized
+from .outbox import announce
 from .platform import Platform
 from .shapes import Doc, cents, check, is_currency, shape, text
 from .store import Row
@@ -170,17 +171,29 @@ def transactions_of(platform: Platform, payment: Row) -> list[Row]:
     )
 
 
-def capture(platform: Platform, payment: Row) -> Row:
-    """Take the money of a validated payment, or decline it: 402, and the payment is `failed` (A9)."""
+def capture(platform: Platform, payment: Row, event_type: str = "payment.completed") -> Row:
+    """Take the money of a validated payment, or decline it: 402, and the payment is `failed` (A9).
+
+    `event_type` is what a success is told as.
+    """
     method = payment.private["payment_method"]
     code = decline_code(instrument_for(platform, payment.account_uid, method), platform.clock.text())
     if code:
         change_payment(platform, payment, status="failed", decline_code=code)
+        announce(platform, payment.account_uid, "payment.failed", told(payment, "decline_code"))
         raise Refusal(402, code, decline_text(code), recoverable=True, keep_changes=True)
     transaction = add_transaction(
         platform, payment, "capture", payment.doc["total_amount"], reference_id=payment.doc["reference_id"]
     )
-    return change_payment(platform, payment, status="captured", captured_at=transaction.doc["created_at"])
+    change_payment(platform, payment, status="captured", captured_at=transaction.doc["created_at"])
+    announce(platform, payment.account_uid, event_type, told(payment))
+    return payment
+
+
+def told(payment: Row, *more: str) -> Doc:
+    """The data of a payment's event (A21)."""
+    names = (*_REPEATED, "status", *more)
+    return {"payment_uid": payment.uid, **{name: payment.doc[name] for name in names}}
 
 
 def void(platform: Platform, payment: Row) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from .clock import Clock
 from .faults import Faults
 from .shapes import Doc
 from .store import Store
+from .webhook_faults import WebhookFaults
 
 REQUESTS_KEPT = 10_000
 
@@ -49,11 +51,17 @@ class Platform:
     store: Store
     clock: Clock = field(default_factory=Clock)
     faults: Faults = field(default_factory=Faults)
+    webhook_faults: WebhookFaults = field(default_factory=WebhookFaults)
     requests: deque[Doc] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
     token_requests: int = 0
     client_config_calls: dict[str, list[float]] = field(default_factory=dict)
     # Set while the demo city is built, so that the same seed gives the same ids.
     rng: random.Random | None = None
+    # Tells whoever delivers webhooks that there is something new; set while the platform is served.
+    wake: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.store.told = self.clock.moved = lambda: self.wake()
 
     @classmethod
     def open(cls, settings: Settings, state: str | Path | None) -> Platform:

@@ -9,6 +9,7 @@ from .answers import Answer
 from .calls import Call, Route
 from .clock import iso
 from .errors import conflict, invalid
+from .outbox import announce
 from .payments import add_transaction, change_payment, enter_effect, expire, the_payment, transactions_of
 from .platform import Platform
 from .sessions import finish
@@ -51,7 +52,21 @@ def refund(platform: Platform, payment: Row, amount: int, reference_id: str, rea
     )
     if not pending:
         _book(platform, payment, amount)
+        _announce_refund(platform, transaction)
     return transaction
+
+
+def _announce_refund(platform: Platform, transaction: Row) -> None:
+    """A refund is final: `status` says how it ended (A21)."""
+    names = ("payment_uid", "amount", "status", "reference_id")
+    data = {"transaction_uid": transaction.uid, **{name: transaction.doc[name] for name in names}}
+    announce(platform, transaction.account_uid, "payment.refunded", data)
+
+
+def _announce_loss(platform: Platform, event_type: str, transaction: Row) -> None:
+    names = ("payment_uid", "amount", "reason_code")
+    data = {"transaction_uid": transaction.uid, **{name: transaction.doc[name] for name in names}}
+    announce(platform, transaction.account_uid, event_type, data)
 
 
 def _book(platform: Platform, payment: Row, amount: int) -> None:
@@ -81,6 +96,7 @@ def settle(platform: Platform, transaction: Row, *, succeeds: bool = True) -> No
         _book(platform, payment, transaction.doc["amount"])
     else:
         change_payment(platform, payment)
+    _announce_refund(platform, transaction)
 
 
 def settle_pending(platform: Platform, fail: Iterable[str] = ()) -> list[str]:
@@ -106,6 +122,7 @@ def charge_back(platform: Platform, payment: Row, reason_code: str = "4853") -> 
         reason_code=reason_code,
     )
     change_payment(platform, payment, status="charged_back")
+    _announce_loss(platform, "provider.chargeback", row)
     return row
 
 
@@ -123,6 +140,7 @@ def reverse_chargeback(platform: Platform, payment: Row) -> Row:
         reason_code=lost[-1].doc["reason_code"],
     )
     change_payment(platform, payment, status="partially_refunded" if payment.doc["refunded_amount"] else "captured")
+    _announce_loss(platform, "provider.reversal", row)
     return row
 
 
@@ -139,6 +157,7 @@ def return_payment(platform: Platform, payment: Row, reason_code: str = "R01") -
         reason_code=reason_code,
     )
     change_payment(platform, payment, status="returned")
+    _announce_loss(platform, "provider.nsf", row)
     return row
 
 
@@ -158,6 +177,13 @@ def run_due(platform: Platform) -> None:
                 with platform.store.transaction():
                     for row in rows:
                         act(platform, row)
+
+
+def next_due(platform: Platform) -> str | None:
+    """The instant at which time itself will change something."""
+    sql = "SELECT min(due_at) FROM {} WHERE due_at IS NOT NULL"
+    found = [platform.store.execute(sql.format(table))[0][0] for table in ("payments", "transactions", "sessions")]
+    return min(filter(None, found), default=None)
 
 
 def _run_out(platform: Platform, session: Row) -> None:

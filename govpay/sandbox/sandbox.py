@@ -10,11 +10,13 @@ from typing import Any
 
 from . import bulk, city, control, direct, refunds, tenants, terminals, tokens, wallets
 from .app import Application
+from .courier import Courier
 from .faults import Fault, fault_from, parse_fault
 from .kinds import kind_named
 from .platform import Platform, Settings
 from .server import HOST, Server
 from .shapes import Doc
+from .webhook_switches import WebhookSwitches
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Address:
     port: int
 
 
-class Sandbox:
+class Sandbox(WebhookSwitches):
     """A stand-in platform. State lives in `state` (a file that survives kill -9) or in memory.
 
     `size` is `empty`, `demo` (the demo city) or a number of payments; seeding happens only when the
@@ -48,6 +50,7 @@ class Sandbox:
         chosen = Settings(envelope=envelope, token_lifetime=token_lifetime, page_cap=page_cap, **settings)
         self.platform = Platform.open(chosen, state)
         self._server: Server | None = None
+        self._courier = None
         # Where it was last served.
         self.address: Address | None = None
         try:
@@ -68,6 +71,8 @@ class Sandbox:
             raise RuntimeError("the sandbox is being served already")
         self._server = Server(Application(self.platform), port)
         self._server.start()
+        self._courier = Courier(self.platform)
+        self._courier.start()
         url = f"http://{HOST}:{self._server.port}"
         settings = self.platform.settings
         self.address = Address(
@@ -76,10 +81,13 @@ class Sandbox:
         return self.address
 
     def stop(self) -> None:
-        """Stop serving; open connections are closed. The state stays readable."""
+        """Stop serving and delivering; open connections are closed. The state stays readable."""
         if self._server is not None:
             self._server.stop()
             self._server = None
+        if self._courier is not None:
+            self._courier.stop()
+            self._courier = None
 
     @contextmanager
     def serve(self, port: int = 0) -> Iterator[Address]:
@@ -125,7 +133,9 @@ class Sandbox:
         return self.platform.faults.add(fault_from(route, options))
 
     def clear_faults(self) -> None:
+        """Of both sorts: those of requests and those of webhooks."""
         self.platform.faults.clear()
+        self.platform.webhook_faults.clear()
 
     def revoke_tokens(self) -> int:
         return tokens.revoke_all(self.platform)

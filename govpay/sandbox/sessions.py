@@ -11,6 +11,7 @@ from .answers import Answer
 from .calls import SESSION, Call, Route
 from .clock import iso
 from .errors import Refusal, conflict, invalid, malformed, not_found
+from .outbox import announce
 from .platform import Platform
 from .shapes import (
     Doc,
@@ -128,10 +129,38 @@ def session_for(platform: Platform, credential: str) -> Row | None:
 
 
 def finish(platform: Platform, row: Row, status: str, **changes: Any) -> Row:
-    """The session is over: `completed` or `expired`."""
+    """The session is over: `completed` (see `complete`) or `expired`, which is told."""
     row.due_at = None
     row.doc.update({**changes, "status": status, "updated_at": platform.clock.stamp()})
-    return platform.store.put(row)
+    platform.store.put(row)
+    if status == "expired":
+        announce(platform, row.account_uid, "checkout_session.expired", _told(row))
+    return row
+
+
+def complete(platform: Platform, row: Row, payment: Row, transaction: Row) -> Row:
+    """The session was paid by `payment`, captured by `transaction`; tells it as the vendor's sample does."""
+    finish(platform, row, "completed")
+    method = payment.doc["payment_method"]
+    kind = method["payment_method_type"].removeprefix("wallet_")
+    details = method.get(kind)
+    if details is None:
+        saved = platform.store.get("method", method["wallet"]["saved_payment_method_uid"])
+        details = saved.doc[kind] if saved else {}
+    paid = {
+        "transaction_id": transaction.doc["processor_transaction_id"],
+        "total_amount": payment.doc["total_amount"],
+        "method": "card" if kind == "credit" else kind,
+        "last4": details.get("last4") or details.get("account_number_suffix"),
+    }
+    announce(platform, row.account_uid, "checkout_session.completed", {**_told(row), "payment": paid})
+    return row
+
+
+def _told(row: Row) -> Doc:
+    """What both events of a session carry [/guides/webhooks/]; the expired one's data is our guess."""
+    shown = {name: row.doc[name] for name in ("session_id", "status", "amount")}
+    return {**shown, "metadata": row.private["request"].get("metadata", {})}
 
 
 def config(platform: Platform, row: Row) -> Doc:

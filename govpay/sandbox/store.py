@@ -61,6 +61,9 @@ class Store:
     def __init__(self, path: str | Path | None) -> None:
         self.lock = threading.RLock()
         self._depth = 0
+        # Something was written that somebody waits for; `told` is called after its commit.
+        self.has_news = False
+        self.told: Callable[[], None] = lambda: None
         try:
             self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
             self._prepare()
@@ -107,6 +110,9 @@ class Store:
                 self._connection.execute("COMMIT")
             finally:
                 self._depth = 0
+                if self.has_news:
+                    self.has_news = False
+                    self.told()
 
     def execute(self, sql: str, params: Iterable[Any] | Doc = ()) -> list[Any]:
         with self.lock:
@@ -137,6 +143,8 @@ class Store:
 
     def put(self, row: Row) -> Row:
         """Insert or replace one row."""
+        if row.due_at or row.kind == "account":
+            self.has_news = True
         self.put_many(row.kind, [(row, dump(row.doc))])
         return row
 
@@ -213,4 +221,13 @@ def _schema() -> Iterator[str]:
         if kind.account_scoped:
             yield f"CREATE INDEX IF NOT EXISTS {kind.table}_scope ON {kind.table} (account_uid, uid)"
     yield (f"CREATE TABLE IF NOT EXISTS ledger (seq INTEGER PRIMARY KEY AUTOINCREMENT, {', '.join(LEDGER_COLUMNS)})")
+    yield (
+        "CREATE TABLE IF NOT EXISTS deliveries (seq INTEGER PRIMARY KEY AUTOINCREMENT, webhook_id, event_type,"
+        " account_uid, body, timestamp, attempts DEFAULT 0, next_at, last_status, done DEFAULT 0, created_at, place)"
+    )
+    # What has not arrived, in the order in which it goes.
+    yield (
+        "CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries"
+        " (coalesce(place, seq), next_at, account_uid) WHERE done = 0"
+    )
     yield "CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, scope, issued_at, expires_at)"

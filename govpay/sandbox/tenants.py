@@ -12,6 +12,7 @@ from .answers import Answer
 from .calls import ADMIN, ANYONE, Call, Route
 from .clock import iso
 from .errors import Refusal, invalid, not_found
+from .events import new_secret
 from .lists import list_page
 from .platform import Platform
 from .shapes import Doc, check, dollars, flag, is_uri, listed, shape, text
@@ -91,7 +92,7 @@ def make_account(platform: Platform, **given: Any) -> Row:
     """Store a payment account. `private` holds what only its own routes show."""
     at = platform.clock.stamp()
     doc = {"uid": platform.new_uid("account"), **_ACCOUNT_DEFAULTS, "allowed_origins": [], **given}
-    private = {"webhook_secret": f"whsec_{secrets.token_hex(24)}", "subscriptions": {}, "checkout_config": {}}
+    private = {"webhook_secret": new_secret(), "subscriptions": {}, "checkout_config": {}}
     return platform.store.put(Row("account", {**doc, "created_at": at, "updated_at": at}, private=private))
 
 

@@ -10,6 +10,7 @@ from .calls import Call, Route
 from .errors import conflict, invalid, not_found
 from .lists import list_page, wrap
 from .methods import SAVABLE, brand_of, payment_method
+from .outbox import announce
 from .platform import Platform
 from .shapes import Doc, check, is_email, listed, shape, text, value_problem
 from .store import Row, dump
@@ -57,6 +58,24 @@ def make_method(platform: Platform, customer: Row, method: Doc) -> Row:
     }
     row = platform.store.put(Row("method", doc, customer.account_uid, private={kind: details}))
     touch_customer(platform, customer)
+    return row
+
+
+def update_method(platform: Platform, row: Row, changes: Doc) -> Row:
+    """The network changed a saved card or account, such as its expiry [/platform/wallets/] (A21)."""
+    kind = row.doc["payment_method_type"]
+    unknown = sorted(set(changes) - set(row.doc[kind]))
+    if unknown or not changes:
+        raise ValueError(f"changes of a saved {kind} must be among: {', '.join(sorted(row.doc[kind]))}")
+    row.doc[kind].update(changes)
+    row.private[kind].update(changes)
+    row.doc["updated_at"] = platform.clock.stamp()
+    platform.store.put(row)
+    customer = platform.store.get("customer", row.doc["customer_uid"])
+    if customer is not None:
+        touch_customer(platform, customer)
+    named = {"saved_payment_method_uid": row.uid, "customer_uid": row.doc["customer_uid"]}
+    announce(platform, row.account_uid, "provider.noc", {**named, **changes})
     return row
 
 

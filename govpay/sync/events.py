@@ -1,26 +1,282 @@
-"""Webhook subscriptions: one small unpaged list per account."""
+"""Working on one webhook delivery: what it names is read from the platform, and the read is what is stored.
+
+The payload is a hint (assumption A21). It is looked up with the account of the address that it came to, so it
+can at worst cause a read, and the order in which deliveries arrive does not matter: each reads the present.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from django.db.models import Q
+
+from govpay.client import Query
+from govpay.client.odata import field as named
 from govpay.connection import get_endpoints
-from govpay.models import WebhookSubscription
-from govpay.sync import mapping
-from govpay.sync.rounds import Round
-from govpay.sync.upsert import Saved, bury, save_documents
+from govpay.exceptions import GovPayError, InvalidRequest, NotFound
+from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod, Transaction, WebhookEvent
+from govpay.models.base import Mirror
+from govpay.models.choices import EventState, EventType, SessionStatus, Source, TransactionType
+from govpay.sync import inbox, mapping, sessions
+from govpay.sync.mapping import Mapper, Unmappable
+from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
+from govpay.sync.upsert import Known, Saved, read_known, save_documents
+
+logger = logging.getLogger("govpay.webhooks")
+
+#: So often what was read is read again because somebody else wrote the row meanwhile.
+OVERTAKEN = 5
+
+#: The uids that the attempt before was answered with.
+Seen = frozenset[str]
+
+#: Rows that are asked for where an event names only what they belong to.
+SEVERAL = 100
 
 
-def read_subscriptions(round: Round) -> None:
-    """All subscriptions of the account (assumption A20)."""
-    account = str(round.account_uid)
-    page = get_endpoints().list_subscriptions(account)
-    round.whole = True
+class Overtaken(GovPayError):
+    """Another writer was quicker each time; the event is tried again later."""
 
-    def work() -> Saved:
-        saved = save_documents(mapping.subscription_of(account), page.items, extra=round.address)
-        if saved.all_named and page.next_link is None:  # what the list lacks is gone
-            present = WebhookSubscription.objects.filter(account=account, deleted_at=None)
-            uids = present.order_by().values_list("uid", flat=True)
-            saved.deleted = bury(WebhookSubscription, [uid for uid in uids if uid not in saved.listed])
-        return saved
 
-    round.commit(work)
+class Unusable(GovPayError):
+    """The payload does not name what its event is about."""
+
+
+@dataclass
+class Found:
+    """What was read for one event, before any of it is stored."""
+
+    readings: list[Reading] = field(default_factory=list)  # in the order in which they are stored
+    payment_uid: str | None = None
+    #: What else belongs into the same transaction.
+    also: list[Callable[[], None]] = field(default_factory=list)
+    #: Nothing to read was named: the account's lists are to be read.
+    lists: tuple[str, ...] = ()
+
+
+@dataclass
+class Reading:
+    """Documents of one kind, and what was known of their rows before they were asked for."""
+
+    mapper: Mapper
+    documents: Sequence[Mapping[str, Any]]
+    extra: dict[str, Any]
+    known: Known
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an event, and what is still to be done for it."""
+
+    state: str
+    error: str = ""
+    #: Lists of the account that should be read soon.
+    lists: tuple[str, ...] = ()
+    #: A refund was written: our journal may have to follow it.
+    refunds: bool = False
+
+
+def work_on(event: WebhookEvent) -> Outcome:
+    """Read what a claimed ``event`` names, store it and close the event. Never raises for what may pass."""
+    read = HANDLERS.get(event.event_type)
+    if read is None:
+        in_transaction(partial(inbox.close, event, EventState.IGNORED, note="An event type that is not known here."))
+        return Outcome(EventState.IGNORED)
+    try:
+        return _carried_out(event, read)
+    except (Unusable, Unmappable) as error:
+        inbox.fail(event, str(error), for_good=True)
+        return Outcome(EventState.FAILED, str(error))
+    except GovPayError as error:
+        inbox.fail(event, str(error))
+        return Outcome(EventState.RECEIVED, str(error))
+
+
+def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, Seen], Found]) -> Outcome:
+    seen: Seen = frozenset()
+    for _ in range(OVERTAKEN):
+        found = read(event, seen)
+        try:
+            saved = in_transaction(partial(_store, event, found))
+        except Overtaken:
+            # What we hold may be older than what is there now; and it may name rows that we did not look at.
+            seen = frozenset(uid for each in found.readings for uid in map(_uid_in, each.documents) if uid)
+            continue
+        refunds = any(row.get("type") == TransactionType.REFUND for each in saved for row in each.written.values())
+        return Outcome(EventState.PROCESSED, lists=found.lists, refunds=refunds)
+    raise Overtaken("The rows changed again and again while they were read.")
+
+
+def _store(event: WebhookEvent, found: Found) -> list[Saved]:
+    saved = []
+    for reading in found.readings:
+        try:
+            each = save_documents(
+                reading.mapper, reading.documents, extra=reading.extra, source=Source.WEBHOOK, known=dict(reading.known)
+            )
+        except RowsChangedMeanwhile:
+            raise Overtaken from None
+        if each.rejected:
+            raise Unmappable(each.rejected[0][1])
+        saved.append(each)
+    for work in found.also:
+        work()
+    inbox.close(event, EventState.PROCESSED, payment_uid=found.payment_uid)
+    return saved
+
+
+# -- what is read for which event ----------------------------------------------------------------------------
+
+
+def _payment(event: WebhookEvent, seen: Seen) -> Found:
+    """The payment alone: its capture or failure says it all."""
+    found = Found()
+    _read_payment(event, _uid(event, "payment_uid", "uid"), found)
+    return found
+
+
+def _movement(event: WebhookEvent, seen: Seen) -> Found:
+    """The payment and the transaction that moved it: a refund, a dispute, a return, a reversal."""
+    found = Found()
+    payment_uid, transaction_uid = _uid(event, "payment_uid", "uid"), _hint(event, "transaction_uid")
+    account = str(event.account_id)
+    known = _known(Transaction, Q(uid=transaction_uid) if transaction_uid else Q(payment=payment_uid) | Q(uid__in=seen))
+    # The transaction first: the payment's sums are then at least as new.
+    documents: Sequence[Mapping[str, Any]]
+    if transaction_uid:
+        documents = [dict(get_endpoints().get_transaction(account, transaction_uid).raw)]
+    else:
+        documents = _transactions_of(account, payment_uid)
+    found.readings.append(Reading(mapping.TRANSACTION, documents, {"account_id": account}, known))
+    _read_payment(event, payment_uid, found)
+    return found
+
+
+def _elsewhere(event: WebhookEvent, seen: Seen) -> Found:
+    """A payment that was made by telephone or through a bank, if it is named; else the payments are read."""
+    uid = _hint(event, "payment_uid", "uid")
+    if not uid:
+        return Found(lists=("payments", "transactions"))
+    return _payment(event, seen)
+
+
+def _method(event: WebhookEvent, seen: Seen) -> Found:
+    """The methods of the customer of whom one has changed: there is no read for a single one."""
+    account = str(event.account_id)
+    uid = _uid(event, "saved_payment_method_uid", "uid", "id")
+    row = SavedPaymentMethod.objects.filter(uid=uid, account=account).values_list("customer_id", flat=True).first()
+    customer = str(row or _uid(event, "customer_uid"))
+    known = _known(SavedPaymentMethod, Q(customer=customer) | Q(uid__in=seen))
+    page = get_endpoints().list_saved_payment_methods(account, customer)
+    extra = {"account_id": account, "customer_id": customer}
+    reading = Reading(mapping.SAVED_METHOD, list(page.items), extra, known)
+    # One that the list lacks is gone, which the sync of this customer finds out.
+    if any(_uid_in(item) == uid for item in page.items):
+        return Found([reading])
+    return Found([reading], also=[partial(_read_methods_again, account, customer)])
+
+
+def _session(event: WebhookEvent, seen: Seen) -> Found:
+    """The session, as far as we hold its credential (assumption A29), and the payment that came of it."""
+    account, uid = str(event.account_id), _uid(event, "session_id")
+    completed = event.event_type == EventType.SESSION_COMPLETED
+    found = Found()
+    row = HostedSession.objects.filter(uid=uid, account=account).first()
+    if row is not None:
+        told = SessionStatus.COMPLETED if completed else SessionStatus.EXPIRED
+        document = sessions.read_or_believe(row, told)
+        found.also.append(partial(_save_session, uid, account, document))
+    if completed:
+        known = _known(Payment, Q(session=uid) | Q(uid__in=seen))
+        try:
+            wanted = named("session_id").eq(uid)
+            page = get_endpoints().list_payments(account, Query(filter=wanted, top=SEVERAL))
+        except InvalidRequest as error:
+            if error.status != 400:
+                raise
+            found.lists = ("payments", "transactions")
+        else:
+            documents = [item for item in page.items if item.get("session_id") == uid]
+            found.readings.append(Reading(mapping.PAYMENT, documents, {"account_id": account}, known))
+            found.payment_uid = next(map(_uid_in, documents), None)
+    return found
+
+
+HANDLERS: dict[str, Callable[[WebhookEvent, Seen], Found]] = {
+    EventType.PAYMENT_COMPLETED: _payment,
+    EventType.PAYMENT_FAILED: _payment,
+    EventType.PAYMENT_REFUNDED: _movement,
+    EventType.CHARGEBACK: _movement,
+    EventType.NSF: _movement,
+    EventType.REVERSAL: _movement,
+    EventType.NOC: _method,
+    EventType.SESSION_COMPLETED: _session,
+    EventType.SESSION_EXPIRED: _session,
+    EventType.BANK_BILL_PAY: _elsewhere,
+    EventType.IVR_COMPLETED: _elsewhere,
+}
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+def _read_payment(event: WebhookEvent, uid: str, found: Found) -> None:
+    account = str(event.account_id)
+    known = _known(Payment, Q(uid=uid))
+    document = dict(get_endpoints().get_payment(account, uid).raw)
+    # Stored first, so that what a transaction says of its payment finds the row.
+    found.readings.insert(0, Reading(mapping.PAYMENT, [document], {"account_id": account}, known))
+    found.payment_uid = uid
+
+
+def _transactions_of(account_uid: str, payment_uid: str) -> Sequence[Mapping[str, Any]]:
+    """The payment's transactions; none where the API cannot tell them by payment: the sync brings them."""
+    wanted = named("payment_uid").eq(payment_uid)
+    try:
+        page = get_endpoints().list_transactions(account_uid, Query(filter=wanted, top=SEVERAL))
+    except (InvalidRequest, NotFound) as error:
+        logger.info("the transactions of %s are left to the sync: %s", payment_uid, error)
+        return []
+    return [item for item in page.items if item.get("payment_uid") == payment_uid]
+
+
+def _known(model: type[Mirror], where: Q) -> Known:
+    """What is known of the rows before they are asked for: whoever writes one meanwhile makes us ask again."""
+    return read_known(model._default_manager.filter(where).order_by())
+
+
+def _hint(event: WebhookEvent, *names: str) -> str:
+    data = event.payload.get("data") if isinstance(event.payload, dict) else None
+    for name in names:
+        value = data.get(name) if isinstance(data, dict) else None
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def _uid(event: WebhookEvent, *names: str) -> str:
+    found = _hint(event, *names)
+    if not found:
+        raise Unusable(f"The payload names no {names[0]}.")
+    return found
+
+
+def _uid_in(document: Mapping[str, Any]) -> str:
+    """Assumptions A5 and A14."""
+    found = (document.get(name) for name in ("uid", "saved_payment_method_uid", "id"))
+    return next((each for each in found if isinstance(each, str) and each), "")
+
+
+def _save_session(uid: str, account: str, document: Mapping[str, Any] | None) -> None:
+    sessions.save_session(uid, document, extra={"account_id": account}, source=Source.WEBHOOK)
+
+
+def _read_methods_again(account: str, customer: str) -> None:
+    Customer.objects.filter(uid=customer, account=account).update(methods_stale=True)
+
+
+__all__ = ["HANDLERS", "Outcome", "Overtaken", "work_on"]

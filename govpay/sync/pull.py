@@ -13,10 +13,10 @@ from govpay.exceptions import GovPayError, NotFound
 from govpay.models import PaymentAccount, SyncCursor, SyncRun
 from govpay.models.choices import SyncMode
 from govpay.sync import lease, lists, news
-from govpay.sync.events import read_subscriptions
 from govpay.sync.lists import Listing
 from govpay.sync.rounds import Progress, Round
 from govpay.sync.sessions import read_open_sessions
+from govpay.sync.subscriptions import read_subscriptions
 from govpay.sync.walks import walk_list
 from govpay.sync.wallets import read_methods
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from django.utils import timezone
 from govpay.connection import get_endpoints
 from govpay.exceptions import EncryptionError, Gone, NotFound
 from govpay.models import HostedSession
-from govpay.models.choices import SessionStatus
+from govpay.models.choices import SessionStatus, Source
 from govpay.models.fields import Sealed
 from govpay.sync import mapping
 from govpay.sync.rounds import Round
@@ -30,7 +30,7 @@ def read_open_sessions(round: Round) -> None:
         except (EncryptionError, NotFound) as error:
             round.reject(session.uid, str(error))
         else:
-            round.commit(partial(_save, round, session.uid, document))
+            round.commit(partial(save_session, session.uid, document, extra=round.address))
 
 
 def _open(round: Round) -> Iterator[HostedSession]:
@@ -57,18 +57,36 @@ def _read(session: HostedSession) -> dict[str, Any] | None:
     return {"status": session.status, **found, "session_id": session.uid}
 
 
+def read_or_believe(session: HostedSession, told: SessionStatus) -> dict[str, Any] | None:
+    """The session as it is now; without a usable credential as we were ``told``. ``None`` once it has expired."""
+    if session.credential is not None:
+        try:
+            return _read(session)
+        except (EncryptionError, NotFound):
+            pass  # it cannot be read any more, so the word of the delivery has to do
+    return None if told == SessionStatus.EXPIRED else {**session.raw, "session_id": session.uid, "status": told.value}
+
+
 def _credential(session: HostedSession) -> str:
     sealed = cast(Sealed, session.credential)
     return sealed.reveal()
 
 
-def _save(round: Round, uid: str, document: dict[str, Any] | None) -> Saved:
+def save_session(
+    uid: str, document: Mapping[str, Any] | None, *, extra: Mapping[str, Any], source: str = Source.SYNC
+) -> Saved:
+    """Store what was read of a session; ``None``: that it has expired. A completed one stays so.
+
+    The end of a session wipes its credential.
+    """
     row = HostedSession.objects.select_for_update().get(uid=uid)
     if document is None:
         if row.status != SessionStatus.ACTIVE:
             return Saved(fetched=1, unchanged=1)  # somebody else learnt its end meanwhile
         document = {**row.raw, "session_id": uid, "status": SessionStatus.EXPIRED.value}
-    saved = save_documents(mapping.SESSION, [document], extra=round.address)
+    elif row.status == SessionStatus.COMPLETED and document.get("status") != SessionStatus.COMPLETED:
+        return Saved(fetched=1, unchanged=1)  # it was read before it was completed
+    saved = save_documents(mapping.SESSION, [document], extra=extra, source=source)
     if document["status"] != SessionStatus.ACTIVE:
         HostedSession.objects.filter(uid=uid).update(credential=None, hosted_url=None)
     return saved

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from govpay.models.base import Mirror, MirrorQuerySet
 from govpay.models.choices import Source
-from govpay.sync import news
+from govpay.sync import flags, news
 from govpay.sync.mapping import Columns, Mapper, Unmappable, digests
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 
@@ -89,6 +89,7 @@ def save_documents(
     saved.unchanged += len(rows) - len(saved.written)
     if not quiet:
         news.announce_changes(mapper.model, known, saved.written, source=source)
+        flags.raise_flags(mapper.model, known, saved.written)
     return saved
 
 

@@ -82,7 +82,7 @@ def test_page_shows_no_secret_and_runs_no_script(
         assert page.status == 200
         assert XSS not in page.html
         assert SECRET not in page.html
-        assert not any("webhook_secret" in sql or '"credential"' in sql for sql in page.statements)
+        assert not any('webhook_secret"' in sql or '"credential"' in sql for sql in page.statements)
 
 
 @each_model

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from govpay.models import Customer, Operation, Payment, Transaction
+from govpay.models import Customer, Operation, Payment, Transaction, WebhookEvent
 from tests.admin.conftest import Page
 from tests.admin.rows import operation, payment, relatives
 
@@ -29,14 +29,22 @@ LIST = reverse("admin:govpay_payment_changelist")
 
 
 def busy_payment(actor: Any) -> Payment:
-    """A payment with relatives, transactions, operations, and one outcome still open."""
+    """A disputed payment with relatives, transactions, operations, events, and one outcome still open."""
     relatives()
-    row = payment(saved_method_id="spm_0", session_id="hs_0", refunded_amount=2000, status="partially_refunded")
+    row = payment(
+        saved_method_id="spm_0",
+        session_id="hs_0",
+        refunded_amount=2000,
+        status="partially_refunded",
+        flag="chargeback",
+        flagged_at=timezone.now(),
+    )
     for number in range(60):
         Transaction.objects.create(
             uid=f"txn_{number}", payment_id=row.uid, type="refund", amount=10, currency="USD", status="succeeded"
         )
         operation(row, state="succeeded", actor=actor)
+        WebhookEvent.objects.create(webhook_id=f"wh_{number}", payment_id=row.uid, event_type="payment.refunded")
     Transaction.objects.create(
         uid="txn_pending", payment_id=row.uid, type="refund", amount=750, currency="USD", status="pending"
     )
@@ -88,7 +96,7 @@ def test_open_operation_is_prominent_and_closes_the_deeds(
     desk: Client, finance: Any, look: Callable[..., Page]
 ) -> None:
     html = look(desk, page_of(busy_payment(finance))).html
-    alert = html.partition('class="govpay-alert"')[2].partition("</div>")[0]
+    alert = html.split('class="govpay-alert"')[2].partition("</div>")[0]
     assert "Refund of $12.50: the outcome is not known yet" in alert
     assert "[req_1] No answer within 30 s." in alert
     assert "nothing will be sent again by itself" in alert

@@ -36,8 +36,8 @@ def test_found_is_settled_at_once_without_waiting_for_the_deadline(town: Town, h
     payment.refresh_from_db()
     assert payment.refunded_amount == 5, "the payment was read too"
     assert heard == [
-        ("operation_finished", "refund succeeded", "operation"),
         ("payment_refunded", payment.uid, "operation"),
+        ("operation_finished", "refund succeeded", "operation"),
     ]
     assert str(operations.reconcile()) == "succeeded=0 failed=0 waiting=0 late_failures=0"
     assert len(town.posts("refund")) == 1

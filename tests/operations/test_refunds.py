@@ -41,7 +41,7 @@ def test_refund_of_a_part_and_of_the_rest(town: Town, heard: list[Any]) -> None:
         ("succeeded", 1200, "USD", "paid twice", part.uid),
         ("succeeded", total - 1200, "USD", "", rest.uid),
     ]
-    told = [("operation_finished", "refund succeeded", "operation"), ("payment_refunded", row.uid, "operation")]
+    told = [("payment_refunded", row.uid, "operation"), ("operation_finished", "refund succeeded", "operation")]
     assert heard == told * 2
 
 

@@ -83,6 +83,12 @@ class Demo:
         answer.raise_for_status()
         return answer.json()
 
+    def tell(self, path: str, **body: Any) -> Any:
+        """Has something happen on the stand-in's side."""
+        answer = requests.post(f"http://127.0.0.1:{self.sandbox_port}/_sandbox/{path}", json=body, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
 
 def processes_on(var: Path) -> list[tuple[int, str]]:
     """(process, command line) of all that work on this demo's folder."""

@@ -12,8 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.urls import resolve
 
 from project.demo import first_sync
+from project.management.commands import demo as demo_command
 from tests.project.driving import Browser, Demo, processes_on, running_demo, wait_for
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -32,6 +34,16 @@ def log_in(demo: Demo) -> Browser:
     page = browser.log_in(shown["user"], shown["password"])
     assert "logout" in page.text
     return browser
+
+
+def webhooks_arrived(demo: Demo, count: int) -> list[str]:
+    """The events that the site has answered 2xx, once there are ``count``."""
+
+    def arrived() -> list[str]:
+        return [row["event_type"] for row in demo.ask("deliveries") if row["done"] and row["status"] // 100 == 2]
+
+    assert wait_for(lambda: len(arrived()) >= count), demo.ask("deliveries")
+    return arrived()
 
 
 def test_newcomer_sees_captures_refunds_and_comes_back(tmp_path: Path) -> None:
@@ -66,6 +78,14 @@ def test_newcomer_sees_captures_refunds_and_comes_back(tmp_path: Path) -> None:
         assert "Partially refunded" in page
         assert "1.00" in page
 
+        # The stand-in tells the site of both, and of what happens elsewhere.
+        told = ["payment.completed", "payment.refunded"]
+        assert webhooks_arrived(first, 2) == told
+        first.tell("chargeback", payment=capture["payment_uid"], reason_code="4853")
+        assert webhooks_arrived(first, 3) == [*told, "provider.chargeback"]
+        shown = f"govpay/payment/{six[0]}/change/"
+        assert wait_for(lambda: "Charged back" in browser.get(shown).text), "the webhook brings it, not the next sync"
+
         # A second demo on the same ports is told so and touches nothing.
         second = Demo(tmp_path / "other", port=first.port, sandbox_port=first.sandbox_port)
         assert second.process.wait(30) == 1
@@ -80,11 +100,13 @@ def test_newcomer_sees_captures_refunds_and_comes_back(tmp_path: Path) -> None:
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()
 
-    # Killed outright, at any moment: the next start goes on with the same data.
-    with running_demo(var, port=first.port, sandbox_port=first.sandbox_port) as again:
+    # Killed outright, at any moment: the next start goes on with the same data, here on another port.
+    with running_demo(var, sandbox_port=first.sandbox_port) as again:
         browser = log_in(again)
         assert len(waiting(browser)) == 6, "topped up at each start"
-        assert "Partially refunded" in browser.get(f"govpay/payment/{six[0]}/change/").text
+        assert "Charged back" in browser.get(f"govpay/payment/{six[0]}/change/").text
+        again.tell("reversal", payment=capture["payment_uid"])
+        assert webhooks_arrived(again, 4)[-1] == "provider.reversal", "the address has followed the site"
         assert again.ask("stats")["customers"] == stats["customers"]
         assert again.ask("ledger")[: len(before)] == before
         assert again.stop(signal.SIGTERM) == 0
@@ -126,6 +148,11 @@ def test_platform_of_ones_own_needs_no_sandbox_and_a_dead_worker_ends_the_demo(t
         assert "The worker process ended with code -9" in demo.said
         assert "Traceback" not in demo.said
     assert wait_for(lambda: processes_on(tmp_path) == [])
+
+
+def test_the_stand_in_is_sent_to_where_the_site_takes_webhooks() -> None:
+    match = resolve(f"{demo_command.WEBHOOKS}/account_1/", urlconf="project.urls")
+    assert (match.view_name, match.kwargs) == ("govpay:webhook", {"account_uid": "account_1"})
 
 
 def test_total_counts_what_the_first_sync_brings() -> None:

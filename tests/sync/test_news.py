@@ -35,8 +35,8 @@ def owe(*uids: str, name: str = "payment_captured") -> None:
         news.announce([(name, Payment, row.pk)], source="sync")
 
 
-def refunded(cents: int | None) -> dict[str, Any]:
-    return {"status": "captured", "refunded_amount": cents}
+def moved(kind: str, status: str | None = "succeeded") -> dict[str, Any]:
+    return {"type": kind, "status": status}
 
 
 CHANGES: list[tuple[Any, dict[str, Any], dict[str, Any], list[str]]] = [
@@ -45,14 +45,21 @@ CHANGES: list[tuple[Any, dict[str, Any], dict[str, Any], list[str]]] = [
     (Payment, {"status": "captured"}, {"status": "captured"}, []),
     (Payment, {"status": "refunded"}, {"status": "captured"}, []),
     (Payment, {"status": "validated"}, {"status": "failed"}, ["payment_failed"]),
-    (Payment, {"status": "validated"}, {"status": "charged_back"}, ["payment_captured", "payment_disputed"]),
-    (Payment, {"status": "captured"}, {"status": "charged_back"}, ["payment_disputed"]),
-    (Payment, {"status": "captured"}, {"status": "returned"}, ["payment_returned"]),
+    (Payment, {"status": "validated"}, {"status": "charged_back"}, ["payment_captured"]),
+    (Payment, {"status": "captured"}, {"status": "charged_back"}, []),
     (Payment, {"status": "captured"}, {"status": "voided"}, []),
-    (Payment, refunded(0), refunded(5), ["payment_refunded"]),
-    (Payment, refunded(None), refunded(5), ["payment_refunded"]),
-    (Payment, refunded(5), refunded(5), []),
-    (Payment, refunded(5), refunded(3), []),
+    (Transaction, {}, moved("refund"), ["payment_refunded"]),
+    (Transaction, {}, moved("refund", "pending"), []),
+    (Transaction, {"status": "pending"}, moved("refund"), ["payment_refunded"]),
+    (Transaction, {"status": "pending"}, moved("refund", "failed"), []),
+    (Transaction, {"status": "succeeded"}, moved("refund"), []),
+    (Transaction, {}, moved("capture"), []),
+    (Transaction, {}, moved("chargeback"), ["payment_disputed"]),
+    (Transaction, {}, moved("chargeback", None), ["payment_disputed"]),
+    (Transaction, {}, moved("chargeback", "failed"), []),
+    (Transaction, {"status": "pending"}, moved("chargeback"), []),
+    (Transaction, {}, moved("ach_return"), ["payment_returned"]),
+    (Transaction, {}, moved("chargeback_reversal"), []),
     (Payment, {"status": "captured"}, {"status": "something_new", "refunded_amount": None}, []),
     (HostedSession, {"status": "active"}, {"status": "completed"}, ["session_completed"]),
     (HostedSession, {"status": "active"}, {"status": "expired"}, ["session_expired"]),

@@ -282,7 +282,7 @@ def test_what_was_committed_before_a_failure_is_told(sandbox: Any, account: str,
     uids = sandbox.add_payments(account, 150)
     read("payments", account)
     for uid in uids:
-        sandbox.touch("payment", uid, status="charged_back")
+        sandbox.touch("payment", uid, status="failed")
     sandbox.fault("GET /api/payments", status=403, skip=1)
     assert pull("payments", account).state == "failed"
     assert len(heard.news) == 100

@@ -262,8 +262,7 @@ def test_racing_writers_leave_nothing_stale_and_tell_nothing_twice() -> None:
     statuses = ["validated", "captured", "partially_refunded", "refunded"]
 
     def page(age: int) -> list[dict[str, Any]]:
-        refunded = {2: 400, 3: 1000}.get(age, 0)
-        return [payment(uid, age, status=statuses[age], refunded_amount=refunded) for uid in uids]
+        return [payment(uid, age, status=statuses[age]) for uid in uids]
 
     with listening() as heard:
         for number in range(8):
@@ -277,8 +276,6 @@ def test_racing_writers_leave_nothing_stale_and_tell_nothing_twice() -> None:
             owed = list(OutboxSignal.objects.values_list("name", "row"))
             told = [item for item in owed if item[0] == "payment_captured"]
             assert len(told) == len(set(told)) == len(uids)
-            sums = [item for item in owed if item[0] == "payment_refunded"]
-            assert len(uids) <= len(sums) <= 2 * len(uids)  # seen at 400 and 1 000, or at 1 000 only
 
 
 def test_racing_first_writers_make_one_row_and_one_signal() -> None:

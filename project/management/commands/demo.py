@@ -24,6 +24,10 @@ from project.kept import demo_password
 from project.routers import CACHE
 
 USER = "demo"
+#: Where ``project.urls`` takes webhooks; the stand-in adds the account's uid.
+WEBHOOKS = "/govpay/webhooks"
+#: Seconds until news arrives, about as long as one would wait for them.
+WEBHOOK_DELAY = 1.0
 
 
 class Command(BaseCommand):
@@ -54,7 +58,7 @@ class Command(BaseCommand):
         call_command("createcachetable", database=CACHE if CACHE in connections else None, verbosity=0)
         password = make_staff_user()
         if sandbox_port is not None:
-            start_sandbox(company, sandbox_port)
+            start_sandbox(company, sandbox_port, port)
         start_worker(company)
         start_site(company, port)
         self._sync(company, sandbox_port)
@@ -135,9 +139,12 @@ def make_staff_user() -> str:
     return password
 
 
-def start_sandbox(company: Company, port: int) -> None:
+def start_sandbox(company: Company, port: int, site_port: int) -> None:
+    """The stand-in on ``port``; its webhooks come to the site, wherever that is this time."""
     state = str(settings.VAR_DIR / "sandbox.sqlite3")
+    hooks = f"http://{HOST}:{site_port}{WEBHOOKS}"
     options = ["--port", str(port), "--state", state, "--size", "demo"]
+    options += ["--callback-base", hooks, "--webhook-delay", str(WEBHOOK_DELAY)]
     company.start("sandbox", "govpay.sandbox", *options, outlasts=True)
     company.wait_until(lambda: read_stats(port) is not None, "The stand-in platform", patience=60)
 

@@ -1,0 +1,129 @@
+"""Flags on payments: what staff are told of a dispute, a bank return or a reversal, and how it is laid to rest."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.options import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from govpay.admin.cells import TONES, Button, badge, clip, label_of, moment, page_of
+from govpay.admin.wording import Alert
+from govpay.models import Payment
+from govpay.models.choices import PaymentFlag, PaymentStatus
+
+#: Disputes and returns are the business of those who give money back.
+PERMISSION = "govpay.refund_payment"
+
+#: Flag → what happened, and what it means for the money.
+WORDS: dict[str, tuple[Any, Any]] = {
+    PaymentFlag.CHARGEBACK: (
+        gettext_lazy("Disputed by the cardholder on %(when)s"),
+        gettext_lazy(
+            "The cardholder's bank takes the money back while the dispute is open. Do not refund this payment "
+            "meanwhile: the payer could get the money twice. The transactions below have the bank's reason."
+        ),
+    ),
+    PaymentFlag.RETURN: (
+        gettext_lazy("Returned by the bank on %(when)s"),
+        gettext_lazy(
+            "The payer's bank did not honour the debit, so the money is not here and what it paid for is open "
+            "again. The transactions below have the bank's reason."
+        ),
+    ),
+    PaymentFlag.REVERSAL: (
+        gettext_lazy("The dispute was reversed on %(when)s"),
+        gettext_lazy(
+            "An earlier dispute was decided the other way. The transactions below show what was given back to you."
+        ),
+    ),
+}
+
+#: The same in one word.
+SHORT: dict[str, Any] = {
+    PaymentFlag.CHARGEBACK: gettext_lazy("Disputed"),
+    PaymentFlag.RETURN: gettext_lazy("Returned"),
+    PaymentFlag.REVERSAL: gettext_lazy("Reversed"),
+}
+
+
+def may_lower(user: Any) -> bool:
+    return bool(user.has_perm(PERMISSION))
+
+
+def badges(payment: Payment) -> str | None:
+    """The payment's status with its flag beside it, for a list: short, since a column is."""
+    status = badge(payment.status, PaymentStatus)
+    if not payment.flag:
+        return status
+    flag = format_html(
+        '<span class="govpay-badge govpay-{}">⚑ {}</span>',
+        TONES.get(payment.flag, "alarm"),
+        SHORT.get(payment.flag) or clip(payment.flag),
+    )
+    return format_html("{} {}", status, flag) if status else flag
+
+
+def flag_alert(payment: Payment, user: Any) -> Alert | None:
+    """The box on a flagged payment's page, with the button for those who handle disputes."""
+    if not payment.flag:
+        return None
+    title, meaning = WORDS.get(payment.flag, (_("Flagged on %(when)s"), label_of(payment.flag, PaymentFlag)))
+    title = title % {"when": moment(payment.flagged_at) or _("an unknown day")}
+    if not may_lower(user):
+        return Alert(title, (meaning, _("Whoever may refund payments can mark this as dealt with.")))
+    # What was shown goes along: a newer flag must not be lowered unseen.
+    shown = (("flag", payment.flag), ("flagged_at", _written(payment.flagged_at)))
+    address = reverse("admin:govpay_payment_lower_flag", args=[payment.pk])
+    return Alert(title, (meaning,), button=Button(_("Mark as dealt with"), address, shown))
+
+
+def lower_flag(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
+    """POST only: lower the flag that was shown, and keep in the row's history who did it."""
+    if not may_lower(request.user):
+        raise PermissionDenied
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    payment = admin.get_object(request, str(pk))
+    if payment is None:
+        raise Http404
+    level, text = _lower(admin, request, payment)
+    admin.message_user(request, text, level)
+    seen = admin.has_view_permission(request, payment)
+    return HttpResponseRedirect(page_of(payment) if seen else reverse("admin:index"))
+
+
+def _lower(admin: ModelAdmin[Any], request: HttpRequest, payment: Payment) -> tuple[int, str]:
+    flag, given = request.POST.get("flag", ""), request.POST.get("flagged_at", "")
+    at = _read(given)
+    if not flag or "\x00" in flag or (given and at is None):
+        return messages.ERROR, _("This form does not come from here, so nothing was changed.")
+    words = {"flag": label_of(flag, PaymentFlag), "when": moment(at) or "—"}
+    with transaction.atomic():
+        if Payment.objects.filter(pk=payment.pk, flag=flag, flagged_at=at).update(flag=""):
+            admin.log_change(request, payment, _("Marked as dealt with: %(flag)s, %(when)s.") % words)
+            return messages.SUCCESS, _("Marked as dealt with: %(flag)s, %(when)s.") % words
+    if not payment.flag:
+        return messages.INFO, _("Somebody else has marked it as dealt with already.")
+    return messages.WARNING, _("Something newer has happened to this payment since the page was shown. Look again.")
+
+
+def _written(at: dt.datetime | None) -> str:
+    return at.isoformat() if at else ""
+
+
+def _read(text: str) -> dt.datetime | None:
+    """What ``_written`` wrote; ``None`` for nothing and for nonsense."""
+    try:
+        return parse_datetime(text)
+    except ValueError:
+        return None

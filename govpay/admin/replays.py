@@ -1,0 +1,118 @@
+"""*Process again*: stored events are put back and handed to a worker, and what came of each is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.admin.options import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from govpay.admin.cells import Table, clip, label_of, link_to, list_of, moment, page_of
+from govpay.admin.wording import Alert, Outcome
+from govpay.models import WebhookEvent
+from govpay.models.choices import EventType
+
+PERMISSION = "govpay.replay_event"
+
+
+def may_replay(user: Any) -> bool:
+    return bool(user.has_perm(PERMISSION))
+
+
+def replay(events: Sequence[WebhookEvent]) -> dict[int, Outcome]:
+    """Put the events back and queue them; what came of each, by primary key.
+
+    Outside any transaction: a worker must find the rows as they were put back.
+    """
+    # Here and not above: Celery and the sync are no part of a start.
+    from govpay import tasks  # noqa: PLC0415
+    from govpay.sync import inbox  # noqa: PLC0415
+
+    put_back = set(inbox.requeue([event.pk for event in events]))
+    busy = Outcome("left", _("Being processed already"), _("A worker is on it; look again in a moment."))
+    queued = Outcome("done", _("Queued"), _("A worker takes it next."))
+    later = Outcome(
+        "pending",
+        _("Waiting"),
+        _("The message broker cannot be reached; a worker takes it within two minutes of its return."),
+    )
+    outcomes: dict[int, Outcome] = {}
+    reachable = True
+    for event in events:
+        if event.pk not in put_back:
+            outcomes[event.pk] = busy
+            continue
+        # A broker that is down is asked once: each question may take seconds.
+        reachable = reachable and tasks.queue_event(event.pk)
+        outcomes[event.pk] = queued if reachable else later
+    return outcomes
+
+
+def replay_one(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
+    """POST only: the button on an event's page."""
+    if not may_replay(request.user):
+        raise PermissionDenied
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    event = admin.get_object(request, str(pk))
+    if event is None:
+        raise Http404
+    outcome = replay([event])[event.pk]
+    admin.message_user(request, f"{outcome.title}: {clip(event, 120)}. {outcome.text}", outcome.level)
+    seen = admin.has_view_permission(request, event)
+    return HttpResponseRedirect(page_of(event) if seen else reverse("admin:index"))
+
+
+def report(admin: ModelAdmin[Any], request: HttpRequest, events: Sequence[WebhookEvent]) -> HttpResponse:
+    """The action of the list: one line an event. To load the page again processes them again, which is harmless."""
+    outcomes = replay(events)
+    table = Table(
+        title=ngettext("%(count)d event", "%(count)d events", len(events)) % {"count": len(events)},
+        heads=(_("Event"), _("Received"), _("Webhook ID"), _("Outcome"), _("What that means")),
+        rows=[
+            (
+                link_to(event, label_of(event.event_type, EventType)),
+                moment(event.received_at),
+                clip(event.webhook_id),
+                badge_of(outcomes[event.pk]),
+                outcomes[event.pk].text,
+            )
+            for event in events
+        ],
+    )
+    request.current_app = admin.admin_site.name
+    context = {
+        **admin.admin_site.each_context(request),
+        "title": _("Process again"),
+        "original": _("Process again"),
+        "opts": admin.opts,
+        "has_view_permission": admin.has_view_permission(request),
+        "media": admin.media,
+        "tables": [table],
+        "back": list_of(WebhookEvent),
+        "back_label": _("Back to the events"),
+    }
+    return TemplateResponse(request, "govpay/admin/result.html", context)
+
+
+def badge_of(outcome: Outcome) -> str:
+    return format_html('<span class="govpay-badge govpay-{}">{}</span>', outcome.tone, outcome.title)
+
+
+def failure_alert(event: WebhookEvent) -> Alert:
+    """Why an event was given up, on its own page."""
+    title = ngettext("Given up after %(count)d attempt", "Given up after %(count)d attempts", event.attempts)
+    return Alert(
+        title % {"count": event.attempts},
+        (
+            event.error or _("No reason was recorded."),
+            _("The regular sync brings the same change later. Process it again when the cause is gone."),
+        ),
+    )

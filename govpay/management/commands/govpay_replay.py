@@ -1,0 +1,48 @@
+"""``manage.py govpay_replay``: work on stored webhook events once more."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from govpay import tasks
+from govpay.management.base import PlatformCommand
+from govpay.models import WebhookEvent
+from govpay.models.choices import EventState
+from govpay.sync import inbox
+
+
+class Command(PlatformCommand):
+    help = (
+        "Work on stored webhook events again, here and now. What they name is read from the platform, so this "
+        "changes nothing that is right already."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("events", nargs="*", metavar="EVENT", help="a webhook ID, such as evt_…")
+        parser.add_argument("--failed", action="store_true", help="all that have failed")
+
+    def carry_out(self, options: dict[str, Any]) -> None:
+        wanted: list[str] = list(options["events"])
+        if bool(wanted) == bool(options["failed"]):
+            raise CommandError("Name events by their webhook ID, or give --failed.")
+        rows = WebhookEvent.objects.filter(state=EventState.FAILED)
+        if wanted:
+            rows = WebhookEvent.objects.filter(webhook_id__in=wanted)
+            missing = set(wanted) - set(rows.values_list("webhook_id", flat=True))
+            if missing:
+                raise CommandError(f"No such event: {', '.join(sorted(missing))}.")
+        unsettled = sum(not self._replay(pk) for pk in rows.order_by("pk").values_list("pk", flat=True))
+        if unsettled:
+            raise CommandError(f"{unsettled} of the events could not be worked on.")
+
+    def _replay(self, pk: int) -> bool:
+        busy = not inbox.requeue([pk])
+        if not busy:
+            tasks.process_event(pk)
+        event = WebhookEvent.objects.get(pk=pk)
+        told = "busy: a worker is at it" if busy else f"{event.state} {event.error}".rstrip()
+        self.stdout.write(f"{event.webhook_id} {event.event_type} account={event.account_id} {told}")
+        return event.state in (EventState.PROCESSED, EventState.IGNORED)

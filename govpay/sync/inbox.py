@@ -1,0 +1,214 @@
+"""Webhook deliveries as rows: stored once, claimed by one worker at a time, closed, swept up, purged."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from django.core.cache import caches
+from django.db import connections, router
+from django.db.models import F, Q
+from django.utils import timezone
+
+from govpay import conf
+from govpay.client.redaction import mask
+from govpay.models import WebhookEvent
+from govpay.models.choices import EventState, Source
+from govpay.sync import news
+from govpay.sync.mapping import scrub
+from govpay.sync.transactions import in_transaction
+
+logger = logging.getLogger("govpay.webhooks")
+
+#: A worker that has not closed an event after this is taken for dead; longer than its task may take.
+CLAIM = dt.timedelta(seconds=150)
+
+#: An event that nobody began within this after it was stored is queued once more ...
+QUEUE_PATIENCE = dt.timedelta(seconds=60)
+
+#: ... and after that not again before this, so that a long queue is not made longer by each tick.
+QUEUED_AGAIN = dt.timedelta(seconds=300)
+
+#: So often an event is tried; the pauses double from a minute to an hour, which makes some two hours.
+MAX_ATTEMPTS = 8
+LONGEST_PAUSE = dt.timedelta(hours=1)
+
+#: A repeated delivery must be known for what it is for so long, whatever the setting says (faults W1b).
+LEAST_RETENTION = dt.timedelta(days=30)
+
+#: No amount, time or count has so many digits; card numbers have.
+CARD_LIKE = 10**14
+
+#: How long refused deliveries are counted, in seconds.
+STALE_SHOWN = 7 * 86400
+
+#: Rows deleted by one statement.
+PURGED_AT_ONCE = 5000
+
+
+def store(*, account_uid: str, webhook_id: str, event_type: str, sent_at: dt.datetime, payload: Any) -> int | None:
+    """Keep a verified delivery; one statement, two for one that is here already.
+
+    Returns the row's key when it is to be worked on: it is new, or it had failed and was delivered again.
+    Call it outside any transaction: the sender is told that it is safe. Raises ``Unmappable`` for a
+    payload that is nested too deeply.
+    """
+    now = timezone.now()
+    columns: dict[str, Any] = {
+        "account": account_uid,
+        "webhook_id": webhook_id,
+        "event_type": event_type,
+        "sent_at": sent_at,
+        "payload": kept(payload),
+        "state": EventState.RECEIVED.value,
+        "attempts": 0,
+        "error": "",
+        "received_at": now,
+        "due_at": now + QUEUE_PATIENCE,
+    }
+    connection = connections[router.db_for_write(WebhookEvent)]
+    fields = [(WebhookEvent._meta.get_field(name), value) for name, value in columns.items()]
+    quoted = ", ".join(connection.ops.quote_name(str(field.column)) for field, _ in fields)  # type: ignore[union-attr]
+    statement = (
+        f"INSERT INTO {connection.ops.quote_name(WebhookEvent._meta.db_table)} ({quoted})"  # noqa: S608
+        f" VALUES ({', '.join(['%s'] * len(fields))}) ON CONFLICT (account_id, webhook_id) DO NOTHING RETURNING id"
+    )
+    values = [field.get_db_prep_save(value, connection) for field, value in fields]  # type: ignore[union-attr]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        found = cursor.fetchone()
+    if found is not None:
+        return int(found[0])
+    earlier = WebhookEvent.objects.filter(account=account_uid, webhook_id=webhook_id)
+    revived = earlier.filter(state=EventState.FAILED).update(**_fresh(now))
+    return earlier.values_list("pk", flat=True).get() if revived else None
+
+
+def kept(value: Any, name: str = "") -> Any:
+    """``value`` as it may be stored: without secrets, with everything that looks like one masked."""
+    if not name:
+        value = scrub(value)
+    if isinstance(value, str):
+        # What names an object must stay readable, and has no other form than an identifier.
+        return value if name in ("uid", "id") or name.endswith(("_uid", "_id")) else mask(value)
+    if isinstance(value, int) and abs(value) >= CARD_LIKE:
+        return "***"
+    if isinstance(value, Mapping):
+        return {key: kept(item, key or "?") for key, item in value.items()}
+    if isinstance(value, list):
+        return [kept(item, name or "?") for item in value]
+    return value
+
+
+def claim(pk: int) -> WebhookEvent | None:
+    """The event, for the caller alone until ``CLAIM`` is over; ``None`` when it is not to be worked on."""
+    now = timezone.now()
+    free = Q(claimed_until=None) | Q(claimed_until__lte=now)
+    waiting = WebhookEvent.objects.filter(free, pk=pk, state=EventState.RECEIVED)
+    if not in_transaction(lambda: waiting.update(attempts=F("attempts") + 1, claimed_until=now + CLAIM)):
+        return None
+    return WebhookEvent.objects.get(pk=pk)
+
+
+def close(event: WebhookEvent, state: EventState, *, payment_uid: str | None = None, note: str = "") -> None:
+    """Write that ``event`` was worked on, and announce it the first time. Call it in the transaction of its effect."""
+    columns: dict[str, Any] = {"state": state, "error": note, "claimed_until": None, "due_at": None}
+    if payment_uid is not None:
+        columns["payment_id"] = payment_uid
+    row = WebhookEvent.objects.filter(pk=event.pk)
+    if row.filter(processed_at=None).update(processed_at=timezone.now(), **columns):
+        news.announce([("event_received", WebhookEvent, event.pk)], source=Source.WEBHOOK)
+    else:
+        row.update(**columns)
+
+
+def fail(event: WebhookEvent, error: str, *, for_good: bool = False) -> None:
+    """Write why ``event`` could not be worked on. It is tried again, unless ``for_good`` or tried too often."""
+    for_good = for_good or event.attempts >= MAX_ATTEMPTS
+    pause = min(dt.timedelta(minutes=2 ** max(0, event.attempts - 1)), LONGEST_PAUSE)
+    columns: dict[str, Any] = {
+        "state": EventState.FAILED if for_good else EventState.RECEIVED,
+        "error": error,
+        "claimed_until": None,
+        "due_at": None if for_good else timezone.now() + pause,
+    }
+    in_transaction(lambda: WebhookEvent.objects.filter(pk=event.pk, state=EventState.RECEIVED).update(**columns))
+
+
+def requeue(pks: Sequence[int]) -> list[int]:
+    """Put events back to ``received``, whatever became of them; gives those that nobody works on right now."""
+    now = timezone.now()
+    ready = WebhookEvent.objects.filter(pk__in=pks).exclude(state=EventState.RECEIVED, claimed_until__gt=now)
+
+    def work() -> list[int]:
+        found = list(ready.select_for_update().order_by("pk").values_list("pk", flat=True))
+        WebhookEvent.objects.filter(pk__in=found).update(**_fresh(now))
+        return found
+
+    return in_transaction(work)
+
+
+def overdue(limit: int = 500) -> list[int]:
+    """Events that should have been worked on by now: never queued, lost, to be tried again, or left by the dead."""
+    now = timezone.now()
+    free = Q(claimed_until=None) | Q(claimed_until__lte=now)
+    rows = WebhookEvent.objects.filter(free, state=EventState.RECEIVED, due_at__lte=now).order_by("due_at")
+    return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def note_queued(pks: Sequence[int]) -> None:
+    """Events that wait in the queue now are not ``overdue`` for a while."""
+    if pks:
+        waiting = WebhookEvent.objects.filter(pk__in=pks, state=EventState.RECEIVED)
+        in_transaction(lambda: waiting.update(due_at=timezone.now() + QUEUED_AGAIN))
+
+
+def count_stale(account_uid: str) -> None:
+    """Count an authentic delivery that came too late to be believed; nothing of it is kept (faults W1c)."""
+    cache, key = caches[conf.get("CACHE")], _stale_key(account_uid)
+    try:
+        cache.add(key, 0, timeout=STALE_SHOWN)
+        cache.incr(key)
+    except Exception as error:
+        logger.warning("the cache failed (%s); a stale delivery was not counted", type(error).__name__)
+
+
+def stale_count(account_uid: str) -> int:
+    """How many deliveries of the account were refused as too old, in the week since the first of them."""
+    try:
+        return int(caches[conf.get("CACHE")].get(_stale_key(account_uid), 0))
+    except Exception as error:
+        logger.warning("the cache failed (%s)", type(error).__name__)
+        return 0
+
+
+def _stale_key(account_uid: str) -> str:
+    return f"govpay:{hashlib.sha256(account_uid.encode()).hexdigest()[:32]}:stale"
+
+
+def purge() -> int:
+    """Delete events that are done with and older than ``EVENT_RETENTION_DAYS``; returns how many."""
+    age = max(dt.timedelta(days=conf.get("EVENT_RETENTION_DAYS")), LEAST_RETENTION)
+    old = WebhookEvent.objects.filter(received_at__lt=timezone.now() - age).exclude(state=EventState.RECEIVED)
+    count = 0
+    while pks := list(old.order_by("received_at").values_list("pk", flat=True)[:PURGED_AT_ONCE]):
+        count += in_transaction(partial(_delete, pks))
+    return count
+
+
+def _delete(pks: Sequence[int]) -> int:
+    return WebhookEvent.objects.filter(pk__in=pks).delete()[0]
+
+
+def _fresh(now: dt.datetime) -> dict[str, Any]:
+    return {
+        "state": EventState.RECEIVED,
+        "attempts": 0,
+        "error": "",
+        "claimed_until": None,
+        "due_at": now + QUEUE_PATIENCE,
+    }

@@ -1,0 +1,220 @@
+"""The secrets that webhook deliveries are signed with: read from the platform once, kept sealed in the account's row.
+
+Each process knows those of the accounts that it hears of, so that a delivery costs no statement for them. What
+does not fit them is looked into at most once a minute: the platform may have rolled the secret (assumption A18).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.cache import caches
+from django.core.signals import setting_changed
+from django.utils import timezone
+
+from govpay import conf
+from govpay.connection import get_endpoints
+from govpay.exceptions import APIError, ConfigurationError, EncryptionError
+from govpay.models import PaymentAccount
+from govpay.models.fields import Sealed
+from govpay.sync.transactions import in_transaction
+
+logger = logging.getLogger("govpay.webhooks")
+
+#: So long a process trusts what it knows. Another one may have learnt of a new secret, or the grace ended.
+KNOWN_FOR = 60.0
+
+#: The platform is asked for a secret at most so often, whoever asks and however many processes there are.
+ASK_EVERY = 60
+
+#: ... or, after it could not be asked, again after this.
+ASK_AGAIN = 10
+
+#: While another process asks, its answer is waited for so long.
+PATIENCE = 3.0
+
+#: Nobody waits longer than this for a thread of the same process.
+LOCK_PATIENCE = 5.0
+
+
+class UnknownAccount(LookupError):
+    """We know no such payment account, or the platform no longer has it."""
+
+
+class NoSecret(LookupError):
+    """The account's secret is not known here and could not be fetched now."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What this process knows of one account. Moments on the monotonic clock."""
+
+    secrets: tuple[str, ...] = field(repr=False)
+    until: float
+    #: A mismatch is not looked into before.
+    quiet_until: float = 0.0
+
+
+_known: dict[str, _Known] = {}
+_lock = threading.Lock()
+
+
+def secrets_of(account_uid: str) -> tuple[str, ...]:
+    """The account's secret, and the one before it during its grace. No statement while this process knows them.
+
+    A secret that is missing is fetched. Raises ``UnknownAccount``, ``NoSecret``.
+    """
+    known = _known.get(account_uid)
+    if known is None or time.monotonic() >= known.until:
+        quiet_until = known.quiet_until if known is not None else 0.0
+        known = _known[account_uid] = _read(account_uid, quiet_until)
+    if not known.secrets:
+        known = _look_again(account_uid, known)
+    if not known.secrets:
+        raise NoSecret(f"the webhook secret of {account_uid} is not known")
+    return known.secrets
+
+
+def secrets_after_mismatch(account_uid: str, tried: tuple[str, ...]) -> tuple[str, ...]:
+    """The secrets once more, if there are others by now; else nothing. Asks at most once a minute."""
+    known = _known.get(account_uid)
+    if known is None:
+        return ()
+    if known.secrets == tried:
+        known = _look_again(account_uid, known)
+    return known.secrets if known.secrets != tried else ()
+
+
+def forget() -> None:
+    """What this process knows. Rows may have been replaced behind its back (tests, restored databases)."""
+    _known.clear()
+
+
+def _forget_on_change(*, setting: str, **_: Any) -> None:
+    if setting in ("GOVPAY", "SECRET_KEY", "CACHES", "DATABASES"):
+        forget()
+
+
+setting_changed.connect(_forget_on_change, dispatch_uid="govpay.secrets")
+
+
+def _look_again(account_uid: str, known: _Known) -> _Known:
+    """Ask the platform, or wait for whoever is asking. One thread of the process; the others take what it finds."""
+    if time.monotonic() < known.quiet_until or not _lock.acquire(timeout=LOCK_PATIENCE):
+        return _known.get(account_uid, known)
+    try:
+        current = _known.get(account_uid, known)
+        if current is not known or time.monotonic() < known.quiet_until:
+            return current  # another thread has just looked
+        if _may_ask(account_uid):
+            found = _ask(account_uid, known)
+        else:
+            found = _wait_for_other(account_uid, known)
+            known.quiet_until = time.monotonic() + PATIENCE
+        if found is not None:
+            found.quiet_until = known.quiet_until
+            _known[account_uid] = known = found
+        return known
+    finally:
+        _lock.release()
+
+
+def _ask(account_uid: str, known: _Known) -> _Known | None:
+    """Ask the platform and keep what it says; ``None`` when nothing new came of it."""
+    known.quiet_until = time.monotonic() + ASK_AGAIN
+    try:
+        secret = get_endpoints().get_webhook_secret(account_uid)
+    except (APIError, ConfigurationError) as error:
+        logger.warning("the webhook secret of %s could not be fetched: %s", account_uid, error)
+        _tell(account_uid, "failed", ASK_AGAIN)
+        return None
+    found = None if known.secrets[:1] == (secret,) else _keep(account_uid, secret)
+    known.quiet_until = time.monotonic() + ASK_EVERY
+    _tell(account_uid, "done", ASK_EVERY)
+    return found
+
+
+def _keep(account_uid: str, secret: str) -> _Known:
+    """Store a secret that the platform has told, sealed; the one before it stays good for the grace."""
+    now = timezone.now()
+    row = PaymentAccount.objects.filter(uid=account_uid)
+    old = row.values_list("webhook_secret", flat=True).first()
+    columns: dict[str, Any] = {"webhook_secret": Sealed.of(secret), "webhook_secret_fetched_at": now}
+    if old is not None:
+        columns.update(previous_webhook_secret=old, webhook_secret_replaced_at=now)
+    in_transaction(lambda: row.update(**columns))
+    return _read(account_uid, 0.0)
+
+
+def _read(account_uid: str, quiet_until: float) -> _Known:
+    """From the account's row."""
+    columns = ("webhook_secret", "previous_webhook_secret", "webhook_secret_replaced_at")
+    row = PaymentAccount.objects.filter(uid=account_uid, deleted_at=None).values_list(*columns).first()
+    if row is None:
+        _known.pop(account_uid, None)
+        raise UnknownAccount(account_uid)
+    current, previous, replaced_at = row
+    sealed = [current]
+    until = time.monotonic() + KNOWN_FOR
+    if previous is not None and replaced_at is not None:
+        grace = replaced_at + dt.timedelta(seconds=float(conf.get("WEBHOOK_SECRET_GRACE"))) - timezone.now()
+        if grace > dt.timedelta(0):
+            sealed.append(previous)
+            until = min(until, time.monotonic() + grace.total_seconds())
+    return _Known(tuple(secret for each in sealed if (secret := _reveal(account_uid, each))), until, quiet_until)
+
+
+def _reveal(account_uid: str, sealed: Sealed | None) -> str:
+    if sealed is None:
+        return ""
+    try:
+        return sealed.reveal()
+    except EncryptionError as error:
+        logger.error("the webhook secret of %s: %s It is fetched again.", account_uid, error)
+        return ""
+
+
+# -- one asks for all processes ------------------------------------------------------------------------------
+
+
+def _may_ask(account_uid: str) -> bool:
+    """Whether nobody asked within the last minute; from now on somebody did. A cache that is down forbids nothing."""
+    try:
+        return bool(caches[conf.get("CACHE")].add(_key(account_uid), "asking", timeout=ASK_EVERY))
+    except Exception as error:
+        logger.warning("the cache failed (%s); going on without it", type(error).__name__)
+        return True
+
+
+def _tell(account_uid: str, state: str, seconds: int) -> None:
+    try:
+        caches[conf.get("CACHE")].set(_key(account_uid), state, timeout=seconds)
+    except Exception as error:
+        logger.warning("the cache failed (%s); going on without it", type(error).__name__)
+
+
+def _wait_for_other(account_uid: str, known: _Known) -> _Known | None:
+    """What another process has found, or finds soon."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            asking = caches[conf.get("CACHE")].get(_key(account_uid)) == "asking"
+        except Exception:
+            asking = False
+        found = _read(account_uid, 0.0)
+        if found.secrets != known.secrets:
+            return found
+        if not asking or time.monotonic() >= end:
+            return None
+        time.sleep(0.1)
+
+
+def _key(account_uid: str) -> str:
+    name = hashlib.sha256(f"{conf.get('API_URL')}|{account_uid}".encode()).hexdigest()[:32]
+    return f"govpay:{name}:webhook-secret"

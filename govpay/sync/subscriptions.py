@@ -1,0 +1,26 @@
+"""Webhook subscriptions: one small unpaged list per account."""
+
+from __future__ import annotations
+
+from govpay.connection import get_endpoints
+from govpay.models import WebhookSubscription
+from govpay.sync import mapping
+from govpay.sync.rounds import Round
+from govpay.sync.upsert import Saved, bury, save_documents
+
+
+def read_subscriptions(round: Round) -> None:
+    """All subscriptions of the account (assumption A20)."""
+    account = str(round.account_uid)
+    page = get_endpoints().list_subscriptions(account)
+    round.whole = True
+
+    def work() -> Saved:
+        saved = save_documents(mapping.subscription_of(account), page.items, extra=round.address)
+        if saved.all_named and page.next_link is None:  # what the list lacks is gone
+            present = WebhookSubscription.objects.filter(account=account, deleted_at=None)
+            uids = present.order_by().values_list("uid", flat=True)
+            saved.deleted = bury(WebhookSubscription, [uid for uid in uids if uid not in saved.listed])
+        return saved
+
+    round.commit(work)

@@ -1,0 +1,67 @@
+"""A pytest plug-in for host sites: ``pytest_plugins = ["govpay.testing.plugin"]`` in the root ``conftest.py``.
+
+``govpay_platform`` is a stand-in platform (extra ``sandbox``) that the site's settings point to during the test.
+``govpay_deliver`` lets it tell the site what happened, worked through to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def govpay_platform(settings: Any, db: None) -> Iterator[Any]:
+    """A ``govpay.sandbox.Sandbox``, empty, served on a free port; ``settings.GOVPAY`` names it."""
+    from django.core.cache import caches  # noqa: PLC0415 - Django may not be set up when pytest loads plug-ins
+
+    from govpay import conf, connection  # noqa: PLC0415 - as above
+    from govpay.sandbox import Sandbox  # noqa: PLC0415 - needs the extra "sandbox"
+    from govpay.sync import secrets  # noqa: PLC0415 - as above
+
+    with Sandbox() as sandbox, sandbox.serve() as address:
+        settings.GOVPAY = {
+            **conf.given(),
+            "API_URL": address.api_url,
+            "TOKEN_URL": address.token_url,
+            "CLIENT_ID": address.client_id,
+            "CLIENT_SECRET": address.client_secret,
+        }
+        secrets.forget()
+        yield sandbox
+        connection.reset()
+        secrets.forget()
+        caches[conf.get("CACHE")].clear()
+
+
+@pytest.fixture
+def govpay_deliver(govpay_platform: Any, client: Any) -> Callable[..., Any]:
+    """``govpay_deliver(account_uid, "payment.refunded", payment_uid=…)``: one signed delivery, accepted and worked on.
+
+    Posts it to the site's own address, then does what the worker would do, signals included; returns the
+    ``WebhookEvent``. An account that the site does not know yet is read first.
+    """
+    from django.urls import reverse  # noqa: PLC0415 - see above
+
+    from govpay.models import PaymentAccount, WebhookEvent  # noqa: PLC0415 - as above
+    from govpay.sync.pull import pull  # noqa: PLC0415 - as above
+    from govpay.tasks import process_event  # noqa: PLC0415 - as above
+    from govpay.testing.events import signed_event  # noqa: PLC0415 - as above
+
+    def deliver(account_uid: str, event_type: str, **data: Any) -> Any:
+        if not PaymentAccount.objects.filter(uid=account_uid).exists():
+            pull("clients")
+            pull("accounts")
+        event = signed_event(event_type, data, secret=govpay_platform.webhook_secret(account_uid))
+        url = reverse("govpay:webhook", args=[account_uid])
+        answer = client.post(url, event.body, content_type="application/json", headers=event.headers)
+        if answer.status_code != 200:
+            pytest.fail(f"the delivery was refused: {answer.status_code} {answer.content!r}; the log says why")
+        row = WebhookEvent.objects.get(account=account_uid, webhook_id=event.webhook_id)
+        process_event(row.pk)
+        row.refresh_from_db()
+        return row
+
+    return deliver

@@ -1,0 +1,88 @@
+"""Order does not matter: any order of a payment's deliveries ends in the same rows, and each change is told once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from govpay import tasks
+from govpay.models import Payment, Transaction, WebhookEvent
+from govpay.sync.pull import pull
+from tests.events import account_on, event_for
+from tests.reading import listening
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: One instant for all: only the order of the reads can tell which is newer.
+SAME_SECOND = "2040-01-01T00:00:00.000000Z"
+
+#: What happens to the payment, in this order on the platform.
+HISTORY = ("capture", "refund", "refund", "chargeback", "reversal")
+
+SIGNALS = {"payment_captured": 1, "payment_refunded": 2, "payment_disputed": 1}
+
+
+def happen(sandbox: Any, uid: str, what: str, number: int) -> tuple[str, dict[str, Any]]:
+    """Let it happen on the platform; gives the delivery that tells of it."""
+    if what == "capture":
+        sandbox.touch("payment", uid, status="captured")
+        return "payment.completed", {"payment_uid": uid}
+    if what == "refund":
+        made = sandbox.refund(uid, 100, f"ref-{uid}-{number}")
+        kind = "payment.refunded"
+    elif what == "chargeback":
+        made, kind = sandbox.charge_back(uid), "provider.chargeback"
+    else:
+        made, kind = sandbox.reverse_chargeback(uid), "provider.reversal"
+    return kind, {"payment_uid": uid, "transaction_uid": made["uid"]}
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],  # to shrink a history takes minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_any_order_with_duplicates_and_ties(sandbox: Any, transactional_db: None, data: Any) -> None:
+    """Deliveries arrive between, before and after what happens, twice or three times, and the sync runs in between."""
+    account = account_on(sandbox)
+    pull("payments", account)  # a first load would be no news
+    pull("transactions", account)
+    uid = sandbox.add_payment(account, status="captured")["uid"]
+    ties = data.draw(st.booleans(), label="all in the same second")
+    with listening(SIGNALS) as heard:
+        waiting: list[int] = []
+        for number, what in enumerate(HISTORY[1:]):
+            if number == 0:
+                first = event_for(account, "payment.completed", payment_uid=uid)
+                waiting += [first.pk] * data.draw(st.integers(1, 3))
+                if data.draw(st.booleans(), label="captured is heard before it is refunded"):
+                    tasks.process_event(first.pk)
+            kind, payload = happen(sandbox, uid, what, number)
+            if ties:
+                sandbox.touch("payment", uid, updated_at=SAME_SECOND)
+            event = event_for(account, kind, **payload)
+            waiting += [event.pk] * data.draw(st.integers(1, 2))
+            for _ in range(data.draw(st.integers(0, 2))):
+                tasks.process_event(data.draw(st.sampled_from(waiting)))
+            if data.draw(st.integers(0, 4)) == 0:
+                pull("payments", account)
+                pull("transactions", account)
+        for pk in data.draw(st.permutations(waiting)):
+            tasks.process_event(pk)
+        tasks.process_event(waiting[0])
+    payment = Payment.objects.get(uid=uid)
+    there = sandbox.get("payment", uid)
+    assert (payment.status, payment.refunded_amount) == (there["status"], there["refunded_amount"])
+    told = Transaction.objects.filter(payment=uid)
+    assert sorted(told.exclude(type="capture").values_list("type", flat=True)) == [
+        *("chargeback", "chargeback_reversal", "refund", "refund"),
+    ]
+    assert set(WebhookEvent.objects.filter(account=account).values_list("state", flat=True)) == {"processed"}
+    counted = {name: sum(news[:2] == (name, uid) for news in heard.news) for name in SIGNALS}
+    assert counted == SIGNALS
