@@ -8,8 +8,8 @@ from typing import Any
 TICK = 60.0
 
 
-def _tick(task: str, seconds: float = TICK) -> dict[str, Any]:
-    return {"task": f"govpay.tasks.{task}", "schedule": seconds, "options": {"expires": 55}}
+def _tick(task: str) -> dict[str, Any]:
+    return {"task": f"govpay.tasks.{task}", "schedule": TICK, "options": {"expires": 55}}
 
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -17,5 +17,5 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "govpay-sync-all": _tick("sync_all"),
     "govpay-reconcile-operations": _tick("reconcile_operations"),
     "govpay-send-outstanding": _tick("send_outstanding"),
-    "govpay-purge-events": _tick("purge_events", 3600.0),
+    "govpay-purge-events": _tick("purge_events"),
 }

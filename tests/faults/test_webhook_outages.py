@@ -1,0 +1,130 @@
+"""Deliveries while something is down: the broker, the platform, the worker (faults W7)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from govpay import tasks
+from govpay.models import Payment, WebhookEvent
+from govpay.sync import secrets
+from tests.events import account_on, deliver, envelope, event_for, known_account, sign
+from tests.processes import ROOT, child_environment, start_python
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DELIVER = """
+import json, sys, time
+from django.test import Client
+client, taken = Client(), []
+for line in sys.stdin:
+    account, body, signature = json.loads(line)
+    started = time.perf_counter()
+    answer = client.post(f"/govpay/webhooks/{account}/", body, content_type="application/json",
+                         headers={"X-Webhook-Signature": signature})
+    taken.append(time.perf_counter() - started)
+    assert answer.status_code == 200, answer.content
+print(json.dumps(taken))
+"""
+
+
+@pytest.mark.parametrize("broker", ["redis://127.0.0.1:1/0", "amqp://guest:guest@127.0.0.1:1//"])
+def test_a_broker_that_is_down_holds_no_delivery_up(broker: str) -> None:
+    """Each is kept and answered; none waits for a connection. The sweeper queues them later."""
+    account = known_account()
+    lines = []
+    for _ in range(100):
+        body = json.dumps(envelope("payment.completed", data={"payment_uid": "pay_1"}))
+        lines.append(json.dumps([account, body, sign(body.encode())]))
+    process = subprocess.run(
+        [sys.executable, "-c", f"import django; django.setup()\n{DELIVER}"],
+        cwd=ROOT,
+        env={**child_environment(), "TEST_BROKER_URL": broker},
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert process.returncode == 0, process.stderr
+    taken = sorted(json.loads(process.stdout))
+    assert taken[-1] < 2, "to reach for the broker would take six seconds"
+    assert WebhookEvent.objects.filter(state="received", attempts=0).count() == 100
+
+
+def test_events_that_were_never_queued_are_worked_on_later(sandbox: Any) -> None:
+    account = account_on(sandbox)
+    uid = sandbox.add_payment(account, status="captured")["uid"]
+    event = event_for(account, "payment.completed", payment_uid=uid)
+    WebhookEvent.objects.update(due_at=timezone.now())
+    code = "from govpay import tasks; tasks.send_outstanding(); print('sent')"
+    sender = start_python(code)
+    assert sender.communicate(timeout=60)[0].strip() == "sent"
+    event.refresh_from_db()
+    assert event.due_at is not None
+    assert event.due_at > timezone.now(), "it waits in a queue now"
+    tasks.process_event(event.pk)
+    assert Payment.objects.get().uid == uid
+
+
+def test_the_platform_is_slow_and_no_delivery_waits_for_it(sandbox: Any) -> None:
+    account = account_on(sandbox)
+    secret = sandbox.webhook_secret(account)
+    assert deliver(account, envelope(), secret).status_code == 200
+    sandbox.fault("GET /api/payments/{uid}", delay=5)
+    sandbox.fault("GET /api/webhooks/secret", delay=5)
+    started = time.monotonic()
+    for _ in range(20):
+        assert deliver(account, envelope(), secret).status_code == 200
+    assert time.monotonic() - started < 4
+
+
+def test_a_worker_that_dies_leaves_its_event_to_the_next(sandbox: Any) -> None:
+    account = account_on(sandbox)
+    uid = sandbox.add_payment(account, status="captured")["uid"]
+    event = event_for(account, "payment.completed", payment_uid=uid)
+    sandbox.fault(f"GET /api/payments/{uid}", delay=30, times=1)
+    worker = start_python(f"from govpay import tasks; tasks.process_event({event.pk})")
+    end = time.monotonic() + 30
+    while WebhookEvent.objects.get().claimed_until is None:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    worker.kill()
+    worker.communicate()
+    sandbox.clear_faults()
+    tasks.process_event(event.pk)
+    assert WebhookEvent.objects.get().state == "received", "nobody knows yet that it died"
+    WebhookEvent.objects.update(claimed_until=timezone.now())
+    tasks.process_event(event.pk)
+    assert WebhookEvent.objects.get().state == "processed"
+
+
+def test_four_processes_and_a_secret_that_was_rolled(sandbox: Any) -> None:
+    """faults.md W2 over processes: one of them asks, all of them learn, nothing is refused."""
+    account = account_on(sandbox)
+    old = sandbox.webhook_secret(account)
+    assert deliver(account, envelope(), old).status_code == 200
+    from django.core.cache import cache
+
+    cache.clear()  # a minute later
+    secrets.forget()
+    new = sandbox.rotate_secret(account)
+    lines = []
+    for number in range(25):
+        body = json.dumps(envelope())
+        lines.append(json.dumps([account, body, sign(body.encode(), (old, new)[number % 2])]))
+    before = sum(call["path"] == "/api/webhooks/secret" for call in sandbox.requests())
+    members = [start_python(DELIVER, stdin=subprocess.PIPE) for _ in range(4)]
+    for member in members:
+        assert member.stdin is not None
+        member.stdin.write("\n".join(lines) + "\n")
+        member.stdin.close()
+        member.stdin = None
+    outputs = [member.communicate(timeout=60) for member in members]
+    assert [member.returncode for member in members] == [0] * 4, outputs
+    assert sum(call["path"] == "/api/webhooks/secret" for call in sandbox.requests()) - before == 1
