@@ -104,7 +104,7 @@ class PaymentAccountAdmin(MirrorAdmin):
             },
         ),
         (_("Payments"), {"fields": ("enable_credit_card", "enable_ach", "smallest", "largest")}),
-        (_("Webhooks"), {"fields": ("webhook_enabled", "callback_url", "origins")}),
+        (_("Webhooks"), {"fields": ("webhook_enabled", "callback_url", "origins", "secret_fetched", "refused_late")}),
         MirrorAdmin.RECORD,
         MirrorAdmin.RAW,
     )
@@ -112,6 +112,17 @@ class PaymentAccountAdmin(MirrorAdmin):
     @column(_("payment account"))
     def label(self, row: PaymentAccount) -> str | None:
         return clip(row)
+
+    @column(_("webhook secret read"))
+    def secret_fetched(self, row: PaymentAccount) -> str | None:
+        return moment(row.webhook_secret_fetched_at)
+
+    @column(_("deliveries refused as too old"))
+    def refused_late(self, row: PaymentAccount) -> str:
+        from govpay.sync import inbox  # noqa: PLC0415 - not at the start of every process
+
+        count = inbox.stale_count(row.uid)
+        return str(_("%(count)d in a week; the sync brings what they told") % {"count": count}) if count else "0"
 
     @column(_("smallest payment"))
     def smallest(self, row: PaymentAccount) -> str:

@@ -113,3 +113,14 @@ def test_account_page_has_the_button_and_no_secret(panel: Client, accounts: list
     page = panel.get(reverse("admin:govpay_paymentaccount_change", args=[accounts[0].pk])).content.decode()
     assert f"{SYNC}?ids={accounts[0].pk}" in page
     assert SECRET not in page
+
+
+def test_late_deliveries_are_counted_on_the_account(browse: Any, support: Any) -> None:
+    """faults.md W1c: refused, counted and shown."""
+    from tests.events import deliver, envelope, known_account
+
+    account = known_account()
+    page = reverse("admin:govpay_paymentaccount_change", args=[PaymentAccount.objects.get().pk])
+    deliver(account, envelope(age=15000))
+    deliver(account, envelope(age=15000), secret="forged")
+    assert "1 in a week" in browse(support).get(page).content.decode()
