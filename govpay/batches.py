@@ -52,8 +52,9 @@ class Batches(Generic[T]):
                 return False
             self._waiting.append(thing)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="govpay-batches", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="govpay-batches", daemon=True)
+                thread.start()
+                self._thread = thread
             else:
                 self._changed.notify()
         return True

@@ -33,6 +33,9 @@ RETRY_AFTER = dt.timedelta(seconds=30)
 #: Ticks are never exactly a minute apart: what comes due before half of the next one is due now.
 EARLY = dt.timedelta(seconds=30)
 
+#: Events that one message names, at most.
+TOGETHER = 20
+
 #: Records of runs are kept so long.
 KEEP_RUNS = dt.timedelta(days=30)
 
@@ -76,8 +79,9 @@ def sync_account(account_uid: str, resources: Sequence[str] | None = None, full:
 
 @shared_task(name="govpay.tasks.reconcile_operations", **_short)
 def reconcile_operations() -> None:
-    """Settle operations whose outcome is open, and send the signals that are still owed."""
+    """Settle operations whose outcome is open, send the signals that are owed, close links whose days are over."""
     outcome = operations.reconcile()
+    operations.close_expired_links()
     if outcome.succeeded or outcome.failed or outcome.late_failures:
         logger.info("reconciled: %s", outcome)
 
@@ -100,12 +104,15 @@ def process_events(event_ids: Sequence[int]) -> None:
 @shared_task(name="govpay.tasks.send_outstanding", **_short)
 def send_outstanding() -> None:
     """Queue the events that nobody began to work on, or that are to be tried again."""
-    queued = []
-    for event_id in inbox.overdue():
-        if not queue_event(event_id):
-            break
-        queued.append(event_id)
-    inbox.note_queued(queued)
+    due = inbox.overdue()
+    for start in range(0, len(due), TOGETHER):
+        some = due[start : start + TOGETHER]
+        try:
+            _publish(some)
+        except Exception as error:  # each broker has its own kinds of it
+            logger.warning("%d events were not queued (%s)", len(due) - start, type(error).__name__)
+            return
+        inbox.note_queued(some)
 
 
 @shared_task(name="govpay.tasks.purge_events", **_short)
@@ -141,7 +148,7 @@ def _publish(event_ids: Sequence[int]) -> None:
         process_events.apply_async((list(event_ids),), retry=False)
 
 
-_queue: Batches[int] = Batches(_publish)
+_queue: Batches[int] = Batches(_publish, most=TOGETHER)
 
 
 def _process(event_id: int) -> None:
@@ -151,6 +158,7 @@ def _process(event_id: int) -> None:
     try:
         outcome = events.work_on(event)
     except SoftTimeLimitExceeded:
+        inbox.fail(event, "It took too long.")
         raise
     except Exception as error:
         # Neither a document nor a row of ours may stop the others; what cannot pass ends after some attempts.

@@ -19,7 +19,9 @@ from govpay import conf, tasks
 from govpay.client import signature
 from govpay.client.redaction import one_line
 from govpay.exceptions import SignatureError
+from govpay.exempt import public
 from govpay.models import WebhookEvent
+from govpay.models.fields import UID_LENGTH
 from govpay.sync import inbox
 from govpay.sync.mapping import Unmappable
 from govpay.sync.secrets import NoSecret, UnknownAccount, secrets_after_mismatch, secrets_of
@@ -46,8 +48,8 @@ class Refused(Exception):
         self.headers = headers
 
 
+@public
 @csrf_exempt
-@transaction.non_atomic_requests
 def webhook(request: HttpRequest, account_uid: str) -> HttpResponse:
     """Accept one delivery; /guides/webhooks/.
 
@@ -62,7 +64,7 @@ def webhook(request: HttpRequest, account_uid: str) -> HttpResponse:
         return _refuse(account_uid, refused)
     except DatabaseTrouble as error:
         logger.error("a delivery for %s could not be stored (%s)", account_uid, type(error).__name__)
-        return _answer(503, "not now", **{"Retry-After": "30"})
+        return _refuse(account_uid, Refused(503, "not now", **{"Retry-After": "30"}))
     if pk is not None:
         transaction.on_commit(partial(tasks.queue_event_soon, pk), using=router.db_for_write(WebhookEvent), robust=True)
     return _answer(200, "duplicate" if pk is None else "accepted")
@@ -74,10 +76,13 @@ def _body(request: HttpRequest) -> bytes:
     if request.content_type != "application/json":
         raise Refused(415, "not application/json")
     declared = request.META.get("CONTENT_LENGTH") or ""
-    if declared.isascii() and declared.isdigit() and int(declared) > LARGEST:
+    if len(declared) > 9 or (declared.isascii() and declared.isdigit() and int(declared) > LARGEST):
         raise Refused(413, "too large")
+    # Sent in chunks, it has no length, and Django reads nothing; a server that finds its end says so.
+    chunked = not declared and request.META.get("wsgi.input_terminated")
+    source: Any = request.META["wsgi.input"] if chunked else request
     try:
-        body = request.read(LARGEST + 1)
+        body = source.read(LARGEST + 1)
     except (UnreadablePostError, OSError):
         raise Refused(400, "cut short") from None
     if len(body) > LARGEST:
@@ -86,6 +91,8 @@ def _body(request: HttpRequest) -> bytes:
 
 
 def _verified(header: str | None, body: bytes, account_uid: str) -> dict[str, Any]:
+    if len(account_uid) > UID_LENGTH or not account_uid.isprintable():
+        raise Refused(404, "unknown payment account")
     try:
         signature.digest_of(header)
         secrets = secrets_of(account_uid)
@@ -135,7 +142,9 @@ def _refuse(account_uid: str, refused: Refused) -> HttpResponse:
     logger.warning(
         "webhook refused: %d %s, account %s (no. %d)", refused.status, refused.why, one_line(account_uid, 128), count
     )
-    return _answer(refused.status, "refused", **refused.headers)
+    response: Any = _answer(refused.status, "refused", **refused.headers)
+    response._has_been_logged = True  # else Django adds a line of its own, and for a 503 a mail to the admins
+    return response
 
 
 def _answer(status: int, what: str, **headers: str) -> HttpResponse:

@@ -377,3 +377,133 @@ def test_a_lost_key_means_a_new_fetch(sandbox: Any, settings: Any) -> None:
     cache.clear()
     assert deliver(account, envelope(), secret).status_code == 200
     assert asked(sandbox) == 2
+
+
+def test_two_processes_that_learn_the_same_secret_keep_the_one_before(sandbox: Any) -> None:
+    """With a cache of its own each process asks for itself."""
+    account = account_on(sandbox)
+    old = sandbox.webhook_secret(account)
+    deliver(account, envelope(), old)
+    secrets.forget()
+    deliver(account, envelope(), old)
+    other = dict(secrets._known)
+    new = sandbox.rotate_secret(account)
+    secrets.forget()
+    assert deliver(account, envelope(), new).status_code == 200
+    from django.core.cache import cache
+
+    cache.clear()
+    secrets._known.update(other)
+    assert deliver(account, envelope(), new).status_code == 200
+    assert asked(sandbox) == 3
+    secrets.forget()
+    assert deliver(account, envelope(), old).status_code == 200
+
+
+def test_a_secret_that_is_rolled_right_after_it_was_fetched(sandbox: Any) -> None:
+    account = account_on(sandbox)
+    old = sandbox.webhook_secret(account)
+    assert deliver(account, envelope(), old).status_code == 200
+    new = sandbox.rotate_secret(account)
+    assert [deliver(account, envelope(), secret).status_code for secret in (new, old)] == [200, 200]
+
+
+def test_forged_ones_hold_no_threads_while_the_platform_is_slow(sandbox: Any) -> None:
+    accounts = [account_on(sandbox) for _ in range(2)]
+    for account in accounts:
+        deliver(account, envelope(), sandbox.webhook_secret(account))
+    from django.core.cache import cache
+
+    cache.clear()
+    secrets.forget()
+    sandbox.fault("GET /api/webhooks/secret", delay=8)
+    taken: list[float] = []
+
+    def forge(account: str) -> None:
+        started = time.monotonic()
+        assert deliver(account, envelope(), "forged").status_code == 401
+        taken.append(time.monotonic() - started)
+        connections.close_all()
+
+    threads = [threading.Thread(target=forge, args=(accounts[number % 2],)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)
+    started = time.monotonic()
+    assert deliver(accounts[0], envelope(), sandbox.webhook_secret(accounts[0])).status_code == 200
+    assert time.monotonic() - started < 2, "a true one waits for nobody"
+    for thread in threads:
+        thread.join()
+    assert max(taken) < 7
+    assert sum(each > 1 for each in taken) <= len(accounts) + 4
+
+
+def test_a_site_that_demands_a_login_everywhere(account: str, settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    assert deliver(account, envelope()).status_code == 200
+
+
+@pytest.mark.parametrize("uid", ["acc%00x", "x" * 129, "acc%0Ax"])
+def test_an_address_that_no_account_can_have(uid: str) -> None:
+    with CaptureQueriesContext(connection) as statements:
+        body = json.dumps(envelope()).encode()
+        answer = Client().post(f"/govpay/webhooks/{uid}/", body, content_type="application/json")
+    assert answer.status_code in (401, 404)
+    assert len(statements) == 0
+    assert deliver(uid, envelope()).status_code == 404
+
+
+def test_a_length_beyond_reason(account: str) -> None:
+    body = json.dumps(envelope()).encode()
+    assert post(account, body, sign(body), CONTENT_LENGTH="9" * 5000).status_code == 413
+
+
+def test_a_body_in_chunks(account: str) -> None:
+    """A server that knows where such a body ends says so; Django by itself would read nothing."""
+    import io
+
+    body = json.dumps(envelope()).encode()
+    chunks = {"CONTENT_LENGTH": "", "wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True}
+    assert post(account, body, sign(body), **chunks).status_code == 200
+    large = {**chunks, "wsgi.input": io.BytesIO(b" " * 300_000)}
+    assert post(account, body, sign(body), **large).status_code == 413
+
+
+def test_a_refusal_is_one_line_in_all_logs(account: str, caplog: pytest.LogCaptureFixture) -> None:
+    deliver(account, envelope())
+    secrets._known[account].quiet_until = time.monotonic() + 60
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        deliver(account, envelope(), "forged")
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["cs_a" * 60_000, "eyJabcd-" * 30_000, "1 " * 120_000, "bearer " * 30_000, "eyJ.a" * 50_000]
+)
+def test_no_text_makes_a_delivery_slow(account: str, text: str) -> None:
+    started = time.monotonic()
+    assert deliver(account, envelope(data={"payment_uid": "pay_1", "metadata": {"note": text}})).status_code == 200
+    assert time.monotonic() - started < 3
+
+
+def test_card_numbers_hide_nowhere(account: str) -> None:
+    """faults.md S1: neither as an identifier, nor as a name, nor as a number of any kind."""
+    data = {
+        "account_id": "4111111111111111",
+        "id": "4111 1111 1111 1111",
+        "4111111111111111": "x",
+        "diners": 30569309025904,
+        "fraction": 4111111111111111.0,
+        "cvv2": "canary",
+        "security_code": "canary",
+        "Authorization": "canary",
+        "payment_uid": "pay_4111",
+        "amount": 1234567,
+    }
+    assert deliver(account, envelope(data=data)).status_code == 200
+    kept = WebhookEvent.objects.get().payload["data"]
+    text = json.dumps(kept)
+    for canary in ("41111", "4111 ", "3056", "canary"):
+        assert canary not in text
+    assert (kept["payment_uid"], kept["amount"]) == ("pay_4111", 1234567)

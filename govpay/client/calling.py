@@ -72,10 +72,12 @@ class Calls:
         *,
         check: Check,
         bearer: str | None = None,
+        within: float | None = None,
         **path: str,
     ) -> Answer:
         """The answer to a read; ``check`` raises ``ValueError`` for one that is not what was asked for."""
-        return self.transport.send(self._request(operation, account_uid, path, check=check, bearer=bearer))
+        request = self._request(operation, account_uid, path, check=check, bearer=bearer, within=within)
+        return self.transport.send(request)
 
     def _one(self, kind: type[R], operation: str, account_uid: str | None, uid: str) -> R:
         """A read of one object as a typed view."""

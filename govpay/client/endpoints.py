@@ -185,9 +185,9 @@ class Endpoints(Calls):
         """Merges by ``event_type`` (A20). What the platform answers; None for nothing."""
         return self._write("set_subscriptions", account_uid, body, idempotency_key).document
 
-    def get_webhook_secret(self, account_uid: str) -> str:
-        """The signing secret (A18). Keep it encrypted."""
-        document = self._read("get_webhook_secret", account_uid, check=has_text("secret")).document
+    def get_webhook_secret(self, account_uid: str, *, within: float | None = None) -> str:
+        """The signing secret (A18). Keep it encrypted. ``within``: seconds after which it is given up."""
+        document = self._read("get_webhook_secret", account_uid, check=_is_secret, within=within).document
         return str(document["secret"])
 
     def list_event_types(self, account_uid: str) -> tuple[Mapping[str, Any], ...]:
@@ -235,6 +235,12 @@ def _refund_of(payment_uid: str) -> Any:
             raise ValueError("the answer is about another payment")
 
     return check
+
+
+def _is_secret(document: Any) -> None:
+    has_text("secret")(document)
+    if not document["secret"].isprintable():
+        raise ValueError("the secret is no text that could be a key")
 
 
 def _session(session_id: str) -> Any:

@@ -105,6 +105,8 @@ class Request:
     check: Callable[[Any], None] | None = None
     empty_ok: bool = False
     rooted: bool = False
+    #: Seconds for this call, where ``call_timeout`` is too long to wait.
+    within: float | None = None
 
     def headers(self, token: str, user_agent: str) -> dict[str, str]:
         """The headers of one attempt. Raises ``ConfigurationError`` for a value that no header can hold."""

@@ -166,7 +166,8 @@ class Transport:
         anything is sent, whatever the token endpoint's refusal is. A 401 is answered once with another
         token (faults T5); a 429 on a read waits as told when that fits into the call (faults A1).
         """
-        deadline = time.monotonic() + self.config.call_timeout
+        limit = self.config.call_timeout
+        deadline = time.monotonic() + (limit if request.within is None else min(limit, request.within))
         attempt, renewed = 1, False
         while True:
             self._await_pause(request, deadline)

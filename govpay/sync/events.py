@@ -66,6 +66,8 @@ class Reading:
     documents: Sequence[Mapping[str, Any]]
     extra: dict[str, Any]
     known: Known
+    #: The one that the event is about, if it is about one; the others came along with it.
+    wanted: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,10 @@ def _store(event: WebhookEvent, found: Found) -> list[Saved]:
             )
         except RowsChangedMeanwhile:
             raise Overtaken from None
-        if each.rejected:
-            raise Unmappable(each.rejected[0][1])
+        for uid, why in each.rejected:
+            if not reading.wanted or uid in ("", reading.wanted):
+                raise Unmappable(why)
+            logger.warning("%s came along with event %s and cannot be stored: %s", uid, event.webhook_id, why)
         saved.append(each)
     for work in found.also:
         work()
@@ -142,16 +146,23 @@ def _payment(event: WebhookEvent, seen: Seen) -> Found:
 def _movement(event: WebhookEvent, seen: Seen) -> Found:
     """The payment and the transaction that moved it: a refund, a dispute, a return, a reversal."""
     found = Found()
-    payment_uid, transaction_uid = _uid(event, "payment_uid", "uid"), _hint(event, "transaction_uid")
+    payment_uid, transaction_uid = _hint(event, "payment_uid", "uid"), _hint(event, "transaction_uid")
+    if not payment_uid and not transaction_uid:
+        raise Unusable("The payload names no payment_uid.")
     account = str(event.account_id)
-    known = _known(Transaction, Q(uid=transaction_uid) if transaction_uid else Q(payment=payment_uid) | Q(uid__in=seen))
+    known = _known(Transaction, account, Q(uid=transaction_uid) | Q(payment=payment_uid) | Q(uid__in=seen))
     # The transaction first: the payment's sums are then at least as new.
-    documents: Sequence[Mapping[str, Any]]
-    if transaction_uid:
-        documents = [dict(get_endpoints().get_transaction(account, transaction_uid).raw)]
-    else:
+    documents = _transaction(account, transaction_uid) if transaction_uid else []
+    if not payment_uid:
+        if not documents:
+            raise NotFound("The transaction is not there, and the payload names no payment_uid.")
+        payment_uid = str(documents[0].get("payment_uid") or "") or _uid(event, "payment_uid")
+    if not documents:
         documents = _transactions_of(account, payment_uid)
-    found.readings.append(Reading(mapping.TRANSACTION, documents, {"account_id": account}, known))
+    if documents:
+        found.readings.append(Reading(mapping.TRANSACTION, documents, {"account_id": account}, known, transaction_uid))
+    else:
+        found.lists = ("transactions",)
     _read_payment(event, payment_uid, found)
     return found
 
@@ -167,15 +178,20 @@ def _elsewhere(event: WebhookEvent, seen: Seen) -> Found:
 def _method(event: WebhookEvent, seen: Seen) -> Found:
     """The methods of the customer of whom one has changed: there is no read for a single one."""
     account = str(event.account_id)
-    uid = _uid(event, "saved_payment_method_uid", "uid", "id")
-    row = SavedPaymentMethod.objects.filter(uid=uid, account=account).values_list("customer_id", flat=True).first()
-    customer = str(row or _uid(event, "customer_uid"))
-    known = _known(SavedPaymentMethod, Q(customer=customer) | Q(uid__in=seen))
+    uid, customer = _hint(event, "saved_payment_method_uid", "uid", "id"), _hint(event, "customer_uid")
+    if uid:
+        row = SavedPaymentMethod.objects.filter(uid=uid, account=account).values_list("customer_id", flat=True).first()
+        customer = str(row or customer)
+    if not customer:
+        if not uid:
+            raise Unusable("The payload names no saved_payment_method_uid.")
+        return Found(lists=("customers", "methods"))  # whose it is, is not known here
+    known = _known(SavedPaymentMethod, account, Q(customer=customer) | Q(uid__in=seen))
     page = get_endpoints().list_saved_payment_methods(account, customer)
     extra = {"account_id": account, "customer_id": customer}
-    reading = Reading(mapping.SAVED_METHOD, list(page.items), extra, known)
+    reading = Reading(mapping.SAVED_METHOD, list(page.items), extra, known, uid or "any")
     # One that the list lacks is gone, which the sync of this customer finds out.
-    if any(_uid_in(item) == uid for item in page.items):
+    if not uid or any(_uid_in(item) == uid for item in page.items):
         return Found([reading])
     return Found([reading], also=[partial(_read_methods_again, account, customer)])
 
@@ -191,18 +207,13 @@ def _session(event: WebhookEvent, seen: Seen) -> Found:
         document = sessions.read_or_believe(row, told)
         found.also.append(partial(_save_session, uid, account, document))
     if completed:
-        known = _known(Payment, Q(session=uid) | Q(uid__in=seen))
-        try:
-            wanted = named("session_id").eq(uid)
-            page = get_endpoints().list_payments(account, Query(filter=wanted, top=SEVERAL))
-        except InvalidRequest as error:
-            if error.status != 400:
-                raise
-            found.lists = ("payments", "transactions")
-        else:
-            documents = [item for item in page.items if item.get("session_id") == uid]
+        known = _known(Payment, account, Q(session=uid) | Q(uid__in=seen))
+        documents = _listed("list_payments", account, "session_id", uid)
+        if documents:
             found.readings.append(Reading(mapping.PAYMENT, documents, {"account_id": account}, known))
-            found.payment_uid = next(map(_uid_in, documents), None)
+            found.payment_uid = _uid_in(documents[0])
+        else:
+            found.lists = ("payments", "transactions")
     return found
 
 
@@ -226,27 +237,43 @@ HANDLERS: dict[str, Callable[[WebhookEvent, Seen], Found]] = {
 
 def _read_payment(event: WebhookEvent, uid: str, found: Found) -> None:
     account = str(event.account_id)
-    known = _known(Payment, Q(uid=uid))
+    known = _known(Payment, account, Q(uid=uid))
     document = dict(get_endpoints().get_payment(account, uid).raw)
     # Stored first, so that what a transaction says of its payment finds the row.
     found.readings.insert(0, Reading(mapping.PAYMENT, [document], {"account_id": account}, known))
     found.payment_uid = uid
 
 
-def _transactions_of(account_uid: str, payment_uid: str) -> Sequence[Mapping[str, Any]]:
-    """The payment's transactions; none where the API cannot tell them by payment: the sync brings them."""
-    wanted = named("payment_uid").eq(payment_uid)
+def _transaction(account_uid: str, uid: str) -> Sequence[Mapping[str, Any]]:
+    """The one transaction; none where the API does not offer to read it, or does not have it yet."""
     try:
-        page = get_endpoints().list_transactions(account_uid, Query(filter=wanted, top=SEVERAL))
-    except (InvalidRequest, NotFound) as error:
-        logger.info("the transactions of %s are left to the sync: %s", payment_uid, error)
+        return [dict(get_endpoints().get_transaction(account_uid, uid).raw)]
+    except NotFound as error:
+        logger.info("transaction %s is looked for in the list: %s", uid, error)
         return []
-    return [item for item in page.items if item.get("payment_uid") == payment_uid]
 
 
-def _known(model: type[Mirror], where: Q) -> Known:
-    """What is known of the rows before they are asked for: whoever writes one meanwhile makes us ask again."""
-    return read_known(model._default_manager.filter(where).order_by())
+def _transactions_of(account_uid: str, payment_uid: str) -> Sequence[Mapping[str, Any]]:
+    return _listed("list_transactions", account_uid, "payment_uid", payment_uid)
+
+
+def _listed(listing: str, account_uid: str, name: str, uid: str) -> Sequence[Mapping[str, Any]]:
+    """The rows whose ``name`` is ``uid``; none where the API does not take that filter: the sync brings them."""
+    query = Query(filter=named(name).eq(uid), top=SEVERAL)
+    try:
+        page = getattr(get_endpoints(), listing)(account_uid, query)
+    except (InvalidRequest, NotFound) as error:
+        logger.info("%s of %s is left to the sync: %s", listing, uid, error)
+        return []
+    return [item for item in page.items if item.get(name) == uid]
+
+
+def _known(model: type[Mirror], account_uid: str, where: Q) -> Known:
+    """What is known of the rows before they are asked for: whoever writes one meanwhile makes us ask again.
+
+    A row of another account is never known, so an event cannot take it over.
+    """
+    return read_known(model._default_manager.filter(where, account=account_uid).order_by())
 
 
 def _hint(event: WebhookEvent, *names: str) -> str:

@@ -15,6 +15,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from govpay import conf
+from govpay.client.cards import looks_like_card
 from govpay.client.redaction import mask
 from govpay.models import WebhookEvent
 from govpay.models.choices import EventState, Source
@@ -40,8 +41,9 @@ LONGEST_PAUSE = dt.timedelta(hours=1)
 #: A repeated delivery must be known for what it is for so long, whatever the setting says (faults W1b).
 LEAST_RETENTION = dt.timedelta(days=30)
 
-#: No amount, time or count has so many digits; card numbers have.
-CARD_LIKE = 10**14
+#: What stands in the place of a card number, of which no longer text is one.
+MASKED = "***"
+LONGEST_NUMBER = 64
 
 #: How long refused deliveries are counted, in seconds.
 STALE_SHOWN = 7 * 86400
@@ -93,25 +95,32 @@ def kept(value: Any, name: str = "") -> Any:
     if not name:
         value = scrub(value)
     if isinstance(value, str):
-        # What names an object must stay readable, and has no other form than an identifier.
-        return value if name in ("uid", "id") or name.endswith(("_uid", "_id")) else mask(value)
-    if isinstance(value, int) and abs(value) >= CARD_LIKE:
-        return "***"
+        # What names an object must stay readable, and is masked only if it is a card number.
+        if name in ("uid", "id") or name.endswith(("_uid", "_id")):
+            return MASKED if looks_like_card(value[:LONGEST_NUMBER]) else value
+        return mask(value)
+    if isinstance(value, int | float) and looks_like_card(f"{value:.0f}"[:LONGEST_NUMBER]):
+        return MASKED
     if isinstance(value, Mapping):
-        return {key: kept(item, key or "?") for key, item in value.items()}
+        return {MASKED if looks_like_card(key[:64]) else key: kept(item, key or "?") for key, item in value.items()}
     if isinstance(value, list):
         return [kept(item, name or "?") for item in value]
     return value
 
 
 def claim(pk: int) -> WebhookEvent | None:
-    """The event, for the caller alone until ``CLAIM`` is over; ``None`` when it is not to be worked on."""
+    """The event, for the caller alone until ``CLAIM`` is over; ``None`` when it is not to be worked on now."""
     now = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
-    waiting = WebhookEvent.objects.filter(free, pk=pk, state=EventState.RECEIVED)
+    due = Q(error="") | Q(due_at=None) | Q(due_at__lte=now)  # one that failed rests, however often it is queued
+    waiting = WebhookEvent.objects.filter(free, due, pk=pk, state=EventState.RECEIVED)
     if not in_transaction(lambda: waiting.update(attempts=F("attempts") + 1, claimed_until=now + CLAIM)):
         return None
-    return WebhookEvent.objects.get(pk=pk)
+    event = WebhookEvent.objects.get(pk=pk)
+    if event.attempts > MAX_ATTEMPTS:
+        fail(event, event.error or "Whoever worked on it died each time.", for_good=True)
+        return None
+    return event
 
 
 def close(event: WebhookEvent, state: EventState, *, payment_uid: str | None = None, note: str = "") -> None:
@@ -152,7 +161,7 @@ def requeue(pks: Sequence[int]) -> list[int]:
     return in_transaction(work)
 
 
-def overdue(limit: int = 500) -> list[int]:
+def overdue(limit: int = 5000) -> list[int]:
     """Events that should have been worked on by now: never queued, lost, to be tried again, or left by the dead."""
     now = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)

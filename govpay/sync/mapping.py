@@ -22,6 +22,7 @@ REVISION = 1
 #: Properties that never reach a table: tokens of a card or of a session, and addresses that carry one.
 SECRET_PROPERTIES = frozenset(
     {"fingerprint", "processor_token", "client_secret", "hosted_url", "secret", "cvv", "cvc", "pan"}
+    | {"cvv2", "cvc2", "security_code", "pin", "password", "authorization"}
     | {"card_number", "account_number", "access_token", "temporary_password", "api_key"}
 )
 

@@ -120,6 +120,8 @@ def dispatch(limit: int | None = None) -> int:
     A receiver's own writes to this database therefore happen once. One that raises is logged and
     does not hold up the others; only a database error undoes the sending, which is then repeated.
     """
+    if not any(signal.has_listeners() for signal in signals.BY_NAME.values()):
+        return 0  # in this process; another one may have receivers, and sends
     if transaction.get_connection(_alias()).in_atomic_block and not _in_test_case():
         return 0  # somebody else's transaction may still roll back: the next tick sends
     position, sent = 0, 0

@@ -36,11 +36,12 @@ ASK_EVERY = 60
 #: ... or, after it could not be asked, again after this.
 ASK_AGAIN = 10
 
-#: While another process asks, its answer is waited for so long.
-PATIENCE = 3.0
+#: A sender does not wait for ever: the call is given up after so many seconds.
+ASK_WITHIN = 5.0
 
-#: Nobody waits longer than this for a thread of the same process.
-LOCK_PATIENCE = 5.0
+#: While somebody else asks, so many threads of a process wait for so long; to the others it is a mismatch.
+PATIENCE = 1.5
+WAITING = 4
 
 
 class UnknownAccount(LookupError):
@@ -62,7 +63,9 @@ class _Known:
 
 
 _known: dict[str, _Known] = {}
-_lock = threading.Lock()
+#: Held by the one thread that looks into a mismatch, by account.
+_looking: dict[str, threading.Lock] = {}
+_waiting = threading.BoundedSemaphore(WAITING)
 
 
 def secrets_of(account_uid: str) -> tuple[str, ...]:
@@ -105,8 +108,15 @@ setting_changed.connect(_forget_on_change, dispatch_uid="govpay.secrets")
 
 
 def _look_again(account_uid: str, known: _Known) -> _Known:
-    """Ask the platform, or wait for whoever is asking. One thread of the process; the others take what it finds."""
-    if time.monotonic() < known.quiet_until or not _lock.acquire(timeout=LOCK_PATIENCE):
+    """Ask the platform, or wait for whoever is asking. One thread of the process; a few others take what it finds."""
+    lock = _looking.setdefault(account_uid, threading.Lock())
+    if not lock.acquire(blocking=False):
+        if _waiting.acquire(blocking=False):
+            try:
+                if lock.acquire(timeout=PATIENCE):
+                    lock.release()
+            finally:
+                _waiting.release()
         return _known.get(account_uid, known)
     try:
         current = _known.get(account_uid, known)
@@ -116,39 +126,49 @@ def _look_again(account_uid: str, known: _Known) -> _Known:
             found = _ask(account_uid, known)
         else:
             found = _wait_for_other(account_uid, known)
-            known.quiet_until = time.monotonic() + PATIENCE
+            known.quiet_until = time.monotonic() + 2 * PATIENCE
         if found is not None:
             found.quiet_until = known.quiet_until
             _known[account_uid] = known = found
         return known
     finally:
-        _lock.release()
+        lock.release()
 
 
 def _ask(account_uid: str, known: _Known) -> _Known | None:
     """Ask the platform and keep what it says; ``None`` when nothing new came of it."""
-    known.quiet_until = time.monotonic() + ASK_AGAIN
     try:
-        secret = get_endpoints().get_webhook_secret(account_uid)
+        secret = get_endpoints().get_webhook_secret(account_uid, within=ASK_WITHIN)
     except (APIError, ConfigurationError) as error:
         logger.warning("the webhook secret of %s could not be fetched: %s", account_uid, error)
+        known.quiet_until = time.monotonic() + ASK_AGAIN
         _tell(account_uid, "failed", ASK_AGAIN)
         return None
     found = None if known.secrets[:1] == (secret,) else _keep(account_uid, secret)
-    known.quiet_until = time.monotonic() + ASK_EVERY
-    _tell(account_uid, "done", ASK_EVERY)
+    if known.secrets:
+        known.quiet_until = time.monotonic() + ASK_EVERY
+        _tell(account_uid, "done", ASK_EVERY)
+    else:
+        _tell(account_uid, "done", 0)  # the first fetch of all: should it be rolled at once, that is asked, too
     return found
 
 
 def _keep(account_uid: str, secret: str) -> _Known:
     """Store a secret that the platform has told, sealed; the one before it stays good for the grace."""
-    now = timezone.now()
-    row = PaymentAccount.objects.filter(uid=account_uid)
-    old = row.values_list("webhook_secret", flat=True).first()
-    columns: dict[str, Any] = {"webhook_secret": Sealed.of(secret), "webhook_secret_fetched_at": now}
-    if old is not None:
-        columns.update(previous_webhook_secret=old, webhook_secret_replaced_at=now)
-    in_transaction(lambda: row.update(**columns))
+
+    def work() -> None:
+        now = timezone.now()
+        row = PaymentAccount.objects.filter(uid=account_uid)
+        old: Any = row.select_for_update().values_list("webhook_secret", flat=True).first()
+        columns: dict[str, Any] = {"webhook_secret_fetched_at": now}
+        # Another process may have been told the same a moment ago: then the one before it is in its place already.
+        if _reveal(account_uid, old) != secret:
+            columns["webhook_secret"] = Sealed.of(secret)
+            if old is not None:
+                columns.update(previous_webhook_secret=old, webhook_secret_replaced_at=now)
+        row.update(**columns)
+
+    in_transaction(work)
     return _read(account_uid, 0.0)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, cast
 
+from django.db.models import Subquery
 from django.utils import timezone
 
 from govpay.connection import get_endpoints
-from govpay.exceptions import EncryptionError, Gone, NotFound
-from govpay.models import HostedSession
-from govpay.models.choices import SessionStatus, Source
+from govpay.exceptions import AuthenticationError, EncryptionError, Gone, InvalidRequest, NotFound
+from govpay.models import HostedSession, Payment, PaymentLink
+from govpay.models.choices import LinkState, PaymentStatus, SessionStatus, Source
 from govpay.models.fields import Sealed
 from govpay.sync import mapping
 from govpay.sync.rounds import Round
 from govpay.sync.upsert import Saved, save_documents
+
+logger = logging.getLogger("govpay.sync")
 
 #: How many sessions are looked up at a time.
 CHUNK = 200
@@ -26,7 +30,7 @@ def read_open_sessions(round: Round) -> None:
     round.whole = True
     for session in _open(round):
         try:
-            document = _read(session)
+            document = read_session(session)
         except (EncryptionError, NotFound) as error:
             round.reject(session.uid, str(error))
         else:
@@ -43,7 +47,7 @@ def _open(round: Round) -> Iterator[HostedSession]:
         after = chunk[-1].uid
 
 
-def _read(session: HostedSession) -> dict[str, Any] | None:
+def read_session(session: HostedSession) -> dict[str, Any] | None:
     """The session as it is now; ``None`` once it has expired. Raises ``NotFound``, ``EncryptionError``."""
     try:
         found = get_endpoints().get_hosted_session(session.uid, _credential(session)).raw
@@ -58,13 +62,20 @@ def _read(session: HostedSession) -> dict[str, Any] | None:
 
 
 def read_or_believe(session: HostedSession, told: SessionStatus) -> dict[str, Any] | None:
-    """The session as it is now; without a usable credential as we were ``told``. ``None`` once it has expired."""
+    """The session as it is now, but ended as we were ``told`` by a signed delivery. ``None``: it has expired.
+
+    A session can be completed once and never afterwards be anything else, and a read may lag behind or be
+    refused once it has ended; so what was told of its end stands, unless the read knows that it was completed.
+    """
+    found = None
     if session.credential is not None:
         try:
-            return _read(session)
-        except (EncryptionError, NotFound):
-            pass  # it cannot be read any more, so the word of the delivery has to do
-    return None if told == SessionStatus.EXPIRED else {**session.raw, "session_id": session.uid, "status": told.value}
+            found = read_session(session)
+        except (EncryptionError, NotFound, AuthenticationError, InvalidRequest) as error:
+            logger.info("session %s cannot be read any more: %s", session.uid, error)
+    if told == SessionStatus.COMPLETED:
+        return {**session.raw, **(found or {}), "session_id": session.uid, "status": told.value}
+    return found if found is not None and found.get("status") == SessionStatus.COMPLETED else None
 
 
 def _credential(session: HostedSession) -> str:
@@ -86,7 +97,20 @@ def save_session(
         document = {**row.raw, "session_id": uid, "status": SessionStatus.EXPIRED.value}
     elif row.status == SessionStatus.COMPLETED and document.get("status") != SessionStatus.COMPLETED:
         return Saved(fetched=1, unchanged=1)  # it was read before it was completed
-    saved = save_documents(mapping.SESSION, [document], extra=extra, source=source)
+    # The row is locked, so what it says is what is known.
+    known = {uid: [row.digest, row.deleted_at, row.status]}
+    saved = save_documents(mapping.SESSION, [document], extra=extra, source=source, known=known)
     if document["status"] != SessionStatus.ACTIVE:
-        HostedSession.objects.filter(uid=uid).update(credential=None, hosted_url=None)
+        wipe_if_ended(uid, completed=document["status"] == SessionStatus.COMPLETED)
     return saved
+
+
+def wipe_if_ended(uid: str, *, completed: bool = False) -> None:
+    """Forget the credential of a session that is not open any more; if it was paid, so is the link that opened it."""
+    if completed:
+        paid = Payment.objects.filter(session=uid).exclude(status=PaymentStatus.FAILED).values("uid")[:1]
+        PaymentLink.objects.filter(session=uid).exclude(state=LinkState.PAID).update(
+            state=LinkState.PAID, payment_id=Subquery(paid)
+        )
+    ended = HostedSession.objects.filter(uid=uid).exclude(status=SessionStatus.ACTIVE)
+    ended.exclude(credential=None, hosted_url=None).update(credential=None, hosted_url=None)

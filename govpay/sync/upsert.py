@@ -101,10 +101,15 @@ def save_document(
     if saved.rejected:
         raise Unmappable(saved.rejected[0][1])
     for row in saved.written.values():
-        instance = mapper.model(**row)
-        instance._state.adding = False
-        return instance
+        return _instance(mapper.model, row)
     return mapper.model._default_manager.filter(uid=mapper.uid(document)).first()
+
+
+def _instance(model: type[Mirror], row: Columns) -> Mirror:
+    """The row as it was written; what the document did not tell is read from the table when it is asked for."""
+    told = {**row, str(model._meta.pk.attname): row["pk"]}
+    names = [field.attname for field in model._meta.concrete_fields if field.attname in told]
+    return model.from_db(router.db_for_write(model), names, [told[name] for name in names])
 
 
 def bury(model: type[Mirror], uids: Sequence[str], *, source: str = Source.SYNC) -> int:

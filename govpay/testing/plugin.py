@@ -15,9 +15,7 @@ import pytest
 @pytest.fixture
 def govpay_platform(settings: Any, db: None) -> Iterator[Any]:
     """A ``govpay.sandbox.Sandbox``, empty, served on a free port; ``settings.GOVPAY`` names it."""
-    from django.core.cache import caches  # noqa: PLC0415 - Django may not be set up when pytest loads plug-ins
-
-    from govpay import conf, connection  # noqa: PLC0415 - as above
+    from govpay import conf, connection  # noqa: PLC0415 - Django may not be set up when pytest loads plug-ins
     from govpay.sandbox import Sandbox  # noqa: PLC0415 - needs the extra "sandbox"
     from govpay.sync import secrets  # noqa: PLC0415 - as above
 
@@ -33,7 +31,6 @@ def govpay_platform(settings: Any, db: None) -> Iterator[Any]:
         yield sandbox
         connection.reset()
         secrets.forget()
-        caches[conf.get("CACHE")].clear()
 
 
 @pytest.fixture

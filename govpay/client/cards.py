@@ -1,0 +1,91 @@
+"""The gate for card numbers: a text that looks like one is refused, never stored, sent or logged."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from govpay.exceptions import OperationRefused
+
+#: Digits, with blanks or dashes between them as people write card numbers.
+_RUN = re.compile(r"[0-9]+(?:[ \-]{1,3}[0-9]+)*")
+_GROUP = re.compile("[0-9]+")
+#: Ours and everyone's: chance makes a card number of the end of one in a few thousand.
+_UUID = re.compile(r"(?i)(?<![0-9a-z])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-z])")
+_DASHES = dict.fromkeys(map(ord, "\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u200b"), "-")
+#: The groups in which cards are embossed, which are looked for among other numbers as well.
+_EMBOSSED = re.compile("4(,4)*(,[1-4])?|4,6,[45]")
+
+SHORTEST, LONGEST = 13, 19
+
+
+def looks_like_card(text: str) -> bool:
+    """Whether ``text`` holds 13 to 19 digits, perhaps with blanks or dashes, that pass the Luhn test.
+
+    One in ten such numbers is no card; it is refused all the same (faults S1). Digits in the middle of
+    an identifier, such as a hexadecimal one, are not looked at, nor are UUIDs.
+    """
+    if not text.isascii():
+        text = "".join(str(unicodedata.decimal(each, each)) for each in unicodedata.normalize("NFKC", text))
+        text = text.translate(_DASHES)
+    text = re.sub(r"\s", " ", _UUID.sub(_blank_uuid, text))
+    return any(_is_card(digits) for run in _RUN.finditer(text) if _stands_alone(text, run) for digits in _read(run[0]))
+
+
+def refuse_cards(**arguments: Any) -> None:
+    """Refuse arguments with a card number anywhere in them, names of properties included.
+
+    Raises ``OperationRefused`` with the argument's name and never its value.
+    """
+    for name, value in arguments.items():
+        for path, text in _texts(name, value):
+            if looks_like_card(text):
+                raise OperationRefused(f"{path} looks like a card number, which is never accepted here.")
+
+
+def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, bytes):
+        yield path, value.decode("utf-8", "replace")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield path, str(value)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield f"The name of a property of {path}", str(name)
+            shown = name if isinstance(name, str) and re.fullmatch(r"[A-Za-z_][A-Za-z_0-9]{0,40}", name) else "…"
+            yield from _texts(f"{path}.{shown}", item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, item in enumerate(value):
+            yield from _texts(f"{path}[{index}]", item)
+
+
+def _blank_uuid(found: re.Match[str]) -> str:
+    # One of digits alone is what a card number in dashes could be dressed up as.
+    return "_" if re.search("(?i)[a-f]", found[0]) else found[0]
+
+
+def _stands_alone(text: str, run: re.Match[str]) -> bool:
+    """Letters may touch the digits ("VISA4111…"), but not with further digits behind them."""
+    before, after = text[: run.start()][-40:], text[run.end() :][:40]
+    return not (re.search(r"[0-9][^\W\d_]+$", before) or re.match(r"[^\W\d_]+[0-9]", after))
+
+
+def _read(run: str) -> Iterator[str]:
+    """The numbers that ``run`` may be read as: all of it, one group of it, or groups as on a card."""
+    groups = _GROUP.findall(run)
+    yield "".join(groups)
+    yield from groups
+    for start in range(len(groups)):
+        for end in range(start + 3, min(start + 5, len(groups)) + 1):
+            if _EMBOSSED.fullmatch(",".join(str(len(group)) for group in groups[start:end])):
+                yield "".join(groups[start:end])
+
+
+def _is_card(digits: str) -> bool:
+    if not SHORTEST <= len(digits) <= LONGEST:
+        return False
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (sum(doubled) + sum(map(int, digits[-1::-2]))) % 10 == 0
