@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
+from govpay.checkout import done, pay
 from govpay.webhooks import webhook
 
 app_name = "govpay"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/<str:account_uid>/", webhook, name="webhook"),
+    path("pay/<str:public_id>/", pay, name="pay"),
+    path("pay/<str:public_id>/done/", done, name="pay-done"),
 ]

@@ -128,6 +128,8 @@ SQLITE_OPTIONS = {
 }
 
 SANDBOX_PORT: int = env.int("SANDBOX_PORT", default=8801)
+#: Where this site is reached, so that the stand-in may send payers back to it.
+PORT: int = env.int("PORT", default=8000)
 #: No platform was named, so the stand-in on this machine is it.
 USES_SANDBOX = not any(
     env.str(f"GOVPAY_{name}", default="") for name in ("API_URL", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET")
@@ -171,6 +173,8 @@ if USES_SANDBOX:
         "TOKEN_URL": f"http://127.0.0.1:{SANDBOX_PORT}/oauth2/token",
         "API_URL": f"http://127.0.0.1:{SANDBOX_PORT}",
         "SYNC_INTERVAL": 60,
+        "CHECKOUT_ORIGINS": [f"http://{host}:{PORT}" for host in ("127.0.0.1", "localhost")],
+        "COMPONENT_SCRIPT_URL": f"http://127.0.0.1:{SANDBOX_PORT}/component/govifi.js",
     }
 for _name in ("CLIENT_ID", "CLIENT_SECRET", "TOKEN_URL", "API_URL", "SCOPE"):
     if env.str(f"GOVPAY_{_name}", default=""):

@@ -1,5 +1,5 @@
 """The staff face, on Django's own admin: lists and pages to look at, and confirmation pages for deeds."""
 
-from govpay.admin import events, operations, payments, sessions, syncing, tenants, terminals, wallets
+from govpay.admin import events, links, operations, payments, sessions, syncing, tenants, terminals, wallets
 
-__all__ = ["events", "operations", "payments", "sessions", "syncing", "tenants", "terminals", "wallets"]
+__all__ = ["events", "links", "operations", "payments", "sessions", "syncing", "tenants", "terminals", "wallets"]

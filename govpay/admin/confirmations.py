@@ -12,7 +12,6 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.options import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -25,6 +24,7 @@ from govpay.admin.deeds import Deed, Row, assess
 from govpay.admin.tickets import Shown, Ticket, TicketRefused
 from govpay.admin.wording import Outcome, outcome_of_error
 from govpay.exceptions import GovPayError
+from govpay.exempt import outside_transactions
 from govpay.models import Payment
 from govpay.models.money import format_money
 
@@ -42,13 +42,6 @@ def own_url(admin: Any, route: str, name: str, view: Callable[..., HttpResponse]
     Operations commit their journal before they call the platform, which an open transaction would undo.
     """
     return path(route, outside_transactions(admin.admin_site.admin_view(view)), name=name)
-
-
-def outside_transactions(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """The view, exempt from ``ATOMIC_REQUESTS`` of every database."""
-    for alias in connections:
-        view = transaction.non_atomic_requests(using=alias)(view)
-    return view
 
 
 def chosen_ids(request: HttpRequest) -> list[int]:

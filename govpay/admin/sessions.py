@@ -1,15 +1,19 @@
-"""Hosted sessions and payment links."""
+"""Hosted sessions, and ending one by hand."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
-from govpay.admin.base import MirrorAdmin, ReadOnlyAdmin
+from govpay import operations
+from govpay.admin.base import MirrorAdmin
 from govpay.admin.cells import (
+    Button,
     Table,
     badge,
     badge_column,
@@ -22,10 +26,13 @@ from govpay.admin.cells import (
     moment,
     moment_column,
     money_column,
+    page_of,
 )
+from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountFilter, known_values, linked
-from govpay.models import HostedSession, Payment, PaymentLink
-from govpay.models.choices import LinkState, PaymentStatus, SessionStatus
+from govpay.exceptions import GovPayError
+from govpay.models import HostedSession, Payment
+from govpay.models.choices import PaymentStatus, SessionStatus
 from govpay.models.money import format_money
 
 
@@ -59,6 +66,7 @@ class HostedSessionAdmin(MirrorAdmin):
     search_fields = ("uid__exact", "customer__exact")
     search_help_text = _("The whole UID of the session or of its customer.")
 
+    change_form_template = "govpay/admin/session_change_form.html"
     page_select_related = ("customer", "account")
     fieldsets = (
         (
@@ -84,6 +92,35 @@ class HostedSessionAdmin(MirrorAdmin):
     def session(self, row: HostedSession) -> str | None:
         return clip(row.uid)
 
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            own_url(self, "<int:pk>/expire/", "govpay_hostedsession_expire", self.expire_view),
+            *super().get_urls(),
+        ]
+
+    def page_context(self, request: HttpRequest, row: HostedSession) -> dict[str, Any]:
+        if row.status != SessionStatus.ACTIVE or not request.user.has_perm("govpay.create_session"):
+            return {}
+        address = reverse("admin:govpay_hostedsession_expire", args=[row.pk])
+        return {"expire": Button(_("End this session"), address)}
+
+    def expire_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: nobody can pay in it any more."""
+        if not request.user.has_perm("govpay.create_session"):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        session = HostedSession.objects.filter(pk=pk).first()
+        if session is None:
+            raise Http404
+        try:
+            operations.expire_hosted_session(session=session, actor=request.user)
+        except GovPayError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, _("The session has ended."), messages.SUCCESS)
+        return HttpResponseRedirect(page_of(session))
+
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
         payments = Payment.objects.filter(session=row.uid).defer("raw").order_by("-remote_created_at", "-id")[:10]
         return [
@@ -104,61 +141,3 @@ class HostedSessionAdmin(MirrorAdmin):
                 numeric=(3,),
             )
         ]
-
-
-@admin.register(PaymentLink)
-class PaymentLinkAdmin(ReadOnlyAdmin):
-    created = moment_column("created_at", _("created"))
-    expires = moment_column("expires_at", _("expires"))
-    state_badge = badge_column("state", _("state"), LinkState)
-    amount_money = money_column("amount", _("amount"))
-    account_link = link_column("account", _("payment account"))
-    customer_link = link_column("customer", _("customer"))
-    payment_link = link_column("payment", _("payment"))
-    session_link = link_column("session", _("hosted session"))
-
-    list_display = (
-        "link",
-        "state_badge",
-        "amount_money",
-        "created",
-        "expires",
-        "payment_link",
-        "customer_link",
-        "account_link",
-    )
-    list_filter = (known_values("state", _("state"), LinkState),)
-    list_select_related = ("payment", "customer", "account")
-    sortable_by = ("created",)
-    date_hierarchy = "created_at"
-    search_fields = ("public_id__exact", "reference_id__exact")
-    search_help_text = _("The whole public ID or reference.")
-
-    page_select_related = ("account", "customer", "payment", "session", "created_by")
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    "state_badge",
-                    "amount_money",
-                    "reference_id",
-                    "description",
-                    "expires_at",
-                    "account_link",
-                    "customer_link",
-                    "payment_link",
-                    "session_link",
-                )
-            },
-        ),
-        (_("Record"), {"fields": ("public_id", "created_at", "creator")}),
-    )
-
-    @column(_("payment link"))
-    def link(self, row: PaymentLink) -> str | None:
-        return clip(row)
-
-    @column(_("made by"))
-    def creator(self, row: PaymentLink) -> str | None:
-        return clip(row.created_by)

@@ -319,7 +319,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.UUIDField(default=uuid.uuid4, editable=False)),
-                ('action', models.CharField(choices=[('quote', 'Quote'), ('capture', 'Capture'), ('void', 'Void'), ('refund', 'Refund')], max_length=32)),
+                ('action', models.CharField(choices=[('quote', 'Quote'), ('capture', 'Capture'), ('void', 'Void'), ('refund', 'Refund'), ('create_customer', 'Create customer'), ('save_method', 'Save payment method'), ('remove_method', 'Remove payment method'), ('set_default_method', 'Choose default method'), ('import_methods', 'Import payment methods'), ('create_session', 'Open session'), ('update_session', 'Change session'), ('expire_session', 'End session')], max_length=32)),
                 ('amount', models.BigIntegerField(blank=True, null=True)),
                 ('currency', models.CharField(blank=True, default='', max_length=8)),
                 ('reason', models.TextField(blank=True, default='')),
@@ -361,6 +361,7 @@ class Migration(migrations.Migration):
                 ('description', models.TextField(blank=True, default='')),
                 ('expires_at', models.DateTimeField()),
                 ('state', models.CharField(choices=[('open', 'Open'), ('paid', 'Paid'), ('cancelled', 'Cancelled'), ('expired', 'Expired')], default='open', max_length=16)),
+                ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
                 ('account', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='payment_links', to='govpay.paymentaccount', to_field='uid')),
                 ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
@@ -370,7 +371,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created_at', '-id'],
-                'indexes': [models.Index(fields=['-created_at', '-id'], name='govpay_link_created'), models.Index(fields=['state', '-created_at', '-id'], name='govpay_link_state'), models.Index(fields=['reference_id'], name='govpay_link_reference')],
+                'indexes': [models.Index(fields=['-created_at', '-id'], name='govpay_link_created'), models.Index(fields=['state', '-created_at', '-id'], name='govpay_link_state'), models.Index(fields=['reference_id'], name='govpay_link_reference'), models.Index(fields=['session'], name='govpay_link_session'), models.Index(condition=models.Q(('state', 'open')), fields=['expires_at'], name='govpay_link_expiry')],
                 'constraints': [models.UniqueConstraint(fields=('public_id',), name='govpay_link_public_id')],
             },
         ),

@@ -102,6 +102,14 @@ class OperationAction(models.TextChoices):
     CAPTURE = "capture", _("Capture")
     VOID = "void", _("Void")
     REFUND = "refund", _("Refund")
+    CREATE_CUSTOMER = "create_customer", _("Create customer")
+    SAVE_METHOD = "save_method", _("Save payment method")
+    REMOVE_METHOD = "remove_method", _("Remove payment method")
+    SET_DEFAULT_METHOD = "set_default_method", _("Choose default method")
+    IMPORT_METHODS = "import_methods", _("Import payment methods")
+    CREATE_SESSION = "create_session", _("Open session")
+    UPDATE_SESSION = "update_session", _("Change session")
+    EXPIRE_SESSION = "expire_session", _("End session")
 
 
 class OperationState(models.TextChoices):

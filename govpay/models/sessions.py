@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.choices import LinkState
@@ -59,7 +60,10 @@ class PaymentLink(models.Model):
     description = models.TextField(blank=True, default="")
     expires_at = models.DateTimeField()
     state = models.CharField(max_length=16, choices=LinkState, default=LinkState.OPEN)
+    #: The session that was opened last.
     session = mirror_key("govpay.HostedSession", related_name="payment_links")
+    #: How many sessions were asked for: their number makes the key under which the next one is opened once.
+    attempt = models.PositiveIntegerField(default=0, editable=False)
     payment = mirror_key("govpay.Payment", related_name="payment_links")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -73,6 +77,8 @@ class PaymentLink(models.Model):
             models.Index(fields=["-created_at", "-id"], name="govpay_link_created"),
             models.Index(fields=["state", "-created_at", "-id"], name="govpay_link_state"),
             models.Index(fields=["reference_id"], name="govpay_link_reference"),
+            models.Index(fields=["session"], name="govpay_link_session"),
+            models.Index(fields=["expires_at"], condition=Q(state=LinkState.OPEN), name="govpay_link_expiry"),
         ]
 
     def __str__(self) -> str:

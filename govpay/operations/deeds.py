@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from govpay.client import Resource
@@ -37,6 +37,8 @@ class Answer:
     request_id: str = ""
     #: Why the deed certainly did not happen, although the platform knows its object.
     error: APIError | None = None
+    #: Columns of ours that belong to the row: what the document told and no document may keep.
+    local: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Deed(ABC):

@@ -92,6 +92,9 @@ def settle(deed: type[Deed], operation: Operation, answer: Answer) -> Mirror:
         row = save_document(answer.mapper, answer.document, extra=where, source=Source.OPERATION)
         if row is None:
             raise Unmappable("the row is gone")
+        if answer.local:
+            type(row)._default_manager.filter(pk=row.pk).update(**answer.local)
+            row.refresh_from_db()
         operation.result_uid = row.uid
         operation.remote_request_id = operation.remote_request_id or answer.request_id
         deed.stored(operation, row)

@@ -16,10 +16,14 @@ from govpay.models import Operation
 from govpay.models.choices import OperationState
 from govpay.operations import journal
 from govpay.operations.base import read_again, tell
+from govpay.operations.customers import CreateCustomer
 from govpay.operations.deeds import Answer, Deed
+from govpay.operations.imports import DEEDS as IMPORT_DEEDS
 from govpay.operations.payments import Capture, Void
 from govpay.operations.quotes import Quote, forget_methods
 from govpay.operations.refunds import Refund, follow_refunds
+from govpay.operations.sessions import CreateSession, ExpireSession, UpdateSession
+from govpay.operations.wallets import DEEDS as WALLET_DEEDS
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
 
@@ -31,7 +35,12 @@ BETWEEN_READS = dt.timedelta(seconds=60)
 #: A pass begins no further look-up after so many seconds; the next one goes on with the others.
 LONGEST_PASS = 60.0
 
-DEEDS: dict[str, type[Deed]] = {deed.action: deed for deed in (Quote, Capture, Void, Refund)}
+MONEY_DEEDS: tuple[type[Deed], ...] = (Quote, Capture, Void, Refund)
+SESSION_DEEDS: tuple[type[Deed], ...] = (CreateSession, UpdateSession, ExpireSession)
+
+ALL_DEEDS: tuple[type[Deed], ...] = (*MONEY_DEEDS, *SESSION_DEEDS, CreateCustomer, *WALLET_DEEDS, *IMPORT_DEEDS)
+
+DEEDS: dict[str, type[Deed]] = {deed.action: deed for deed in ALL_DEEDS}
 
 
 @dataclass

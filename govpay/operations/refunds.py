@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from govpay.client import TransactionResource, field, shapes
+from govpay.client.cards import refuse_cards
 from govpay.connection import get_endpoints
 from govpay.exceptions import APIError, Conflict, GovPayError, InvalidAnswer, OperationRefused, OutcomeUnknown
 from govpay.models import Operation, Payment, Transaction
@@ -58,6 +59,7 @@ class Refund(PaymentDeed):
             raise OperationRefused("The amount must be a positive whole number of minor units.")
         self.amount, self.reason = amount, " ".join(str(reason or "").split())
         if self.reason:
+            refuse_cards(reason=self.reason)
             shapes.is_text("reason", self.reason)
         super().__init__(payment, seen)
 

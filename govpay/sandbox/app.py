@@ -7,12 +7,30 @@ import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
-from . import control, events, payments, refunds, sessions, tenants, terminals, tokens, wallets, webhook_control
+from . import (
+    browsers,
+    challenges,
+    checkout,
+    confirm,
+    control,
+    events,
+    payments,
+    refunds,
+    session_config,
+    session_wallet,
+    sessions,
+    tenants,
+    terminals,
+    tokens,
+    vault,
+    wallets,
+    webhook_control,
+)
 from .answers import Answer
 from .calls import ACCOUNT, ADMIN, SESSION, Call, Route
 from .errors import Refusal, malformed
@@ -24,7 +42,10 @@ from .store import dump
 
 ROUTES: list[Route] = [
     route
-    for room in (tokens, tenants, wallets, payments, refunds, sessions, terminals, events)
+    for room in (
+        *(tokens, tenants, wallets, payments, refunds, terminals, events),
+        *(sessions, session_config, confirm, challenges, session_wallet, vault, checkout),
+    )
     for route in room.ROUTES
 ]
 URLS = Map(
@@ -57,6 +78,7 @@ class Application:
             answer = self._run_recorded(method, call, request_id, environ)
         data = _text(answer).encode("utf-8", "surrogatepass")
         headers = {"Content-Type": "application/json", **answer.headers, "X-Request-Id": request_id}
+        headers.update(browsers.cross_origin(call))
         if answer.status == 204:
             del headers["Content-Type"]
         else:
@@ -101,6 +123,8 @@ class Application:
 
     def _run(self, method: str, call: Call, request_id: str) -> Answer:
         try:
+            if browsers.is_preflight(method, call):
+                return browsers.preflight(call)
             route, values = self._match(method, call.path)
             if route.path.startswith("/_sandbox"):
                 return _act(route, call, values)
@@ -142,7 +166,7 @@ def _read(platform: Platform, environ: dict[str, Any]) -> Call:
 def _act(route: Route, call: Call, values: dict[str, Any]) -> Answer:
     """Credential, then account, then body, then the route itself."""
     if route.credential == SESSION:
-        _check_session(call, **values)
+        browsers.check_session(call, values["uid"])
     elif route.credential in (ADMIN, ACCOUNT):
         _check_admin(call)
     if route.credential == ACCOUNT:
@@ -172,24 +196,6 @@ def _check_account(call: Call) -> None:
     call.account = call.platform.store.get("account", uid)
     if call.account is None:
         raise Refusal(403, "insufficient_scope", "X-Payment-Account-Uid names no account of this tenant.")
-
-
-def _check_session(call: Call, uid: str) -> None:
-    """The session's own credential [/api/], from a registered origin if a browser sends one."""
-    credential = tokens.bearer(call)
-    call.session = sessions.session_for(call.platform, credential)
-    if call.session is None and not tokens.is_valid(call.platform, credential):
-        raise tokens.unauthorized()
-    if call.platform.store.get("session", uid) is None:
-        raise Refusal(404, "not_found", "No such session.")
-    if call.session is None or call.session.uid != uid:
-        raise Refusal(403, "insufficient_scope", "Only the session's own credential can call this route.")
-    origin = call.headers.get("origin")
-    account = call.platform.store.get("account", str(call.session.account_uid))
-    # The platform's own checkout page is always at home.
-    at_home = origin and urlsplit(origin).netloc == call.headers.get("host")
-    if origin and not at_home and account and origin not in account.doc["allowed_origins"]:
-        raise Refusal(403, "origin_not_allowed", "The origin is not registered for this account.")
 
 
 def _text(answer: Answer) -> str:

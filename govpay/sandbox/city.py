@@ -123,7 +123,7 @@ def _open_account(platform: Platform, client: Row, department: Department) -> Ro
         external_merchant_id=f"{7_400_100 + DEPARTMENTS.index(department)}",
         minimum_payment_amount=1.0,
         maximum_payment_amount=25_000.0,
-        allowed_origins=["https://pay.city.example", "http://127.0.0.1:8000"],
+        allowed_origins=["https://pay.city.example", "http://127.0.0.1:8000", "http://localhost:8000"],
     )
     account.private["subscriptions"] = dict(_SUBSCRIBED) if department.active else {}
     account.private["checkout_config"] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from .answers import Answer
 from .calls import Call, Route
@@ -104,12 +105,17 @@ def follow_base(platform: Platform, base: str) -> list[str]:
     """Send the webhooks of all accounts without an address to `<base>/<account uid>/`; gives their uids.
 
     An address that came from an earlier base (a demo on another port) follows; what was subscribed to stays.
+    The site at the base may show the payment form, too.
     """
     base, changed = base.rstrip("/"), []
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))
     with platform.store.transaction():
         for account in platform.store.find("account", "1"):
             address, before = account.doc["callback_url"], account.private.get("callback_base")
             wanted = f"{base}/{account.uid}/"
+            if (not address or before) and origin not in account.doc["allowed_origins"]:
+                account.doc["allowed_origins"] = [*account.doc["allowed_origins"], origin]
+                platform.store.put(account)
             if not address:
                 subscribe(platform, account, wanted, base=base)
             elif before and address == f"{before}/{account.uid}/" != wanted:

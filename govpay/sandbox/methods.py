@@ -9,20 +9,20 @@ from .errors import invalid, malformed
 from .shapes import Doc, Part, Shape, integer, shape, text
 
 
-def _is_token(value: str, path: str) -> None:
+def is_token(value: str, path: str) -> None:
     """A processor token, never a card number: the platform takes none (PCI scope, [/component/theming/])."""
     digits = re.sub(r"[\s-]", "", value)
-    if re.fullmatch(r"\d{13,19}", digits) and _passes_luhn(digits):
+    if re.fullmatch(r"\d{13,19}", digits) and passes_luhn(digits):
         invalid(f"{path} must be a token, not a card number.")
 
 
-def _passes_luhn(digits: str) -> bool:
+def passes_luhn(digits: str) -> bool:
     doubled = [sum(divmod(int(digit) * 2, 10)) for digit in digits[-2::-2]]
     return (sum(doubled) + sum(int(digit) for digit in digits[-1::-2])) % 10 == 0
 
 
 _CARD: dict[str, Part] = {
-    "fingerprint": text(required=True, rule=_is_token),
+    "fingerprint": text(required=True, rule=is_token),
     "last4": text(required=True, pattern=r"\d{4}"),
     "exp_month": integer(required=True, low=1, high=12),
     "exp_year": integer(required=True, low=2000, high=2099),
@@ -35,7 +35,7 @@ ACH = shape(
     account_type=text(required=True, choices=("checking", "savings")),
     bank_name=text(),
     holder_name=text(),
-    fingerprint=text(required=True, rule=_is_token),
+    fingerprint=text(required=True, rule=is_token),
 )
 WALLET = shape(saved_payment_method_uid=text(required=True))
 

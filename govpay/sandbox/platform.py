@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .clock import Clock
 from .faults import Faults
+from .rates import Calls
 from .shapes import Doc
 from .store import Store
 from .webhook_faults import WebhookFaults
@@ -35,6 +36,8 @@ class Settings:
     settle_after: float = 60.0
     # Pause before a webhook is sent.
     webhook_delay: float = 0.0
+    # Calls a minute with one session's credential; that there is a limit is documented, the figure is ours.
+    session_rate: int = 300
 
     def __post_init__(self) -> None:
         if self.envelope not in ("array", "odata", "items"):
@@ -54,7 +57,8 @@ class Platform:
     webhook_faults: WebhookFaults = field(default_factory=WebhookFaults)
     requests: deque[Doc] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
     token_requests: int = 0
-    client_config_calls: dict[str, list[float]] = field(default_factory=dict)
+    client_config_calls: Calls = field(default_factory=dict)
+    session_calls: Calls = field(default_factory=dict)
     # Set while the demo city is built, so that the same seed gives the same ids.
     rng: random.Random | None = None
     # Tells whoever delivers webhooks that there is something new; set while the platform is served.

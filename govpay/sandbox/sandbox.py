@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import bulk, city, control, direct, refunds, tenants, terminals, tokens, wallets
+from . import bulk, challenges, checkout, city, control, direct, payers, refunds, tenants, terminals, tokens, wallets
 from .app import Application
 from .courier import Courier
 from .faults import Fault, fault_from, parse_fault
@@ -183,6 +183,42 @@ class Sandbox(WebhookSwitches):
     def add_terminal(self, account_uid: str, **given: Any) -> Doc:
         with self.platform.store.transaction():
             return terminals.make_terminal(self.platform, account_uid, **{"name": "Front desk", **given}).doc
+
+    # Hosted sessions, as the merchant's server and the payer act on them.
+
+    @staticmethod
+    def component_integrity() -> str:
+        """The integrity hash of `/component/govifi.js`."""
+        return checkout.component_integrity()
+
+    def add_session(self, account_uid: str, **given: Any) -> Doc:
+        """What creating a session answers, its `client_secret` included. `given` is the request."""
+        origin = self.address.api_url if self.address else f"http://{HOST}"
+        with self.platform.store.transaction():
+            return payers.add_session(self.platform, account_uid, origin, given)
+
+    def confirm_session(self, session_id: str, card: str = "4111111111111111", *, key: str = "", **more: Any) -> Doc:
+        """Pay as a payer would: by `card`, `method="ach"`, or a saved method's uid as `processor_token`.
+
+        A decline raises `Refusal` (its `code` and `status` are the platform's answer).
+        """
+        refunds.run_due(self.platform)
+        with self.platform.store.transaction():
+            return payers.confirm_session(self.platform, session_id, card, key, more)
+
+    def expire_session(self, session_id: str) -> Doc:
+        with self.platform.store.transaction():
+            return payers.expire_session(self.platform, session_id)
+
+    def session(self, session_id: str) -> Doc:
+        """The session now, with `payment_uid`, `ach_authorization` and the `request` that made it."""
+        refunds.run_due(self.platform)
+        return payers.session_seen(self.platform, session_id)
+
+    def challenge_session(self, session_id: str, kind: str = "sms") -> None:
+        """The payer of this session has to prove something first; see `challenges` for what passes."""
+        with self.platform.store.transaction():
+            challenges.require(self.platform, direct.the_row(self.platform, "session", session_id), kind)
 
     def refund(self, payment_uid: str, amount: int, reference_id: str, reason: str | None = None) -> Doc:
         """A refund (cents) made elsewhere; the platform's rules hold."""

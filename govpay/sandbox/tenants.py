@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,10 +10,11 @@ from urllib.parse import urlsplit
 from .answers import Answer
 from .calls import ADMIN, ANYONE, Call, Route
 from .clock import iso
-from .errors import Refusal, invalid, not_found
+from .errors import invalid, not_found
 from .events import new_secret
 from .lists import list_page
 from .platform import Platform
+from .rates import limit_rate
 from .shapes import Doc, check, dollars, flag, is_uri, listed, shape, text
 from .store import Row
 
@@ -160,7 +160,7 @@ def set_checkout_config(call: Call, uid: str) -> Answer:
 def read_client_config(call: Call, uid: str) -> Answer:
     """`GET …/client-config`: anonymous, rate-limited [/platform/payments/]."""
     row = the_account(call, uid)
-    _limit_rate(call.platform, uid)
+    limit_rate(call.platform.client_config_calls, uid, CLIENT_CONFIG_RATE)
     methods = [name for name, wanted in (("credit", "enable_credit_card"), ("ach", "enable_ach")) if row.doc[wanted]]
     # The processor's temporary password is good for ten minutes (api-facts, section 7).
     expires = call.platform.clock.now() + timedelta(minutes=10)
@@ -171,15 +171,6 @@ def read_client_config(call: Call, uid: str) -> Answer:
         "expiration_date": iso(expires),
     }
     return Answer(200, {"processor": row.doc["processor"], "config": config, "supported_methods": methods})
-
-
-def _limit_rate(platform: Platform, uid: str) -> None:
-    now = time.monotonic()
-    recent = [moment for moment in platform.client_config_calls.get(uid, []) if moment > now - 60]
-    if len(recent) >= CLIENT_CONFIG_RATE:
-        wait = max(1, round(recent[0] + 60 - now))
-        raise Refusal(429, "rate_limited", "Too many requests.", recoverable=True, headers={"Retry-After": str(wait)})
-    platform.client_config_calls[uid] = [*recent, now]
 
 
 ROUTES = [

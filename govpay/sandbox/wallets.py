@@ -94,6 +94,13 @@ def methods_of(platform: Platform, customer: Row) -> list[Row]:
     )
 
 
+def forget_method(platform: Platform, customer: Row, uid: str) -> None:
+    """Remove one of the customer's methods; it may have been the default."""
+    platform.store.delete("method", uid)
+    left = customer.doc["default_payment_method_uid"]
+    touch_customer(platform, customer, default_payment_method_uid=None if left == uid else left)
+
+
 def set_default(platform: Platform, customer: Row, uid: str | None) -> None:
     """Make `uid` the customer's only default; None leaves none."""
     for row in methods_of(platform, customer):
@@ -151,9 +158,7 @@ def remove_method(call: Call, uid: str, method_uid: str) -> Answer:
     row = call.platform.store.get("method", method_uid, call.account_uid)
     if row is None or row.doc["customer_uid"] != uid:
         not_found("saved payment method")
-    call.platform.store.delete("method", method_uid)
-    left = customer.doc["default_payment_method_uid"]
-    touch_customer(call.platform, customer, default_payment_method_uid=None if left == method_uid else left)
+    forget_method(call.platform, customer, method_uid)
     return Answer(204)
 
 

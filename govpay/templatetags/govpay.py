@@ -1,12 +1,24 @@
-"""``{{ amount|money:currency }}``: minor units, written in the active language."""
+"""``money`` writes amounts; ``govpay_payment`` and ``govpay_wallet`` put the vendor's components on a page."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import template
 
+from govpay import conf
+from govpay.models import HostedSession
 from govpay.models.money import format_money
 
 register = template.Library()
+
+#: Attributes of ``<govifi-payment>`` beside the session's; /component/attributes/, /component/theming/.
+PAYMENT_ATTRIBUTES = (
+    *("setup_future_usage", "disable_ach", "disable_credit_card", "cvv_recheck", "management_mode"),
+    *("new_method_only", "ach_sec_code", "theme", "accent", "font"),
+)
+#: Those that ``<govifi-wallet>`` shares; its own are not documented.
+WALLET_ATTRIBUTES = ("theme", "accent", "font")
 
 
 @register.filter
@@ -19,3 +31,39 @@ def money(amount: object, currency: object = "USD") -> str:
     except ValueError:
         return format_money(None, "")
     return format_money(minor, str(currency or ""))
+
+
+@register.inclusion_tag("govpay/component/element.html")
+def govpay_payment(session: HostedSession, **options: Any) -> dict[str, Any]:
+    """``{% govpay_payment session disable_ach=True theme="dark" %}``: the component and its script.
+
+    ``options`` are the documented attributes with underscores; the session must be open. Raises
+    ``TemplateSyntaxError`` for an attribute that the component does not have.
+    """
+    return _element("govifi-payment", session, PAYMENT_ATTRIBUTES, options)
+
+
+@register.inclusion_tag("govpay/component/element.html")
+def govpay_wallet(session: HostedSession, **options: Any) -> dict[str, Any]:
+    """``{% govpay_wallet session %}``: the component in which a customer manages saved methods; /component/wallet/."""
+    return _element("govifi-wallet", session, WALLET_ATTRIBUTES, options)
+
+
+def _element(name: str, session: HostedSession, known: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    for each in options:
+        if each not in known:
+            raise template.TemplateSyntaxError(f"<{name}> has no attribute {each!r}; it has {', '.join(known)}.")
+    credential: Any = session.credential
+    attributes = [("session-id", session.uid)]
+    if credential is not None:
+        # The name of this attribute is not in the pages that were seen; it carries the session's client_secret.
+        attributes.append(("client-secret", credential.reveal()))
+    for each, value in options.items():
+        if value is not None:
+            attributes.append((each.replace("_", "-"), str(value).lower() if isinstance(value, bool) else str(value)))
+    return {
+        "name": name,
+        "attributes": attributes,
+        "script": conf.get("COMPONENT_SCRIPT_URL"),
+        "integrity": conf.get("COMPONENT_SCRIPT_INTEGRITY"),
+    }

@@ -46,7 +46,7 @@ class Command(BaseCommand):
         with_sandbox: bool = settings.USES_SANDBOX
         ports = [port, sandbox_port] if with_sandbox else [port]
         try:
-            with stop_on_signals(), only_demo(settings.VAR_DIR, ports), _company(sandbox_port) as company:
+            with stop_on_signals(), only_demo(settings.VAR_DIR, ports), _company(port, sandbox_port) as company:
                 self._run(company, port, sandbox_port if with_sandbox else None)
         except Stopped:
             self._say("govpay demo stopped")
@@ -86,11 +86,12 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def _company(sandbox_port: int) -> Company:
+def _company(port: int, sandbox_port: int) -> Company:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "project.settings",
         "SANDBOX_PORT": str(sandbox_port),
+        "PORT": str(port),
         "PYTHONUNBUFFERED": "1",
     }
     return Company(settings.VAR_DIR / "log", environment, settings.BASE_DIR)

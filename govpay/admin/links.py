@@ -1,0 +1,250 @@
+"""Payment links: made here, handed out as an address or a QR code, cancelled here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, URLPattern, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from govpay import operations
+from govpay.admin.base import ReadOnlyAdmin
+from govpay.admin.cells import Button, badge_column, clip, column, link_column, moment_column, money_column, page_of
+from govpay.admin.confirmations import own_url
+from govpay.admin.filters import AccountFilter, known_values
+from govpay.exceptions import GovPayError
+from govpay.models import Customer, PaymentAccount, PaymentLink
+from govpay.models.choices import LinkState
+from govpay.models.money import is_currency, to_minor
+
+PERMISSION = "govpay.create_session"
+
+#: Days that a link may be good for.
+DAYS, MOST_DAYS = 7, 366
+
+
+class LinkForm(forms.Form):
+    """What somebody is asked to pay."""
+
+    account = forms.ModelChoiceField(
+        label=gettext_lazy("Payment account"),
+        queryset=PaymentAccount.objects.none(),
+        to_field_name="uid",
+        empty_label=None,
+    )
+    amount = forms.CharField(
+        label=gettext_lazy("Amount"),
+        max_length=32,
+        help_text=gettext_lazy("Such as 12.34, without any fee: the platform adds its own."),
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+    )
+    currency = forms.CharField(label=gettext_lazy("Currency"), max_length=3, min_length=3, initial="USD")
+    reference_id = forms.CharField(
+        label=gettext_lazy("Reference"),
+        max_length=255,
+        required=False,
+        help_text=gettext_lazy("Your own, such as an invoice number. The payer sees it."),
+    )
+    description = forms.CharField(
+        label=gettext_lazy("Description"),
+        max_length=255,
+        required=False,
+        help_text=gettext_lazy("What it is for. The payer sees it."),
+    )
+    payer = forms.CharField(
+        label=gettext_lazy("Payer"),
+        max_length=255,
+        required=False,
+        help_text=gettext_lazy("The UID or reference of a customer, if saved methods are to be offered."),
+    )
+    days = forms.IntegerField(label=gettext_lazy("Days valid"), min_value=1, max_value=MOST_DAYS, initial=DAYS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        accounts: Any = self.fields["account"]
+        accounts.queryset = PaymentAccount.objects.filter(deleted_at=None).exclude(active=False).order_by("name", "id")
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = dict(super().clean() or {})
+        currency = str(data.get("currency", "")).upper()
+        if currency and not is_currency(currency):
+            self.add_error("currency", _("This is no currency that we know."))
+        elif "amount" in data:
+            try:
+                data["amount"] = to_minor(data["amount"].strip(), currency)
+            except ValueError as error:
+                self.add_error("amount", str(error))
+        data["currency"] = currency
+        if data.get("payer") and data.get("account"):
+            data["customer"] = self._payer(data["account"], data["payer"])
+        return data
+
+    def _payer(self, account: PaymentAccount, text: str) -> Customer | None:
+        customers = Customer.objects.filter(account=account.uid, deleted_at=None)
+        found = customers.filter(uid=text).first() or customers.filter(reference_id=text).first()
+        if found is None:
+            self.add_error("payer", ValidationError(_("This payment account has no such customer.")))
+        return found
+
+
+@admin.register(PaymentLink)
+class PaymentLinkAdmin(ReadOnlyAdmin):
+    created = moment_column("created_at", gettext_lazy("created"))
+    expires = moment_column("expires_at", gettext_lazy("expires"))
+    state_badge = badge_column("state", gettext_lazy("state"), LinkState)
+    amount_money = money_column("amount", gettext_lazy("amount"))
+    account_link = link_column("account", gettext_lazy("payment account"))
+    customer_link = link_column("customer", gettext_lazy("customer"))
+    payment_link = link_column("payment", gettext_lazy("payment"))
+    session_link = link_column("session", gettext_lazy("hosted session"))
+
+    list_display = (
+        "link",
+        "state_badge",
+        "amount_money",
+        "created",
+        "expires",
+        "payment_link",
+        "customer_link",
+        "account_link",
+    )
+    list_filter = (known_values("state", gettext_lazy("state"), LinkState), AccountFilter)
+    list_select_related = ("payment", "customer", "account")
+    sortable_by = ("created",)
+    date_hierarchy = "created_at"
+    search_fields = ("public_id__exact", "reference_id__exact")
+    search_help_text = gettext_lazy("The whole public ID or reference.")
+    change_list_template = "govpay/admin/link_change_list.html"
+    change_form_template = "govpay/admin/link_change_form.html"
+
+    page_select_related = ("account", "customer", "payment", "session", "created_by")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    *("state_badge", "amount_money", "reference_id", "description", "expires_at"),
+                    *("account_link", "customer_link", "payment_link", "session_link"),
+                )
+            },
+        ),
+        (gettext_lazy("Record"), {"fields": ("public_id", "created_at", "creator")}),
+    )
+
+    class Media:
+        js = ["govpay/copy.js"]
+
+    @column(gettext_lazy("payment link"))
+    def link(self, row: PaymentLink) -> str | None:
+        return clip(row)
+
+    @column(gettext_lazy("made by"))
+    def creator(self, row: PaymentLink) -> str | None:
+        return clip(row.created_by)
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            own_url(self, "create/", "govpay_paymentlink_create", self.create_view),
+            own_url(self, "<int:pk>/cancel/", "govpay_paymentlink_cancel", self.cancel_view),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        more = {"create_url": reverse("admin:govpay_paymentlink_create") if _may(request) else ""}
+        return super().changelist_view(request, {**(extra_context or {}), **more})
+
+    def page_context(self, request: HttpRequest, row: PaymentLink) -> dict[str, Any]:
+        is_open = row.state == LinkState.OPEN and row.expires_at > timezone.now()
+        address = _address(request, row) if is_open else ""
+        cancel = reverse("admin:govpay_paymentlink_cancel", args=[row.pk])
+        return {
+            "address": address,
+            "qr_code": _qr_code(address) if address else "",
+            "cancel": Button(_("Cancel this link"), cancel) if is_open and _may(request) else None,
+        }
+
+    def create_view(self, request: HttpRequest) -> HttpResponse:
+        """GET shows the form, POST makes the link and leads to its page."""
+        if not _may(request):
+            raise PermissionDenied
+        form = LinkForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            made = self._made(request, form)
+            if made is not None:
+                self.log_addition(request, made, _("Payment link made."))
+                self.message_user(request, _("The payment link is ready to be handed out."), messages.SUCCESS)
+                return HttpResponseRedirect(page_of(made))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Create payment link"),
+            "opts": self.opts,
+            "media": self.media,
+            "form": form,
+            "back": reverse("admin:govpay_paymentlink_changelist"),
+        }
+        return TemplateResponse(request, "govpay/admin/link_create.html", context)
+
+    def _made(self, request: HttpRequest, form: LinkForm) -> PaymentLink | None:
+        data = form.cleaned_data
+        try:
+            return operations.create_payment_link(
+                account=data["account"],
+                amount=data["amount"],
+                currency=data["currency"],
+                reference_id=data["reference_id"],
+                description=data["description"],
+                customer=data.get("customer"),
+                expires_at=timezone.now() + dt.timedelta(days=data["days"]),
+                actor=request.user,
+            )
+        except GovPayError as error:
+            form.add_error(None, str(error))
+            return None
+
+    def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only."""
+        if not _may(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        link = PaymentLink.objects.filter(pk=pk).first()
+        if link is None:
+            raise Http404
+        try:
+            operations.cancel_payment_link(link=link, actor=request.user)
+        except GovPayError as error:
+            link.refresh_from_db()
+            closed = link.state == LinkState.CANCELLED
+            text = _("The link is closed, but its open session could not be ended: %(error)s") % {"error": error}
+            self.message_user(request, text if closed else str(error), messages.WARNING if closed else messages.ERROR)
+        else:
+            self.message_user(request, _("The link is cancelled; nobody can pay with it any more."), messages.SUCCESS)
+            self.log_change(request, link, _("Cancelled."))
+        return HttpResponseRedirect(page_of(link))
+
+
+def _may(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm(PERMISSION))
+
+
+def _address(request: HttpRequest, link: PaymentLink) -> str:
+    """Where the link is paid; empty when the site does not include ``govpay.urls``."""
+    try:
+        return request.build_absolute_uri(reverse("govpay:pay", args=[link.public_id]))
+    except NoReverseMatch:
+        return ""
+
+
+def _qr_code(address: str) -> str:
+    """An SVG of the address, to be shown on a screen or printed on a letter."""
+    import segno  # noqa: PLC0415 - for this one page
+
+    return str(segno.make(address, error="m").svg_data_uri(scale=4, border=2))

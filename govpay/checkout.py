@@ -1,0 +1,222 @@
+"""``pay/<public id>/``: the page on which a payer pays a link or a session, and the one that says how it ended."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from govpay import conf, operations
+from govpay.exceptions import EncryptionError, GovPayError, OperationRefused
+from govpay.exempt import public
+from govpay.models import HostedSession, PaymentAccount, PaymentLink
+from govpay.models.choices import LinkState, SessionStatus
+from govpay.models.fields import Sealed
+from govpay.sync import sessions
+from govpay.sync.transactions import in_transaction
+
+logger = logging.getLogger("govpay.checkout")
+
+#: Where the vendor's component puts its own frames; /guides/hosted-redirect/.
+CHECKOUT_HOSTS = ("https://checkout.govifi.io", "https://checkout.govifi.dev")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be paid: a link, or a session by itself."""
+
+    public_id: str
+    link: PaymentLink | None
+    session: HostedSession | None
+
+    @property
+    def row(self) -> PaymentLink | HostedSession:
+        row = self.link or self.session
+        assert row is not None  # noqa: S101 - one of them was found
+        return row
+
+    @property
+    def state(self) -> str:
+        """``open``, ``paid``, ``cancelled`` or ``expired``."""
+        if self.link is not None:
+            over = self.link.state == LinkState.OPEN and self.link.expires_at <= timezone.now()
+            paid = self.session is not None and self.session.status == SessionStatus.COMPLETED
+            return LinkState.PAID.value if paid else LinkState.EXPIRED.value if over else self.link.state
+        status = self.session.status if self.session is not None else ""
+        known: dict[str, LinkState] = {
+            SessionStatus.ACTIVE: LinkState.OPEN,
+            SessionStatus.COMPLETED: LinkState.PAID,
+        }
+        return known.get(status, LinkState.EXPIRED).value
+
+
+@public
+@require_GET
+@never_cache
+def pay(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Show what is to be paid and the vendor's component, or lead to the vendor's own page.
+
+    404 for an unknown id, 410 for one that is over, 503 when no session can be opened now; what is paid
+    leads to the done page. Nothing in the query is looked at.
+    """
+    found = _find(public_id)
+    if found is None:
+        return _page(request, "gone.html", 404, title=_("Not found"), text=_("This payment page does not exist."))
+    if found.state == LinkState.PAID:
+        return HttpResponseRedirect(reverse("govpay:pay-done", args=[public_id]))
+    if found.state != LinkState.OPEN:
+        return _over(request, found.state)
+    try:
+        session = _session_of(request, found)
+    except OperationRefused as refused:
+        logger.info("payment page %s: %s", public_id, refused)
+        again = _find(public_id)
+        if again is not None and again.state not in (LinkState.OPEN, LinkState.PAID):
+            return _over(request, again.state)
+        return _unavailable(request)
+    except GovPayError as error:
+        logger.warning("no session for payment page %s: %s", public_id, error)
+        return _unavailable(request)
+    if session is None:
+        return HttpResponseRedirect(reverse("govpay:pay-done", args=[public_id]))
+    return _shown(request, found, session)
+
+
+@public
+@require_GET
+@never_cache
+def done(request: HttpRequest, public_id: str) -> HttpResponse:
+    """How it ended, by what the platform says: the redirect that leads here is never trusted (assumption A28).
+
+    ``?format=json`` gives ``{"state": …}`` alone, for the page that waits: ``paid``, ``open``, ``expired`` or
+    ``cancelled``.
+    """
+    found = _find(public_id)
+    if found is None:
+        return _page(request, "gone.html", 404, title=_("Not found"), text=_("This payment page does not exist."))
+    if found.state == LinkState.OPEN and found.session is not None:
+        _read_again(found.session)
+        found = _find(public_id) or found
+    if request.GET.get("format") == "json":
+        return JsonResponse({"state": found.state})
+    return _page(request, "done.html", 200, found=found, row=found.row, state=found.state)
+
+
+def _find(public_id: str) -> Request | None:
+    link = PaymentLink.objects.filter(public_id=public_id).first()
+    if link is not None:
+        session = HostedSession.objects.filter(uid=link.session_id).first() if link.session_id else None
+        return Request(public_id, link, session)
+    session = HostedSession.objects.filter(uid=public_id, deleted_at=None).exclude(scope="wallet").first()
+    return None if session is None else Request(public_id, None, session)
+
+
+def _session_of(request: HttpRequest, found: Request) -> HostedSession | None:
+    if found.link is None:
+        session = found.session
+        if session is None or session.credential is None:
+            raise OperationRefused("This session cannot be opened here.")
+        return session
+    address = request.build_absolute_uri(reverse("govpay:pay-done", args=[found.public_id]))
+    back = request.build_absolute_uri(reverse("govpay:pay", args=[found.public_id]))
+    return operations.open_session(found.link, success_url=address, cancel_url=back)
+
+
+def _shown(request: HttpRequest, found: Request, session: HostedSession) -> HttpResponse:
+    script = conf.get("COMPONENT_SCRIPT_URL")
+    try:
+        hosted = cast(Sealed, session.hosted_url).reveal() if session.hosted_url is not None else ""
+    except EncryptionError as error:
+        logger.error("session %s: %s", session.uid, error)
+        return _unavailable(request)
+    if hosted and (session.layout == "hosted" or not script):
+        return _lead_to(hosted)
+    if not script:
+        return _unavailable(request)
+    account = PaymentAccount.objects.filter(uid=session.account_id).first()
+    return _page(
+        request,
+        "pay.html",
+        200,
+        policy=page_policy(script, conf.get("API_URL")),
+        session=session,
+        account=account,
+        row=found.row,
+        link=found.link,
+        done_url=reverse("govpay:pay-done", args=[found.public_id]),
+    )
+
+
+def _lead_to(hosted_url: str) -> HttpResponse:
+    """The address carries a credential in its fragment: it goes to the payer's browser and nowhere else."""
+    response = HttpResponse(status=302)
+    response["Location"] = hosted_url  # as it was returned, fragment and all
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _read_again(session: HostedSession) -> None:
+    if session.status != SessionStatus.ACTIVE or session.credential is None:
+        return
+    try:
+        document = sessions.read_session(session)
+        in_transaction(lambda: sessions.save_session(session.uid, document, extra={"account_id": session.account_id}))
+    except GovPayError as error:
+        logger.info("session %s could not be read: %s", session.uid, error)  # the webhook tells
+
+
+def page_policy(script_url: str, api_url: str) -> str:
+    """The Content-Security-Policy of the page with the component: its script, its calls, its frames, and ours."""
+    script, api = _origin(script_url), _origin(api_url)
+    frames = " ".join(dict.fromkeys((script, *CHECKOUT_HOSTS)))
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' {script}",
+            "style-src 'self'",
+            "img-src 'self' https: data:",
+            "font-src 'self'",
+            f"connect-src 'self' {' '.join(dict.fromkeys((api, script)))}",
+            f"frame-src {frames}",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def _origin(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _over(request: HttpRequest, state: str) -> HttpResponse:
+    text = _("It was cancelled.") if state == LinkState.CANCELLED else _("Its time is over.")
+    return _page(request, "gone.html", 410, title=_("This payment page is closed"), text=text)
+
+
+def _unavailable(request: HttpRequest) -> HttpResponse:
+    text = _("The payment page cannot be opened just now. Nothing was charged. Please try again in a few minutes.")
+    response = _page(request, "gone.html", 503, title=_("Please try again"), text=text)
+    response["Retry-After"] = "60"
+    return response
+
+
+def _page(request: HttpRequest, template: str, status: int, policy: str = "", **context: Any) -> HttpResponse:
+    response = render(request, f"govpay/pay/{template}", context, status=status)
+    response["Content-Security-Policy"] = policy or (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    response["Referrer-Policy"] = "no-referrer"
+    response["X-Frame-Options"] = "DENY"
+    return response

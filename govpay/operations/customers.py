@@ -1,0 +1,141 @@
+"""Customers: found, or created when there is none with the reference."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+from govpay.client import CustomerResource, field, tenant_shapes
+from govpay.client.cards import refuse_cards
+from govpay.connection import get_endpoints
+from govpay.exceptions import Conflict, GovPayError, InvalidAnswer, OperationRefused
+from govpay.models import Customer, Operation, PaymentAccount
+from govpay.models.base import Mirror
+from govpay.models.choices import OperationAction
+from govpay.operations import journal
+from govpay.operations.base import perform
+from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.lookups import rows_since
+from govpay.operations.quotes import REFERENCE_LENGTH
+from govpay.sync import mapping
+
+#: Earlier than anything on the platform: where nothing is left out of a walk by time.
+THE_BEGINNING = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+#: What the column holds.
+EMAIL_LENGTH = 255
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+def create_customer(
+    *,
+    account: PaymentAccount,
+    reference_id: str,
+    name: str | None = None,
+    email: str | None = None,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+) -> Customer:
+    """The account's customer with this reference: the one that exists, else a new one (/platform/wallets/).
+
+    One that is known here is returned without HTTP, and one that exists is returned as it is: name and
+    email are for a new one. Raises ``OperationRefused``, ``Conflict``, ``OutcomeUnknown``, ``APIError``.
+    """
+    deed = CreateCustomer(account, reference_id, name, email)
+    if not _is_used(key):  # a key that was used is answered for what it was used for
+        known = customers_of(account).filter(reference_id=reference_id).order_by("pk").first()
+        if known is not None:
+            return cast(Customer, known)
+    return cast(Customer, perform(deed, actor=actor, key=key))
+
+
+def _is_used(key: uuid.UUID | str | None) -> bool:
+    try:
+        return key is not None and journal.entries().filter(key=uuid.UUID(str(key))).exists()
+    except ValueError:
+        return True  # it is none, as ``perform`` will say
+
+
+def customers_of(account: PaymentAccount) -> Any:
+    """The customers of ``account`` that the platform still has."""
+    return Customer.objects.filter(account=account.uid, deleted_at=None)
+
+
+def customers_named(account_uid: str, reference_id: str) -> list[CustomerResource]:
+    """The platform's customers with exactly this reference: one, or none. Raises ``APIError``."""
+    anchor = Operation(account_id=account_uid, created_at=THE_BEGINNING)
+    wanted = field("reference_id").eq(reference_id)
+    rows = rows_since("list_customers", anchor, wanted)
+    return [CustomerResource(document) for document in rows if document.get("reference_id") == reference_id]
+
+
+class CreateCustomer(Deed):
+    action: ClassVar[str] = OperationAction.CREATE_CUSTOMER
+    model = Customer
+
+    def __init__(self, account: PaymentAccount, reference_id: str, name: str | None, email: str | None) -> None:
+        """Raises ``OperationRefused`` naming what is wrong with the request."""
+        refuse_cards(reference_id=reference_id, name=name, email=email)
+        # A form sends an empty text for what was left out.
+        self.body = tenant_shapes.CreateCustomer(reference_id=reference_id, name=name or None, email=email or None)
+        if len(reference_id) > REFERENCE_LENGTH:
+            raise OperationRefused(f"reference_id must have at most {REFERENCE_LENGTH} characters.")
+        if self.body.email is not None and not (_EMAIL.fullmatch(self.body.email) and len(email or "") <= EMAIL_LENGTH):
+            raise OperationRefused("email must be an address such as pat@example.org.")
+        self.account = account
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {**self.body.to_wire(), "account": self.account.uid}
+
+    def entry(self) -> dict[str, Any]:
+        return {"account_id": self.account.uid, "reference_id": self.body.reference_id}
+
+    def check(self, operation: Operation) -> None:
+        check_account(self.account.uid)
+
+    def send(self, operation: Operation) -> CustomerResource:
+        account, key = self.account.uid, str(operation.key)
+        try:
+            found = get_endpoints().create_customer(account, self.body, idempotency_key=key)
+        except Conflict as conflict:
+            # "If create conflicts, fetch instead, since another request may have created it."
+            return self._already_there(conflict)
+        return completed(found, self.body.to_wire())
+
+    def _already_there(self, conflict: Conflict) -> CustomerResource:
+        """Raises the conflict itself when the customer cannot be found: nothing was created by us."""
+        try:
+            for found in customers_named(self.account.uid, self.body.reference_id):
+                return found
+        except (GovPayError, ValueError) as error:
+            raise conflict from error
+        raise conflict
+
+    @staticmethod
+    def judge(operation: Operation, found: CustomerResource) -> Answer | None:
+        if found.reference_id not in (None, operation.reference_id):
+            raise InvalidAnswer("the answer is about another customer")
+        return Answer(mapping.CUSTOMER, found.raw, found.request_id)
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        for found in customers_named(str(operation.account_id), operation.reference_id):
+            return cls.judge(operation, found)
+        return None
+
+    @staticmethod
+    def stored(operation: Operation, row: Mirror) -> None:
+        journal.entries().filter(pk=operation.pk).update(customer=row.uid)
+
+
+def check_account(uid: str) -> None:
+    """Raises ``OperationRefused`` for an account that is unknown or gone."""
+    account = PaymentAccount.objects.filter(uid=uid).first()
+    if account is None:
+        raise OperationRefused("There is no such payment account here; sync first.")
+    if account.deleted_at:
+        raise OperationRefused("The platform no longer has this payment account.")

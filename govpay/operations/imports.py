@@ -1,0 +1,302 @@
+"""Bulk import of processor tokens that exist already: checked here row by row, sent in chunks, never twice."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, cast
+
+from django.utils import timezone
+
+from govpay.client import Resource, shapes, tenant_shapes
+from govpay.client.cards import refuse_cards
+from govpay.client.redaction import one_line
+from govpay.connection import get_endpoints
+from govpay.exceptions import APIError, InvalidAnswer, OperationRefused, OutcomeUnknown
+from govpay.models import Customer, Operation, PaymentAccount
+from govpay.models.base import Mirror
+from govpay.models.choices import OperationAction, OperationState, Source
+from govpay.models.fields import Sealed
+from govpay.operations import journal
+from govpay.operations.base import perform
+from govpay.operations.customers import check_account, customers_named, customers_of
+from govpay.operations.deeds import Answer, Deed
+from govpay.operations.wallets import last_known, read_methods, same_traits, since, traits_of
+from govpay.sync import mapping
+from govpay.sync.transactions import in_transaction
+from govpay.sync.upsert import save_document, save_documents
+
+#: Rows of one call (assumption A16).
+CHUNK = 500
+
+#: After the call's deadline: what is not there by then will not come.
+GRACE = dt.timedelta(seconds=60)
+
+IMPORTED, REFUSED, UNKNOWN, NOT_SENT = "imported", "refused", "unknown", "not_sent"
+
+_NO_TRACE = "not imported: the answer was lost and the platform has no trace of this row"
+_LINE = re.compile(r"row (\d+): (.*)")
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """What became of the row at ``index``: ``imported``, ``refused``, ``unknown`` (looked up) or ``not_sent``.
+
+    ``uid`` is the saved method's; empty where only the journal remembers. ``error`` says why not.
+    """
+
+    index: int
+    state: str
+    uid: str = ""
+    error: str = ""
+
+
+def import_payment_methods(
+    *,
+    account: PaymentAccount,
+    rows: Iterable[Mapping[str, Any]],
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+) -> list[RowResult]:
+    """Import permanent processor tokens; gives one result a row, in order (assumption A16).
+
+    A row is ``{"customer_reference_id": …, "payment_method": {…}}`` with the vendor's request object. Rows
+    that our rules or the platform refuse do not hold up the others. Every 500 rows are one journalled call.
+    Where an answer is lost its rows are ``unknown``: reconciliation reads the customers' methods, and
+    nothing is sent again. Such a call is the last one, and the rows behind it are ``not_sent``. The methods
+    are here at once as they were asked for, and with the next sync as the platform has them.
+
+    Raises ``APIError`` when the platform refused before anything was imported, ``OperationRefused``.
+    """
+    given = list(rows)
+    results: dict[int, RowResult] = {}
+    for start in range(0, len(given), CHUNK):
+        chunk = dict(enumerate(given[start : start + CHUNK], start))
+        mine = key if key is None or len(given) <= CHUNK else uuid.uuid5(_as_uuid(key), str(start))
+        try:
+            found = _import_chunk(account, chunk, actor, mine)
+        except OutcomeUnknown as error:
+            found = [RowResult(index, UNKNOWN, error=str(error)) for index in chunk]
+        except APIError as error:
+            if not any(result.state == IMPORTED for result in results.values()):
+                raise
+            found = [RowResult(index, NOT_SENT, error=str(error)) for index in chunk]
+        results.update((result.index, result) for result in found)
+        if any(result.state in (UNKNOWN, NOT_SENT) for result in found):
+            break
+    behind = "not sent, because an earlier part did not go through"
+    return [results.get(index) or RowResult(index, NOT_SENT, error=behind) for index in range(len(given))]
+
+
+def checked_row(row: Any) -> tenant_shapes.ImportedMethod:
+    """A row of an import as it is sent. Raises ``OperationRefused`` naming what is wrong, never with its value."""
+    refuse_cards(row=row)
+    if not isinstance(row, Mapping) or set(row) != {"customer_reference_id", "payment_method"}:
+        raise OperationRefused("A row has customer_reference_id and payment_method, and nothing else.")
+    method = shapes.payment_method_from_dict(row["payment_method"], saving=True)
+    if method.credit is not None:
+        _check_expiry(method.credit)
+    if method.ach is not None and not method.ach.fingerprint:
+        raise OperationRefused("payment_method.ach.fingerprint is missing.")
+    return tenant_shapes.ImportedMethod(customer_reference_id=row["customer_reference_id"], payment_method=method)
+
+
+def recall(key: uuid.UUID) -> tuple[str, list[RowResult]]:
+    """How an import of one call stands in the journal: its state (empty: never begun) and its refused rows."""
+    operation = journal.entries().filter(key=key, action=OperationAction.IMPORT_METHODS).first()
+    if operation is None:
+        return "", []
+    state = OperationState.UNKNOWN if operation.is_overdue else operation.state
+    found = [match for line in operation.reason.splitlines() if (match := _LINE.fullmatch(line))]
+    return state, [RowResult(int(match[1]), REFUSED, error=match[2]) for match in found]
+
+
+def _check_expiry(card: shapes.Credit) -> None:
+    for name in ("last4", "exp_month", "exp_year"):
+        if getattr(card, name) is None:
+            raise OperationRefused(f"payment_method.credit.{name} is missing.")
+    # A card is good to the end of its month, wherever that ends last.
+    today = timezone.now() - dt.timedelta(days=1)
+    if (card.exp_year, card.exp_month) < (today.year, today.month):
+        raise OperationRefused("The card has expired.")
+
+
+def _import_chunk(
+    account: PaymentAccount, chunk: Mapping[int, Any], actor: Any, key: uuid.UUID | str | None
+) -> list[RowResult]:
+    refused: dict[int, str] = {}
+    good: dict[int, tenant_shapes.ImportedMethod] = {}
+    for index, row in chunk.items():
+        try:
+            good[index] = checked_row(row)
+        except OperationRefused as error:
+            refused[index] = error.message
+    customers = _customers(account, sorted({row.customer_reference_id for row in good.values()}))
+    for index, row in list(good.items()):
+        if row.customer_reference_id not in customers:
+            refused[index] = "customer_reference_id names no customer of this account."
+            del good[index]
+    imported: dict[int, str] = {}
+    if good:
+        deed = ImportMethods(account, good, customers, refused)
+        perform(deed, actor=actor, key=key)
+        imported, refused = deed.outcome(chunk, key)
+    done = [RowResult(index, IMPORTED, uid=uid) for index, uid in imported.items()]
+    return done + [RowResult(index, REFUSED, error=why) for index, why in refused.items()]
+
+
+def _customers(account: PaymentAccount, references: Sequence[str]) -> dict[str, str]:
+    """The uids of the customers with these references; those that are not known here are read."""
+    known = customers_of(account).filter(reference_id__in=references).order_by("-pk")
+    found = dict(known.values_list("reference_id", "uid"))
+    for reference in references:
+        for customer in customers_named(account.uid, reference) if reference not in found else ():
+            where = {"account_id": account.uid}
+            in_transaction(partial(save_document, mapping.CUSTOMER, customer.raw, extra=where, source=Source.OPERATION))
+            found[reference] = customer.uid
+    return found
+
+
+class ImportMethods(Deed):
+    """One call. The document that closes the journal row is its first customer's own."""
+
+    action: ClassVar[str] = OperationAction.IMPORT_METHODS
+    model = Customer
+    operation: Operation | None = None
+
+    def __init__(
+        self,
+        account: PaymentAccount,
+        rows: Mapping[int, tenant_shapes.ImportedMethod],
+        customers: Mapping[str, str],
+        refused: Mapping[int, str],
+    ) -> None:
+        self.account, self.indexes = account, list(rows)
+        self.body = tenant_shapes.ImportPaymentMethods(payment_methods=list(rows.values()))
+        #: Enough to know every row by in the lists, should the answer be lost; wiped when that is settled.
+        self.kept = {
+            "refused": list(refused.items()),
+            "rows": [
+                [index, customers[row.customer_reference_id], traits_of(row.payment_method.to_wire())]
+                for index, row in rows.items()
+            ],
+        }
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {**self.body.to_wire(), "account": self.account.uid, "rows": self.indexes}
+
+    def entry(self) -> dict[str, Any]:
+        return {
+            "account_id": self.account.uid,
+            "reason": f"{len(self.indexes)} rows",
+            "validated_method": Sealed.of(json.dumps({**self.kept, "known": last_known()})),
+        }
+
+    def check(self, operation: Operation) -> None:
+        self.operation = operation
+        check_account(self.account.uid)
+
+    def send(self, operation: Operation) -> Resource:
+        answer = get_endpoints().import_payment_methods(self.account.uid, self.body, idempotency_key=str(operation.key))
+        imported: list[list[Any]] = []
+        refused: list[list[Any]] = []
+        said = {item.get("index"): item for item in answer["results"]}
+        for position, index in enumerate(self.indexes):
+            item = said.get(position, {})
+            uid, error = item.get("saved_payment_method_uid"), item.get("error")
+            if isinstance(uid, str) and uid:
+                method = self.body.payment_methods[position].payment_method.to_wire()
+                imported.append([index, {"saved_payment_method_uid": uid, **method}])
+            elif error:
+                refused.append([index, _words(error)])
+        return Resource({"imported": imported, "refused": refused, "whole": False})
+
+    @staticmethod
+    def judge(operation: Operation, found: Resource) -> Answer | None:
+        kept = _kept(operation)
+        imported, refused = found.raw["imported"], found.raw["refused"]
+        if len(imported) + len(refused) != len(kept["rows"]):
+            raise InvalidAnswer("the answer does not tell what became of every row")
+        vars(operation)["_outcome"] = (found.raw["whole"], dict(imported), dict([*kept["refused"], *refused]))
+        for _, document in imported:
+            mapping.SAVED_METHOD.uid(document)  # one that no row could be made of tells nothing
+        customer = Customer.objects.filter(uid=kept["rows"][0][1]).first()
+        if customer is None:
+            raise InvalidAnswer("its customer is no longer known here")
+        return Answer(mapping.CUSTOMER, {**customer.raw, "uid": customer.uid})
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        """Every row by its customer's methods. Some without the others: only once the call is long over."""
+        wanted: dict[str, list[Any]] = defaultdict(list)
+        kept = _kept(operation)
+        for index, customer, traits in kept["rows"]:
+            wanted[customer].append((index, traits))
+        imported: list[list[Any]] = []
+        for customer, rows in wanted.items():
+            listed = read_methods(operation.account_id, customer)
+            new = list(since(operation, customer, listed, kept["known"]))
+            for index, traits in rows:
+                match = next((each for each in new if same_traits(each.raw, traits)), None)
+                if match is not None:
+                    new.remove(match)
+                    imported.append([index, dict(match.raw)])
+        if not imported:
+            return None
+        there = {index for index, _ in imported}
+        refused = [[index, _NO_TRACE] for index, _, _ in kept["rows"] if index not in there]
+        if refused and timezone.now() < operation.deadline_at + GRACE:
+            raise InvalidAnswer("Some rows are there and some are not: the import may be under way.")
+        return cls.judge(operation, Resource({"imported": imported, "refused": refused, "whole": True}))
+
+    @staticmethod
+    def stored(operation: Operation, row: Mirror) -> None:
+        whole, imported, refused = vars(operation)["_outcome"]
+        owners = {index: customer for index, customer, _ in _kept(operation)["rows"]}
+        methods: dict[str, list[Any]] = defaultdict(list)
+        for index, document in imported.items():
+            methods[owners[index]].append(document)
+        for customer, documents in methods.items():
+            where = {"account_id": operation.account_id, "customer_id": customer}
+            # What we make of our own request is no news yet: the next sync reads it as the platform has it.
+            save_documents(mapping.SAVED_METHOD, documents, extra=where, source=Source.OPERATION, quiet=not whole)
+        Customer.objects.filter(uid__in=methods).update(methods_stale=True)
+        lines = [f"{len(imported)} imported, {len(refused)} refused"]
+        lines += [f"row {index}: {why}" for index, why in sorted(refused.items())]
+        journal.entries().filter(pk=operation.pk).update(reason="\n".join(lines), validated_method=None)
+
+    def outcome(self, chunk: Mapping[int, Any], key: Any) -> tuple[dict[int, str], dict[int, str]]:
+        """What was imported (index: uid) and refused (index: why); of a repeated key as the journal has it."""
+        if self.operation is not None:
+            _, imported, refused = vars(self.operation)["_outcome"]
+            return {index: mapping.SAVED_METHOD.uid(document) for index, document in imported.items()}, refused
+        _, told = recall(_as_uuid(key))
+        again = {result.index: result.error for result in told}
+        return {index: "" for index in chunk if index not in again}, again
+
+
+#: For ``reconciliation``.
+DEEDS: tuple[type[Deed], ...] = (ImportMethods,)
+
+
+def _kept(operation: Operation) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(cast(Sealed, operation.validated_method).reveal()))
+
+
+def _words(error: Any) -> str:
+    """The platform's words about one row, on one line and masked."""
+    said = error.get("message") or error.get("code") if isinstance(error, Mapping) else error
+    return one_line(str(said or "")) or "refused without a reason"
+
+
+def _as_uuid(key: uuid.UUID | str) -> uuid.UUID:
+    try:
+        return uuid.UUID(str(key))
+    except ValueError:
+        raise OperationRefused("The key must be a UUID.") from None

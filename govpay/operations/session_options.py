@@ -1,0 +1,98 @@
+"""The options of a hosted session, checked before anything is sent: each refusal names its option."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from django.conf import settings
+
+from govpay import conf
+from govpay.client import tenant_shapes
+from govpay.exceptions import OperationRefused
+from govpay.models import Customer, PaymentAccount
+from govpay.models.money import is_currency
+
+#: The ways to pay that a session may allow; /api/operations/v1hosted-sessions/.
+METHODS = ("card", "ach", "apple_pay", "paypal")
+
+
+def _is_this_machine(parts: SplitResult) -> bool:
+    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def check_return_addresses(**addresses: Any) -> None:
+    for name, address in addresses.items():
+        check_return_address(name, address)
+
+
+def check_return_address(name: str, address: Any) -> None:
+    """Where a payer may be sent back to. Raises ``OperationRefused`` with the cure."""
+    parts = urlsplit(address) if isinstance(address, str) else urlsplit("")
+    origin = f"{parts.scheme}://{parts.netloc}"
+    if settings.DEBUG and parts.scheme in ("http", "https") and parts.netloc:
+        return
+    if (parts.scheme != "https" and not _is_this_machine(parts)) or not parts.netloc or "@" in parts.netloc:
+        raise OperationRefused(f"{name} must be an https address.")
+    allowed = [str(each).rstrip("/").lower() for each in conf.get("CHECKOUT_ORIGINS")]
+    if origin.lower() not in allowed:
+        raise OperationRefused(f'{name} is not of an origin in GOVPAY["CHECKOUT_ORIGINS"]: {origin}.')
+
+
+def customer_uid(customer: Customer | None, account: PaymentAccount) -> str | None:
+    if customer is None:
+        return None
+    if customer.account_id != account.uid:
+        raise OperationRefused("customer belongs to another payment account.")
+    if customer.deleted_at:
+        raise OperationRefused("customer is gone from the platform.")
+    return str(customer.uid)
+
+
+def currency(code: str) -> str:
+    if not is_currency(code):
+        raise OperationRefused("currency must be an ISO 4217 code such as USD.")
+    return code
+
+
+def email(address: str | None) -> str | None:
+    if address is not None and (not isinstance(address, str) or address.count("@") != 1 or " " in address):
+        raise OperationRefused("customer_email must be an e-mail address.")
+    return address
+
+
+def methods(methods: Sequence[str] | None) -> Sequence[str] | None:
+    if methods is not None and (isinstance(methods, str) or not methods or set(methods) - set(METHODS)):
+        raise OperationRefused(f"allowed_methods must be among {', '.join(METHODS)}.")
+    return methods
+
+
+def line_items(items: Any) -> Any:
+    return forms("line_items", tenant_shapes.LineItem, items)
+
+
+def forms(name: str, shape: type[Any], values: Any) -> Any:
+    if values is None:
+        return None
+    if isinstance(values, str | Mapping) or not isinstance(values, Sequence):
+        raise OperationRefused(f"{name} must be a list of objects.")
+    return [form(f"{name}[{index}]", shape, value) for index, value in enumerate(values)]
+
+
+def form(name: str, shape: type[Any], value: Any) -> Any:
+    """``value`` as the vendor's object; a property that it does not have is named."""
+    if value is None or isinstance(value, shape):
+        return value
+    if not isinstance(value, Mapping):
+        raise OperationRefused(f"{name} must be an object.")
+    known = tuple(shape.__dataclass_fields__)
+    for each in value:
+        if each not in known:
+            raise OperationRefused(f"{name} has no {each!r}; it has {', '.join(known)}.")
+    try:
+        return shape(**value)
+    except TypeError:
+        raise OperationRefused(f"{name} lacks a property that it needs: {', '.join(known)}.") from None
+    except OperationRefused as refused:
+        raise OperationRefused(f"{name}: {refused}") from None

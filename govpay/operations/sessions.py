@@ -1,0 +1,292 @@
+"""Hosted sessions: opened, changed and expired for a payer, each one attempt to pay or to manage a wallet."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+from django.utils import timezone
+
+from govpay.client import HostedSessionResource, tenant_shapes
+from govpay.client.cards import refuse_cards
+from govpay.connection import get_endpoints
+from govpay.exceptions import Conflict, Gone, NotFound, OperationRefused
+from govpay.models import Customer, HostedSession, Operation, PaymentAccount
+from govpay.models.base import Mirror
+from govpay.models.choices import OperationAction, SessionStatus
+from govpay.models.fields import Sealed
+from govpay.operations import session_options as options
+from govpay.operations.base import perform
+from govpay.operations.deeds import Answer, Deed, completed
+from govpay.sync import mapping, sessions
+
+#: What the row keeps of the request beside the answer; the payer's traces (``fraud_signals``) are not kept.
+KEPT = ("amount", "currency", "description", "line_items", "customer_id", "layout", "scope", "metadata")
+
+
+def create_hosted_session(
+    *,
+    account: PaymentAccount,
+    amount: int,
+    currency: str = "USD",
+    success_url: str,
+    cancel_url: str,
+    description: str | None = None,
+    line_items: Sequence[Mapping[str, Any]] | None = None,
+    customer: Customer | None = None,
+    customer_email: str | None = None,
+    layout: str | None = None,
+    allowed_methods: Sequence[str] | None = None,
+    setup_future_usage: str | None = None,
+    expires_in_seconds: int | None = None,
+    branding: Mapping[str, Any] | None = None,
+    required_avs_fields: Sequence[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    fraud_signals: Mapping[str, Any] | None = None,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+) -> HostedSession:
+    """Open a session in which a payer pays ``amount`` (minor units, without any fee); /guides/hosted-sessions/.
+
+    Both addresses are https and of an origin in ``CHECKOUT_ORIGINS`` (in DEBUG any will do); the literal
+    ``{CHECKOUT_SESSION_ID}`` in them becomes the session's id. Objects are given as the vendor's, as dicts.
+    The credential and ``hosted_url`` are kept sealed until the session ends. Raises ``OperationRefused``
+    naming the option, ``OutcomeUnknown``, ``APIError``.
+    """
+    options.check_return_addresses(success_url=success_url, cancel_url=cancel_url)
+    refuse_cards(description=description, line_items=line_items, metadata=metadata, customer_email=customer_email)
+    body = tenant_shapes.CreateHostedSession(
+        amount=amount,
+        currency=options.currency(currency),
+        success_url=success_url,
+        cancel_url=cancel_url,
+        description=description,
+        line_items=options.line_items(line_items),
+        customer_id=options.customer_uid(customer, account),
+        customer_email=options.email(customer_email),
+        layout=layout,
+        allowed_methods=options.methods(allowed_methods),
+        setup_future_usage=setup_future_usage,
+        expires_in_seconds=expires_in_seconds,
+        branding=options.form("branding", tenant_shapes.Branding, branding),
+        required_avs_fields=required_avs_fields,
+        metadata=metadata,
+        fraud_signals=options.form("fraud_signals", tenant_shapes.FraudSignals, fraud_signals),
+    )
+    return cast(HostedSession, perform(CreateSession(account, body), actor=actor, key=key))
+
+
+def create_wallet_session(
+    *,
+    customer: Customer,
+    method_badges: Sequence[Mapping[str, Any]] | None = None,
+    locked_payment_methods: Sequence[Mapping[str, Any]] | None = None,
+    expires_in_seconds: int | None = None,
+    branding: Mapping[str, Any] | None = None,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+) -> HostedSession:
+    """Open a session in which ``customer`` manages saved methods; /component/wallet/.
+
+    ``method_badges`` hold ``label``, ``color`` and ``payment_method_uids``; ``locked_payment_methods`` hold
+    ``payment_method_uid`` and ``reason``. Raises as ``create_hosted_session``.
+    """
+    account = PaymentAccount.objects.filter(uid=customer.account_id).first()
+    if account is None:
+        raise OperationRefused("There is no such payment account here; sync first.")
+    body = tenant_shapes.CreateHostedSession(
+        scope="wallet",
+        customer_id=options.customer_uid(customer, account),
+        method_badges=options.forms("method_badges", tenant_shapes.MethodBadge, method_badges),
+        locked_payment_methods=options.forms(
+            "locked_payment_methods", tenant_shapes.LockedMethod, locked_payment_methods
+        ),
+        expires_in_seconds=expires_in_seconds,
+        branding=options.form("branding", tenant_shapes.Branding, branding),
+    )
+    return cast(HostedSession, perform(CreateSession(account, body), actor=actor, key=key))
+
+
+def update_hosted_session(
+    *,
+    session: HostedSession,
+    amount: int | None = None,
+    line_items: Sequence[Mapping[str, Any]] | None = None,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+) -> HostedSession:
+    """Change what an open session is about (minor units); the page then calls the component's ``refreshSession()``.
+
+    /api/operations/v1hosted-sessionssessionid/patch/. Raises as ``create_hosted_session``.
+    """
+    body = tenant_shapes.UpdateHostedSession(amount=amount, line_items=options.line_items(line_items))
+    return cast(HostedSession, perform(UpdateSession(session, body), actor=actor, key=key))
+
+
+def expire_hosted_session(
+    *, session: HostedSession, actor: Any = None, key: uuid.UUID | str | None = None
+) -> HostedSession:
+    """End an open session at once; /api/operations/v1hosted-sessionssessionidexpire/. Raises as the others."""
+    return cast(HostedSession, perform(ExpireSession(session), actor=actor, key=key))
+
+
+class CreateSession(Deed):
+    action: ClassVar[str] = OperationAction.CREATE_SESSION
+    model = HostedSession
+
+    def __init__(self, account: PaymentAccount, body: tenant_shapes.CreateHostedSession) -> None:
+        self.account, self.body = account, body
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {**self.body.to_wire(), "account": self.account.uid}
+
+    def entry(self) -> dict[str, Any]:
+        return {
+            "account_id": self.account.uid,
+            "amount": self.body.amount,
+            "currency": self.body.currency or "",
+            "customer_id": self.body.customer_id,
+        }
+
+    def check(self, operation: Operation) -> None:
+        account = PaymentAccount.objects.filter(uid=self.account.uid).first()
+        if account is None:
+            raise OperationRefused("There is no such payment account here; sync first.")
+        if account.deleted_at:
+            raise OperationRefused("The platform no longer has this payment account.")
+
+    def send(self, operation: Operation) -> HostedSessionResource:
+        found = get_endpoints().create_hosted_session(self.account.uid, self.body, idempotency_key=str(operation.key))
+        asked = {name: value for name, value in self.body.to_wire().items() if name in KEPT}
+        return completed(found, {"scope": "payment", **asked, "status": SessionStatus.ACTIVE.value})
+
+    @staticmethod
+    def judge(operation: Operation, found: HostedSessionResource) -> Answer | None:
+        local: dict[str, Any] = {"credential": _sealed(found.raw.get("client_secret"))}
+        local["hosted_url"] = _sealed(found.raw.get("hosted_url"))
+        local["customer_id"] = operation.customer_id
+        local["metadata"] = mapping.scrub(found.raw.get("metadata") or {})
+        local["remote_created_at"] = timezone.now()  # of which the platform says nothing
+        return Answer(mapping.SESSION, found.raw, found.request_id, local=local)
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        """There is no list of sessions, and without its credential one is of no use: it ends by itself."""
+        return None
+
+    @staticmethod
+    def stored(operation: Operation, row: Mirror) -> None:
+        entries = Operation.objects.filter(pk=operation.pk)
+        entries.update(session=row.uid)
+        operation.session_id = row.uid
+
+
+class SessionDeed(Deed):
+    """A deed on a session that is open here."""
+
+    model = HostedSession
+
+    def __init__(self, session: HostedSession) -> None:
+        self.session = session
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {"session": self.session.uid}
+
+    def entry(self) -> dict[str, Any]:
+        session = self.session
+        return {
+            "account_id": session.account_id,
+            "session_id": session.uid,
+            "customer_id": session.customer_id,
+            "currency": session.currency,
+        }
+
+    def check(self, operation: Operation) -> None:
+        row = HostedSession.objects.select_for_update().filter(uid=self.session.uid).first()
+        if row is None or not row.account_id:
+            raise OperationRefused("There is no such session here.")
+        if row.status != SessionStatus.ACTIVE:
+            raise OperationRefused(f"This session is {row.status or 'of unknown status'}.")
+        self.session = row
+
+    @staticmethod
+    def stored(operation: Operation, row: Mirror) -> None:
+        completed = getattr(row, "status", "") == SessionStatus.COMPLETED
+        sessions.wipe_if_ended(row.uid, completed=completed)
+
+
+class UpdateSession(SessionDeed):
+    action: ClassVar[str] = OperationAction.UPDATE_SESSION
+
+    def __init__(self, session: HostedSession, body: tenant_shapes.UpdateHostedSession) -> None:
+        super().__init__(session)
+        self.body = body
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {**self.body.to_wire(), **super().arguments()}
+
+    def entry(self) -> dict[str, Any]:
+        return {**super().entry(), "amount": self.body.amount}
+
+    def send(self, operation: Operation) -> HostedSessionResource:
+        found = get_endpoints().update_hosted_session(
+            str(self.session.account_id), self.session.uid, self.body, idempotency_key=str(operation.key)
+        )
+        return completed(found, {**self.session.raw, **self.body.to_wire(), "session_id": self.session.uid})
+
+    @staticmethod
+    def judge(operation: Operation, found: HostedSessionResource) -> Answer | None:
+        return Answer(mapping.SESSION, found.raw, found.request_id)
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        """Done if the session has the amount now. One whose line items alone were changed cannot be told."""
+        row, document = _read_again(operation)
+        if document is None:
+            return _ended(row, "The session has expired.")
+        if operation.amount is None:
+            raise NotFound("Whether the line items were changed cannot be read back.")
+        return Answer(mapping.SESSION, document) if document.get("amount") == operation.amount else None
+
+
+class ExpireSession(SessionDeed):
+    action: ClassVar[str] = OperationAction.EXPIRE_SESSION
+
+    def send(self, operation: Operation) -> HostedSessionResource:
+        session = self.session
+        get_endpoints().expire_hosted_session(str(session.account_id), session.uid, idempotency_key=str(operation.key))
+        return HostedSessionResource(_expired(session))
+
+    @staticmethod
+    def judge(operation: Operation, found: HostedSessionResource) -> Answer | None:
+        return Answer(mapping.SESSION, found.raw, found.request_id)
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        row, document = _read_again(operation)
+        if document is None:
+            return Answer(mapping.SESSION, _expired(row))
+        if document.get("status") == SessionStatus.COMPLETED:
+            return Answer(mapping.SESSION, document, error=Conflict("The session was completed meanwhile."))
+        return Answer(mapping.SESSION, document) if document.get("status") == SessionStatus.EXPIRED else None
+
+
+def _read_again(operation: Operation) -> tuple[HostedSession, Mapping[str, Any] | None]:
+    """The session's row, and what the platform says of it; ``None``: expired. Raises when it cannot be told."""
+    row = HostedSession.objects.filter(uid=operation.session_id).first()
+    if row is None or row.credential is None:
+        raise NotFound("The session cannot be read without its credential.")
+    return row, sessions.read_session(row)
+
+
+def _ended(row: HostedSession, why: str) -> Answer:
+    return Answer(mapping.SESSION, _expired(row), error=Gone(why))
+
+
+def _expired(row: HostedSession) -> dict[str, Any]:
+    return {**row.raw, "session_id": row.uid, "status": SessionStatus.EXPIRED.value}
+
+
+def _sealed(value: Any) -> Sealed | None:
+    return Sealed.of(value) if isinstance(value, str) and value else None

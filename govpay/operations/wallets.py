@@ -1,0 +1,325 @@
+"""Wallets: the payment methods that customers keep on file."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar, cast
+
+from govpay.client import Resource, SavedMethodResource, shapes, tenant_shapes
+from govpay.client.cards import refuse_cards
+from govpay.connection import get_endpoints
+from govpay.exceptions import GovPayError, InvalidAnswer, NotFound, OperationRefused
+from govpay.models import Customer, Operation, SavedPaymentMethod
+from govpay.models.base import Mirror
+from govpay.models.choices import OperationAction, Source
+from govpay.models.fields import Sealed
+from govpay.operations import journal
+from govpay.operations.base import perform
+from govpay.operations.customers import check_account
+from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.lookups import CLOCKS_DIFFER
+from govpay.sync import mapping
+from govpay.sync.mapping import Unmappable
+from govpay.sync.transactions import in_transaction
+from govpay.sync.upsert import bury, save_documents
+
+
+def save_payment_method(
+    *, customer: Customer, payment_method: Mapping[str, Any], actor: Any = None, key: uuid.UUID | str | None = None
+) -> SavedPaymentMethod:
+    """Keep a card or bank account for ``customer``; /platform/wallets/.
+
+    ``payment_method`` is the vendor's request object with the 15-minute token; what is stored here is its
+    last four digits, brand, expiry and holder, and neither that token nor the permanent one.
+    Raises ``OperationRefused``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
+    """
+    return _carried_out(SaveMethod(customer, payment_method), actor, key)
+
+
+def remove_payment_method(
+    *, method: SavedPaymentMethod, actor: Any = None, key: uuid.UUID | str | None = None
+) -> SavedPaymentMethod:
+    """Take a saved method off file; /platform/wallets/. Its row stays, marked as gone, and so do its payments.
+
+    One that the platform no longer has counts as removed. Raises ``OperationRefused``, ``Conflict`` (it is
+    locked, in the platform's words), ``OutcomeUnknown``, ``APIError``.
+    """
+    return _carried_out(RemoveMethod(method), actor, key)
+
+
+def set_default_payment_method(
+    *, method: SavedPaymentMethod, actor: Any = None, key: uuid.UUID | str | None = None
+) -> SavedPaymentMethod:
+    """Make a saved method its customer's default, and no other one; assumption A15.
+
+    Raises ``OperationRefused``, ``Conflict``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
+    """
+    return _carried_out(SetDefaultMethod(method), actor, key)
+
+
+class WalletDeed(Deed):
+    """A deed on what a customer keeps on file.
+
+    The answers to these writes say little (A13 to A15), while one method's change may change others: what is
+    stored is the customer's list as it is read after the call, with the same address as a sync gives it, so
+    that the next sync finds nothing new. The document that closes the journal row is the customer's own.
+    """
+
+    model = SavedPaymentMethod
+    #: The journal row, once it is there.
+    operation: Operation | None = None
+
+    def __init__(self, account_uid: str | None, customer_uid: str | None) -> None:
+        if not (account_uid and customer_uid):
+            raise OperationRefused("The customer of this payment method is not known here; sync first.")
+        self.account_uid, self.customer_uid = account_uid, customer_uid
+
+    def entry(self) -> dict[str, Any]:
+        return {"account_id": self.account_uid, "customer_id": self.customer_uid}
+
+    def check(self, operation: Operation) -> None:
+        self.operation = operation
+        check_account(self.account_uid)
+        customer = Customer.objects.filter(uid=self.customer_uid).first()
+        if customer is None:
+            raise OperationRefused("There is no such customer here; sync first.")
+        if customer.account_id != self.account_uid:
+            raise OperationRefused("The customer belongs to another payment account.")
+        if customer.deleted_at:
+            raise OperationRefused("The platform no longer has this customer.")
+
+    @staticmethod
+    def judge(operation: Operation, found: Resource) -> Answer | None:
+        """``found`` is a ``wallet``: it rides on the journal row until ``stored``, which sees nothing else."""
+        vars(operation)["_wallet"] = found.raw
+        customer = Customer.objects.filter(uid=operation.customer_id).first()
+        if customer is None:
+            raise InvalidAnswer("its customer is no longer known here")
+        return Answer(mapping.CUSTOMER, {**customer.raw, "uid": customer.uid}, found.request_id)
+
+    @staticmethod
+    def stored(operation: Operation, row: Mirror) -> None:
+        found: Mapping[str, Any] = vars(operation)["_wallet"]
+        uid, listed = found["method"], found["listed"]
+        methods = SavedPaymentMethod.objects.filter(customer=row.uid)
+        # A list that was read before another deed removed one must not bring it back; the sync knows better.
+        gone = set(methods.exclude(deleted_at=None).values_list("uid", flat=True))
+        gone = (gone | {uid}) if found["removed"] else (gone - {uid})
+        documents = [document for document in listed or found["known"] if _uid_of(document) not in gone]
+        where = {"account_id": operation.account_id, "customer_id": row.uid}
+        save_documents(mapping.SAVED_METHOD, documents, extra=where, source=Source.OPERATION)
+        if found["removed"]:
+            bury(SavedPaymentMethod, [uid], source=Source.OPERATION)
+        if not SavedPaymentMethod.objects.filter(uid=uid).exists():
+            raise Unmappable("the row is gone")
+        if listed is None:
+            Customer.objects.filter(uid=row.uid).update(methods_stale=True)
+        operation.result_uid = uid
+        journal.entries().filter(pk=operation.pk).update(validated_method=None)
+
+
+def wallet(method: str, listed: Any, *, removed: bool = False, known: Any = (), request_id: str = "") -> Resource:
+    """What was found: the deed's ``method``, and the whole list, or ``None`` and the documents ``known``."""
+    return Resource({"method": method, "listed": listed, "removed": removed, "known": known}, request_id)
+
+
+class SaveMethod(WalletDeed):
+    action: ClassVar[str] = OperationAction.SAVE_METHOD
+
+    def __init__(self, customer: Customer, payment_method: Any) -> None:
+        """Raises ``OperationRefused`` naming what is wrong with the request, never with its value."""
+        refuse_cards(payment_method=payment_method)
+        method = shapes.payment_method_from_dict(payment_method, saving=True)
+        self.body = tenant_shapes.SavePaymentMethod(payment_method=method)
+        super().__init__(customer.account_id, customer.uid)
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {**self.body.to_wire(), "customer": self.customer_uid}
+
+    def entry(self) -> dict[str, Any]:
+        # Enough to know it by in the list, should the answer be lost; wiped when that is settled.
+        traits = traits_of(self.body.payment_method.to_wire())
+        kept = Sealed.of(json.dumps({"traits": traits, "known": last_known()}))
+        return {**super().entry(), "validated_method": kept}
+
+    def send(self, operation: Operation) -> Resource:
+        account, customer = self.account_uid, self.customer_uid
+        found = get_endpoints().save_payment_method(account, customer, self.body, idempotency_key=str(operation.key))
+        listed = _listed(account, customer)
+        document = completed(found, self.body.to_wire()).raw
+        if listed is not None and found.uid not in map(_uid_of, listed):
+            listed.append(document)
+        return wallet(found.uid, listed, known=[document], request_id=found.request_id)
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        """A method with the same traits that came since and that no other operation claims."""
+        listed = read_methods(operation.account_id, operation.customer_id)
+        kept = json.loads(cast(Sealed, operation.validated_method).reveal())
+        for found in since(operation, operation.customer_id, listed, kept["known"]):
+            if same_traits(found.raw, kept["traits"]):
+                return cls.judge(operation, wallet(found.uid, listed))
+        return None
+
+
+class ExistingMethodDeed(WalletDeed):
+    """A deed on a method that is on file; the journal's ``reference_id`` is its uid."""
+
+    def __init__(self, method: SavedPaymentMethod) -> None:
+        self.method = method
+        super().__init__(method.account_id, method.customer_id)
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {"method": self.method.uid}
+
+    def entry(self) -> dict[str, Any]:
+        return {**super().entry(), "reference_id": self.method.uid}
+
+    def check(self, operation: Operation) -> None:
+        super().check(operation)
+        row = SavedPaymentMethod.objects.filter(uid=self.method.uid).first()
+        if row is None:
+            raise OperationRefused("There is no such saved payment method here; sync first.")
+        if (row.account_id, row.customer_id) != (self.account_uid, self.customer_uid):
+            raise OperationRefused("The saved payment method belongs to another customer.")
+        if row.deleted_at:
+            raise OperationRefused("The saved payment method was removed.")
+
+    @staticmethod
+    def read_again(operation: Operation, *, refused: bool) -> None:
+        """What the platform has instead of what we thought, when it said no."""
+        if refused:
+            listed = read_methods(operation.account_id, operation.customer_id)
+            in_transaction(partial(_refresh, operation, listed))
+
+
+class RemoveMethod(ExistingMethodDeed):
+    action: ClassVar[str] = OperationAction.REMOVE_METHOD
+
+    def send(self, operation: Operation) -> Resource:
+        where, uid = (self.account_uid, self.customer_uid), self.method.uid
+        try:
+            get_endpoints().remove_payment_method(*where, uid, idempotency_key=str(operation.key))
+        except NotFound as error:
+            # 404 tells of a missing route, too: one that is still listed was not removed.
+            listed = _listed(*where)
+            if error.status != 404 or uid in map(_uid_of, listed or ()):
+                raise
+            return wallet(uid, listed, removed=True, request_id=error.request_id)
+        return wallet(uid, _listed(*where), removed=True)
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        listed, uid = read_methods(operation.account_id, operation.customer_id), operation.reference_id
+        if any(SavedMethodResource(document).uid == uid for document in listed):
+            return None
+        return cls.judge(operation, wallet(uid, listed, removed=True))
+
+
+class SetDefaultMethod(ExistingMethodDeed):
+    action: ClassVar[str] = OperationAction.SET_DEFAULT_METHOD
+
+    def send(self, operation: Operation) -> Resource:
+        where, uid = (self.account_uid, self.customer_uid), self.method.uid
+        body = tenant_shapes.DefaultPaymentMethod(saved_payment_method_uid=uid)
+        get_endpoints().set_default_payment_method(*where, body, idempotency_key=str(operation.key))
+        return wallet(uid, _listed(*where))
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        account, customer, uid = str(operation.account_id), str(operation.customer_id), operation.reference_id
+        listed = read_methods(account, customer)
+        for found in map(SavedMethodResource, listed):
+            if found.uid != uid:
+                continue
+            default = found.is_default
+            if default is None:
+                named = get_endpoints().get_customer(account, customer).default_payment_method_uid
+                default = named == uid if named else None
+            if default is None:
+                raise InvalidAnswer("The platform does not say which method is the default.")
+            return cls.judge(operation, wallet(uid, listed)) if default else None
+        return None
+
+
+#: For ``reconciliation``.
+DEEDS: tuple[type[Deed], ...] = (SaveMethod, RemoveMethod, SetDefaultMethod)
+
+
+def _carried_out(deed: WalletDeed, actor: Any, key: uuid.UUID | str | None) -> SavedPaymentMethod:
+    row = perform(deed, actor=actor, key=key)
+    if deed.operation is not None and not isinstance(row, SavedPaymentMethod):
+        row = SavedPaymentMethod.objects.get(uid=deed.operation.result_uid)
+    return cast(SavedPaymentMethod, row)
+
+
+def read_methods(account_uid: Any, customer_uid: Any) -> list[Any]:
+    """The customer's methods; none for a customer that is gone. Raises ``APIError`` when that cannot be told."""
+    endpoints = get_endpoints()
+    try:
+        page = endpoints.list_saved_payment_methods(str(account_uid), str(customer_uid))
+    except NotFound as missing:
+        try:
+            endpoints.get_customer(str(account_uid), str(customer_uid))
+        except NotFound as gone:
+            if missing.status == gone.status == 404:
+                return []
+        raise
+    if page.next_link is not None:
+        raise InvalidAnswer("The list of saved payment methods is not whole.")
+    return list(page.items)
+
+
+def _refresh(operation: Operation, listed: list[Any]) -> None:
+    where = {"account_id": operation.account_id, "customer_id": operation.customer_id}
+    save_documents(mapping.SAVED_METHOD, listed, extra=where, source=Source.OPERATION)
+    if operation.reference_id not in map(_uid_of, listed):
+        bury(SavedPaymentMethod, [operation.reference_id], source=Source.OPERATION)
+
+
+def _listed(account_uid: str, customer_uid: str) -> list[Any] | None:
+    """``read_methods`` after a call that has succeeded: nothing that fails here may change its outcome."""
+    try:
+        return read_methods(account_uid, customer_uid)
+    except (GovPayError, ValueError):
+        return None
+
+
+def _uid_of(document: Mapping[str, Any]) -> str:
+    try:
+        return mapping.SAVED_METHOD.uid(document)
+    except Unmappable:
+        return ""
+
+
+def traits_of(method: Mapping[str, Any]) -> list[Any]:
+    """What may be known of a method and tells it from others: bank or card, last digits, expiry."""
+    found = SavedMethodResource(method)
+    return [(found.method_type or "").endswith("ach"), found.last4, found.exp_month, found.exp_year]
+
+
+def same_traits(method: Mapping[str, Any], traits: list[Any]) -> bool:
+    """Whether ``method`` may be the one with these traits; what one side leaves out tells nothing."""
+    return all(
+        mine is None or yours is None or mine == yours for mine, yours in zip(traits_of(method), traits, strict=True)
+    )
+
+
+def last_known() -> int:
+    """Up to which primary key the methods are that were known before a deed: kept for ``since``."""
+    return SavedPaymentMethod.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def since(operation: Operation, customer_uid: Any, listed: list[Any], known: int) -> Iterator[SavedMethodResource]:
+    """Those of a customer's methods that may have come of ``operation``, the oldest first; see ``last_known``."""
+    here = SavedPaymentMethod.objects.filter(customer=customer_uid, pk__lte=known)
+    earlier = set(here.values_list("uid", flat=True))
+    others = journal.entries().filter(customer=customer_uid).exclude(pk=operation.pk)
+    earlier.update(others.values_list("result_uid", flat=True))
+    found = [each for each in map(SavedMethodResource, listed) if each.uid not in earlier]
+    begun = operation.created_at - CLOCKS_DIFFER
+    found = [each for each in found if each.created_at is None or each.created_at >= begun]
+    yield from sorted(found, key=lambda each: each.created_at or begun)

@@ -1,0 +1,20 @@
+"""Rate limits: so many calls a minute for one caller, then 429 with the time to wait."""
+
+from __future__ import annotations
+
+import time
+
+from .errors import Refusal
+
+# Moments (monotonic seconds) of the calls of the last minute, by caller.
+Calls = dict[str, list[float]]
+
+
+def limit_rate(calls: Calls, caller: str, most: int) -> None:
+    """Count one call of `caller`, or refuse it. Real time: a test that moves the clock frees nobody."""
+    now = time.monotonic()
+    recent = [moment for moment in calls.get(caller, []) if moment > now - 60]
+    if len(recent) >= most:
+        wait = max(1, round(recent[0] + 60 - now))
+        raise Refusal(429, "rate_limited", "Too many requests.", recoverable=True, headers={"Retry-After": str(wait)})
+    calls[caller] = [*recent, now]

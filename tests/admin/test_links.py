@@ -1,0 +1,151 @@
+"""Payment links and sessions in the admin: made, handed out, cancelled, ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from govpay import operations
+from govpay.models import Customer, HostedSession, PaymentLink
+from tests.operations.town import Town
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CREATE = "admin:govpay_paymentlink_create"
+
+
+@pytest.fixture
+def town(sandbox: Any, settings: Any) -> Town:
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://testserver"]}
+    return Town(sandbox)
+
+
+def given(town: Town, **more: Any) -> dict[str, Any]:
+    return {"account": town.account.uid, "amount": "12.34", "currency": "USD", "days": "7", **more}
+
+
+def page(link: PaymentLink) -> str:
+    return reverse("admin:govpay_paymentlink_change", args=[link.pk])
+
+
+def test_a_cashier_makes_a_link_and_hands_it_out(town: Town, browse: Any, cashier: Any) -> None:
+    client = browse(cashier)
+    assert reverse(CREATE) in client.get(reverse("admin:govpay_paymentlink_changelist")).content.decode()
+    assert client.get(reverse(CREATE)).status_code == 200
+    answer = client.post(reverse(CREATE), given(town, reference_id="INV-7", description="Water <b>bill</b>"))
+    (link,) = PaymentLink.objects.all()
+    assert (answer.status_code, answer.headers["Location"]) == (302, page(link))
+    assert (link.amount, link.currency, link.reference_id, link.state) == (1234, "USD", "INV-7", "open")
+    assert link.created_by == cashier
+    assert abs(link.expires_at - timezone.now() - dt.timedelta(days=7)) < dt.timedelta(minutes=1)
+    text = client.get(page(link)).content.decode()
+    assert f"http://testserver/govpay/pay/{link.public_id}/" in text
+    assert 'src="data:image/svg+xml' in text
+    assert "<b>bill" not in text
+
+
+def test_a_payer_is_found_by_uid_or_reference(town: Town, browse: Any, cashier: Any) -> None:
+    Customer.objects.create(uid="cus_1", account_id=town.account.uid, reference_id="C-9")
+    Customer.objects.create(uid="cus_2", account_id="acc_other", reference_id="C-10")
+    client = browse(cashier)
+    for payer in ("cus_1", "C-9"):
+        client.post(reverse(CREATE), given(town, payer=payer))
+    assert set(PaymentLink.objects.values_list("customer_id", flat=True)) == {"cus_1"}
+    assert "no such customer" in client.post(reverse(CREATE), given(town, payer="cus_2")).content.decode()
+    assert PaymentLink.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("amount", "0"),
+        ("amount", "-5"),
+        ("amount", "12.345"),
+        ("amount", "abc"),
+        ("amount", ""),
+        ("currency", "XXQ"),
+        ("days", "0"),
+        ("days", "9999"),
+        ("account", "acc_nobody"),
+        ("reference_id", "x" * 256),
+    ],
+)
+def test_what_cannot_be_asked_for(town: Town, browse: Any, cashier: Any, name: str, value: str) -> None:
+    answer = browse(cashier).post(reverse(CREATE), given(town, **{name: value}))
+    assert answer.status_code == 200
+    assert "errornote" in answer.content.decode()
+    assert not PaymentLink.objects.exists()
+
+
+def test_cancel(town: Town, browse: Any, cashier: Any) -> None:
+    link = operations.create_payment_link(account=town.account, amount=500)
+    address = "https://testserver/"
+    operations.open_session(link, success_url=address, cancel_url=address)
+    client = browse(cashier)
+    cancel = reverse("admin:govpay_paymentlink_cancel", args=[link.pk])
+    assert cancel in client.get(page(link)).content.decode()
+    assert client.get(cancel).status_code == 405
+    assert client.post(cancel).status_code == 302
+    link.refresh_from_db()
+    assert link.state == "cancelled"
+    assert HostedSession.objects.get().status == "expired"
+    text = client.get(page(link)).content.decode()
+    assert "data:image/svg" not in text
+    assert cancel not in text
+    assert "This link is cancelled" in client.post(cancel, follow=True).content.decode()
+
+
+def test_a_session_is_ended_by_hand(town: Town, browse: Any, cashier: Any) -> None:
+    link = operations.create_payment_link(account=town.account, amount=500)
+    session = operations.open_session(link, success_url="https://testserver/", cancel_url="https://testserver/")
+    assert session is not None
+    client = browse(cashier)
+    expire = reverse("admin:govpay_hostedsession_expire", args=[session.pk])
+    assert expire in client.get(reverse("admin:govpay_hostedsession_change", args=[session.pk])).content.decode()
+    assert client.get(expire).status_code == 405
+    assert client.post(expire).status_code == 302
+    session.refresh_from_db()
+    assert (session.status, session.credential) == ("expired", None)
+
+
+def test_without_the_permission_nothing_can_be_done(town: Town, browse: Any, support: Any) -> None:
+    link = operations.create_payment_link(account=town.account, amount=500)
+    client = browse(support)
+    for name, pk in (
+        (CREATE, None),
+        ("admin:govpay_paymentlink_cancel", link.pk),
+        ("admin:govpay_hostedsession_expire", 1),
+    ):
+        url = reverse(name, args=[pk] if pk else [])
+        assert client.get(url).status_code == 403
+        assert client.post(url, given(town)).status_code == 403
+    assert reverse(CREATE) not in client.get(reverse("admin:govpay_paymentlink_changelist")).content.decode()
+    link.refresh_from_db()
+    assert link.state == "open"
+    assert PaymentLink.objects.count() == 1
+
+
+def test_a_form_from_elsewhere(town: Town, cashier: Any) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cashier)
+    assert client.post(reverse(CREATE), given(town)).status_code == 403
+    assert not PaymentLink.objects.exists()
+
+
+def test_credentials_are_shown_nowhere(town: Town, browse: Any, cashier: Any) -> None:
+    link = operations.create_payment_link(account=town.account, amount=500)
+    session: Any = operations.open_session(link, success_url="https://testserver/", cancel_url="https://testserver/")
+    secrets = (session.credential.reveal(), session.hosted_url.reveal())
+    client = browse(cashier)
+    for url in (
+        page(link),
+        reverse("admin:govpay_hostedsession_change", args=[session.pk]),
+        reverse("admin:govpay_hostedsession_changelist"),
+    ):
+        text = client.get(url).content.decode()
+        assert not [secret for secret in secrets if secret in text]

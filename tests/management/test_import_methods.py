@@ -1,0 +1,232 @@
+"""``govpay_import_methods`` as an operator meets it: files, exit codes, rehearsals, and kill -9."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from govpay.models import Operation
+from tests.operations.test_wallets import everything, writes
+from tests.operations.town import Town, wait_for
+from tests.processes import start_command
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+IMPORT = "POST /api/saved-payment-methods/import"
+HEADER = "customer_reference_id,type,token,last4,exp_month,exp_year,brand,holder_name"
+GOOD = "CUST-1,credit,{token},1111,12,2040,VISA,Pat"
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def town(sandbox: Any, transactional_db: None) -> Town:
+    town = Town(sandbox)
+    sandbox.add_customer(town.account.uid, reference_id="CUST-1")
+    town.sync("customers")
+    return town
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(*lines: str, header: str = HEADER, encoding: str = "utf-8") -> Path:
+        path = tmp_path / "methods.csv"
+        path.write_text("\n".join([header, *lines, ""]), encoding=encoding)
+        return path
+
+    return write
+
+
+def good(number: int) -> str:
+    return GOOD.format(token=f"perm_canary_{number}")
+
+
+def run(town: Town, path: Path, *arguments: str) -> tuple[str, str]:
+    """What it printed, and the error that it ended with."""
+    out = StringIO()
+    try:
+        call_command("govpay_import_methods", str(path), "--account", town.account.uid, *arguments, stdout=out)
+    except CommandError as error:
+        return out.getvalue(), str(error)
+    return out.getvalue(), ""
+
+
+def refused(path: Path) -> list[dict[str, str]]:
+    file = path.with_name("methods.refused.csv")
+    return list(csv.DictReader(file.open(newline=""))) if file.exists() else []
+
+
+def test_all_is_imported_once_and_again_nothing(town: Town, write: Write) -> None:
+    path = write(*[good(n) for n in range(1200)], encoding="utf-8-sig")
+    out, error = run(town, path)
+    assert error == ""
+    assert out.startswith(f"account={town.account.uid} imported=1200 refused=0 unknown=0 already=0 good=0 seconds=")
+    out, error = run(town, path)
+    assert "imported=0 refused=0 unknown=0 already=1200" in out
+    assert error == ""
+    assert len(writes(town)) == 3
+    assert len(town.sandbox.all("method")) == 1200
+    assert not refused(path)
+    assert "canary" not in everything()
+
+
+BAD = [
+    ("CUST-7,credit,t1,1111,12,2040,,", "names no customer"),
+    (",credit,t2,1111,12,2040,,", "customer_reference_id is missing"),
+    ("CUST-1,cash,t3,1111,12,2040,,", "type must be one of credit, ach"),
+    ("CUST-1,credit,,1111,12,2040,,", "token is missing"),
+    ("CUST-1,credit,t5,111,12,2040,,", "last4"),
+    ("CUST-1,credit,t6,1111,13,2040,,", "exp_month"),
+    ("CUST-1,credit,t7,1111,x,2040,,", "exp_month must be a number"),
+    ("CUST-1,credit,t8,1111,12,40,,", "exp_year"),
+    ("CUST-1,credit,t9,1111,12,2020,,", "expired"),
+    ("CUST-1,credit,4111111111111111,1111,12,2040,,", "token looks like a card number"),
+    ("CUST-1,credit,t11,1111,12,2040,,Pat 4111-1111-1111-1111", "holder_name looks like a card number"),
+    ("CUST-1,ach,t12,9992,12,,,", "exp_month does not belong"),
+    ("CUST-1,credit,t13,1111,12,2040,,,,more", "more cells than the header"),
+    ("CUST-1,credit,perm_canary_1,1111,12,2040,,", "stands in line 2"),
+]
+
+
+def test_refused_rows_are_in_a_file_with_the_reason(town: Town, write: Write) -> None:
+    path = write(good(1), *[line for line, _ in BAD], "", good(2))
+    for again in (False, True):
+        out, error = run(town, path)
+        assert f"imported={0 if again else 2} refused={len(BAD)} unknown=0 already={2 if again else 0}" in out
+        assert error.startswith(f"{len(BAD)} rows were refused: see ")
+        rows = refused(path)
+        assert len(rows) == len(BAD)
+        found = {row["reason"] for row in rows}
+        assert not [why for _, why in BAD if not any(why in reason for reason in found)]
+    file = path.with_name("methods.refused.csv")
+    assert "4111" not in file.read_text()
+    assert oct(os.stat(file).st_mode & 0o777) == "0o600"
+    assert len(writes(town)) == 1
+    assert "1111-1111" not in everything()
+
+
+def test_corrected_file_of_refused_rows_is_imported_itself(town: Town, write: Write) -> None:
+    path = write(good(1), "CUST-1,credit,perm_2,1111,13,2040,VISA,Pat")
+    assert run(town, path)[1]
+    file = path.with_name("methods.refused.csv")
+    file.write_text(file.read_text().replace(",13,", ",12,"))
+    out, error = run(town, file)
+    assert (error, "imported=1 " in out) == ("", True)
+    assert len(town.sandbox.all("method")) == 2
+
+
+def test_bank_accounts_and_other_names_of_columns(town: Town, write: Write) -> None:
+    header = "Customer_Reference_ID, payment_method_type ,fingerprint,account_number_suffix,routing_number,account_type"
+    path = write("CUST-1,ach,perm_1,9992,021000021,checking", "CUST-1,ach,perm_2,9992,021000021,gold", header=header)
+    out, _ = run(town, path)
+    assert "imported=1 refused=1" in out
+    assert "account_type must be one of checking, savings" in refused(path)[0]["reason"]
+
+
+def test_rehearsal_sends_nothing(town: Town, write: Write) -> None:
+    path, before = write(good(1), BAD[5][0]), len(town.sandbox.requests())
+    out, error = run(town, path, "--dry-run")
+    assert "imported=0 refused=1 unknown=0 already=0 good=1" in out
+    assert "1 rows were refused" in error
+    assert len(refused(path)) == 1
+    assert len(town.sandbox.requests()) == before
+    assert not Operation.objects.exists()
+    assert run(town, write(good(1)), "--dry-run")[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "text"),
+    [
+        ("customer_reference_id,type", "CUST-1,credit", "no column token"),
+        (f"{HEADER},cvv", f"{GOOD},123", "Column 9 cvv is not known"),
+        ("CUST-1,credit,4111111111111111", "x", "Column 1 is not known"),
+        (f"{HEADER},fingerprint", f"{GOOD},x", "two columns for token"),
+        ("", "", "no column customer_reference_id"),
+        (HEADER, 'CUST-1,credit,"perm', "is not CSV"),
+    ],
+)
+def test_file_that_cannot_be_read_is_one_line(town: Town, write: Write, header: str, line: str, text: str) -> None:
+    _, error = run(town, write(line, header=header))
+    assert text in error
+    assert "\n" not in error
+    assert "4111" not in error
+    assert not writes(town)
+
+
+def test_missing_file_wrong_encoding_and_unknown_account(town: Town, write: Write, tmp_path: Path) -> None:
+    assert "No such file" in run(town, tmp_path / "none.csv")[1]
+    assert "is not UTF-8" in run(town, write("CUST-1,credit,perm,1111,12,2040,,Zoë", encoding="latin-1"))[1]
+    town.account.uid = "acc_none"
+    assert "no such payment account" in run(town, write(good(1)))[1]
+
+
+def test_platform_that_refuses_is_one_line_and_nothing_is_lost(town: Town, write: Write) -> None:
+    path = write(good(1))
+    town.sandbox.fault(IMPORT, times=1, status=403)
+    _, error = run(town, path)
+    assert error.startswith("One part was not imported")
+    assert run(town, path)[1] == ""
+    assert len(town.sandbox.all("method")) == 1
+
+
+def test_lost_answer_is_looked_up_by_the_next_run(town: Town, write: Write) -> None:
+    path = write(*[good(n) for n in range(501)], BAD[0][0])
+    town.sandbox.fault(IMPORT, times=1, close="after")
+    out, error = run(town, path)
+    assert "imported=0 refused=0 unknown=500" in out
+    assert "looked up, not repeated" in error
+    out, error = run(town, path)
+    assert "imported=1 refused=1 unknown=0 already=500" in out
+    assert len(town.sandbox.all("method")) == 501
+
+
+def test_chunk_that_never_arrived_is_sent_anew_once_that_is_certain(town: Town, write: Write) -> None:
+    path = write(good(1))
+    town.sandbox.fault(IMPORT, times=1, close="before")
+    assert run(town, path)[1]
+    assert "unknown=1" in run(town, path)[0], "it is not certain yet"
+    assert len(writes(town)) == 1
+    town.settle_all()
+    assert "imported=1" in run(town, path)[0]
+    assert len(town.sandbox.all("method")) == 1
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_in_the_middle_nothing_is_imported_twice(town: Town, write: Write, moment: str) -> None:
+    path = write(*[good(n) for n in range(1100)])
+    # The second call hangs, before or after the platform has acted on it.
+    town.sandbox.fault(IMPORT, skip=1, times=1, delay=2, close=moment)
+    process = start_command("govpay_import_methods", str(path), "--account", town.account.uid)
+    wait_for(lambda: Operation.objects.filter(state="started").exists() and Operation.objects.count() == 2)
+    wait_for(lambda: len(writes(town)) == 2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=20)
+    wait_for(lambda: len(town.sandbox.all("method")) == (1000 if moment == "after" else 500), seconds=10)
+    assert "unknown=500" in run(town, path)[0], "its call may be under way"
+    town.settle_all()
+    assert run(town, path)[1] == ""
+    marks = Counter(
+        town.sandbox.platform.store.get("method", each["saved_payment_method_uid"]).doc["credit"]["last4"]
+        for each in town.sandbox.all("method")
+    )
+    assert marks == {"1111": 1100}
+    assert len(writes(town)) == (3 if moment == "after" else 4)
+
+
+def test_without_a_terminal_there_is_one_line(town: Town, write: Write) -> None:
+    process = start_command("govpay_import_methods", str(write(good(1))), "--account", town.account.uid)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err, out.count("\n")) == (0, "", 1)
+    process = start_command("govpay_import_methods", str(write(BAD[5][0])), "--account", town.account.uid)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err.count("\n"), out.count("\n")) == (1, 1, 1)
+    assert "canary" not in out + err

@@ -1,0 +1,232 @@
+"""``govpay.checkout``: what a payer sees, and that nothing is paid twice."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test import Client
+from django.utils import timezone
+
+from govpay import operations
+from govpay.exceptions import OperationRefused
+from govpay.models import HostedSession, Operation, PaymentLink
+from tests.operations.town import Town
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SCRIPT = "https://cdn.example/govifi.js"
+ADDRESSES = {"success_url": "https://testserver/paid", "cancel_url": "https://testserver/back"}
+
+
+@pytest.fixture
+def town(sandbox: Any, settings: Any) -> Town:
+    settings.GOVPAY = {
+        **settings.GOVPAY,
+        "CHECKOUT_ORIGINS": ["https://testserver"],
+        "COMPONENT_SCRIPT_URL": SCRIPT,
+        "COMPONENT_SCRIPT_INTEGRITY": "sha384-abc",
+    }
+    return Town(sandbox)
+
+
+def browse(path: str, **options: Any) -> Any:
+    return Client().get(path, secure=True, **options)
+
+
+def link_of(town: Town, **given: Any) -> PaymentLink:
+    return operations.create_payment_link(**{"account": town.account, "amount": 5000, "description": "Water", **given})
+
+
+def session_of(town: Town, **given: Any) -> HostedSession:
+    return operations.create_hosted_session(account=town.account, amount=5000, **ADDRESSES, **given)
+
+
+def opened(town: Town) -> int:
+    """How many sessions were asked for; a call that a new token repeats counts once."""
+    calls = [call for call in town.sandbox.requests() if call["path"] == "/v1/hosted-sessions"]
+    return sum(call["status"] != 401 for call in calls)
+
+
+def complete(session: HostedSession) -> None:
+    """As the webhook leaves it."""
+    from govpay.sync import sessions
+
+    document = {**session.raw, "session_id": session.uid, "status": "completed"}
+    sessions.save_session(session.uid, document, extra={"account_id": session.account_id})
+
+
+def test_a_link_opens_a_session_and_keeps_to_it(town: Town) -> None:
+    link = link_of(town, reference_id="INV-7")
+    for _ in range(3):
+        answer = browse(f"/govpay/pay/{link.public_id}/")
+        assert answer.status_code == 200
+    assert opened(town) == 1
+    session = HostedSession.objects.get()
+    text = answer.content.decode()
+    assert f'session-id="{session.uid}"' in text
+    assert f'client-secret="{session.credential.reveal()}"' in text  # type: ignore[union-attr]
+    assert f'src="{SCRIPT}" integrity="sha384-abc"' in text
+    assert "INV-7" in text
+    assert "$50.00" in text
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert session.metadata == {"reference_id": "INV-7", "payment_link": link.public_id}
+
+
+def test_the_policy_of_the_page(town: Town, settings: Any) -> None:
+    policy = browse(f"/govpay/pay/{link_of(town).public_id}/").headers["Content-Security-Policy"]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == "'self' https://cdn.example"
+    assert settings.GOVPAY["API_URL"] in rules["connect-src"]
+    assert rules["frame-ancestors"] == "'none'"
+    assert "unsafe" not in policy
+
+
+def test_without_a_component_the_payer_is_led_to_the_vendors_page(town: Town, settings: Any) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "COMPONENT_SCRIPT_URL": ""}
+    answer = browse(f"/govpay/pay/{link_of(town).public_id}/")
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == HostedSession.objects.get().hosted_url.reveal()  # type: ignore[union-attr]
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_many_payers_at_once_get_one_session(town: Town) -> None:
+    link = link_of(town)
+    found: list[str] = []
+    barrier = threading.Barrier(6)
+
+    def follow() -> None:
+        barrier.wait()
+        answer = browse(f"/govpay/pay/{link.public_id}/")
+        found.append(answer.content.decode().partition('session-id="')[2].partition('"')[0])
+        connections.close_all()
+
+    threads = [threading.Thread(target=follow) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert opened(town) == 1
+    assert set(found) <= {HostedSession.objects.get().uid, ""}
+    assert HostedSession.objects.get().uid in found
+
+
+def test_a_fresh_session_once_the_last_one_has_ended(town: Town) -> None:
+    link = link_of(town)
+    browse(f"/govpay/pay/{link.public_id}/")
+    town.sandbox.advance(3600)
+    HostedSession.objects.update(expires_at=timezone.now() - dt.timedelta(minutes=1))
+    assert browse(f"/govpay/pay/{link.public_id}/").status_code == 200
+    assert opened(town) == 2
+    assert sorted(HostedSession.objects.values_list("status", flat=True)) == ["active", "expired"]
+
+
+def test_no_second_session_while_it_is_not_known_how_the_first_one_ended(town: Town) -> None:
+    link = link_of(town)
+    browse(f"/govpay/pay/{link.public_id}/")
+    HostedSession.objects.update(expires_at=timezone.now() - dt.timedelta(minutes=1))
+    town.sandbox.fault("GET /v1/hosted-sessions/{id}", status=500)
+    answer = browse(f"/govpay/pay/{link.public_id}/")
+    assert answer.status_code == 503
+    assert opened(town) == 1
+
+
+def test_a_lost_session_is_replaced(town: Town) -> None:
+    link = link_of(town)
+    town.sandbox.fault("POST /v1/hosted-sessions", close="after", times=1)
+    assert browse(f"/govpay/pay/{link.public_id}/").status_code == 503
+    assert browse(f"/govpay/pay/{link.public_id}/").status_code == 200
+    assert Operation.objects.filter(state="unknown").count() == 1
+    assert HostedSession.objects.count() == 1
+
+
+def test_a_paid_link_is_paid(town: Town) -> None:
+    link = link_of(town)
+    browse(f"/govpay/pay/{link.public_id}/")
+    complete(HostedSession.objects.get())
+    link.refresh_from_db()
+    assert link.state == "paid"
+    answer = browse(f"/govpay/pay/{link.public_id}/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"/govpay/pay/{link.public_id}/done/")
+    assert "Thank you" in browse(f"/govpay/pay/{link.public_id}/done/").content.decode()
+    assert opened(town) == 1
+    with pytest.raises(OperationRefused, match="paid"):
+        operations.cancel_payment_link(link=link)
+
+
+def test_a_cancelled_link(town: Town) -> None:
+    link = link_of(town)
+    browse(f"/govpay/pay/{link.public_id}/")
+    operations.cancel_payment_link(link=link)
+    assert HostedSession.objects.get().status == "expired"
+    answer = browse(f"/govpay/pay/{link.public_id}/")
+    assert answer.status_code == 410
+    assert "cancelled" in answer.content.decode()
+    assert "not paid" in browse(f"/govpay/pay/{link.public_id}/done/").content.decode()
+
+
+def test_a_link_whose_days_are_over(town: Town) -> None:
+    link = link_of(town)
+    PaymentLink.objects.update(expires_at=timezone.now() - dt.timedelta(seconds=1))
+    assert browse(f"/govpay/pay/{link.public_id}/").status_code == 410
+    assert opened(town) == 0
+    assert operations.close_expired_links() == 1
+    link.refresh_from_db()
+    assert link.state == "expired"
+
+
+@pytest.mark.parametrize("path", ["", "done/"])
+def test_an_unknown_id(town: Town, path: str) -> None:
+    assert browse(f"/govpay/pay/nobody-knows-it/{path}").status_code == 404
+
+
+def test_a_session_by_itself(town: Town) -> None:
+    session = session_of(town)
+    assert browse(f"/govpay/pay/{session.uid}/").status_code == 200
+    hosted = session_of(town, layout="hosted")
+    assert browse(f"/govpay/pay/{hosted.uid}/").status_code == 302
+    operations.expire_hosted_session(session=session)
+    assert browse(f"/govpay/pay/{session.uid}/").status_code == 410
+    complete(hosted)
+    assert browse(f"/govpay/pay/{hosted.uid}/").headers["Location"].endswith("/done/")
+
+
+def test_the_done_page_believes_the_platform_alone(town: Town) -> None:
+    session = session_of(town)
+    page = f"/govpay/pay/{session.uid}/done/"
+    lies = {"session_id": session.uid, "sig": "x", "state": "paid", "status": "completed"}
+    text = browse(page, data=lies).content.decode()
+    assert "waiting" in text
+    assert "done.js" in text
+    assert browse(f"{page}?format=json").json() == {"state": "open"}
+    town.sandbox.advance(3600)
+    assert browse(f"{page}?format=json").json() == {"state": "expired"}
+    assert "not paid" in browse(page).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"amount": 0}, "amount"),
+        ({"amount": 1.5}, "amount"),
+        ({"currency": "XXQ"}, "currency"),
+        ({"expires_at": timezone.now() - dt.timedelta(days=1)}, "expires_at"),
+        ({"expires_at": timezone.now() + dt.timedelta(days=900)}, "expires_at"),
+        ({"reference_id": "x" * 256}, "reference_id"),
+    ],
+)
+def test_what_a_link_cannot_be(town: Town, given: dict[str, Any], name: str) -> None:
+    with pytest.raises(OperationRefused, match=name):
+        link_of(town, **given)
+
+
+def test_a_link_lives_a_week_unless_told_otherwise(town: Town, finance: Any) -> None:
+    link = link_of(town, actor=finance)
+    assert dt.timedelta(days=6.99) < link.expires_at - timezone.now() <= dt.timedelta(days=7)
+    assert link.created_by == finance
+    assert len(link.public_id) >= 20
