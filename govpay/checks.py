@@ -97,6 +97,14 @@ def check_encryption_keys(app_configs: Any = None, **_: Any) -> Sequence[CheckMe
 
 
 @register("govpay")
+def check_time_zones(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E006``: a site without time zones, in which the platform's moments cannot be kept."""
+    if settings.USE_TZ:
+        return []
+    return [Error("USE_TZ is False.", hint="Set USE_TZ = True, Django's default.", id="govpay.E006")]
+
+
+@register("govpay")
 def check_routes(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     """``govpay.E005``: route overrides that name no operation or lose a placeholder."""
     from govpay.client.routes import Routes  # noqa: PLC0415 - a process that runs no checks spares the client

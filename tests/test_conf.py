@@ -91,3 +91,10 @@ def test_a_route_override_without_its_placeholder(settings: Any) -> None:
     ((check, text),) = found(settings, ROUTES={"refund_payment": "/api/refunds"})
     assert check == "govpay.E005"
     assert "refund_payment" in text
+
+
+def test_a_site_without_time_zones(settings: Any) -> None:
+    settings.USE_TZ = False
+    ((check, text),) = found(settings)
+    assert check == "govpay.E006"
+    assert "USE_TZ" in text
