@@ -14,6 +14,8 @@ from django.utils import timezone
 from govpay import operations
 from govpay.exceptions import OperationRefused
 from govpay.models import HostedSession, Operation, PaymentLink
+from govpay.sync import sessions
+from govpay.sync.transactions import in_transaction
 from tests.operations.town import Town
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,10 +55,9 @@ def opened(town: Town) -> int:
 
 def complete(session: HostedSession) -> None:
     """As the webhook leaves it."""
-    from govpay.sync import sessions
-
     document = {**session.raw, "session_id": session.uid, "status": "completed"}
-    sessions.save_session(session.uid, document, extra={"account_id": session.account_id})
+    extra = {"account_id": session.account_id}
+    in_transaction(lambda: sessions.save_session(session.uid, document, extra=extra))
 
 
 def test_a_link_opens_a_session_and_keeps_to_it(town: Town) -> None:
