@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 import time
 from typing import Any
@@ -19,12 +18,13 @@ from hypothesis import strategies as st
 from govpay.models import PaymentAccount, WebhookEvent
 from govpay.models.fields import Sealed
 from govpay.sync import inbox, secrets
+from tests.amounts import repeats
 from tests.events import SECRET, account_on, deliver, envelope, known_account, post, sign
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Bodies that the fuzzer tries: the figure of faults.md W5 where servers are required, fewer on a laptop.
-FUZZED = 10_000 if os.environ.get("GOVPAY_REQUIRE") else 300
+FUZZED = repeats(10_000, 300)
 
 
 @pytest.fixture

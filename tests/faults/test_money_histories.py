@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from govpay import operations
 from govpay.exceptions import GovPayError, OutcomeUnknown
 from govpay.models import Operation, OutboxSignal, Payment, Transaction
+from tests.amounts import repeats
 from tests.operations.town import Town, listening
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -190,7 +191,7 @@ def test_ledger_and_journal_agree_after_any_history(sandbox: Any, transactional_
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=20,
+            max_examples=repeats(30, 10),
             stateful_step_count=12,
             deadline=None,
             database=None,

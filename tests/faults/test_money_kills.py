@@ -15,12 +15,13 @@ from django.core.cache import cache
 from govpay import operations
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
+from tests.amounts import repeats
 from tests.operations.town import Town, card, listening, only, wait_for
 from tests.processes import start_python
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = 10
+ROUNDS = repeats(20, 5)
 
 #: For each line on stdin it starts a process that carries out the deed, and prints its number.
 WORKER = """

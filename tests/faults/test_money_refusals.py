@@ -10,11 +10,12 @@ from govpay import operations
 from govpay.exceptions import Conflict, InvalidRequest, OperationRefused
 from govpay.models import Operation, Payment
 from govpay.operations import Seen
+from tests.amounts import repeats
 from tests.operations.town import Town, listening
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = 10
+ROUNDS = repeats(20, 6)
 
 
 @pytest.fixture

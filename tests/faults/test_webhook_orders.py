@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from govpay import tasks
 from govpay.models import Payment, Transaction, WebhookEvent
 from govpay.sync.pull import pull
+from tests.amounts import repeats
 from tests.events import account_on, event_for
 from tests.reading import listening
 
@@ -41,7 +42,7 @@ def happen(sandbox: Any, uid: str, what: str, number: int) -> tuple[str, dict[st
 
 
 @settings(
-    max_examples=25,
+    max_examples=repeats(40, 12),
     deadline=None,
     database=None,
     phases=[Phase.generate],  # to shrink a history takes minutes

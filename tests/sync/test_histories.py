@@ -10,11 +10,12 @@ import pytest
 
 from govpay.models import Payment, SyncRun
 from govpay.sync.pull import pull
+from tests.amounts import repeats
 from tests.reading import read
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HISTORIES = 120
+HISTORIES = repeats(120, 48)
 PARTS = 6
 
 STATUSES = ("captured", "voided", "partially_refunded", "refunded", "charged_back")
