@@ -25,6 +25,7 @@ from govpay.exceptions import ConfigurationError, RateLimited
 
 ERROR_BODY = 64 * 1024  # of an error answer no more than this is read
 _PIECE = 64 * 1024
+LEAST_TIME = 0.1  # seconds; a repeat that had less would end as a timeout, whatever the platform says
 
 
 class _Watched:
@@ -280,7 +281,8 @@ class Transport:
             return None
         if trouble.stale and attempt == 1:
             wait = 0.0
-        return wait if time.monotonic() + wait < deadline else None
+        # An attempt with no time left for an answer would only hide what the platform said before.
+        return wait if time.monotonic() + wait + LEAST_TIME < deadline else None
 
     def _note_skew(self, raw: RawAnswer) -> None:
         date = parse_http_date(raw.headers.get("date"))

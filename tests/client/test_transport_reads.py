@@ -227,8 +227,7 @@ def test_a_stall_is_cut_at_the_read_timeout_and_repeated(serve: Any, transport_t
 def test_retries_end_with_the_calls_deadline(serve: Any, transport_to: Any) -> None:
     server = serve(reply(None, 503))
     started = time.monotonic()
-    # What the platform said last, or that the last attempt had too little time left: the pauses are random.
-    with pytest.raises((ServerError, APIConnectionError)):
+    with pytest.raises(ServerError):
         transport_to(server, call_timeout=0.5, max_retries=1000, backoff=0.2).send(read())
     assert time.monotonic() - started < 0.5 + 1.0
     assert server.count >= 2
