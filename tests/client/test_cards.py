@@ -79,5 +79,5 @@ def test_refusal_names_the_argument_and_never_the_value(value: dict[str, Any], n
 
 
 def test_huge_texts_take_no_time() -> None:
-    for text in ("1 " * 40_000, "a1" * 40_000, "4" * 80_000, "1-" * 40_000, "x" * 80_000):
+    for text in ("1 " * 200_000, "a1" * 200_000, "4" * 400_000, "1-" * 200_000, "x" * 400_000):
         assert looks_like_card(text) in (True, False)

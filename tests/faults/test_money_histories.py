@@ -191,7 +191,7 @@ def test_ledger_and_journal_agree_after_any_history(sandbox: Any, transactional_
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=repeats(30, 10),
+            max_examples=repeats(30, 20),
             stateful_step_count=12,
             deadline=None,
             database=None,

@@ -21,7 +21,7 @@ from tests.processes import start_python
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = repeats(20, 5)
+ROUNDS = repeats(20, 10)
 
 #: For each line on stdin it starts a process that carries out the deed, and prints its number.
 WORKER = """

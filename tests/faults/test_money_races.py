@@ -16,12 +16,11 @@ from govpay import operations
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
 from govpay.operations import Seen
-from tests.amounts import repeats
 from tests.operations.town import Town, at_once, bank_account, card
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = repeats(20, 8)
+ROUNDS = 20
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from govpay.models import Payment, PaymentAccount, SyncRun
-from tests.amounts import repeats
 from tests.processes import start_command
 from tests.reading import read, watch
 
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS, PAGE = 120, 10
 PAGES = ROWS // PAGE
-KILLS = repeats(20, 8)
+KILLS = 20
 PARTS = 4
 
 

@@ -26,7 +26,7 @@ from tests.processes import ROOT, child_environment
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Payments, each with four deliveries, and how many are delivered in all: some 30 % are duplicates.
-SIZES = [pytest.param(25, 130, id="130"), pytest.param(190, 1000, marks=pytest.mark.postgres, id="1000")]
+SIZES = [pytest.param(57, 300, id="300"), pytest.param(190, 1000, marks=pytest.mark.postgres, id="1000")]
 
 DELIVER = """
 import base64, json, sys

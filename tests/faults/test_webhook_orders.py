@@ -42,7 +42,7 @@ def happen(sandbox: Any, uid: str, what: str, number: int) -> tuple[str, dict[st
 
 
 @settings(
-    max_examples=repeats(40, 12),
+    max_examples=repeats(40, 25),
     deadline=None,
     database=None,
     phases=[Phase.generate],  # to shrink a history takes minutes

@@ -10,12 +10,11 @@ import pytest
 
 from govpay.models import Payment, SyncRun
 from govpay.sync.pull import pull
-from tests.amounts import repeats
 from tests.reading import read
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HISTORIES = repeats(120, 48)
+HISTORIES = 120
 PARTS = 6
 
 STATUSES = ("captured", "voided", "partially_refunded", "refunded", "charged_back")
