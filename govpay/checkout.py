@@ -78,7 +78,7 @@ def pay(request: HttpRequest, public_id: str) -> HttpResponse:
     try:
         session = _session_of(request, found)
     except OperationRefused as refused:
-        logger.info("payment page %s: %s", public_id, refused)
+        logger.warning("payment page %s: %s", public_id, refused)
         again = _find(public_id)
         if again is not None and again.state not in (LinkState.OPEN, LinkState.PAID):
             return _over(request, again.state)

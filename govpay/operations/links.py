@@ -136,7 +136,7 @@ def _opened(link: PaymentLink, success_url: str, cancel_url: str) -> HostedSessi
             success_url=success_url,
             cancel_url=cancel_url,
             description=link.description or None,
-            customer=Customer.objects.filter(uid=link.customer_id).first() if link.customer_id else None,
+            customer=Customer.objects.filter(uid=link.customer_id, deleted_at=None).first(),
             metadata={"reference_id": link.reference_id, "payment_link": link.public_id},
             key=key,
         )
@@ -148,6 +148,9 @@ def _opened(link: PaymentLink, success_url: str, cancel_url: str) -> HostedSessi
         raise
     in_transaction(lambda: _open(link).filter(attempt=attempt).update(session_id=session.uid))
     link.refresh_from_db()
+    if link.session_id != session.uid:
+        # It took so long that the link was closed, or somebody moved on: two sessions must not be open for payers.
+        raise OperationRefused("The link has changed meanwhile.")
     return session
 
 
