@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -17,13 +16,14 @@ from django.utils import timezone
 from govpay import conf
 from govpay.client.cards import looks_like_card
 from govpay.client.redaction import mask
+from govpay.client.stores import Guard
 from govpay.models import WebhookEvent
 from govpay.models.choices import EventState, Source
 from govpay.sync import news
 from govpay.sync.mapping import scrub
 from govpay.sync.transactions import in_transaction
 
-logger = logging.getLogger("govpay.webhooks")
+_guard = Guard("count of late deliveries")
 
 #: A worker that has not closed an event after this is taken for dead; longer than its task may take.
 CLAIM = dt.timedelta(seconds=150)
@@ -179,20 +179,13 @@ def note_queued(pks: Sequence[int]) -> None:
 def count_stale(account_uid: str) -> None:
     """Count an authentic delivery that came too late to be believed; nothing of it is kept (faults W1c)."""
     cache, key = caches[conf.get("CACHE")], _stale_key(account_uid)
-    try:
-        cache.add(key, 0, timeout=STALE_SHOWN)
-        cache.incr(key)
-    except Exception as error:
-        logger.warning("the cache failed (%s); a stale delivery was not counted", type(error).__name__)
+    _guard(lambda: cache.add(key, 0, timeout=STALE_SHOWN), None)
+    _guard(lambda: cache.incr(key), None)
 
 
 def stale_count(account_uid: str) -> int:
     """How many deliveries of the account were refused as too old, in the week since the first of them."""
-    try:
-        return int(caches[conf.get("CACHE")].get(_stale_key(account_uid), 0))
-    except Exception as error:
-        logger.warning("the cache failed (%s)", type(error).__name__)
-        return 0
+    return int(_guard(lambda: caches[conf.get("CACHE")].get(_stale_key(account_uid), 0), 0))
 
 
 def _stale_key(account_uid: str) -> str:

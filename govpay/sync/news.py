@@ -175,6 +175,9 @@ def _claim_and_send(after: int) -> _Outcome | None:
 
 
 def _send(owed: OutboxSignal) -> None:
+    if owed.name not in signals.BY_NAME:
+        logger.error("signal %s for %s %s is unknown to this version", owed.name, owed.model, owed.row)
+        return
     model = apps.get_model(owed.model)
     row = model._default_manager.filter(pk=owed.row).first()
     if row is None:

@@ -19,6 +19,7 @@ from django.core.signals import setting_changed
 from django.utils import timezone
 
 from govpay import conf
+from govpay.client.stores import Guard
 from govpay.connection import get_endpoints
 from govpay.exceptions import APIError, ConfigurationError, EncryptionError
 from govpay.models import PaymentAccount
@@ -66,6 +67,7 @@ _known: dict[str, _Known] = {}
 #: Held by the one thread that looks into a mismatch, by account.
 _looking: dict[str, threading.Lock] = {}
 _waiting = threading.BoundedSemaphore(WAITING)
+_guard = Guard("cache of webhook secrets")
 
 
 def secrets_of(account_uid: str) -> tuple[str, ...]:
@@ -205,34 +207,28 @@ def _reveal(account_uid: str, sealed: Sealed | None) -> str:
 
 def _may_ask(account_uid: str) -> bool:
     """Whether nobody asked within the last minute; from now on somebody did. A cache that is down forbids nothing."""
-    try:
-        return bool(caches[conf.get("CACHE")].add(_key(account_uid), "asking", timeout=ASK_EVERY))
-    except Exception as error:
-        logger.warning("the cache failed (%s); going on without it", type(error).__name__)
-        return True
+    return bool(_guard(lambda: _cache().add(_key(account_uid), "asking", timeout=ASK_EVERY), True))
 
 
 def _tell(account_uid: str, state: str, seconds: int) -> None:
-    try:
-        caches[conf.get("CACHE")].set(_key(account_uid), state, timeout=seconds)
-    except Exception as error:
-        logger.warning("the cache failed (%s); going on without it", type(error).__name__)
+    _guard(lambda: _cache().set(_key(account_uid), state, timeout=seconds), None)
 
 
 def _wait_for_other(account_uid: str, known: _Known) -> _Known | None:
     """What another process has found, or finds soon."""
     end = time.monotonic() + PATIENCE
     while True:
-        try:
-            asking = caches[conf.get("CACHE")].get(_key(account_uid)) == "asking"
-        except Exception:
-            asking = False
+        asking = _guard(lambda: _cache().get(_key(account_uid)), None) == "asking"
         found = _read(account_uid, 0.0)
         if found.secrets != known.secrets:
             return found
         if not asking or time.monotonic() >= end:
             return None
         time.sleep(0.1)
+
+
+def _cache() -> Any:
+    return caches[conf.get("CACHE")]
 
 
 def _key(account_uid: str) -> str:
