@@ -11,11 +11,12 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
-from govpay import operations
+from govpay import operations, tasks
 from govpay.exceptions import OperationRefused
-from govpay.models import HostedSession, Operation, PaymentLink
+from govpay.models import HostedSession, Operation, Payment, PaymentLink
 from govpay.sync import sessions
 from govpay.sync.transactions import in_transaction
+from tests.events import event_for
 from tests.operations.town import Town
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -158,6 +159,38 @@ def test_a_paid_link_is_paid(town: Town) -> None:
     assert opened(town) == 1
     with pytest.raises(OperationRefused, match="paid"):
         operations.cancel_payment_link(link=link)
+
+
+def test_a_payers_payment_ends_up_on_the_link(town: Town) -> None:
+    """The done page hears of the end first, the delivery brings the payment."""
+    link = link_of(town)
+    browse(f"/govpay/pay/{link.public_id}/")
+    session = HostedSession.objects.get()
+    made = town.sandbox.confirm_session(session.uid)
+    assert "Thank you" in browse(f"/govpay/pay/{link.public_id}/done/").content.decode()
+    link.refresh_from_db()
+    assert (link.state, link.payment_id) == ("paid", None)
+    event = event_for(town.account.uid, "checkout_session.completed", session_id=session.uid)
+    tasks.process_event(event.pk)
+    link.refresh_from_db()
+    assert link.payment_id == Payment.objects.get().uid == made["payment_uid"]
+
+
+def test_a_session_that_comes_after_the_link_was_closed_is_not_shown(town: Town, monkeypatch: Any) -> None:
+    from govpay.operations import links
+
+    link = link_of(town)
+    real = links.create_hosted_session
+
+    def closed_meanwhile(**given: Any) -> HostedSession:
+        made = real(**given)
+        PaymentLink.objects.update(state="cancelled")
+        return made
+
+    monkeypatch.setattr(links, "create_hosted_session", closed_meanwhile)
+    answer = browse(f"/govpay/pay/{link.public_id}/")
+    assert answer.status_code == 410
+    assert "client-secret" not in answer.content.decode()
 
 
 def test_a_cancelled_link(town: Town) -> None:

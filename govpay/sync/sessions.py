@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, cast
 
-from django.db.models import Subquery
+from django.db.models import Q, Subquery
 from django.utils import timezone
 
 from govpay.connection import get_endpoints
@@ -109,8 +109,8 @@ def wipe_if_ended(uid: str, *, completed: bool = False) -> None:
     """Forget the credential of a session that is not open any more; if it was paid, so is the link that opened it."""
     if completed:
         paid = Payment.objects.filter(session=uid).exclude(status=PaymentStatus.FAILED).values("uid")[:1]
-        PaymentLink.objects.filter(session=uid).exclude(state=LinkState.PAID).update(
-            state=LinkState.PAID, payment_id=Subquery(paid)
-        )
+        # Its end may be known before its payment is, which the delivery then brings.
+        links = PaymentLink.objects.filter(~Q(state=LinkState.PAID) | Q(payment=None), session=uid)
+        links.update(state=LinkState.PAID, payment_id=Subquery(paid))
     ended = HostedSession.objects.filter(uid=uid).exclude(status=SessionStatus.ACTIVE)
     ended.exclude(credential=None, hosted_url=None).update(credential=None, hosted_url=None)
