@@ -18,16 +18,18 @@ foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CA
 clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d '=' | grep -v '^GOVPAY_REQUIRE$$'),-u $(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format requirements bench clean distclean
+.PHONY: help demo test test-browser test-all lint format requirements messages bench clean distclean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo          the whole thing on this machine: platform stand-in, worker, web site (PORT, SANDBOX_PORT)'
 	@echo 'make test          the test suite, without servers or network'
+	@echo 'make test-browser  the pages in a real browser; needs Chromium, no network'
 	@echo 'make test-all      the suite on Django 5.2, 6.0 and 6.1 with every Python found here'
 	@echo 'make lint          ruff, mypy, the import contract, missing migrations'
 	@echo 'make bench         times and memory, as shares of a yardstick (BENCH_ARGS)'
 	@echo 'make requirements  compile requirements/ from pyproject.toml again'
+	@echo 'make messages      collect what is to be translated, and compile the catalogues (needs gettext)'
 	@echo 'make clean         forget the demo with its data, and what was built'
 	@echo 'make distclean     the same, and the virtual environments'
 
@@ -44,6 +46,9 @@ demo: $(VENV)/.demo.stamp
 
 test: $(VENV)/.test.stamp
 	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+
+test-browser: $(VENV)/.browser.stamp
+	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -m browser tests/browser $(PYTEST_ARGS)
 
 test-all: $(VENV)/.test.stamp
 	@$(clean_env) $(bin)/python tests/all_versions.py $(PYTEST_ARGS)
@@ -70,8 +75,23 @@ compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.1
 requirements: $(VENV)/.dev.stamp
 	$(compile) $(UPGRADE) --extra demo --extra postgres --extra redis --group dev -o requirements/dev.txt
 	$(compile) -c requirements/dev.txt --extra demo --extra postgres --extra redis --group test -o requirements/test.txt
+	$(compile) -c requirements/dev.txt --extra demo --extra postgres --extra redis --group browser -o requirements/browser.txt
 	$(compile) -c requirements/dev.txt --extra demo -o requirements/demo.txt
 	$(compile) -c requirements/dev.txt -o requirements/base.txt
+
+# --- Translations -----------------------------------------------------------------------------
+
+# English fills itself; what is new in Spanish is left empty: translate it, run this again.
+messages: $(VENV)/.test.stamp
+	cd govpay && $(clean_env) $(abspath $(bin))/python -m django makemessages -v0 -l en -l es --add-location=file \
+		--no-obsolete --ignore='sandbox/*' --ignore='testing/*'
+	cd govpay/locale && for each in en es; do \
+		msgattrib --clear-fuzzy --clear-previous --empty -o $$each/LC_MESSAGES/django.po $$each/LC_MESSAGES/django.po; done
+	cd govpay/locale && msgen -o en/LC_MESSAGES/django.po en/LC_MESSAGES/django.po
+	sed -i.old -E '/^"(Report-Msgid-Bugs-To|POT-Creation-Date):/d' govpay/locale/*/LC_MESSAGES/django.po
+	rm govpay/locale/*/LC_MESSAGES/django.po.old
+	cd govpay/locale && for each in en es; do \
+		msgfmt --check-format --statistics -o $$each/LC_MESSAGES/django.mo $$each/LC_MESSAGES/django.po; done
 
 clean:
 	rm -rf var build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage *.egg-info

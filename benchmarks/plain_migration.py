@@ -28,7 +28,7 @@ def main() -> None:
     models = {name: model for (app, name), model in state.models.items() if app == APP}
     plain = migrations.Migration(NAME, APP)
     plain.initial = True
-    plain.dependencies = [("__setting__", "AUTH_USER_MODEL")]
+    plain.dependencies = [("__setting__", "AUTH_USER_MODEL"), ("auth", "0001_initial")]
     plain.operations = [create(models[name]) for name in parents_first(models)]
     FILE.write_text(MigrationWriter(plain, include_header=False).as_string())
 

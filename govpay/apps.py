@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
 
 
 class GovPayConfig(AppConfig):
     name = "govpay"
-    verbose_name = "Govifi payments"
+    verbose_name = _("Govifi payments")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
 
+from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -16,18 +17,26 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from govpay import conf, operations
+from govpay.client.stores import Guard
 from govpay.exceptions import EncryptionError, GovPayError, OperationRefused
 from govpay.exempt import public
 from govpay.models import HostedSession, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState, SessionStatus
 from govpay.models.fields import Sealed
+from govpay.policies import component_policy, page_policy
 from govpay.sync import sessions
 from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.checkout")
 
-#: Where the vendor's component puts its own frames; /guides/hosted-redirect/.
-CHECKOUT_HOSTS = ("https://checkout.govifi.io", "https://checkout.govifi.dev")
+#: Done pages ask the platform about a session at most once in so many seconds, however many of them are open.
+ASK_EVERY = 5
+
+_guard = Guard("cache of done pages")
+
+
+#: A state of the done page alone: nobody is paying just now, and somebody still may.
+UNPAID = "unpaid"
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,11 @@ class Request:
         }
         return known.get(status, LinkState.EXPIRED).value
 
+    @property
+    def may_be_paid(self) -> bool:
+        """A session is open, as far as we know: nobody may be told that nothing was charged, whatever the link is."""
+        return self.state != LinkState.PAID and self.session is not None and self.session.status == SessionStatus.ACTIVE
+
 
 @public
 @require_GET
@@ -71,7 +85,8 @@ def pay(request: HttpRequest, public_id: str) -> HttpResponse:
     found = _find(public_id)
     if found is None:
         return _page(request, "gone.html", 404, title=_("Not found"), text=_("This payment page does not exist."))
-    if found.state == LinkState.PAID:
+    found = _told_anew(found)
+    if found.state == LinkState.PAID or (found.state != LinkState.OPEN and found.may_be_paid):
         return HttpResponseRedirect(reverse("govpay:pay-done", args=[public_id]))
     if found.state != LinkState.OPEN:
         return _over(request, found.state)
@@ -97,21 +112,36 @@ def pay(request: HttpRequest, public_id: str) -> HttpResponse:
 def done(request: HttpRequest, public_id: str) -> HttpResponse:
     """How it ended, by what the platform says: the redirect that leads here is never trusted (assumption A28).
 
-    ``?format=json`` gives ``{"state": …}`` alone, for the page that waits: ``paid``, ``open``, ``expired`` or
-    ``cancelled``.
+    ``?format=json`` gives ``{"state": …}`` alone, for the page that waits: ``paid``, ``open``, ``unpaid`` (it
+    can still be paid), ``expired`` or ``cancelled``.
     """
     found = _find(public_id)
     if found is None:
         return _page(request, "gone.html", 404, title=_("Not found"), text=_("This payment page does not exist."))
-    if found.state == LinkState.OPEN and found.session is not None:
-        _read_again(found.session)
-        found = _find(public_id) or found
+    found = _told_anew(found, always=True)
+    state = LinkState.OPEN.value if found.may_be_paid else found.state
+    if state == LinkState.OPEN and not found.may_be_paid:
+        state = UNPAID
     if request.GET.get("format") == "json":
-        return JsonResponse({"state": found.state})
-    return _page(request, "done.html", 200, found=found, row=found.row, state=found.state)
+        return JsonResponse({"state": state})
+    return _page(request, "done.html", 200, found=found, row=found.row, state=state)
+
+
+def _told_anew(found: Request, *, always: bool = False) -> Request:
+    """``found`` as the platform has it: at once on the done page, else where we may have missed an end."""
+    session = found.session
+    if session is None or session.status != SessionStatus.ACTIVE:
+        return found
+    by_itself = found.link is None and sessions.is_ending(session)
+    if not (always or by_itself or found.state != LinkState.OPEN):
+        return found
+    _read_again(session)
+    return _find(found.public_id) or found
 
 
 def _find(public_id: str) -> Request | None:
+    if "\x00" in public_id:
+        return None
     link = PaymentLink.objects.filter(public_id=public_id).first()
     if link is not None:
         session = HostedSession.objects.filter(uid=link.session_id).first() if link.session_id else None
@@ -134,6 +164,7 @@ def _session_of(request: HttpRequest, found: Request) -> HostedSession | None:
 def _shown(request: HttpRequest, found: Request, session: HostedSession) -> HttpResponse:
     script = conf.get("COMPONENT_SCRIPT_URL")
     try:
+        cast(Sealed, session.credential).reveal()  # which the component's tag does, where no error can be told
         hosted = cast(Sealed, session.hosted_url).reveal() if session.hosted_url is not None else ""
     except EncryptionError as error:
         logger.error("session %s: %s", session.uid, error)
@@ -147,7 +178,7 @@ def _shown(request: HttpRequest, found: Request, session: HostedSession) -> Http
         request,
         "pay.html",
         200,
-        policy=page_policy(script, conf.get("API_URL")),
+        policy=component_policy(script, conf.get("API_URL")),
         session=session,
         account=account,
         row=found.row,
@@ -165,7 +196,7 @@ def _lead_to(hosted_url: str) -> HttpResponse:
 
 
 def _read_again(session: HostedSession) -> None:
-    if session.status != SessionStatus.ACTIVE or session.credential is None:
+    if session.status != SessionStatus.ACTIVE or session.credential is None or not _may_ask(session.uid):
         return
     try:
         document = sessions.read_session(session)
@@ -174,29 +205,10 @@ def _read_again(session: HostedSession) -> None:
         logger.info("session %s could not be read: %s", session.uid, error)  # the webhook tells
 
 
-def page_policy(script_url: str, api_url: str) -> str:
-    """The Content-Security-Policy of the page with the component: its script, its calls, its frames, and ours."""
-    script, api = _origin(script_url), _origin(api_url)
-    frames = " ".join(dict.fromkeys((script, *CHECKOUT_HOSTS)))
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src 'self' {script}",
-            "style-src 'self'",
-            "img-src 'self' https: data:",
-            "font-src 'self'",
-            f"connect-src 'self' {' '.join(dict.fromkeys((api, script)))}",
-            f"frame-src {frames}",
-            "form-action 'self'",
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-        )
-    )
-
-
-def _origin(address: str) -> str:
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc}"
+def _may_ask(session_uid: str) -> bool:
+    """Whether no process asked a moment ago; from now on one did. A cache that is down forbids nothing."""
+    name = hashlib.sha256(f"{conf.get('API_URL')}|{session_uid}".encode()).hexdigest()[:32]
+    return bool(_guard(lambda: caches[conf.get("CACHE")].add(f"govpay:{name}:done", "asked", timeout=ASK_EVERY), True))
 
 
 def _over(request: HttpRequest, state: str) -> HttpResponse:
@@ -213,10 +225,7 @@ def _unavailable(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, template: str, status: int, policy: str = "", **context: Any) -> HttpResponse:
     response = render(request, f"govpay/pay/{template}", context, status=status)
-    response["Content-Security-Policy"] = policy or (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
+    response["Content-Security-Policy"] = policy or page_policy()
     response["Referrer-Policy"] = "no-referrer"
     response["X-Frame-Options"] = "DENY"
     return response

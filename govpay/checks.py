@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -32,7 +33,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def _is_private_way(address: str) -> bool:
-    parts = urlsplit(address)
+    parts = _parts(address)
     return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
 
 
@@ -117,3 +118,67 @@ def check_routes(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     except ConfigurationError as error:
         return [Error(str(error), hint="See govpay/client/routes.py for the table.", id="govpay.E005")]
     return []
+
+
+#: What would end an address's place in a Content-Security-Policy, or begin another rule there.
+_BREAKS_POLICY = re.compile(r"[\s;,]")
+
+
+@register("govpay")
+def check_component(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E007``: a component script that no page may load. ``govpay.W002``: one that is not pinned."""
+    address = conf.given().get("COMPONENT_SCRIPT_URL", "")
+    if not isinstance(address, str) or not address:
+        return []  # E001 names the wrong type
+    parts = _parts(address)
+    secure = _is_private_way(address) or (settings.DEBUG and parts.scheme == "http")
+    if not secure or not parts.hostname or "@" in parts.netloc or _BREAKS_POLICY.search(address):
+        return [
+            Error(
+                'GOVPAY["COMPONENT_SCRIPT_URL"] must be an absolute https address without blanks, ";" or ",".',
+                hint="Such as https://cdn.example/component.js; plain http for this machine and in DEBUG only.",
+                id="govpay.E007",
+            )
+        ]
+    if parts.hostname in (*LOOPBACK, *settings.ALLOWED_HOSTS) or conf.given().get("COMPONENT_SCRIPT_INTEGRITY"):
+        return []
+    return [
+        Warning(
+            'GOVPAY["COMPONENT_SCRIPT_INTEGRITY"] is not set, so whoever can change the script changes the page.',
+            hint="Give the sha384-… hash of the version that you have looked at.",
+            id="govpay.W002",
+        )
+    ]
+
+
+@register("govpay")
+def check_origins(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E008``: origins that no address of a payer's return is of."""
+    origins = conf.given().get("CHECKOUT_ORIGINS", ())
+    if not isinstance(origins, list | tuple):
+        return []  # E001 names the wrong type
+    return [
+        Error(
+            f'GOVPAY["CHECKOUT_ORIGINS"][{index}] must be scheme and host alone, with https.',
+            hint="Such as https://pay.example.gov, without a path; plain http for this machine only.",
+            id="govpay.E008",
+        )
+        for index, origin in enumerate(origins)
+        if not _is_origin(origin)
+    ]
+
+
+def _is_origin(origin: Any) -> bool:
+    if not isinstance(origin, str) or not _is_private_way(origin) or _BREAKS_POLICY.search(origin) or "*" in origin:
+        return False
+    parts = _parts(origin)
+    return origin.rstrip("/").lower() == f"{parts.scheme}://{parts.netloc}".lower() and "@" not in parts.netloc
+
+
+def _parts(address: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - a wrong one is told only when it is asked for
+    except ValueError:
+        return urlsplit("")
+    return parts

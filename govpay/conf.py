@@ -34,6 +34,7 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "COMPONENT_SCRIPT_URL": (str, ""),
     "COMPONENT_SCRIPT_INTEGRITY": (str, ""),
     "CHECKOUT_ORIGINS": ((list, tuple), ()),
+    "LIMIT_STAFF_TO_ACCOUNTS": (bool, False),
 }
 
 REQUIRED = tuple(name for name, (_, default) in DEFAULTS.items() if default is None)
@@ -85,5 +86,9 @@ def _value_problems(name: str, value: Any) -> Iterator[tuple[str, str, str]]:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
         yield name, f'GOVPAY["{name}"] must be {names}, not {type(value).__name__}.', f"Give a {names}."
-    elif isinstance(value, int | float) and (value < 0 or (value == 0 and name not in MAY_BE_ZERO)):
+    elif (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (value < 0 or (value == 0 and name not in MAY_BE_ZERO))
+    ):
         yield name, f'GOVPAY["{name}"] must be positive.', "Give a number above zero."

@@ -21,8 +21,8 @@ def seal(text: str) -> str:
     return _cipher(_keys()).encrypt(text.encode()).decode("ascii")
 
 
-def unseal(token: str) -> str:
-    """Read what ``seal`` wrote, with whichever key fits.
+def unseal(token: str, whose: str = "") -> str:
+    """Read what ``seal`` wrote, with whichever key fits. ``whose`` names the row in the error.
 
     Raises ``EncryptionError`` when none does, which means that a key was lost or taken out too early.
     """
@@ -32,18 +32,29 @@ def unseal(token: str) -> str:
         return _cipher(_keys()).decrypt(token.encode("ascii", "replace")).decode()
     except InvalidToken:
         raise EncryptionError(
-            'A stored secret cannot be read with any key of GOVPAY["ENCRYPTION_KEYS"]. Put the key that wrote it back.'
+            f'{whose or "A stored secret"} cannot be read with any key of GOVPAY["ENCRYPTION_KEYS"]. '
+            "Put the key that wrote it back."
         ) from None
 
 
+def resealed(token: str, whose: str = "") -> str | None:
+    """The same secret as the newest key writes it; None when that key wrote it already. Raises as ``unseal``."""
+    from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see above
+
+    try:
+        _cipher(_keys()[:1]).decrypt(token.encode("ascii", "replace"))
+    except InvalidToken:
+        return seal(unseal(token, whose))
+    return None
+
+
 def _keys() -> tuple[str, ...]:
-    keys = tuple(conf.get("ENCRYPTION_KEYS"))
-    if keys:
-        return tuple(str(key) for key in keys)
-    if not settings.SECRET_KEY:
+    """The newest first. What was written before there were keys of one's own is read as well."""
+    keys = tuple(str(key) for key in conf.get("ENCRYPTION_KEYS"))
+    if not keys and not settings.SECRET_KEY:
         raise ConfigurationError('Neither GOVPAY["ENCRYPTION_KEYS"] nor SECRET_KEY is set.')
     secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    return tuple(_derived(str(secret)) for secret in secrets)
+    return (*keys, *(_derived(str(secret)) for secret in secrets if secret))
 
 
 def _derived(secret: str) -> str:

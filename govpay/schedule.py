@@ -18,4 +18,5 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "govpay-reconcile-operations": _tick("reconcile_operations"),
     "govpay-send-outstanding": _tick("send_outstanding"),
     "govpay-purge-events": _tick("purge_events"),
+    "govpay-heartbeat": _tick("heartbeat"),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
+from celery.signals import task_prerun
 from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
@@ -16,6 +17,7 @@ from django.utils import timezone
 from govpay import conf, operations
 from govpay.batches import Batches
 from govpay.connection import get_authorizer
+from govpay.doctor import signs
 from govpay.exceptions import APIError, ConfigurationError, SyncBusy
 from govpay.models import SyncCursor, SyncRun
 from govpay.models.choices import RunState
@@ -46,6 +48,19 @@ _long: dict[str, Any] = {
     "soft_time_limit": 1800,
     "time_limit": 1860,
 }
+
+
+@task_prerun.connect(weak=False, dispatch_uid="govpay.worker")
+def _note_worker(task: Any = None, **_: Any) -> None:
+    """Any of our tasks is a sign of the worker; one that is carried out where it was called is none."""
+    if str(getattr(task, "name", "")).startswith("govpay.") and not task.request.is_eager:
+        signs.note_worker()
+
+
+@shared_task(name="govpay.tasks.heartbeat", **_short)
+def heartbeat() -> None:
+    """Leave a sign of life: beat ticks, a worker carries it out, and the cache is the one that others see."""
+    signs.note_beat()
 
 
 @shared_task(name="govpay.tasks.refresh_token", **_short)

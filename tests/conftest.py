@@ -8,6 +8,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,8 +33,19 @@ def _listening(url: str) -> bool:
         return False
 
 
-def _chromium() -> bool:
-    return any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+def chromium() -> str:
+    """Where the machine's own Chromium is, or an empty string; playwright downloads none."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+
+
+def _no_browser() -> str:
+    """What a browser test lacks here."""
+    if not chromium():
+        return "no Chromium on PATH"
+    if not find_spec("playwright"):
+        return "playwright is not installed; make test-browser does so"
+    # Playwright keeps an event loop in its thread, in which Django refuses to work for the tests beside it.
+    return "not beside other tests, but by make test-browser" if "PYTEST_XDIST_WORKER" in os.environ else ""
 
 
 #: Mark → (is it there, what is missing otherwise).
@@ -41,7 +53,7 @@ SERVERS: dict[str, tuple[Callable[[], bool], str]] = {
     "postgres": (lambda: connection.vendor == "postgresql", "TEST_DATABASE_URL names no PostgreSQL database"),
     "redis": (lambda: _listening(REDIS_URL), f"no Redis at {REDIS_URL}"),
     "rabbitmq": (lambda: _listening(RABBITMQ_URL), "no RabbitMQ on 127.0.0.1:5672"),
-    "browser": (_chromium, "no Chromium on PATH"),
+    "browser": (lambda: not _no_browser(), _no_browser()),
 }
 
 
@@ -82,10 +94,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _nothing_left_over() -> Iterator[None]:
     """No token, breaker or pooled session of another test."""
     from govpay.connection import reset
+    from govpay.sync import contract
     from govpay.sync.secrets import forget
 
     cache.clear()
     forget()
+    contract.forget()
     reset()
     yield
     reset()

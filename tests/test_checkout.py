@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connections
 from django.test import Client
 from django.utils import timezone
@@ -83,8 +84,10 @@ def test_the_policy_of_the_page(town: Town, settings: Any) -> None:
     policy = browse(f"/govpay/pay/{link_of(town).public_id}/").headers["Content-Security-Policy"]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     assert rules["default-src"] == "'none'"
-    assert rules["script-src"] == "'self' https://cdn.example"
+    for name in ("script-src", "style-src", "font-src"):
+        assert rules[name] == "'self' https://cdn.example"
     assert settings.GOVPAY["API_URL"] in rules["connect-src"]
+    assert {"https://cdn.example", settings.GOVPAY["API_URL"]} < set(rules["frame-src"].split())
     assert rules["frame-ancestors"] == "'none'"
     assert "unsafe" not in policy
 
@@ -142,6 +145,7 @@ def test_a_lost_session_is_replaced(town: Town) -> None:
     link = link_of(town)
     town.sandbox.fault("POST /v1/hosted-sessions", close="after", times=1)
     assert browse(f"/govpay/pay/{link.public_id}/").status_code == 503
+    cache.clear()  # half a minute later
     assert browse(f"/govpay/pay/{link.public_id}/").status_code == 200
     assert Operation.objects.filter(state="unknown").count() == 1
     assert HostedSession.objects.count() == 1
@@ -239,8 +243,36 @@ def test_the_done_page_believes_the_platform_alone(town: Town) -> None:
     assert "done.js" in text
     assert browse(f"{page}?format=json").json() == {"state": "open"}
     town.sandbox.advance(3600)
+    cache.clear()  # as if the moment had passed in which nobody asks again
     assert browse(f"{page}?format=json").json() == {"state": "expired"}
     assert "not paid" in browse(page).content.decode()
+
+
+def reads_of(town: Town, session: HostedSession) -> int:
+    path = f"/v1/hosted-sessions/{session.uid}"
+    return sum((call["method"], call["path"]) == ("GET", path) for call in town.sandbox.requests())
+
+
+def test_done_pages_ask_the_platform_once_in_a_while(town: Town) -> None:
+    session, other = session_of(town), session_of(town)
+    for query in ("", "?format=json", "", "?format=json"):
+        assert browse(f"/govpay/pay/{session.uid}/done/{query}").status_code == 200
+    assert reads_of(town, session) == 1
+    browse(f"/govpay/pay/{other.uid}/done/")
+    assert reads_of(town, other) == 1
+    cache.clear()
+    browse(f"/govpay/pay/{session.uid}/done/")
+    assert reads_of(town, session) == 2
+
+
+def test_the_done_page_does_without_a_cache(town: Town, settings: Any, tmp_path: Any) -> None:
+    session = session_of(town)
+    town.sandbox.confirm_session(session.uid)
+    (tmp_path / "no-folder").touch()
+    broken = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": tmp_path / "no-folder"}
+    settings.CACHES = {**settings.CACHES, "broken": broken}
+    settings.GOVPAY = {**settings.GOVPAY, "CACHE": "broken"}
+    assert "Thank you" in browse(f"/govpay/pay/{session.uid}/done/").content.decode()
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,25 @@ def test_a_misspelt_setting_names_the_nearest(settings: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PAGE_SIZE", "100"), ("PAGE_SIZE", 0), ("PAGE_SIZE", True), ("READ_TIMEOUT", -1), ("ROUTES", []), ("SCOPE", 5)],
+    [
+        ("PAGE_SIZE", "100"),
+        ("PAGE_SIZE", 0),
+        ("PAGE_SIZE", True),
+        ("READ_TIMEOUT", -1),
+        ("ROUTES", []),
+        ("SCOPE", 5),
+        ("LIMIT_STAFF_TO_ACCOUNTS", "no"),
+        ("LIMIT_STAFF_TO_ACCOUNTS", 1),
+    ],
 )
 def test_a_wrong_type_or_value_is_an_error(settings: Any, name: str, value: Any) -> None:
     ids = {check for check, text in found(settings, **{name: value}) if name in text}
     assert ids == {"govpay.E001"}
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_switch_may_be_off(settings: Any, value: bool) -> None:
+    assert found(settings, LIMIT_STAFF_TO_ACCOUNTS=value) == []
 
 
 def test_not_a_dict(settings: Any) -> None:
@@ -64,6 +78,70 @@ def test_plain_http_is_for_loopback_only(settings: Any, name: str) -> None:
     assert check == "govpay.E002"
     assert name in text
     assert found(settings, **{name: "http://127.0.0.1:8801/x"}) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/static/component.js",
+        "cdn.example/component.js",
+        "http://cdn.example/component.js",
+        "https:///component.js",
+        "https://[::1/component.js",
+        "https://cdn.example:x/component.js",
+        "https://user@cdn.example/component.js",
+        "https://cdn.example/a b.js",
+        "https://cdn.example/a.js; script-src *",
+        "https://cdn.example,evil.example/a.js",
+    ],
+)
+def test_a_component_that_no_page_may_load(settings: Any, address: str) -> None:
+    ((check, text),) = found(settings, COMPONENT_SCRIPT_URL=address, COMPONENT_SCRIPT_INTEGRITY="sha384-x")
+    assert check == "govpay.E007"
+    assert "COMPONENT_SCRIPT_URL" in text
+
+
+def test_a_component_that_is_loaded_is_pinned(settings: Any) -> None:
+    address = "https://cdn.example/component.js"
+    assert found(settings, COMPONENT_SCRIPT_URL=address, COMPONENT_SCRIPT_INTEGRITY="sha384-x") == []
+    assert [check for check, _ in found(settings, COMPONENT_SCRIPT_URL=address)] == ["govpay.W002"]
+    settings.ALLOWED_HOSTS = ["cdn.example"]
+    assert found(settings, COMPONENT_SCRIPT_URL=address) == []
+    assert found(settings, COMPONENT_SCRIPT_URL="http://127.0.0.1:8801/component.js") == []
+    settings.DEBUG = True
+    assert [check for check, _ in found(settings, COMPONENT_SCRIPT_URL="http://dev.example/x.js")] == ["govpay.W002"]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://pay.example.gov/paid",
+        "https://pay.example.gov?x=1",
+        "https://user@pay.example.gov",
+        "http://pay.example.gov",
+        "pay.example.gov",
+        "https://*.example.gov",
+        "https://a.example, https://b.example",
+        "https://[::1",
+        "",
+        None,
+    ],
+)
+def test_an_origin_that_is_none(settings: Any, origin: Any) -> None:
+    ((check, text),) = found(settings, CHECKOUT_ORIGINS=["https://good.example", origin])
+    assert check == "govpay.E008"
+    assert "CHECKOUT_ORIGINS" in text
+    assert "[1]" in text
+
+
+def test_origins_that_are_some(settings: Any) -> None:
+    good = ["https://pay.example.gov", "https://Pay.example.gov:8443/", "http://127.0.0.1:8000", "http://[::1]:8000"]
+    assert found(settings, CHECKOUT_ORIGINS=good) == []
+
+
+@pytest.mark.parametrize("name", ["API_URL", "TOKEN_URL"])
+def test_an_address_that_is_none_is_no_crash(settings: Any, name: str) -> None:
+    assert [check for check, _ in found(settings, **{name: "https://[::1"})] == ["govpay.E002"]
 
 
 def test_an_unknown_cache_alias(settings: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from govpay.encryption import seal, unseal
+from govpay.encryption import resealed, seal, unseal
 from govpay.exceptions import ConfigurationError, EncryptionError
 from govpay.models.fields import Sealed
 
@@ -42,6 +42,31 @@ def test_secret_key_fallbacks_read(settings: Any) -> None:
         unseal(written)
     settings.SECRET_KEY_FALLBACKS = [old]
     assert unseal(written) == "x"
+
+
+def test_what_secret_key_wrote_is_read_once_there_are_keys(settings: Any) -> None:
+    written = seal("x")
+    keyed(settings, Fernet.generate_key().decode())
+    assert unseal(written) == "x"
+    assert resealed(written) is not None
+    own = seal("y")
+    settings.GOVPAY = {**settings.GOVPAY, "ENCRYPTION_KEYS": []}
+    with pytest.raises(EncryptionError):
+        unseal(own)
+
+
+def test_a_value_under_the_newest_key_is_left(settings: Any) -> None:
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    keyed(settings, old)
+    written = seal("x")
+    assert resealed(written) is None
+    keyed(settings, new, old)
+    again = resealed(written)
+    assert again is not None
+    keyed(settings, new)
+    assert unseal(again) == "x"
+    with pytest.raises(EncryptionError, match="The secret of it cannot be read"):
+        resealed(written, "The secret of it")
 
 
 def test_a_malformed_key_is_a_configuration_error_without_the_key(settings: Any) -> None:

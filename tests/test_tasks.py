@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 from celery import current_app
+from celery.signals import task_prerun
+from django.core.cache import cache
+from django.db import OperationalError
 from django.utils import timezone
 
 from govpay import schedule, tasks
-from govpay.models import Operation, Payment, PaymentAccount, SyncCursor, SyncRun
+from govpay.doctor import signs
+from govpay.models import Heartbeat, Operation, Payment, PaymentAccount, SyncCursor, SyncRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -153,3 +157,33 @@ def test_old_records_of_runs_are_forgotten(sandbox: Any) -> None:
     SyncRun.objects.create(resource="payments", mode="full", started_at=timezone.now() - dt.timedelta(days=31))
     tasks.sync_all()
     assert not SyncRun.objects.filter(resource="payments").exists()
+
+
+def test_a_tick_leaves_a_sign_of_beat_and_a_mark_in_the_cache(sandbox: Any) -> None:
+    tasks.heartbeat()
+    row = Heartbeat.objects.get(name="beat")
+    assert cache.get(signs.mark_key()) == row.mark
+    tasks.heartbeat()
+    assert Heartbeat.objects.get().mark != row.mark
+
+
+def test_a_task_in_a_worker_is_a_sign_of_it_and_one_carried_out_here_is_none(sandbox: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(signs, "_noted_at", 0.0)
+    tasks.purge_events.apply()
+    assert not Heartbeat.objects.exists()
+    tasks.purge_events.push_request(is_eager=False)
+    try:
+        for _ in range(2):
+            task_prerun.send(sender=tasks.purge_events, task_id="1", task=tasks.purge_events)
+    finally:
+        tasks.purge_events.pop_request()
+    assert Heartbeat.objects.get().name == "worker"
+
+
+def test_a_sign_that_cannot_be_written_stops_no_task(monkeypatch: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(signs, "_noted_at", 0.0)
+    monkeypatch.setattr(signs, "_note", fail)
+    signs.note_worker()

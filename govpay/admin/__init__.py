@@ -1,5 +1,29 @@
 """The staff face, on Django's own admin: lists and pages to look at, and confirmation pages for deeds."""
 
-from govpay.admin import events, links, operations, payments, sessions, syncing, tenants, terminals, wallets
+from govpay.admin import (
+    access,
+    doctor,
+    events,
+    links,
+    operations,
+    payments,
+    sessions,
+    syncing,
+    tenants,
+    terminals,
+    wallets,
+)
 
-__all__ = ["events", "links", "operations", "payments", "sessions", "syncing", "tenants", "terminals", "wallets"]
+__all__ = [
+    "access",
+    "doctor",
+    "events",
+    "links",
+    "operations",
+    "payments",
+    "sessions",
+    "syncing",
+    "tenants",
+    "terminals",
+    "wallets",
+]

@@ -71,7 +71,19 @@ class ReadOnlyAdmin(AnyModelAdmin):
         # Twice over: should a host's subclass grant changes, there is still nothing to type into.
         return flatten_fieldsets(self.get_fieldsets(request, obj))
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """The rows of the accounts that this user sees: lists, pages, searches and choices all begin here."""
+        rows: Any = super().get_queryset(request)
+        return rows.visible_to(request.user)
+
     # Lists
+
+    def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
+        """Labels and addresses of the links above the list."""
+        return []
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {**(extra_context or {}), "tools": self.list_tools(request)})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return LeanChangeList
@@ -102,7 +114,8 @@ class ReadOnlyAdmin(AnyModelAdmin):
         """The whole term against each column, exactly: that is what the indexes can answer.
 
         The keys are looked up first, each column by itself. An OR over the columns, or beside the other
-        filters, leaves it to the planner whether to walk the whole table, and SQLite's does.
+        filters, leaves it to the planner whether to walk the whole table, and SQLite's does. What of them this
+        user may see is up to ``queryset``, which is limited already.
         """
         term = search_term.strip()
         if not term or not self.search_fields:

@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from govpay.models import Payment, SavedPaymentMethod
 from govpay.models.choices import (
     EventState,
+    Level,
     LinkState,
     MethodType,
     OperationState,
@@ -68,6 +69,9 @@ TONES: dict[str, str] = {
     OperationState.UNKNOWN: "alarm",
     RunState.RUNNING: "wait",
     RunState.INTERRUPTED: "note",
+    Level.OK: "good",
+    Level.WARNING: "wait",
+    Level.ERROR: "alarm",
 }
 
 #: The documented error codes (/api/operations/v1hosted-sessionssessionidchallengesend/) in words.
@@ -126,6 +130,13 @@ def method_label(row: Payment | SavedPaymentMethod) -> str | None:
     name = row.brand.replace("_", " ").title() or getattr(row, "bank_name", "")
     name = name or str(label_of(row.method_type, MethodType) or "")
     return clip(f"{name} ····{row.last4}".strip() if row.last4 else name)
+
+
+def expiry(method: SavedPaymentMethod) -> str | None:
+    """``04/2027``."""
+    if method.exp_year is None or method.exp_month is None:
+        return None
+    return f"{method.exp_month:02d}/{method.exp_year}"
 
 
 def page_of(row: models.Model) -> str:

@@ -13,7 +13,6 @@ from django.contrib import messages
 from django.contrib.admin.options import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
@@ -21,6 +20,7 @@ from govpay.admin import summaries, tickets
 from govpay.admin.cells import list_of, page_of
 from govpay.admin.changelist import joined
 from govpay.admin.deeds import Deed, Row, assess
+from govpay.admin.pages import render
 from govpay.admin.tickets import Shown, Ticket, TicketRefused
 from govpay.admin.wording import Outcome, outcome_of_error
 from govpay.exceptions import GovPayError
@@ -70,17 +70,17 @@ class DeedView:
         if self.request.method not in ("GET", "HEAD", "POST"):
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         self.ids = chosen_ids(self.request)
-        if len(self.ids) > MOST:
-            return self.turn_back(_("Choose at most %(most)d payments at once.") % {"most": MOST})
+        most = 1 if self.deed.one_only else MOST
+        if len(self.ids) > most:
+            return self.turn_back(_("Choose at most %(most)d payments at once.") % {"most": most})
         self.load()
         if not self.payments:
             return self.turn_back(_("Choose the payments in the list first."))
         return self.submit() if self.request.method == "POST" else self.confirm()
 
     def load(self) -> None:
-        rows = joined(Payment.objects.with_pending_refunds(), ("account", "customer", "saved_method")).filter(
-            pk__in=self.ids
-        )
+        visible = Payment.objects.visible_to(self.request.user).filter(pk__in=self.ids)
+        rows = joined(visible.with_pending_refunds(), ("account", "customer", "saved_method"))
         found = {row.pk: row for row in rows}
         self.payments = {pk: found[pk] for pk in self.ids if pk in found}
 
@@ -112,6 +112,7 @@ class DeedView:
             "problem": problem,
             "consequence": self.deed.consequence,
             "button": summaries.button(self.deed, doable, self.single),
+            "notes": self.deed.notes(doable[0].payment) if self.single and doable else [],
         }
         if doable:
             context["form"] = form or self.form(shown)
@@ -120,7 +121,9 @@ class DeedView:
         return self.render("govpay/admin/confirm.html", title, context, status=400 if problem else 200)
 
     def form(self, shown: Mapping[int, Shown], data: Any = None) -> forms.Form:
-        return self.deed.form(next(iter(shown.values())) if self.single else None, data)
+        if not self.single:
+            return self.deed.form(None, None, data)
+        return self.deed.form(next(iter(self.payments.values())), next(iter(shown.values())), data)
 
     # POST
 
@@ -187,20 +190,5 @@ class DeedView:
         return self.render("govpay/admin/result.html", _("What came of it"), context)
 
     def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:
-        site = self.admin.admin_site
-        self.request.current_app = site.name
-        return TemplateResponse(
-            self.request,
-            template,
-            {
-                **site.each_context(self.request),
-                "title": title,
-                "original": self.deed.button,
-                "opts": self.admin.opts,
-                "has_view_permission": self.admin.has_view_permission(self.request),
-                "media": self.admin.media,
-                "back": self.back(),
-                **context,
-            },
-            status=status,
-        )
+        common = {"title": title, "original": self.deed.button, "back": self.back()}
+        return render(self.admin, self.request, template, {**common, **context}, status)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,11 +12,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
+from govpay.admin.amounts import amount_field, minor_units
 from govpay.admin.tickets import Shown
 from govpay.admin.wording import Outcome, open_operation_reason
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAction, PaymentStatus, TransactionStatus
-from govpay.models.money import format_money, to_major, to_minor
+from govpay.models.money import format_money, to_major
 from govpay.models.operations import OPEN_STATES
 
 MONEY_ACTIONS = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
@@ -42,11 +42,7 @@ class RefundForm(forms.Form):
 class OneRefundForm(RefundForm):
     """An amount of one payment, at most what was left when the page was shown."""
 
-    amount = forms.CharField(
-        label=gettext_lazy("Amount to refund"),
-        max_length=32,
-        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
-    )
+    amount = amount_field(gettext_lazy("Amount to refund"))
     field_order = ("amount", "reason")
 
     def __init__(self, *args: Any, shown: Shown, **kwargs: Any) -> None:
@@ -59,15 +55,7 @@ class OneRefundForm(RefundForm):
         }
 
     def clean_amount(self) -> int:
-        text = self.cleaned_data["amount"].strip()
-        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-            raise ValidationError(_("Enter an amount such as 12.34, with a point and no other signs."))
-        try:
-            amount = to_minor(text, self.shown.currency)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-        if amount <= 0:
-            raise ValidationError(_("The amount must be more than nothing."))
+        amount = minor_units(self.cleaned_data["amount"], self.shown.currency)
         if amount > self.shown.refundable:
             most = format_money(self.shown.refundable, self.shown.currency)
             raise ValidationError(_("Only %(most)s is left to refund.") % {"most": most})
@@ -95,6 +83,14 @@ class Deed:
     button: ClassVar[Any]
     #: What will happen, said before the button.
     consequence: ClassVar[Any]
+    #: Whether it needs the method that was validated.
+    repeats_method = False
+    #: Whether its form names an amount, which is not on the button then.
+    asks_amount = False
+    #: Whether its form asks for what the owner of a bank account has to agree to.
+    asks_authorization = False
+    #: Whether it is for one payment at a time.
+    one_only = False
 
     @property
     def permission(self) -> str:
@@ -113,8 +109,16 @@ class Deed:
         """The same from what the page showed."""
         return shown.total
 
-    def form(self, shown: Shown | None, data: Any = None) -> forms.Form:
-        """``shown`` is given for a single payment."""
+    def amounts(self, payment: Payment) -> tuple[tuple[Any, int | None], ...]:
+        """Heads and minor units of the columns beside a payment, the amount of the deed first."""
+        return ((_("Total"), payment.total_amount),)
+
+    def notes(self, payment: Payment) -> list[tuple[Any, Any]]:
+        """What else is to be known before a single payment's deed: labels and values."""
+        return []
+
+    def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
+        """``payment`` and ``shown`` are given for a single payment."""
         return ConfirmForm(data)
 
     def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
@@ -124,6 +128,7 @@ class Deed:
 
 class Capture(Deed):
     name = "capture"
+    repeats_method = True
     title_one = gettext_lazy("Capture this payment?")
     title_many = gettext_lazy("Capture these payments?")
     button = gettext_lazy("Capture")
@@ -160,6 +165,7 @@ class Void(Deed):
 
 class Refund(Deed):
     name = "refund"
+    asks_amount = True
     title_one = gettext_lazy("Refund this payment?")
     title_many = gettext_lazy("Refund these payments?")
     button = gettext_lazy("Refund")
@@ -177,7 +183,12 @@ class Refund(Deed):
     def amount_shown(self, shown: Shown) -> int | None:
         return shown.refundable
 
-    def form(self, shown: Shown | None, data: Any = None) -> forms.Form:
+    def amounts(self, payment: Payment) -> tuple[tuple[Any, int | None], ...]:
+        left = payment.refundable_amount
+        refunded = (payment.total_amount or 0) - left
+        return ((_("To refund"), left), (_("Total"), payment.total_amount), (_("Refunded"), refunded))
+
+    def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
         return RefundForm(data) if shown is None else OneRefundForm(data, shown=shown)
 
     def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
@@ -213,11 +224,16 @@ def assess(deed: Deed, payments: list[Payment], waiting: dict[str, Operation] | 
         waiting = open_operations(payments)
     candidates = [payment for payment in payments if payment.uid not in waiting]
     # Whether the method can be repeated costs a statement, and only a validated payment asks for it.
-    validated = [p for p in candidates if deed.name == "capture" and p.status == PaymentStatus.VALIDATED]
+    validated = [p for p in candidates if deed.repeats_method and p.status == PaymentStatus.VALIDATED]
     repeatable = operations.capturable_methods(validated) if validated else set()
+    # What staff take from a bank account on file needs its owner's word (admin/authorizations).
+    debits = [p for p in validated if p.method_type.endswith("ach") and not deed.asks_authorization]
+    unauthorized = operations.quoted_by_staff(debits) if debits else set()
     rows = []
     for payment in payments:
         earlier = waiting.get(payment.uid)
         reason = open_operation_reason(earlier) if earlier else deed.why_not(payment, repeatable)
+        if not reason and payment.uid in unauthorized:
+            reason = _("A bank account needs its owner's authorization: charge it from the customer's page.")
         rows.append(Row(payment, reason, None if reason else deed.amount(payment)))
     return rows

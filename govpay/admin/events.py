@@ -94,7 +94,6 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     search_help_text = _("The whole webhook ID, or the UID of the payment.")
     actions = ("process_again",)
 
-    change_form_template = "govpay/admin/event_change_form.html"
     page_select_related = ("account", "payment")
     fieldsets = (
         (
@@ -163,13 +162,14 @@ class WebhookEventAdmin(ReadOnlyAdmin):
             context["alerts"] = [failure_alert(row)]
         if self.has_replay_permission(request):
             address = reverse("admin:govpay_webhookevent_replay", args=[row.pk])
-            context["replay"] = Button(_("Process again"), address)
+            context["buttons"] = [Button(_("Process again"), address)]
         return context
 
 
-def events_of(payment: Payment) -> Table:
+def events_of(payment: Payment, user: Any) -> Table:
     """The deliveries that told of a payment, newest first; one statement."""
-    found = WebhookEvent.objects.filter(payment=payment.uid).only("event_type", "received_at", "state", "attempts")
+    visible = WebhookEvent.objects.visible_to(user).filter(payment=payment.uid)
+    found = visible.only("event_type", "received_at", "state", "attempts")
     return Table(
         title=_("Events"),
         heads=(_("Event"), _("Received"), _("State"), _("Attempts")),

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from govpay.models import Client, PaymentAccount
+from govpay.models.access import reach_of
 from govpay.models.choices import PaymentFlag
 
 #: A filter lists that many accounts; the others are reached from their own page.
@@ -26,7 +27,7 @@ LISTED = 50
 class ExactFilter(admin.SimpleListFilter):
     """One column, one value: ``?<column>=<value>``. A value that is not offered may still be asked for."""
 
-    def offered(self) -> Iterable[tuple[str, Any]]:
+    def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
         """Value and label of each link."""
         return ()
 
@@ -34,7 +35,7 @@ class ExactFilter(admin.SimpleListFilter):
         wanted = self.value()
         if wanted is not None and "\x00" in wanted:
             raise IncorrectLookupParameters("NUL is no text.")
-        choices = list(self.offered())
+        choices = list(self.offered(request))
         if wanted and wanted not in {value for value, _label in choices}:
             choices.append((wanted, wanted))
         return choices
@@ -51,7 +52,7 @@ def known_values(column: str, label: Any, choices: type[models.TextChoices]) -> 
         title = label
         parameter_name = column
 
-        def offered(self) -> Iterable[tuple[str, Any]]:
+        def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
             return choices.choices
 
     return KnownValues
@@ -67,26 +68,33 @@ def linked(column: str, label: Any) -> type[ExactFilter]:
     return Linked
 
 
-class AccountFilter(ExactFilter):
-    """The first accounts by name: one statement of fifty short rows."""
+class TenantFilter(ExactFilter):
+    """The first rows by name: one statement of fifty short ones. What lies out of reach is nothing to filter by."""
 
+    rows: ClassVar[Any]
+
+    def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
+        within = self.rows.visible_to(request.user)
+        found = list(within.order_by("name", "id").values_list("uid", "name")[:LISTED])
+        wanted = self.value()
+        if wanted and not reach_of(request.user).is_all and wanted not in dict(found):
+            asked = list(within.filter(uid=wanted).values_list("uid", "name"))
+            if not asked:
+                raise IncorrectLookupParameters("There is no such row.")
+            found += asked
+        return [(uid, name or uid) for uid, name in found]
+
+
+class AccountFilter(TenantFilter):
     title = _("payment account")
     parameter_name = "account"
-
-    def offered(self) -> Iterable[tuple[str, Any]]:
-        rows = PaymentAccount.objects.order_by("name", "id").values_list("uid", "name")[:LISTED]
-        return [(uid, name or uid) for uid, name in rows]
+    rows = PaymentAccount.objects
 
 
-class ClientFilter(ExactFilter):
-    """The first clients by name."""
-
+class ClientFilter(TenantFilter):
     title = _("client")
     parameter_name = "client"
-
-    def offered(self) -> Iterable[tuple[str, Any]]:
-        rows = Client.objects.order_by("name", "id").values_list("uid", "name")[:LISTED]
-        return [(uid, name or uid) for uid, name in rows]
+    rows = Client.objects
 
 
 class AgeFilter(admin.SimpleListFilter):
@@ -123,7 +131,7 @@ class FlagFilter(ExactFilter):
     #: As the index has it, letter by letter: SQLite takes a partial index for no other wording, nor for a parameter.
     RAISED = ~Exact(F("flag"), RawSQL("''", ()))
 
-    def offered(self) -> Iterable[tuple[str, Any]]:
+    def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
         return [("any", _("Any flag")), *PaymentFlag.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import uuid
 from typing import Any
 
 from django import forms
@@ -16,14 +18,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
+from govpay.admin import tickets
+from govpay.admin.amounts import amount_field, clean_money, currency_field
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.cells import Button, badge_column, clip, column, link_column, moment_column, money_column, page_of
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountFilter, known_values
+from govpay.admin.tickets import TicketRefused
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState
-from govpay.models.money import is_currency, to_minor
 
 PERMISSION = "govpay.create_session"
 
@@ -40,13 +44,10 @@ class LinkForm(forms.Form):
         to_field_name="uid",
         empty_label=None,
     )
-    amount = forms.CharField(
-        label=gettext_lazy("Amount"),
-        max_length=32,
-        help_text=gettext_lazy("Such as 12.34, without any fee: the platform adds its own."),
-        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+    amount = amount_field(
+        gettext_lazy("Amount"), gettext_lazy("Such as 12.34, without any fee: the platform adds its own.")
     )
-    currency = forms.CharField(label=gettext_lazy("Currency"), max_length=3, min_length=3, initial="USD")
+    currency = currency_field()
     reference_id = forms.CharField(
         label=gettext_lazy("Reference"),
         max_length=255,
@@ -67,28 +68,22 @@ class LinkForm(forms.Form):
     )
     days = forms.IntegerField(label=gettext_lazy("Days valid"), min_value=1, max_value=MOST_DAYS, initial=DAYS)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, user: Any, data: Any = None) -> None:
+        super().__init__(data)
+        self.user = user
         accounts: Any = self.fields["account"]
-        accounts.queryset = PaymentAccount.objects.filter(deleted_at=None).exclude(active=False).order_by("name", "id")
+        visible = PaymentAccount.objects.visible_to(user).filter(deleted_at=None)
+        accounts.queryset = visible.exclude(active=False).order_by("name", "id")
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = dict(super().clean() or {})
-        currency = str(data.get("currency", "")).upper()
-        if currency and not is_currency(currency):
-            self.add_error("currency", _("This is no currency that we know."))
-        elif "amount" in data:
-            try:
-                data["amount"] = to_minor(data["amount"].strip(), currency)
-            except ValueError as error:
-                self.add_error("amount", str(error))
-        data["currency"] = currency
+        clean_money(self, data)
         if data.get("payer") and data.get("account"):
             data["customer"] = self._payer(data["account"], data["payer"])
         return data
 
     def _payer(self, account: PaymentAccount, text: str) -> Customer | None:
-        customers = Customer.objects.filter(account=account.uid, deleted_at=None)
+        customers = Customer.objects.visible_to(self.user).filter(account=account.uid, deleted_at=None)
         found = customers.filter(uid=text).first() or customers.filter(reference_id=text).first()
         if found is None:
             self.add_error("payer", ValidationError(_("This payment account has no such customer.")))
@@ -122,7 +117,6 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     search_fields = ("public_id__exact", "reference_id__exact")
     search_help_text = gettext_lazy("The whole public ID or reference.")
-    change_list_template = "govpay/admin/link_change_list.html"
     change_form_template = "govpay/admin/link_change_form.html"
 
     page_select_related = ("account", "customer", "payment", "session", "created_by")
@@ -157,9 +151,8 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        more = {"create_url": reverse("admin:govpay_paymentlink_create") if _may(request) else ""}
-        return super().changelist_view(request, {**(extra_context or {}), **more})
+    def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
+        return [(_("Create payment link"), reverse("admin:govpay_paymentlink_create"))] if _may(request) else []
 
     def page_context(self, request: HttpRequest, row: PaymentLink) -> dict[str, Any]:
         is_open = row.state == LinkState.OPEN and row.expires_at > timezone.now()
@@ -175,7 +168,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
         """GET shows the form, POST makes the link and leads to its page."""
         if not _may(request):
             raise PermissionDenied
-        form = LinkForm(request.POST if request.method == "POST" else None)
+        form = LinkForm(request.user, request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             made = self._made(request, form)
             if made is not None:
@@ -188,6 +181,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "media": self.media,
             "form": form,
+            "key": tickets.mint(request.user, "link", [], {}),
             "back": reverse("admin:govpay_paymentlink_changelist"),
         }
         return TemplateResponse(request, "govpay/admin/link_create.html", context)
@@ -195,6 +189,8 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
     def _made(self, request: HttpRequest, form: LinkForm) -> PaymentLink | None:
         data = form.cleaned_data
         try:
+            ticket = tickets.read(request.POST.get("key", ""), request.user, "link", [])
+            _check_page(request)
             return operations.create_payment_link(
                 account=data["account"],
                 amount=data["amount"],
@@ -204,8 +200,10 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
                 customer=data.get("customer"),
                 expires_at=timezone.now() + dt.timedelta(days=data["days"]),
                 actor=request.user,
+                # The same form sent twice is one link; what was typed anew after "Back" is another.
+                key=uuid.uuid5(ticket.key, json.dumps([str(data[name]) for name in form.fields])),
             )
-        except GovPayError as error:
+        except (GovPayError, TicketRefused) as error:
             form.add_error(None, str(error))
             return None
 
@@ -215,7 +213,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        link = PaymentLink.objects.filter(pk=pk).first()
+        link = PaymentLink.objects.visible_to(request.user).filter(pk=pk).first()
         if link is None:
             raise Http404
         try:
@@ -236,11 +234,23 @@ def _may(request: HttpRequest) -> bool:
 
 
 def _address(request: HttpRequest, link: PaymentLink) -> str:
-    """Where the link is paid; empty when the site does not include ``govpay.urls``."""
+    return _page_of(request, link.public_id)
+
+
+def _page_of(request: HttpRequest, public_id: str) -> str:
+    """Where a link is paid; empty when the site does not include ``govpay.urls``."""
     try:
-        return request.build_absolute_uri(reverse("govpay:pay", args=[link.public_id]))
+        return request.build_absolute_uri(reverse("govpay:pay", args=[public_id]))
     except NoReverseMatch:
         return ""
+
+
+def _check_page(request: HttpRequest) -> None:
+    """A link whose page could not send the payer back would open for nobody. Raises ``OperationRefused``."""
+    from govpay.operations.session_options import check_return_address  # noqa: PLC0415 - no start needs the client
+
+    if address := _page_of(request, "x"):
+        check_return_address(_("The page of the link"), address)
 
 
 def _qr_code(address: str) -> str:

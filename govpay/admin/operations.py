@@ -77,10 +77,15 @@ class OperationAdmin(ReadOnlyAdmin):
                 )
             },
         ),
+        (_("Authorization by the payer"), {"fields": ("sec_code", "authorized_at", "authorization_text")}),
         (_("Outcome"), {"fields": ("error", "error_code", "result_uid", "remote_request_id")}),
         (_("Time"), {"fields": ("created_at", "finished_at", "deadline_at", "checked_at", "absent_at")}),
         (_("Record"), {"fields": ("key", "reference_id")}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        # Only a bank account that was charged from here has an authorization.
+        return [each for each in self.fieldsets if "sec_code" not in each[1]["fields"] or (obj and obj.sec_code)]
 
     @column(_("action"))
     def deed(self, row: Operation) -> Any:

@@ -30,6 +30,7 @@ from govpay.admin.cells import (
     relative,
     text_column,
 )
+from govpay.admin.charges import Charge
 from govpay.admin.confirmations import MOST, DeedView, own_url
 from govpay.admin.deeds import DEEDS, assess, open_operations
 from govpay.admin.events import events_of
@@ -108,11 +109,15 @@ class PaymentAdmin(MirrorAdmin):
             own_url(self, f"{deed.name}/", f"govpay_payment_{deed.name}", partial(self.deed_view, deed))
             for deed in DEEDS
         ]
+        charge = own_url(self, "charge/", "govpay_payment_charge", self.charge_view)
         lower = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_lower_flag", partial(lower_flag, self))
-        return [*own, lower, *super().get_urls()]
+        return [*own, charge, lower, *super().get_urls()]
 
     def deed_view(self, deed: Any, request: HttpRequest) -> HttpResponse:
         return DeedView(self, deed, request).respond()
+
+    def charge_view(self, request: HttpRequest) -> HttpResponse:
+        return DeedView(self, Charge(request.user), request).respond()
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("govpay.capture_payment"))
@@ -206,10 +211,12 @@ class PaymentAdmin(MirrorAdmin):
         ]
 
     def related_tables(self, request: HttpRequest, row: Payment) -> list[Table]:
-        return [self._transactions(row), self._operations(row), events_of(row)]
+        user = request.user
+        return [self._transactions(row, user), self._operations(row, user), events_of(row, user)]
 
-    def _transactions(self, row: Payment) -> Table:
-        found = Transaction.objects.filter(payment=row.uid).defer("raw").order_by("-remote_created_at", "-id")
+    def _transactions(self, row: Payment, user: Any) -> Table:
+        visible = Transaction.objects.visible_to(user).filter(payment=row.uid)
+        found = visible.defer("raw").order_by("-remote_created_at", "-id")
         return Table(
             title=_("Transactions"),
             heads=(_("Type"), _("Created"), _("Amount"), _("Status"), _("Processor's ID"), _("Reason")),
@@ -229,8 +236,9 @@ class PaymentAdmin(MirrorAdmin):
             numeric=(2,),
         )
 
-    def _operations(self, row: Payment) -> Table:
-        found = Operation.objects.filter(payment=row.uid).select_related("actor").defer("validated_method")
+    def _operations(self, row: Payment, user: Any) -> Table:
+        visible = Operation.objects.visible_to(user).filter(payment=row.uid)
+        found = visible.select_related("actor").defer("validated_method")
         return Table(
             title=_("Operations"),
             heads=(_("Action"), _("Started"), _("By"), _("Amount"), _("State"), _("What was said")),

@@ -66,7 +66,6 @@ class HostedSessionAdmin(MirrorAdmin):
     search_fields = ("uid__exact", "customer__exact")
     search_help_text = _("The whole UID of the session or of its customer.")
 
-    change_form_template = "govpay/admin/session_change_form.html"
     page_select_related = ("customer", "account")
     fieldsets = (
         (
@@ -102,7 +101,7 @@ class HostedSessionAdmin(MirrorAdmin):
         if row.status != SessionStatus.ACTIVE or not request.user.has_perm("govpay.create_session"):
             return {}
         address = reverse("admin:govpay_hostedsession_expire", args=[row.pk])
-        return {"expire": Button(_("End this session"), address)}
+        return {"buttons": [Button(_("End this session"), address)]}
 
     def expire_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: nobody can pay in it any more."""
@@ -110,7 +109,7 @@ class HostedSessionAdmin(MirrorAdmin):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        session = HostedSession.objects.filter(pk=pk).first()
+        session = HostedSession.objects.visible_to(request.user).filter(pk=pk).first()
         if session is None:
             raise Http404
         try:
@@ -122,7 +121,8 @@ class HostedSessionAdmin(MirrorAdmin):
         return HttpResponseRedirect(page_of(session))
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
-        payments = Payment.objects.filter(session=row.uid).defer("raw").order_by("-remote_created_at", "-id")[:10]
+        visible = Payment.objects.visible_to(request.user).filter(session=row.uid)
+        payments = visible.defer("raw").order_by("-remote_created_at", "-id")[:10]
         return [
             Table(
                 title=_("Payments"),

@@ -43,8 +43,8 @@ def amounts_in_words(rows: Sequence[Row]) -> str:
 
 
 def button(deed: Deed, doable: Sequence[Row], single: bool) -> str:
-    """What the button says; a single refund has its amount in the form instead."""
-    if single and deed.name == "refund":
+    """What the button says; a single deed may have its amount in the form instead."""
+    if single and deed.asks_amount:
         return str(deed.button)
     if single:
         return _("%(deed)s %(amounts)s") % {"deed": deed.button, "amounts": amounts_in_words(doable)}
@@ -64,8 +64,7 @@ def before(deed: Deed, rows: Sequence[Row]) -> list[Table]:
 
 def _doable(deed: Deed, rows: Sequence[Row]) -> Table:
     # The amount stands beside the payment: on a narrow screen the rest is out of sight.
-    refund = deed.name == "refund"
-    amounts = (_("To refund"), _("Total"), _("Refunded")) if refund else (_("Total"),)
+    amounts = [head for head, _amount in deed.amounts(rows[0].payment)] if rows else []
     heads = (_("Payment"), *amounts, _("Customer"), _("Method"), _("Payment account"), _("Created"), _("Status"))
     foot = []
     for total in totals_of(rows):
@@ -74,20 +73,17 @@ def _doable(deed: Deed, rows: Sequence[Row]) -> Table:
     return Table(
         title=counted(len(rows)),
         heads=heads,
-        rows=[_line(row, refund) for row in rows],
-        numeric=(1, 2, 3) if refund else (1,),
+        rows=[_line(deed, row) for row in rows],
+        numeric=tuple(range(1, len(amounts) + 1)),
         foot=foot,
     )
 
 
-def _line(row: Row, refund: bool) -> tuple[Any, ...]:
+def _line(deed: Deed, row: Row) -> tuple[Any, ...]:
     payment = row.payment
-    amounts = [row.amount]
-    if refund:
-        amounts += [payment.total_amount, (payment.total_amount or 0) - payment.refundable_amount]
     return (
         link_to(payment),
-        *(format_money(amount, payment.currency) for amount in amounts),
+        *(format_money(amount, payment.currency) for _head, amount in deed.amounts(payment)),
         relative(payment, "customer"),
         method_label(payment),
         relative(payment, "account"),

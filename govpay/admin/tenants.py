@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -16,7 +17,11 @@ from django.utils.translation import gettext_lazy as _
 from govpay.admin.base import MirrorAdmin
 from govpay.admin.cells import Table, clip, column, document_field, link_column, link_to, list_of, moment, text_column
 from govpay.admin.confirmations import chosen_ids, own_url
+from govpay.admin.doctor import doctor_tools
 from govpay.admin.filters import ClientFilter
+from govpay.admin.health import health_of
+from govpay.admin.setup import PERMISSION as PROVISION
+from govpay.admin.setup import create_account_view, create_client_view, may_create, setup_view, step_view
 from govpay.models import Client, Customer, Payment, PaymentAccount, SyncCursor, SyncRun, Transaction
 from govpay.models.money import format_money
 
@@ -44,12 +49,22 @@ class ClientAdmin(MirrorAdmin):
         MirrorAdmin.RAW,
     )
 
+    def get_urls(self) -> list[URLPattern]:
+        create = own_url(self, "create/", "govpay_client_create", partial(create_client_view, self))
+        return [create, *super().get_urls()]
+
+    def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
+        if not may_create(request):
+            return []
+        return [(_("Create a client"), reverse("admin:govpay_client_create"))]
+
     @column(_("client"))
     def label(self, row: Client) -> str | None:
         return clip(row)
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
-        accounts = PaymentAccount.objects.filter(client=row.uid).only("uid", "name", "processor", "active")
+        visible = PaymentAccount.objects.visible_to(request.user).filter(client=row.uid)
+        accounts = visible.only("uid", "name", "processor", "active")
         return [
             Table(
                 title=_("Payment accounts"),
@@ -138,13 +153,18 @@ class PaymentAccountAdmin(MirrorAdmin):
             for model in (Payment, Transaction, Customer, SyncRun)
         ]
         context: dict[str, Any] = {"account_links": links}
+        if request.user.has_perm(PROVISION) and not row.deleted_at:
+            context["setup_url"] = reverse("admin:govpay_paymentaccount_setup", args=[row.pk])
         if self.has_sync_permission(request):
             context["sync_url"] = f"{reverse('admin:govpay_paymentaccount_sync')}?ids={row.pk}"
         return context
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
-        cursors = SyncCursor.objects.filter(account=row.uid).defer("position", "watermark").order_by("resource")
+        visible = SyncCursor.objects.visible_to(request.user).filter(account=row.uid)
+        found = visible.defer("position", "watermark").order_by("resource")
+        cursors = list(found[:50])
         return [
+            health_of(row, cursors, request.user),
             Table(
                 title=_("Lists that are synced"),
                 heads=(_("List"), _("Last success"), _("Last attempt"), _("Error")),
@@ -155,16 +175,27 @@ class PaymentAccountAdmin(MirrorAdmin):
                         moment(cursor.attempted_at),
                         clip(cursor.error, 200),
                     )
-                    for cursor in cursors[:50]
+                    for cursor in cursors
                 ],
                 empty=_("Nothing was synced yet."),
-            )
+            ),
         ]
 
     # Sync now
 
     def get_urls(self) -> list[URLPattern]:
-        return [own_url(self, "sync/", "govpay_paymentaccount_sync", self.sync_view), *super().get_urls()]
+        name = "govpay_paymentaccount"
+        return [
+            own_url(self, "sync/", f"{name}_sync", self.sync_view),
+            own_url(self, "create/", f"{name}_create", partial(create_account_view, self)),
+            own_url(self, "<int:pk>/setup/", f"{name}_setup", partial(setup_view, self)),
+            own_url(self, "<int:pk>/setup/<slug:step>/", f"{name}_setup_step", partial(step_view, self)),
+            *super().get_urls(),
+        ]
+
+    def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
+        create = (_("Create a payment account"), reverse("admin:govpay_paymentaccount_create"))
+        return [*([create] if may_create(request) else []), *doctor_tools(request)]
 
     def has_sync_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("govpay.sync_now"))
@@ -181,7 +212,8 @@ class PaymentAccountAdmin(MirrorAdmin):
         if request.method not in ("GET", "HEAD", "POST"):
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         ids = chosen_ids(request)[:MOST]
-        accounts = list(PaymentAccount.objects.filter(pk__in=ids).only("uid", "name", "active"))
+        visible = PaymentAccount.objects.visible_to(request.user).filter(pk__in=ids)
+        accounts = list(visible.only("uid", "name", "active"))
         if not accounts:
             self.message_user(request, _("Choose the payment accounts in the list first."), messages.ERROR)
             return HttpResponseRedirect(list_of(PaymentAccount))

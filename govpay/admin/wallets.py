@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin
 from govpay.admin.cells import (
+    Button,
     Table,
     badge,
     clip,
     column,
+    expiry,
     label_of,
     link_column,
     link_to,
@@ -22,7 +26,12 @@ from govpay.admin.cells import (
     moment,
     text_column,
 )
+from govpay.admin.charges import PERMISSION as CHARGE
+from govpay.admin.charges import ChargeView, charge_address
+from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountFilter, ExpiryFilter, linked
+from govpay.admin.wallet_deeds import PERMISSION as MANAGE
+from govpay.admin.wallet_deeds import default_view, remove_view, wallet_view
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod
 from govpay.models.choices import MethodType, PaymentStatus
 from govpay.models.money import format_money
@@ -60,11 +69,34 @@ class CustomerAdmin(MirrorAdmin):
         # The platform mostly keeps addresses in small letters.
         return list(dict.fromkeys([term, term.lower()])) if "@" in term else [term]
 
-    def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
-        return [self._methods(row), self._payments(row), self._sessions(row)]
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            own_url(self, "charge/", "govpay_customer_charge", lambda request: ChargeView(self, request).respond()),
+            own_url(self, "<int:pk>/wallet/", "govpay_customer_wallet", partial(wallet_view, self)),
+            *super().get_urls(),
+        ]
 
-    def _methods(self, row: Customer) -> Table:
-        methods = SavedPaymentMethod.objects.filter(customer=row.uid).defer("raw").order_by("-id")[:SHOWN]
+    def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
+        if not request.user.has_perm(CHARGE):
+            return []
+        return [(_("Charge a saved payment method"), reverse("admin:govpay_customer_charge"))]
+
+    def page_context(self, request: HttpRequest, row: Customer) -> dict[str, Any]:
+        if row.deleted_at:
+            return {}
+        links, buttons = [], []
+        if request.user.has_perm(CHARGE):
+            links.append((_("Charge a saved payment method"), charge_address(row)))
+        if request.user.has_perm(MANAGE):
+            buttons.append(Button(_("Add or change methods"), reverse("admin:govpay_customer_wallet", args=[row.pk])))
+        return {"links": links, "buttons": buttons}
+
+    def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
+        return [each(row, request.user) for each in (self._methods, self._payments, self._sessions)]
+
+    def _methods(self, row: Customer, user: Any) -> Table:
+        visible = SavedPaymentMethod.objects.visible_to(user).filter(customer=row.uid)
+        methods = visible.defer("raw").order_by("-id")[:SHOWN]
         return Table(
             title=_("Saved payment methods"),
             heads=(_("Method"), _("Kind"), _("Expires"), _("Default")),
@@ -81,8 +113,9 @@ class CustomerAdmin(MirrorAdmin):
             more=(list_of(SavedPaymentMethod, customer=row.uid), _("All saved payment methods")),
         )
 
-    def _payments(self, row: Customer) -> Table:
-        payments = Payment.objects.filter(customer=row.uid).defer("raw").order_by("-remote_created_at", "-id")[:SHOWN]
+    def _payments(self, row: Customer, user: Any) -> Table:
+        visible = Payment.objects.visible_to(user).filter(customer=row.uid)
+        payments = visible.defer("raw").order_by("-remote_created_at", "-id")[:SHOWN]
         return Table(
             title=_("Latest payments"),
             heads=(_("Payment"), _("Created"), _("Status"), _("Total")),
@@ -100,8 +133,9 @@ class CustomerAdmin(MirrorAdmin):
             numeric=(3,),
         )
 
-    def _sessions(self, row: Customer) -> Table:
-        sessions = HostedSession.objects.filter(customer=row.uid).only("uid", "status", "remote_created_at")
+    def _sessions(self, row: Customer, user: Any) -> Table:
+        visible = HostedSession.objects.visible_to(user).filter(customer=row.uid)
+        sessions = visible.only("uid", "status", "remote_created_at")
         return Table(
             title=_("Latest hosted sessions"),
             heads=(_("Session"), _("Created"), _("Status")),
@@ -112,13 +146,6 @@ class CustomerAdmin(MirrorAdmin):
             empty=_("No hosted session is known."),
             more=(list_of(HostedSession, customer=row.uid), _("All hosted sessions")),
         )
-
-
-def expiry(method: SavedPaymentMethod) -> str | None:
-    """``04/2027``."""
-    if method.exp_year is None or method.exp_month is None:
-        return None
-    return f"{method.exp_month:02d}/{method.exp_year}"
 
 
 @admin.register(SavedPaymentMethod)
@@ -165,6 +192,26 @@ class SavedPaymentMethodAdmin(MirrorAdmin):
         MirrorAdmin.RECORD,
         MirrorAdmin.RAW,
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            own_url(self, "<int:pk>/remove/", "govpay_savedpaymentmethod_remove", partial(remove_view, self)),
+            own_url(self, "<int:pk>/default/", "govpay_savedpaymentmethod_default", partial(default_view, self)),
+            *super().get_urls(),
+        ]
+
+    def page_context(self, request: HttpRequest, row: SavedPaymentMethod) -> dict[str, Any]:
+        if row.deleted_at or row.customer is None:
+            return {}
+        links, buttons = [], []
+        if request.user.has_perm(CHARGE):
+            links.append((_("Charge this method"), charge_address(row.customer, row)))
+        if request.user.has_perm(MANAGE):
+            links.append((_("Remove"), reverse("admin:govpay_savedpaymentmethod_remove", args=[row.pk])))
+            if not row.is_default:
+                address = reverse("admin:govpay_savedpaymentmethod_default", args=[row.pk])
+                buttons.append(Button(_("Make it the default"), address))
+        return {"links": links, "buttons": buttons}
 
     @column(_("method"))
     def method(self, row: SavedPaymentMethod) -> str | None:

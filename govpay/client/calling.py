@@ -90,10 +90,12 @@ class Calls:
         account_uid: str | None,
         query: Query | None,
         link: str | None = None,
+        *,
+        within: float | None = None,
         **path: str,
     ) -> Page:
         """One page of a list, by our query or by the platform's own link, with the same account header."""
-        request = self._request(operation, account_uid, path, query=query, link=link, check=is_page)
+        request = self._request(operation, account_uid, path, query=query, link=link, check=is_page, within=within)
         return parse_page(self.transport.send(request).document)
 
     def _write(
@@ -170,7 +172,7 @@ class Calls:
         self.routes.path(operation, **path)
 
         def fetch(query: Query, link: str | None) -> Page:
-            return self._page(operation, account_uid, None if link is not None else query, link, **path)
+            return self._page(operation, account_uid, None if link is not None else query, link, within=None, **path)
 
         return Walk(fetch, order, page_size=page_size, start=start)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from govpay.client.calling import Calls, an_object, has_text, is_a
@@ -31,6 +32,7 @@ from govpay.client.tenant_shapes import (
     SetSubscriptions,
     UpdateHostedSession,
 )
+from govpay.exceptions import ConfigurationError
 
 
 class Endpoints(Calls):
@@ -44,8 +46,9 @@ class Endpoints(Calls):
 
     # -- tenants -------------------------------------------------------------------------------------------
 
-    def list_clients(self, query: Query | None = None) -> Page:
-        return self._page("list_clients", None, query)
+    def list_clients(self, query: Query | None = None, *, within: float | None = None) -> Page:
+        """``within``: seconds after which it is given up."""
+        return self._page("list_clients", None, query, within=within)
 
     def get_client(self, uid: str) -> ClientResource:
         return self._one(ClientResource, "get_client", None, uid)
@@ -66,11 +69,21 @@ class Endpoints(Calls):
 
     def update_payment_account(
         self, uid: str, body: CreatePaymentAccount, *, idempotency_key: str
-    ) -> PaymentAccountResource:
-        answer = self._write(
-            "update_payment_account", None, body, idempotency_key, check=is_a(PaymentAccountResource, uid), uid=uid
+    ) -> PaymentAccountResource | None:
+        """The account, or None for an answer that is empty: what this one looks like is assumed (A7)."""
+        if not idempotency_key:
+            raise ConfigurationError("update_payment_account needs an idempotency key.")
+        its_own = is_a(PaymentAccountResource, uid)
+        request = self._request(
+            "update_payment_account",
+            None,
+            {"uid": uid},
+            json=body.to_wire(),
+            idempotency_key=idempotency_key,
+            check=lambda document: None if document is None else its_own(document),
         )
-        return PaymentAccountResource(answer.document, answer.request_id)
+        answer = self.transport.send(replace(request, empty_ok=True))
+        return None if answer.document is None else PaymentAccountResource(answer.document, answer.request_id)
 
     def set_checkout_config(self, uid: str, body: CheckoutConfig, *, idempotency_key: str) -> Any:
         """What the platform answers, which is not documented; None for nothing."""
@@ -177,9 +190,9 @@ class Endpoints(Calls):
 
     # -- events --------------------------------------------------------------------------------------------
 
-    def list_subscriptions(self, account_uid: str) -> Page:
-        """All subscriptions: this list is not paged (A2, A20)."""
-        return self._page("list_subscriptions", account_uid, None)
+    def list_subscriptions(self, account_uid: str, *, within: float | None = None) -> Page:
+        """All subscriptions: this list is not paged (A2, A20). ``within``: seconds after which it is given up."""
+        return self._page("list_subscriptions", account_uid, None, within=within)
 
     def set_subscriptions(self, account_uid: str, body: SetSubscriptions, *, idempotency_key: str) -> Any:
         """Merges by ``event_type`` (A20). What the platform answers; None for nothing."""

@@ -77,7 +77,7 @@ TABLE: tuple[Route, ...] = (
         "set_checkout_config",
         "PUT",
         "/api/paymentaccounts/{uid}/checkout-config",
-        "/getting-started/credentials/",
+        "/getting-started/credentials/ (properties beside allowed_origins: assumed)",
         account=False,
         answers="any",
     ),

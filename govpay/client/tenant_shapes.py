@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
 
+from govpay.client.session_values import is_moment, is_object, is_quantity, is_seconds
 from govpay.client.shapes import (
     MONEY_LIMIT,
     PaymentMethod,
@@ -18,12 +19,12 @@ from govpay.client.shapes import (
     is_currency,
     is_flag,
     is_text,
-    is_whole,
     refuse,
 )
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d{1,5})?")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
+_LOOPBACK = re.compile(r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?(?:/\S*)?")
 
 
 def is_dollars(name: str, value: Any) -> None:
@@ -35,9 +36,10 @@ def is_dollars(name: str, value: Any) -> None:
         raise refuse(name, "must be zero or more dollars and whole cents")
 
 
-def is_https(name: str, value: Any) -> None:
+def is_callback(name: str, value: Any) -> None:
+    """HTTPS (/guides/webhooks/), or plain http to this machine, where a stand-in of the platform delivers to."""
     is_text(name, value)
-    if not re.fullmatch(r"https://[^\s/\\@]+(?:/\S*)?", value):
+    if not (re.fullmatch(r"https://[^\s/\\@]+(?:/\S*)?", value) or _LOOPBACK.fullmatch(value)):
         raise refuse(name, "must be an https address")
 
 
@@ -60,11 +62,6 @@ def is_texts(name: str, value: Any) -> None:
         raise refuse(name, "must be a list of texts")
     for item in value:
         is_text(name, item)
-
-
-def is_object(name: str, value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise refuse(name, "must be an object")
 
 
 def is_color(name: str, value: Any) -> None:
@@ -117,15 +114,28 @@ class CreatePaymentAccount(Shape):
     enable_credit_card: Annotated[bool | None, is_flag] = None
     minimum_payment_amount: Annotated[float | None, is_dollars] = None
     maximum_payment_amount: Annotated[float | None, is_dollars] = None
-    callback_url: Annotated[str | None, is_https] = None
+    callback_url: Annotated[str | None, is_callback] = None
     webhook_enabled: Annotated[bool | None, is_flag] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutConfig(Shape):
-    """``PUT /api/paymentaccounts/{uid}/checkout-config`` (/getting-started/credentials/)."""
+    """``PUT /api/paymentaccounts/{uid}/checkout-config`` (/getting-started/credentials/): one or more.
 
-    allowed_origins: Annotated[Sequence[str], is_origins]
+    The same call stores display name, logo, accent colour and page message (/component/theming/); how they
+    are called in it is not documented. Assumed: as in a session's config.
+    """
+
+    allowed_origins: Annotated[Sequence[str] | None, is_origins] = None
+    merchant_display_name: Annotated[str | None, is_text] = None
+    logo_url: Annotated[str | None, is_address] = None
+    accent_color: Annotated[str | None, is_color] = None
+    page_message: Annotated[str | None, is_text] = None
+
+    def __post_init__(self) -> None:
+        Shape.__post_init__(self)
+        if not self.to_wire():
+            raise refuse("allowed_origins", "or another option must be given")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +203,7 @@ class LineItem(Shape):
 
     description: Annotated[str, is_text]
     amount: Annotated[int, is_cents]
-    quantity: Annotated[int | None, is_whole] = None
+    quantity: Annotated[int | None, is_quantity] = None
     metadata: Annotated[Mapping[str, Any] | None, is_object] = None
 
 
@@ -213,7 +223,7 @@ class FraudSignals(Shape):
     email: Annotated[str | None, is_text] = None
     phone: Annotated[str | None, is_text] = None
     account_type: Annotated[str | None, is_text] = None
-    request_timestamp: Annotated[int | None, is_cents] = None
+    request_timestamp: Annotated[int | None, is_moment] = None
     is_authorized: Annotated[bool | None, is_flag] = None
     is_admin: Annotated[bool | None, is_flag] = None
 
@@ -254,7 +264,7 @@ class CreateHostedSession(Shape):
     allowed_methods: Annotated[Sequence[str] | None, is_texts] = None
     setup_future_usage: Annotated[str | None, one_of("off", "on_session", "off_session")] = None
     scope: Annotated[str | None, one_of("payment", "wallet")] = None
-    expires_in_seconds: Annotated[int | None, is_charge] = None
+    expires_in_seconds: Annotated[int | None, is_seconds] = None
     branding: Annotated[Branding | None, Branding] = None
     required_avs_fields: Annotated[Sequence[str] | None, is_texts] = None
     metadata: Annotated[Mapping[str, Any] | None, is_object] = None

@@ -148,6 +148,11 @@ class Optional(Generic[T]):
         self.__doc__ = f"``{'`` or ``'.join(self._names or (name,))}``"
         self._names = self._names or (name,)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The properties that it reads."""
+        return self._names
+
     @overload
     def __get__(self, instance: None, owner: type) -> Optional[T]: ...
 

@@ -11,6 +11,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
+        ('auth', '0001_initial'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -35,6 +36,40 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['name', 'id'],
                 'constraints': [models.UniqueConstraint(fields=('uid',), name='govpay_client_uid')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ContractNotice',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(max_length=32)),
+                ('name', models.CharField(max_length=160)),
+                ('value', models.CharField(blank=True, default='', max_length=64)),
+                ('route', models.CharField(blank=True, default='', max_length=255)),
+                ('source', models.CharField(blank=True, choices=[('operation', 'Operation'), ('webhook', 'Webhook'), ('sync', 'Sync')], default='', max_length=16)),
+                ('first_seen', models.DateTimeField(default=django.utils.timezone.now, verbose_name='first seen')),
+                ('last_seen', models.DateTimeField(default=django.utils.timezone.now, verbose_name='last seen')),
+                ('count', models.PositiveBigIntegerField(default=0)),
+            ],
+            options={
+                'ordering': ['-last_seen', '-id'],
+                'indexes': [models.Index(fields=['-last_seen', '-id'], name='govpay_notice_seen')],
+                'constraints': [models.UniqueConstraint(fields=('kind', 'name', 'value'), name='govpay_notice_item')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Heartbeat',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=32)),
+                ('started_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='started')),
+                ('last_seen', models.DateTimeField(default=django.utils.timezone.now, verbose_name='last sign')),
+                ('host', models.CharField(blank=True, default='', max_length=255, verbose_name="worker's host")),
+                ('mark', models.CharField(blank=True, default='', editable=False, max_length=64)),
+            ],
+            options={
+                'ordering': ['name'],
+                'constraints': [models.UniqueConstraint(fields=('name',), name='govpay_heartbeat_name')],
             },
         ),
         migrations.CreateModel(
@@ -87,6 +122,19 @@ class Migration(migrations.Migration):
                 'permissions': [('provision_account', 'Can provision clients and payment accounts'), ('sync_now', 'Can start a sync')],
                 'indexes': [models.Index(fields=['client'], name='govpay_account_client')],
                 'constraints': [models.UniqueConstraint(fields=('uid',), name='govpay_paymentaccount_uid')],
+            },
+        ),
+        migrations.CreateModel(
+            name='AccountAccess',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('group', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='auth.group')),
+                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('account', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='access', to='govpay.paymentaccount', to_field='uid')),
+            ],
+            options={
+                'ordering': ['account_id', 'id'],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('group__isnull', True), ('user__isnull', False)), models.Q(('group__isnull', False), ('user__isnull', True)), _connector='OR'), name='govpay_access_user_or_group', violation_error_message='Choose either a user or a group.'), models.UniqueConstraint(fields=('account', 'user'), name='govpay_access_user'), models.UniqueConstraint(fields=('account', 'group'), name='govpay_access_group')],
             },
         ),
         migrations.CreateModel(
@@ -319,7 +367,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.UUIDField(default=uuid.uuid4, editable=False)),
-                ('action', models.CharField(choices=[('quote', 'Quote'), ('capture', 'Capture'), ('void', 'Void'), ('refund', 'Refund'), ('create_customer', 'Create customer'), ('save_method', 'Save payment method'), ('remove_method', 'Remove payment method'), ('set_default_method', 'Choose default method'), ('import_methods', 'Import payment methods'), ('create_session', 'Open session'), ('update_session', 'Change session'), ('expire_session', 'End session')], max_length=32)),
+                ('action', models.CharField(choices=[('quote', 'Quote'), ('capture', 'Capture'), ('void', 'Void'), ('refund', 'Refund'), ('create_customer', 'Create customer'), ('save_method', 'Save payment method'), ('remove_method', 'Remove payment method'), ('set_default_method', 'Choose default method'), ('import_methods', 'Import payment methods'), ('create_session', 'Open session'), ('update_session', 'Change session'), ('expire_session', 'End session'), ('create_client', 'Create client'), ('create_payment_account', 'Create payment account'), ('update_payment_account', 'Change payment account'), ('set_checkout_config', 'Set up checkout'), ('set_webhook_subscriptions', 'Choose webhook events'), ('refresh_webhook_secret', 'Refresh webhook secret')], max_length=32)),
                 ('amount', models.BigIntegerField(blank=True, null=True)),
                 ('currency', models.CharField(blank=True, default='', max_length=8)),
                 ('reason', models.TextField(blank=True, default='')),
@@ -338,6 +386,10 @@ class Migration(migrations.Migration):
                 ('checked_at', models.DateTimeField(blank=True, null=True, verbose_name='last looked up')),
                 ('validated_method', govpay.models.fields.SealedField(blank=True, editable=False, null=True)),
                 ('method_expires_at', models.DateTimeField(blank=True, null=True, verbose_name='method kept until')),
+                ('sec_code', models.CharField(blank=True, choices=[('web', 'Online (WEB)'), ('tel', 'By telephone (TEL)'), ('ppd', 'In writing (PPD)')], default='', max_length=8, verbose_name='SEC code')),
+                ('authorization_text', models.TextField(blank=True, default='', verbose_name='authorization')),
+                ('authorized_at', models.DateTimeField(blank=True, null=True, verbose_name='authorization attested')),
+                ('row_marks', models.TextField(blank=True, default='', editable=False)),
                 ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('customer', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='operations', to='govpay.customer', to_field='uid')),
                 ('session', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='operations', to='govpay.hostedsession', to_field='uid')),

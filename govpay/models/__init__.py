@@ -1,6 +1,9 @@
 """Rows, querysets and money arithmetic. Nothing here speaks HTTP."""
 
+from govpay.models.access import AccountAccess
 from govpay.models.events import WebhookEvent, WebhookSubscription
+from govpay.models.health import ContractNotice, Heartbeat
+from govpay.models.names import translate_names
 from govpay.models.operations import Operation
 from govpay.models.payments import Payment, Transaction
 from govpay.models.sessions import HostedSession, PaymentLink
@@ -10,8 +13,11 @@ from govpay.models.terminals import Terminal
 from govpay.models.wallets import Customer, SavedPaymentMethod
 
 __all__ = [
+    "AccountAccess",
     "Client",
+    "ContractNotice",
     "Customer",
+    "Heartbeat",
     "HostedSession",
     "Operation",
     "OutboxSignal",
@@ -26,3 +32,24 @@ __all__ = [
     "WebhookEvent",
     "WebhookSubscription",
 ]
+
+translate_names(
+    AccountAccess,
+    Client,
+    ContractNotice,
+    Customer,
+    Heartbeat,
+    HostedSession,
+    Operation,
+    OutboxSignal,
+    Payment,
+    PaymentAccount,
+    PaymentLink,
+    SavedPaymentMethod,
+    SyncCursor,
+    SyncRun,
+    Terminal,
+    Transaction,
+    WebhookEvent,
+    WebhookSubscription,
+)

@@ -6,11 +6,13 @@ from functools import cache
 from typing import Any, ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
+from govpay.models.access import AccountQuerySet
 from govpay.models.fields import UidField
 
 
-class MirrorQuerySet(models.QuerySet[Any]):
+class MirrorQuerySet(AccountQuerySet):
     def present(self) -> MirrorQuerySet:
         """Rows that the platform still has."""
         return self.filter(deleted_at=None)
@@ -24,15 +26,15 @@ class Mirror(models.Model):
     #: Those of them that go back to their default whenever the document changes.
     RESET: ClassVar[tuple[str, ...]] = ()
 
-    uid = UidField("UID")
-    raw = models.JSONField("last document", default=dict, blank=True)
+    uid = UidField(_("UID"))
+    raw = models.JSONField(_("last document"), default=dict, blank=True)
     #: Hash of the document, and of the one it took the place of: the upsert's compare-and-swap.
     digest = models.CharField(max_length=40, default="", blank=True, editable=False)
     replaced_digest = models.CharField(max_length=40, default="", blank=True, editable=False)
-    remote_created_at = models.DateTimeField("created", null=True, blank=True)
-    remote_updated_at = models.DateTimeField("updated", null=True, blank=True)
-    synced_at = models.DateTimeField("last change here", null=True, blank=True)
-    deleted_at = models.DateTimeField("gone since", null=True, blank=True)
+    remote_created_at = models.DateTimeField(_("created"), null=True, blank=True)
+    remote_updated_at = models.DateTimeField(_("updated"), null=True, blank=True)
+    synced_at = models.DateTimeField(_("last change here"), null=True, blank=True)
+    deleted_at = models.DateTimeField(_("gone since"), null=True, blank=True)
 
     objects = MirrorQuerySet.as_manager()
 

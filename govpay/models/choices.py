@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class PaymentStatus(models.TextChoices):
@@ -34,9 +35,9 @@ class PaymentFlag(models.TextChoices):
 class TransactionType(models.TextChoices):
     """Assumption A12."""
 
-    CAPTURE = "capture", _("Capture")
-    REFUND = "refund", _("Refund")
-    VOID = "void", _("Void")
+    CAPTURE = "capture", pgettext_lazy("transaction", "Capture")
+    REFUND = "refund", pgettext_lazy("transaction", "Refund")
+    VOID = "void", pgettext_lazy("transaction", "Void")
     CHARGEBACK = "chargeback", _("Chargeback")
     CHARGEBACK_REVERSAL = "chargeback_reversal", _("Chargeback reversal")
     ACH_RETURN = "ach_return", _("ACH return")
@@ -110,6 +111,20 @@ class OperationAction(models.TextChoices):
     CREATE_SESSION = "create_session", _("Open session")
     UPDATE_SESSION = "update_session", _("Change session")
     EXPIRE_SESSION = "expire_session", _("End session")
+    CREATE_CLIENT = "create_client", _("Create client")
+    CREATE_ACCOUNT = "create_payment_account", _("Create payment account")
+    UPDATE_ACCOUNT = "update_payment_account", _("Change payment account")
+    SET_CHECKOUT = "set_checkout_config", _("Set up checkout")
+    SET_SUBSCRIPTIONS = "set_webhook_subscriptions", _("Choose webhook events")
+    REFRESH_SECRET = "refresh_webhook_secret", _("Refresh webhook secret")
+
+
+class SecCode(models.TextChoices):
+    """How the owner of a bank account agreed to a debit; /component/attributes/."""
+
+    WEB = "web", _("Online (WEB)")
+    TEL = "tel", _("By telephone (TEL)")
+    PPD = "ppd", _("In writing (PPD)")
 
 
 class OperationState(models.TextChoices):
@@ -137,3 +152,11 @@ class Source(models.TextChoices):
     OPERATION = "operation", _("Operation")
     WEBHOOK = "webhook", _("Webhook")
     SYNC = "sync", _("Sync")
+
+
+class Level(models.TextChoices):
+    """How bad a finding of the doctor is."""
+
+    OK = "ok", _("OK")
+    WARNING = "warning", _("Warning")
+    ERROR = "error", _("Error")

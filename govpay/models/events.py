@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
+from govpay.models.access import AccountQuerySet
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.choices import EventState
 from govpay.models.fields import mirror_key
@@ -34,21 +36,23 @@ class WebhookEvent(models.Model):
     """One verified delivery, stored before it is worked on; /guides/webhooks/."""
 
     account = mirror_key("govpay.PaymentAccount", related_name="webhook_events")
-    webhook_id = models.CharField("webhook ID", max_length=255)
+    webhook_id = models.CharField(_("webhook ID"), max_length=255)
     event_type = models.CharField(max_length=255)
-    sent_at = models.DateTimeField("sent", null=True, blank=True)
+    sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
     payload = models.JSONField(default=dict)
     state = models.CharField(max_length=16, choices=EventState, default=EventState.RECEIVED)
     attempts = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True, default="")
-    received_at = models.DateTimeField("received", default=timezone.now)
-    processed_at = models.DateTimeField("processed", null=True, blank=True)
+    received_at = models.DateTimeField(_("received"), default=timezone.now)
+    processed_at = models.DateTimeField(_("processed"), null=True, blank=True)
     #: The payment that was read because of it.
     payment = mirror_key("govpay.Payment", related_name="webhook_events")
     #: Somebody works on it until then; a worker that dies leaves it to the next one.
     claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
     #: Not queued anew before that.
     due_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = AccountQuerySet.as_manager()
 
     class Meta:
         ordering = ["-received_at", "-id"]

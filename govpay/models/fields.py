@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.db import models
+from django.db.models.query_utils import DeferredAttribute
 
 from govpay.encryption import seal, unseal
 
 #: The longest remote identifier that is kept.
 UID_LENGTH = 128
+
+#: How dumpdata writes a sealed value. Only this is taken for one when it is read: a secret is any text.
+_DUMPED = re.compile(r"sealed:(gAAAA[A-Za-z0-9_-]+=*)")
 
 
 class UidField(models.CharField):
@@ -52,10 +57,12 @@ def mirror_key(to: str, related_name: str = "+", **options: Any) -> Any:
 class Sealed:
     """A secret as it lies in the table. Nothing but ``reveal`` shows it."""
 
-    __slots__ = ("_token",)
+    __slots__ = ("_token", "whose")
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, whose: str = "") -> None:
         self._token = token
+        #: The row and column it was read from, for the error when its key is lost.
+        self.whose = whose
 
     @classmethod
     def of(cls, text: str) -> Sealed:
@@ -68,8 +75,8 @@ class Sealed:
         return self._token
 
     def reveal(self) -> str:
-        """The secret. Raises ``EncryptionError`` when its key is gone."""
-        return unseal(self._token)
+        """The secret. Raises ``EncryptionError``, which names the row, when its key is gone."""
+        return unseal(self._token, self.whose)
 
     def __repr__(self) -> str:
         return "<sealed>"
@@ -77,11 +84,28 @@ class Sealed:
     __str__ = __repr__
 
 
+class _Owned(DeferredAttribute):
+    """Tells a sealed value whose it is when it is taken from its row."""
+
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        value = super().__get__(instance, cls)
+        if instance is not None and isinstance(value, Sealed) and not value.whose:
+            row = getattr(instance, "uid", None) or f"no. {instance.pk}"
+            value.whose = f"{self.field.verbose_name} of {instance._meta.object_name} {row}"
+        return value
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        # Without this Python would look into the row itself first and never ask the descriptor.
+        instance.__dict__[self.field.attname] = value
+
+
 class SealedField(models.TextField):
     """Text that is encrypted at rest. Takes ``str`` or ``Sealed``, gives ``Sealed`` or ``None``.
 
     Reading a row never decrypts, so a lost key breaks the one use of the secret and not the lists.
     """
+
+    descriptor_class = _Owned
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.update(null=True, blank=True, editable=False)
@@ -96,9 +120,10 @@ class SealedField(models.TextField):
         return value.token if isinstance(value, Sealed) else seal(str(value))
 
     def value_to_string(self, obj: models.Model) -> str:
-        """Serializers (dumpdata) get the ciphertext, never the secret."""
+        """Serializers (dumpdata) get the ciphertext, never the secret; marked, or it would be sealed again."""
         value = self.value_from_object(obj)
-        return "" if value is None else str(self.get_prep_value(value))
+        return "" if value is None else f"sealed:{self.get_prep_value(value)}"
 
     def to_python(self, value: Any) -> Any:
-        return value
+        dumped = _DUMPED.fullmatch(value) if isinstance(value, str) else None
+        return Sealed(dumped[1]) if dumped else value

@@ -8,7 +8,8 @@ from django.apps import AppConfig
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 
-#: Permission code names besides the ``view_`` ones, which every group gets.
+#: Permission code names besides the ``view_`` ones, which every group gets
+#: (but not who may see which account, which is for those who decide it).
 CASHIER = ("charge_customer", "create_session", "capture_payment")
 FINANCE = (*CASHIER, "refund_payment", "void_payment", "manage_wallet", "export_data")
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -33,7 +34,7 @@ def make_groups(sender: AppConfig, using: str, plan: Any = None, **_: Any) -> No
     # Django's own receiver may come after this one, depending on the order of INSTALLED_APPS.
     create_permissions(sender, verbosity=0, using=using)
     ours = Permission.objects.using(using).filter(content_type__app_label=sender.label)
-    viewing = list(ours.filter(codename__startswith="view_"))
+    viewing = list(ours.filter(codename__startswith="view_").exclude(codename="view_accountaccess"))
     for name, codenames in GROUPS.items():
         group, new = Group.objects.using(using).get_or_create(name=name)
         if new:

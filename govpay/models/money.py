@@ -8,6 +8,7 @@ from functools import lru_cache
 from babel import Locale, UnknownLocaleError
 from babel.numbers import format_currency, get_currency_precision, list_currencies
 from django.utils.translation import get_language, to_locale
+from django.utils.translation import gettext as _
 
 #: Amounts beyond this are no payments; it also keeps sums inside a 64-bit column.
 MAX_AMOUNT = 2**53 - 1
@@ -43,12 +44,14 @@ def to_minor(text: str, currency: str) -> int:
     try:
         value = Decimal(text.strip())
     except InvalidOperation:
-        raise ValueError("Enter an amount such as 12.34.") from None
+        raise ValueError(_("Enter an amount such as 12.34.")) from None
     if not value.is_finite() or abs(value) > MAX_AMOUNT:
-        raise ValueError("Enter an amount such as 12.34.")
+        raise ValueError(_("Enter an amount such as 12.34."))
     minor = value.scaleb(digits(currency))
     if minor != minor.to_integral_value():
-        raise ValueError(f"{currency} has {digits(currency)} decimals.")
+        raise ValueError(
+            _("%(currency)s has %(number)d decimals.") % {"currency": currency, "number": digits(currency)}
+        )
     return int(minor)
 
 

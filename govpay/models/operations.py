@@ -10,7 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from govpay.models.choices import OperationAction, OperationState
+from govpay.models.access import AccountQuerySet
+from govpay.models.choices import OperationAction, OperationState, SecCode
 from govpay.models.fields import SealedField, UidField, mirror_key
 
 #: States in which the outcome is open, so that no other money operation may start.
@@ -60,6 +61,14 @@ class Operation(models.Model):
     #: A quote's payment method, which capture must repeat exactly; wiped when captured or expired.
     validated_method = SealedField()
     method_expires_at = models.DateTimeField("method kept until", null=True, blank=True)
+    #: What the owner of a bank account agreed to before it was charged, by the word of ``actor``.
+    sec_code = models.CharField("SEC code", max_length=8, blank=True, default="", choices=SecCode)
+    authorization_text = models.TextField("authorization", blank=True, default="")
+    authorized_at = models.DateTimeField("authorization attested", null=True, blank=True)
+    #: Of an import: keyed hashes of its rows, and once it has ended of those that were accepted.
+    row_marks = models.TextField(blank=True, default="", editable=False)
+
+    objects = AccountQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-id"]

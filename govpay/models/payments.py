@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from govpay.models.base import Mirror, MirrorQuerySet, unique_uid
 from govpay.models.choices import PaymentFlag, PaymentStatus, TransactionStatus, TransactionType
@@ -51,22 +53,22 @@ class Payment(Mirror):
     customer = mirror_key("govpay.Customer", related_name="payments")
     saved_method = mirror_key("govpay.SavedPaymentMethod", related_name="payments")
     session = mirror_key("govpay.HostedSession", related_name="payments")
-    reference_id = models.CharField("reference", max_length=255, blank=True, default="")
+    reference_id = models.CharField(gettext_lazy("reference"), max_length=255, blank=True, default="")
     base_amount = models.BigIntegerField(null=True, blank=True)
     tax_amount = models.BigIntegerField(null=True, blank=True)
-    processing_fee_amount = models.BigIntegerField("convenience fee", null=True, blank=True)
+    processing_fee_amount = models.BigIntegerField(gettext_lazy("convenience fee"), null=True, blank=True)
     total_amount = models.BigIntegerField(null=True, blank=True)
     refunded_amount = models.BigIntegerField(null=True, blank=True)
     currency = models.CharField(max_length=8, blank=True, default="")
     status = models.CharField(max_length=64, blank=True, default="")
     method_type = models.TextField(blank=True, default="")
     brand = models.TextField(blank=True, default="")
-    last4 = models.CharField("last four", max_length=8, blank=True, default="")
+    last4 = models.CharField(gettext_lazy("last four"), max_length=8, blank=True, default="")
     decline_code = models.TextField(blank=True, default="")
-    captured_at = models.DateTimeField("captured", null=True, blank=True)
+    captured_at = models.DateTimeField(gettext_lazy("captured"), null=True, blank=True)
     #: Raised once for each dispute, return and reversal that arrives; staff lower it.
     flag = models.CharField(max_length=32, choices=PaymentFlag, blank=True, default="", editable=False)
-    flagged_at = models.DateTimeField("flagged", null=True, blank=True, editable=False)
+    flagged_at = models.DateTimeField(gettext_lazy("flagged"), null=True, blank=True, editable=False)
 
     objects = PaymentQuerySet.as_manager()
 
@@ -118,46 +120,49 @@ class Payment(Mirror):
         (/platform/payments/): we quoted it, or it names a saved method.
         """
         if self.deleted_at:
-            return "The platform no longer has this payment."
+            return _("The platform no longer has this payment.")
         if self.status != PaymentStatus.VALIDATED:
-            return f"Only a validated payment can be captured; this one is {self.status or 'of unknown status'}."
+            return _("Only a validated payment can be captured; this one is %(status)s.") % self._status()
         until = self.capturable_until
         if until is not None and until <= timezone.now():
-            return "The validation has expired; quote the payment again."
+            return _("The validation has expired; quote the payment again.")
         if None in (self.base_amount, self.processing_fee_amount, self.total_amount) or not self.currency:
-            return "The platform has not told all amounts of this payment."
+            return _("The platform has not told all amounts of this payment.")
         if not has_method:
-            return "It was validated elsewhere: only the site that holds the card token can capture it."
+            return _("It was validated elsewhere: only the site that holds the card token can capture it.")
         return ""
 
     def why_not_voidable(self) -> str:
         """Why *Void* is closed (assumption A11), or an empty string."""
         if self.deleted_at:
-            return "The platform no longer has this payment."
+            return _("The platform no longer has this payment.")
         if self.status == PaymentStatus.VALIDATED:
             return ""
         if self.status != PaymentStatus.CAPTURED:
-            return f"A payment that is {self.status or 'of unknown status'} cannot be voided."
+            return _("A payment that is %(status)s cannot be voided.") % self._status()
         if (
             self.captured_at is None
             or self.captured_at.astimezone(dt.UTC).date() != timezone.now().astimezone(dt.UTC).date()
         ):
-            return "A captured payment can be voided only on the day of capture (UTC); refund it instead."
+            return _("A captured payment can be voided only on the day of capture (UTC); refund it instead.")
         if self.refunded_amount or getattr(self, "pending_refunds", 0) or getattr(self, "settled_refunds", 0):
-            return "A payment with a refund cannot be voided."
+            return _("A payment with a refund cannot be voided.")
         return ""
 
     def why_not_refundable(self) -> str:
         """Why *Refund* is closed, or an empty string. Needs ``with_pending_refunds``."""
         if self.deleted_at:
-            return "The platform no longer has this payment."
+            return _("The platform no longer has this payment.")
         if self.status not in REFUNDABLE:
-            return f"Only captured money can be refunded; this payment is {self.status or 'of unknown status'}."
+            return _("Only captured money can be refunded; this payment is %(status)s.") % self._status()
         if self.total_amount is None or not self.currency:
-            return "The platform has not told the total of this payment."
+            return _("The platform has not told the total of this payment.")
         if self.refundable_amount <= 0:
-            return "Nothing is left to refund."
+            return _("Nothing is left to refund.")
         return ""
+
+    def _status(self) -> dict[str, str]:
+        return {"status": self.status or _("of unknown status")}
 
     @property
     def refundable_amount(self) -> int:
@@ -183,8 +188,8 @@ class Transaction(Mirror):
     amount = models.BigIntegerField(null=True, blank=True)
     currency = models.CharField(max_length=8, blank=True, default="")
     status = models.CharField(max_length=64, blank=True, default="")
-    reference_id = models.CharField("reference", max_length=255, blank=True, default="")
-    processor_transaction_id = models.CharField("processor's ID", max_length=255, blank=True, default="")
+    reference_id = models.CharField(gettext_lazy("reference"), max_length=255, blank=True, default="")
+    processor_transaction_id = models.CharField(gettext_lazy("processor's ID"), max_length=255, blank=True, default="")
     reason = models.TextField(blank=True, default="")
     reason_code = models.TextField(blank=True, default="")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
+from govpay.models.access import AccountQuerySet
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.choices import LinkState
 from govpay.models.fields import SealedField, UidField, mirror_key
@@ -51,12 +53,12 @@ class HostedSession(Mirror):
 class PaymentLink(models.Model):
     """A request to pay that lives for days and opens a fresh session whenever one is needed."""
 
-    public_id = UidField("public ID")
+    public_id = UidField(_("public ID"))
     account = mirror_key("govpay.PaymentAccount", related_name="payment_links")
     customer = mirror_key("govpay.Customer", related_name="payment_links")
     amount = models.BigIntegerField()
     currency = models.CharField(max_length=8, default="USD")
-    reference_id = models.CharField("reference", max_length=255, blank=True, default="")
+    reference_id = models.CharField(_("reference"), max_length=255, blank=True, default="")
     description = models.TextField(blank=True, default="")
     expires_at = models.DateTimeField()
     state = models.CharField(max_length=16, choices=LinkState, default=LinkState.OPEN)
@@ -68,7 +70,9 @@ class PaymentLink(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    created_at = models.DateTimeField("created", auto_now_add=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = AccountQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-id"]

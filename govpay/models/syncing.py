@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
+from govpay.models.access import AccountQuerySet
 from govpay.models.choices import RunState, Source, SyncMode
 from govpay.models.fields import mirror_key
 
@@ -27,18 +29,20 @@ class SyncCursor(models.Model):
     full_position = models.JSONField(null=True, blank=True)
     #: Where the next incremental walk starts: a little before the last row seen.
     watermark = models.JSONField(null=True, blank=True)
-    completed_at = models.DateTimeField("last success", null=True, blank=True)
-    full_completed_at = models.DateTimeField("last full success", null=True, blank=True)
-    attempted_at = models.DateTimeField("last attempt", null=True, blank=True)
-    not_offered_at = models.DateTimeField("not offered since", null=True, blank=True)
+    completed_at = models.DateTimeField(_("last success"), null=True, blank=True)
+    full_completed_at = models.DateTimeField(_("last full success"), null=True, blank=True)
+    attempted_at = models.DateTimeField(_("last attempt"), null=True, blank=True)
+    not_offered_at = models.DateTimeField(_("not offered since"), null=True, blank=True)
     error = models.TextField(blank=True, default="")
 
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
-    lease_host = models.CharField("worker's host", max_length=255, blank=True, default="")
-    lease_pid = models.PositiveBigIntegerField("worker's process", null=True, blank=True)
+    lease_host = models.CharField(_("worker's host"), max_length=255, blank=True, default="")
+    lease_pid = models.PositiveBigIntegerField(_("worker's process"), null=True, blank=True)
     #: A process number is reused; together with its start it is not.
     lease_process_start = models.CharField(max_length=64, blank=True, default="", editable=False)
-    heartbeat_at = models.DateTimeField("worker's last sign", null=True, blank=True)
+    heartbeat_at = models.DateTimeField(_("worker's last sign"), null=True, blank=True)
+
+    objects = AccountQuerySet.as_manager()
 
     class Meta:
         ordering = ["account_id", "resource", "id"]  # not "account": that would join, and hide rows without one
@@ -64,18 +68,20 @@ class SyncRun(models.Model):
     resource = models.CharField(max_length=32)
     mode = models.CharField(max_length=16, choices=SyncMode)
     state = models.CharField(max_length=16, choices=RunState, default=RunState.RUNNING)
-    started_at = models.DateTimeField("started", default=timezone.now)
-    finished_at = models.DateTimeField("finished", null=True, blank=True)
+    started_at = models.DateTimeField(_("started"), default=timezone.now)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
     fetched = models.PositiveBigIntegerField(default=0)
     created = models.PositiveBigIntegerField(default=0)
     updated = models.PositiveBigIntegerField(default=0)
     unchanged = models.PositiveBigIntegerField(default=0)
     deleted = models.PositiveBigIntegerField(default=0)
     pages = models.PositiveBigIntegerField(default=0)
-    rejected_count = models.PositiveBigIntegerField("rejected rows", default=0)
+    rejected_count = models.PositiveBigIntegerField(_("rejected rows"), default=0)
     #: The first hundred rows that could not be mapped: ``[{"uid": …, "error": …}]``.
     rejected = models.JSONField(default=list, blank=True)
     error = models.TextField(blank=True, default="")
+
+    objects = AccountQuerySet.as_manager()
 
     class Meta:
         ordering = ["-started_at", "-id"]
@@ -98,6 +104,8 @@ class OutboxSignal(models.Model):
     source = models.CharField(max_length=16, choices=Source)
     created_at = models.DateTimeField(default=timezone.now)
     attempts = models.PositiveSmallIntegerField(default=0)
+
+    objects = AccountQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.fields import SealedField, mirror_key
@@ -11,7 +12,7 @@ from govpay.models.fields import SealedField, mirror_key
 class Client(Mirror):
     """An organization; /platform/accounts/."""
 
-    customer_id = models.CharField("customer ID", max_length=255, blank=True, default="")
+    customer_id = models.CharField(_("customer ID"), max_length=255, blank=True, default="")
     name = models.TextField(blank=True, default="")
     timezone = models.TextField(blank=True, default="")
     subdomain = models.TextField(blank=True, default="")
@@ -37,22 +38,24 @@ class PaymentAccount(Mirror):
     client = mirror_key("govpay.Client", related_name="accounts")
     name = models.TextField(blank=True, default="")
     processor = models.TextField(blank=True, default="")
-    external_account_id = models.CharField("external account ID", max_length=255, blank=True, default="")
-    external_merchant_id = models.CharField("external merchant ID", max_length=255, blank=True, default="")
+    external_account_id = models.CharField(_("external account ID"), max_length=255, blank=True, default="")
+    external_merchant_id = models.CharField(_("external merchant ID"), max_length=255, blank=True, default="")
     active = models.BooleanField(null=True, blank=True)
-    enable_ach = models.BooleanField("ACH enabled", null=True, blank=True)
-    enable_credit_card = models.BooleanField("cards enabled", null=True, blank=True)
+    enable_ach = models.BooleanField(_("ACH enabled"), null=True, blank=True)
+    enable_credit_card = models.BooleanField(_("cards enabled"), null=True, blank=True)
     #: Cents; the wire has decimal dollars (assumption A27).
-    minimum_payment_amount = models.BigIntegerField("minimum payment", null=True, blank=True)
-    maximum_payment_amount = models.BigIntegerField("maximum payment", null=True, blank=True)
-    callback_url = models.TextField("callback URL", blank=True, default="")
-    webhook_enabled = models.BooleanField("webhooks enabled", null=True, blank=True)
+    minimum_payment_amount = models.BigIntegerField(_("minimum payment"), null=True, blank=True)
+    maximum_payment_amount = models.BigIntegerField(_("maximum payment"), null=True, blank=True)
+    callback_url = models.TextField(_("callback URL"), blank=True, default="")
+    webhook_enabled = models.BooleanField(_("webhooks enabled"), null=True, blank=True)
     allowed_origins = models.JSONField(default=list, blank=True)
     webhook_secret = SealedField()
-    webhook_secret_fetched_at = models.DateTimeField("webhook secret fetched", null=True, blank=True, editable=False)
+    webhook_secret_fetched_at = models.DateTimeField(_("webhook secret fetched"), null=True, blank=True, editable=False)
     #: Stays good for ``WEBHOOK_SECRET_GRACE`` seconds after it was replaced (assumption A18).
     previous_webhook_secret = SealedField()
-    webhook_secret_replaced_at = models.DateTimeField("webhook secret replaced", null=True, blank=True, editable=False)
+    webhook_secret_replaced_at = models.DateTimeField(
+        _("webhook secret replaced"), null=True, blank=True, editable=False
+    )
 
     class Meta:
         ordering = ["name", "id"]

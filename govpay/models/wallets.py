@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.fields import mirror_key
@@ -16,7 +17,7 @@ class Customer(Mirror):
     RESET = ("methods_stale",)
 
     account = mirror_key("govpay.PaymentAccount", related_name="customers")
-    reference_id = models.CharField("reference", max_length=255, blank=True, default="")
+    reference_id = models.CharField(_("reference"), max_length=255, blank=True, default="")
     name = models.TextField(blank=True, default="")
     email = models.CharField(max_length=255, blank=True, default="")
     #: The methods have to be read again: a change of one touches its customer (assumption A14).
@@ -47,17 +48,17 @@ class SavedPaymentMethod(Mirror):
     customer = mirror_key("govpay.Customer", related_name="saved_methods")
     method_type = models.TextField(blank=True, default="")
     brand = models.TextField(blank=True, default="")
-    last4 = models.CharField("last four", max_length=8, blank=True, default="")
-    exp_month = models.PositiveSmallIntegerField("expiry month", null=True, blank=True)
-    exp_year = models.PositiveSmallIntegerField("expiry year", null=True, blank=True)
+    last4 = models.CharField(_("last four"), max_length=8, blank=True, default="")
+    exp_month = models.PositiveSmallIntegerField(_("expiry month"), null=True, blank=True)
+    exp_year = models.PositiveSmallIntegerField(_("expiry year"), null=True, blank=True)
     holder_name = models.TextField(blank=True, default="")
     bank_name = models.TextField(blank=True, default="")
     account_type = models.TextField(blank=True, default="")
-    is_default = models.BooleanField("default", null=True, blank=True)
+    is_default = models.BooleanField(_("default"), null=True, blank=True)
 
     class Meta:
         ordering = ["-remote_created_at", "-id"]
-        verbose_name = "saved payment method"
+        verbose_name = _("saved payment method")
         constraints = [unique_uid("savedpaymentmethod")]
         indexes = [
             models.Index(fields=["customer"], name="govpay_method_customer"),

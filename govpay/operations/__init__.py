@@ -10,12 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from govpay.operations.account_settings import checkout_as_sent, set_checkout_config, update_payment_account
     from govpay.operations.customers import create_customer
     from govpay.operations.deeds import Seen
+    from govpay.operations.events import catalogue_of, refresh_webhook_secret, set_webhook_subscriptions
     from govpay.operations.imports import import_payment_methods
     from govpay.operations.links import cancel_payment_link, close_expired_links, create_payment_link, open_session
-    from govpay.operations.payments import capture_payment, void_payment
-    from govpay.operations.quotes import capturable_methods, quote_payment
+    from govpay.operations.payments import Authorization, capture_payment, void_payment
+    from govpay.operations.provisioning import callback
+    from govpay.operations.quotes import capturable_methods, quote_of, quote_payment, quoted_by_staff
     from govpay.operations.reconciliation import reconcile
     from govpay.operations.refunds import follow_refunds, refund_payment
     from govpay.operations.sessions import (
@@ -24,53 +27,84 @@ if TYPE_CHECKING:
         expire_hosted_session,
         update_hosted_session,
     )
+    from govpay.operations.tenant_options import check_site
+    from govpay.operations.tenants import create_client, create_payment_account
+    from govpay.operations.wallet_lists import refresh_wallet
     from govpay.operations.wallets import remove_payment_method, save_payment_method, set_default_payment_method
 
 __all__ = [
+    "Authorization",
     "Seen",
+    "callback",
     "cancel_payment_link",
     "capturable_methods",
     "capture_payment",
+    "catalogue_of",
+    "check_site",
+    "checkout_as_sent",
     "close_expired_links",
+    "create_client",
     "create_customer",
     "create_hosted_session",
+    "create_payment_account",
     "create_payment_link",
     "create_wallet_session",
     "expire_hosted_session",
     "follow_refunds",
     "import_payment_methods",
     "open_session",
+    "quote_of",
     "quote_payment",
+    "quoted_by_staff",
     "reconcile",
+    "refresh_wallet",
+    "refresh_webhook_secret",
     "refund_payment",
     "remove_payment_method",
     "save_payment_method",
+    "set_checkout_config",
     "set_default_payment_method",
+    "set_webhook_subscriptions",
     "update_hosted_session",
+    "update_payment_account",
     "void_payment",
 ]
 
 _WHERE = {
+    "Authorization": "payments",
     "Seen": "deeds",
     "cancel_payment_link": "links",
     "capturable_methods": "quotes",
     "capture_payment": "payments",
+    "checkout_as_sent": "account_settings",
+    "catalogue_of": "events",
+    "callback": "provisioning",
+    "check_site": "tenant_options",
     "close_expired_links": "links",
+    "create_client": "tenants",
     "create_customer": "customers",
     "create_hosted_session": "sessions",
+    "create_payment_account": "tenants",
     "create_payment_link": "links",
     "create_wallet_session": "sessions",
     "expire_hosted_session": "sessions",
     "follow_refunds": "refunds",
     "import_payment_methods": "imports",
     "open_session": "links",
+    "quote_of": "quotes",
     "quote_payment": "quotes",
+    "quoted_by_staff": "quotes",
     "reconcile": "reconciliation",
+    "refresh_wallet": "wallet_lists",
+    "refresh_webhook_secret": "events",
     "refund_payment": "refunds",
     "remove_payment_method": "wallets",
     "save_payment_method": "wallets",
+    "set_checkout_config": "account_settings",
     "set_default_payment_method": "wallets",
+    "set_webhook_subscriptions": "events",
     "update_hosted_session": "sessions",
+    "update_payment_account": "account_settings",
     "void_payment": "payments",
 }
 

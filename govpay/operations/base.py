@@ -12,6 +12,7 @@ from typing import Any
 from django.db import Error as DatabaseTrouble
 from django.db import IntegrityError
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
 
 from govpay import exceptions
 from govpay.exceptions import (
@@ -183,18 +184,19 @@ def _collided(deed: Deed, key: uuid.UUID, mark: str, error: IntegrityError) -> M
         raise error
     other = journal.entries().filter(payment=payment, state__in=OPEN_STATES).first()
     if other is None:
-        raise OperationRefused("Another operation on this payment has just ended. Look at the payment again.")
+        raise OperationRefused(_("Another operation on this payment has just ended. Look at the payment again."))
     if other.state == OperationState.UNKNOWN:
         raise OperationRefused(
-            f"The outcome of an earlier {other.action} of this payment is not known yet; it is being looked up."
+            _("The outcome of an earlier %(action)s of this payment is not known yet; it is being looked up.")
+            % {"action": other.action}
         )
-    raise OperationRefused("Another operation on this payment is under way.")
+    raise OperationRefused(_("Another operation on this payment is under way."))
 
 
 def _repeat(deed: Deed, earlier: Operation, mark: str) -> Mirror:
     """The outcome of the first call with this key, waiting for it a while."""
     if earlier.action != deed.action or earlier.fingerprint != mark:
-        raise OperationRefused("This key was used for another operation; open the page again.")
+        raise OperationRefused(_("This key was used for another operation; open the page again."))
     end = time.monotonic() + PATIENCE
     while earlier.state == OperationState.STARTED and not earlier.is_overdue and time.monotonic() < end:
         time.sleep(0.2)
@@ -206,9 +208,11 @@ def _repeat(deed: Deed, earlier: Operation, mark: str) -> Mirror:
         if row is not None:
             return row
     elif earlier.state == OperationState.STARTED and not earlier.is_overdue:
-        raise OperationInProgress(f"This {earlier.action} is under way.")
+        raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
     raise OutcomeUnknown(
-        earlier.error or f"The outcome of this {earlier.action} is not known here yet; it is being looked up.",
+        earlier.error
+        or _("The outcome of this %(action)s is not known here yet; it is being looked up.")
+        % {"action": earlier.action},
         operation_key=str(earlier.key),
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
+
+from django.utils.translation import gettext as _
 
 from govpay.client import CustomerResource, field, tenant_shapes
 from govpay.client.cards import refuse_cards
@@ -18,12 +19,9 @@ from govpay.models.choices import OperationAction
 from govpay.operations import journal
 from govpay.operations.base import perform
 from govpay.operations.deeds import Answer, Deed, completed
-from govpay.operations.lookups import rows_since
+from govpay.operations.lookups import THE_BEGINNING, rows_since
 from govpay.operations.quotes import REFERENCE_LENGTH
 from govpay.sync import mapping
-
-#: Earlier than anything on the platform: where nothing is left out of a walk by time.
-THE_BEGINNING = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 #: What the column holds.
 EMAIL_LENGTH = 255
@@ -46,18 +44,11 @@ def create_customer(
     email are for a new one. Raises ``OperationRefused``, ``Conflict``, ``OutcomeUnknown``, ``APIError``.
     """
     deed = CreateCustomer(account, reference_id, name, email)
-    if not _is_used(key):  # a key that was used is answered for what it was used for
+    if not journal.is_used(key):  # a key that was used is answered for what it was used for
         known = customers_of(account).filter(reference_id=reference_id).order_by("pk").first()
         if known is not None:
             return cast(Customer, known)
     return cast(Customer, perform(deed, actor=actor, key=key))
-
-
-def _is_used(key: uuid.UUID | str | None) -> bool:
-    try:
-        return key is not None and journal.entries().filter(key=uuid.UUID(str(key))).exists()
-    except ValueError:
-        return True  # it is none, as ``perform`` will say
 
 
 def customers_of(account: PaymentAccount) -> Any:
@@ -136,6 +127,6 @@ def check_account(uid: str) -> None:
     """Raises ``OperationRefused`` for an account that is unknown or gone."""
     account = PaymentAccount.objects.filter(uid=uid).first()
     if account is None:
-        raise OperationRefused("There is no such payment account here; sync first.")
+        raise OperationRefused(_("There is no such payment account here; sync first."))
     if account.deleted_at:
-        raise OperationRefused("The platform no longer has this payment account.")
+        raise OperationRefused(_("The platform no longer has this payment account."))

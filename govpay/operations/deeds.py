@@ -89,6 +89,11 @@ class Deed(ABC):
         """
 
     @staticmethod
+    def address(operation: Operation) -> dict[str, Any]:
+        """The columns that the document's address tells, the same as a sync gives them."""
+        return {"account_id": operation.account_id}
+
+    @staticmethod
     def stored(operation: Operation, row: Mirror) -> None:
         """What else belongs into the transaction that closes the journal row; ``row`` is the deed's own."""
         return

@@ -27,7 +27,8 @@ from govpay.operations import journal
 from govpay.operations.base import perform
 from govpay.operations.customers import check_account, customers_named, customers_of
 from govpay.operations.deeds import Answer, Deed
-from govpay.operations.wallets import last_known, read_methods, same_traits, since, traits_of
+from govpay.operations.import_marks import mark_of
+from govpay.operations.wallet_lists import last_known, read_methods, same_traits, since, traits_of
 from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_document, save_documents
@@ -195,6 +196,7 @@ class ImportMethods(Deed):
         return {
             "account_id": self.account.uid,
             "reason": f"{len(self.indexes)} rows",
+            "row_marks": " ".join(mark_of(self.account.uid, row) for row in self.body.payment_methods),
             "validated_method": Sealed.of(json.dumps({**self.kept, "known": last_known()})),
         }
 
@@ -269,7 +271,9 @@ class ImportMethods(Deed):
         Customer.objects.filter(uid__in=methods).update(methods_stale=True)
         lines = [f"{len(imported)} imported, {len(refused)} refused"]
         lines += [f"row {index}: {why}" for index, why in sorted(refused.items())]
-        journal.entries().filter(pk=operation.pk).update(reason="\n".join(lines), validated_method=None)
+        marks = zip(owners, operation.row_marks.split(), strict=False)
+        done = " ".join(mark for index, mark in marks if index in imported)
+        journal.entries().filter(pk=operation.pk).update(reason="\n".join(lines), validated_method=None, row_marks=done)
 
     def outcome(self, chunk: Mapping[int, Any], key: Any) -> tuple[dict[int, str], dict[int, str]]:
         """What was imported (index: uid) and refused (index: why); of a repeated key as the journal has it."""

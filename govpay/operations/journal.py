@@ -33,6 +33,14 @@ def entries() -> QuerySet[Operation]:
     return Operation.objects.using(router.db_for_write(Operation))
 
 
+def is_used(key: uuid.UUID | str | None) -> bool:
+    """Whether ``key`` stands for an operation already: its outcome is then the answer."""
+    try:
+        return key is not None and entries().filter(key=uuid.UUID(str(key))).exists()
+    except ValueError:
+        return True  # it is none, as ``perform`` will say
+
+
 def demand_commits() -> None:
     """Raises ``RuntimeError`` inside a transaction: what is written there could be taken back later.
 
@@ -88,7 +96,7 @@ def settle(deed: type[Deed], operation: Operation, answer: Answer) -> Mirror:
     """
 
     def work() -> Mirror:
-        where = {"account_id": operation.account_id}
+        where = deed.address(operation)
         row = save_document(answer.mapper, answer.document, extra=where, source=Source.OPERATION)
         if row is None:
             raise Unmappable("the row is gone")

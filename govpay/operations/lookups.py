@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from govpay.client import Filter, NoKeyset, Position, Query
+from govpay.client import ClientResource, Filter, NoKeyset, PaymentAccountResource, Position, Query, field
 from govpay.client.pages import Order, Repeats, uid_of
 from govpay.connection import get_endpoints
-from govpay.exceptions import InvalidAnswer, InvalidRequest
+from govpay.exceptions import InvalidAnswer, InvalidRequest, NotFound, OperationRefused
 from govpay.models import Operation
+from govpay.operations.deeds import completed
 
 #: How far the platform's clock may be behind ours where time alone tells an earlier row from the deed's.
 CLOCKS_DIFFER = dt.timedelta(minutes=10)
 
 #: Where a walk by time begins before the deed: so far that no clock is an excuse.
 REACH_BACK = dt.timedelta(days=1)
+
+#: Earlier than anything on the platform: where nothing is left out of a walk by time.
+THE_BEGINNING = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 TOP = 100
 
@@ -31,7 +36,7 @@ def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[d
 
     Raises ``APIError`` when that cannot be done, a list that is not offered (404, 405) included.
     """
-    account = str(operation.account_id or "")
+    account = operation.account_id  # none for clients and payment accounts, which no account owns
     heedless = False
     try:
         yield from _filtered(listing, account, wanted)
@@ -64,14 +69,77 @@ def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[d
     raise InvalidAnswer(f"{listing} cannot be read to its end.")
 
 
-def _filtered(listing: str, account_uid: str, wanted: Filter) -> Iterator[dict[str, Any]]:
+def _filtered(listing: str, account_uid: str | None, wanted: Filter) -> Iterator[dict[str, Any]]:
     read = getattr(get_endpoints(), listing)
+    if account_uid is not None:
+        read = partial(read, account_uid)
     seen: set[str] = set()
     passed = 0
-    while items := read(account_uid, Query(filter=wanted, top=TOP, skip=passed or None)).items:
+    while items := read(Query(filter=wanted, top=TOP, skip=passed or None)).items:
         fresh = {uid_of(item) or "" for item in items} - seen
         if not fresh:
             raise Repeats(f"{listing} repeats itself")  # the API does not heed $skip
         seen |= fresh
         yield from items
         passed += len(items)
+
+
+def find_client(name: str) -> ClientResource | None:
+    """The platform's client of exactly this name; /platform/accounts/. Raises ``APIError``."""
+    wanted = field("name").eq(name)
+    try:
+        items = get_endpoints().list_clients(Query(filter=wanted, top=1)).items
+        if all(document.get("name") == name for document in items):
+            return next(map(ClientResource, items), None)
+    except InvalidRequest as error:
+        if error.status != 400:
+            raise
+    # An API that does not heed the filter, or refuses it, is read to the end.
+    rows = rows_since("list_clients", Operation(created_at=THE_BEGINNING), wanted)
+    return next((ClientResource(document) for document in rows if document.get("name") == name), None)
+
+
+def read_account(uid: str) -> PaymentAccountResource:
+    """The account of this uid; from the list, which is documented, where a single one is not offered.
+
+    Raises ``NotFound`` and other ``APIError``.
+    """
+    try:
+        return get_endpoints().get_payment_account(uid)
+    except NotFound:
+        wanted = field("uid").eq(uid)
+        for row in rows_since("list_payment_accounts", Operation(created_at=THE_BEGINNING), wanted):
+            if uid_of(row) == uid:
+                return PaymentAccountResource(row)
+        raise
+
+
+def identity_of(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells an account from others: its external ids, or without any its client and its name."""
+    external = (body.get("external_account_id") or "", body.get("external_merchant_id") or "")
+    return external if any(external) else (str(body.get("client_id") or ""), str(body.get("name") or ""))
+
+
+def find_account(body: Mapping[str, Any]) -> PaymentAccountResource | None:
+    """The account that ``body``, of a creation, would make a second time; /platform/accounts/ asks to reuse it.
+
+    Of several the one that is active. Raises ``OperationRefused`` when that does not tell, or when it is
+    another client's, and ``APIError``.
+    """
+    external = body.get("external_account_id") or body.get("external_merchant_id")
+    names = ("external_account_id", "external_merchant_id") if external else ("client_id", "name")
+    given = [(name, body[name]) for name in names if body.get(name)]
+    wanted = field(given[0][0]).eq(given[0][1])
+    for name, value in given[1:]:
+        wanted &= field(name).eq(value)
+    rows = rows_since("list_payment_accounts", Operation(created_at=THE_BEGINNING), wanted)
+    found = {row.uid: row for row in map(PaymentAccountResource, rows) if identity_of(row.raw) == identity_of(body)}
+    alike = list(found.values())
+    if len(alike) > 1:
+        alike = [row for row in alike if row.active] or alike
+    if len(alike) > 1:
+        raise OperationRefused(f"Several payment accounts have these external ids: {', '.join(sorted(found))}.")
+    if alike and body.get("client_id") and alike[0].client_id not in (None, body["client_id"]):
+        raise OperationRefused(f"The payment account {alike[0].uid} with these external ids is another client's.")
+    # An answer need not say whose it is (/platform/accounts/ shows its uid alone), and a change has to.
+    return completed(alike[0], {"client_id": body.get("client_id")}) if alike else None

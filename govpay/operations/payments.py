@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, cast
+
+from django.utils.translation import gettext as _
 
 from govpay.client import PaymentResource, shapes
 from govpay.connection import get_endpoints
 from govpay.exceptions import APIError, Conflict, Gone, InvalidAnswer, NotFound, OperationRefused, PaymentDeclined
 from govpay.models import Operation, Payment
 from govpay.models.base import Mirror
-from govpay.models.choices import OperationAction, PaymentStatus, Source
+from govpay.models.choices import OperationAction, PaymentStatus, SecCode, Source
 from govpay.operations.base import perform
 from govpay.operations.deeds import Answer, Deed, Seen, completed
 from govpay.operations.quotes import forget_method, validated_method
@@ -23,14 +27,31 @@ from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_document
 
 
+@dataclass(frozen=True)
+class Authorization:
+    """What the owner of a bank account agreed to; ``actor`` is the one who says so."""
+
+    sec_code: str
+    text: str
+    accepted_at: dt.datetime
+
+
 def capture_payment(
-    *, payment: Payment, actor: Any = None, key: uuid.UUID | str | None = None, seen: Seen | None = None
+    *,
+    payment: Payment,
+    authorization: Authorization | None = None,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+    seen: Seen | None = None,
 ) -> Payment:
     """Take the money of a validated payment, repeating its method and amounts exactly (assumption A9).
 
+    ``authorization`` is kept in the journal: the platform documents no place for it outside a session's
+    ``ach_authorization``.
+
     Raises ``OperationRefused``, ``PaymentDeclined``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
     """
-    return cast(Payment, perform(Capture(payment, seen), actor=actor, key=key))
+    return cast(Payment, perform(Capture(payment, seen, authorization), actor=actor, key=key))
 
 
 def void_payment(
@@ -68,11 +89,11 @@ class PaymentDeed(Deed):
         rows = Payment.objects.with_pending_refunds().select_related("account").select_for_update(of=("self",))
         row = rows.filter(uid=self.payment.uid).first()
         if row is None:
-            raise OperationRefused("There is no such payment here; sync first.")
+            raise OperationRefused(_("There is no such payment here; sync first."))
         if not row.account_id or row.account_id != operation.account_id:
-            raise OperationRefused("The payment belongs to another payment account.")
+            raise OperationRefused(_("The payment belongs to another payment account."))
         if row.account is not None and row.account.deleted_at:
-            raise OperationRefused("The platform no longer has this payment account.")
+            raise OperationRefused(_("The platform no longer has this payment account."))
         self._compare(row)
         self.rule(row, operation)
         amount = self.amount_of(row)
@@ -89,10 +110,11 @@ class PaymentDeed(Deed):
         if seen is not None:
             changed = changed or seen.total not in (None, row.total_amount) or seen.currency not in ("", row.currency)
         if changed:
-            raise OperationRefused("The amount has changed since the page was shown. Look at the payment again.")
+            raise OperationRefused(_("The amount has changed since the page was shown. Look at the payment again."))
         if seen is not None and seen.status != row.status:
             raise OperationRefused(
-                f"The payment has changed since the page was shown: it is {row.status} now. Look at it again."
+                _("The payment has changed since the page was shown: it is %(status)s now. Look at it again.")
+                % {"status": row.status}
             )
 
     def amount_of(self, row: Payment) -> int | None:
@@ -131,6 +153,23 @@ class _WholePayment(PaymentDeed):
 class Capture(_WholePayment):
     action: ClassVar[str] = OperationAction.CAPTURE
     body: shapes.CapturePayment
+
+    def __init__(self, payment: Payment, seen: Seen | None, authorization: Authorization | None = None) -> None:
+        super().__init__(payment, seen)
+        self.authorization = authorization
+        if authorization is not None and authorization.sec_code not in SecCode.values:
+            raise OperationRefused(f"sec_code must be one of {', '.join(SecCode.values)}.")
+
+    def arguments(self) -> Mapping[str, Any]:
+        given = self.authorization
+        return {**super().arguments(), **({"sec_code": given.sec_code} if given else {})}
+
+    def entry(self) -> dict[str, Any]:
+        given = self.authorization
+        if given is None:
+            return super().entry()
+        kept = {"sec_code": given.sec_code, "authorization_text": given.text, "authorized_at": given.accepted_at}
+        return {**super().entry(), **kept}
 
     def rule(self, row: Payment, operation: Operation) -> None:
         method = validated_method(row) if row.status == PaymentStatus.VALIDATED else None

@@ -9,9 +9,11 @@ from typing import Any, ClassVar, cast
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from govpay import conf
 from govpay.client import PaymentResource, field, shapes
+from govpay.client.cards import refuse_cards
 from govpay.connection import get_endpoints
 from govpay.exceptions import OperationRefused, PaymentDeclined
 from govpay.models import Operation, Payment, PaymentAccount, SavedPaymentMethod
@@ -39,6 +41,7 @@ def quote_payment(
     reference_id: str | None = None,
     payment_method: Mapping[str, Any] | None = None,
     saved_method: SavedPaymentMethod | None = None,
+    description: str = "",
     actor: Any = None,
     key: uuid.UUID | str | None = None,
 ) -> Payment:
@@ -46,14 +49,16 @@ def quote_payment(
 
     Amounts are minor units. ``payment_method`` is the vendor's request object (/platform/payments/),
     ``saved_method`` stands for one on file; give exactly one. ``reference_id=None`` mints one. The
-    method is kept encrypted until the payment is captured or the validation has expired.
+    method is kept encrypted until the payment is captured or the validation has expired. ``description``
+    says what it is for; the platform has no place for it, so the journal keeps it.
 
     Raises ``OperationRefused``, ``PaymentDeclined``, ``OutcomeUnknown``, ``APIError``.
     """
     if (payment_method is None) == (saved_method is None):
         raise OperationRefused("Give either payment_method or saved_method.")
     method = payment_method if saved_method is None else _wallet_method(saved_method)
-    deed = Quote(account, base_amount, tax_amount, currency, reference_id, method)
+    refuse_cards(description=description, reference_id=reference_id, payment_method=method)
+    deed = Quote(account, base_amount, tax_amount, currency, reference_id, method, description)
     return cast(Payment, perform(deed, actor=actor, key=key))
 
 
@@ -62,7 +67,14 @@ class Quote(Deed):
     model = Payment
 
     def __init__(
-        self, account: PaymentAccount, base: int, tax: int, currency: str, reference_id: str | None, method: Any
+        self,
+        account: PaymentAccount,
+        base: int,
+        tax: int,
+        currency: str,
+        reference_id: str | None,
+        method: Any,
+        description: str = "",
     ) -> None:
         """Raises ``OperationRefused`` naming what is wrong with the request."""
         shapes.is_cents("tax_amount", tax)
@@ -79,10 +91,11 @@ class Quote(Deed):
             raise OperationRefused("currency must be an ISO 4217 code such as USD.")
         if len(self.body.reference_id) > REFERENCE_LENGTH:
             raise OperationRefused(f"reference_id must have at most {REFERENCE_LENGTH} characters.")
-        self.account, self.given_reference = account, reference_id
+        self.account, self.given_reference, self.description = account, reference_id, description
 
     def arguments(self) -> Mapping[str, Any]:
-        return {**self.body.to_wire(), "account": self.account.uid, "reference_id": self.given_reference}
+        asked = {"account": self.account.uid, "reference_id": self.given_reference}
+        return {**self.body.to_wire(), **asked, **({"description": self.description} if self.description else {})}
 
     def entry(self) -> dict[str, Any]:
         body = self.body
@@ -93,6 +106,7 @@ class Quote(Deed):
             "amount": body.base_amount + (body.tax_amount or 0),
             "currency": body.currency,
             "reference_id": body.reference_id,
+            "reason": self.description,
             "validated_method": Sealed.of(json.dumps(body.payment_method.to_wire())),
             # The platform counts from its answer, which may take as long as the call.
             "method_expires_at": Operation.deadline(float(conf.get("CALL_TIMEOUT"))) + life,
@@ -101,9 +115,9 @@ class Quote(Deed):
     def check(self, operation: Operation) -> None:
         account = PaymentAccount.objects.filter(uid=self.account.uid).first()
         if account is None:
-            raise OperationRefused("There is no such payment account here; sync first.")
+            raise OperationRefused(_("There is no such payment account here; sync first."))
         if account.deleted_at:
-            raise OperationRefused("The platform no longer has this payment account.")
+            raise OperationRefused(_("The platform no longer has this payment account."))
         wallet = self.body.payment_method.wallet
         if wallet is None:
             return
@@ -111,9 +125,9 @@ class Quote(Deed):
         if method is None:
             return  # not synced yet; the platform knows its own
         if method.account_id != account.uid:
-            raise OperationRefused("The saved payment method belongs to another payment account.")
+            raise OperationRefused(_("The saved payment method belongs to another payment account."))
         if method.deleted_at:
-            raise OperationRefused("The saved payment method was removed.")
+            raise OperationRefused(_("The saved payment method was removed."))
         operation.customer_id = method.customer_id
         operation.save(update_fields=["customer"])
 
@@ -161,6 +175,19 @@ def capturable_methods(payments: Iterable[Payment]) -> set[str]:
     if rest:
         found.update(str(uid) for uid in _keeping().filter(payment__in=rest).values_list("payment_id", flat=True))
     return found
+
+
+def quote_of(payment: Payment, actor: Any) -> Operation | None:
+    """The journal row of ``actor``'s own quote of ``payment``."""
+    mine = journal.entries().filter(payment=payment.uid, action=OperationAction.QUOTE, actor=actor)
+    return mine.filter(state=OperationState.SUCCEEDED).defer("validated_method").order_by("-pk").first()
+
+
+def quoted_by_staff(payments: Iterable[Payment]) -> set[str]:
+    """The uids of those payments that somebody signed in has quoted here."""
+    quotes = journal.entries().filter(action=OperationAction.QUOTE, actor__isnull=False)
+    uids = [payment.uid for payment in payments]
+    return set(map(str, quotes.filter(payment__in=uids).values_list("payment_id", flat=True)))
 
 
 def validated_method(row: Payment) -> shapes.PaymentMethod | None:

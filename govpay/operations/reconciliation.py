@@ -15,14 +15,17 @@ from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
 from govpay.models.choices import OperationState
 from govpay.operations import journal
+from govpay.operations.account_settings import DEEDS as SETTING_DEEDS
 from govpay.operations.base import read_again, tell
 from govpay.operations.customers import CreateCustomer
 from govpay.operations.deeds import Answer, Deed
+from govpay.operations.events import DEEDS as EVENT_DEEDS
 from govpay.operations.imports import DEEDS as IMPORT_DEEDS
 from govpay.operations.payments import Capture, Void
 from govpay.operations.quotes import Quote, forget_methods
 from govpay.operations.refunds import Refund, follow_refunds
 from govpay.operations.sessions import CreateSession, ExpireSession, UpdateSession
+from govpay.operations.tenants import CreateAccount, CreateClient
 from govpay.operations.wallets import DEEDS as WALLET_DEEDS
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
@@ -38,7 +41,10 @@ LONGEST_PASS = 60.0
 MONEY_DEEDS: tuple[type[Deed], ...] = (Quote, Capture, Void, Refund)
 SESSION_DEEDS: tuple[type[Deed], ...] = (CreateSession, UpdateSession, ExpireSession)
 
-ALL_DEEDS: tuple[type[Deed], ...] = (*MONEY_DEEDS, *SESSION_DEEDS, CreateCustomer, *WALLET_DEEDS, *IMPORT_DEEDS)
+TENANT_DEEDS: tuple[type[Deed], ...] = (CreateClient, CreateAccount, *SETTING_DEEDS, *EVENT_DEEDS)
+CUSTOMER_DEEDS: tuple[type[Deed], ...] = (CreateCustomer, *WALLET_DEEDS, *IMPORT_DEEDS)
+
+ALL_DEEDS: tuple[type[Deed], ...] = (*MONEY_DEEDS, *SESSION_DEEDS, *CUSTOMER_DEEDS, *TENANT_DEEDS)
 
 DEEDS: dict[str, type[Deed]] = {deed.action: deed for deed in ALL_DEEDS}
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from govpay.client import TransactionResource, field, shapes
 from govpay.client.cards import refuse_cards
@@ -81,11 +82,13 @@ class Refund(PaymentDeed):
         left = row.refundable_amount
         if self.seen is not None and self.seen.refundable not in (None, left):
             raise OperationRefused(
-                "What is left to refund has changed since the page was shown. Look at the payment again."
+                _("What is left to refund has changed since the page was shown. Look at the payment again.")
             )
         amount = self.amount_of(row)
         if amount > left:
-            raise OperationRefused(f"Only {format_money(left, row.currency)} is left to refund.")
+            raise OperationRefused(
+                _("Only %(amount)s is left to refund.") % {"amount": format_money(left, row.currency)}
+            )
         self.body = shapes.RefundPayment(amount=amount, reason=self.reason or None, reference_id=operation.reference_id)
 
     def send(self, operation: Operation) -> TransactionResource:

@@ -10,12 +10,15 @@ from django.conf import settings
 
 from govpay import conf
 from govpay.client import tenant_shapes
+from govpay.client.cards import refuse_cards
 from govpay.exceptions import OperationRefused
 from govpay.models import Customer, PaymentAccount
 from govpay.models.money import is_currency
 
 #: The ways to pay that a session may allow; /api/operations/v1hosted-sessions/.
 METHODS = ("card", "ach", "apple_pay", "paypal")
+#: Numbers that are meant to be there (``fraud_signals``): a telephone, a moment in milliseconds.
+NUMBERS = ("phone", "request_timestamp")
 
 
 def _is_this_machine(parts: SplitResult) -> bool:
@@ -29,7 +32,10 @@ def check_return_addresses(**addresses: Any) -> None:
 
 def check_return_address(name: str, address: Any) -> None:
     """Where a payer may be sent back to. Raises ``OperationRefused`` with the cure."""
-    parts = urlsplit(address) if isinstance(address, str) else urlsplit("")
+    try:
+        parts = urlsplit(address) if isinstance(address, str) else urlsplit("")
+    except ValueError:
+        raise OperationRefused(f"{name} must be an https address.") from None
     origin = f"{parts.scheme}://{parts.netloc}"
     if settings.DEBUG and parts.scheme in ("http", "https") and parts.netloc:
         return
@@ -43,6 +49,8 @@ def check_return_address(name: str, address: Any) -> None:
 def customer_uid(customer: Customer | None, account: PaymentAccount) -> str | None:
     if customer is None:
         return None
+    if not isinstance(customer, Customer):
+        raise OperationRefused("customer must be a Customer.")
     if customer.account_id != account.uid:
         raise OperationRefused("customer belongs to another payment account.")
     if customer.deleted_at:
@@ -51,7 +59,7 @@ def customer_uid(customer: Customer | None, account: PaymentAccount) -> str | No
 
 
 def currency(code: str) -> str:
-    if not is_currency(code):
+    if not isinstance(code, str) or not is_currency(code):
         raise OperationRefused("currency must be an ISO 4217 code such as USD.")
     return code
 
@@ -62,9 +70,11 @@ def email(address: str | None) -> str | None:
     return address
 
 
-def methods(methods: Sequence[str] | None) -> Sequence[str] | None:
-    if methods is not None and (isinstance(methods, str) or not methods or set(methods) - set(METHODS)):
-        raise OperationRefused(f"allowed_methods must be among {', '.join(METHODS)}.")
+def methods(methods: Any) -> Sequence[str] | None:
+    if methods is None:
+        return None
+    if not isinstance(methods, list | tuple) or not methods or any(each not in METHODS for each in methods):
+        raise OperationRefused(f"allowed_methods must be a list of {', '.join(METHODS)}.")
     return methods
 
 
@@ -82,10 +92,14 @@ def forms(name: str, shape: type[Any], values: Any) -> Any:
 
 def form(name: str, shape: type[Any], value: Any) -> Any:
     """``value`` as the vendor's object; a property that it does not have is named."""
-    if value is None or isinstance(value, shape):
+    if isinstance(value, shape):
+        _check_cards(name, value.to_wire())
         return value
+    if value is None:
+        return None
     if not isinstance(value, Mapping):
         raise OperationRefused(f"{name} must be an object.")
+    _check_cards(name, value)
     known = tuple(shape.__dataclass_fields__)
     for each in value:
         if each not in known:
@@ -96,3 +110,7 @@ def form(name: str, shape: type[Any], value: Any) -> Any:
         raise OperationRefused(f"{name} lacks a property that it needs: {', '.join(known)}.") from None
     except OperationRefused as refused:
         raise OperationRefused(f"{name}: {refused}") from None
+
+
+def _check_cards(name: str, value: Mapping[str, Any]) -> None:
+    refuse_cards(**{name: {each: item for each, item in value.items() if each not in NUMBERS}})

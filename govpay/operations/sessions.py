@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from govpay.client import HostedSessionResource, tenant_shapes
 from govpay.client.cards import refuse_cards
 from govpay.connection import get_endpoints
 from govpay.exceptions import Conflict, Gone, NotFound, OperationRefused
-from govpay.models import Customer, HostedSession, Operation, PaymentAccount
+from govpay.models import Customer, HostedSession, Operation, PaymentAccount, PaymentLink
 from govpay.models.base import Mirror
-from govpay.models.choices import OperationAction, SessionStatus
+from govpay.models.choices import LinkState, OperationAction, SessionStatus
 from govpay.models.fields import Sealed
 from govpay.operations import session_options as options
 from govpay.operations.base import perform
@@ -51,11 +52,11 @@ def create_hosted_session(
 
     Both addresses are https and of an origin in ``CHECKOUT_ORIGINS`` (in DEBUG any will do); the literal
     ``{CHECKOUT_SESSION_ID}`` in them becomes the session's id. Objects are given as the vendor's, as dicts.
-    The credential and ``hosted_url`` are kept sealed until the session ends. Raises ``OperationRefused``
-    naming the option, ``OutcomeUnknown``, ``APIError``.
+    Its secrets are kept sealed. Raises ``OperationRefused`` naming the option, ``OutcomeUnknown``, ``APIError``.
     """
+    refuse_cards(success_url=success_url, cancel_url=cancel_url, required_avs_fields=required_avs_fields)
+    refuse_cards(description=description, metadata=metadata, customer_email=customer_email)
     options.check_return_addresses(success_url=success_url, cancel_url=cancel_url)
-    refuse_cards(description=description, line_items=line_items, metadata=metadata, customer_email=customer_email)
     body = tenant_shapes.CreateHostedSession(
         amount=amount,
         currency=options.currency(currency),
@@ -94,7 +95,7 @@ def create_wallet_session(
     """
     account = PaymentAccount.objects.filter(uid=customer.account_id).first()
     if account is None:
-        raise OperationRefused("There is no such payment account here; sync first.")
+        raise OperationRefused(_("There is no such payment account here; sync first."))
     body = tenant_shapes.CreateHostedSession(
         scope="wallet",
         customer_id=options.customer_uid(customer, account),
@@ -118,7 +119,8 @@ def update_hosted_session(
 ) -> HostedSession:
     """Change what an open session is about (minor units); the page then calls the component's ``refreshSession()``.
 
-    /api/operations/v1hosted-sessionssessionid/patch/. Raises as ``create_hosted_session``.
+    /api/operations/v1hosted-sessionssessionid/patch/. The session of a payment link is refused.
+    Raises as ``create_hosted_session``.
     """
     body = tenant_shapes.UpdateHostedSession(amount=amount, line_items=options.line_items(line_items))
     return cast(HostedSession, perform(UpdateSession(session, body), actor=actor, key=key))
@@ -152,9 +154,9 @@ class CreateSession(Deed):
     def check(self, operation: Operation) -> None:
         account = PaymentAccount.objects.filter(uid=self.account.uid).first()
         if account is None:
-            raise OperationRefused("There is no such payment account here; sync first.")
+            raise OperationRefused(_("There is no such payment account here; sync first."))
         if account.deleted_at:
-            raise OperationRefused("The platform no longer has this payment account.")
+            raise OperationRefused(_("The platform no longer has this payment account."))
 
     def send(self, operation: Operation) -> HostedSessionResource:
         found = get_endpoints().create_hosted_session(self.account.uid, self.body, idempotency_key=str(operation.key))
@@ -205,9 +207,10 @@ class SessionDeed(Deed):
     def check(self, operation: Operation) -> None:
         row = HostedSession.objects.select_for_update().filter(uid=self.session.uid).first()
         if row is None or not row.account_id:
-            raise OperationRefused("There is no such session here.")
+            raise OperationRefused(_("There is no such session here."))
         if row.status != SessionStatus.ACTIVE:
-            raise OperationRefused(f"This session is {row.status or 'of unknown status'}.")
+            status = row.status or _("of unknown status")
+            raise OperationRefused(_("This session is %(status)s.") % {"status": status})
         self.session = row
 
     @staticmethod
@@ -225,6 +228,12 @@ class UpdateSession(SessionDeed):
 
     def arguments(self) -> Mapping[str, Any]:
         return {**self.body.to_wire(), **super().arguments()}
+
+    def check(self, operation: Operation) -> None:
+        super().check(operation)
+        if PaymentLink.objects.filter(session_id=self.session.uid, state=LinkState.OPEN).exists():
+            # Its page says the link's amount, and the payer would be charged another.
+            raise OperationRefused(_("A payment link has this session open: cancel the link and make another one."))
 
     def entry(self) -> dict[str, Any]:
         return {**super().entry(), "amount": self.body.amount}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, cast
+
+from django.utils.translation import gettext as _
 
 from govpay.client import Resource, SavedMethodResource, shapes, tenant_shapes
 from govpay.client.cards import refuse_cards
 from govpay.connection import get_endpoints
-from govpay.exceptions import GovPayError, InvalidAnswer, NotFound, OperationRefused
+from govpay.exceptions import InvalidAnswer, NotFound, OperationRefused
 from govpay.models import Customer, Operation, SavedPaymentMethod
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, Source
@@ -20,7 +22,16 @@ from govpay.operations import journal
 from govpay.operations.base import perform
 from govpay.operations.customers import check_account
 from govpay.operations.deeds import Answer, Deed, completed
-from govpay.operations.lookups import CLOCKS_DIFFER
+from govpay.operations.wallet_lists import (
+    last_known,
+    listed_after,
+    read_methods,
+    same_traits,
+    since,
+    store,
+    traits_of,
+    uid_of,
+)
 from govpay.sync import mapping
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
@@ -74,7 +85,7 @@ class WalletDeed(Deed):
 
     def __init__(self, account_uid: str | None, customer_uid: str | None) -> None:
         if not (account_uid and customer_uid):
-            raise OperationRefused("The customer of this payment method is not known here; sync first.")
+            raise OperationRefused(_("The customer of this payment method is not known here; sync first."))
         self.account_uid, self.customer_uid = account_uid, customer_uid
 
     def entry(self) -> dict[str, Any]:
@@ -85,11 +96,11 @@ class WalletDeed(Deed):
         check_account(self.account_uid)
         customer = Customer.objects.filter(uid=self.customer_uid).first()
         if customer is None:
-            raise OperationRefused("There is no such customer here; sync first.")
+            raise OperationRefused(_("There is no such customer here; sync first."))
         if customer.account_id != self.account_uid:
-            raise OperationRefused("The customer belongs to another payment account.")
+            raise OperationRefused(_("The customer belongs to another payment account."))
         if customer.deleted_at:
-            raise OperationRefused("The platform no longer has this customer.")
+            raise OperationRefused(_("The platform no longer has this customer."))
 
     @staticmethod
     def judge(operation: Operation, found: Resource) -> Answer | None:
@@ -108,7 +119,7 @@ class WalletDeed(Deed):
         # A list that was read before another deed removed one must not bring it back; the sync knows better.
         gone = set(methods.exclude(deleted_at=None).values_list("uid", flat=True))
         gone = (gone | {uid}) if found["removed"] else (gone - {uid})
-        documents = [document for document in listed or found["known"] if _uid_of(document) not in gone]
+        documents = [document for document in listed or found["known"] if uid_of(document) not in gone]
         where = {"account_id": operation.account_id, "customer_id": row.uid}
         save_documents(mapping.SAVED_METHOD, documents, extra=where, source=Source.OPERATION)
         if found["removed"]:
@@ -148,9 +159,9 @@ class SaveMethod(WalletDeed):
     def send(self, operation: Operation) -> Resource:
         account, customer = self.account_uid, self.customer_uid
         found = get_endpoints().save_payment_method(account, customer, self.body, idempotency_key=str(operation.key))
-        listed = _listed(account, customer)
+        listed = listed_after(account, customer)
         document = completed(found, self.body.to_wire()).raw
-        if listed is not None and found.uid not in map(_uid_of, listed):
+        if listed is not None and found.uid not in map(uid_of, listed):
             listed.append(document)
         return wallet(found.uid, listed, known=[document], request_id=found.request_id)
 
@@ -182,18 +193,19 @@ class ExistingMethodDeed(WalletDeed):
         super().check(operation)
         row = SavedPaymentMethod.objects.filter(uid=self.method.uid).first()
         if row is None:
-            raise OperationRefused("There is no such saved payment method here; sync first.")
+            raise OperationRefused(_("There is no such saved payment method here; sync first."))
         if (row.account_id, row.customer_id) != (self.account_uid, self.customer_uid):
-            raise OperationRefused("The saved payment method belongs to another customer.")
+            raise OperationRefused(_("The saved payment method belongs to another customer."))
         if row.deleted_at:
-            raise OperationRefused("The saved payment method was removed.")
+            raise OperationRefused(_("The saved payment method was removed."))
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
         """What the platform has instead of what we thought, when it said no."""
         if refused:
             listed = read_methods(operation.account_id, operation.customer_id)
-            in_transaction(partial(_refresh, operation, listed))
+            gone = [] if operation.reference_id in map(uid_of, listed) else [operation.reference_id]
+            in_transaction(partial(store, str(operation.account_id), str(operation.customer_id), listed, gone))
 
 
 class RemoveMethod(ExistingMethodDeed):
@@ -205,11 +217,11 @@ class RemoveMethod(ExistingMethodDeed):
             get_endpoints().remove_payment_method(*where, uid, idempotency_key=str(operation.key))
         except NotFound as error:
             # 404 tells of a missing route, too: one that is still listed was not removed.
-            listed = _listed(*where)
-            if error.status != 404 or uid in map(_uid_of, listed or ()):
+            listed = listed_after(*where)
+            if error.status != 404 or uid in map(uid_of, listed or ()):
                 raise
             return wallet(uid, listed, removed=True, request_id=error.request_id)
-        return wallet(uid, _listed(*where), removed=True)
+        return wallet(uid, listed_after(*where), removed=True)
 
     @classmethod
     def look_up(cls, operation: Operation) -> Answer | None:
@@ -226,7 +238,7 @@ class SetDefaultMethod(ExistingMethodDeed):
         where, uid = (self.account_uid, self.customer_uid), self.method.uid
         body = tenant_shapes.DefaultPaymentMethod(saved_payment_method_uid=uid)
         get_endpoints().set_default_payment_method(*where, body, idempotency_key=str(operation.key))
-        return wallet(uid, _listed(*where))
+        return wallet(uid, listed_after(*where))
 
     @classmethod
     def look_up(cls, operation: Operation) -> Answer | None:
@@ -254,72 +266,3 @@ def _carried_out(deed: WalletDeed, actor: Any, key: uuid.UUID | str | None) -> S
     if deed.operation is not None and not isinstance(row, SavedPaymentMethod):
         row = SavedPaymentMethod.objects.get(uid=deed.operation.result_uid)
     return cast(SavedPaymentMethod, row)
-
-
-def read_methods(account_uid: Any, customer_uid: Any) -> list[Any]:
-    """The customer's methods; none for a customer that is gone. Raises ``APIError`` when that cannot be told."""
-    endpoints = get_endpoints()
-    try:
-        page = endpoints.list_saved_payment_methods(str(account_uid), str(customer_uid))
-    except NotFound as missing:
-        try:
-            endpoints.get_customer(str(account_uid), str(customer_uid))
-        except NotFound as gone:
-            if missing.status == gone.status == 404:
-                return []
-        raise
-    if page.next_link is not None:
-        raise InvalidAnswer("The list of saved payment methods is not whole.")
-    return list(page.items)
-
-
-def _refresh(operation: Operation, listed: list[Any]) -> None:
-    where = {"account_id": operation.account_id, "customer_id": operation.customer_id}
-    save_documents(mapping.SAVED_METHOD, listed, extra=where, source=Source.OPERATION)
-    if operation.reference_id not in map(_uid_of, listed):
-        bury(SavedPaymentMethod, [operation.reference_id], source=Source.OPERATION)
-
-
-def _listed(account_uid: str, customer_uid: str) -> list[Any] | None:
-    """``read_methods`` after a call that has succeeded: nothing that fails here may change its outcome."""
-    try:
-        return read_methods(account_uid, customer_uid)
-    except (GovPayError, ValueError):
-        return None
-
-
-def _uid_of(document: Mapping[str, Any]) -> str:
-    try:
-        return mapping.SAVED_METHOD.uid(document)
-    except Unmappable:
-        return ""
-
-
-def traits_of(method: Mapping[str, Any]) -> list[Any]:
-    """What may be known of a method and tells it from others: bank or card, last digits, expiry."""
-    found = SavedMethodResource(method)
-    return [(found.method_type or "").endswith("ach"), found.last4, found.exp_month, found.exp_year]
-
-
-def same_traits(method: Mapping[str, Any], traits: list[Any]) -> bool:
-    """Whether ``method`` may be the one with these traits; what one side leaves out tells nothing."""
-    return all(
-        mine is None or yours is None or mine == yours for mine, yours in zip(traits_of(method), traits, strict=True)
-    )
-
-
-def last_known() -> int:
-    """Up to which primary key the methods are that were known before a deed: kept for ``since``."""
-    return SavedPaymentMethod.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-
-
-def since(operation: Operation, customer_uid: Any, listed: list[Any], known: int) -> Iterator[SavedMethodResource]:
-    """Those of a customer's methods that may have come of ``operation``, the oldest first; see ``last_known``."""
-    here = SavedPaymentMethod.objects.filter(customer=customer_uid, pk__lte=known)
-    earlier = set(here.values_list("uid", flat=True))
-    others = journal.entries().filter(customer=customer_uid).exclude(pk=operation.pk)
-    earlier.update(others.values_list("result_uid", flat=True))
-    found = [each for each in map(SavedMethodResource, listed) if each.uid not in earlier]
-    begun = operation.created_at - CLOCKS_DIFFER
-    found = [each for each in found if each.created_at is None or each.created_at >= begun]
-    yield from sorted(found, key=lambda each: each.created_at or begun)

@@ -7,7 +7,7 @@ platform's own rules, in order of time, with the clock held at its instant: cons
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from . import bulk, people, stories
@@ -23,6 +23,8 @@ from .terminals import make_terminal
 WAITING = 6
 # A waiting validation lapses after 24 hours; it should not do so while somebody is looking at it.
 FRESH = timedelta(hours=12)
+# When the city's accounts were opened.
+AGE = timedelta(days=500)
 
 
 class Department(NamedTuple):
@@ -78,6 +80,50 @@ def prepare(platform: Platform, size: str | int, seed: int) -> None:
         platform.rng = None
 
 
+def settle(platform: Platform, seed: int) -> None:
+    """Let the city's people and payments into accounts that were opened through the API; see that six payments wait.
+
+    Nobody is told of their past: webhooks begin afterwards. ValueError when an account of the city is missing.
+    """
+    with platform.store.transaction():
+        there = {row.doc["external_account_id"]: row for row in platform.store.find("account", "1")}
+        missing = [_external_id(each) for each in DEPARTMENTS if _external_id(each) not in there]
+        if missing:
+            raise ValueError(f"the city has no account {', '.join(missing)}")
+        accounts = [there[_external_id(each)] for each in DEPARTMENTS]
+        if not platform.store.count("customer"):
+            platform.rng = random.Random(seed)
+            try:
+                _live_quietly(platform, platform.rng, accounts)
+            finally:
+                platform.rng = None
+        _keep_six_waiting(platform)
+
+
+def _live_quietly(platform: Platform, rng: random.Random, accounts: list[Row]) -> None:
+    callbacks = [row.doc["callback_url"] for row in accounts]
+    client = platform.store.get("client", accounts[0].doc["client_id"])
+    tenants = [*accounts, client] if client else accounts
+    now = platform.clock.now()
+    # The tenants have their ids already; drawing theirs keeps the rest the same as in a city that is seeded whole.
+    platform.new_uid("client")
+    with platform.clock.history():
+        platform.clock.hold(_midnight(now) - AGE)
+        for row in tenants:
+            row.doc["created_at"] = platform.clock.stamp()
+        for row, department in zip(accounts, DEPARTMENTS, strict=True):
+            row.doc["callback_url"] = None
+            platform.store.put(row)
+            platform.new_uid("account")
+            _equip(platform, row, department)
+        _live(platform, rng, accounts, now)
+    for row, callback in zip(accounts, callbacks, strict=True):
+        row.doc["callback_url"] = callback
+    for row in tenants:
+        row.doc["updated_at"] = platform.clock.stamp()
+        platform.store.put(row)
+
+
 def _build_plain(platform: Platform, count: int) -> None:
     """`count` payments spread over three accounts."""
     client = make_client(platform, name="City of Example", customer_id="city-of-example")
@@ -88,8 +134,7 @@ def _build_plain(platform: Platform, count: int) -> None:
 
 def _build(platform: Platform, rng: random.Random) -> None:
     clock, now = platform.clock, platform.clock.now()
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    clock.hold(today - timedelta(days=500))
+    clock.hold(_midnight(now) - AGE)
     try:
         client = make_client(
             platform,
@@ -99,8 +144,21 @@ def _build(platform: Platform, rng: random.Random) -> None:
             subdomain="example",
         )
         accounts = [_open_account(platform, client, department) for department in DEPARTMENTS]
+        _live(platform, rng, accounts, now)
+    finally:
+        clock.hold(None)
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _live(platform: Platform, rng: random.Random, accounts: list[Row], now: datetime) -> None:
+    """Four hundred days until `now`, in order of time."""
+    clock = platform.clock
+    try:
         peopled = [(account, row.customers) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
-        wallets = people.settle_in(platform, rng, peopled, today - timedelta(days=400))
+        wallets = people.settle_in(platform, rng, peopled, _midnight(now) - timedelta(days=400))
         busy = [(account, row.payments) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
         # Sorting by time makes the ledger and every `updated_at` run forward.
         for moment, _, step in sorted(stories.plan(platform, rng, busy, wallets, now), key=lambda item: item[:2]):
@@ -119,7 +177,7 @@ def _open_account(platform: Platform, client: Row, department: Department) -> Ro
         name=department.name,
         processor="zift",
         active=department.active,
-        external_account_id=f"EX-{department.slug.upper()}-01",
+        external_account_id=_external_id(department),
         external_merchant_id=f"{7_400_100 + DEPARTMENTS.index(department)}",
         minimum_payment_amount=1.0,
         maximum_payment_amount=25_000.0,
@@ -130,6 +188,15 @@ def _open_account(platform: Platform, client: Row, department: Department) -> Ro
         "merchant_display_name": f"City of Example - {department.name}",
         "accent_color": "#1F6FEB",
     }
+    _equip(platform, account, department)
+    return platform.store.put(account)
+
+
+def _external_id(department: Department) -> str:
+    return f"EX-{department.slug.upper()}-01"
+
+
+def _equip(platform: Platform, account: Row, department: Department) -> None:
     for index, (name, status) in enumerate(department.terminals):
         make_terminal(
             platform,
@@ -139,7 +206,6 @@ def _open_account(platform: Platform, client: Row, department: Department) -> Ro
             model=("Lane 3000", "Link 2500")[index % 2],
             status=status,
         )
-    return platform.store.put(account)
 
 
 def _open_sessions(platform: Platform, rng: random.Random, accounts: list[Row]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 INSTANT = timedelta(microseconds=1)
@@ -52,6 +53,15 @@ class Clock:
     def advance(self, seconds: float) -> None:
         self._offset += timedelta(seconds=seconds)
         self.moved()
+
+    @contextmanager
+    def history(self) -> Iterator[None]:
+        """While what came before is being written: stamps may be earlier than the latest one."""
+        last, self._last = self._last, datetime.min.replace(tzinfo=UTC)
+        try:
+            yield
+        finally:
+            self._held, self._last = None, max(last, self._last)
 
     def hold(self, moment: datetime | None) -> None:
         """Pin the clock to `moment`; None lets it run again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import direct, events, outbox, refunds, wallets
+from . import city, direct, events, outbox, refunds, wallets
 from .answers import Answer
 from .calls import ANYONE, Call, Route
 from .control import given_in
@@ -162,6 +162,20 @@ def pay_elsewhere(call: Call) -> Answer:
     return _on(call, "account", "account", act)
 
 
+def settle_city(call: Call) -> Answer:
+    """`{"seed": 1}`: the demo city's people and payments, into accounts that were opened through the API."""
+    given = given_in(call)
+    seed = given.get("seed", 1)
+    if type(seed) is not int:
+        malformed("seed must be a whole number.")
+
+    def act() -> Doc:
+        city.settle(call.platform, seed)
+        return {"payments": call.platform.store.count("payment")}
+
+    return _done(200, act)
+
+
 ROUTES = [
     Route("GET", "/_sandbox/deliveries", list_deliveries, ANYONE),
     Route("GET", "/_sandbox/webhook-faults", lambda call: Answer(200, call.platform.webhook_faults.active()), ANYONE),
@@ -179,6 +193,7 @@ ROUTES = [
             ("return", bank_return),
             ("update-method", update_method),
             ("pay-elsewhere", pay_elsewhere),
+            ("city", settle_city),
         )
     ),
     Route("DELETE", "/_sandbox/webhook-faults", clear_faults, ANYONE),

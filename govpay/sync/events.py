@@ -14,14 +14,13 @@ from typing import Any
 
 from django.db.models import Q
 
-from govpay.client import Query
-from govpay.client.odata import field as named
 from govpay.connection import get_endpoints
-from govpay.exceptions import GovPayError, InvalidRequest, NotFound
+from govpay.exceptions import GovPayError, NotFound
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod, Transaction, WebhookEvent
 from govpay.models.base import Mirror
 from govpay.models.choices import EventState, EventType, SessionStatus, Source, TransactionType
-from govpay.sync import inbox, mapping, sessions
+from govpay.sync import contract, inbox, mapping, sessions
+from govpay.sync.finding import rows_naming
 from govpay.sync.mapping import Mapper, Unmappable
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 from govpay.sync.upsert import Known, Saved, read_known, save_documents
@@ -33,9 +32,6 @@ OVERTAKEN = 5
 
 #: The uids that the attempt before was answered with.
 Seen = frozenset[str]
-
-#: Rows that are asked for where an event names only what they belong to.
-SEVERAL = 100
 
 
 class Overtaken(GovPayError):
@@ -87,6 +83,7 @@ def work_on(event: WebhookEvent) -> Outcome:
     read = HANDLERS.get(event.event_type)
     if read is None:
         in_transaction(partial(inbox.close, event, EventState.IGNORED, note="An event type that is not known here."))
+        contract.note_event_type(event.event_type, Source.WEBHOOK)
         return Outcome(EventState.IGNORED)
     try:
         return _carried_out(event, read)
@@ -208,7 +205,7 @@ def _session(event: WebhookEvent, seen: Seen) -> Found:
         found.also.append(partial(_save_session, uid, account, document))
     if completed:
         known = _known(Payment, account, Q(session=uid) | Q(uid__in=seen))
-        documents = _listed("list_payments", account, "session_id", uid)
+        documents = rows_naming("list_payments", account, "session_id", uid)
         if documents:
             found.readings.append(Reading(mapping.PAYMENT, documents, {"account_id": account}, known))
             found.payment_uid = _uid_in(documents[0])
@@ -254,18 +251,7 @@ def _transaction(account_uid: str, uid: str) -> Sequence[Mapping[str, Any]]:
 
 
 def _transactions_of(account_uid: str, payment_uid: str) -> Sequence[Mapping[str, Any]]:
-    return _listed("list_transactions", account_uid, "payment_uid", payment_uid)
-
-
-def _listed(listing: str, account_uid: str, name: str, uid: str) -> Sequence[Mapping[str, Any]]:
-    """The rows whose ``name`` is ``uid``; none where the API does not take that filter: the sync brings them."""
-    query = Query(filter=named(name).eq(uid), top=SEVERAL)
-    try:
-        page = getattr(get_endpoints(), listing)(account_uid, query)
-    except (InvalidRequest, NotFound) as error:
-        logger.info("%s of %s is left to the sync: %s", listing, uid, error)
-        return []
-    return [item for item in page.items if item.get(name) == uid]
+    return rows_naming("list_transactions", account_uid, "payment_uid", payment_uid)
 
 
 def _known(model: type[Mirror], account_uid: str, where: Q) -> Known:

@@ -44,6 +44,8 @@ ASK_WITHIN = 5.0
 PATIENCE = 1.5
 WAITING = 4
 
+_COLUMNS = ("webhook_secret", "previous_webhook_secret", "webhook_secret_replaced_at")
+
 
 class UnknownAccount(LookupError):
     """We know no such payment account, or the platform no longer has it."""
@@ -96,9 +98,12 @@ def secrets_after_mismatch(account_uid: str, tried: tuple[str, ...]) -> tuple[st
     return known.secrets if known.secrets != tried else ()
 
 
-def forget() -> None:
-    """What this process knows. Rows may have been replaced behind its back (tests, restored databases)."""
-    _known.clear()
+def forget(account_uid: str | None = None) -> None:
+    """What this process knows, or of one account. Rows may have been replaced behind its back."""
+    if account_uid is None:
+        _known.clear()
+    else:
+        _known.pop(account_uid, None)
 
 
 def _forget_on_change(*, setting: str, **_: Any) -> None:
@@ -146,7 +151,7 @@ def _ask(account_uid: str, known: _Known) -> _Known | None:
         known.quiet_until = time.monotonic() + ASK_AGAIN
         _tell(account_uid, "failed", ASK_AGAIN)
         return None
-    found = None if known.secrets[:1] == (secret,) else _keep(account_uid, secret)
+    found = None if known.secrets[:1] == (secret,) else keep(account_uid, secret)
     if known.secrets:
         known.quiet_until = time.monotonic() + ASK_EVERY
         _tell(account_uid, "done", ASK_EVERY)
@@ -155,18 +160,27 @@ def _ask(account_uid: str, known: _Known) -> _Known | None:
     return found
 
 
-def _keep(account_uid: str, secret: str) -> _Known:
-    """Store a secret that the platform has told, sealed; the one before it stays good for the grace."""
+def keep(account_uid: str, secret: str) -> _Known:
+    """Store a secret that the platform has told, sealed; the one before it stays good for the grace.
+
+    Raises ``UnknownAccount``.
+    """
 
     def work() -> None:
         now = timezone.now()
         row = PaymentAccount.objects.filter(uid=account_uid)
-        old: Any = row.select_for_update().values_list("webhook_secret", flat=True).first()
+        found = row.select_for_update().values_list(*_COLUMNS).first()
+        if found is None:
+            return
+        old, previous, replaced_at = found
         columns: dict[str, Any] = {"webhook_secret_fetched_at": now}
+        if previous is not None and (_grace_left(replaced_at) <= 0 or not _reveal(account_uid, previous)):
+            columns["previous_webhook_secret"] = None
         # Another process may have been told the same a moment ago: then the one before it is in its place already.
-        if _reveal(account_uid, old) != secret:
+        known = _reveal(account_uid, old)
+        if known != secret:
             columns["webhook_secret"] = Sealed.of(secret)
-            if old is not None:
+            if known:  # what nobody can read checks no signature, and would be told of for ever
                 columns.update(previous_webhook_secret=old, webhook_secret_replaced_at=now)
         row.update(**columns)
 
@@ -176,20 +190,35 @@ def _keep(account_uid: str, secret: str) -> _Known:
 
 def _read(account_uid: str, quiet_until: float) -> _Known:
     """From the account's row."""
-    columns = ("webhook_secret", "previous_webhook_secret", "webhook_secret_replaced_at")
-    row = PaymentAccount.objects.filter(uid=account_uid, deleted_at=None).values_list(*columns).first()
+    row = PaymentAccount.objects.filter(uid=account_uid, deleted_at=None).values_list(*_COLUMNS).first()
     if row is None:
         _known.pop(account_uid, None)
         raise UnknownAccount(account_uid)
     current, previous, replaced_at = row
     sealed = [current]
     until = time.monotonic() + KNOWN_FOR
-    if previous is not None and replaced_at is not None:
-        grace = replaced_at + dt.timedelta(seconds=float(conf.get("WEBHOOK_SECRET_GRACE"))) - timezone.now()
-        if grace > dt.timedelta(0):
-            sealed.append(previous)
-            until = min(until, time.monotonic() + grace.total_seconds())
+    if previous is not None and (grace := _grace_left(replaced_at)) > 0:
+        sealed.append(previous)
+        until = min(until, time.monotonic() + grace)
+    elif previous is not None:
+        wipe_replaced(uid=account_uid)
     return _Known(tuple(secret for each in sealed if (secret := _reveal(account_uid, each))), until, quiet_until)
+
+
+def wipe_replaced(**which: Any) -> int:
+    """Take out secrets that were replaced and whose grace is over; how many there were."""
+    over = timezone.now() - _grace()
+    rows = PaymentAccount.objects.filter(webhook_secret_replaced_at__lte=over, **which)
+    return rows.exclude(previous_webhook_secret=None).update(previous_webhook_secret=None)
+
+
+def _grace() -> dt.timedelta:
+    return dt.timedelta(seconds=float(conf.get("WEBHOOK_SECRET_GRACE")))
+
+
+def _grace_left(replaced_at: dt.datetime | None) -> float:
+    """Seconds for which the secret before that moment is still good."""
+    return 0.0 if replaced_at is None else (replaced_at + _grace() - timezone.now()).total_seconds()
 
 
 def _reveal(account_uid: str, sealed: Sealed | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -12,10 +13,12 @@ from django.utils import timezone
 
 from govpay.connection import get_endpoints
 from govpay.exceptions import AuthenticationError, EncryptionError, Gone, InvalidRequest, NotFound
-from govpay.models import HostedSession, Payment, PaymentLink
+from govpay.models import Customer, HostedSession, Payment, PaymentLink
 from govpay.models.choices import LinkState, PaymentStatus, SessionStatus, Source
 from govpay.models.fields import Sealed
 from govpay.sync import mapping
+from govpay.sync.finding import rows_naming
+from govpay.sync.news import ONCE_CAPTURED
 from govpay.sync.rounds import Round
 from govpay.sync.upsert import Saved, save_documents
 
@@ -23,6 +26,8 @@ logger = logging.getLogger("govpay.sync")
 
 #: How many sessions are looked up at a time.
 CHUNK = 200
+#: A session that ends sooner than this is asked for once more.
+MARGIN = dt.timedelta(seconds=60)
 
 
 def read_open_sessions(round: Round) -> None:
@@ -31,7 +36,7 @@ def read_open_sessions(round: Round) -> None:
     for session in _open(round):
         try:
             document = read_session(session)
-        except (EncryptionError, NotFound) as error:
+        except (AuthenticationError, EncryptionError, NotFound) as error:
             round.reject(session.uid, str(error))
         else:
             round.commit(partial(save_session, session.uid, document, extra=round.address))
@@ -48,17 +53,37 @@ def _open(round: Round) -> Iterator[HostedSession]:
 
 
 def read_session(session: HostedSession) -> dict[str, Any] | None:
-    """The session as it is now; ``None`` once it has expired. Raises ``NotFound``, ``EncryptionError``."""
+    """The session as it is now; ``None`` once it has expired unpaid.
+
+    Raises ``NotFound``, ``AuthenticationError``, ``EncryptionError``, and what else keeps it from being told.
+    """
     try:
         found = get_endpoints().get_hosted_session(session.uid, _credential(session)).raw
     except Gone:
-        return None
-    except NotFound:
+        return _ended(session)
+    except (NotFound, AuthenticationError):  # "lives as long as the session", whatever that is answered with
         if session.expires_at is not None and session.expires_at < timezone.now():
-            return None
+            return _ended(session)
         raise
     # No property of the answer is promised; silence changes nothing.
-    return {"status": session.status, **found, "session_id": session.uid}
+    return {**session.raw, "status": session.status, **found, "session_id": session.uid}
+
+
+def _ended(session: HostedSession) -> dict[str, Any] | None:
+    """As completed if money came of it: a platform may refuse to show a session that was paid like one that expired."""
+    here = Payment.objects.filter(session=session.uid, status__in=ONCE_CAPTURED)
+    paid = here.exists() or any(
+        document.get("status") in ONCE_CAPTURED
+        for document in rows_naming("list_payments", str(session.account_id), "session_id", session.uid)
+    )
+    if not paid:
+        return None
+    return {**session.raw, "session_id": session.uid, "status": SessionStatus.COMPLETED.value}
+
+
+def is_ending(session: HostedSession) -> bool:
+    """Whether its time is over, or so nearly that it is better read than believed."""
+    return session.expires_at is None or session.expires_at <= timezone.now() + MARGIN
 
 
 def read_or_believe(session: HostedSession, told: SessionStatus) -> dict[str, Any] | None:
@@ -102,6 +127,8 @@ def save_session(
     saved = save_documents(mapping.SESSION, [document], extra=extra, source=source, known=known)
     if document["status"] != SessionStatus.ACTIVE:
         wipe_if_ended(uid, completed=document["status"] == SessionStatus.COMPLETED)
+        if row.customer_id:  # who may have saved a method in it, of which no delivery tells
+            Customer.objects.filter(uid=row.customer_id).update(methods_stale=True)
     return saved
 
 

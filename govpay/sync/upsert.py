@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from govpay.models.base import Mirror, MirrorQuerySet
 from govpay.models.choices import Source
-from govpay.sync import flags, news
+from govpay.sync import contract, flags, news
 from govpay.sync.mapping import Columns, Mapper, Unmappable, digests
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 
@@ -63,6 +63,7 @@ def save_documents(
     """
     saved = Saved(fetched=len(documents))
     named = _named(mapper, documents, known or {}, saved)
+    contract.watch(mapper.model, named.values(), source)
     if known is None:
         known = _look_up(mapper.model, list(named))
     digest = digests(extra)

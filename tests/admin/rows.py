@@ -12,7 +12,9 @@ from django.utils import timezone
 
 from govpay.models import (
     Client,
+    ContractNotice,
     Customer,
+    Heartbeat,
     HostedSession,
     Operation,
     OutboxSignal,
@@ -30,7 +32,9 @@ from govpay.models import (
 
 ALL_MODELS: list[type[models.Model]] = [
     Client,
+    ContractNotice,
     Customer,
+    Heartbeat,
     HostedSession,
     Operation,
     OutboxSignal,
@@ -125,6 +129,10 @@ def _row(model: type[models.Model], number: int, text: str, actor: Any) -> model
             columns[field.attname] = value
     if model is SyncCursor:
         columns["resource"] = f"list{number}"
+    if model is Heartbeat:
+        columns["name"] = f"worker{number}"
+    if model is ContractNotice:
+        columns["kind"], columns["value"] = f"kind{number}", f"value{number}"
     if model is WebhookEvent:
         columns["webhook_id"] = f"wh-{number}"
     if model is Operation:

@@ -186,7 +186,7 @@ def test_page_shows_the_event_and_masks_its_payload(counter: Client, look: Calla
     for secret in (CARD, "cs_live_secret_abc", "abcdefghijkl", XSS):
         assert secret not in page.html
     assert "&lt;script&gt;" in page.html
-    assert len(page.statements) <= 2, page.statements
+    assert len(page.statements) <= 3, page.statements  # one of them asks which accounts the user sees
 
 
 def test_page_survives_odd_payloads(counter: Client) -> None:

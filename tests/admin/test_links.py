@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 import pytest
@@ -29,6 +30,16 @@ def given(town: Town, **more: Any) -> dict[str, Any]:
     return {"account": town.account.uid, "amount": "12.34", "currency": "USD", "days": "7", **more}
 
 
+def key(client: Client) -> str:
+    found = re.search(r'name="key" value="([^"]+)"', client.get(reverse(CREATE)).content.decode())
+    assert found
+    return found[1]
+
+
+def ask(client: Client, data: dict[str, Any]) -> Any:
+    return client.post(reverse(CREATE), {"key": key(client), **data}, secure=True)
+
+
 def page(link: PaymentLink) -> str:
     return reverse("admin:govpay_paymentlink_change", args=[link.pk])
 
@@ -37,7 +48,7 @@ def test_a_cashier_makes_a_link_and_hands_it_out(town: Town, browse: Any, cashie
     client = browse(cashier)
     assert reverse(CREATE) in client.get(reverse("admin:govpay_paymentlink_changelist")).content.decode()
     assert client.get(reverse(CREATE)).status_code == 200
-    answer = client.post(reverse(CREATE), given(town, reference_id="INV-7", description="Water <b>bill</b>"))
+    answer = ask(client, given(town, reference_id="INV-7", description="Water <b>bill</b>"))
     (link,) = PaymentLink.objects.all()
     assert (answer.status_code, answer.headers["Location"]) == (302, page(link))
     assert (link.amount, link.currency, link.reference_id, link.state) == (1234, "USD", "INV-7", "open")
@@ -54,9 +65,9 @@ def test_a_payer_is_found_by_uid_or_reference(town: Town, browse: Any, cashier: 
     Customer.objects.create(uid="cus_2", account_id="acc_other", reference_id="C-10")
     client = browse(cashier)
     for payer in ("cus_1", "C-9"):
-        client.post(reverse(CREATE), given(town, payer=payer))
+        ask(client, given(town, payer=payer))
     assert set(PaymentLink.objects.values_list("customer_id", flat=True)) == {"cus_1"}
-    assert "no such customer" in client.post(reverse(CREATE), given(town, payer="cus_2")).content.decode()
+    assert "no such customer" in ask(client, given(town, payer="cus_2")).content.decode()
     assert PaymentLink.objects.count() == 2
 
 
@@ -76,10 +87,43 @@ def test_a_payer_is_found_by_uid_or_reference(town: Town, browse: Any, cashier: 
     ],
 )
 def test_what_cannot_be_asked_for(town: Town, browse: Any, cashier: Any, name: str, value: str) -> None:
-    answer = browse(cashier).post(reverse(CREATE), given(town, **{name: value}))
+    answer = ask(browse(cashier), given(town, **{name: value}))
     assert answer.status_code == 200
     assert "errornote" in answer.content.decode()
     assert not PaymentLink.objects.exists()
+
+
+def test_the_same_form_sent_twice_is_one_link(town: Town, browse: Any, cashier: Any) -> None:
+    client = browse(cashier)
+    form = given(town, key=key(client))
+    first, second = ask(client, form), ask(client, form)
+    (link,) = PaymentLink.objects.all()
+    assert first.headers["Location"] == second.headers["Location"] == page(link)
+    assert len(link.public_id) == 24
+    assert form["key"] not in link.public_id
+    ask(client, {**form, "amount": "15.00"})  # typed anew after "Back"
+    ask(client, given(town))
+    assert PaymentLink.objects.count() == 3
+
+
+def test_a_form_of_somebody_else_makes_nothing(town: Town, browse: Any, cashier: Any, finance: Any) -> None:
+    other = key(browse(finance))
+    for wrong in ("", "x", other):
+        assert "errornote" in ask(browse(cashier), given(town, key=wrong)).content.decode()
+    assert not PaymentLink.objects.exists()
+
+
+def test_a_link_whose_page_could_not_be_opened_is_not_made(
+    town: Town, browse: Any, cashier: Any, settings: Any
+) -> None:
+    client = browse(cashier)
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://elsewhere.example"]}
+    text = ask(client, given(town)).content.decode()
+    assert "CHECKOUT_ORIGINS" in text
+    assert "Nothing was made" in text
+    assert not PaymentLink.objects.exists()
+    settings.DEBUG = True
+    assert ask(client, given(town)).status_code == 302
 
 
 def test_cancel(town: Town, browse: Any, cashier: Any) -> None:

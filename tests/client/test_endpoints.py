@@ -187,8 +187,17 @@ def test_a_path_parameter_that_is_none_or_too_much_sends_nothing(operation: str,
 # -- answers that are not ours -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operation", OBJECTS)
-@pytest.mark.parametrize("answer", [None, [], "ok", 5, True], ids=str)
+#: An account that was changed is read back where the answer is empty.
+MAY_BE_EMPTY = ("update_payment_account",)
+NO_OBJECTS = [
+    (operation, answer)
+    for operation in OBJECTS
+    for answer in (None, [], "ok", 5, True)
+    if answer is not None or operation not in MAY_BE_EMPTY
+]
+
+
+@pytest.mark.parametrize(("operation", "answer"), NO_OBJECTS, ids=str)
 def test_a_write_that_answers_no_object_is_unknown(operation: str, answer: Any, serve: Any, endpoints_to: Any) -> None:
     server = serve(reply(answer))
     with pytest.raises(OutcomeUnknown) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 from collections import Counter
@@ -122,6 +123,52 @@ def test_corrected_file_of_refused_rows_is_imported_itself(town: Town, write: Wr
     out, error = run(town, file)
     assert (error, "imported=1 " in out) == ("", True)
     assert len(town.sandbox.all("method")) == 2
+
+
+def test_a_row_corrected_in_the_first_file_is_imported_alone(town: Town, write: Write) -> None:
+    wrong = "CUST-1,credit,perm_x,1111,13,2040,VISA,Pat"
+    path = write(*[good(n) for n in range(9)], wrong)
+    assert "imported=9 refused=1" in run(town, path)[0]
+    path = write(*[good(n) for n in range(9)], wrong.replace(",13,", ",12,"))
+    for counts in ("imported=1 refused=0 unknown=0 already=9", "imported=0 refused=0 unknown=0 already=10"):
+        out, error = run(town, path)
+        assert (counts in out, error) == (True, "")
+    path = write("CUST-7,credit,perm_y,1111,12,2040,,", good(20), good(3), header=HEADER)
+    for counts in ("imported=1 refused=1 unknown=0 already=1", "imported=0 refused=1 unknown=0 already=2"):
+        assert counts in run(town, path)[0]
+    assert len(town.sandbox.all("method")) == 11
+    assert "perm_" not in everything()
+
+
+def test_what_the_platform_refused_can_be_sent_again(town: Town, write: Write) -> None:
+    path = write(good(1), good(2))
+    body = {"imported": 1, "results": [{"index": 0, "error": "No."}, {"index": 1, "saved_payment_method_uid": "spm_1"}]}
+    town.sandbox.fault(IMPORT, times=1, status=200, body=json.dumps(body))
+    assert "imported=1 refused=1" in run(town, path)[0]
+    assert "imported=1 refused=0 unknown=0 already=1" in run(town, write(good(2), good(1)))[0]
+
+
+@pytest.mark.parametrize("close", ["", "after"])
+def test_a_new_secret_key_imports_nothing_twice(town: Town, write: Write, settings: Any, close: str) -> None:
+    path = write(*[good(n) for n in range(5)])
+    if close:
+        town.sandbox.fault(IMPORT, times=1, close=close)
+    run(town, path)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "n" * 60
+    assert "already=5" in run(town, path)[0]
+    assert len(town.sandbox.all("method")) == 5
+
+
+def test_a_changed_file_waits_for_the_part_whose_answer_was_lost(town: Town, write: Write) -> None:
+    town.sandbox.fault(IMPORT, times=1, close="before")
+    run(town, write(good(1), good(2)))
+    out, error = run(town, write(good(2), good(3)))
+    assert "imported=0 refused=0 unknown=2" in out
+    assert "looked up, not repeated" in error
+    assert len(writes(town)) == 1
+    town.settle_all()
+    assert "imported=2" in run(town, write(good(2), good(3)))[0]
 
 
 def test_bank_accounts_and_other_names_of_columns(town: Town, write: Write) -> None:

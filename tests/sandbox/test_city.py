@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from govpay.sandbox import Sandbox
+from govpay.sandbox import city as city_module
+from govpay.sandbox.city import DEPARTMENTS
 
 from .conftest import Caller, capture_body
 
@@ -194,3 +196,63 @@ def test_a_number_of_payments() -> None:
     with Sandbox(size=100) as sandbox:
         counts = sandbox.stats()
         assert (counts["payments"], counts["transactions"], counts["accounts"]) == (100, 100, 3)
+
+
+def founded(sandbox: Sandbox) -> None:
+    """The city's accounts, as somebody opens them through the API."""
+    client = sandbox.add_client()["uid"]
+    for number, department in enumerate(DEPARTMENTS):
+        sandbox.add_account(
+            client,
+            name=department.name,
+            active=department.active,
+            external_account_id=f"EX-{department.slug.upper()}-01",
+            external_merchant_id=str(number),
+            callback_url="http://127.0.0.1:9/hooks/",
+            webhook_enabled=True,
+        )
+
+
+def test_it_settles_in_accounts_that_are_there(city: Sandbox) -> None:
+    with Sandbox() as sandbox:
+        founded(sandbox)
+        with sandbox.serve() as address:
+            call = Caller(address)
+            assert call("POST", "/_sandbox/city", {}).json() == {"payments": 1500}
+            again = sandbox.stats()
+            assert call("POST", "/_sandbox/city", {"seed": 2}).json() == {"payments": 1500}
+            call.close()
+        counts = sandbox.stats()
+        assert counts["payments"] == again["payments"]
+        for name in ("clients", "accounts", "customers", "methods", "payments", "terminals", "payments_by_status"):
+            assert counts[name] == city.stats()[name], name
+        assert {row["uid"] for row in sandbox.all("customer")} == {row["uid"] for row in city.all("customer")}
+        # Nobody is told of what came before, and from now on time runs forward.
+        assert sandbox.deliveries() == []
+        uids = {row["uid"] for row in sandbox.all("account")}
+        assert {row["callback_url"] for row in sandbox.all("account")} == {"http://127.0.0.1:9/hooks/"}
+        tenants = [*sandbox.all("account"), *sandbox.all("client")]
+        assert all(row["created_at"] < sandbox.all("payment")[0]["created_at"] < row["updated_at"] for row in tenants)
+        newest = max(row["updated_at"] for row in sandbox.all("payment"))
+        assert min(row["created_at"] for row in sandbox.all("payment")) < newest
+        assert sandbox.add_customer(uids.pop())["created_at"] > newest
+
+
+def test_the_same_seed_gives_the_same_people() -> None:
+    names = []
+    for _ in range(2):
+        with Sandbox() as sandbox:
+            founded(sandbox)
+            city_module.settle(sandbox.platform, 7)
+            names.append([(row["uid"], row["name"]) for row in sandbox.all("customer")])
+    assert names[0] == names[1]
+
+
+def test_it_does_not_settle_where_its_accounts_are_missing() -> None:
+    with Sandbox() as sandbox, sandbox.serve() as address:
+        call = Caller(address)
+        answer = call("POST", "/_sandbox/city", {})
+        assert (answer.status_code, "EX-UTILITIES-01" in answer.text) == (400, True)
+        assert call("POST", "/_sandbox/city", {"seed": "x"}).status_code == 400
+        call.close()
+        assert sandbox.stats()["payments"] == 0

@@ -238,3 +238,11 @@ def test_a_digest_changes_with_the_revision(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_digest_can_be_taken_of_any_text() -> None:
     assert len(digests(HERE)({"uid": "x", "note": "\ud800\x00🏛"})) == 32
+
+
+@pytest.mark.parametrize(
+    "name", ["webhook_secret", "signing_key", "SigningSecret", "api_key", "refresh_token", "db_password", "credentials"]
+)
+def test_whatever_names_itself_a_secret_is_left_out(name: str) -> None:
+    document = {"uid": "acc_1", "name": "Utilities", name: "canary", "deep": [{name: "canary"}]}
+    assert "canary" not in json.dumps(mapping.ACCOUNT.map(document, {}), default=str)

@@ -22,11 +22,13 @@ from django.utils.crypto import salted_hmac
 from tqdm import tqdm
 
 from govpay.client.cards import looks_like_card, refuse_cards
+from govpay.client.tenant_shapes import ImportedMethod
 from govpay.exceptions import APIError, OperationRefused
 from govpay.management.base import PlatformCommand
 from govpay.models import PaymentAccount
 from govpay.models.choices import OperationState
 from govpay.operations import import_payment_methods, reconcile
+from govpay.operations.import_marks import marks_of, recorded
 from govpay.operations.imports import CHUNK, IMPORTED, REFUSED, UNKNOWN, RowResult, checked_row, recall
 
 #: Column -> property of the card's block.
@@ -56,6 +58,8 @@ OTHER_NAMES |= {"payment_method_type": "type"}
 REQUIRED = ("customer_reference_id", "type", "token")
 KNOWN = {*REQUIRED, *CARD, *BANK, "reason"}
 
+WAIT = "The outcome of one part is not known yet; it is looked up, not repeated. Wait two minutes."
+
 
 class Row:
     """One line of the file: its cells, and either what is sent of it or why it is not."""
@@ -63,14 +67,18 @@ class Row:
     def __init__(self, cells: list[str], names: Sequence[str], seen: dict[bytes, int], line: int) -> None:
         self.cells, self.why = cells, ""
         self.sent: dict[str, Any] | None = None
+        self.checked: ImportedMethod | None = None
         try:
             sent = _row(cells, names)
-            checked_row(sent)
+            checked = checked_row(sent)
             self._check_once(sent, seen, line)
         except OperationRefused as refused:
             self.why = refused.message
         else:
-            self.sent = sent
+            self.sent, self.checked = sent, checked
+
+    def is_among(self, marks: set[str], account: PaymentAccount) -> bool:
+        return self.checked is not None and not marks.isdisjoint(marks_of(account.uid, self.checked))
 
     @staticmethod
     def _check_once(sent: dict[str, Any], seen: dict[bytes, int], line: int) -> None:
@@ -88,8 +96,8 @@ class Command(PlatformCommand):
         "customer_reference_id, type (credit or ach), token (or fingerprint); for cards last4, exp_month, exp_year "
         "(four digits), brand, bin, holder_name; for bank accounts routing_number, last4 (or account_number_suffix), "
         "account_type (checking or savings), bank_name, holder_name. Rows that are refused are written to "
-        "FILE.refused.csv with the reason; correct and import that file, not the first one. Run again after a "
-        "crash: what was imported is remembered by its lines, 500 at a time, and is not sent again."
+        "FILE.refused.csv with the reason; correct and import that file. Run again after a crash: a customer's token "
+        "that was imported is remembered and not sent again, whatever else was changed in the file."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -119,6 +127,10 @@ class Command(PlatformCommand):
         count: Counter[str] = Counter()
         seen: dict[bytes, int] = {}
         started, stopped = time.monotonic(), ""
+        self._done, self._open = recorded(account.uid)
+        if self._open and not rehearsal:
+            reconcile()
+            self._done, self._open = recorded(account.uid)
         bar = tqdm(desc=path.name, unit=" rows", disable=not sys.stderr.isatty(), leave=False)
         with bar, refused:
             for number in itertools.count():
@@ -152,20 +164,25 @@ class Command(PlatformCommand):
         if len(refused) == len(rows):
             return refused, ""
         key, state, told = self._find(account, number, rows)
+        already = {index for index, row in enumerate(rows) if row.is_among(self._done, account)}
         if state == OperationState.SUCCEEDED:
-            whys = {result.index: rows[result.index].why or result.error for result in told}
+            whys = {each.index: rows[each.index].why or each.error for each in told if each.index not in already}
             count["already"] += len(rows) - len(whys)
             return [RowResult(index, REFUSED, error=why) for index, why in whys.items()], ""
-        wait = "The outcome of one part is not known yet; it is looked up, not repeated. Wait two minutes."
-        if state:
-            return [RowResult(index, UNKNOWN) for index, row in enumerate(rows) if not row.why], wait
+        good = [index for index, row in enumerate(rows) if not row.why and index not in already]
+        if state or any(rows[index].is_among(self._open, account) for index in good):
+            return [RowResult(index, UNKNOWN) for index in good], WAIT
+        count["already"] += len(already)
+        if not good:
+            return refused, ""
+        sent = [(row.sent if index in good else None) or {} for index, row in enumerate(rows)]
         try:
-            found = import_payment_methods(account=account, rows=[row.sent or {} for row in rows], key=key)
+            found = import_payment_methods(account=account, rows=sent, key=key)
         except (APIError, OperationRefused) as error:
             return [], f"One part was not imported: {error}"
         lost = any(result.state == UNKNOWN for result in found)
-        found = [result for result in found if not rows[result.index].why]
-        return found if lost else refused + found, wait if lost else ""
+        found = [result for result in found if result.index in good]
+        return found if lost else refused + found, WAIT if lost else ""
 
     def _find(self, account: PaymentAccount, number: int, rows: list[Row]) -> tuple[uuid.UUID, str, list[RowResult]]:
         """The key of the latest attempt at these rows, and what the journal says of it; no state: not begun."""

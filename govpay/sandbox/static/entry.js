@@ -90,9 +90,9 @@ class Entry {
   // Shows errors of fields that were left, or of all; focuses the first on `all`.
   show(all = false) {
     const errors = this.errors();
-    for (const [name, made] of Object.entries(this.fields)) {
-      made.fail(all || this.left.has(name) ? errors[name] : "");
-    }
+    // What was told stays told while the focus moves on.
+    if (all) Object.keys(this.fields).forEach((name) => this.left.add(name));
+    for (const [name, made] of Object.entries(this.fields)) made.fail(this.left.has(name) ? errors[name] : "");
     const first = Object.keys(this.fields).find((name) => errors[name]);
     if (all && first) this.fields[first].input.focus();
     return errors;

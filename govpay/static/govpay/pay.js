@@ -10,6 +10,7 @@
   }
 
   function show(name, minor) {
+    if (!Number.isFinite(minor)) return;
     const row = document.querySelector(`[data-${name}]`);
     row.querySelector("dd").textContent = money(minor);
     row.hidden = false;
@@ -28,15 +29,23 @@
     say("");
   });
   box.addEventListener("payment.error", function (event) {
-    say(event.detail.message || box.dataset.errorText);
+    // Somebody else has paid, as the component says in better words than those of the API.
+    const paid = event.detail.code === "already_confirmed";
+    say(paid ? "" : event.detail.message || box.dataset.errorText);
+    // "recoverable: false means a new session"; paid or not, the page behind the link knows.
+    if (event.detail.recoverable === false) document.querySelector("[data-expired]").hidden = false;
   });
   // The page that follows asks the platform; nothing here is taken for a payment.
   box.addEventListener("payment.success", function () {
     window.location.assign(box.dataset.done);
   });
   box.addEventListener("session.expired", function () {
+    const again = document.querySelector("[data-expired]");
+    const here = box.contains(document.activeElement);
     say(box.dataset.expiredText);
-    document.querySelector("[data-expired]").hidden = false;
+    again.hidden = false;
     box.hidden = true;
+    // Whoever was in the form goes on from here, also without a mouse.
+    if (here) again.querySelector("a").focus();
   });
 })();

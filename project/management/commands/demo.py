@@ -19,13 +19,14 @@ from django.db import connections
 from django.utils import timezone
 
 from project.demo.first_sync import SyncFailed, order_sync, read_stats, rows_there, watch
+from project.demo.founding import NotFounded, provision_city, settle_city
 from project.demo.processes import HOST, Company, Died, Stopped, first_busy, is_busy, stop_on_signals
 from project.kept import demo_password
 from project.routers import CACHE
 
 USER = "demo"
-#: Where ``project.urls`` takes webhooks; the stand-in adds the account's uid.
-WEBHOOKS = "/govpay/webhooks"
+#: What the demo city is provisioned from.
+EXAMPLE = "provision.example.toml"
 #: Seconds until news arrives, about as long as one would wait for them.
 WEBHOOK_DELAY = 1.0
 
@@ -50,7 +51,7 @@ class Command(BaseCommand):
                 self._run(company, port, sandbox_port if with_sandbox else None)
         except Stopped:
             self._say("govpay demo stopped")
-        except (Died, SyncFailed) as error:
+        except (Died, NotFounded, SyncFailed) as error:
             raise CommandError(str(error)) from None
 
     def _run(self, company: Company, port: int, sandbox_port: int | None) -> None:
@@ -58,7 +59,9 @@ class Command(BaseCommand):
         call_command("createcachetable", database=CACHE if CACHE in connections else None, verbosity=0)
         password = make_staff_user()
         if sandbox_port is not None:
-            start_sandbox(company, sandbox_port, port)
+            start_sandbox(company, sandbox_port)
+            provision_city(company, settings.BASE_DIR / EXAMPLE, settings.VAR_DIR / "provision.toml", port)
+            settle_city(sandbox_port)
         start_worker(company)
         start_site(company, port)
         self._sync(company, sandbox_port)
@@ -140,12 +143,10 @@ def make_staff_user() -> str:
     return password
 
 
-def start_sandbox(company: Company, port: int, site_port: int) -> None:
-    """The stand-in on ``port``; its webhooks come to the site, wherever that is this time."""
+def start_sandbox(company: Company, port: int) -> None:
+    """The stand-in on ``port``, empty at first: its client and accounts are made as anybody makes theirs."""
     state = str(settings.VAR_DIR / "sandbox.sqlite3")
-    hooks = f"http://{HOST}:{site_port}{WEBHOOKS}"
-    options = ["--port", str(port), "--state", state, "--size", "demo"]
-    options += ["--callback-base", hooks, "--webhook-delay", str(WEBHOOK_DELAY)]
+    options = ["--port", str(port), "--state", state, "--size", "empty", "--webhook-delay", str(WEBHOOK_DELAY)]
     company.start("sandbox", "govpay.sandbox", *options, outlasts=True)
     company.wait_until(lambda: read_stats(port) is not None, "The stand-in platform", patience=60)
 

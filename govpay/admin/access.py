@@ -1,0 +1,73 @@
+"""Who may see which payment account: the one page of ours on which rows are made and deleted by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from govpay import conf
+from govpay.admin.filters import AccountFilter
+from govpay.models import AccountAccess
+from govpay.models.access import reach_of
+
+if TYPE_CHECKING:
+    AnyModelAdmin = admin.ModelAdmin[Any]
+else:
+    AnyModelAdmin = admin.ModelAdmin
+
+OPEN = _("Whoever has no row of their own or of one of their groups sees every payment account.")
+CLOSED = _("Whoever has no row of their own or of one of their groups sees no payment account.")
+
+
+@admin.register(AccountAccess)
+class AccountAccessAdmin(AnyModelAdmin):
+    """Only for those who see everything: whoever is limited could free themselves here."""
+
+    list_display = ("account", "user", "group")
+    list_display_links = ("account", "user", "group")
+    list_select_related = ("account", "user", "group")
+    list_filter = (AccountFilter,)
+    list_per_page = 100
+    sortable_by = ()
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    search_help_text = _("The whole UID of a payment account, or the name of a user or group.")
+    # For a host whose admin has no searchable page of users or groups.
+    raw_id_fields = ("user", "group")
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
+        registered = self.admin_site._registry
+        models = {name: self.opts.get_field(name).related_model for name in ("user", "group")}
+        return [name for name, model in models.items() if model in registered and registered[model].search_fields]
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        return ["account__uid__exact", f"user__{get_user_model().USERNAME_FIELD}__exact", "group__name__exact"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        says = CLOSED if conf.get("LIMIT_STAFF_TO_ACCOUNTS") else OPEN
+        return [(None, {"description": says, "fields": ("account", "user", "group")})]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        rows: Any = super().get_queryset(request)
+        return rows.visible_to(request.user)
+
+    # On every method and address.
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return super().has_module_permission(request) and reach_of(request.user).is_all
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) and reach_of(request.user).is_all
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and reach_of(request.user).is_all
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and reach_of(request.user).is_all
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and reach_of(request.user).is_all

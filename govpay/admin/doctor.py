@@ -1,0 +1,101 @@
+"""The doctor's page, the signs of life it goes by, and what answers held that nothing here knows of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, reverse
+from django.utils.translation import gettext_lazy as _
+
+from govpay.admin.base import ReadOnlyAdmin
+from govpay.admin.cells import Table, badge, clip, label_of, list_of, moment_column, text_column
+from govpay.admin.confirmations import own_url
+from govpay.models import ContractNotice, Heartbeat, PaymentAccount
+from govpay.models.access import reach_of
+from govpay.models.choices import Level
+
+#: Either of them may see how the site stands.
+PERMISSIONS = ("govpay.sync_now", "govpay.provision_account")
+
+
+def may_examine(request: HttpRequest) -> bool:
+    """Its findings name all accounts."""
+    return reach_of(request.user).is_all and any(request.user.has_perm(name) for name in PERMISSIONS)
+
+
+def doctor_tools(request: HttpRequest) -> list[tuple[Any, str]]:
+    """The link above a list."""
+    return [(_("Examine this site"), reverse("admin:govpay_doctor"))] if may_examine(request) else []
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(ReadOnlyAdmin):
+    started = moment_column("started_at", _("without a gap since"))
+    seen = moment_column("last_seen", _("last sign"))
+
+    list_display = ("name", "seen", "started", "host")
+    ordering = ("name",)
+    fieldsets = ((None, {"fields": ("name", "last_seen", "started_at", "host")}),)
+
+    def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
+        return doctor_tools(request)
+
+    def get_urls(self) -> list[URLPattern]:
+        return [own_url(self, "doctor/", "govpay_doctor", self.doctor_view), *super().get_urls()]
+
+    def doctor_view(self, request: HttpRequest) -> HttpResponse:
+        """The findings, the worst first. Reads only; the platform is given twenty seconds in all."""
+        if not may_examine(request):
+            raise PermissionDenied
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
+        # Here and not above: the client and the sync are no part of the app's start.
+        from govpay.doctor import examine  # noqa: PLC0415
+
+        report = examine()
+        order = [Level.ERROR, Level.WARNING, Level.OK]
+        found = sorted(report.findings, key=lambda finding: order.index(finding.level))
+        table = Table(
+            title=_("Findings"),
+            heads=(_("Level"), _("Check"), _("About"), _("What was found"), _("What to do")),
+            rows=[(badge(f.level, Level), f.check, clip(f.subject, 128), f.what, f.cure or None) for f in found],
+        )
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("How this site stands"),
+            "original": _("Examination"),
+            "opts": self.opts,
+            "has_view_permission": self.has_view_permission(request),
+            "media": self.media,
+            "tables": [table],
+            "counts": [(label_of(level, Level), report.counts[level.value]) for level in order],
+            "seconds": f"{report.seconds:.1f}",
+            "back": list_of(PaymentAccount),
+        }
+        return TemplateResponse(request, "govpay/admin/doctor.html", context)
+
+
+@admin.register(ContractNotice)
+class ContractNoticeAdmin(ReadOnlyAdmin):
+    """What the platform's answers hold and nothing here knows of."""
+
+    name_text = text_column("name", _("name"))
+    value_text = text_column("value", _("value"))
+    route_text = text_column("route", _("route"))
+    first = moment_column("first_seen", _("first seen"))
+    seen = moment_column("last_seen", _("last seen"))
+
+    list_display = ("name_text", "kind", "value_text", "count", "first", "seen", "route_text")
+    sortable_by = ("seen",)
+    fieldsets = (
+        (None, {"fields": ("kind", "name", "value", "route", "source")}),
+        (_("When"), {"fields": ("count", "first_seen", "last_seen")}),
+    )
+
+    def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
+        return doctor_tools(request)

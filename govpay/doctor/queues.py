@@ -1,0 +1,115 @@
+"""What waits or was left behind: events, operations, rows that could not be read, lists that are overdue."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import Min, Sum
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from govpay import conf
+from govpay.doctor.findings import Finding, Level, listed, span
+from govpay.doctor.visit import Visit
+from govpay.models import Operation, PaymentAccount, SyncCursor, SyncRun, WebhookEvent
+from govpay.models.choices import EventState, OperationState
+from govpay.sync.pull import GLOBAL, SCOPED
+
+#: Age of the oldest event that nobody has finished. Repeated attempts double their pauses, up to two hours.
+QUEUE_WARNING, QUEUE_ERROR = dt.timedelta(minutes=5), dt.timedelta(minutes=60)
+
+#: Reconciliation needs two looks a minute apart, and the platform to answer.
+OPEN_WARNING, OPEN_ERROR = dt.timedelta(minutes=10), dt.timedelta(hours=24)
+
+#: Rejected rows are told about for so long after the run.
+QUARANTINE = dt.timedelta(days=7)
+
+#: A list is late after so many intervals, and given up on after so many.
+LATE, LOST = 3, 12
+
+
+def check_queue(visit: Visit) -> Iterator[Finding]:
+    """Events that were stored and are not worked on, and those that failed for good."""
+    waiting = WebhookEvent.objects.filter(state=EventState.RECEIVED)
+    oldest = waiting.aggregate(oldest=Min("received_at"))["oldest"]
+    cure = _("See whether workers are alive, and what the events say in the admin.")
+    if oldest is None:
+        yield Finding("queue", Level.OK, _("No webhook event waits."))
+    else:
+        age = timezone.now() - oldest
+        what = _("%(count)d webhook events wait, the oldest for %(age)s.")
+        level = Level.ERROR if age > QUEUE_ERROR else Level.WARNING if age > QUEUE_WARNING else Level.OK
+        what = what % {"count": waiting.count(), "age": span(age.total_seconds())}
+        yield Finding("queue", level, what, "" if level is Level.OK else cure)
+    failed = WebhookEvent.objects.filter(state=EventState.FAILED).count()
+    if failed:
+        what = _("%(count)d webhook events have failed.") % {"count": failed}
+        yield Finding("queue", Level.WARNING, what, _("See why in the admin; govpay_replay --failed tries again."))
+
+
+def check_operations(visit: Visit) -> Iterator[Finding]:
+    """Operations whose outcome is not known for longer than reconciliation takes."""
+    now = timezone.now()
+    open_ = Operation.objects.filter(
+        state__in=(OperationState.UNKNOWN, OperationState.STARTED), created_at__lt=now - OPEN_WARNING
+    )
+    rows = list(open_.order_by("created_at").values_list("key", "created_at")[:9])
+    if not rows:
+        yield Finding("operations", Level.OK, _("No operation has been open for long."))
+        return
+    age = now - rows[0][1]
+    what = _("%(count)d operations are open, the oldest for %(age)s: %(keys)s.") % {
+        "count": open_.count(),
+        "age": span(age.total_seconds()),
+        "keys": listed([key for key, _created in rows]),
+    }
+    cure = _("Run govpay_reconcile; what stays open has to be looked up in the platform's own records.")
+    yield Finding("operations", Level.ERROR if age > OPEN_ERROR else Level.WARNING, what, cure)
+
+
+def check_quarantine(visit: Visit) -> Iterator[Finding]:
+    """Rows of the platform that could not be read lately."""
+    runs = SyncRun.objects.filter(rejected_count__gt=0, started_at__gt=timezone.now() - QUARANTINE)
+    found = runs.order_by("resource").values("resource").annotate(rows=Sum("rejected_count"))
+    told = [f"{each['resource']} {each['rows']}" for each in found]
+    if told:
+        what = _("Rows were rejected within a week: %(lists)s.") % {"lists": listed(told)}
+        cure = _("The sync runs in the admin name each row and the reason; the rest of its page was saved.")
+        yield Finding("quarantine", Level.WARNING, what, cure)
+    else:
+        yield Finding("quarantine", Level.OK, _("No row was rejected within a week."))
+
+
+def check_sync(visit: Visit) -> Iterator[Finding]:
+    """When each list was last read to its end, against ``SYNC_INTERVAL``."""
+    interval = float(conf.get("SYNC_INTERVAL"))
+    accounts = PaymentAccount.objects.filter(deleted_at=None).order_by("uid").values_list("uid", flat=True)
+    cursors = SyncCursor.objects.values_list("account_id", "resource", "completed_at", "error")
+    known: dict[tuple[Any, str], Any] = {(account, name): (done, error) for account, name, done, error in cursors}
+    late = False
+    for account, names in ((None, GLOBAL), *((uid, SCOPED) for uid in accounts)):
+        worst: dict[Level, list[str]] = {Level.WARNING: [], Level.ERROR: []}
+        for name in names:
+            level, text = _standing(*known.get((account, name), (None, "")), interval=interval)
+            if level is not Level.OK:
+                worst[level].append(f"{name} ({text})")
+        for level, texts in worst.items():
+            if texts:
+                late = True
+                what = _("Lists that are overdue: %(lists)s.") % {"lists": listed(texts)}
+                cure = _("See whether beat and workers are alive, and the sync cursors in the admin.")
+                yield Finding("sync", level, what, cure, account or "")
+    if not late:
+        yield Finding("sync", Level.OK, _("Every list was read within its time."))
+
+
+def _standing(done: dt.datetime | None, error: str, *, interval: float) -> tuple[Level, str]:
+    if done is None:
+        return Level.WARNING, _("never")
+    age = (timezone.now() - done).total_seconds()
+    words = span(age) + (f": {error[:160]}" if error else "")
+    if age > LOST * interval:
+        return Level.ERROR, words
+    return (Level.WARNING, words) if age > LATE * interval or error else (Level.OK, "")

@@ -1,0 +1,44 @@
+"""``manage.py govpay_doctor``: whether everything still fits, each check with its cure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from govpay.doctor import Level, Report, examine
+
+
+class Command(BaseCommand):
+    help = (
+        "Check settings, token, clock, cache, worker, beat, queues, accounts, webhooks, keys and what the platform's "
+        "answers held. Exit status 1 when there is an error; warnings do not count. Changes nothing."
+    )
+
+    #: They are among the checks, and a mistake must not stop the others.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="one document for monitors")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        report = examine()
+        if options["json"]:
+            self.stdout.write(json.dumps(report.document(), indent=2))
+        else:
+            self._tell(report)
+        if report.level is Level.ERROR:
+            sys.exit(1)
+
+    def _tell(self, report: Report) -> None:
+        style = {Level.OK: self.style.SUCCESS, Level.WARNING: self.style.WARNING, Level.ERROR: self.style.ERROR}
+        for finding in report.findings:
+            level = style[finding.level](f"{finding.level.value:7}")
+            subject = f" {finding.subject}" if finding.subject else ""
+            self.stdout.write(f"{level} {finding.check}{subject}: {finding.what}")
+            if finding.cure and finding.level is not Level.OK:
+                self.stdout.write(f"        {finding.cure}")
+        self.stdout.write(" ".join(f"{level}={count}" for level, count in report.counts.items()))

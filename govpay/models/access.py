@@ -1,0 +1,184 @@
+"""Which payment accounts somebody may see, and the rows of every model that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.query import ModelIterable
+from django.utils.translation import gettext_lazy as _
+
+from govpay import conf
+
+#: Model → the way to the uid of the account that a row belongs to. Rows whose account is not known, and all
+#: rows of a model that belongs to none (an empty way), are for those who see everything.
+ACCOUNT_PATHS: dict[str, str] = {
+    "accountaccess": "",
+    "client": "accounts__uid",
+    "contractnotice": "",
+    "customer": "account_id",
+    "heartbeat": "",
+    "hostedsession": "account_id",
+    "operation": "account_id",
+    "outboxsignal": "",
+    "payment": "account_id",
+    "paymentaccount": "uid",
+    "paymentlink": "account_id",
+    "savedpaymentmethod": "account_id",
+    "synccursor": "account_id",
+    "syncrun": "account_id",
+    "terminal": "account_id",
+    "transaction": "account_id",
+    "webhookevent": "account_id",
+    "webhooksubscription": "account_id",
+}
+
+
+def account_path(model: type[models.Model]) -> str:
+    """Raises ``LookupError`` for a model without a rule: nobody must see it by oversight."""
+    name = str(model._meta.model_name)
+    if name not in ACCOUNT_PATHS:
+        raise LookupError(f"{model.__name__} has no entry in ACCOUNT_PATHS.")
+    return ACCOUNT_PATHS[name]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far somebody sees: the uids of some accounts, or all there is (``None``)."""
+
+    accounts: frozenset[str] | None
+
+    @property
+    def is_all(self) -> bool:
+        return self.accounts is None
+
+    def narrow(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        """Those of ``rows`` within reach."""
+        path = account_path(rows.model)
+        if self.accounts is None:
+            return rows
+        if not path or not self.accounts:
+            return rows.none()
+        if "__" in path:
+            # By way of many rows: as a join it would give a row once for each of them.
+            own = rows.model._default_manager.filter(**{f"{path}__in": self.accounts})
+            return rows.filter(pk__in=own.order_by().values("pk"))
+        if len(self.accounts) == 1:
+            # As an equation, so that the index on account and date also gives the order.
+            return rows.filter(**{path: next(iter(self.accounts))})
+        return rows.filter(**{f"{path}__in": sorted(self.accounts)})
+
+    def has(self, row: models.Model) -> bool:
+        """The same for one row that is at hand, without a statement."""
+        path = account_path(type(row))
+        if self.accounts is None:
+            return True
+        if "__" in path:
+            return True  # a client is at hand only as the relative of an account, which is within reach then
+        return bool(path) and getattr(row, path) in self.accounts
+
+
+def reach_of(user: Any) -> Reach:
+    """How far ``user`` sees: at most one statement, and none when the same object asks again.
+
+    Nobody is limited who has no ``AccountAccess``, unless ``LIMIT_STAFF_TO_ACCOUNTS`` says so. A superuser never is.
+    """
+    known = getattr(user, "_govpay_reach", None)
+    if known is None:
+        known = user._govpay_reach = _reach(user)
+    return known
+
+
+def _reach(user: Any) -> Reach:
+    if user.pk is None or not user.is_active:  # not logged in, or not any more
+        return Reach(frozenset())
+    if getattr(user, "is_superuser", False):
+        return Reach(None)
+    granted = Q(user=user.pk)
+    if hasattr(user, "groups"):  # a host's own model of users may have none
+        granted |= Q(group__in=user.groups.order_by().values("pk"))
+    accounts: Any = frozenset(AccountAccess.objects.filter(granted).order_by().values_list("account_id", flat=True))
+    return Reach(accounts if accounts or conf.get("LIMIT_STAFF_TO_ACCOUNTS") else None)
+
+
+class VisibleRows(ModelIterable):
+    """Rows whose joined relatives are hidden where these lie out of reach, as if they had never been read."""
+
+    def __iter__(self) -> Iterator[Any]:
+        rows: Any = self.queryset
+        for row in super().__iter__():
+            hide_relatives(row, rows.reach)
+            yield row
+
+
+class AccountQuerySet(models.QuerySet[Any]):
+    """Rows that know whose they are."""
+
+    #: Set by ``visible_to`` when it leaves anything out.
+    reach: Reach | None = None
+
+    def visible_to(self, user: Any) -> Self:
+        """The rows that ``user`` may see. Relatives that are joined are left out where they are foreign."""
+        reach = reach_of(user)
+        rows: Any = reach.narrow(self.all())
+        if not reach.is_all:
+            rows.reach, rows._iterable_class = reach, VisibleRows
+        return rows
+
+    def _clone(self) -> Self:
+        clone: Any = super()._clone()
+        clone.reach = self.reach
+        return clone
+
+
+def hide_relatives(row: models.Model, reach: Reach) -> None:
+    for field in _links(type(row)):
+        relative = field.get_cached_value(row, default=None)
+        if relative is not None and not reach.has(relative):
+            field.set_cached_value(row, None)
+
+
+@cache
+def _links(model: type[models.Model]) -> tuple[Any, ...]:
+    """Its foreign keys to models of ours."""
+    fields: Any = model._meta.concrete_fields
+    return tuple(f for f in fields if f.many_to_one and f.related_model._meta.app_label == model._meta.app_label)
+
+
+class AccountAccess(models.Model):
+    """A user, or everybody in a group, may see one payment account, and no other without a row of its own."""
+
+    # Neither an account's nor a group's end may take the row along: who lost the last one would see everything.
+    account: Any = models.ForeignKey(
+        "govpay.PaymentAccount",
+        to_field="uid",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="access",
+    )
+    user: Any = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    group: Any = models.ForeignKey("auth.Group", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["account_id", "id"]  # not "account": that would join
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(user__isnull=False, group__isnull=True) | Q(user__isnull=True, group__isnull=False),
+                name="govpay_access_user_or_group",
+                violation_error_message=_("Choose either a user or a group."),
+            ),
+            models.UniqueConstraint(fields=["account", "user"], name="govpay_access_user"),
+            models.UniqueConstraint(fields=["account", "group"], name="govpay_access_group"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user or self.group}: {self.account_id}"

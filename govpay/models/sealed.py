@@ -1,0 +1,46 @@
+"""Every column that holds secrets, and walks over what lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+from django.db.models import Q
+
+from govpay.models.fields import SealedField
+
+#: Rows read by one statement.
+BATCH = 500
+
+
+def sealed_columns() -> list[tuple[type[models.Model], tuple[str, ...]]]:
+    """Each model with its sealed columns, hosts' models included."""
+    found = []
+    for model in apps.get_models():
+        names = tuple(field.name for field in model._meta.concrete_fields if isinstance(field, SealedField))
+        if names:
+            found.append((model, names))
+    return found
+
+
+def filled(names: tuple[str, ...]) -> Q:
+    """Rows that have something in at least one of these columns."""
+    found = Q()
+    for name in names:
+        found |= Q(**{f"{name}__isnull": False})
+    return found
+
+
+def batches(model: type[models.Model], names: tuple[str, ...], size: int = BATCH) -> Iterator[list[tuple[Any, ...]]]:
+    """Rows as ``(pk, value, …)`` that have at least one of these columns filled, in order of their keys."""
+    rows = model._base_manager.filter(filled(names)).order_by("pk").values_list("pk", *names)
+    last: Any = None
+    while True:
+        page = list((rows if last is None else rows.filter(pk__gt=last))[:size])
+        if page:
+            yield page
+        if len(page) < size:
+            return
+        last = page[-1][0]

@@ -1,0 +1,268 @@
+"""What a payment account is set to: its own properties, and the checkout's."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+from django.utils import timezone
+
+from govpay.client import PaymentAccountResource, Resource, tenant_shapes
+from govpay.client.cards import refuse_cards
+from govpay.connection import get_endpoints
+from govpay.exceptions import GovPayError, InvalidAnswer, OperationInProgress, OperationRefused
+from govpay.models import Operation, PaymentAccount
+from govpay.models.choices import OperationAction, OperationState
+from govpay.operations import journal
+from govpay.operations import tenant_options as options
+from govpay.operations.account_values import PROPERTIES, alike, filled
+from govpay.operations.base import perform
+from govpay.operations.customers import check_account
+from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.lookups import read_account
+from govpay.operations.tenants import refuse_while_under_way
+from govpay.sync import mapping
+
+#: No account is without these.
+REQUIRED = ("client_id", "name", "processor")
+#: The properties that may be taken away: an empty text leaves them out of the request.
+REMOVABLE = ("external_account_id", "external_merchant_id", "callback_url")
+
+#: Our option -> the property of the checkout's configuration.
+CHECKOUT = {
+    "allowed_origins": "allowed_origins",
+    "display_name": "merchant_display_name",
+    "logo_url": "logo_url",
+    "accent_color": "accent_color",
+    "page_message": "page_message",
+}
+
+
+def update_payment_account(
+    *,
+    account: PaymentAccount,
+    name: str | None = None,
+    processor: str | None = None,
+    external_account_id: str | None = None,
+    external_merchant_id: str | None = None,
+    active: bool | None = None,
+    enable_ach: bool | None = None,
+    enable_credit_card: bool | None = None,
+    minimum_payment_amount: int | None = None,
+    maximum_payment_amount: int | None = None,
+    callback_url: str | None = None,
+    webhook_enabled: bool | None = None,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+) -> PaymentAccount:
+    """Change what is given, and leave everything else as the platform has it now; assumption A7.
+
+    The limits are in cents; an empty text takes an external id or the callback URL away. Raises
+    ``OperationRefused`` naming the option, ``OutcomeUnknown``, ``APIError``.
+    """
+    if callback_url:
+        options.check_callback("callback_url", callback_url)
+    options.check_length(external_account_id=external_account_id, external_merchant_id=external_merchant_id)
+    refuse_cards(name=name, processor=processor)
+    given = {
+        "name": name,
+        "processor": processor,
+        "external_account_id": external_account_id,
+        "external_merchant_id": external_merchant_id,
+        "active": active,
+        "enable_ach": enable_ach,
+        "enable_credit_card": enable_credit_card,
+        "minimum_payment_amount": options.dollars("minimum_payment_amount", minimum_payment_amount),
+        "maximum_payment_amount": options.dollars("maximum_payment_amount", maximum_payment_amount),
+        "callback_url": callback_url,
+        "webhook_enabled": webhook_enabled,
+    }
+    deed = UpdateAccount(account, {name: value for name, value in given.items() if value is not None})
+    journal.demand_commits()
+    for attempts_left in (2, 1, 0):
+        if not journal.is_used(key):
+            deed.read_current()
+        try:
+            return cast(PaymentAccount, perform(deed, actor=actor, key=key))
+        except ChangedMeanwhile:
+            if not attempts_left:
+                raise
+    raise AssertionError
+
+
+def set_checkout_config(
+    *,
+    account: PaymentAccount,
+    allowed_origins: Sequence[str] | None = None,
+    display_name: str | None = None,
+    logo_url: str | None = None,
+    accent_color: str | None = None,
+    page_message: str | None = None,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+) -> PaymentAccount:
+    """Set the origins that may show the checkout, and how it looks; /getting-started/credentials/, /component/theming/.
+
+    Whether what is left out stays is not documented: give all of it. ``page_message`` may hold HTML.
+    Raises ``OperationRefused`` naming the option, ``OutcomeUnknown``, ``APIError``.
+    """
+    if allowed_origins is not None:
+        options.check_origins("allowed_origins", allowed_origins)
+    refuse_cards(display_name=display_name, page_message=page_message)
+    body = tenant_shapes.CheckoutConfig(
+        allowed_origins=None if allowed_origins is None else tuple(allowed_origins),
+        merchant_display_name=display_name,
+        logo_url=logo_url,
+        accent_color=accent_color,
+        page_message=page_message,
+    )
+    return cast(PaymentAccount, perform(SetCheckout(account, body), actor=actor, key=key))
+
+
+def checkout_as_sent(account_uid: str) -> dict[str, Any]:
+    """The checkout's properties as they were last sent from here; nothing when that is not certain.
+
+    The platform has no documented way to read them back.
+    """
+    sent = journal.entries().filter(account=account_uid, action=OperationAction.SET_CHECKOUT)
+    last = sent.exclude(state=OperationState.FAILED).order_by("-created_at", "-pk").first()
+    if last is None or last.state != OperationState.SUCCEEDED:
+        return {}
+    return cast("dict[str, Any]", json.loads(last.reason))
+
+
+class ChangedMeanwhile(OperationInProgress):
+    """What a request was made of is no longer so: read it again."""
+
+
+class AccountDeed(Deed):
+    """A deed on a payment account that is known here; the journal keeps what was asked for, in ``reason``."""
+
+    model = PaymentAccount
+
+    def __init__(self, account: PaymentAccount, asked: Mapping[str, Any]) -> None:
+        self.account, self.asked = account, asked
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {"account": self.account.uid, "asked": self.asked}
+
+    def entry(self) -> dict[str, Any]:
+        return {"account_id": self.account.uid, "reason": json.dumps(self.asked)}
+
+    def check(self, operation: Operation) -> None:
+        PaymentAccount.objects.select_for_update().filter(uid=self.account.uid).first()
+        check_account(self.account.uid)
+        refuse_while_under_way(operation)
+
+    @staticmethod
+    def address(operation: Operation) -> dict[str, Any]:
+        return {}
+
+    @staticmethod
+    def judge(operation: Operation, found: Resource) -> Answer | None:
+        return Answer(mapping.ACCOUNT, found.raw, found.request_id)
+
+
+class UpdateAccount(AccountDeed):
+    action: ClassVar[str] = OperationAction.UPDATE_ACCOUNT
+
+    def __init__(self, account: PaymentAccount, changes: Mapping[str, Any]) -> None:
+        """``changes``: properties and values of the wire."""
+        if not changes:
+            raise OperationRefused("There is nothing to change.")
+        super().__init__(account, changes)
+        self.current: dict[str, Any] = {}
+        self.read_at = timezone.now()
+        self.body: tenant_shapes.CreatePaymentAccount | None = None
+
+    def read_current(self) -> None:
+        """The request: the platform's present state with our changes. Raises ``OperationRefused``, ``APIError``."""
+        self.read_at = timezone.now()
+        read = read_account(self.account.uid).raw
+        self.current = filled(
+            {name: value for name, value in read.items() if value is not None or name not in REQUIRED}, self.account
+        )
+        merged = {**self.current, **self.asked}
+        gone = [name for name in REMOVABLE if merged.get(name) == ""]
+        body = {name: merged[name] for name in PROPERTIES if merged.get(name) is not None and name not in gone}
+        options.check_limits(body.get("minimum_payment_amount"), body.get("maximum_payment_amount"))
+        for name in REQUIRED:
+            if name not in body:
+                raise OperationRefused(f"The {name} of the payment account is not known here; sync first.")
+        self.body = tenant_shapes.CreatePaymentAccount(**body)
+        for name in gone:
+            self.current.pop(name, None)
+
+    def check(self, operation: Operation) -> None:
+        super().check(operation)
+        # The request carries all properties (A7): one that ended since we read would be taken back by it.
+        others = journal.entries().filter(account=self.account.uid, action=self.action, finished_at__gte=self.read_at)
+        if others.exclude(pk=operation.pk).exists():
+            raise ChangedMeanwhile("The payment account was changed a moment ago; try again.")
+
+    def send(self, operation: Operation) -> PaymentAccountResource:
+        if self.body is None:
+            raise OperationRefused("The payment account was not read before.")
+        uid = self.account.uid
+        found = get_endpoints().update_payment_account(uid, self.body, idempotency_key=str(operation.key))
+        known = {**self.current, **self.body.to_wire(), "uid": uid}
+        return _read_back(uid, known, known) if found is None else completed(found, known)
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        found = read_account(str(operation.account_id))
+        asked = json.loads(operation.reason)
+        # An empty text asked for none; 1 and 1.0 are the same number of dollars.
+        same = all(alike(name, found.raw.get(name) or None, value or None) for name, value in asked.items())
+        return cls.judge(operation, found) if same else None
+
+
+class SetCheckout(AccountDeed):
+    action: ClassVar[str] = OperationAction.SET_CHECKOUT
+
+    def __init__(self, account: PaymentAccount, body: tenant_shapes.CheckoutConfig) -> None:
+        super().__init__(account, body.to_wire())
+        self.body = body
+
+    def send(self, operation: Operation) -> PaymentAccountResource:
+        uid = self.account.uid
+        get_endpoints().set_checkout_config(uid, self.body, idempotency_key=str(operation.key))
+        # The answer is not documented, and what an account says of itself is the document that a sync keeps.
+        origins = self.asked.get("allowed_origins")
+        known = {
+            "uid": uid,
+            "client_id": self.account.client_id,
+            "allowed_origins": self.account.allowed_origins if origins is None else origins,
+        }
+        return _read_back(uid, known, {**self.account.raw, **known})
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        """Done if the account says so, or if a later call has set all of it again."""
+        uid, asked = str(operation.account_id), json.loads(operation.reason)
+        found = read_account(uid)
+        later = journal.entries().filter(
+            account=uid, action=cls.action, state=OperationState.SUCCEEDED, created_at__gt=operation.created_at
+        )
+        if later.exists():
+            return cls.judge(operation, found)
+        said = {name: found.raw.get(name) for name in asked if found.raw.get(name) is not None}
+        if any(not alike(name, asked[name], value) for name, value in said.items()):
+            return None
+        if len(said) < len(asked):
+            raise InvalidAnswer("How the checkout looks cannot be read back. Set it again.")
+        return cls.judge(operation, found)
+
+
+def _read_back(uid: str, known: Mapping[str, Any], instead: Mapping[str, Any]) -> PaymentAccountResource:
+    """The account after a call that has succeeded: nothing that fails here may change its outcome."""
+    try:
+        return completed(read_account(uid), known)
+    except (GovPayError, ValueError):
+        return PaymentAccountResource(instead)
+
+
+#: For ``reconciliation``.
+DEEDS: tuple[type[Deed], ...] = (UpdateAccount, SetCheckout)

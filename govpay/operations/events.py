@@ -1,0 +1,191 @@
+"""What the platform tells of a payment account: which events, and the secret that signs them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import partial
+from typing import Any, ClassVar, cast
+
+from django.db import router, transaction
+
+from govpay.client import PaymentAccountResource, Resource, SubscriptionResource, tenant_shapes
+from govpay.connection import get_endpoints
+from govpay.exceptions import APIConnectionError, APIError, GovPayError, InvalidAnswer, OperationRefused
+from govpay.models import Operation, PaymentAccount, WebhookSubscription
+from govpay.models.base import Mirror
+from govpay.models.choices import OperationAction, Source
+from govpay.operations import journal
+from govpay.operations.account_settings import AccountDeed
+from govpay.operations.base import NOTHING_DONE, perform
+from govpay.operations.deeds import Answer, Deed
+from govpay.sync import mapping, secrets
+from govpay.sync.upsert import bury, save_documents
+
+
+def set_webhook_subscriptions(
+    *, account: PaymentAccount, enabled: Sequence[str], actor: Any = None, key: uuid.UUID | str | None = None
+) -> list[WebhookSubscription]:
+    """Have exactly these types of events sent, of those in the platform's catalogue; assumption A20.
+
+    Gives the account's subscriptions. Raises ``OperationRefused`` naming what the catalogue lacks,
+    ``OutcomeUnknown``, ``APIError``.
+    """
+    if isinstance(enabled, str) or not all(isinstance(each, str) for each in enabled):
+        raise OperationRefused("enabled must be a list of event types.")
+    journal.demand_commits()
+    deed = SetSubscriptions(account, sorted(set(enabled)))
+    if not journal.is_used(key):
+        deed.read_catalogue()
+    perform(deed, actor=actor, key=key)
+    return list(WebhookSubscription.objects.filter(account=account.uid, deleted_at=None).order_by("event_type"))
+
+
+def refresh_webhook_secret(
+    *, account: PaymentAccount, actor: Any = None, key: uuid.UUID | str | None = None
+) -> PaymentAccount:
+    """Fetch the secret that deliveries are signed with and keep it sealed; assumption A18.
+
+    One that differs replaces the one before it, which stays good for ``WEBHOOK_SECRET_GRACE`` seconds.
+    Raises ``OperationRefused``, ``APIError``.
+    """
+    return cast(PaymentAccount, perform(RefreshSecret(account, {}), actor=actor, key=key))
+
+
+def catalogue_of(account_uid: str) -> dict[str, str]:
+    """The platform's types of events and what it says of them; /platform/accounts/. Raises ``APIError``."""
+    found = get_endpoints().list_event_types(account_uid)
+    return {str(each["event_type"]): str(each.get("description") or "") for each in found}
+
+
+def check_known(enabled: Iterable[str], catalogue: Iterable[str]) -> None:
+    """Raises ``OperationRefused`` naming each type that the catalogue lacks, with the nearest that it has."""
+    known = list(catalogue)
+    wrong = []
+    for name in enabled:
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.5)
+            wrong.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    if wrong:
+        raise OperationRefused(f"The platform has no such events: {', '.join(wrong)}.")
+
+
+class SetSubscriptions(AccountDeed):
+    action: ClassVar[str] = OperationAction.SET_SUBSCRIPTIONS
+
+    def __init__(self, account: PaymentAccount, enabled: Sequence[str]) -> None:
+        super().__init__(account, {"enabled": list(enabled)})
+        self.switches: dict[str, bool] = {}
+
+    def read_catalogue(self) -> None:
+        """The PUT merges (A20), so that what shall not be sent must be named, too."""
+        enabled, catalogue = self.asked["enabled"], catalogue_of(self.account.uid)
+        check_known(enabled, catalogue)
+        if not catalogue:
+            raise OperationRefused("The platform has no events to subscribe to.")
+        self.switches = {name: name in enabled for name in catalogue}
+
+    def entry(self) -> dict[str, Any]:
+        return {**super().entry(), "reason": json.dumps(self.switches)}
+
+    def send(self, operation: Operation) -> Resource:
+        uid = self.account.uid
+        each = [tenant_shapes.Subscription(event_type=name, enabled=on) for name, on in self.switches.items()]
+        body = tenant_shapes.SetSubscriptions(subscriptions=each)
+        get_endpoints().set_subscriptions(uid, body, idempotency_key=str(operation.key))
+        try:
+            listed: Any = read_subscriptions(uid)
+        except (GovPayError, ValueError):
+            listed = None
+        return Resource({"listed": listed})
+
+    @staticmethod
+    def judge(operation: Operation, found: Resource) -> Answer | None:
+        """``found`` rides on the journal row until ``stored``, which sees nothing else."""
+        listed, switches = found.raw["listed"], json.loads(operation.reason)
+        if listed is not None and not _fits(listed, switches):
+            return None
+        vars(operation)["_listed"] = listed
+        return Answer(mapping.ACCOUNT, _own_document(operation))
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        return cls.judge(operation, Resource({"listed": read_subscriptions(str(operation.account_id))}))
+
+    @staticmethod
+    def stored(operation: Operation, row: Mirror) -> None:
+        listed, uid = vars(operation)["_listed"], row.uid
+        whole = listed is not None
+        if not whole:  # what was accepted, until the next sync reads the list
+            listed = [{"event_type": name, "enabled": on} for name, on in json.loads(operation.reason).items()]
+        mapper = mapping.subscription_of(uid)
+        saved = save_documents(mapper, listed, extra={"account_id": uid}, source=Source.OPERATION)
+        if whole and saved.all_named:
+            here = WebhookSubscription.objects.filter(account=uid, deleted_at=None).values_list("uid", flat=True)
+            bury(WebhookSubscription, [each for each in here if each not in saved.listed], source=Source.OPERATION)
+
+
+class RefreshSecret(AccountDeed):
+    action: ClassVar[str] = OperationAction.REFRESH_SECRET
+
+    def entry(self) -> dict[str, Any]:
+        return {"account_id": self.account.uid}
+
+    def send(self, operation: Operation) -> Resource:
+        try:
+            secret = get_endpoints().get_webhook_secret(self.account.uid)
+        except APIError as error:
+            if isinstance(error, NOTHING_DONE):
+                raise
+            # It only reads: a failure of whatever kind has changed nothing.
+            raise APIConnectionError(error.message, status=error.status, request_id=error.request_id) from None
+        return PaymentAccountResource({"secret": secret})
+
+    @staticmethod
+    def judge(operation: Operation, found: Resource) -> Answer | None:
+        vars(operation)["_secret"] = found.raw["secret"]
+        return Answer(mapping.ACCOUNT, _own_document(operation))
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        """A process that was killed has kept nothing of it; whoever wants it starts anew."""
+        return None
+
+    @staticmethod
+    def stored(operation: Operation, row: Mirror) -> None:
+        secrets.keep(row.uid, vars(operation).pop("_secret"))
+        row.refresh_from_db()
+        alias = router.db_for_write(PaymentAccount)
+        transaction.on_commit(partial(secrets.forget, row.uid), using=alias)
+
+
+def read_subscriptions(account_uid: str) -> list[Mapping[str, Any]]:
+    """All subscriptions of an account; assumption A20. Raises ``APIError``."""
+    page = get_endpoints().list_subscriptions(account_uid)
+    if page.next_link is not None:
+        raise InvalidAnswer("The list of subscriptions is not whole.")
+    return list(page.items)
+
+
+def switched_on(listed: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The types that are sent; one that is not listed is not. Raises ``BadValue``."""
+    return {each.event_type for each in map(SubscriptionResource, listed) if each.enabled}
+
+
+def _fits(listed: Iterable[Mapping[str, Any]], switches: Mapping[str, bool]) -> bool:
+    on = switched_on(listed)
+    return all((name in on) == wanted for name, wanted in switches.items())
+
+
+def _own_document(operation: Operation) -> dict[str, Any]:
+    """The account as it is known: these deeds do not change its document."""
+    account = PaymentAccount.objects.filter(uid=operation.account_id).first()
+    if account is None:
+        raise InvalidAnswer("its payment account is no longer known here")
+    return {**account.raw, "uid": account.uid}
+
+
+#: For ``reconciliation``.
+DEEDS: tuple[type[Deed], ...] = (SetSubscriptions, RefreshSecret)

@@ -1,0 +1,40 @@
+"""Which rows were imported before, by keyed hashes that the journal keeps: a token itself lies nowhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.utils.crypto import salted_hmac
+
+from govpay.client import tenant_shapes
+from govpay.models.choices import OperationAction, OperationState
+from govpay.models.operations import OPEN_STATES
+from govpay.operations import journal
+
+
+def mark_of(account_uid: str, row: tenant_shapes.ImportedMethod, secret: str | bytes | None = None) -> str:
+    """The same token of the same customer has the same mark."""
+    method = row.payment_method
+    block = method.credit or method.ach
+    text = f"{account_uid}\n{row.customer_reference_id}\n{block.fingerprint if block else ''}"
+    mark = salted_hmac("govpay.import.row", text, secret=secret, algorithm="sha256").digest()[:12]
+    return base64.urlsafe_b64encode(mark).decode()
+
+
+def marks_of(account_uid: str, row: tenant_shapes.ImportedMethod) -> set[str]:
+    """As it may have been marked, also under a secret of before."""
+    return {mark_of(account_uid, row, secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)}
+
+
+def recorded(account_uid: str) -> tuple[set[str], set[str]]:
+    """The marks of the rows that were imported, and of those whose outcome is open."""
+    entries = journal.entries().filter(action=OperationAction.IMPORT_METHODS, account=account_uid).order_by()
+    texts = entries.exclude(row_marks="").values_list("row_marks", flat=True)
+    done = texts.filter(state=OperationState.SUCCEEDED)
+    return _split(done.iterator()), _split(texts.filter(state__in=OPEN_STATES).iterator())
+
+
+def _split(texts: Iterable[str]) -> set[str]:
+    return {mark for text in texts for mark in text.split()}

@@ -1,0 +1,110 @@
+"""The options of clients and payment accounts, checked before anything is sent: each refusal names its option."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from django.conf import settings
+
+from govpay import conf
+from govpay.client.shapes import is_cents
+from govpay.exceptions import OperationRefused
+
+#: What the columns of the platform's texts hold here.
+LONGEST = 255
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+#: Names that no server outside the own network can resolve.
+PRIVATE = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa")
+
+
+def check_length(**texts: Any) -> None:
+    for name, text in texts.items():
+        if isinstance(text, str) and len(text) > LONGEST:
+            raise OperationRefused(f"{name} must have at most {LONGEST} characters.")
+
+
+def dollars(name: str, cents: int | None) -> float | None:
+    """The wire's decimal dollars (assumption A27): the shortest text of the float is the amount, exactly."""
+    if cents is None:
+        return None
+    is_cents(name, cents)
+    return cents / 100
+
+
+def check_limits(least: float | None, most: float | None) -> None:
+    if least is not None and most is not None and least > most:
+        raise OperationRefused("minimum_payment_amount must not exceed maximum_payment_amount.")
+
+
+def check_callback(name: str, address: Any) -> None:
+    """Where the platform can send webhooks to. Raises ``OperationRefused`` with what is wrong."""
+    parts = _parts(name, address)
+    if parts.query or parts.fragment:
+        raise OperationRefused(f"{name} must have neither a query nor a fragment.")
+    _check_way(name, parts)
+    if not _is_own_machine(parts) and not _is_public(parts.hostname or ""):
+        raise OperationRefused(f"{name} must be an address that the platform can reach from outside.")
+
+
+def check_site(name: str, address: Any) -> None:
+    """A site's address alone, as callback URLs are made of it."""
+    check_callback(name, address)
+    if urlsplit(address).path not in ("", "/"):
+        raise OperationRefused(f"{name} must be scheme and host alone, such as https://pay.example.gov.")
+
+
+def check_origins(name: str, origins: Any) -> None:
+    if isinstance(origins, str) or not isinstance(origins, Sequence):
+        raise OperationRefused(f"{name} must be a list of origins.")
+    for origin in origins:
+        check_origin(name, origin)
+    if len(set(origins)) != len(origins):
+        raise OperationRefused(f"{name} names an origin twice.")
+
+
+def check_origin(name: str, origin: Any) -> None:
+    """Scheme and host, as a browser names where a page is from (/getting-started/credentials/)."""
+    parts = _parts(name, origin)
+    if parts.path or parts.query or parts.fragment:
+        raise OperationRefused(f"{name}: an origin is scheme and host alone, without a path: {_origin_of(parts)}.")
+    _check_way(name, parts)
+
+
+def _parts(name: str, address: Any) -> SplitResult:
+    if not isinstance(address, str):
+        raise OperationRefused(f"{name} must be a text.")
+    try:
+        parts = urlsplit(address)
+        usable = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    if not usable or address != address.strip() or not address.isascii() or not address.isprintable():
+        raise OperationRefused(f"{name} must be an address such as https://pay.example.gov.")
+    return parts
+
+
+def _origin_of(parts: SplitResult) -> str:
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _check_way(name: str, parts: SplitResult) -> None:
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_own_machine(parts)):
+        raise OperationRefused(f"{name} must be https.")
+
+
+def _is_own_machine(parts: SplitResult) -> bool:
+    """This machine, where that is meant: in DEBUG, or when the platform is a stand-in on it."""
+    stand_in = settings.DEBUG or urlsplit(str(conf.get("API_URL"))).hostname in LOOPBACK
+    return stand_in and parts.hostname in LOOPBACK
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host.rstrip(".") and not host.rstrip(".").endswith(PRIVATE)

@@ -1,0 +1,306 @@
+"""Clients and payment accounts: found on the platform, or created when there is none."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+import uuid
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, cast
+
+from django.db import connections, router
+from django.utils import timezone as clock
+from django.utils.crypto import salted_hmac
+
+from govpay import conf
+from govpay.client import ClientResource, PaymentAccountResource, Resource, tenant_shapes
+from govpay.client.cards import refuse_cards
+from govpay.connection import get_endpoints
+from govpay.exceptions import InvalidAnswer, NotFound, OperationInProgress, OperationRefused
+from govpay.models import Client, Operation, PaymentAccount
+from govpay.models.base import Mirror
+from govpay.models.choices import OperationAction, OperationState, Source
+from govpay.models.operations import OPEN_STATES
+from govpay.operations import journal
+from govpay.operations import tenant_options as options
+from govpay.operations.base import perform
+from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.lookups import find_account, find_client, identity_of, read_account
+from govpay.sync import mapping
+from govpay.sync.mapping import Mapper, Unmappable
+from govpay.sync.transactions import in_transaction
+from govpay.sync.upsert import save_document
+
+
+def create_client(
+    *,
+    name: str,
+    customer_id: str | None = None,
+    timezone: str | None = None,
+    subdomain: str | None = None,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+) -> Client:
+    """The platform's client of this name: the one that exists, else a new one; /platform/accounts/.
+
+    One that exists is returned as it is: the other options are for a new one. Of several calls at once one
+    creates it. Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``.
+    """
+    return cast(Client, find_or_create(CreateClient(name, customer_id, timezone, subdomain), actor, key))
+
+
+def create_payment_account(
+    *,
+    client: Client,
+    name: str,
+    processor: str,
+    external_account_id: str | None = None,
+    external_merchant_id: str | None = None,
+    active: bool | None = None,
+    enable_ach: bool | None = None,
+    enable_credit_card: bool | None = None,
+    minimum_payment_amount: int | None = None,
+    maximum_payment_amount: int | None = None,
+    callback_url: str | None = None,
+    webhook_enabled: bool | None = None,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+) -> PaymentAccount:
+    """The client's account with both these external ids: the one that exists, else a new one; /platform/accounts/.
+
+    Without external ids its name tells it. One that exists is returned as it is (``update_payment_account``
+    changes it). The limits are in cents. Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``.
+    """
+    least = options.dollars("minimum_payment_amount", minimum_payment_amount)
+    most = options.dollars("maximum_payment_amount", maximum_payment_amount)
+    options.check_limits(least, most)
+    if callback_url is not None:
+        options.check_callback("callback_url", callback_url)
+    body = tenant_shapes.CreatePaymentAccount(
+        client_id=client.uid,
+        name=name,
+        processor=processor,
+        external_account_id=external_account_id,
+        external_merchant_id=external_merchant_id,
+        active=active,
+        enable_ach=enable_ach,
+        enable_credit_card=enable_credit_card,
+        minimum_payment_amount=least,
+        maximum_payment_amount=most,
+        callback_url=callback_url,
+        webhook_enabled=webhook_enabled,
+    )
+    return cast(PaymentAccount, find_or_create(CreateAccount(body), actor, key))
+
+
+class MadeMeanwhile(OperationInProgress):
+    """What was not there has been made since: look again."""
+
+
+class Creation(Deed):
+    """A deed that is not needed when the platform has its object already.
+
+    Which one that is its ``identity`` tells; the journal keeps the whole request, in ``reason``.
+    """
+
+    mapper: ClassVar[Mapper]
+    body: Any
+    #: Its key was made of its identity: whoever asks for the same object has the same deed.
+    claimed = False
+    #: When the platform was asked for it.
+    looked_at: dt.datetime | None = None
+
+    @property
+    @abstractmethod
+    def identity(self) -> tuple[str, ...]:
+        """What tells this object from the others of its kind."""
+
+    @staticmethod
+    @abstractmethod
+    def find(body: Mapping[str, Any]) -> Resource | None:
+        """The object on the platform that a request with ``body`` would make a second time."""
+
+    @staticmethod
+    @abstractmethod
+    def read(uid: str) -> Resource:
+        """That object by its uid. Raises ``NotFound``."""
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {"identity": self.identity} if self.claimed else self.body.to_wire()
+
+    def entry(self) -> dict[str, Any]:
+        reference = " / ".join(self.identity)
+        return {"reference_id": reference[: options.LONGEST], "reason": json.dumps(self.body.to_wire())}
+
+    def check(self, operation: Operation) -> None:
+        mine = journal.entries().filter(action=self.action, reference_id=operation.reference_id)
+        if mine.filter(state__in=OPEN_STATES).exclude(pk=operation.pk).exists():
+            raise OperationInProgress("The same is being created; its outcome is not known yet.")
+        # Another call may have made it after this one had looked and found none.
+        if self.looked_at and mine.filter(state=OperationState.SUCCEEDED, finished_at__gte=self.looked_at).exists():
+            raise MadeMeanwhile("The same was created a moment ago; try again.")
+
+    @staticmethod
+    def address(operation: Operation) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def judge(cls, operation: Operation, found: Resource) -> Answer | None:
+        return Answer(cls.mapper, found.raw, found.request_id)
+
+    @classmethod
+    def look_up(cls, operation: Operation) -> Answer | None:
+        found = cls.find(json.loads(operation.reason))
+        return None if found is None else cls.judge(operation, found)
+
+
+class CreateClient(Creation):
+    action: ClassVar[str] = OperationAction.CREATE_CLIENT
+    model = Client
+    mapper = mapping.CLIENT
+
+    def __init__(self, name: str, customer_id: str | None, timezone: str | None, subdomain: str | None) -> None:
+        """Raises ``OperationRefused`` naming what is wrong with the request."""
+        refuse_cards(name=name, customer_id=customer_id, timezone=timezone, subdomain=subdomain)
+        options.check_length(name=name, customer_id=customer_id)
+        # A form sends an empty text for what was left out.
+        rest = {"customer_id": customer_id or None, "timezone": timezone or None, "subdomain": subdomain or None}
+        self.body = tenant_shapes.CreateClient(name=name, **rest)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.body.name,)
+
+    @staticmethod
+    def find(body: Mapping[str, Any]) -> ClientResource | None:
+        return find_client(body["name"])
+
+    @staticmethod
+    def read(uid: str) -> ClientResource:
+        return get_endpoints().get_client(uid)
+
+    def check(self, operation: Operation) -> None:
+        _queue("client", *self.identity)
+        super().check(operation)
+
+    def send(self, operation: Operation) -> ClientResource:
+        return completed(
+            get_endpoints().create_client(self.body, idempotency_key=str(operation.key)), self.body.to_wire()
+        )
+
+
+class CreateAccount(Creation):
+    action: ClassVar[str] = OperationAction.CREATE_ACCOUNT
+    model = PaymentAccount
+    mapper = mapping.ACCOUNT
+
+    def __init__(self, body: tenant_shapes.CreatePaymentAccount) -> None:
+        # Not the external ids: merchants' numbers are as long as cards', and one in ten passes their test.
+        refuse_cards(name=body.name, processor=body.processor)
+        options.check_length(
+            external_account_id=body.external_account_id, external_merchant_id=body.external_merchant_id
+        )
+        self.body = body
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return identity_of(self.body.to_wire())
+
+    @staticmethod
+    def find(body: Mapping[str, Any]) -> PaymentAccountResource | None:
+        return find_account(body)
+
+    @staticmethod
+    def read(uid: str) -> PaymentAccountResource:
+        return read_account(uid)
+
+    def check(self, operation: Operation) -> None:
+        # The lock makes one queue of those who create accounts of this client.
+        client = Client.objects.select_for_update().filter(uid=self.body.client_id).first()
+        if client is None:
+            raise OperationRefused("There is no such client here; sync first.")
+        if client.deleted_at:
+            raise OperationRefused("The platform no longer has this client.")
+        super().check(operation)
+
+    def send(self, operation: Operation) -> PaymentAccountResource:
+        found = get_endpoints().create_payment_account(self.body, idempotency_key=str(operation.key))
+        return completed(found, self.body.to_wire())
+
+    @staticmethod
+    def stored(operation: Operation, row: Mirror) -> None:
+        journal.entries().filter(pk=operation.pk).update(account=row.uid)
+
+
+def find_or_create(deed: Creation, actor: Any, key: uuid.UUID | str | None) -> Mirror:
+    """The row of what ``deed`` would make: found on the platform and kept here, else made now."""
+    journal.demand_commits()
+    if not journal.is_used(key):  # a key that was used is answered for what it was used for
+        deed.looked_at = clock.now()
+        found = deed.find(deed.body.to_wire())
+        if found is not None:
+            return keep(deed.mapper, found)
+        if key is None:
+            key, deed.claimed = _claim(deed), True
+    try:
+        return perform(deed, actor=actor, key=key)
+    except MadeMeanwhile:
+        found = deed.find(deed.body.to_wire())
+        if found is None:
+            raise
+        return keep(deed.mapper, found)
+
+
+def keep(mapper: Mapper, found: Resource) -> Mirror:
+    """The row of a document that was read. Raises ``InvalidAnswer`` when none can be made of it."""
+    try:
+        row = in_transaction(partial(save_document, mapper, found.raw, extra={}, source=Source.OPERATION))
+    except Unmappable as error:
+        raise InvalidAnswer(f"What the platform has cannot be kept here: {error}.") from None
+    if row is None:
+        raise InvalidAnswer("What the platform has is gone again.")
+    return row
+
+
+def _queue(*name: str) -> None:
+    """One after the other until the transaction ends, where two can write at once and neither sees the other."""
+    connection = connections[router.db_for_write(Operation)]
+    if connection.vendor == "postgresql":
+        digest = salted_hmac("govpay.queue", json.dumps(name), algorithm="sha256").digest()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest[:8], signed=True)])
+
+
+def _claim(deed: Creation) -> uuid.UUID:
+    """The key of the one attempt to create this: a new one only when those before are known to have come to nothing.
+
+    So two runs at once, or one after a crash, meet in one row of the journal.
+    """
+    for attempt in itertools.count():
+        text = json.dumps([conf.get("API_URL"), deed.action, *deed.identity, attempt])
+        key = uuid.UUID(bytes=salted_hmac("govpay.claim", text, algorithm="sha256").digest()[:16])
+        earlier = journal.entries().filter(key=key).first()
+        if earlier is None or earlier.is_open:
+            return key
+        if earlier.state == OperationState.SUCCEEDED and _is_there(deed, str(earlier.result_uid)):
+            return key
+    raise AssertionError
+
+
+def _is_there(deed: Creation, uid: str) -> bool:
+    """Whether what an earlier call made is on the platform still, although it was not found a moment ago."""
+    try:
+        keep(deed.mapper, deed.read(uid))
+    except NotFound:
+        return False
+    return True
+
+
+def refuse_while_under_way(operation: Operation) -> None:
+    """Two changes of one thing at once could arrive in either order. Call it with the account's row locked."""
+    others = journal.entries().filter(account=operation.account_id, action=operation.action, state__in=OPEN_STATES)
+    if others.filter(deadline_at__gt=clock.now()).exclude(pk=operation.pk).exists():
+        raise OperationInProgress("The same of this payment account is being changed; try again in a minute.")

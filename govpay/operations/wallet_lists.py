@@ -1,0 +1,97 @@
+"""What customers have on file: read as the platform lists it, stored, and told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from govpay.client import SavedMethodResource
+from govpay.connection import get_endpoints
+from govpay.exceptions import GovPayError, InvalidAnswer, NotFound
+from govpay.models import Customer, Operation, SavedPaymentMethod
+from govpay.models.choices import Source
+from govpay.operations import journal
+from govpay.operations.lookups import CLOCKS_DIFFER
+from govpay.sync import mapping
+from govpay.sync.mapping import Unmappable
+from govpay.sync.transactions import in_transaction
+from govpay.sync.upsert import bury, save_documents
+
+
+def read_methods(account_uid: Any, customer_uid: Any) -> list[Any]:
+    """The customer's methods; none for a customer that is gone. Raises ``APIError`` when that cannot be told."""
+    endpoints = get_endpoints()
+    try:
+        page = endpoints.list_saved_payment_methods(str(account_uid), str(customer_uid))
+    except NotFound as missing:
+        try:
+            endpoints.get_customer(str(account_uid), str(customer_uid))
+        except NotFound as gone:
+            if missing.status == gone.status == 404:
+                return []
+        raise
+    if page.next_link is not None:
+        raise InvalidAnswer("The list of saved payment methods is not whole.")
+    return list(page.items)
+
+
+def refresh_wallet(*, customer: Customer) -> None:
+    """Read what ``customer`` has on file now. Raises ``APIError``, ``InvalidAnswer``."""
+    listed = read_methods(customer.account_id, customer.uid)
+    present = SavedPaymentMethod.objects.filter(customer=customer.uid, deleted_at=None)
+    gone = set(present.values_list("uid", flat=True)) - set(map(uid_of, listed))
+    in_transaction(partial(store, str(customer.account_id), customer.uid, listed, sorted(gone)))
+
+
+def store(account_uid: str, customer_uid: str, listed: list[Any], gone: list[str]) -> None:
+    """The methods ``listed``, and tombstones for ``gone``; run it in a transaction."""
+    where = {"account_id": account_uid, "customer_id": customer_uid}
+    save_documents(mapping.SAVED_METHOD, listed, extra=where, source=Source.OPERATION)
+    bury(SavedPaymentMethod, gone, source=Source.OPERATION)
+
+
+def listed_after(account_uid: str, customer_uid: str) -> list[Any] | None:
+    """``read_methods`` after a call that has succeeded: nothing that fails here may change its outcome."""
+    try:
+        return read_methods(account_uid, customer_uid)
+    except (GovPayError, ValueError):
+        return None
+
+
+def uid_of(document: Mapping[str, Any]) -> str:
+    """Empty for a document that names none."""
+    try:
+        return mapping.SAVED_METHOD.uid(document)
+    except Unmappable:
+        return ""
+
+
+def traits_of(method: Mapping[str, Any]) -> list[Any]:
+    """What may be known of a method and tells it from others: bank or card, last digits, expiry."""
+    found = SavedMethodResource(method)
+    return [(found.method_type or "").endswith("ach"), found.last4, found.exp_month, found.exp_year]
+
+
+def same_traits(method: Mapping[str, Any], traits: list[Any]) -> bool:
+    """Whether ``method`` may be the one with these traits; what one side leaves out tells nothing."""
+    return all(
+        mine is None or yours is None or mine == yours for mine, yours in zip(traits_of(method), traits, strict=True)
+    )
+
+
+def last_known() -> int:
+    """Up to which primary key the methods are that were known before a deed: kept for ``since``."""
+    return SavedPaymentMethod.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def since(operation: Operation, customer_uid: Any, listed: list[Any], known: int) -> Iterator[SavedMethodResource]:
+    """Those of a customer's methods that may have come of ``operation``, the oldest first; see ``last_known``."""
+    here = SavedPaymentMethod.objects.filter(customer=customer_uid, pk__lte=known)
+    earlier = set(here.values_list("uid", flat=True))
+    others = journal.entries().filter(customer=customer_uid).exclude(pk=operation.pk)
+    earlier.update(others.values_list("result_uid", flat=True))
+    found = [each for each in map(SavedMethodResource, listed) if each.uid not in earlier]
+    begun = operation.created_at - CLOCKS_DIFFER
+    found = [each for each in found if each.created_at is None or each.created_at >= begun]
+    yield from sorted(found, key=lambda each: each.created_at or begun)

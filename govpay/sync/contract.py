@@ -1,0 +1,249 @@
+"""Watching the contract: properties and values of enums in answers that nothing here knows of.
+
+They are counted in memory and written at most every ten minutes by each process, so the counts are about right.
+The value of an unknown property is never kept, only its name.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+from django.db import models, router, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from govpay import conf
+from govpay.client import resources
+from govpay.client.cards import looks_like_card
+from govpay.client.redaction import mask
+from govpay.client.routes import Routes
+from govpay.client.tenant_shapes import CheckoutConfig
+from govpay.client.values import Optional
+from govpay.models import (
+    Client,
+    ContractNotice,
+    Customer,
+    HostedSession,
+    Payment,
+    PaymentAccount,
+    SavedPaymentMethod,
+    Terminal,
+    Transaction,
+    WebhookEvent,
+    WebhookSubscription,
+)
+from govpay.models.choices import MethodType, PaymentStatus, SessionStatus, TransactionStatus, TransactionType
+
+#: Seconds between two writes of one item by one process.
+WRITE_EVERY = 600.0
+
+#: Items that a process keeps in mind, and rows of the table: names may be made up without end.
+MOST, MOST_ROWS = 300, 1000
+
+#: Stands for a name or a value that is not fit to be kept.
+UNFIT = "(not shown)"
+
+_NAME = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@.\-]{0,63}")
+_DIGITS = re.compile("[0-9]{5}")
+
+Item = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is known of one kind of object: its properties, objects within, and enums."""
+
+    names: frozenset[str]
+    inner: tuple[tuple[str, Shape], ...] = ()
+    enums: tuple[tuple[str, frozenset[str]], ...] = ()
+
+
+def _values(choices: type[models.TextChoices]) -> frozenset[str]:
+    return frozenset(choices.values)
+
+
+# /platform/payments/, /platform/wallets/, assumptions A8, A14 and A17.
+_CARD = {"fingerprint", "last4", "exp_month", "exp_year", "bin", "card_brand", "brand", "holder_name"}
+_BANK = {"fingerprint", "routing_number", "account_number_suffix", "account_type", "bank_name", "holder_name", "last4"}
+_BLOCKS = (
+    ("credit", Shape(frozenset(_CARD))),
+    ("ach", Shape(frozenset(_BANK))),
+    ("wallet", Shape(frozenset({"saved_payment_method_uid"}))),
+)
+_METHOD_NAMES = frozenset({"payment_method_type", *(name for name, _ in _BLOCKS)})
+_METHOD_TYPE = (("payment_method_type", _values(MethodType)),)
+_METHOD = Shape(_METHOD_NAMES, _BLOCKS, _METHOD_TYPE)
+
+
+def _names(resource: type[resources.Resource], *more: str) -> frozenset[str]:
+    """The properties that the typed view reads, and ``more`` that it reads by hand."""
+    found = set(more)
+    for kind in resource.__mro__:
+        for each in vars(kind).values():
+            if isinstance(each, Optional):
+                found.update(each.names)
+    return frozenset(found)
+
+
+@cache
+def _shapes() -> dict[type[models.Model], Shape]:
+    flat = {"type", "payment_method", *_METHOD_NAMES, *_CARD, *_BANK}  # a session shows saved methods so
+    return {
+        Client: Shape(_names(resources.ClientResource)),
+        PaymentAccount: Shape(
+            _names(resources.PaymentAccountResource, *(field.name for field in fields(CheckoutConfig)))
+        ),
+        Customer: Shape(_names(resources.CustomerResource)),
+        SavedPaymentMethod: Shape(
+            _names(resources.SavedMethodResource, *flat), (*_BLOCKS, ("payment_method", _METHOD)), _METHOD_TYPE
+        ),
+        Payment: Shape(
+            _names(resources.PaymentResource, "payment_method"),
+            (("payment_method", _METHOD),),
+            (("status", _values(PaymentStatus)),),
+        ),
+        Transaction: Shape(
+            _names(resources.TransactionResource),
+            enums=(("type", _values(TransactionType)), ("status", _values(TransactionStatus))),
+        ),
+        Terminal: Shape(_names(resources.TerminalResource)),
+        WebhookSubscription: Shape(_names(resources.SubscriptionResource, "description")),
+        HostedSession: Shape(_names(resources.HostedSessionResource), enums=(("status", _values(SessionStatus)),)),
+    }
+
+
+#: The route by which objects of a kind are read.
+OPERATIONS: dict[str, str] = {
+    "client": "list_clients",
+    "paymentaccount": "list_payment_accounts",
+    "customer": "list_customers",
+    "savedpaymentmethod": "list_saved_payment_methods",
+    "payment": "list_payments",
+    "transaction": "list_transactions",
+    "terminal": "list_terminals",
+    "webhooksubscription": "list_subscriptions",
+    "hostedsession": "get_hosted_session",
+}
+
+#: Seen since it was last written: how often, and by what.
+_pending: dict[Item, tuple[int, str]] = {}
+#: When each item may be written again, on the monotonic clock.
+_quiet_until: dict[Item, float] = {}
+
+
+def watch(model: type[models.Model], documents: Iterable[Mapping[str, Any]], source: str) -> None:
+    """Note what is unknown in ``documents``; what is due is written after the commit of this transaction."""
+    shape = _shapes().get(model)
+    if shape is None:
+        return
+    found: Counter[tuple[str, str]] = Counter()
+    for document in documents:
+        for each in _unknown(shape, document, ""):
+            found[each] += 1
+    if found:
+        kind = str(model._meta.model_name)
+        _note({(kind, name, value): count for (name, value), count in found.items()}, source)
+
+
+def note_event_type(name: str, source: str) -> None:
+    """A webhook of a type that nothing here works on."""
+    _note({(str(WebhookEvent._meta.model_name), "event_type", _fit_value(name)): 1}, source)
+
+
+def knows(notice: ContractNotice) -> bool:
+    """Whether today's code knows what an earlier version took note of."""
+    if notice.kind == WebhookEvent._meta.model_name:
+        from govpay.sync.events import HANDLERS  # noqa: PLC0415 - which notes what it does not handle here
+
+        return notice.value in HANDLERS
+    shape = next((each for model, each in _shapes().items() if model._meta.model_name == notice.kind), None)
+    *path, name = notice.name.split(".")
+    for part in path:
+        shape = dict(shape.inner).get(part) if shape else None
+    if shape is None:
+        return False
+    return notice.value in dict(shape.enums).get(name, ()) if notice.value else name in shape.names
+
+
+def forget() -> None:
+    """What this process has in mind."""
+    _pending.clear()
+    _quiet_until.clear()
+
+
+def _unknown(shape: Shape, document: Mapping[str, Any], path: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    if not document.keys() <= shape.names:
+        found += [(path + _fit_name(name), "") for name in document.keys() - shape.names]
+    for name, known in shape.enums:
+        value = document.get(name)
+        if isinstance(value, str) and value and value not in known:
+            found.append((path + name, _fit_value(value)))
+    for name, inner in shape.inner:
+        part = document.get(name)
+        if part is not None and isinstance(part, dict):
+            found += _unknown(inner, part, f"{path}{name}.")
+    return found
+
+
+def _fit_name(name: str) -> str:
+    """Names are the platform's own words; what is keyed by a number or a person is not."""
+    return name if _NAME.fullmatch(name) and not _DIGITS.search(name) else UNFIT
+
+
+def _fit_value(value: str) -> str:
+    fit = len(value) <= 64 and value.isprintable() and not looks_like_card(value) and mask(value) == value
+    return value if fit else UNFIT
+
+
+def _note(items: Mapping[Item, int], source: str) -> None:
+    # Without a lock, which would have to survive a fork: of two threads at once one may lose a few counts.
+    now, due = time.monotonic(), False
+    for item, count in items.items():
+        if item not in _pending and len(_pending) + len(_quiet_until) > MOST:
+            continue
+        _pending[item] = (_pending.get(item, (0, ""))[0] + count, source)
+        due = due or now >= _quiet_until.get(item, 0.0)
+    if due:
+        # Robust: whoever reads a page does not fail because of what it said besides.
+        transaction.on_commit(_write, using=router.db_for_write(ContractNotice), robust=True)
+
+
+def _write() -> None:
+    now = time.monotonic()
+    for item in list(_pending):
+        if now < _quiet_until.get(item, 0.0):
+            continue
+        count, source = _pending.pop(item, (0, ""))
+        if count:
+            _save(item, count, source)
+            _quiet_until[item] = now + WRITE_EVERY
+
+
+def _save(item: Item, count: int, source: str) -> None:
+    kind, name, value = item
+    now = timezone.now()
+    seen = {"last_seen": now, "source": source, "route": _route(kind)}
+    key = {"kind": kind, "name": name[:160], "value": value}
+    if ContractNotice.objects.filter(**key).update(count=F("count") + count, **seen):
+        return
+    if ContractNotice.objects.count() >= MOST_ROWS:
+        ContractNotice.objects.filter(pk__in=[row.pk for row in ContractNotice.objects.all() if knows(row)]).delete()
+    if ContractNotice.objects.count() < MOST_ROWS:
+        ContractNotice.objects.bulk_create(
+            [ContractNotice(**key, **seen, count=count, first_seen=now)], ignore_conflicts=True
+        )
+
+
+def _route(kind: str) -> str:
+    operation = OPERATIONS.get(kind)
+    if operation is None:
+        return ""
+    route = Routes(conf.get("ROUTES"))[operation]
+    return f"{route.method} {route.path}"[:255]

@@ -1,0 +1,104 @@
+"""Pages whose time is over, that never were, or that are another thing's: told in plain words, nothing charged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.driving import Town, enter_card, expect, fresh_amount, pay_by_card, told_of_payment
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import Witness
+
+pytestmark = pytest.mark.browser
+
+Visit = Callable[..., "Page"]
+
+OVER = "The time for this payment is over."
+
+
+def test_a_link_whose_session_ends_under_the_payer_starts_again(town: Town, visit: Visit, witness: Witness) -> None:
+    amount = fresh_amount()
+    link = town.link(amount=amount)
+    page = visit(link)
+    expect(page.get_by_label("Card number")).to_be_visible()
+    first = town.link_row(link)["session_id"]
+    town.have("expire", uid=first)
+    witness.expect(410, f"/component/tokens/{first}")
+    enter_card(page)
+    expect(page.get_by_text(OVER)).to_be_visible()
+    expect(page.locator("govifi-payment")).to_be_hidden()
+
+    expect(page.get_by_role("link", name="Start again")).to_be_focused()
+    page.keyboard.press("Enter")
+    total = pay_by_card(page, amount)
+    told_of_payment(page)
+    row = town.link_row(link)
+    assert row["state"] == "paid"
+    assert row["session_id"] != first
+    assert [each["status"] for each in town.sessions_of(link)] == ["expired", "completed"]
+    assert town.booked(first, row["session_id"]) == [("capture", total)]
+
+
+def test_a_session_by_itself_that_has_expired(town: Town, visit: Visit, witness: Witness) -> None:
+    session = town.session(amount=fresh_amount())
+    page = visit(town.pay_page(session))
+    expect(page.get_by_label("Card number")).to_be_visible()
+    town.have("expire", uid=session)
+    witness.expect(410, f"/component/tokens/{session}")
+    enter_card(page)
+    expect(page.get_by_text(OVER)).to_be_visible()
+
+    witness.expect(410, f"/pay/{session}/")
+    page.get_by_role("link", name="Start again").click()
+    expect(page.get_by_role("heading", name="This payment page is closed")).to_be_visible()
+    expect(page.get_by_text("Its time is over.")).to_be_visible()
+    assert town.session_row(session)["status"] == "expired"
+    assert town.booked(session) == []
+    page.goto(town.pay_page(session) + "done/")
+    expect(page.get_by_role("heading", name="It was not paid.")).to_be_visible()
+
+
+def test_a_session_that_is_paid_leads_to_its_end(town: Town, visit: Visit) -> None:
+    amount = fresh_amount()
+    session = town.session(amount=amount)
+    pay_by_card(page := visit(town.pay_page(session)), amount)
+    told_of_payment(page)
+    again = visit(town.pay_page(session))
+    assert again.url == town.pay_page(session) + "done/"
+    told_of_payment(again)
+    assert len(town.booked(session)) == 1
+
+
+@pytest.mark.parametrize("tail", ["", "done/"])
+def test_a_session_for_a_wallet_is_no_payment(town: Town, visit: Visit, witness: Witness, tail: str) -> None:
+    customer, _ = town.customer()
+    session = town.have("wallet", customer=customer)
+    witness.expect(404, f"/pay/{session}/{tail}")
+    page = visit(town.pay_page(session) + tail)
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+    expect(page.get_by_text("This payment page does not exist.")).to_be_visible()
+
+
+def test_an_id_that_nobody_knows(town: Town, visit: Visit, witness: Witness) -> None:
+    witness.expect(404, "/pay/cs_nobody/")
+    page = visit(town.pay_page("cs_nobody"))
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+
+
+def test_a_cancelled_link_cannot_be_opened_again(town: Town, visit: Visit, witness: Witness) -> None:
+    """Also not by whoever still has its address, nor by that of the session that it had open."""
+    link = town.link(amount=fresh_amount())
+    expect(visit(link).get_by_label("Card number")).to_be_visible()
+    session = town.link_row(link)["session_id"]
+    town.have("cancel_link", public_id=link.rstrip("/").split("/")[-1])
+    for address in (link, town.pay_page(session)):
+        witness.expect(410, address.removeprefix(town.site))
+        page = visit(address)
+        expect(page.get_by_role("heading", name="This payment page is closed")).to_be_visible()
+    assert town.link_row(link)["state"] == "cancelled"
+    assert town.booked(session) == []

@@ -1,0 +1,6 @@
+"""A host site that forgot the addresses of govpay."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("admin/", admin.site.urls)]
