@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 from govpay import conf
 from govpay.encryption import seal
@@ -166,6 +168,25 @@ def check_origins(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
         for index, origin in enumerate(origins)
         if not _is_origin(origin)
     ]
+
+
+@register("govpay")
+def check_digest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E009``: a digest that reaches nobody, or whose link leads nowhere."""
+    found: list[CheckMessage] = []
+    recipients = conf.given().get("DIGEST_RECIPIENTS", ())
+    for address in recipients if isinstance(recipients, list | tuple) else ():  # E001 names the wrong type
+        try:
+            validate_email(address)
+        except ValidationError:
+            message = f'GOVPAY["DIGEST_RECIPIENTS"] names {address!r}, which is no e-mail address.'
+            found.append(Error(message, hint="Such as finance@city.example.gov.", id="govpay.E009"))
+    site = conf.given().get("SITE_URL", "")
+    if isinstance(site, str) and site and not (_is_private_way(site) and _parts(site).path in ("", "/")):
+        message = 'GOVPAY["SITE_URL"] must be scheme and host alone, with https.'
+        hint = "Such as https://pay.example.gov, without a path; plain http for this machine only."
+        found.append(Error(message, hint=hint, id="govpay.E009"))
+    return found
 
 
 def _is_origin(origin: Any) -> bool:

@@ -35,6 +35,9 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "COMPONENT_SCRIPT_INTEGRITY": (str, ""),
     "CHECKOUT_ORIGINS": ((list, tuple), ()),
     "LIMIT_STAFF_TO_ACCOUNTS": (bool, False),
+    "DIGEST_RECIPIENTS": ((list, tuple), ()),
+    "DIGEST_INTERVAL": ((int, float), 86400),
+    "SITE_URL": (str, ""),
 }
 
 REQUIRED = tuple(name for name, (_, default) in DEFAULTS.items() if default is None)

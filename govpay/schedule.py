@@ -18,5 +18,6 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "govpay-reconcile-operations": _tick("reconcile_operations"),
     "govpay-send-outstanding": _tick("send_outstanding"),
     "govpay-purge-events": _tick("purge_events"),
+    "govpay-send-digest": _tick("send_digest"),
     "govpay-heartbeat": _tick("heartbeat"),
 }

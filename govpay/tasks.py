@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
-from govpay import conf, operations
+from govpay import attention, conf, operations
 from govpay.batches import Batches
 from govpay.connection import get_authorizer
 from govpay.doctor import signs
@@ -96,9 +96,16 @@ def sync_account(account_uid: str, resources: Sequence[str] | None = None, full:
 def reconcile_operations() -> None:
     """Settle operations whose outcome is open, send the signals that are owed, close links whose days are over."""
     outcome = operations.reconcile()
+    operations.recheck_settled()
     operations.close_expired_links()
     if outcome.succeeded or outcome.failed or outcome.late_failures:
         logger.info("reconciled: %s", outcome)
+
+
+@shared_task(name="govpay.tasks.send_digest", **_short)
+def send_digest() -> None:
+    """Tell ``DIGEST_RECIPIENTS`` what needs a person, when a digest is due and there is something."""
+    attention.send_digest()
 
 
 @shared_task(name="govpay.tasks.process_event", **_short)

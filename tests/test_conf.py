@@ -176,3 +176,23 @@ def test_a_site_without_time_zones(settings: Any) -> None:
     ((check, text),) = found(settings)
     assert check == "govpay.E006"
     assert "USE_TZ" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ({"DIGEST_RECIPIENTS": ["finance"]}, "'finance'"),
+        ({"DIGEST_RECIPIENTS": [None]}, "None"),
+        ({"SITE_URL": "http://pay.city.example"}, "SITE_URL"),
+        ({"SITE_URL": "https://pay.city.example/admin/"}, "SITE_URL"),
+    ],
+)
+def test_a_digest_that_reaches_nobody(settings: Any, given: dict[str, Any], part: str) -> None:
+    ((check, text),) = found(settings, **given)
+    assert check == "govpay.E009"
+    assert part in text
+
+
+def test_a_digest_as_it_should_be(settings: Any) -> None:
+    given = {"DIGEST_RECIPIENTS": ["finance@city.example"], "SITE_URL": "https://pay.city.example"}
+    assert found(settings, **given) == []

@@ -6,9 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
+from govpay.admin.attention import (
+    attention_tools,
+    dealt_with_view,
+    list_view,
+    operation_alert,
+    settle_links,
+    settle_view,
+)
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.cells import (
     badge_column,
@@ -20,6 +29,7 @@ from govpay.admin.cells import (
     money_column,
     text_column,
 )
+from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountFilter, known_values, linked
 from govpay.admin.wording import open_operation_alert
 from govpay.models import Operation
@@ -59,7 +69,7 @@ class OperationAdmin(ReadOnlyAdmin):
     search_fields = ("key__exact", "payment__exact", "reference_id__exact")
     search_help_text = _("The whole key, our reference, or the payment's UID.")
 
-    page_select_related = ("payment", "customer", "session", "account", "actor")
+    page_select_related = ("payment", "customer", "session", "account", "actor", "settled_by")
     fieldsets = (
         (
             None,
@@ -79,13 +89,18 @@ class OperationAdmin(ReadOnlyAdmin):
         ),
         (_("Authorization by the payer"), {"fields": ("sec_code", "authorized_at", "authorization_text")}),
         (_("Outcome"), {"fields": ("error", "error_code", "result_uid", "remote_request_id")}),
-        (_("Time"), {"fields": ("created_at", "finished_at", "deadline_at", "checked_at", "absent_at")}),
+        (_("Settled by hand"), {"fields": ("settled_at", "settler", "settlement")}),
+        (
+            _("Time"),
+            {"fields": ("created_at", "finished_at", "deadline_at", "checked_at", "look_up_error", "absent_at")},
+        ),
         (_("Record"), {"fields": ("key", "reference_id")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        # Only a bank account that was charged from here has an authorization.
-        return [each for each in self.fieldsets if "sec_code" not in each[1]["fields"] or (obj and obj.sec_code)]
+        """Only a bank account that was charged from here has an authorization, and few are settled by hand."""
+        rare = {"sec_code": bool(obj and obj.sec_code), "settlement": bool(obj and obj.settled_at)}
+        return [each for each in self.fieldsets if all(rare.get(str(name), True) for name in each[1]["fields"])]
 
     @column(_("action"))
     def deed(self, row: Operation) -> Any:
@@ -95,5 +110,31 @@ class OperationAdmin(ReadOnlyAdmin):
     def who(self, row: Operation) -> str | None:
         return clip(row.actor)
 
+    @column(_("settled by"))
+    def settler(self, row: Operation) -> str | None:
+        return clip(row.settled_by)
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            own_url(self, "attention/", "govpay_attention", self.attention_view),
+            own_url(self, "<int:pk>/settle/", "govpay_operation_settle", self.settle_view),
+            own_url(self, "<int:pk>/dealt-with/", "govpay_operation_dealt_with", self.dealt_with_view),
+            *super().get_urls(),
+        ]
+
+    def attention_view(self, request: HttpRequest) -> HttpResponse:
+        return list_view(self, request)
+
+    def settle_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return settle_view(self, request, pk)
+
+    def dealt_with_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return dealt_with_view(self, request, pk)
+
+    def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
+        return attention_tools(request)
+
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        return {"alerts": [replace(open_operation_alert(row), link="")]} if row.is_open else {}
+        raised = operation_alert(row, request.user)
+        waiting = [replace(open_operation_alert(row), link="")] if row.is_open else []
+        return {"alerts": [*waiting, *([raised] if raised else [])], "links": settle_links(row, request.user)}

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
+from govpay.admin.attention import attention_tools
 from govpay.admin.base import MirrorAdmin
 from govpay.admin.cells import (
     Table,
@@ -112,6 +113,9 @@ class PaymentAdmin(MirrorAdmin):
         charge = own_url(self, "charge/", "govpay_payment_charge", self.charge_view)
         lower = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_lower_flag", partial(lower_flag, self))
         return [*own, charge, lower, *super().get_urls()]
+
+    def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
+        return attention_tools(request)
 
     def deed_view(self, deed: Any, request: HttpRequest) -> HttpResponse:
         return DeedView(self, deed, request).respond()

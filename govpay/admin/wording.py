@@ -9,7 +9,8 @@ from django.contrib import messages
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from govpay.admin.cells import Button, clip, label_of, moment, page_of
+from govpay.admin.cells import Button, clip, moment, page_of
+from govpay.attention.items import deed_in_words
 from govpay.exceptions import (
     APIConnectionError,
     APIError,
@@ -23,8 +24,7 @@ from govpay.exceptions import (
     RateLimited,
 )
 from govpay.models import Operation
-from govpay.models.choices import OperationAction, OperationState
-from govpay.models.money import format_money
+from govpay.models.choices import OperationState
 
 #: Said of every open outcome, because it is what people fear.
 NOTHING_AGAIN = gettext_lazy("It is being looked up on the platform; nothing will be sent again by itself.")
@@ -98,17 +98,6 @@ class Alert:
     button: Button | None = None
 
 
-def deed_label(operation: Operation) -> str:
-    """``Refund of $5.00``."""
-    action = label_of(operation.action, OperationAction)
-    if operation.amount is None:
-        return str(action)
-    return _("%(action)s of %(amount)s") % {
-        "action": action,
-        "amount": format_money(operation.amount, operation.currency),
-    }
-
-
 def open_operation_alert(operation: Operation) -> Alert:
     """What is known of an operation without an outcome. Join its ``actor`` before."""
     who = clip(operation.actor) or _("nobody signed in")
@@ -116,7 +105,7 @@ def open_operation_alert(operation: Operation) -> Alert:
     link = page_of(operation)
     if operation.state == OperationState.STARTED and not operation.is_overdue:
         return Alert(
-            _("%(deed)s is under way") % {"deed": deed_label(operation)},
+            _("%(deed)s is under way") % {"deed": deed_in_words(operation)},
             (started, _("Load this page again in a moment. Until then no other deed can start.")),
             link,
         )
@@ -128,7 +117,7 @@ def open_operation_alert(operation: Operation) -> Alert:
     )
     closed = _("Capture, refund and void stay closed for this payment until the outcome is known.")
     return Alert(
-        _("%(deed)s: the outcome is not known yet") % {"deed": deed_label(operation)},
+        _("%(deed)s: the outcome is not known yet") % {"deed": deed_in_words(operation)},
         (f"{started} {known}", f"{NOTHING_AGAIN} {closed}", looked),
         link,
     )
@@ -137,5 +126,5 @@ def open_operation_alert(operation: Operation) -> Alert:
 def open_operation_reason(operation: Operation) -> str:
     """Why another deed has to wait, in one line."""
     if operation.state == OperationState.STARTED and not operation.is_overdue:
-        return _("%(deed)s is under way.") % {"deed": deed_label(operation)}
-    return _("Waits for the outcome of an earlier deed: %(deed)s.") % {"deed": deed_label(operation)}
+        return _("%(deed)s is under way.") % {"deed": deed_in_words(operation)}
+    return _("Waits for the outcome of an earlier deed: %(deed)s.") % {"deed": deed_in_words(operation)}

@@ -134,6 +134,14 @@ class OperationState(models.TextChoices):
     UNKNOWN = "unknown", _("Outcome unknown")
 
 
+class OperationAttention(models.TextChoices):
+    """Why an operation that has ended needs a person."""
+
+    LATE_FAILURE = "late_failure", _("Failed later")
+    NOT_EXECUTED = "not_executed", _("Not carried out")
+    CONTRADICTED = "contradicted", _("Turned out otherwise")
+
+
 class RunState(models.TextChoices):
     RUNNING = "running", _("Running")
     SUCCEEDED = "succeeded", _("Succeeded")

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group, Permission
 #: Permission code names besides the ``view_`` ones, which every group gets
 #: (but not who may see which account, which is for those who decide it).
 CASHIER = ("charge_customer", "create_session", "capture_payment")
-FINANCE = (*CASHIER, "refund_payment", "void_payment", "manage_wallet", "export_data")
+FINANCE = (*CASHIER, "refund_payment", "void_payment", "settle_operation", "manage_wallet", "export_data")
 GROUPS: dict[str, tuple[str, ...]] = {
     "Cashier": CASHIER,
     "Finance": FINANCE,

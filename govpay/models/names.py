@@ -115,14 +115,20 @@ FIELDS = (
     _("value"),
     # Of the journal.
     _("SEC code"),
+    _("attention"),
     _("authorization"),
     _("authorization attested"),
     _("call ends by"),
     _("first not found"),
+    _("how that is known"),
+    _("last look-up"),
     _("last looked up"),
     _("method kept until"),
     _("platform's request ID"),
+    _("raised"),
     _("result"),
+    _("settled by"),
+    _("settled by hand"),
 )
 
 #: Of a run of the sync they count rows, elsewhere the same words are times.

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from govpay.models.access import AccountQuerySet
-from govpay.models.choices import OperationAction, OperationState, SecCode
+from govpay.models.choices import OperationAction, OperationAttention, OperationState, SecCode
 from govpay.models.fields import SealedField, UidField, mirror_key
 
 #: States in which the outcome is open, so that no other money operation may start.
@@ -19,6 +19,19 @@ OPEN_STATES = (OperationState.STARTED, OperationState.UNKNOWN)
 
 #: Between the journal row and the call: waiting for a lock, reading, committing.
 BEGINS_WITHIN = dt.timedelta(seconds=10)
+
+#: Reconciliation needs two looks a minute apart after the call's deadline. What is open longer needs a person.
+OPEN_FOR_LONG = dt.timedelta(minutes=5)
+
+
+class OperationQuerySet(AccountQuerySet):
+    def open_for_long(self) -> OperationQuerySet:
+        """Those whose outcome reconciliation should know by now, and does not."""
+        return self.filter(state__in=OPEN_STATES, deadline_at__lte=timezone.now() - OPEN_FOR_LONG)
+
+    def needing_attention(self) -> OperationQuerySet:
+        """Those that ended in a way that somebody must know of, until it is marked as dealt with."""
+        return self.exclude(attention="")
 
 
 class Operation(models.Model):
@@ -67,11 +80,23 @@ class Operation(models.Model):
     authorized_at = models.DateTimeField("authorization attested", null=True, blank=True)
     #: Of an import: keyed hashes of its rows, and once it has ended of those that were accepted.
     row_marks = models.TextField(blank=True, default="", editable=False)
+    #: Why the last look-up could not tell, if it could not.
+    look_up_error = models.CharField("last look-up", max_length=255, blank=True, default="")
+    #: Raised when it ends in a way that somebody must know of; staff lower it.
+    attention = models.CharField(max_length=16, choices=OperationAttention, blank=True, default="")
+    attention_at = models.DateTimeField("raised", null=True, blank=True)
+    #: By whose word it was closed, if the platform never told.
+    settled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    settled_at = models.DateTimeField("settled by hand", null=True, blank=True)
+    settlement = models.TextField("how that is known", blank=True, default="")
 
-    objects = AccountQuerySet.as_manager()
+    objects = OperationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        permissions = [("settle_operation", "Can settle an operation by hand")]
         constraints = [
             models.UniqueConstraint(fields=["key"], name="govpay_operation_key"),
             models.UniqueConstraint(
@@ -95,6 +120,8 @@ class Operation(models.Model):
                 condition=Q(state__in=["started", "unknown"]),
                 name="govpay_operation_open",
             ),
+            models.Index(fields=["attention_at"], condition=~Q(attention=""), name="govpay_operation_attention"),
+            models.Index(fields=["settled_at"], condition=Q(settled_at__isnull=False), name="govpay_operation_settled"),
             models.Index(
                 fields=["method_expires_at"],
                 condition=Q(validated_method__isnull=False),

@@ -25,6 +25,10 @@ REFUNDABLE = (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED)
 
 
 class PaymentQuerySet(MirrorQuerySet):
+    def flagged(self) -> PaymentQuerySet:
+        """Those with a dispute, a return or a reversal that nobody has marked as dealt with."""
+        return self.exclude(flag="")
+
     def with_pending_refunds(self) -> PaymentQuerySet:
         """Annotate, in minor units: ``pending_refunds``, of refunds that the platform accepted and has not
         settled; ``settled_refunds``, of the others that did not fail, whatever the platform calls them: it

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         expire_hosted_session,
         update_hosted_session,
     )
+    from govpay.operations.settling import recheck_settled, settle_by_hand
     from govpay.operations.tenant_options import check_site
     from govpay.operations.tenants import create_client, create_payment_account
     from govpay.operations.wallet_lists import refresh_wallet
@@ -56,6 +57,7 @@ __all__ = [
     "quote_of",
     "quote_payment",
     "quoted_by_staff",
+    "recheck_settled",
     "reconcile",
     "refresh_wallet",
     "refresh_webhook_secret",
@@ -65,6 +67,7 @@ __all__ = [
     "set_checkout_config",
     "set_default_payment_method",
     "set_webhook_subscriptions",
+    "settle_by_hand",
     "update_hosted_session",
     "update_payment_account",
     "void_payment",
@@ -94,6 +97,7 @@ _WHERE = {
     "quote_of": "quotes",
     "quote_payment": "quotes",
     "quoted_by_staff": "quotes",
+    "recheck_settled": "settling",
     "reconcile": "reconciliation",
     "refresh_wallet": "wallet_lists",
     "refresh_webhook_secret": "events",
@@ -103,6 +107,7 @@ _WHERE = {
     "set_checkout_config": "account_settings",
     "set_default_payment_method": "wallets",
     "set_webhook_subscriptions": "events",
+    "settle_by_hand": "settling",
     "update_hosted_session": "sessions",
     "update_payment_account": "account_settings",
     "void_payment": "payments",

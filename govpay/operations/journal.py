@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django.db import router, transaction
 from django.db.models import Q, QuerySet
@@ -13,7 +13,7 @@ from govpay import conf
 from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
 from govpay.models.base import Mirror
-from govpay.models.choices import OperationState, Source
+from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.models.operations import OPEN_STATES
 from govpay.operations.deeds import Answer, Deed
 from govpay.sync import news
@@ -27,10 +27,13 @@ CLOSING = (
     *("result_uid", "payment_id"),
 )
 
+#: What moves money: somebody has to know when such a one ends otherwise than its actor was told.
+MOVES_MONEY = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
+
 
 def entries() -> QuerySet[Operation]:
     """The journal where it is written: a replica may lag behind, and money does not wait for it."""
-    return Operation.objects.using(router.db_for_write(Operation))
+    return cast("QuerySet[Operation]", Operation.objects.using(router.db_for_write(Operation)))
 
 
 def is_used(key: uuid.UUID | str | None) -> bool:
@@ -89,8 +92,10 @@ def _read_what_is_committed() -> None:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 
-def settle(deed: type[Deed], operation: Operation, answer: Answer) -> Mirror:
+def settle(deed: type[Deed], operation: Operation, answer: Answer, attention: str = "") -> Mirror:
     """Store what the platform said and close the row, in one transaction; gives the row that came of it.
+
+    ``attention`` tells somebody that it has ended otherwise than they were told.
 
     Raises ``Unmappable`` for a document that no row can be made of, and database errors.
     """
@@ -106,34 +111,45 @@ def settle(deed: type[Deed], operation: Operation, answer: Answer) -> Mirror:
         operation.result_uid = row.uid
         operation.remote_request_id = operation.remote_request_id or answer.request_id
         deed.stored(operation, row)
-        _close(operation, OperationState.FAILED if answer.error else OperationState.SUCCEEDED, answer.error)
+        state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
+        _close(operation, state, answer.error, attention)
         return row
 
     return in_transaction(work)
 
 
-def close(operation: Operation, state: str, error: GovPayError | None = None) -> None:
+def close(operation: Operation, state: str, error: GovPayError | None = None, attention: str = "") -> None:
     """Write how the operation ended, unless somebody else did so first."""
-    in_transaction(lambda: _close(operation, state, error))
+    in_transaction(lambda: _close(operation, state, error, attention))
 
 
-def _close(operation: Operation, state: str, error: GovPayError | None) -> None:
+def _close(operation: Operation, state: str, error: GovPayError | None, attention: str = "") -> None:
     operation.state = state
     operation.finished_at = None if state == OperationState.UNKNOWN else timezone.now()
     operation.error = str(error) if error else ""
     operation.error_class = type(error).__name__ if error else ""
     operation.error_code = str(getattr(error, "code", "") or "")[:64]
     operation.remote_request_id = (getattr(error, "request_id", "") or operation.remote_request_id)[:255]
-    columns = {name: getattr(operation, name) for name in CLOSING}
+    columns = {name: getattr(operation, name) for name in CLOSING} | attention_for(operation, attention)
     closable = Q(state__in=OPEN_STATES)
     if state == OperationState.FAILED:
         columns["validated_method"] = None  # nothing was validated that could be captured
     if state == OperationState.SUCCEEDED:
         closable |= not_found()  # what the platform itself says counts more than that it once had no trace
+    elif state == OperationState.FAILED and not isinstance(error, APIConnectionError):
+        closable |= Q(settled_at__isnull=False)  # and more than somebody's word
     if entries().filter(closable, pk=operation.pk).update(**columns) and state != OperationState.UNKNOWN:
         news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
 
 
+def attention_for(operation: Operation, attention: str) -> dict[str, Any]:
+    """The columns by which somebody is told of how it ended. Only what moves money is worth it."""
+    if not attention or operation.action not in MOVES_MONEY:
+        return {}
+    return {"attention": attention, "attention_at": timezone.now()}
+
+
 def not_found() -> Q:
-    """Rows that were closed only because the platform had no trace of them."""
-    return Q(state=OperationState.FAILED, error_class=APIConnectionError.__name__, absent_at__isnull=False)
+    """Rows that were closed only because the platform had no trace of them, or by hand as not carried out."""
+    absent = Q(error_class=APIConnectionError.__name__, absent_at__isnull=False)
+    return Q(absent | Q(settled_at__isnull=False), state=OperationState.FAILED)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
-from govpay.models.choices import OperationState
+from govpay.models.choices import OperationAttention, OperationState
 from govpay.operations import journal
 from govpay.operations.account_settings import DEEDS as SETTING_DEEDS
 from govpay.operations.base import read_again, tell
@@ -92,14 +92,15 @@ def reconcile(limit: int = 500) -> Reconciled:
         if time.monotonic() > end:
             outcome.waiting += 1
             continue
-        outcome.count(_settle_one(operation))
+        outcome.count(settle_one(operation))
     outcome.late_failures = follow_refunds()
     in_transaction(forget_methods)
     tell()
     return outcome
 
 
-def _settle_one(operation: Operation) -> str:
+def settle_one(operation: Operation) -> str:
+    """Look up one open operation and close it if that can be told; gives its state. Never raises."""
     deed = DEEDS[operation.action]
     asked_at = timezone.now()
     try:
@@ -110,19 +111,23 @@ def _settle_one(operation: Operation) -> str:
     except (GovPayError, ValueError, DatabaseTrouble) as error:
         # It cannot be told now, which proves nothing. One that fails does not hold up the others.
         logger.info("operation %s cannot be looked up now: %s", operation.key, error)
-    except Exception:
+        why = str(error)
+    except Exception as error:
         logger.exception("operation %s cannot be looked up", operation.key)
-    _seen(operation)
+        why = type(error).__name__
+    _seen(operation, why)
     return OperationState.UNKNOWN
 
 
 def _found(deed: type[Deed], operation: Operation, answer: Answer) -> str:
     state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
+    # Whoever asked was told that the outcome is not known.
+    attention = OperationAttention.NOT_EXECUTED if answer.error else ""
     try:
-        journal.settle(deed, operation, answer)
+        journal.settle(deed, operation, answer, attention)
     except Unmappable as unmappable:
         logger.warning("operation %s is settled, but its row cannot be made: %s", operation.key, unmappable)
-        journal.close(operation, state, answer.error)
+        journal.close(operation, state, answer.error, attention)
     read_again(deed, operation, refused=False)
     return str(state)
 
@@ -135,12 +140,14 @@ def _absent(operation: Operation, asked_at: dt.datetime) -> str:
     if asked_at >= operation.deadline_at:
         if operation.absent_at is not None and asked_at - operation.absent_at >= BETWEEN_READS:
             text = "Not executed: the platform has no trace of it. It may be started anew."
-            journal.close(operation, OperationState.FAILED, APIConnectionError(text))
+            error = APIConnectionError(text)
+            journal.close(operation, OperationState.FAILED, error, OperationAttention.NOT_EXECUTED)
             return OperationState.FAILED
         journal.entries().filter(pk=operation.pk, absent_at=None).update(absent_at=timezone.now())
     _seen(operation)
     return OperationState.UNKNOWN
 
 
-def _seen(operation: Operation) -> None:
-    journal.entries().filter(pk=operation.pk).update(checked_at=timezone.now())
+def _seen(operation: Operation, why_not: str = "") -> None:
+    columns = {"checked_at": timezone.now(), "look_up_error": why_not[:255]}
+    journal.entries().filter(pk=operation.pk).update(**columns)

@@ -18,6 +18,7 @@ from govpay.exceptions import APIError, Conflict, GovPayError, InvalidAnswer, Op
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import (
     OperationAction,
+    OperationAttention,
     OperationState,
     Source,
     TransactionStatus,
@@ -197,8 +198,10 @@ def follow_refunds() -> int:
 
 
 def _turn(operation: Operation, error: str, **columns: Any) -> int:
-    """From succeeded to failed, with ``error``, or back."""
+    """From succeeded to failed, with ``error``, or back. Somebody was told otherwise, and is told so."""
+    attention = OperationAttention.LATE_FAILURE if error else OperationAttention.CONTRADICTED
     columns.update(
+        journal.attention_for(operation, attention),
         state=OperationState.FAILED if error else OperationState.SUCCEEDED,
         error=error,
         error_class=APIError.__name__ if error else "",

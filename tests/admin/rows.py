@@ -148,7 +148,7 @@ def _value(model: type[models.Model], field: Any, number: int, text: str, actor:
     if field.name == "uid" or field.name == "public_id":
         return f"{model._meta.model_name}-{number:06d}"
     if field.remote_field:
-        if field.name in ("actor", "created_by"):
+        if field.name in ("actor", "created_by", "settled_by"):
             return getattr(actor, "pk", None)
         known = {"account": f"acc_{number % 2}", "client": "cl_0", "customer": "cus_0"}
         known |= {"saved_method": "spm_0", "session": "hs_0", "payment": "pay_0"}

@@ -12,7 +12,7 @@ from govpay.models.groups import make_groups
 EXPECTED = {
     "Cashier": {"charge_customer", "create_session", "capture_payment"},
     "Finance": {"charge_customer", "create_session", "capture_payment"}
-    | {"refund_payment", "void_payment", "manage_wallet", "export_data"},
+    | {"refund_payment", "void_payment", "settle_operation", "manage_wallet", "export_data"},
     "Support": set(),
     "Operations": {"sync_now", "replay_event", "provision_account"},
 }

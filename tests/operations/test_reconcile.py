@@ -98,6 +98,7 @@ def test_platform_that_is_down_leaves_everything_as_it_is(town: Town, impatient:
     assert str(operations.reconcile()) == "succeeded=0 failed=0 waiting=1 late_failures=0"
     after = Operation.objects.values().get()
     assert after.pop("checked_at") >= before.pop("checked_at")
+    assert (before.pop("look_up_error"), bool(after.pop("look_up_error"))) == ("", True)
     assert after == before
     town.sandbox.clear_faults()
     assert operations.reconcile().failed == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from govpay.management.base import PlatformCommand
-from govpay.operations import reconcile
+from govpay.operations import recheck_settled, reconcile
 
 
 class Command(PlatformCommand):
@@ -13,3 +13,4 @@ class Command(PlatformCommand):
 
     def carry_out(self, options: dict[str, Any]) -> None:
         self.stdout.write(str(reconcile()))
+        recheck_settled()

@@ -1,0 +1,273 @@
+"""What needs a person: the page that lists it, *Settle by hand*, and *Mark as dealt with*."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.options import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from govpay import operations
+from govpay.admin.cells import TONES, Button, Table, clip, label_of, link_to, list_of, moment, page_of, relative
+from govpay.admin.flags import SHORT
+from govpay.admin.pages import render, tell
+from govpay.admin.wording import Alert
+from govpay.attention import Item, count_items, find_items
+from govpay.attention.items import MOST, ended_item, unknown_item
+from govpay.exceptions import GovPayError
+from govpay.models import Operation, Payment
+from govpay.models.choices import OperationAttention, OperationState
+
+PERMISSION = "govpay.settle_operation"
+
+#: The kinds in one or two words.
+KINDS: dict[str, Any] = {
+    "unknown": gettext_lazy("Outcome unknown"),
+    OperationAttention.LATE_FAILURE: gettext_lazy("Refund failed"),
+    **{each: each.label for each in (OperationAttention.NOT_EXECUTED, OperationAttention.CONTRADICTED)},
+    **SHORT,
+}
+
+#: Titles of the box on the operation's own page.
+TITLES: dict[str, Any] = {
+    OperationAttention.LATE_FAILURE: gettext_lazy("It was accepted, and failed on %(when)s"),
+    OperationAttention.NOT_EXECUTED: gettext_lazy("It was not carried out, as the platform told on %(when)s"),
+    OperationAttention.CONTRADICTED: gettext_lazy("It turned out otherwise on %(when)s"),
+}
+
+
+def may_settle(user: Any) -> bool:
+    return bool(user.has_perm(PERMISSION))
+
+
+def may_see(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm("govpay.view_operation") and request.user.has_perm("govpay.view_payment"))
+
+
+def attention_tools(request: HttpRequest) -> list[tuple[Any, str]]:
+    """The link above a list, with how much there is: one statement, spared where the list is filtered."""
+    if not may_see(request):
+        return []
+    count = 0 if request.GET else count_items(*_visible(request))
+    number = f"{MOST}+" if count >= MOST else str(count)
+    label = _("Needs a person (%(count)s)") % {"count": number} if count else _("Needs a person")
+    return [(label, reverse("admin:govpay_attention"))]
+
+
+def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
+    """GET only: everything that needs somebody, the longest open first."""
+    if not may_see(request):
+        raise PermissionDenied
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    items = find_items(*_visible(request))
+    table = Table(
+        title=ngettext("%(count)d thing", "%(count)d things", len(items)) % {"count": len(items)},
+        heads=(_("What"), "", _("Payment"), _("Since"), _("What is known"), _("What comes next"), ""),
+        rows=[_row(item, request.user) for item in items],
+    )
+    context = {
+        "title": _("What needs a person"),
+        "original": _("Needs a person"),
+        "tables": [table] if items else [],
+        "items": items,
+        "back": list_of(Operation),
+    }
+    return render(admin, request, "govpay/admin/attention.html", context)
+
+
+def _visible(request: HttpRequest) -> tuple[Any, Any]:
+    return Operation.objects.visible_to(request.user), Payment.objects.visible_to(request.user)
+
+
+def _row(item: Item, user: Any) -> tuple[Any, ...]:
+    tone = "alarm" if item.kind == "unknown" else TONES.get(item.kind, "alarm")
+    badge = format_html('<span class="govpay-badge govpay-{}">{}</span>', tone, KINDS.get(item.kind) or clip(item.kind))
+    is_payment = isinstance(item.row, Payment)
+    payment = link_to(item.row) if is_payment else relative(item.row, "payment")
+    settles = item.kind == "unknown" and may_settle(user)
+    act = (
+        format_html('<a class="govpay-button" href="{}">{}…</a>', _settle_address(item.row.pk), _("Settle by hand"))
+        if settles
+        else link_to(item.row, _("Look at it"))
+    )
+    return link_to(item.row, item.what), badge, payment, moment(item.since), item.known, item.next, act
+
+
+# --- An operation's own page --------------------------------------------------------------------------
+
+
+def operation_alert(row: Operation, user: Any) -> Alert | None:
+    """The box on the page of an operation that ended in a way somebody must know of."""
+    if not row.attention:
+        return None
+    title = TITLES.get(row.attention, _("Raised on %(when)s")) % {"when": moment(row.attention_at) or "—"}
+    item = ended_item(row)
+    lines = tuple(filter(None, (item.known, item.next)))
+    if not may_settle(user):
+        return Alert(title, (*lines, _("Whoever may settle operations can mark this as dealt with.")))
+    shown = (("attention", row.attention), ("at", row.attention_at.isoformat() if row.attention_at else ""))
+    address = reverse("admin:govpay_operation_dealt_with", args=[row.pk])
+    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown))
+
+
+def settle_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
+    return [(_("Settle by hand"), _settle_address(row.pk))] if row.is_overdue and may_settle(user) else []
+
+
+def _settle_address(pk: int) -> str:
+    return reverse("admin:govpay_operation_settle", args=[pk])
+
+
+class SettleForm(forms.Form):
+    """Two answers, and how they are known."""
+
+    carried_out = forms.TypedChoiceField(
+        label=gettext_lazy("What became of it?"),
+        choices=[
+            ("yes", gettext_lazy("It was carried out: the platform's own records show it.")),
+            ("no", gettext_lazy("It was not carried out: the platform's own records have no trace of it.")),
+        ],
+        coerce=lambda value: value == "yes",
+        widget=forms.RadioSelect,
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("How is that known?"),
+        help_text=gettext_lazy("What you looked at, where, and what it said. It is kept with your name."),
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
+    )
+
+
+def settle_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
+    """GET asks, POST closes the operation by the word of this user, unless the platform tells."""
+    row = _operation(request, pk)
+    if request.method not in ("GET", "HEAD", "POST"):
+        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    if not row.is_open:
+        messages.info(request, _("Its outcome is known already."))
+        return HttpResponseRedirect(_back(admin, request, row))
+    form = SettleForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        return _settle(admin, request, row, form)
+    return _ask(admin, request, row, form)
+
+
+def _settle(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: SettleForm) -> HttpResponse:
+    try:
+        settled = operations.settle_by_hand(operation=row, actor=request.user, **form.cleaned_data)
+    except GovPayError as error:
+        tell(request, error)
+        return HttpResponseRedirect(_back(admin, request, row))
+    state = {"state": label_of(settled.state, OperationState)}
+    if settled.settled_at is None:
+        messages.warning(
+            request, _("The platform has told meanwhile, so your answer was not needed: %(state)s.") % state
+        )
+    else:
+        text = _("Settled by hand: %(state)s.") % state
+        admin.log_change(request, settled, text)
+        messages.success(request, f"{text} {_('The platform is asked about it for three more days.')}")
+    return HttpResponseRedirect(_back(admin, request, settled))
+
+
+def _ask(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: SettleForm) -> HttpResponse:
+    item = unknown_item(row, timezone.now())
+    facts = (
+        (_("What is known"), item.known),
+        (_("What comes next"), item.next),
+        (_("Reference"), row.reference_id),
+        (_("Platform's request ID"), row.remote_request_id),
+    )
+    context = {
+        "title": _("Settle by hand: %(what)s?") % {"what": item.what},
+        "original": _("Settle by hand"),
+        "problem": "" if row.is_overdue else _("Its call may still be under way; look at it again in a minute."),
+        "doable": row.is_overdue,
+        "consequence": _(
+            "Only after you have found the payment in the platform's own records. The platform is asked once more "
+            "first, and what it tells counts. Nothing is sent and no money moves, and other deeds on this payment open "
+            "again. If it was carried out after all, doing it again moves the money twice."
+        ),
+        "notes": [(label, value) for label, value in facts if value],
+        "tables": [_about(item, row)],
+        "form": form,
+        "button": _("Settle by hand"),
+        "back": _back(admin, request, row),
+    }
+    status = 200 if row.is_overdue and not form.errors else 400
+    return render(admin, request, "govpay/admin/confirm.html", context, status)
+
+
+def _about(item: Item, row: Operation) -> Table:
+    return Table(
+        title=_("Operation"),
+        heads=(_("What"), _("Payment"), _("Payment account"), _("Started"), _("By")),
+        rows=[
+            (
+                link_to(row, item.what),
+                relative(row, "payment"),
+                relative(row, "account"),
+                moment(row.created_at),
+                clip(row.actor),
+            )
+        ],
+    )
+
+
+def dealt_with_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
+    """POST only: lower what was shown, and keep in the row's history who did it."""
+    row = _operation(request, pk)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    level, text = _lower(admin, request, row)
+    admin.message_user(request, text, level)
+    return HttpResponseRedirect(_back(admin, request, row))
+
+
+def _lower(admin: ModelAdmin[Any], request: HttpRequest, row: Operation) -> tuple[int, str]:
+    attention, at = request.POST.get("attention", ""), _read(request.POST.get("at", ""))
+    if attention not in OperationAttention.values or at is None:
+        return messages.ERROR, _("This form does not come from here, so nothing was changed.")
+    with transaction.atomic():
+        shown = Operation.objects.visible_to(request.user).filter(pk=row.pk, attention=attention, attention_at=at)
+        if shown.update(attention=""):
+            text = _("Marked as dealt with: %(what)s.") % {"what": label_of(attention, OperationAttention)}
+            admin.log_change(request, row, text)
+            return messages.SUCCESS, text
+    if not row.attention:
+        return messages.INFO, _("Somebody else has marked it as dealt with already.")
+    return messages.WARNING, _("Something newer has happened to this operation since the page was shown. Look again.")
+
+
+def _operation(request: HttpRequest, pk: int) -> Operation:
+    """On every method and address. Raises ``PermissionDenied`` and ``Http404``."""
+    if not may_settle(request.user):
+        raise PermissionDenied
+    visible: Any = Operation.objects.visible_to(request.user).select_related("payment", "account", "actor")
+    row = visible.defer("validated_method").filter(pk=pk).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def _back(admin: ModelAdmin[Any], request: HttpRequest, row: Operation) -> str:
+    return page_of(row) if admin.has_view_permission(request, row) else reverse("admin:index")
+
+
+def _read(text: str) -> Any:
+    """A moment as the button carries it; ``None`` for nonsense."""
+    try:
+        return parse_datetime(text)
+    except ValueError:
+        return None

@@ -1,0 +1,147 @@
+"""Operations of unknown outcome, refunds that failed late, disputes and returns: what is known, and what comes next."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from govpay.models import Operation, Payment
+from govpay.models.choices import OperationAction, OperationAttention, PaymentFlag
+from govpay.models.money import format_money
+from govpay.models.operations import OperationQuerySet
+from govpay.models.payments import PaymentQuerySet
+
+#: Of each kind at most so many, the oldest first.
+MOST = 100
+
+#: Workers look up open operations each minute.
+LOOKED_UP_EVERY = dt.timedelta(minutes=1)
+#: No look-up for so long: nobody is at it.
+SILENT = dt.timedelta(minutes=5)
+
+#: What the system will do about one that has ended: nothing.
+ENDED: dict[str, Any] = {
+    OperationAttention.LATE_FAILURE: gettext_lazy(
+        "Nothing by itself. The money has not left: refund it again, or give it back in another way, if it is owed."
+    ),
+    OperationAttention.NOT_EXECUTED: gettext_lazy("Nothing by itself. Start it anew if it is still wanted."),
+    OperationAttention.CONTRADICTED: gettext_lazy(
+        "Nothing by itself. Look whether the same was done a second time meanwhile."
+    ),
+}
+
+#: The same for a flag on a payment.
+FLAGGED: dict[str, Any] = {
+    PaymentFlag.CHARGEBACK: gettext_lazy(
+        "Nothing by itself. Do not refund it: the bank takes the money back. Answer the dispute with the processor."
+    ),
+    PaymentFlag.RETURN: gettext_lazy("Nothing by itself. The debit was not honoured: what it paid for is open again."),
+    PaymentFlag.REVERSAL: gettext_lazy("Nothing by itself. The transactions show what was given back to you."),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing for a person to look at. The texts are plain, in the active language."""
+
+    row: Operation | Payment
+    #: In how few words it can be said: ``Refund of $5.00``.
+    what: str
+    #: ``unknown``, a value of ``OperationAttention`` or one of ``PaymentFlag``.
+    kind: str
+    since: dt.datetime | None
+    known: str
+    next: str
+
+    @property
+    def payment(self) -> Payment | None:
+        return self.row if isinstance(self.row, Payment) else self.row.payment
+
+
+def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list[Item]:
+    """What needs a person among these rows, of each kind the oldest first: three statements."""
+    rows: Any = operations.select_related("payment", "account", "actor").defer("validated_method")
+    now = timezone.now()
+    unknown = rows.open_for_long().order_by("created_at", "id")[:MOST]
+    ended = rows.needing_attention().order_by("attention_at", "id")[:MOST]
+    flagged = payments.flagged().select_related("account").order_by(F("flagged_at").asc(nulls_first=True), "id")[:MOST]
+    return [
+        *(unknown_item(row, now) for row in unknown),
+        *(ended_item(row) for row in ended),
+        *(_flagged(row) for row in flagged),
+    ]
+
+
+def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int:
+    """How many there are, up to ``MOST``: one statement."""
+    kinds = (operations.open_for_long(), operations.needing_attention(), payments.flagged())
+    first, *others = (rows.order_by().values_list("pk") for rows in kinds)
+    return len(first.union(*others, all=True)[:MOST])
+
+
+def deed_in_words(operation: Operation) -> str:
+    """``Refund of $5.00``."""
+    action = str(dict(OperationAction.choices).get(operation.action, operation.action))
+    if operation.amount is None:
+        return action
+    amount = format_money(operation.amount, operation.currency)
+    return _("%(action)s of %(amount)s") % {"action": action, "amount": amount}
+
+
+def next_step(operation: Operation, now: dt.datetime) -> str:
+    """What the system will do about an operation of unknown outcome, and when."""
+    seen = operation.checked_at
+    if seen is None or now - seen > SILENT:
+        return _(
+            "It should be looked up each minute, and no worker has done so. See whether workers and beat are alive."
+        )
+    if operation.absent_at is not None:
+        return _("The platform had no trace of it. If the next look-up finds none either, it ends as not carried out.")
+    return _("It is looked up each minute, next at %(when)s, and ends by itself as soon as the platform tells.") % {
+        "when": _clock(max(seen + LOOKED_UP_EVERY, now))
+    }
+
+
+def unknown_item(row: Operation, now: dt.datetime) -> Item:
+    """One whose outcome is open."""
+    known = [row.error or _("No answer was recorded: the process that asked was probably stopped.")]
+    if row.checked_at is not None:
+        known.append(_("Last looked up at %(when)s.") % {"when": _clock(row.checked_at)})
+    if row.look_up_error:
+        known.append(row.look_up_error)
+    return Item(row, deed_in_words(row), "unknown", row.created_at, " ".join(known), next_step(row, now))
+
+
+def ended_item(row: Operation) -> Item:
+    """One that ended in a way somebody must know of."""
+    known = row.error
+    if row.attention == OperationAttention.CONTRADICTED:
+        known = " ".join(filter(None, (_was_told(row), known)))
+    step = ENDED.get(row.attention, "")
+    return Item(row, deed_in_words(row), row.attention, row.attention_at, known, str(step))
+
+
+def _was_told(row: Operation) -> str:
+    if row.settled_at is None:
+        return _("The platform had no trace of it, and shows it now.")
+    if not row.result_uid:
+        return _("Somebody settled it as carried out, and the platform shows no trace of it.")
+    return _("Somebody settled it by hand, and the platform tells otherwise.")
+
+
+def _flagged(row: Payment) -> Item:
+    what = str(dict(PaymentFlag.choices).get(row.flag, row.flag))
+    total = format_money(row.total_amount, row.currency)
+    what = _("%(event)s: payment of %(amount)s") % {"event": what, "amount": total}
+    known = _("The payment's transactions have the bank's reason.")
+    return Item(row, what, row.flag, row.flagged_at, known, str(FLAGGED.get(row.flag, "")))
+
+
+def _clock(value: dt.datetime) -> str:
+    return f"{timezone.localtime(value):%H:%M}"
