@@ -13,9 +13,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.admin.cells import TONES, Button, Table, clip, label_of, link_to, list_of, moment, page_of, relative
@@ -71,16 +70,10 @@ def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET", "HEAD"])
     items = find_items(*_visible(request))
-    table = Table(
-        title=ngettext("%(count)d thing", "%(count)d things", len(items)) % {"count": len(items)},
-        heads=(_("What"), "", _("Payment"), _("Since"), _("What is known"), _("What comes next"), ""),
-        rows=[_row(item, request.user) for item in items],
-    )
     context = {
         "title": _("What needs a person"),
         "original": _("Needs a person"),
-        "tables": [table] if items else [],
-        "items": items,
+        "cards": [_card(item, request.user) for item in items],
         "back": list_of(Operation),
     }
     return render(admin, request, "govpay/admin/attention.html", context)
@@ -90,18 +83,24 @@ def _visible(request: HttpRequest) -> tuple[Any, Any]:
     return Operation.objects.visible_to(request.user), Payment.objects.visible_to(request.user)
 
 
-def _row(item: Item, user: Any) -> tuple[Any, ...]:
+def _card(item: Item, user: Any) -> dict[str, Any]:
+    """One thing as the page shows it: links to what there is to see, a button where there is something to do."""
     tone = "alarm" if item.kind == "unknown" else TONES.get(item.kind, "alarm")
-    badge = format_html('<span class="govpay-badge govpay-{}">{}</span>', tone, KINDS.get(item.kind) or clip(item.kind))
-    is_payment = isinstance(item.row, Payment)
-    payment = link_to(item.row) if is_payment else relative(item.row, "payment")
-    settles = item.kind == "unknown" and may_settle(user)
-    act = (
-        format_html('<a class="govpay-button" href="{}">{}…</a>', _settle_address(item.row.pk), _("Settle by hand"))
-        if settles
-        else link_to(item.row, _("Look at it"))
+    facts = (
+        (_("Payment"), link_to(item.row) if isinstance(item.row, Payment) else relative(item.row, "payment")),
+        (_("Payment account"), relative(item.row, "account")),
+        (_("Since"), moment(item.since)),
+        (_("By"), clip(getattr(item.row, "actor", None))),
+        (_("What is known"), item.known),
+        (_("What comes next"), item.next),
     )
-    return link_to(item.row, item.what), badge, payment, moment(item.since), item.known, item.next, act
+    return {
+        "link": link_to(item.row, item.what),
+        "tone": tone,
+        "kind": KINDS.get(item.kind) or clip(item.kind),
+        "facts": [(label, value) for label, value in facts if value],
+        "settle": _settle_address(item.row.pk) if item.kind == "unknown" and may_settle(user) else "",
+    }
 
 
 # --- An operation's own page --------------------------------------------------------------------------

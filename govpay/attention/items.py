@@ -6,13 +6,13 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from govpay.models import Operation, Payment
-from govpay.models.choices import OperationAction, OperationAttention, PaymentFlag
+from govpay.models import Operation, Payment, Transaction
+from govpay.models.choices import OperationAction, OperationAttention, PaymentFlag, TransactionType
 from govpay.models.money import format_money
 from govpay.models.operations import OperationQuerySet
 from govpay.models.payments import PaymentQuerySet
@@ -70,7 +70,8 @@ def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list
     now = timezone.now()
     unknown = rows.open_for_long().order_by("created_at", "id")[:MOST]
     ended = rows.needing_attention().order_by("attention_at", "id")[:MOST]
-    flagged = payments.flagged().select_related("account").order_by(F("flagged_at").asc(nulls_first=True), "id")[:MOST]
+    flagged = payments.flagged().select_related("account").annotate(bank_said=_bank_said())
+    flagged = flagged.order_by(F("flagged_at").asc(nulls_first=True), "id")[:MOST]
     return [
         *(unknown_item(row, now) for row in unknown),
         *(ended_item(row) for row in ended),
@@ -135,11 +136,19 @@ def _was_told(row: Operation) -> str:
     return _("Somebody settled it by hand, and the platform tells otherwise.")
 
 
+def _bank_said() -> Subquery:
+    """The reason code of the movement that raised the flag."""
+    raising = (TransactionType.CHARGEBACK, TransactionType.ACH_RETURN, TransactionType.CHARGEBACK_REVERSAL)
+    found = Transaction.objects.filter(payment=OuterRef("uid"), type__in=raising).order_by("-remote_created_at", "-id")
+    return Subquery(found.values("reason_code")[:1])
+
+
 def _flagged(row: Payment) -> Item:
     what = str(dict(PaymentFlag.choices).get(row.flag, row.flag))
     total = format_money(row.total_amount, row.currency)
     what = _("%(event)s: payment of %(amount)s") % {"event": what, "amount": total}
-    known = _("The payment's transactions have the bank's reason.")
+    said = row.__dict__.get("bank_said")
+    known = _("The bank's reason: %(code)s.") % {"code": said} if said else _("The bank has given no reason.")
     return Item(row, what, row.flag, row.flagged_at, known, str(FLAGGED.get(row.flag, "")))
 
 

@@ -390,7 +390,7 @@ class Migration(migrations.Migration):
                 ('authorization_text', models.TextField(blank=True, default='', verbose_name='authorization')),
                 ('authorized_at', models.DateTimeField(blank=True, null=True, verbose_name='authorization attested')),
                 ('row_marks', models.TextField(blank=True, default='', editable=False)),
-                ('look_up_error', models.CharField(blank=True, default='', max_length=255, verbose_name='last look-up')),
+                ('look_up_error', models.CharField(blank=True, default='', max_length=255, verbose_name="last look-up's error")),
                 ('attention', models.CharField(blank=True, choices=[('late_failure', 'Failed later'), ('not_executed', 'Not carried out'), ('contradicted', 'Turned out otherwise')], default='', max_length=16)),
                 ('attention_at', models.DateTimeField(blank=True, null=True, verbose_name='raised')),
                 ('settled_at', models.DateTimeField(blank=True, null=True, verbose_name='settled by hand')),

@@ -121,7 +121,7 @@ FIELDS = (
     _("call ends by"),
     _("first not found"),
     _("how that is known"),
-    _("last look-up"),
+    _("last look-up's error"),
     _("last looked up"),
     _("method kept until"),
     _("platform's request ID"),

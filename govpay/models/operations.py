@@ -81,7 +81,7 @@ class Operation(models.Model):
     #: Of an import: keyed hashes of its rows, and once it has ended of those that were accepted.
     row_marks = models.TextField(blank=True, default="", editable=False)
     #: Why the last look-up could not tell, if it could not.
-    look_up_error = models.CharField("last look-up", max_length=255, blank=True, default="")
+    look_up_error = models.CharField("last look-up's error", max_length=255, blank=True, default="")
     #: Raised when it ends in a way that somebody must know of; staff lower it.
     attention = models.CharField(max_length=16, choices=OperationAttention, blank=True, default="")
     attention_at = models.DateTimeField("raised", null=True, blank=True)

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from govpay.attention import Item, count_items, find_items
-from govpay.models import Operation, Payment
+from govpay.models import Operation, Payment, Transaction
 from tests.admin.rows import operation, payment, relatives
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +102,11 @@ def test_flag_on_a_payment(flag: str) -> None:
     (item,) = found()
     assert (item.kind, item.row, item.payment, item.since) == (flag, row, row, NOW)
     assert "$107.50" in item.what
+    assert item.known == "The bank has given no reason."
+    types = {"chargeback": "chargeback", "return": "ach_return", "reversal": "chargeback_reversal"}
+    Transaction.objects.create(uid="txn_1", account_id="acc_0", payment=row, type="capture", reason_code="x")
+    Transaction.objects.create(uid="txn_2", account_id="acc_0", payment=row, type=types[flag], reason_code="R01")
+    assert found()[0].known == "The bank's reason: R01."
     assert item.next.startswith("Nothing by itself.")
 
 
