@@ -11,11 +11,12 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
 from django.core.cache import cache
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.test import Client
 
 # --- Servers that may be absent ----------------------------------------------------------------
@@ -103,6 +104,27 @@ def _nothing_left_over() -> Iterator[None]:
     reset()
     yield
     reset()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """After a test with real transactions Django empties all tables and makes its own rows again, permission by
+    permission, which takes longer than most tests. Here they are put back as they were made."""
+    from django.contrib.auth.models import Group, Permission
+    from django.contrib.contenttypes.models import ContentType
+    from django.core.management.commands import flush
+
+    kept: list[Any] = [ContentType, Permission, Group, Group.permissions.through]
+    with django_db_blocker.unblock():
+        rows = [(model, list(model._default_manager.order_by("pk"))) for model in kept]
+
+    def put_back(verbosity: int, interactive: bool, db: str, **_: Any) -> None:
+        if db == DEFAULT_DB_ALIAS:
+            for model, made in rows:
+                model._default_manager.bulk_create(made)
+
+    with mock.patch.object(flush, "emit_post_migrate_signal", put_back):
+        yield
 
 
 # --- The platform ------------------------------------------------------------------------------
