@@ -146,7 +146,7 @@ class Histories(RuleBasedStateMachine):
             happens = {0, moves} if STEPS.index(what) > STEPS.index("sending") else {0}  # it may have been declined
         except OutcomeUnknown:
             assert fault is not None
-            happens = {moves if fault.acts else 0}
+            happens = {0, moves} if fault.acts else {0}
         except GovPayError:
             happens = {0}
         finally:
