@@ -76,3 +76,19 @@ def dying_at(wanted: str) -> Iterator[list[str]]:
 
         with at_step(wanted, die) as hits:
             yield hits
+
+
+@contextmanager
+def dying_after(statements: int) -> Iterator[None]:
+    """As if the process ended when it had sent so many statements to the database, and began the next."""
+    left = statements
+
+    def count(run: Callable[..., Any], *rest: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Died
+        return run(*rest)
+
+    with connection.execute_wrapper(count):
+        yield

@@ -30,7 +30,7 @@ from tests.amounts import repeats
 from tests.events import deliver
 from tests.faults.agreement import Agreement
 from tests.operations.town import Town, bank_account, card, listening
-from tests.stepping import Died, at_step, dying_at
+from tests.stepping import Died, at_step, dying_after, dying_at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -242,7 +242,11 @@ class Histories(RuleBasedStateMachine):
                 self._deliver(payload)
         events = self._rows(WebhookEvent)
         for event in chance.choices(events, k=chance.randint(0, 3)) if events else ():
-            tasks.process_event(event.pk)
+            try:
+                with dying_after(chance.choice([1, 3, 6, 9, 99, 99, 99])):
+                    tasks.process_event(event.pk)
+            except Died:
+                self.somebody_died = True
 
     # What comes by itself.
 
@@ -267,9 +271,10 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def a_minute_passes(self) -> None:
+        """Or three: calls have run out, and so have the claims of the dead."""
         self.town.pass_deadlines()
         self.town.pass_a_minute()
-        WebhookEvent.objects.filter(state="received").update(due_at=timezone.now())
+        WebhookEvent.objects.filter(state="received").update(due_at=timezone.now(), claimed_until=None)
 
     # What must hold.
 
