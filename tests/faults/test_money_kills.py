@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from govpay import operations
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, OutboxSignal, Payment
 from govpay.operations.journal import STEPS
 from tests.amounts import repeats
+from tests.hearing import book
 from tests.operations.town import Town, card, only, wait_for
 from tests.processes import start_python
 
@@ -122,19 +122,8 @@ def worker(town: Town, told: Any) -> Iterator[Worker]:
 @pytest.fixture
 def told(transactional_db: None) -> Iterator[Callable[[], list[str]]]:
     """What the receivers of all processes have written down since it was asked last: the names of the signals."""
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE tests_heard (name VARCHAR(64), uid VARCHAR(128), source VARCHAR(16))")
-
-    def read() -> list[str]:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT name FROM tests_heard ORDER BY name")
-            found = [str(name) for (name,) in cursor.fetchall()]
-            cursor.execute("DELETE FROM tests_heard")
-        return found
-
-    yield read
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE tests_heard")
+    with book() as read:
+        yield lambda: [name for name, _ in read()]
 
 
 def subject_of(action: str, town: Town, round_: int) -> Any:
