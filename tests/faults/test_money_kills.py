@@ -8,6 +8,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -184,10 +185,9 @@ def test_killed_at_every_step(town: Town, worker: Worker, told: Any, action: str
             assert operations.capture_payment(payment=Payment.objects.get(uid=operation.result_uid)).captured_at
 
 
-@pytest.mark.parametrize("acts", [True, False], ids=["acts", "does not act"])
-def test_killed_during_the_post(town: Town, worker: Worker, told: Any, acts: bool) -> None:
+def test_killed_during_the_post(town: Town, worker: Worker, told: Any) -> None:
     """M4: the request is there, its sender is gone; the platform acts all the same, or does not."""
-    for round_ in range(DURING):
+    for round_, acts in product(range(DURING), (True, False)):
         action = ("refund", "capture")[round_ % 2]
         payment = subject_of(action, town, round_)
         pids: list[int] = []
@@ -205,17 +205,17 @@ def test_killed_during_the_post(town: Town, worker: Worker, told: Any, acts: boo
         assert len(town.posts(f"{payment.uid}/{action}")) == 1
 
 
-@pytest.mark.parametrize("step", ["stored", "closed", "read again"])
-def test_reconciliation_is_killed_as_well(town: Town, worker: Worker, told: Any, step: str) -> None:
+def test_reconciliation_is_killed_as_well(town: Town, worker: Worker, told: Any) -> None:
     """M4: who looks up what the dead have left dies, too, and again; the next one settles it."""
-    keys = [worker.dies(action, subject_of(action, town, 1).pk, "answered") for action in NEWS]
-    town.pass_deadlines()
-    for _ in keys:
-        worker.dies("reconcile", 0, step)
-    worker.reconcile()
-    assert not OutboxSignal.objects.exists()
-    found = [settled(town, key, done=True) for key in keys]
-    assert told() == sorted(name for operation in found for name in news_of(operation))
+    for step in ("stored", "closed", "read again"):
+        keys = [worker.dies(action, subject_of(action, town, 1).pk, "answered") for action in NEWS]
+        town.pass_deadlines()
+        for _ in keys:
+            worker.dies("reconcile", 0, step)
+        worker.reconcile()
+        assert not OutboxSignal.objects.exists()
+        found = [settled(town, key, done=True) for key in keys]
+        assert told() == sorted(name for operation in found for name in news_of(operation)), step
 
 
 def test_killed_process_blocks_its_payment_until_it_is_settled(town: Town, worker: Worker) -> None:
