@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.db import connection
-
 from govpay import signals
-
-
-def hear(name: str) -> Any:
-    def receive(*, row: Any, source: str, **_: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO tests_heard (name, uid, source) VALUES (%s, %s, %s)",
-                [name, str(getattr(row, "uid", row.pk)), source],
-            )
-
-    return receive
-
+from tests.hearing import hear
 
 #: Kept here, since signals hold their receivers weakly.
 RECEIVERS = {name: hear(name) for name in signals.BY_NAME}

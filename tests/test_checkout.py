@@ -180,6 +180,21 @@ def test_a_payers_payment_ends_up_on_the_link(town: Town) -> None:
     assert link.payment_id == Payment.objects.get().uid == made["payment_uid"]
 
 
+def test_a_payers_payment_ends_up_on_the_link_without_any_delivery(town: Town) -> None:
+    """Faults W1c: the sync of the sessions hears of the end just before that of the payments brings the payment."""
+    link, unpaid = link_of(town), link_of(town)
+    for each in (link, unpaid):
+        browse(f"/govpay/pay/{each.public_id}/")
+    link.refresh_from_db()
+    made = town.sandbox.confirm_session(link.session_id)
+    for names, payment in ((["sessions"], None), (["payments", "sessions"], made["payment_uid"])):
+        town.sync(*names)
+        link.refresh_from_db()
+        assert (link.state, link.payment_id) == ("paid", payment)
+    unpaid.refresh_from_db()
+    assert (unpaid.state, unpaid.payment_id) == ("open", None)
+
+
 def test_a_session_that_comes_after_the_link_was_closed_is_not_shown(town: Town, monkeypatch: Any) -> None:
     from govpay.operations import links
 

@@ -78,10 +78,11 @@ def perform(deed: Deed, *, actor: Any = None, key: uuid.UUID | str | None = None
         operation = in_transaction(partial(journal.open_row, deed, chosen, mark, actor), durable=True)
     except IntegrityError as error:
         return _collided(deed, chosen, mark, error)
+    journal.note_step(operation, "journalled")
     answer = _ask(deed, operation)
     row = _record(deed, operation, answer)
     read_again(deed, operation, refused=False)
-    tell()
+    tell(operation)
     if answer.error is not None:
         raise answer.error
     return row
@@ -93,14 +94,17 @@ def read_again(deed: Deed | type[Deed], operation: Operation, *, refused: bool) 
         deed.read_again(operation, refused=refused)
     except (GovPayError, ValueError, DatabaseTrouble) as error:
         logger.info("nothing was read again after operation %s: %s", operation.key, error)
+    journal.note_step(operation, "read again")
 
 
-def tell() -> None:
+def tell(operation: Operation | None = None) -> None:
     """Send the signals that are owed. What fails here is sent by the next tick; the deed itself stands."""
     try:
         news.dispatch()
     except DatabaseTrouble:
         logger.exception("signals could not be sent; the next tick sends them")
+    if operation is not None:
+        journal.note_step(operation, "told")
 
 
 def _ask(deed: Deed, operation: Operation) -> Answer:
@@ -126,7 +130,9 @@ def _ask(deed: Deed, operation: Operation) -> Answer:
 
 
 def _answered(deed: Deed, operation: Operation) -> Answer:
+    journal.note_step(operation, "sending")
     found = deed.send(operation)
+    journal.note_step(operation, "answered")
     why = "the answer does not say that it was done"
     try:
         answer = deed.judge(operation, found)
@@ -162,7 +168,7 @@ def _fail(deed: Deed, operation: Operation, error: GovPayError) -> None:
         return
     if isinstance(error, ABOUT_THE_OBJECT):
         read_again(deed, operation, refused=True)
-    tell()
+    tell(operation)
 
 
 def _lose(operation: Operation, error: OutcomeUnknown) -> None:

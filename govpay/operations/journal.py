@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import Any, cast
 
@@ -21,6 +22,20 @@ from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_document
 
+logger = logging.getLogger("govpay.operations")
+
+#: How far a deed has come, in this order. A process may end between any two of them and loses nothing.
+STEPS = (
+    "claimed",  # the row is inserted and the rules are kept, in a transaction that is still open
+    "journalled",  # that is committed
+    "sending",  # the call comes next
+    "answered",  # the platform's answer is here and not yet understood
+    "stored",  # how it ended is written, in a transaction that is still open
+    "closed",  # that is committed
+    "read again",  # what else may have changed is up to date
+    "told",  # the signals that were owed are sent
+)
+
 #: What ``close`` writes; everything else in a row stays as it was opened.
 CLOSING = (
     *("state", "finished_at", "error", "error_class", "error_code", "remote_request_id"),
@@ -29,6 +44,12 @@ CLOSING = (
 
 #: What moves money: somebody has to know when such a one ends otherwise than its actor was told.
 MOVES_MONEY = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
+
+
+def note_step(operation: Operation, step: str) -> None:
+    """Log that ``operation`` has come to ``step``, one of ``STEPS``, at DEBUG; the record has it as ``step``."""
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("operation %s: %s", operation.key, step, extra={"step": step})
 
 
 def entries() -> QuerySet[Operation]:
@@ -76,6 +97,7 @@ def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any) -> Operat
     )
     operation.save(force_insert=True)
     deed.check(operation)
+    note_step(operation, "claimed")
     return operation
 
 
@@ -115,12 +137,15 @@ def settle(deed: type[Deed], operation: Operation, answer: Answer, attention: st
         _close(operation, state, answer.error, attention)
         return row
 
-    return in_transaction(work)
+    row = in_transaction(work)
+    note_step(operation, "closed")
+    return row
 
 
 def close(operation: Operation, state: str, error: GovPayError | None = None, attention: str = "") -> None:
     """Write how the operation ended, unless somebody else did so first."""
     in_transaction(lambda: _close(operation, state, error, attention))
+    note_step(operation, "closed")
 
 
 def _close(operation: Operation, state: str, error: GovPayError | None, attention: str = "") -> None:
@@ -140,6 +165,7 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
         closable |= Q(settled_at__isnull=False)  # and more than somebody's word
     if entries().filter(closable, pk=operation.pk).update(**columns) and state != OperationState.UNKNOWN:
         news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
+    note_step(operation, "stored")
 
 
 def attention_for(operation: Operation, attention: str) -> dict[str, Any]:

@@ -147,7 +147,10 @@ class Quote(Deed):
 
     @classmethod
     def look_up(cls, operation: Operation) -> Answer | None:
-        """A validation with our reference and amount, made since, that no other operation claims."""
+        """A validation with our reference and amount, made since, that no other quote claims.
+
+        Other deeds may have been done to it meanwhile: the sync brings it, whatever we know of its quote.
+        """
         since = operation.created_at - CLOCKS_DIFFER
         asked = (operation.amount, operation.currency)
         for document in rows_since("list_payments", operation, field("reference_id").eq(operation.reference_id)):
@@ -158,7 +161,8 @@ class Quote(Deed):
                 continue
             if found.created_at is not None and found.created_at < since:
                 continue
-            if not journal.entries().filter(result_uid=found.uid).exclude(pk=operation.pk).exists():
+            quotes = journal.entries().filter(action=OperationAction.QUOTE, result_uid=found.uid)
+            if not quotes.exclude(pk=operation.pk).exists():
                 return cls.judge(operation, found)
         return None
 

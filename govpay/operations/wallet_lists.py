@@ -10,7 +10,7 @@ from govpay.client import SavedMethodResource
 from govpay.connection import get_endpoints
 from govpay.exceptions import GovPayError, InvalidAnswer, NotFound
 from govpay.models import Customer, Operation, SavedPaymentMethod
-from govpay.models.choices import Source
+from govpay.models.choices import OperationAction, Source
 from govpay.operations import journal
 from govpay.operations.lookups import CLOCKS_DIFFER
 from govpay.sync import mapping
@@ -89,7 +89,9 @@ def since(operation: Operation, customer_uid: Any, listed: list[Any], known: int
     """Those of a customer's methods that may have come of ``operation``, the oldest first; see ``last_known``."""
     here = SavedPaymentMethod.objects.filter(customer=customer_uid, pk__lte=known)
     earlier = set(here.values_list("uid", flat=True))
+    # Made by another deed; one that was made the default since may well be the one that is sought.
     others = journal.entries().filter(customer=customer_uid).exclude(pk=operation.pk)
+    others = others.exclude(action=OperationAction.SET_DEFAULT_METHOD)
     earlier.update(others.values_list("result_uid", flat=True))
     found = [each for each in map(SavedMethodResource, listed) if each.uid not in earlier]
     begun = operation.created_at - CLOCKS_DIFFER

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, cast
 
-from django.db.models import Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from govpay.connection import get_endpoints
@@ -20,6 +20,7 @@ from govpay.sync import mapping
 from govpay.sync.finding import rows_naming
 from govpay.sync.news import ONCE_CAPTURED
 from govpay.sync.rounds import Round
+from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import Saved, save_documents
 
 logger = logging.getLogger("govpay.sync")
@@ -40,6 +41,15 @@ def read_open_sessions(round: Round) -> None:
             round.reject(session.uid, str(error))
         else:
             round.commit(partial(save_session, session.uid, document, extra=round.address))
+    _name_payments(str(round.account_uid))
+
+
+def _name_payments(account_uid: str) -> None:
+    """Links that were known to be paid before their payment was: the list has brought it, if no delivery did."""
+    paid = Payment.objects.filter(session=OuterRef("session_id")).exclude(status=PaymentStatus.FAILED)
+    waiting = PaymentLink.objects.filter(Exists(paid), account=account_uid, state=LinkState.PAID, payment=None)
+    if waiting.exists():
+        in_transaction(lambda: waiting.update(payment_id=Subquery(paid.values("uid")[:1])))
 
 
 def _open(round: Round) -> Iterator[HostedSession]:

@@ -1,57 +1,73 @@
-"""M4: SIGKILL of the process that asks, before, during and after the POST. Nothing is lost, nothing doubled."""
+"""M4: SIGKILL of the process that asks, at every step and during the POST. Nothing is lost, nothing doubled."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 
 from govpay import operations
 from govpay.exceptions import OperationRefused
-from govpay.models import Operation, Payment
+from govpay.models import Operation, OutboxSignal, Payment
+from govpay.operations.journal import STEPS
 from tests.amounts import repeats
-from tests.operations.town import Town, card, listening, only, wait_for
+from tests.hearing import book
+from tests.operations.town import Town, card, only, wait_for
 from tests.processes import start_python
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = repeats(20, 10)
+#: Of each deed at each step: with those during the POST a thousand kills.
+ROUNDS = repeats(30, 1)
+DURING = repeats(20, 6)
 
-#: For each line on stdin it starts a process that carries out the deed, and prints its number.
+#: Steps at which the platform has acted already, and those at which the journal says so.
+ACTED, CLOSED = STEPS[STEPS.index("answered") :], STEPS[STEPS.index("closed") :]
+
+#: What hosts are told of a deed that was done, beside its end.
+NEWS: dict[str, list[str]] = {"capture": ["payment_captured"], "refund": ["payment_refunded"], "void": [], "quote": []}
+
+#: For each line on stdin it starts a process that does what the line says, and prints how that ended.
 WORKER = """
-import os, sys, time, traceback
-from django.db import connection, connections
+import json, os, signal, sys, traceback
+import tests.host
+from django.db import connections
 from govpay import operations
-from govpay.models import Payment
+from govpay.models import Payment, PaymentAccount
+from tests.operations.town import card
+from tests.stepping import watching
 
-def hang_when_closing(execute, sql, params, many, context):
-    if sql.startswith('UPDATE "govpay_operation"') and '"finished_at"' in sql:
-        time.sleep(60)
-    return execute(sql, params, many, context)
+def work(action, pk, key):
+    if action == "reconcile":
+        operations.reconcile()
+    elif action == "quote":
+        account = PaymentAccount.objects.get(pk=pk)
+        operations.quote_payment(account=account, base_amount=700, payment_method=card(), key=key)
+    else:
+        getattr(operations, f"{action}_payment")(payment=Payment.objects.get(pk=pk), key=key)
 
 for line in sys.stdin:
-    action, pk, key, hang = line.split()
+    action, pk, key, last = json.loads(line)
     connections.close_all()
     pid = os.fork()
     if pid:
         print(pid, flush=True)
-        os.waitpid(pid, 0)
-        print("over", flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
         continue
-    if hang == "hang":
-        connection.execute_wrappers.append(hang_when_closing)
     try:
-        getattr(operations, f"{action}_payment")(payment=Payment.objects.get(pk=pk), key=key)
+        with watching(lambda step: step == last and os.kill(os.getpid(), signal.SIGKILL)):
+            work(action, pk, key)
     except BaseException:
         traceback.print_exc()
-    finally:
-        os._exit(0)
+        os._exit(1)
+    os._exit(0)
 """
 
 
@@ -64,18 +80,28 @@ class Worker:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def start(self, action: str, payment: Payment, hang: bool = False) -> tuple[int, uuid.UUID]:
+    def start(self, action: str, pk: int = 0, dies_at: str = "") -> tuple[int, uuid.UUID]:
+        """Its process number, and the key of what it does."""
         key = uuid.uuid4()
         assert self._process.stdin
-        self._process.stdin.write(f"{action} {payment.pk} {key} {'hang' if hang else '-'}\n")
+        self._process.stdin.write(json.dumps([action, pk, str(key), dies_at]) + "\n")
         self._process.stdin.flush()
         return int(self._line()), key
 
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
-    def ended(self) -> None:
-        assert self._line() == "over"
+    def ended(self) -> int:
+        return int(self._line())
+
+    def dies(self, action: str, pk: int, step: str) -> uuid.UUID:
+        key = self.start(action, pk, dies_at=step)[1]
+        assert self.ended() == -signal.SIGKILL, f"{action} never came to {step!r}"
+        return key
+
+    def reconcile(self) -> None:
+        self.start("reconcile")
+        assert self.ended() == 0
 
     def _line(self) -> str:
         assert self._process.stdout
@@ -85,7 +111,7 @@ class Worker:
 
 
 @pytest.fixture
-def worker(town: Town) -> Iterator[Worker]:
+def worker(town: Town, told: Any) -> Iterator[Worker]:
     process = start_python(WORKER, stdin=subprocess.PIPE, stderr=None)
     try:
         yield Worker(process)
@@ -94,86 +120,112 @@ def worker(town: Town) -> Iterator[Worker]:
         process.communicate()
 
 
-def deed_of(round_: int, town: Town) -> tuple[str, Payment]:
-    action = ("refund", "capture")[round_ % 2]
-    return action, town.captured() if action == "refund" else town.quoted(method=card())
+@pytest.fixture
+def told(transactional_db: None) -> Iterator[Callable[[], list[str]]]:
+    """What the receivers of all processes have written down since it was asked last: the names of the signals."""
+    with book() as read:
+        yield lambda: [name for name, _ in read()]
 
 
-def settled(town: Town, key: uuid.UUID, action: str, payment: Payment, *, done: bool) -> None:
-    """What reconciliation makes of it is what the ledger says, and it sends nothing."""
+def subject_of(action: str, town: Town, round_: int) -> Any:
+    """What the deed is done to."""
+    if action == "quote":
+        return town.account
+    return town.quoted(method=card()) if action == "capture" or (action == "void" and round_ % 2) else town.captured()
+
+
+def settle(town: Town, worker: Worker) -> None:
+    """The ticks of the next minutes, in a process of their own."""
+    town.pass_deadlines()
+    worker.reconcile()
+    town.pass_a_minute()
+    worker.reconcile()
+    assert not OutboxSignal.objects.exists()
+
+
+def settled(town: Town, key: uuid.UUID, *, done: bool, name: str = "") -> Operation:
+    """The journal says what the ledger says, and it was sent once at most."""
     operation = only(key=key)
-    assert (operation.state, operation.payment_id) == ("started", payment.uid)
-    with listening() as heard:
-        town.settle_all()
-    operation.refresh_from_db()
-    entries = [entry for entry in town.ledger("", payment) if entry["kind"] == action]
-    assert operation.state == ("succeeded" if done else "failed"), operation.error
-    assert [entry["amount"] for entry in entries] == ([operation.amount] if done else [])
-    finished = [what for name, what, _ in heard if name == "operation_finished"]
-    assert finished == [f"{action} {operation.state}"]
+    action = operation.action
+    assert operation.state == ("succeeded" if done else "failed"), f"{name}: {operation.error}"
+    posts = [request for request in town.posts() if request["idempotency_key"] == str(key)]
+    assert len(posts) <= 1, name
+    if action == "quote":
+        made = [each for each in town.sandbox.all("payment") if each["reference_id"] == operation.reference_id]
+        assert [each["uid"] for each in made] == ([operation.result_uid] if done else []), name
+    else:
+        entries = [entry for entry in town.ledger(action) if entry["payment_uid"] == operation.payment_id]
+        assert [entry["amount"] for entry in entries] == ([operation.amount] if done else []), name
+    return operation
 
 
-def test_killed_before_the_post(town: Town, worker: Worker) -> None:
-    """M4: the journal row is there already, and the money has not moved."""
-    for round_ in range(ROUNDS):
-        action, payment = deed_of(round_, town)
-        # The process waits for a token: after its journal row, before its call.
-        cache.clear()
-        fault = town.sandbox.fault("POST /oauth2/token", delay=0.5)
-        pid, key = worker.start(action, payment)
-        wait_for(lambda fault=fault: fault.hits)
-        wait_for(lambda key=key: Operation.objects.filter(key=key).exists())
-        worker.kill(pid)
-        worker.ended()
-        town.sandbox.clear_faults()
-        cache.clear()  # the dead process held the lease on the token
-        settled(town, key, action, payment, done=False)
-        assert town.posts(f"{payment.uid}/{action}") == []
+def news_of(operation: Operation) -> list[str]:
+    """What hosts are to hear of it, each once."""
+    return sorted(["operation_finished", *(NEWS[operation.action] if operation.state == "succeeded" else [])])
 
 
-@pytest.mark.parametrize("acts", [True, False], ids=["acts", "does not act"])
-def test_killed_during_the_post(town: Town, worker: Worker, acts: bool) -> None:
+@pytest.mark.parametrize("action", NEWS)
+def test_killed_at_every_step(town: Town, worker: Worker, told: Any, action: str) -> None:
+    """M4: between any two steps of the deed. Before the journal row there was no deed; after it, none is lost."""
+    for number in range(ROUNDS * len(STEPS)):
+        step = STEPS[number % len(STEPS)]
+        key = worker.dies(action, subject_of(action, town, number).pk, step)
+        states = list(Operation.objects.filter(key=key).values_list("state", flat=True))
+        assert states == ([] if step == "claimed" else ["succeeded" if step in CLOSED else "started"]), step
+        sent = [request for request in town.posts() if request["idempotency_key"] == str(key)]
+        assert len(sent) == (step in ACTED), step
+        settle(town, worker)
+        if step == "claimed":
+            assert told() == []
+            continue
+        operation = settled(town, key, done=step in ACTED, name=step)
+        assert told() == news_of(operation), step
+        if action == "quote" and step in ACTED:
+            # What reconciliation found can be gone on with, as if the answer had arrived.
+            assert operations.capture_payment(payment=Payment.objects.get(uid=operation.result_uid)).captured_at
+
+
+def test_killed_during_the_post(town: Town, worker: Worker, told: Any) -> None:
     """M4: the request is there, its sender is gone; the platform acts all the same, or does not."""
-    for round_ in range(ROUNDS):
-        action, payment = deed_of(round_, town)
+    for round_, acts in product(range(DURING), (True, False)):
+        action = ("refund", "capture")[round_ % 2]
+        payment = subject_of(action, town, round_)
         pids: list[int] = []
         if not acts:
             town.sandbox.fault(f"POST /api/payments/{payment.uid}/{action}", times=1, close="before")
         with town.while_it_acts(lambda pids=pids: (wait_for(lambda: pids), worker.kill(pids[0]))):
-            pid, key = worker.start(action, payment)
+            pid, key = worker.start(action, payment.pk)
             pids.append(pid)
-            worker.ended()
+            assert worker.ended() == -signal.SIGKILL
             if acts:
                 wait_for(lambda action=action, payment=payment: town.ledger(action, payment))
-        settled(town, key, action, payment, done=acts)
+        assert only(key=key).state == "started"
+        settle(town, worker)
+        assert told() == news_of(settled(town, key, done=acts))
         assert len(town.posts(f"{payment.uid}/{action}")) == 1
 
 
-def test_killed_after_the_answer_and_before_it_was_recorded(town: Town, worker: Worker) -> None:
-    """M4: the answer is lost with its reader."""
-    for round_ in range(ROUNDS):
-        action, payment = deed_of(round_, town)
-        pid, key = worker.start(action, payment, hang=True)
-        request: Callable[[], Any] = lambda action=action, payment=payment: [  # noqa: E731
-            request for request in town.posts(f"{payment.uid}/{action}") if request["status"]
-        ]
-        wait_for(request)
-        worker.kill(pid)
-        worker.ended()
-        settled(town, key, action, payment, done=True)
-        assert len(town.posts(f"{payment.uid}/{action}")) == 1
+def test_reconciliation_is_killed_as_well(town: Town, worker: Worker, told: Any) -> None:
+    """M4: who looks up what the dead have left dies, too, and again; the next one settles it."""
+    for step in ("stored", "closed", "read again"):
+        keys = [worker.dies(action, subject_of(action, town, 1).pk, "answered") for action in NEWS]
+        town.pass_deadlines()
+        for _ in keys:
+            worker.dies("reconcile", 0, step)
+        worker.reconcile()
+        assert not OutboxSignal.objects.exists()
+        found = [settled(town, key, done=True) for key in keys]
+        assert told() == sorted(name for operation in found for name in news_of(operation)), step
 
 
 def test_killed_process_blocks_its_payment_until_it_is_settled(town: Town, worker: Worker) -> None:
     """M4: nobody can start anew before it is known what became of the first."""
     payment = town.captured()
-    pid, key = worker.start("refund", payment, hang=True)
-    wait_for(lambda: town.ledger("refund", payment))
-    worker.kill(pid)
-    worker.ended()
+    key = worker.dies("refund", payment.pk, "answered")
     with pytest.raises(OperationRefused, match="under way"):
         operations.refund_payment(payment=payment)
     assert operations.reconcile().succeeded == 0, "its call may still be under way"
-    settled(town, key, "refund", payment, done=True)
+    settle(town, worker)
+    settled(town, key, done=True)
     with pytest.raises(OperationRefused, match="Only captured"):
         operations.refund_payment(payment=Payment.objects.get())

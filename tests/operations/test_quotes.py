@@ -204,6 +204,20 @@ def test_lost_answers_with_one_reference_find_one_payment_each(town: Town) -> No
     assert earlier.uid in found
 
 
+def test_lost_answer_is_found_although_its_payment_was_voided_meanwhile(town: Town) -> None:
+    """M3, M6: the sync brings the payment before reconciliation looks, and staff void it."""
+    town.sandbox.fault("POST /api/payments", times=1, close="after")
+    with pytest.raises(OutcomeUnknown):
+        town.quoted()
+    town.sync()
+    voided = operations.void_payment(payment=Payment.objects.get())
+    town.settle_all()
+    quote = only(action="quote")
+    assert (quote.state, quote.error, quote.result_uid) == ("succeeded", "", voided.uid)
+    assert quote.validated_method is None
+    assert Payment.objects.get().status == "voided"
+
+
 @pytest.mark.parametrize("given", [{"base_amount": 9_999}, {"currency": "EUR"}, {"created_at": "2020-01-01T00:00:00Z"}])
 def test_lost_answer_is_not_taken_for_another_quote(town: Town, given: dict[str, Any]) -> None:
     town.sandbox.add_payment(town.account.uid, reference_id="INV-9", **given)

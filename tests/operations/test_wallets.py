@@ -281,6 +281,18 @@ def test_lost_saving_is_found_among_the_customers_methods(town: Town, pat: Custo
         assert SavedPaymentMethod.objects.get(uid=operation.result_uid).customer_id == pat.uid
 
 
+def test_lost_saving_is_found_although_its_method_was_made_the_default_meanwhile(town: Town, pat: Customer) -> None:
+    """M3: the sync brings the method before reconciliation looks, and staff go on with it."""
+    town.sandbox.fault(SAVE, times=1, close="after")
+    with pytest.raises(OutcomeUnknown) as error:
+        operations.save_payment_method(customer=pat, payment_method=card())
+    town.sync("customers", "methods")
+    method = operations.set_default_payment_method(method=SavedPaymentMethod.objects.get())
+    town.settle_all()
+    operation = only(key=error.value.operation_key)
+    assert (operation.state, operation.result_uid) == ("succeeded", method.uid)
+
+
 # --- Removing and the default ---------------------------------------------------------------------
 
 

@@ -172,7 +172,7 @@ def listening() -> Iterator[list[tuple[str, str, str]]]:
 
     def listener(name: str) -> Callable[..., None]:
         def hear(sender: Any, row: Any, source: str, **_: Any) -> None:
-            what = f"{row.action} {row.state}" if isinstance(row, Operation) else row.uid
+            what = f"{row.action} {row.state}" if isinstance(row, Operation) else str(getattr(row, "uid", row.pk))
             heard.append((name, what, source))
 
         return hear

@@ -1,0 +1,203 @@
+"""What must hold between the platform's ledger, our journal and our mirror: always, and once all is settled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from govpay.models import (
+    HostedSession,
+    Operation,
+    OutboxSignal,
+    Payment,
+    PaymentAccount,
+    PaymentLink,
+    Transaction,
+    WebhookEvent,
+)
+from govpay.models.operations import OPEN_STATES
+from govpay.sync.news import ONCE_CAPTURED
+from tests.operations.town import Town
+
+MONEY = ("capture", "refund", "void")
+
+#: From which status a payment can come to which (assumptions A8 to A11); what is missing here is final.
+EDGES: dict[str | None, set[str]] = {
+    None: {"validated"},
+    "validated": {"captured", "failed", "voided", "expired"},
+    "captured": {"voided", "partially_refunded", "refunded", "charged_back", "returned"},
+    "partially_refunded": {"refunded", "charged_back"},
+    # A dispute that was won.
+    "charged_back": {"captured", "partially_refunded"},
+}
+
+#: The platform's own record of each status that a payment ever had, kept by its database.
+HISTORY = """
+CREATE TABLE IF NOT EXISTS history (seq INTEGER PRIMARY KEY, uid TEXT, status TEXT)
+;CREATE TRIGGER IF NOT EXISTS made AFTER INSERT ON payments
+ BEGIN INSERT INTO history (uid, status) VALUES (new.uid, new.status); END
+;CREATE TRIGGER IF NOT EXISTS moved AFTER UPDATE ON payments WHEN old.status IS NOT new.status
+ BEGIN INSERT INTO history (uid, status) VALUES (new.uid, new.status); END
+"""
+
+
+class Agreement:
+    """Between both sides of one payment account. Make it before anything happens there."""
+
+    def __init__(self, town: Town) -> None:
+        self.town, self.account = town, town.account.uid
+        for statement in HISTORY.split("\n;"):
+            town.sandbox.platform.store.execute(statement)
+        #: How far in its history each payment was when we looked last.
+        self._seen: dict[str, int] = {}
+
+    # The two sides.
+
+    @property
+    def journal(self) -> Any:
+        return Operation.objects.filter(account=self.account)
+
+    def there(self, kind: str) -> dict[str, Any]:
+        return {document["uid"]: document for document in self.town.sandbox.all(kind, self.account)}
+
+    def histories(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {uid: [] for uid in self.there("payment")}
+        for uid, status in self.town.sandbox.platform.store.execute("SELECT uid, status FROM history ORDER BY seq"):
+            if uid in found:
+                found[uid].append(status)
+        return found
+
+    def entries(self, kind: str, ours: str = "") -> list[dict[str, Any]]:
+        """Of the ledger; those of our staff alone are known by how their references begin."""
+        return [
+            entry
+            for entry in self.town.sandbox.ledger()
+            if (entry["account_uid"], entry["kind"]) == (self.account, kind)
+            and (entry["reference_id"] or "").startswith(ours)
+        ]
+
+    # What holds at any moment.
+
+    def holds(self) -> None:
+        self.journal_is_the_ledger()
+        self.nothing_is_given_back_twice()
+        self.one_deed_at_a_time()
+        self.each_deed_is_sent_once()
+        self.statuses_move_on()
+        self.nothing_is_orphaned()
+
+    def journal_is_the_ledger(self) -> None:
+        """Succeeded: it happened. Happened: exactly one deed stands for it, closed so or not closed yet."""
+        for action, ours in (("capture", "gp-"), ("void", "")):
+            deeds = self.journal.filter(action=action)
+            done = Counter(deeds.filter(state="succeeded").values_list("payment", flat=True))
+            still = Counter(deeds.filter(state__in=OPEN_STATES).values_list("payment", flat=True))
+            happened = Counter(entry["payment_uid"] for entry in self.entries(action, ours))
+            for uid in {*done, *still, *happened}:
+                assert done[uid] <= happened[uid] <= done[uid] + still[uid], (action, uid)
+        refunds = {entry["reference_id"]: entry["amount"] for entry in self.entries("refund", "rf-")}
+        turned = {entry["reference_id"] for entry in self.entries("refund_failed", "rf-")}
+        deeds = self.journal.filter(action="refund")
+        for reference, amount, state in deeds.values_list("reference_id", "amount", "state"):
+            if state == "succeeded" or (state in OPEN_STATES and reference in refunds):
+                assert refunds[reference] == amount
+            elif state == "failed":
+                assert reference not in refunds.keys() - turned
+        assert refunds.keys() <= set(deeds.values_list("reference_id", flat=True))
+        quoted = {each["reference_id"]: uid for uid, each in self.there("payment").items() if _is_quote(each)}
+        deeds = self.journal.filter(action="quote")
+        for reference, state, result in deeds.values_list("reference_id", "state", "result_uid"):
+            if state == "succeeded":
+                assert quoted[reference] == result
+            assert state != "failed" or reference not in quoted
+        assert quoted.keys() <= set(deeds.values_list("reference_id", flat=True))
+
+    def nothing_is_given_back_twice(self) -> None:
+        taken = Counter[str]()
+        for kind, sign in (("capture", 1), ("refund", -1), ("refund_failed", 1)):
+            for entry in self.entries(kind):
+                taken[entry["payment_uid"]] += sign * entry["amount"]
+        assert not {uid: left for uid, left in taken.items() if left < 0}
+
+    def one_deed_at_a_time(self) -> None:
+        still = self.journal.filter(state__in=OPEN_STATES, action__in=MONEY)
+        assert max(Counter(still.values_list("payment", flat=True)).values(), default=0) <= 1
+
+    def each_deed_is_sent_once(self) -> None:
+        """A call that is answered 401 was not let in; it is repeated with a new token."""
+        let_in = [request for request in self.town.posts() if request["status"] != 401]
+        assert max(Counter(request["idempotency_key"] for request in let_in).values(), default=0) <= 1
+
+    def statuses_move_on(self) -> None:
+        """Ours is one that the payment had, never an older one than before; theirs is as we assume."""
+        histories = self.histories()
+        for uid, history in histories.items():
+            for before, after in zip([None, *history], history, strict=False):
+                assert after in EDGES.get(before, set()), f"{uid}: {before} to {after}"
+        for uid, status in Payment.objects.filter(account=self.account).values_list("uid", "status"):
+            at = self._seen.get(uid, 0)
+            assert status in histories[uid][at:], f"{uid} went back to {status}: {histories[uid]}, seen up to {at}"
+            self._seen[uid] = histories[uid].index(status, at)
+
+    def nothing_is_orphaned(self) -> None:
+        for model in (Payment, Transaction, HostedSession, PaymentLink, Operation):
+            # One without any account is among them.
+            assert list(model.objects.exclude(account__in=PaymentAccount.objects.values("uid"))) == []
+        named = self.journal.exclude(payment=None).values_list("payment", flat=True)
+        assert set(named) <= self.there("payment").keys()
+        for model, actions in ((Payment, ("quote", "capture", "void")), (Transaction, ("refund",))):
+            done = self.journal.filter(action__in=actions, state="succeeded")
+            assert not done.exclude(result_uid__in=model.objects.values("uid")).exists()
+
+    # What holds in the end.
+
+    def is_complete(self) -> None:
+        """Nothing is open, and the mirror is the platform, document by document."""
+        self.holds()
+        assert not self.journal.filter(state__in=OPEN_STATES).exists()
+        turned = {entry["reference_id"] for entry in self.entries("refund_failed", "rf-")}
+        assert not self.journal.filter(state="succeeded", reference_id__in=turned).exists()
+        for kind, model in (("payment", Payment), ("transaction", Transaction)):
+            rows = model.objects.filter(account=self.account, deleted_at=None)
+            assert dict(rows.values_list("uid", "raw")) == self.there(kind)
+        payments = self.there("payment")
+        assert set(Transaction.objects.filter(account=self.account).values_list("payment", flat=True)) <= set(payments)
+        for row in HostedSession.objects.filter(account=self.account):
+            assert row.status == self.town.sandbox.session(row.uid)["status"]
+        self._links()
+
+    def _links(self) -> None:
+        """Nobody has paid a link twice, and it knows whether somebody has."""
+        paid = Counter(
+            row.metadata["payment_link"]
+            for row in HostedSession.objects.filter(account=self.account, status="completed")
+            if "payment_link" in (row.metadata or {})
+        )
+        for link in PaymentLink.objects.filter(account=self.account):
+            assert paid[link.public_id] == (link.state == "paid") <= 1
+            assert link.state != "paid" or link.payment is not None
+
+    def was_told_once(self, heard: list[tuple[str, str]], quiet: set[str]) -> None:
+        """Each change was told, once. ``quiet``: payments that were there before anybody listened."""
+        assert not OutboxSignal.objects.exists()
+        expected = Counter[tuple[str, str]]()
+        for row in Payment.objects.filter(account=self.account).exclude(uid__in=quiet):
+            once = row.status in ONCE_CAPTURED or row.captured_at is not None
+            expected += Counter({("payment_captured", row.uid): int(once)})
+            expected += Counter({("payment_failed", row.uid): int(row.status == "failed")})
+        of_type = {"refund": "payment_refunded", "chargeback": "payment_disputed", "ach_return": "payment_returned"}
+        for move in Transaction.objects.filter(account=self.account, type__in=of_type, status="succeeded"):
+            expected[of_type[move.type], str(move.payment_id)] += 1
+        for session in HostedSession.objects.filter(account=self.account).exclude(status="active"):
+            expected[f"session_{session.status}", session.uid] += 1
+        events = WebhookEvent.objects.filter(account=self.account).exclude(processed_at=None)
+        expected += Counter(("event_received", str(pk)) for pk in events.values_list("pk", flat=True))
+        for operation in self.journal:
+            # A refund that was accepted and failed afterwards has ended twice.
+            expected["operation_finished", str(operation.pk)] = 1 + ("failed later" in operation.error)
+        told = Counter(heard)
+        assert told == expected, (told - expected, expected - told)
+
+
+def _is_quote(document: dict[str, Any]) -> bool:
+    return str(document["reference_id"]).startswith("gp-")

@@ -1,0 +1,191 @@
+"""M1, D2, W4: threads of several processes at one payment, and everybody who writes its row at the same moment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from govpay import operations, tasks
+from govpay.exceptions import OperationRefused
+from govpay.models import Operation, OutboxSignal, Payment, Transaction, WebhookEvent
+from govpay.sync.pull import pull
+from tests.amounts import repeats
+from tests.events import event_for
+from tests.operations.town import Town, at_once, bank_account, card, listening
+from tests.processes import start_python
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PROCESSES, THREADS = 4, 4
+ROUNDS = repeats(10, 1)
+
+#: For each line its threads all do the same at once, again and again until the rules say that it is over.
+MEMBER = f"""
+import json, sys, threading, time
+from django.db import connections
+from govpay import operations
+from govpay.exceptions import OperationRefused
+from govpay.models import Payment
+
+def work(action, pk, asked):
+    deed, payment = getattr(operations, f"{{action}}_payment"), Payment.objects.get(pk=pk)
+    barrier.wait(30)
+    try:
+        while True:
+            try:
+                deed(payment=payment, **asked)
+                done.append("done")
+            except OperationRefused as error:
+                if "under way" not in str(error) and "just ended" not in str(error):
+                    return
+                time.sleep(0.02)
+    except Exception as error:
+        done.append(repr(error))
+    finally:
+        connections.close_all()
+
+print("ready", flush=True)
+for line in sys.stdin:
+    given, done, barrier = json.loads(line), [], threading.Barrier({THREADS})
+    threads = [threading.Thread(target=work, args=given) for _ in range({THREADS})]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    print(json.dumps(done), flush=True)
+"""
+
+
+@pytest.fixture
+def town(sandbox: Any, transactional_db: None) -> Town:
+    return Town(sandbox)
+
+
+class Fleet:
+    def __init__(self) -> None:
+        self.members = [start_python(MEMBER, stdin=subprocess.PIPE, stderr=None) for _ in range(PROCESSES)]
+        for member in self.members:
+            assert member.stdout is not None
+            assert member.stdout.readline() == "ready\n"
+
+    def all_do(self, action: str, payment: Payment, **asked: Any) -> Counter[str]:
+        """How often it was done, and every error beside a refusal."""
+        for member in self.members:
+            assert member.stdin is not None
+            member.stdin.write(json.dumps([action, payment.pk, asked]) + "\n")
+            member.stdin.flush()
+        found = Counter[str]()
+        for member in self.members:
+            assert member.stdout is not None
+            found.update(json.loads(member.stdout.readline()))
+        return found
+
+    def stop(self) -> None:
+        for member in self.members:
+            member.kill()
+            member.communicate()
+
+
+@pytest.fixture
+def fleet(town: Town) -> Any:
+    fleet = Fleet()
+    yield fleet
+    fleet.stop()
+
+
+def test_threads_of_four_processes_at_one_payment(town: Town, fleet: Fleet) -> None:
+    """M1: refunded as often as the captured amount allows and captured once, each time by one POST."""
+    for _ in range(ROUNDS):
+        for method in (None, bank_account()):
+            payment = town.captured(payment_method=method)
+            total, part = payment.total_amount or 0, 3000
+            assert fleet.all_do("refund", payment, amount=part) == {"done": total // part}
+            assert len(town.posts(payment.uid)) == total // part
+            assert town.moved("refund", payment) == total // part * part <= total
+            ours = Operation.objects.filter(payment=payment.uid, state="succeeded")
+            theirs = [(entry["reference_id"], entry["amount"]) for entry in town.ledger("refund", payment)]
+            assert sorted(ours.values_list("reference_id", "amount")) == sorted(theirs)
+        payment = town.quoted(method=card())
+        assert fleet.all_do("capture", payment) == {"done": 1}
+        assert len(town.posts(payment.uid)) == len(town.ledger("capture", payment)) == 1
+    assert set(Operation.objects.values_list("state", flat=True)) == {"succeeded"}
+
+
+LEVELS = [
+    pytest.param("", id="as configured"),
+    pytest.param("REPEATABLE_READ", marks=pytest.mark.postgres),
+    pytest.param("SERIALIZABLE", marks=pytest.mark.postgres),
+]
+
+
+@pytest.fixture
+def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of every connection that is opened from now on."""
+    if request.param:
+        from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+        options = connections.settings["default"]["OPTIONS"]
+        monkeypatch.setitem(options, "isolation_level", IsolationLevel[request.param])
+        connections.close_all()
+    return str(request.param)
+
+
+@pytest.mark.parametrize("isolation", LEVELS, indirect=True)
+def test_everybody_writes_one_row_at_once(town: Town, isolation: str, caplog: pytest.LogCaptureFixture) -> None:
+    """D2, W4, M6: an operation, two deliveries, two lists and a tick. The newest state wins, and nobody fails."""
+    town.sync()  # a first load would be no news
+    made = [town.sandbox.add_payment(town.account.uid, "captured")["uid"] for _ in range(repeats(100, 8))]
+    town.sync()
+    caplog.set_level("WARNING", "govpay")
+    with listening() as heard:
+        for uid in made:
+            payment = Payment.objects.get(uid=uid)
+            elsewhere = town.sandbox.refund(uid, 100, f"elsewhere-{uid}")["uid"]
+            events = [event_for(town.account.uid, "payment.refunded", payment_uid=uid, transaction_uid=elsewhere)]
+            events.append(event_for(town.account.uid, "payment.completed", payment_uid=uid))
+            results = at_once(
+                partial(operations.refund_payment, payment=payment, amount=700),
+                *[partial(tasks.process_event, event.pk) for event in events],
+                partial(pull, "payments", town.account.uid),
+                partial(pull, "transactions", town.account.uid),
+                operations.reconcile,
+            )
+            assert not [result for result in results if isinstance(result, Exception)], results
+            assert [run.state for run in results[3:5]] == ["succeeded"] * 2
+            row, there = Payment.objects.get(uid=uid), town.sandbox.get("payment", uid)
+            assert (row.status, row.refunded_amount, row.raw) == ("partially_refunded", 800, there)
+            assert set(Transaction.objects.filter(payment=uid, type="refund").values_list("amount", flat=True)) == {
+                *(100, 700)
+            }
+            assert len(town.posts(uid)) == 1
+    assert set(Operation.objects.values_list("state", flat=True)) == {"succeeded"}
+    assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"processed"}
+    assert not OutboxSignal.objects.exists()
+    told = Counter((name, what) for name, what, _ in heard)
+    sent = {told["payment_refunded", uid] for uid in made}
+    # What a receiver does beside the database happens at least once: there, the sending itself may have to be repeated.
+    assert sent == {2} if isolation != "SERIALIZABLE" else min(sent) == 2
+    assert told["operation_finished", "refund succeeded"] >= len(made)
+    found = [record.getMessage() for record in caplog.records if record.name.startswith("govpay")]
+    assert [line for line in found if not line.endswith("will be repeated")] == []
+
+
+@pytest.mark.parametrize("isolation", LEVELS, indirect=True)
+def test_deeds_race_and_no_conflict_of_the_database_is_seen(town: Town, isolation: str) -> None:
+    """D2: of many at once on one payment each is done or refused by a rule, whatever the database made of it."""
+    for round_ in range(repeats(100, 6)):
+        payment = town.quoted() if round_ % 2 else town.captured()
+        deeds = [partial(operations.refund_payment, payment=payment, amount=100) for _ in range(6)]
+        deeds += [
+            partial(operations.capture_payment, payment=payment),
+            partial(operations.void_payment, payment=payment),
+        ]
+        results = at_once(*deeds, operations.reconcile)
+        errors = [result for result in results if isinstance(result, Exception)]
+        assert all(isinstance(error, OperationRefused) for error in errors), errors
+        done = len(deeds) - len(errors)
+        assert len(town.posts(payment.uid)) == len(town.ledger("", payment)) - (round_ % 2 == 0) == done >= 1

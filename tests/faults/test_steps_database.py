@@ -1,0 +1,154 @@
+"""D1: the database goes away in the middle of a deed, at each of its steps, and is back a moment later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection, connections
+
+from govpay import operations
+from govpay.exceptions import OperationInProgress, OutcomeUnknown
+from govpay.models import Operation, OutboxSignal, Payment
+from govpay.operations import base
+from govpay.operations.journal import STEPS
+from tests.amounts import repeats
+from tests.operations.town import Town, card, listening, only
+from tests.stepping import at_step, watching
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
+
+ROUNDS = repeats(10, 1)
+NEWS: dict[str, set[str]] = {
+    "quote": set(),
+    "capture": {"payment_captured"},
+    "void": set(),
+    "refund": {"payment_refunded"},
+}
+
+
+@pytest.fixture
+def town(sandbox: Any, transactional_db: None) -> Iterator[Town]:
+    yield Town(sandbox)
+    connections.close_all()
+
+
+class Outage:
+    """Ends every connection to this test's database, as a restart does; the server goes on for other tests."""
+
+    def __init__(self) -> None:
+        given = connection.get_connection_params()
+        names = ("dbname", "user", "password", "host", "port")
+        self._other = psycopg.connect(autocommit=True, **{name: given[name] for name in names if given.get(name)})
+        self.ended = 0
+
+    def __call__(self) -> None:
+        ended = self._other.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        ).fetchall()
+        self.ended += len(ended)
+
+    def close(self) -> None:
+        self._other.close()
+
+
+@pytest.fixture
+def outage(town: Town) -> Iterator[Outage]:
+    outage = Outage()
+    yield outage
+    outage.close()
+
+
+def do(town: Town, action: str, subject: Any) -> Any:
+    if action == "quote":
+        return operations.quote_payment(account=town.account, base_amount=700, payment_method=card())
+    return getattr(operations, f"{action}_payment")(payment=subject)
+
+
+def subject_of(town: Town, action: str) -> Payment | None:
+    if action == "quote":
+        return None
+    return town.captured() if action == "refund" else town.quoted()
+
+
+@pytest.mark.parametrize("action", NEWS)
+def test_the_database_is_restarted_at_every_step(town: Town, outage: Outage, action: str) -> None:
+    """D1, M3: the deed is done all the same, by one POST, recorded and told once."""
+    for step in STEPS * ROUNDS:
+        subject, before, ended = subject_of(town, action), len(town.posts()), outage.ended
+        with listening() as heard, at_step(step, outage) as hits:
+            row = do(town, action, subject)
+        connections.close_all()  # which a request or a task that has ended does by itself
+        assert hits == [step]
+        assert outage.ended > ended, "there was a connection to end"
+        assert len(town.posts()) == before + 1, step
+        operation = only(result_uid=row.uid, action=action)
+        assert (operation.state, operation.error) == ("succeeded", ""), step
+        operations.reconcile()
+        assert not OutboxSignal.objects.exists()
+        told = [name for name, _, _ in heard]
+        assert sorted(told) == sorted({"operation_finished", *NEWS[action]}), step
+        if action != "quote":
+            assert subject is not None
+            assert len(town.ledger(action, subject)) == 1
+
+
+@pytest.mark.parametrize("step", ["stored", "closed", "read again"])
+def test_the_database_is_restarted_while_outcomes_are_looked_up(town: Town, outage: Outage, step: str) -> None:
+    """D1, M3: the tick settles what it was at, and all others."""
+    for action in ("refund", "capture", "void"):
+        town.sandbox.fault(f"POST /api/payments/{{uid}}/{action}", times=1, close="after")
+        with pytest.raises(OutcomeUnknown):
+            do(town, action, subject_of(town, action))
+    posts, passed = len(town.posts()), list[str]()
+    with at_step(step, outage) as hits, watching(passed.append):
+        outcome = operations.reconcile()
+    connections.close_all()
+    assert hits == [step]
+    assert (outcome.succeeded, outcome.waiting) == (3, 0)
+    assert set(Operation.objects.exclude(action="quote").values_list("state", flat=True)) == {"succeeded"}
+    assert len(town.posts()) == posts
+    assert passed.count("closed") == 3
+
+
+def lose_the_next_commit() -> None:
+    """The server commits, and the connection breaks before it can say so."""
+    ours: Any = connections["default"]
+    real = ours._commit
+
+    def commit() -> None:
+        del ours._commit
+        real()
+        ours.connection.close()
+        raise OperationalError("the connection was lost")
+
+    ours._commit = commit
+
+
+def test_the_commit_of_the_end_is_not_acknowledged(town: Town) -> None:
+    """D1: written a second time it is the same, and told once."""
+    for action, news in NEWS.items():
+        subject = subject_of(town, action)
+        with listening() as heard, at_step("stored", lose_the_next_commit) as hits:
+            row = do(town, action, subject)
+        assert hits == ["stored"]
+        assert only(result_uid=row.uid, action=action).state == "succeeded"
+        assert sorted(name for name, _, _ in heard) == sorted({"operation_finished", *news})
+
+
+def test_the_commit_of_the_journal_row_is_not_acknowledged(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D1: whose row it is cannot be told any more, so nothing is sent, and reconciliation says so."""
+    monkeypatch.setattr(base, "PATIENCE", 0.3)
+    for action in NEWS:
+        subject, before = subject_of(town, action), len(town.posts())
+        with at_step("claimed", lose_the_next_commit), pytest.raises(OperationInProgress):
+            do(town, action, subject)
+        assert len(town.posts()) == before
+        town.settle_all()
+        (operation,) = Operation.objects.filter(action=action).order_by("-pk")[:1]
+        assert (operation.state, operation.error_class) == ("failed", "APIConnectionError")
+        do(town, action, subject)
+        assert len(town.posts()) == before + 1
