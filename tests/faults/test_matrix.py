@@ -1,0 +1,188 @@
+"""Every operation under every fault: what we say was done is what the platform did, at once or once it is looked up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+
+from govpay import connection, operations
+from govpay.exceptions import GovPayError, OutcomeUnknown
+from govpay.models import Operation
+from govpay.sandbox.faults import OPTIONS
+from govpay.sync.pull import pull
+from tests.faults.matrix import CANARY, HERE, NO_DEEDS, OPERATIONS, Case, Situation
+from tests.faults.matrix_faults import CARD, FAULTS, Trouble, options_used
+from tests.operations.town import Town, wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: One attempt each, so that a fault is met and not waited out.
+ONCE = {"MAX_RETRIES": 0, "CHECKOUT_ORIGINS": [HERE]}
+HURRIED = {"READ_TIMEOUT": 0.15, "CALL_TIMEOUT": 0.25}
+GLOBAL = ("clients", "accounts")
+
+
+class Meeting:
+    """One operation meets one fault."""
+
+    def __init__(self, town: Town, settings: Any, case: Case, trouble: Trouble) -> None:
+        self.town, self.settings, self.case, self.trouble = town, settings, case, trouble
+        self.situation: Situation = case.prepare(town)
+        self.known = set(Operation.objects.values_list("pk", flat=True))
+        self.seen = len(town.sandbox.requests())
+        self.problems: list[str] = []
+        self.error: GovPayError | None = None
+
+    def run(self) -> list[str]:
+        with self.faults() as faults:
+            try:
+                self.situation.do()
+            except GovPayError as error:
+                self.error = error
+            self.arrive()
+            self.at_once()
+            if self.trouble.reads:
+                operations.reconcile()  # while the reads are at fault: whatever it says has to be true
+                self.later(closed=False)
+        self.expect("the fault was met", self.was_met(faults), True)
+        self.town.settle_all()
+        self.later(closed=True)
+        self.agree()
+        return self.problems
+
+    def expect(self, what: str, found: Any, wanted: Any) -> None:
+        if found != wanted:
+            self.problems.append(f"{what}: {found!r}, not {wanted!r} (error {self.error!r})")
+
+    # What is wrong.
+
+    @contextmanager
+    def faults(self) -> Iterator[list[Any]]:
+        trouble, sandbox, found = self.trouble, self.town.sandbox, []
+        if trouble.token:
+            forget_token()
+            found.append(sandbox.fault("POST /oauth2/token", **trouble.token, times=trouble.times))
+        if trouble.write is not None and self.case.route:
+            write = trouble.write if not callable(trouble.write) else trouble.write(self.town)
+            found.append(sandbox.fault(self.case.route, **{"times": trouble.times, **write}))
+        if trouble.reads and not self.case.reads:
+            found.append(sandbox.fault("GET *", **trouble.reads))
+        before = self.settings.GOVPAY
+        if trouble.hurried:
+            self.settings.GOVPAY = {**before, **HURRIED}
+        try:
+            yield found
+        finally:
+            sandbox.clear_faults()
+            if trouble.hurried:
+                self.settings.GOVPAY = before
+            forget_token()  # and the pause that a 429 asked for
+
+    def was_met(self, faults: list[Any]) -> bool:
+        """Something did go wrong; time limits are left to chance, and what was refused before needs no fault."""
+        hits = sum(fault.hits for fault in faults)
+        return bool(hits) or not self.case.route or not faults or self.trouble.hurried or bool(self.trouble.reads)
+
+    def arrive(self) -> None:
+        """The platform may act after we have given up."""
+        if self.trouble.hurried and isinstance(self.error, OutcomeUnknown) and not self.case.reads:
+            wait_for(lambda: self.done() == 1)
+
+    # What is said, and what is so.
+
+    def done(self) -> int:
+        return self.situation.happened()
+
+    def rows(self) -> list[Operation]:
+        return list(Operation.objects.exclude(pk__in=self.known))
+
+    def at_once(self) -> None:
+        """What the caller was told."""
+        done, rows = self.done(), self.rows()
+        self.expect("rows of the journal", len(rows) <= 1, True)
+        if self.error is None and self.case.route and not unsent(self.error, rows):
+            self.expect("told that it is done; done", done, 1)
+        elif isinstance(self.error, OutcomeUnknown):
+            self.expect("state of an unknown outcome", rows[0].state if rows else None, "unknown")
+        elif self.error is not None and not self.trouble.lies and not self.case.reads:
+            self.expect("told that it failed; done", done, 0)
+        self.expect("writes that arrived", self.writes() <= 1, True)
+
+    def later(self, *, closed: bool) -> None:
+        """What the journal says."""
+        done = self.done()
+        for row in self.rows():
+            if row.state == "succeeded":
+                self.expect("the journal says done; done", done, 1)
+            elif row.state == "failed" and not self.trouble.lies and not self.case.traceless and not self.case.reads:
+                self.expect("the journal says failed; done", done, 0)
+            elif closed:
+                self.expect("still open", row.state in ("succeeded", "failed"), True)
+        self.expect("done more than once", done <= 1, True)
+        self.expect("writes that arrived", self.writes() <= 1, True)
+
+    def agree(self) -> None:
+        """The rows are the platform's, at once or with the next sync where the answer was spoilt."""
+        if self.trouble.spoilt or self.trouble.lies:
+            for name in self.case.lists:
+                pull(name, None if name in GLOBAL else self.situation.account or self.town.account.uid)
+            operations.reconcile()
+        if self.case.named:
+            self.expect("journal in the end", sum(row.state == "succeeded" for row in self.rows()), self.done())
+        for what, ours, theirs in self.situation.pairs():
+            self.expect(f"{what} here", ours, theirs)
+        said = repr(self.error) + str(self.error)
+        for row in self.rows():
+            said += " ".join([row.error, row.reason, row.reference_id, row.remote_request_id, row.error_code])
+        tokens = [token for (token,) in self.town.sandbox.platform.store.execute("SELECT token FROM tokens")]
+        for secret in (CANARY, CARD, "sandbox-secret", "cs_", "whsec_", *tokens):
+            self.expect("a secret was told", secret in said, False)
+
+    def writes(self) -> int:
+        """Those that the platform did not turn away for their token."""
+        requests = self.town.sandbox.requests()[self.seen :]
+        return sum(
+            request["method"] != "GET" and request["path"] != "/oauth2/token" and request["status"] != 401
+            for request in requests
+        )
+
+
+def unsent(error: GovPayError | None, rows: list[Operation]) -> bool:
+    return error is None and not rows
+
+
+def forget_token() -> None:
+    cache.clear()
+    connection.reset()
+
+
+@pytest.fixture
+def town(sandbox: Any, settings: Any, transactional_db: None, caplog: pytest.LogCaptureFixture) -> Town:
+    settings.GOVPAY = {**settings.GOVPAY, **ONCE}
+    caplog.set_level(logging.CRITICAL)
+    return Town(sandbox)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operation_under_every_fault(town: Town, settings: Any, name: str, record_property: Any) -> None:
+    """T1 to T6, A1 to A4, A7, A8 and M2, M3, M5 for this operation."""
+    case, found = OPERATIONS[name], []
+    for fault, trouble in FAULTS.items():
+        found += [f"{name}, {fault}: {problem}" for problem in Meeting(town, settings, case, trouble).run()]
+    record_property("fault_matrix", (len(FAULTS), len(found)))
+    assert not found, "\n".join(found)
+
+
+def test_every_operation_is_in_the_matrix() -> None:
+    covered = {name.partition(" ")[0] for name in OPERATIONS}
+    assert covered | set(NO_DEEDS) == set(operations.__all__)
+    assert not covered & set(NO_DEEDS)
+
+
+def test_every_option_of_the_switchboard_is_in_the_matrix() -> None:
+    assert options_used() == set(OPTIONS)
