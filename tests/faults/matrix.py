@@ -56,6 +56,7 @@ class Case:
     traceless: bool = False
     #: Its trace carries our reference, so that even a wrong no of the platform is found out.
     named: bool = False
+    money: bool = False
     #: It reads, so that nothing is done on the platform whatever happens.
     reads: bool = False
 
@@ -445,12 +446,12 @@ PAYMENTS = ("payments", "transactions")
 WALLETS = ("customers", "methods")
 
 OPERATIONS: dict[str, Case] = {
-    "quote_payment": Case("POST /api/payments", quote, PAYMENTS),
-    "capture_payment": Case("POST /api/payments/{uid}/capture", capture, PAYMENTS),
-    "void_payment": Case("POST /api/payments/{uid}/void", void, PAYMENTS),
-    "refund_payment": Case("POST /api/payments/{uid}/refund", refund, PAYMENTS, named=True),
+    "quote_payment": Case("POST /api/payments", quote, PAYMENTS, money=True),
+    "capture_payment": Case("POST /api/payments/{uid}/capture", capture, PAYMENTS, money=True),
+    "void_payment": Case("POST /api/payments/{uid}/void", void, PAYMENTS, money=True),
+    "refund_payment": Case("POST /api/payments/{uid}/refund", refund, PAYMENTS, named=True, money=True),
     "refund_payment (bank)": Case(
-        "POST /api/payments/{uid}/refund", lambda town: refund(town, bank=True), PAYMENTS, named=True
+        "POST /api/payments/{uid}/refund", lambda town: refund(town, bank=True), PAYMENTS, named=True, money=True
     ),
     "create_customer": Case("POST /api/customers", customer, WALLETS),
     "save_payment_method": Case("POST /api/customers/{uid}/payment-methods", save, WALLETS),

@@ -12,7 +12,8 @@ Options = Mapping[str, Any]
 
 #: Nothing of these may be found in what the journal or an error says.
 CARD = "4111 1111 1111 1111"
-SECRETS_SPOKEN = f"Bad card {CARD}, secret sandbox-secret, Bearer "
+#: As the stand-in's settings have it.
+CLIENT_SECRET = "sandbox-secret"
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Trouble:
 
 
 def _speaking(town: Town) -> Options:
-    """A refusal whose text repeats every secret of the request."""
+    """A refusal whose text repeats what it was sent."""
     tokens = [token for (token,) in town.sandbox.platform.store.execute("SELECT token FROM tokens")]
-    text = SECRETS_SPOKEN + " ".join(tokens)
+    text = f"Bad card {CARD}, Bearer {tokens[-1]}"
     return {"status": 422, "body": f'{{"code": "validation_error", "message": "{text}", "request_id": "req_1"}}'}
 
 
@@ -80,6 +81,10 @@ FAULTS: dict[str, Trouble] = {
     "token revoked": Trouble({"revoke": True}),
     "token endpoint down": Trouble(token={"status": 503}, times=None),
     "token endpoint sends html": Trouble(token={"html": True}, times=None),
+    "token endpoint repeats the secret": Trouble(
+        token={"status": 401, "body": f'{{"error": "invalid_client", "error_description": "no {CLIENT_SECRET}"}}'},
+        times=None,
+    ),
     "token endpoint once down": Trouble(token={"close": "before"}),
     "object gone": Trouble({"gone": True}),
     "reads fail after it": Trouble(reads={"status": 503}, spoilt=True),
