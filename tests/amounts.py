@@ -12,8 +12,8 @@ SOAK = float(os.environ.get("GOVPAY_SOAK") or 0)
 #: Test -> (how often it was repeated, how often it was to be).
 done: dict[str, tuple[int, int]] = {}
 
-#: Seconds that one test has of ``SOAK``; ``tests.conftest`` knows how many there are.
-share = SOAK
+#: Seconds of ``SOAK`` that the running test has, and a test of weight 1; ``tests.conftest`` knows how many there are.
+share = second = SOAK
 
 _ends: dict[str, float] = {}
 

@@ -76,6 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    amounts.share = amounts.second * weight(item)
     for mark in SERVERS:
         if item.get_closest_marker(mark) and (why := missing(mark)):
             pytest.skip(why)
@@ -97,10 +98,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("soak")
 
 
+def weight(item: pytest.Item) -> float:
+    """How much of the time of ``make soak`` a test gets: ``soak(2)`` twice as much as ``soak``."""
+    mark = item.get_closest_marker("soak")
+    return float(mark.args[0] if mark and mark.args else 1)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """The time of ``make soak`` is shared equally."""
     workers = getattr(session.config, "workerinput", {}).get("workercount", 1)
-    amounts.share = amounts.SOAK * workers / max(1, len(session.items))
+    amounts.second = amounts.SOAK * workers / max(1.0, sum(map(weight, session.items)))
 
 
 # --- What is told in the end -------------------------------------------------------------------

@@ -115,6 +115,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused_leaves_nothing_but_one_line(account: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """W1: 0 statements, 0 rows."""
     status, made = REFUSED[name]
     deliver(account, envelope())
     body, signature = made(json.dumps(envelope()).encode())
@@ -179,6 +180,7 @@ def test_the_secret_of_another_account_opens_nothing(account: str) -> None:
 
 
 def test_the_tolerance_counts_both_ways(account: str, settings: Any) -> None:
+    """W1: too old and from the future."""
     assert deliver(account, envelope(age=14390)).status_code == 200
     assert deliver(account, envelope(age=-14390)).status_code == 200
     assert deliver(account, envelope(age=14410)).status_code == 401
@@ -189,6 +191,7 @@ def test_the_tolerance_counts_both_ways(account: str, settings: Any) -> None:
 
 
 def test_it_is_no_replay_inside_the_tolerance(account: str) -> None:
+    """W1b: one row, so no second effect."""
     body = json.dumps(envelope()).encode()
     for _ in range(5):
         assert post(account, body, sign(body)).status_code == 200

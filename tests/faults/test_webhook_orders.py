@@ -43,7 +43,7 @@ def happen(sandbox: Any, uid: str, what: str, number: int) -> tuple[str, dict[st
     return kind, {"payment_uid": uid, "transaction_uid": made["uid"]}
 
 
-@pytest.mark.soak
+@pytest.mark.soak(3)
 @settings(
     max_examples=HISTORIES,
     deadline=None,

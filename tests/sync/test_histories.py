@@ -75,11 +75,12 @@ class World:
         assert {row.uid for row in rows if row.deleted_at is not None} <= self.removed
 
 
-@pytest.mark.soak
+@pytest.mark.soak(0.5)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_is_lost_or_doubled_after_the_next_full_run(
     sandbox: Any, pages_of: Callable[[int], None], part: int
 ) -> None:
+    """A5: of the platform's rows and ours, a thousand histories by ``make soak``."""
     for number in rounds(170, 20):
         seed = number * PARTS + part
         world = World(sandbox, seed)
