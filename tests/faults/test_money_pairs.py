@@ -15,7 +15,7 @@ from govpay.models import Operation, Payment
 from tests.amounts import rounds
 from tests.operations.town import Town, at_once
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(2)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(3)]
 
 
 def one_form_twice(payment: Payment) -> list[Callable[[], Any]]:
