@@ -6,6 +6,7 @@ SANDBOX_PORT ?= 8801
 WORKERS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK ?= 600
 
 bin := $(VENV)/bin
 
@@ -18,7 +19,7 @@ foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CA
 clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d '=' | grep -v '^GOVPAY_REQUIRE$$'),-u $(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-all lint format requirements messages bench clean distclean
+.PHONY: help demo test test-browser test-all soak lint format requirements messages bench clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +27,7 @@ help:
 	@echo 'make test          the test suite, without servers or network'
 	@echo 'make test-browser  the pages in a real browser; needs Chromium, no network'
 	@echo 'make test-all      the suite on Django 5.2, 6.0 and 6.1 with every Python found here'
+	@echo 'make soak          what chance decides, a thousand times each, for ten minutes at most (SOAK=seconds)'
 	@echo 'make lint          ruff, mypy, the import contract, missing migrations'
 	@echo 'make bench         times and memory, as shares of a yardstick (BENCH_ARGS)'
 	@echo 'make requirements  compile requirements/ from pyproject.toml again'
@@ -52,6 +54,9 @@ test-browser: $(VENV)/.browser.stamp
 
 test-all: $(VENV)/.test.stamp
 	@$(clean_env) $(bin)/python tests/all_versions.py $(PYTEST_ARGS)
+
+soak: $(VENV)/.test.stamp
+	@$(clean_env) GOVPAY_SOAK=$(SOAK) $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal -m soak $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev.stamp
 	$(bin)/ruff check .

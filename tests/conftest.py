@@ -19,6 +19,8 @@ from django.core.cache import cache
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.test import Client
 
+from tests import amounts
+
 # --- Servers that may be absent ----------------------------------------------------------------
 
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
@@ -75,6 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    amounts.share = amounts.second * weight(item)
     for mark in SERVERS:
         if item.get_closest_marker(mark) and (why := missing(mark)):
             pytest.skip(why)
@@ -84,8 +87,57 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 LONG = ("test_demo.py", "test_wheel.py", "test_workers.py")
 
 
+#: What ``make soak`` repeats, beside what is marked so itself.
+SOAKED = ("test_money_kills.py", "test_money_histories.py")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
+    for item in items:
+        if item.path.name in SOAKED:
+            item.add_marker("soak")
+
+
+def weight(item: pytest.Item) -> float:
+    """How much of the time of ``make soak`` a test gets: ``soak(2)`` twice as much as ``soak``."""
+    mark = item.get_closest_marker("soak")
+    return float(mark.args[0] if mark and mark.args else 1)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    workers = getattr(session.config, "workerinput", {}).get("workercount", 1)
+    amounts.second = amounts.SOAK * workers / max(1.0, sum(map(weight, session.items)))
+
+
+# --- What is told in the end -------------------------------------------------------------------
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    if item.nodeid in amounts.done:
+        item.user_properties.append(("repeats", amounts.done[item.nodeid]))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """``fault matrix: 23 operations x 45 faults = …``, and by ``make soak`` how often each test was repeated."""
+    matrix: list[tuple[int, int]] = []
+    repeated: list[str] = []
+    failed = {report.nodeid for report in terminalreporter.stats.get("failed", [])}
+    for report in [each for found in terminalreporter.stats.values() for each in found]:
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "fault_matrix" and report.when == "call":
+                matrix.append(tuple(value))
+            if name == "repeats" and report.when == "teardown":
+                times, wanted = value
+                end = "FAILED" if report.nodeid in failed else "0 failures"
+                repeated.append(f"soak: {report.nodeid}: {times} of {wanted}, {end}")
+    if matrix:
+        pairs, wrong = (sum(column) for column in zip(*matrix, strict=True))
+        size = f"{len(matrix)} operations x {max(faults for faults, _ in matrix)} faults"
+        terminalreporter.write_line(f"fault matrix: {size}, {pairs} pairs, {wrong} disagreements")
+    if amounts.SOAK:
+        for line in sorted(repeated):
+            terminalreporter.write_line(line)
 
 
 # --- A clean start -----------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def cancel_payment_link(*, link: PaymentLink, actor: Any = None) -> PaymentLink:
     link.refresh_from_db()
     if not closed:
         raise OperationRefused(_("This link is %(state)s.") % {"state": link.state})
-    session = HostedSession.objects.filter(uid=link.session_id, status=SessionStatus.ACTIVE).first()
+    session = HostedSession.objects.filter(uid=link.session_id).exclude(status__in=sessions.ENDED).first()
     if session is not None:
         expire_hosted_session(session=session, actor=actor)
     return link
@@ -139,6 +139,8 @@ def open_session(link: PaymentLink, *, success_url: str, cancel_url: str) -> Hos
         return None
     if session is not None and session.status == SessionStatus.ACTIVE:
         return session
+    if session is not None and session.status not in sessions.ENDED:
+        raise OperationRefused(_("What became of this link's session cannot be told yet; try again later."))
     if _is_paused(link):
         raise OperationRefused(_("This link could not be opened a moment ago; try again in half a minute."))
     if session is not None:
@@ -196,7 +198,7 @@ def _begun_before(link: PaymentLink, key: uuid.UUID) -> HostedSession | None:
         return None
     if earlier.state == OperationState.SUCCEEDED:
         session = _look_at(HostedSession.objects.filter(uid=earlier.session_id).first())
-        if session is not None and session.status in (SessionStatus.ACTIVE, SessionStatus.COMPLETED):
+        if session is not None and session.status != SessionStatus.EXPIRED:
             return session
     _next_attempt(link)
     return None
@@ -228,9 +230,10 @@ def _next_attempt(link: PaymentLink) -> None:
 
 def _look_at(session: HostedSession | None) -> HostedSession | None:
     """The session as it is now: one that is about to end here, or has, is read before another one is opened."""
-    if session is None or session.status != SessionStatus.ACTIVE:
+    if session is None or session.status in sessions.ENDED:
         return session
-    if session.expires_at is not None and session.expires_at > timezone.now() + MARGIN:
+    is_active = session.status == SessionStatus.ACTIVE
+    if is_active and session.expires_at is not None and session.expires_at > timezone.now() + MARGIN:
         return session
     if session.credential is None:
         raise NotFound("The session cannot be read without its credential.")

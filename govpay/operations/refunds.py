@@ -179,8 +179,9 @@ def _read_transactions(operation: Operation) -> None:
 def follow_refunds() -> int:
     """Bring the journal in line with refunds that turned out differently later; gives how many did.
 
-    One that the platform accepted may fail days later (an ACH refund), and one that it had no trace of
-    may yet appear. Each change sends ``operation_finished`` once more.
+    One that the platform accepted may fail days later (an ACH refund), and one that it had no trace of, or
+    refused to somebody on the way who had sent it twice, may yet appear: the reference is proof. Each change
+    sends ``operation_finished`` once more.
     """
     refunds = Transaction.objects.filter(type=TransactionType.REFUND, deleted_at=None).exclude(reference_id="")
     failed = refunds.filter(status=TransactionStatus.FAILED)
@@ -191,7 +192,7 @@ def follow_refunds() -> int:
         why = (row.reason_code or row.reason) if row else ""
         count += _turn(operation, f"The refund was accepted and failed later: {why or 'no reason given'}.")
     there = refunds.exclude(status=TransactionStatus.FAILED).filter(reference_id=OuterRef("reference_id"))
-    for operation in ours.filter(Exists(there), journal.not_found()):
+    for operation in ours.filter(Exists(there), state=OperationState.FAILED):
         uid = refunds.filter(reference_id=operation.reference_id).values_list("uid", flat=True).first()
         count += _turn(operation, "", result_uid=uid)
     return count

@@ -208,9 +208,8 @@ class SessionDeed(Deed):
         row = HostedSession.objects.select_for_update().filter(uid=self.session.uid).first()
         if row is None or not row.account_id:
             raise OperationRefused(_("There is no such session here."))
-        if row.status != SessionStatus.ACTIVE:
-            status = row.status or _("of unknown status")
-            raise OperationRefused(_("This session is %(status)s.") % {"status": status})
+        if row.status in sessions.ENDED:
+            raise OperationRefused(_("This session is %(status)s.") % {"status": row.status})
         self.session = row
 
     @staticmethod

@@ -33,6 +33,7 @@ from . import (
 )
 from .answers import Answer
 from .calls import ACCOUNT, ADMIN, SESSION, Call, Route
+from .disturbances import disturb
 from .errors import Refusal, malformed
 from .faults import Fault
 from .platform import Platform
@@ -113,13 +114,13 @@ class Application:
     def _run_faulty(self, method: str, call: Call, request_id: str, fault: Fault, environ: dict[str, Any]) -> Answer:
         if fault.delay:
             time.sleep(fault.delay)
+        disturb(call, fault)
         answer = self._run(method, call, request_id) if fault.acts else None
         if fault.close:
             raise Dropped(f"fault: closed {fault.close} acting")
         # The server cuts or slows the bytes; here only their content is decided.
-        environ["sandbox.truncate"] = fault.truncate
-        environ["sandbox.drip"] = fault.drip
-        return fault.answer(answer, _text(answer) if answer else "")
+        environ["sandbox.fault"] = fault
+        return fault.answer(answer, _text(answer) if answer else "", self.platform.clock.now())
 
     def _run(self, method: str, call: Call, request_id: str) -> Answer:
         try:

@@ -28,6 +28,8 @@ class Call:
     data: bytes = b""
     account: Row | None = None
     session: Row | None = None
+    # Most rows of a page, beside the platform's own limit.
+    page_cap: int | None = None
 
     @property
     def account_uid(self) -> str:

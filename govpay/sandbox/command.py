@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .faults import parse_fault
+from .faults import OPTIONS, parse_fault
 from .platform import Settings
 from .sandbox import Sandbox
 from .webhook_faults import parse_webhook_fault
@@ -67,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_spec,
         default=[],
         metavar="SPEC",
-        help="a fault from the start, such as 'GET /api/payments status=500 times=2'; repeatable",
+        help="a fault from the start, such as 'GET /api/payments status=500 times=2'; repeatable. Options: "
+        + ", ".join(OPTIONS),
     )
     add("--webhook-delay", type=float, default=0.0, metavar="SECONDS", help="pause before a webhook is sent")
     add(

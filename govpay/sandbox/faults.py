@@ -6,9 +6,12 @@ import re
 import shlex
 import threading
 from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from .answers import Answer
+from .spoiling import Spoiling
 
 HTML = "<!doctype html><html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
 
@@ -28,22 +31,50 @@ class Fault:
     skip: int = 0
     # Seconds before anything else happens.
     delay: float = 0.0
+
+    # What happens on the platform before the request is carried out: every token is revoked, the object that
+    # the path names is removed, so many rows of the list change (and go to its end, if it is by time).
+    revoke: bool = False
+    gone: bool = False
+    shift: int = 0
+    # Most rows that the page has, whatever $top asks.
+    page_cap: int | None = None
+
+    # The answer instead of the real one.
     status: int | None = None
-    # The value of Retry-After: seconds or an HTTP date.
+    # The value of Retry-After: seconds or an HTTP date; and in `retry_at` seconds that become such a date.
     retry_after: str | int | None = None
+    retry_at: float | None = None
+    # A redirect to this address (302, or `status`).
+    redirect: str | None = None
     # Replaces the answer's body.
     body: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    # "before" acting or "after" it: the connection is dropped with no answer.
-    close: str | None = None
-    # Content-Length is right, half of the body is sent, the connection is dropped.
-    truncate: bool = False
     # A 200 (or `status`) with an HTML page.
     html: bool = False
     # A complete answer whose JSON stops half-way.
     badjson: bool = False
+
+    # The real answer, spoilt: a property that nobody has documented in each object; the properties named (by
+    # commas) hold a value that nobody has documented, are null, are missing; the last so many rows of the
+    # page before (of those that this fault hit) come again.
+    extra: bool = False
+    strange: str = ""
+    null: str = ""
+    leave_out: str = ""
+    duplicate: int = 0
+
+    # What becomes of it on its way. "before" acting or "after" it: the connection is dropped with no answer.
+    close: str | None = None
+    # Content-Length is right, half of the body is sent, the connection is dropped.
+    truncate: bool = False
+    # Content-Length is off by so many bytes; after more than there is, the connection is dropped.
+    length: int = 0
     # Seconds between the answer's bytes.
     drip: float = 0.0
+    # Seconds by which the answer's Date is off (`advance` moves the whole clock).
+    skew: float = 0.0
+
     act: bool | None = None
     hits: int = 0
 
@@ -58,6 +89,8 @@ class Fault:
             "".join(".*" if p == "*" else "[^/]+" if p[:1] in ("{", "<") else re.escape(p) for p in pieces)
         )
         self._method = method.upper()
+        strange, null, leave_out = map(_names, (self.strange, self.null, self.leave_out))
+        self._spoiling = Spoiling(self.extra, strange, null, leave_out, self.duplicate)
 
     def matches(self, method: str, path: str) -> bool:
         return self._method in ("*", method) and self._path.fullmatch(path) is not None
@@ -67,20 +100,26 @@ class Fault:
         """Whether the request is carried out."""
         if self.act is not None:
             return self.act
-        return self.close != "before" and self.status is None and not self.html
+        return self.close != "before" and self.status is None and self.redirect is None and not self.html
 
     @property
     def leaves_answer_alone(self) -> bool:
-        return not (self.status or self.html or self.badjson or self.body is not None or self.retry_after is not None)
+        replaced = (self.body, self.retry_after, self.retry_at, self.redirect)
+        return not (self.status or self.html or self.badjson or any(each is not None for each in replaced))
 
-    def answer(self, real: Answer | None, real_text: str) -> Answer:
-        """The answer to send, made from the real one if the request was carried out."""
+    def answer(self, real: Answer | None, real_text: str, now: datetime) -> Answer:
+        """The answer to send, made from the real one if the request was carried out; `now` is the platform's."""
         if self.leaves_answer_alone and real is not None:
-            return Answer(real.status, text=real_text, headers={**real.headers, **self.headers})
-        status = self.status or (real.status if real and not self.html else 200)
+            text = self._spoiling.of(real_text) if 200 <= real.status < 300 else real_text
+            return Answer(real.status, text=text, headers={**real.headers, **self.headers})
+        status = self.status or (302 if self.redirect else real.status if real and not self.html else 200)
         headers = dict(self.headers)
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
+        if self.retry_at is not None:
+            headers["Retry-After"] = format_datetime(now + timedelta(seconds=self.retry_at), usegmt=True)
+        if self.redirect is not None:
+            headers["Location"] = self.redirect
         if self.html:
             return Answer(status, text=HTML, headers={"Content-Type": "text/html; charset=utf-8", **headers})
         if self.body is not None:
@@ -137,17 +176,20 @@ class Faults:
         return None
 
 
+#: Every option, and its type as it is written above.
+OPTIONS = {item.name: str(item.type) for item in fields(Fault) if item.name not in ("route", "hits")}
+
+
 def fault_from(route: str, options: dict[str, Any]) -> Fault:
     """A fault from named options; ValueError for a name that is not one of them."""
-    known = {item.name for item in fields(Fault)} - {"route", "hits"}
     for name in options:
-        if name not in known:
-            raise ValueError(f"unknown fault option {name!r}; known: {', '.join(sorted(known))}")
+        if name not in OPTIONS:
+            raise ValueError(f"unknown fault option {name!r}; known: {', '.join(sorted(OPTIONS))}")
     return Fault(route, **options)
 
 
 def parse_fault(spec: str) -> Fault:
-    """A fault from text such as `GET /api/payments status=500 times=2`."""
+    """A fault from text such as `GET /api/payments status=500 times=2`; an option without a value is a yes."""
     try:
         words = shlex.split(spec)
     except ValueError as error:
@@ -156,19 +198,25 @@ def parse_fault(spec: str) -> Fault:
         raise ValueError(f"fault {spec!r} needs a method and a path")
     options: dict[str, Any] = {}
     for word in words[2:]:
-        name, equals, value = word.partition("=")
-        options[name] = _option(name, value if equals else "true")
+        name, equals, text = word.partition("=")
+        value = _option(name, text if equals else "true")
+        options[name] = {**options.get(name, {}), **value} if name == "headers" else value
     return fault_from(f"{words[0]} {words[1]}", options)
 
 
 def _option(name: str, value: str) -> Any:
-    if name in ("times", "skip", "status"):
-        return int(value)
-    if name in ("delay", "drip"):
-        return float(value)
-    if name in ("truncate", "html", "badjson", "act"):
-        return value.lower() in ("1", "true", "yes", "on")
-    if name == "headers":
-        key, _, text = value.partition(":")
-        return {key.strip(): text.strip()}
+    match OPTIONS.get(name, "str").removesuffix(" | None"):
+        case "int":
+            return int(value)
+        case "float":
+            return float(value)
+        case "bool":
+            return value.lower() in ("1", "true", "yes", "on")
+        case "dict[str, str]":
+            key, _, text = value.partition(":")
+            return {key.strip(): text.strip()}
     return value
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(",") if name.strip())

@@ -47,7 +47,7 @@ def list_page(call: Call, kind_name: str) -> Answer:
         where.append(condition_sql)
         params += values
     top = _whole(options, "$top")
-    caps = [limit for limit in (top, call.platform.settings.page_cap) if limit is not None]
+    caps = [limit for limit in (top, call.page_cap, call.platform.settings.page_cap) if limit is not None]
     limit = min(caps) if caps else None
     skip = _whole(options, "$skip") or 0
     order = ", ".join(f"{column} {'ASC' if up else 'DESC'}" for column, (_, up) in zip(columns, terms, strict=True))

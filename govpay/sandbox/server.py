@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from datetime import timedelta
 from email.utils import format_datetime
 from io import BytesIO
 from typing import Any
@@ -15,9 +16,11 @@ from typing import Any
 from werkzeug.serving import DechunkedInput, ThreadedWSGIServer, WSGIRequestHandler
 
 from .app import Application, Dropped
+from .faults import Fault
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 10_000_000
+NO_FAULT = Fault("* *")
 
 
 class PortBusy(Exception):
@@ -69,19 +72,24 @@ class Connection(WSGIRequestHandler):
         return self.rfile.read(int(length))
 
     def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Head and body in one write, so that they travel together."""
-        if self.environ.get("sandbox.truncate"):
-            body, self.close_connection = body[: len(body) // 2], True
-        named = [("Server", "govpay-sandbox"), ("Date", self.server.date()), *headers]
+        """Head and body in one write, so that they travel together; a fault may cut, slow or misname them."""
+        fault: Fault = self.environ.get("sandbox.fault") or NO_FAULT
+        if fault.length:
+            headers = [(name, _off(value, fault) if name == "Content-Length" else value) for name, value in headers]
+        if fault.truncate:
+            body = body[: len(body) // 2]
+        if fault.truncate or fault.length:
+            self.close_connection = True
+        named = [("Server", "govpay-sandbox"), ("Date", self.server.date(fault.skew)), *headers]
         named.append(("Connection", "close" if self.close_connection else "keep-alive"))
         head = "".join(f"{name}: {value}\r\n" for name, value in named)
         if self.command == "HEAD":
             body = b""
         data = f"{self.protocol_version} {status}\r\n{head}\r\n".encode("latin-1")
-        if drip := self.environ.get("sandbox.drip"):
+        if fault.drip:
             self.wfile.write(data)
             for position in range(len(body)):
-                time.sleep(drip)
+                time.sleep(fault.drip)
                 self.wfile.write(body[position : position + 1])
             return
         self.wfile.write(data + body)
@@ -126,9 +134,9 @@ class Server(ThreadedWSGIServer):
         for connection in connections:
             self.hang_up(connection)
 
-    def date(self) -> str:
-        """The platform's own time, which tests may move."""
-        return format_datetime(self.app.platform.clock.now(), usegmt=True)
+    def date(self, skew: float = 0.0) -> str:
+        """The platform's own time, which tests may move, and `skew` seconds."""
+        return format_datetime(self.app.platform.clock.now() + timedelta(seconds=skew), usegmt=True)
 
     def hang_up(self, connection: socket.socket) -> None:
         # The other side may be quicker.
@@ -147,6 +155,10 @@ class Server(ThreadedWSGIServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients may vanish at any time."""
+
+
+def _off(length: str, fault: Fault) -> str:
+    return str(max(0, int(length) + fault.length))
 
 
 def _listen(port: int) -> socket.socket:

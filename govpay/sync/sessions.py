@@ -25,6 +25,9 @@ from govpay.sync.upsert import Saved, save_documents
 
 logger = logging.getLogger("govpay.sync")
 
+#: How a session ends. One whose status nobody has documented may still be paid.
+ENDED = (SessionStatus.COMPLETED, SessionStatus.EXPIRED)
+
 #: How many sessions are looked up at a time.
 CHUNK = 200
 #: A session that ends sooner than this is asked for once more.
@@ -53,9 +56,8 @@ def _name_payments(account_uid: str) -> None:
 
 
 def _open(round: Round) -> Iterator[HostedSession]:
-    rows = HostedSession.objects.filter(
-        account=round.account_uid, status=SessionStatus.ACTIVE, credential__isnull=False, deleted_at=None
-    ).order_by("uid")
+    rows = HostedSession.objects.filter(account=round.account_uid, credential__isnull=False, deleted_at=None)
+    rows = rows.exclude(status__in=ENDED).order_by("uid")
     after = ""
     while chunk := list(rows.filter(uid__gt=after)[:CHUNK]):
         yield from chunk
@@ -127,7 +129,7 @@ def save_session(
     """
     row = HostedSession.objects.select_for_update().get(uid=uid)
     if document is None:
-        if row.status != SessionStatus.ACTIVE:
+        if row.status in ENDED:
             return Saved(fetched=1, unchanged=1)  # somebody else learnt its end meanwhile
         document = {**row.raw, "session_id": uid, "status": SessionStatus.EXPIRED.value}
     elif row.status == SessionStatus.COMPLETED and document.get("status") != SessionStatus.COMPLETED:
@@ -135,7 +137,7 @@ def save_session(
     # The row is locked, so what it says is what is known.
     known = {uid: [row.digest, row.deleted_at, row.status]}
     saved = save_documents(mapping.SESSION, [document], extra=extra, source=source, known=known)
-    if document["status"] != SessionStatus.ACTIVE:
+    if document["status"] in ENDED:
         wipe_if_ended(uid, completed=document["status"] == SessionStatus.COMPLETED)
         if row.customer_id:  # who may have saved a method in it, of which no delivery tells
             Customer.objects.filter(uid=row.customer_id).update(methods_stale=True)
@@ -149,5 +151,5 @@ def wipe_if_ended(uid: str, *, completed: bool = False) -> None:
         # Its end may be known before its payment is, which the delivery then brings.
         links = PaymentLink.objects.filter(~Q(state=LinkState.PAID) | Q(payment=None), session=uid)
         links.update(state=LinkState.PAID, payment_id=Subquery(paid))
-    ended = HostedSession.objects.filter(uid=uid).exclude(status=SessionStatus.ACTIVE)
+    ended = HostedSession.objects.filter(uid=uid, status__in=ENDED)
     ended.exclude(credential=None, hosted_url=None).update(credential=None, hosted_url=None)

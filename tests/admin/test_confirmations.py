@@ -324,6 +324,7 @@ def test_deed_runs_outside_the_transaction_of_the_request(shop: Shop, desk: Clie
 
 
 def test_page_executes_nothing(shop: Shop, desk: Client) -> None:
+    """S2: no method but POST does anything."""
     row, other = shop.add("validated"), shop.add()
     ledger, requests = shop.sandbox.ledger(), len(shop.sandbox.requests())
     for deed in DEEDS:
@@ -465,15 +466,19 @@ def test_keys_run_out(desk: Client) -> None:
     [("Support", ()), ("Operations", ()), ("Cashier", ("capture",)), ("Finance", DEEDS)],
 )
 def test_every_address_checks_the_exact_permission(
-    group: str, allowed: tuple[str, ...], make_staff: Any, browse: Any, desk: Client
+    group: str, allowed: tuple[str, ...], make_staff: Any, browse: Any, desk: Client, caplog: Any
 ) -> None:
+    """S2: 403 without it, logged, and nothing happens."""
     client = browse(make_staff(group, name="somebody"))
     row = payment(status="validated", captured_at=None)
     for deed in DEEDS:
         sent = fields(desk.get(url(deed, row)))
         expected = 200 if deed in allowed else 403
         assert client.get(url(deed, row)).status_code == expected
+        caplog.clear()
         assert client.post(url(deed, row), sent).status_code == (400 if deed in allowed else 403)
+        if deed not in allowed:
+            assert any("Forbidden" in line.getMessage() for line in caplog.records)
     assert not Operation.objects.exists()
 
 
@@ -493,6 +498,7 @@ def test_nobody_else_gets_in(deed: str, admin_user: Any, browse: Any, django_use
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_forms_need_their_csrf_token(deed: str, finance: Any, browse: Any, desk: Client) -> None:
+    """S2: 403, and no effect."""
     row = payment(status="validated" if deed == "capture" else "captured")
     strict = browse(finance, enforce_csrf_checks=True)
     assert strict.post(url(deed, row), fields(desk.get(url(deed, row)))).status_code == 403

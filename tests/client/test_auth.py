@@ -212,6 +212,7 @@ DOWN = {
 
 @pytest.mark.parametrize("name", DOWN)
 def test_while_the_old_token_lives_a_failed_fetch_is_not_felt(name: str, serve: Any) -> None:
+    """T1: no call fails before the real expiry, and there is one attempt."""
     server, store = serve(DOWN[name]), MemoryStore(token=stored_token(left=100))
     fetch = partial(fetch_token, quick(server.url, read_timeout=0.2))
     made = authorizer(server, store, fetch=lambda grant, seconds: fetch(grant, min(seconds, 0.5)))
@@ -226,6 +227,7 @@ def test_while_the_old_token_lives_a_failed_fetch_is_not_felt(name: str, serve: 
 
 @pytest.mark.parametrize("name", DOWN)
 def test_without_a_token_the_failure_is_named_and_not_repeated(name: str, serve: Any) -> None:
+    """T2: one attempt, also for the rest of the fleet, until the breaker ends."""
     server, store = serve(DOWN[name]), MemoryStore()
     fetch = partial(fetch_token, quick(server.url, read_timeout=0.2))
     made = authorizer(server, store, fetch=lambda grant, seconds: fetch(grant, min(seconds, 0.5)))
@@ -261,6 +263,7 @@ def test_the_breaker_ends(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_fetch_is_given_fifteen_seconds_at_most(serve: Any) -> None:
+    """T2: so a call without a token fails within 15 s."""
     given: list[float] = []
 
     def fetch(grant: Any, seconds: float) -> Any:
@@ -277,6 +280,7 @@ def test_a_fetch_is_given_fifteen_seconds_at_most(serve: Any) -> None:
 
 @pytest.mark.parametrize("name", RUBBISH)
 def test_rubbish_is_never_cached(name: str, serve: Any) -> None:
+    """T3: neither in the process nor in the store."""
     document = RUBBISH[name]
     server = serve(body(document) if isinstance(document, bytes) else reply(document))
     store = MemoryStore(token=stored_token(left=100))
@@ -469,6 +473,7 @@ def test_a_jump_of_the_wall_clock_does_not_touch_the_process(
 def test_a_process_whose_clock_is_five_minutes_off_fails_no_call(
     skew: int, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """T8: expiry is counted on a clock that nobody sets."""
     server, store = serve(choose=numbered(expires_in=3600)), MemoryStore()
     authorizer(server, store).token()
     real = time.time

@@ -86,6 +86,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[int, Counter[s
 
 
 def test_a_fleet_that_meets_an_expired_token_fetches_one(fleet: Any) -> None:
+    """T4: one request, however many threads of 4 processes meet."""
     found, asked = fleet
     for number, count in enumerate(ROUNDS):
         got = found[number]

@@ -213,6 +213,7 @@ class Changing:
 
 
 def test_in_a_thousand_histories_no_row_is_lost_or_doubled_while_rows_change() -> None:
+    """A5: 0 lost, 0 doubled."""
     for seed in range(1000):
         history = Changing(seed)
         listing = Listing(history.rows, cap=history.dice.randrange(1, 8), meanwhile=history.change)
@@ -313,6 +314,7 @@ def test_a_link_that_was_read_already_stops_the_walk() -> None:
 
 @pytest.mark.parametrize("order", ["updated_at", "uid", "skip", "listing"])
 def test_a_page_that_repeats_stops_the_walk(order: Any) -> None:
+    """A6: it stops and names it."""
     numbers = itertools.count()
 
     def fetch(query: Query, link: str | None) -> Page:

@@ -209,6 +209,7 @@ def test_a_check_that_fails_is_repeated_like_a_broken_transfer(serve: Any, trans
     ids=["head", "hundred-continue", "body", "silence"],
 )
 def test_no_call_outlives_its_deadline(act: Act, serve: Any, transport_to: Any) -> None:
+    """A4: over its deadline by less than a second, whatever hangs."""
     server = serve(act)
     transport = transport_to(server, call_timeout=0.4, read_timeout=0.3)
     started = time.monotonic()
@@ -331,6 +332,7 @@ def test_a_second_refusal_is_final(serve: Any, transport_to: Any) -> None:
 
 
 def test_a_403_is_final_and_keeps_the_token(serve: Any, transport_to: Any) -> None:
+    """T6: one request, no refresh."""
     server = serve(reply({"code": "insufficient_scope", "message": "Wrong scope"}, 403))
     auth = FixedToken()
     with pytest.raises(AuthenticationError, match="Wrong scope") as caught:
@@ -408,6 +410,7 @@ def test_a_refusals_body_may_be_endless_or_broken(serve: Any, transport_to: Any)
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_an_error_and_nothing_follows_it(status: int, serve: Any, transport_to: Any) -> None:
+    """A8: no token is sent on."""
     elsewhere = serve(reply(GOOD))
     server = serve(reply(None, status, Location=f"{elsewhere.url}/steal"))
     with pytest.raises(APIError, match=str(status)):
@@ -466,6 +469,8 @@ def test_times_that_cannot_work_are_refused(changed: dict[str, Any]) -> None:
 
 
 def test_the_servers_clock_is_compared_with_ours(serve: Any, transport_to: Any) -> None:
+    """T8: the difference is noted, for the system check."""
+
     def ahead(handler: Any) -> None:
         handler.send_response_only(200)
         handler.send_header("Date", formatdate(time.time() + 300, usegmt=True))

@@ -37,6 +37,7 @@ for line in sys.stdin:
 
 
 def test_a_fleet_that_meets_an_expired_token_fetches_one(start_sandbox: Any) -> None:
+    """T4: one request, on Django's own cache."""
     sandbox = start_sandbox()
     members = [start_python(MEMBER, stdin=subprocess.PIPE) for _ in range(PROCESSES)]
     try:

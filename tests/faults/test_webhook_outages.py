@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from govpay import tasks
 from govpay.models import Payment, WebhookEvent
-from govpay.sync import secrets
+from govpay.sync import inbox, secrets
 from tests.events import account_on, deliver, envelope, event_for, known_account, sign
 from tests.processes import ROOT, child_environment, start_python
+from tests.reading import read
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +37,7 @@ print(json.dumps(taken))
 
 @pytest.mark.parametrize("broker", ["redis://127.0.0.1:1/0", "amqp://guest:guest@127.0.0.1:1//"])
 def test_a_broker_that_is_down_holds_no_delivery_up(broker: str) -> None:
-    """Each is kept and answered; none waits for a connection. The sweeper queues them later."""
+    """W7: each is kept and answered; none waits for a connection. The sweeper queues them later."""
     account = known_account()
     lines = []
     for _ in range(100):
@@ -58,6 +59,7 @@ def test_a_broker_that_is_down_holds_no_delivery_up(broker: str) -> None:
 
 
 def test_events_that_were_never_queued_are_worked_on_later(sandbox: Any) -> None:
+    """W7: the sweeper finds them."""
     account = account_on(sandbox)
     uid = sandbox.add_payment(account, status="captured")["uid"]
     event = event_for(account, "payment.completed", payment_uid=uid)
@@ -128,3 +130,19 @@ def test_four_processes_and_a_secret_that_was_rolled(sandbox: Any) -> None:
     outputs = [member.communicate(timeout=60) for member in members]
     assert [member.returncode for member in members] == [0] * 4, outputs
     assert sum(call["path"] == "/api/webhooks/secret" for call in sandbox.requests()) - before == 1
+
+
+def test_a_retry_that_comes_too_late_is_refused_and_the_next_sync_brings_what_it_told_of(sandbox: Any) -> None:
+    """W1c: the vendor's rule is 4 hours, by the time in the body, which a retry does not change."""
+    account = account_on(sandbox)
+    read("payments", account)
+    secret = sandbox.webhook_secret(account)
+    told = [sandbox.add_payment(account, status="captured")["uid"] for _ in range(5)]
+    for uid in told:
+        late = envelope("payment.completed", age=4 * 3600 + 10, data={"payment_uid": uid})
+        assert deliver(account, late, secret).status_code == 401
+    assert inbox.stale_count(account) == 5
+    assert not WebhookEvent.objects.exists()
+    read("payments", account)
+    assert set(Payment.objects.values_list("uid", flat=True)) == set(told)
+    assert set(Payment.objects.values_list("status", flat=True)) == {"captured"}

@@ -60,6 +60,7 @@ def revealed() -> list[str]:
 
 
 def test_after_it_the_old_key_can_go(use: Keys) -> None:
+    """S3: both keys read, the new one writes, 0 unreadable."""
     use("old")
     fill()
     before = revealed()

@@ -143,3 +143,33 @@ def test_the_session_of_an_open_link_keeps_its_amount(town: Town, link: PaymentL
     assert not Operation.objects.filter(action="update_session").exists()
     session.refresh_from_db()
     assert session.amount == 5000
+
+
+def test_session_of_a_status_that_nobody_documented_may_still_be_paid(town: Town, link: PaymentLink) -> None:
+    """It keeps its credential, is read again, and no second one is opened beside it."""
+    session = follow(link)
+    assert session is not None
+    town.sandbox.fault("GET /v1/hosted-sessions/{uid}", strange="status")
+    HostedSession.objects.update(expires_at=timezone.now())  # so that it is read
+    for _ in range(2):
+        with pytest.raises(OperationRefused, match="cannot be told yet"):
+            follow(link)
+    session.refresh_from_db()
+    assert (session.status, session.credential is not None) == ("of_tomorrow", True)
+    assert sent(town) == 1
+    town.sandbox.clear_faults()
+    town.sync("sessions")
+    session.refresh_from_db()
+    assert session.status == "active"
+    assert (follow(link) or session).uid == session.uid
+    assert sent(town) == 1
+
+
+def test_cancelling_ends_a_session_whose_status_nobody_documented(town: Town, link: PaymentLink) -> None:
+    session = follow(link)
+    assert session is not None
+    HostedSession.objects.update(status="of_tomorrow")
+    operations.cancel_payment_link(link=link)
+    assert town.sandbox.get("session", session.uid)["status"] == "expired"
+    session.refresh_from_db()
+    assert (session.status, session.credential) == ("expired", None)

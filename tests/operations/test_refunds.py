@@ -259,3 +259,19 @@ def test_refund_that_appears_after_it_was_given_up_is_a_success(town: Town, hear
     finished = [what for name, what, _ in heard if name == "operation_finished"]
     assert finished == ["refund failed", "refund succeeded"]
     assert operations.reconcile().late_failures == 0
+
+
+def test_refusal_of_a_refund_that_the_platform_has_made_is_found_out(town: Town, heard: list[Any]) -> None:
+    """As when a gateway sends a request twice and passes on the second answer: the reference is proof."""
+    payment = town.captured()
+    town.sandbox.fault("POST /api/payments/{uid}/refund", status=409, act=True, times=1)
+    with pytest.raises(Conflict):
+        operations.refund_payment(payment=payment, amount=5)
+    payment.refresh_from_db()
+    assert (only().state, payment.refunded_amount) == ("failed", 5), "the money is shown at once"
+    assert operations.reconcile().late_failures == 1
+    assert (only().state, only().error, refund_of(only()).amount) == ("succeeded", "", 5)
+    assert operations.reconcile().late_failures == 0
+    finished = [what for name, what, _ in heard if name == "operation_finished"]
+    assert finished == ["refund failed", "refund succeeded"]
+    assert len(town.posts("refund")) == 1

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
+from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from govpay.sandbox import Sandbox
-from govpay.sandbox.faults import parse_fault
+from govpay.sandbox.faults import OPTIONS, fault_from, parse_fault
+from govpay.sandbox.spoiling import UNKNOWN_PROPERTY, UNKNOWN_VALUE, Spoiling
 
 from .conftest import Caller, validation
 
 Doc = dict[str, Any]
+HOSTS = Path(__file__).resolve().parents[2] / "docs" / "hosts.md"
 
 
 def raw(call: Caller, method: str, path: str, body: bytes = b"") -> bytes:
@@ -140,6 +145,130 @@ def test_token_endpoint_can_fail_too(sandbox: Sandbox, call: Caller) -> None:
     sandbox.fault("POST /oauth2/token", status=503, times=1)
     assert call.fetch_token().status_code == 503
     assert sandbox.token_requests == 3
+
+
+def test_retry_after_as_a_date_is_the_platforms(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.advance(3600)
+    sandbox.fault("GET /api/payments", status=429, retry_at=90)
+    headers = call("GET", "/api/payments").headers
+    wait = parsedate_to_datetime(headers["Retry-After"]) - parsedate_to_datetime(headers["Date"])
+    assert 89 <= wait.total_seconds() <= 91
+
+
+def test_redirect_does_not_act(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("POST /api/payments redirect=https://evil.example/ times=1")
+    answer = call("POST", "/api/payments", validation(), allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "https://evil.example/")
+    assert sandbox.all("payment") == []
+
+
+@pytest.mark.parametrize(("length", "received"), [(-3, -3), (7, 0)])
+def test_wrong_content_length(sandbox: Sandbox, call: Caller, length: int, received: int) -> None:
+    true = len(call("GET", "/api/webhooks/types").content)
+    sandbox.fault("GET /api/webhooks/types", length=length, times=2)
+    head, _, body = raw(call, "GET", "/api/webhooks/types").partition(b"\r\n\r\n")
+    assert f"Content-Length: {true + length}\r\n".encode() in head + b"\r\n"
+    assert len(body) == true, "all is sent, whatever was promised"
+    try:
+        assert len(call("GET", "/api/webhooks/types").content) == true + received
+    except requests.exceptions.RequestException:
+        assert length > 0
+
+
+def test_token_revoked_between_two_pages(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.add_payments(call.account_uid, 4)
+    sandbox.fault("GET /api/payments", revoke=True, skip=1, times=1)
+    answers = [call("GET", f"/api/payments?$top=2&$skip={start}").status_code for start in (0, 2)]
+    assert answers == [200, 401]
+    call.token = call.fetch_token().json()["access_token"]
+    assert len(call.get("/api/payments?$top=2&$skip=2")) == 2
+
+
+def test_object_is_gone_when_it_is_asked_for(sandbox: Sandbox, call: Caller) -> None:
+    payment = sandbox.add_payment(call.account_uid, status="captured")
+    other = sandbox.add_payment(call.account_uid)
+    sandbox.fault("POST /api/payments/{uid}/refund", gone=True, times=1)
+    refund = {"amount": 100, "reference_id": "r"}
+    assert call("POST", f"/api/payments/{payment['uid']}/refund", refund).status_code == 404
+    assert [left["uid"] for left in sandbox.all("payment")] == [other["uid"]]
+    assert call("GET", f"/api/payments/{payment['uid']}").status_code == 404
+
+
+def test_rows_move_while_pages_are_read(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.add_payments(call.account_uid, 6)
+    path = "/api/payments?$orderby=updated_at,uid&$top=2&$skip="
+    sandbox.fault("GET /api/payments", shift=2, skip=1, times=1)
+    pages = [[row["uid"] for row in call.get(f"{path}{start}")] for start in (0, 2, 4)]
+    seen = [uid for page in pages for uid in page]
+    assert pages[2] == pages[0], "the first two have gone to the end"
+    assert len(set(seen)) == 4, "and two were passed over"
+    sandbox.fault("GET /api/paymentaccounts", shift=1, times=1)
+    before = sandbox.all("account")[0]["updated_at"]
+    call.get("/api/paymentaccounts")
+    assert sandbox.all("account")[0]["updated_at"] > before
+
+
+def test_page_is_capped_and_its_rows_come_again(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.add_payments(call.account_uid, 6)
+    sandbox.fault("GET /api/payments", page_cap=2, times=1)
+    assert len(call.get("/api/payments?$top=5")) == 2
+    assert len(call.get("/api/payments?$top=5")) == 5
+    sandbox.fault("GET /api/payments", duplicate=1, times=3)
+    pages = [[row["uid"] for row in call.get(f"/api/payments?$top=2&$skip={start}")] for start in (0, 2, 4)]
+    assert [len(page) for page in pages] == [2, 3, 3]
+    assert [pages[1][0], pages[2][0]] == [pages[0][-1], pages[1][-1]]
+    assert len({uid for page in pages for uid in page}) == 6
+
+
+@pytest.mark.parametrize("envelope", ["array", "odata", "items"])
+def test_properties_and_values_that_nobody_documented(envelope: str) -> None:
+    with Sandbox(envelope=envelope) as platform, platform.serve() as address:
+        account = platform.add_account()["uid"]
+        payment = platform.add_payment(account)
+        call = Caller(address, account)
+        spec = "extra strange=status,currency null=tax_amount,total_amount leave_out=reference_id times=2"
+        platform.fault(f"GET /api/payments* {spec}")
+        listed = call.get("/api/payments")
+        (row,) = listed if envelope == "array" else listed["value" if envelope == "odata" else "items"]
+        for found in (row, call.get(f"/api/payments/{payment['uid']}")):
+            assert (found["status"], found["currency"], found["uid"]) == (UNKNOWN_VALUE,) * 2 + (payment["uid"],)
+            assert (found["tax_amount"], found["total_amount"]) == (None, None)
+            assert "reference_id" not in found
+            assert set(found) - set(payment) == set(UNKNOWN_PROPERTY)
+        assert call.get(f"/api/payments/{payment['uid']}") == payment, "only what was answered was spoilt"
+        call.close()
+
+
+def test_errors_and_what_is_no_json_are_not_spoilt(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("GET *", extra=True, strange="code")
+    answer = call("GET", "/api/payments/pay_none")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert Spoiling(extra=True).of("no json") == "no json"
+
+
+def test_date_is_off(sandbox: Sandbox, call: Caller) -> None:
+    sandbox.fault("GET /api/payments", skew=-300, times=1)
+    dates = [parsedate_to_datetime(call("GET", "/api/payments").headers["Date"]) for _ in range(2)]
+    assert 299 <= (dates[1] - dates[0]).total_seconds() <= 302
+
+
+def test_every_option_is_switched_by_text_as_by_name() -> None:
+    """The same fault, given either way; one that is new has to be given here, in ``--help`` and in the docs."""
+    given: dict[str, Any] = {
+        "times": 2, "skip": 1, "delay": 0.5, "revoke": True, "gone": True, "shift": 3, "page_cap": 4, "status": 429,
+        "retry_after": "3", "retry_at": 2.5, "redirect": "http://127.0.0.1/", "body": "x",
+        "headers": {"A": "b", "C": "d"}, "html": True, "badjson": True,
+        "extra": True, "strange": "status", "null": "a,b", "leave_out": "c",
+        "duplicate": 2, "close": "after", "truncate": True, "length": -3, "drip": 0.1, "skew": -300.0, "act": True,
+    }  # fmt: skip
+    assert set(given) == set(OPTIONS)
+    words = [f"{name}={value}" for name, value in given.items() if name != "headers"]
+    spec = " ".join(["GET /x", *words, "'headers=A: b'", "'headers=C: d'"])
+    assert parse_fault(spec).described() == fault_from("GET /x", given).described()
+    listed = re.findall(r"`([a-z_]+)[=`]", re.search(r"\| option \|.*?\n\n", HOSTS.read_text(), re.DOTALL)[0])  # type: ignore[index]
+    told = re.findall(r"\w+", HOSTS.read_text()[HOSTS.read_text().index("| option |") :])
+    assert set(listed) <= set(OPTIONS)
+    assert set(OPTIONS) <= set(told)
 
 
 def test_spec_strings() -> None:

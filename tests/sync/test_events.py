@@ -22,6 +22,7 @@ from govpay.models import (
 )
 from govpay.sync.events import HANDLERS
 from govpay.sync.pull import pull
+from tests.amounts import rounds
 from tests.events import account_on, event_for, known_account
 from tests.reading import Heard, statements
 
@@ -306,6 +307,7 @@ def test_two_workers_and_one_event(sandbox: Any, account: str, heard: Heard) -> 
     assert heard.names() == ["event_received", "payment_captured"]
 
 
+@pytest.mark.soak
 def test_the_older_read_never_wins(sandbox: Any, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """faults.md W4: two events of one payment; what was read first would be stored last, in the same second."""
     uid = sandbox.add_payment(account, status="captured")["uid"]
@@ -323,7 +325,7 @@ def test_the_older_read_never_wins(sandbox: Any, account: str, monkeypatch: pyte
         return found
 
     monkeypatch.setitem(HANDLERS, "payment.completed", between)
-    for round_ in range(20):
+    for round_ in rounds(1000, 20):
         sandbox.touch("payment", uid, refunded_amount=2 * round_, updated_at=moment)
         first, second = (event_for(account, "payment.completed", payment_uid=uid) for _ in range(2))
         interrupted.clear()

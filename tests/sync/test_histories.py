@@ -10,11 +10,11 @@ import pytest
 
 from govpay.models import Payment, SyncRun
 from govpay.sync.pull import pull
+from tests.amounts import rounds
 from tests.reading import read
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HISTORIES = 120
 PARTS = 6
 
 STATUSES = ("captured", "voided", "partially_refunded", "refunded", "charged_back")
@@ -75,11 +75,14 @@ class World:
         assert {row.uid for row in rows if row.deleted_at is not None} <= self.removed
 
 
+@pytest.mark.soak(0.5)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_is_lost_or_doubled_after_the_next_full_run(
     sandbox: Any, pages_of: Callable[[int], None], part: int
 ) -> None:
-    for seed in range(part, HISTORIES, PARTS):
+    """A5: of the platform's rows and ours, a thousand histories by ``make soak``."""
+    for number in rounds(170, 20):
+        seed = number * PARTS + part
         world = World(sandbox, seed)
         pages_of(world.chance.choice((1, 2, 3, 5)))
         for _ in range(world.chance.randint(1, 3)):

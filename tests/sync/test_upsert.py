@@ -16,6 +16,7 @@ from govpay.sync import mapping, upsert
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 from govpay.sync.upsert import Saved, bury, read_known, save_document, save_documents
+from tests.amounts import rounds
 from tests.reading import Heard, listening, rows_of, statements
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -256,6 +257,7 @@ def in_parallel(*works: Callable[[], object]) -> None:
     assert not failures, failures
 
 
+@pytest.mark.soak
 def test_racing_writers_leave_nothing_stale_and_tell_nothing_twice() -> None:
     """Faults W4, D2: pages of one list in every age, written at once by rows in any order."""
     uids = [f"pay_{number:02}" for number in range(20)]
@@ -265,7 +267,7 @@ def test_racing_writers_leave_nothing_stale_and_tell_nothing_twice() -> None:
         return [payment(uid, age, status=statuses[age]) for uid in uids]
 
     with listening() as heard:
-        for number in range(8):
+        for number in rounds(100, 8):
             Payment.objects.all().delete()
             OutboxSignal.objects.all().delete()
             heard.clear()

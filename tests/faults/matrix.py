@@ -1,0 +1,491 @@
+"""The operations of the matrix: how each is begun, and what the platform's own state says became of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from govpay import operations
+from govpay.exceptions import APIError, OutcomeUnknown
+from govpay.models import (
+    Client,
+    Customer,
+    HostedSession,
+    Payment,
+    PaymentAccount,
+    PaymentLink,
+    SavedPaymentMethod,
+    Transaction,
+    WebhookSubscription,
+)
+from govpay.sync import mapping
+from govpay.sync.transactions import in_transaction
+from govpay.sync.upsert import save_documents
+from tests.operations.town import Town, bank_account, card
+
+HERE = "https://city.example"
+CANARY = "tok_canary"
+
+#: (what, ours, the platform's)
+Pairs = list[tuple[str, Any, Any]]
+
+
+@dataclass
+class Situation:
+    """Something that is about to be done."""
+
+    do: Callable[[], Any]
+    #: How often the platform has done it, told from its own state alone.
+    happened: Callable[[], int]
+    #: What has to be equal here and there once it is settled.
+    pairs: Callable[[], Pairs]
+    #: The account that it is about, if it is not the town's own.
+    account: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    #: The one write. Empty: nothing is sent.
+    route: str
+    prepare: Callable[[Town], Situation]
+    #: The lists that bring its objects here.
+    lists: tuple[str, ...] = ()
+    #: Nobody can read whether it happened, and what happened is of no use without the answer.
+    traceless: bool = False
+    #: Its trace carries our reference, so that even a wrong no of the platform is found out.
+    named: bool = False
+    money: bool = False
+    #: It reads, so that nothing is done on the platform whatever happens.
+    reads: bool = False
+
+
+def entries(town: Town, kind: str, payment: Payment) -> int:
+    return sum(entry["kind"] == kind for entry in town.ledger("", payment))
+
+
+def method(make: Callable[..., dict[str, Any]] = card) -> dict[str, Any]:
+    return make(fingerprint=f"{CANARY}_{uuid.uuid4().hex}")
+
+
+def take(mapper: mapping.Mapper, document: dict[str, Any], **extra: Any) -> None:
+    """The row of a document of the platform's, as a sync makes it."""
+    in_transaction(lambda: save_documents(mapper, [document], extra=extra, quiet=True))
+
+
+# --- Payments -----------------------------------------------------------------------------------
+
+
+def payment_pairs(town: Town, *uids: str) -> Pairs:
+    found: Pairs = []
+    for uid in uids:
+        there = town.sandbox.get("payment", uid)
+        row = Payment.objects.filter(uid=uid).first()
+        if there is not None:
+            for name in ("status", "total_amount", "refunded_amount", "currency"):
+                found.append((f"payment.{name}", getattr(row, name, None), there[name]))
+    return found
+
+
+def transaction_pairs(town: Town, payment: Payment) -> Pairs:
+    there = {
+        row["reference_id"]: (row["amount"], row["status"])
+        for row in town.sandbox.all("transaction")
+        if row["payment_uid"] == payment.uid and row["type"] == "refund"
+    }
+    rows = Transaction.objects.filter(payment=payment.uid, type="refund", deleted_at=None)
+    return [("refunds", {row.reference_id: (row.amount, row.status) for row in rows}, there)]
+
+
+def quote(town: Town) -> Situation:
+    reference = f"bill-{uuid.uuid4().hex}"
+
+    def made() -> list[str]:
+        return [row["uid"] for row in town.sandbox.all("payment") if row["reference_id"] == reference]
+
+    return Situation(
+        lambda: operations.quote_payment(
+            account=town.account, base_amount=10_000, reference_id=reference, payment_method=method()
+        ),
+        lambda: len(made()),
+        lambda: payment_pairs(town, *made()),
+    )
+
+
+def validated(town: Town) -> Payment:
+    """On a saved method, so that it can be captured here although it was validated elsewhere."""
+    customer = town.sandbox.add_customer(town.account.uid)["uid"]
+    uid = town.sandbox.add_method(customer)["saved_payment_method_uid"]
+    return town.add("validated", method=uid)
+
+
+def capture(town: Town) -> Situation:
+    payment = validated(town)
+    return Situation(
+        lambda: operations.capture_payment(payment=payment),
+        lambda: entries(town, "capture", payment),
+        lambda: payment_pairs(town, payment.uid),
+    )
+
+
+def void(town: Town) -> Situation:
+    payment = town.captured()
+    return Situation(
+        lambda: operations.void_payment(payment=payment),
+        lambda: entries(town, "void", payment),
+        lambda: payment_pairs(town, payment.uid),
+    )
+
+
+def refund(town: Town, *, bank: bool = False) -> Situation:
+    payment = town.bank_payment() if bank else town.captured()
+    return Situation(
+        lambda: operations.refund_payment(payment=payment, amount=2_500, reason="too much"),
+        lambda: entries(town, "refund", payment),
+        lambda: payment_pairs(town, payment.uid) + transaction_pairs(town, payment),
+    )
+
+
+# --- Customers and wallets ----------------------------------------------------------------------
+
+
+def add_customer(town: Town) -> Customer:
+    document = town.sandbox.add_customer(town.account.uid)
+    take(mapping.CUSTOMER, document, account_id=town.account.uid)
+    return Customer.objects.get(uid=document["uid"])
+
+
+def add_method(town: Town, customer: Customer, **given: Any) -> SavedPaymentMethod:
+    document = town.sandbox.add_method(customer.uid, **given)
+    take(mapping.SAVED_METHOD, document, account_id=town.account.uid, customer_id=customer.uid)
+    return SavedPaymentMethod.objects.get(uid=document["saved_payment_method_uid"])
+
+
+def customer(town: Town) -> Situation:
+    reference = f"CUST-{uuid.uuid4().hex}"
+
+    def made() -> list[str]:
+        return [row["uid"] for row in town.sandbox.all("customer") if row["reference_id"] == reference]
+
+    return Situation(
+        lambda: operations.create_customer(account=town.account, reference_id=reference, name="Pat"),
+        lambda: len(made()),
+        lambda: [("customers", sorted(_uids(Customer.objects.filter(reference_id=reference))), made())],
+    )
+
+
+def _uids(rows: Any) -> list[str]:
+    return list(rows.filter(deleted_at=None).values_list("uid", flat=True))
+
+
+def wallet_pairs(town: Town, owner: Customer) -> Pairs:
+    if town.sandbox.get("customer", owner.uid) is None:
+        return []
+    there = {row["saved_payment_method_uid"]: row["is_default"] for row in town.sandbox.methods(owner.uid)}
+    rows = SavedPaymentMethod.objects.filter(customer=owner.uid, deleted_at=None)
+    return [("methods", {row.uid: bool(row.is_default) for row in rows}, there)]
+
+
+def saved_uids(town: Town, owner: Customer) -> list[str]:
+    if town.sandbox.get("customer", owner.uid) is None:
+        return []
+    return [row["saved_payment_method_uid"] for row in town.sandbox.methods(owner.uid)]
+
+
+def save(town: Town) -> Situation:
+    owner = add_customer(town)
+    return Situation(
+        lambda: operations.save_payment_method(customer=owner, payment_method=method()),
+        lambda: len(saved_uids(town, owner)),
+        lambda: wallet_pairs(town, owner),
+    )
+
+
+def remove(town: Town) -> Situation:
+    owner = add_customer(town)
+    saved = add_method(town, owner)
+    return Situation(
+        lambda: operations.remove_payment_method(method=saved),
+        lambda: int(saved.uid not in saved_uids(town, owner)),
+        lambda: wallet_pairs(town, owner),
+    )
+
+
+def set_default(town: Town) -> Situation:
+    owner = add_customer(town)
+    add_method(town, owner, default=True)
+    saved = add_method(town, owner)
+
+    def happened() -> int:
+        there = town.sandbox.get("customer", owner.uid) or {}
+        return int(there.get("default_payment_method_uid") == saved.uid)
+
+    return Situation(
+        lambda: operations.set_default_payment_method(method=saved), happened, lambda: wallet_pairs(town, owner)
+    )
+
+
+def import_methods(town: Town) -> Situation:
+    owners = [add_customer(town), add_customer(town)]
+    rows = [
+        {"customer_reference_id": owners[0].reference_id, "payment_method": method()},
+        {"customer_reference_id": owners[1].reference_id, "payment_method": method(bank_account)},
+    ]
+
+    def happened() -> int:
+        found = [len(saved_uids(town, owner)) for owner in owners]
+        return found[0] if found[0] == found[1] else -1
+
+    def do() -> None:
+        found = {each.state: each.error for each in operations.import_payment_methods(account=town.account, rows=rows)}
+        assert len(found) == 1
+        if "unknown" in found:
+            raise OutcomeUnknown(found["unknown"])
+        if "imported" not in found:
+            raise APIError(str(found))
+
+    return Situation(
+        do,
+        happened,
+        lambda: [pair for owner in owners for pair in wallet_pairs(town, owner)],
+    )
+
+
+# --- Sessions and links -------------------------------------------------------------------------
+
+
+def sessions_there(town: Town) -> set[str]:
+    return {row["session_id"] for row in town.sandbox.all("session")}
+
+
+def session_pairs(town: Town, uids: Any) -> Pairs:
+    found: Pairs = []
+    for uid in uids:
+        there = town.sandbox.get("session", uid)
+        row = HostedSession.objects.filter(uid=uid).first()
+        if there is not None and row is not None:
+            found.append(("session.status", row.status, there["status"]))
+            if row.scope != "wallet":
+                found.append(("session.amount", row.amount, there["amount"]))
+    return found
+
+
+def open_session(town: Town) -> HostedSession:
+    return operations.create_hosted_session(account=town.account, amount=5_000, success_url=HERE, cancel_url=HERE)
+
+
+def _creating(town: Town, do: Callable[[], Any]) -> Situation:
+    before = sessions_there(town)
+    return Situation(
+        do,
+        lambda: len(sessions_there(town) - before),
+        lambda: session_pairs(town, sessions_there(town) - before),
+    )
+
+
+def create_session(town: Town) -> Situation:
+    return _creating(town, lambda: open_session(town))
+
+
+def create_wallet(town: Town) -> Situation:
+    owner = add_customer(town)
+    return _creating(town, lambda: operations.create_wallet_session(customer=owner))
+
+
+def follow_link(town: Town) -> Situation:
+    link = make_link(town)
+    return _creating(town, lambda: operations.open_session(link, success_url=HERE, cancel_url=HERE))
+
+
+def make_link(town: Town) -> PaymentLink:
+    return operations.create_payment_link(account=town.account, amount=5_000)
+
+
+def create_link(town: Town) -> Situation:
+    made: list[PaymentLink] = []
+    return Situation(lambda: made.append(make_link(town)), lambda: 0, lambda: [("links", len(made), 1)])
+
+
+def update_session(town: Town) -> Situation:
+    session = open_session(town)
+    return Situation(
+        lambda: operations.update_hosted_session(session=session, amount=7_000),
+        lambda: int((town.sandbox.get("session", session.uid) or {}).get("amount") == 7_000),
+        lambda: session_pairs(town, [session.uid]),
+    )
+
+
+def _expiring(town: Town, session: HostedSession, do: Callable[[], Any]) -> Situation:
+    return Situation(
+        do,
+        lambda: int((town.sandbox.get("session", session.uid) or {}).get("status") == "expired"),
+        lambda: session_pairs(town, [session.uid]),
+    )
+
+
+def expire_session(town: Town) -> Situation:
+    session = open_session(town)
+    return _expiring(town, session, lambda: operations.expire_hosted_session(session=session))
+
+
+def cancel_link(town: Town) -> Situation:
+    link = make_link(town)
+    session = operations.open_session(link, success_url=HERE, cancel_url=HERE)
+    assert session is not None
+    situation = _expiring(town, session, lambda: operations.cancel_payment_link(link=link))
+    pairs = situation.pairs
+    # Whatever the platform said: nobody can follow it any more.
+    situation.pairs = lambda: [*pairs(), ("link", PaymentLink.objects.get(pk=link.pk).state, "cancelled")]
+    return situation
+
+
+# --- Clients, accounts, events ------------------------------------------------------------------
+
+
+def client(town: Town) -> Situation:
+    name = f"City {uuid.uuid4().hex}"
+
+    def made() -> list[str]:
+        return [row["uid"] for row in town.sandbox.all("client") if row["name"] == name]
+
+    return Situation(
+        lambda: operations.create_client(name=name),
+        lambda: len(made()),
+        lambda: [("clients", _uids(Client.objects.filter(name=name)), made())],
+    )
+
+
+def account(town: Town) -> Situation:
+    name = f"Water {uuid.uuid4().hex}"
+    document = town.sandbox.add_client()
+    take(mapping.CLIENT, document)
+    owner = Client.objects.get(uid=document["uid"])
+
+    def made() -> list[str]:
+        return [row["uid"] for row in town.sandbox.all("account") if row["name"] == name]
+
+    return Situation(
+        lambda: operations.create_payment_account(client=owner, name=name, processor="zift"),
+        lambda: len(made()),
+        lambda: [("accounts", _uids(PaymentAccount.objects.filter(name=name)), made())],
+    )
+
+
+def account_pairs(town: Town, uid: str) -> Pairs:
+    there = town.sandbox.get("account", uid)
+    row = PaymentAccount.objects.get(uid=uid)
+    return [] if there is None else [("account.name", row.name, there["name"]), ("active", row.active, there["active"])]
+
+
+def update_account(town: Town) -> Situation:
+    own = town.add_account()
+    name = f"Gas {uuid.uuid4().hex}"
+    return Situation(
+        lambda: operations.update_payment_account(account=own, name=name),
+        lambda: int((town.sandbox.get("account", own.uid) or {}).get("name") == name),
+        lambda: account_pairs(town, own.uid),
+    )
+
+
+def set_checkout(town: Town) -> Situation:
+    own = town.add_account()
+
+    def origins() -> list[str]:
+        return list((town.sandbox.get("account", own.uid) or {}).get("allowed_origins") or [])
+
+    def pairs() -> Pairs:
+        there = town.sandbox.get("account", own.uid)
+        if there is None:
+            return []
+        return [("origins", PaymentAccount.objects.get(uid=own.uid).allowed_origins or [], origins())]
+
+    return Situation(
+        lambda: operations.set_checkout_config(account=own, allowed_origins=[HERE]),
+        lambda: int(origins() == [HERE]),
+        pairs,
+    )
+
+
+def set_subscriptions(town: Town) -> Situation:
+    own = town.add_account()
+
+    def there() -> set[str]:
+        row = town.sandbox.platform.store.get("account", own.uid)
+        return {name for name, on in row.private["subscriptions"].items() if on} if row else set()
+
+    def here() -> set[str]:
+        rows = WebhookSubscription.objects.filter(account=own.uid, deleted_at=None, enabled=True)
+        return set(rows.values_list("event_type", flat=True))
+
+    return Situation(
+        lambda: operations.set_webhook_subscriptions(account=own, enabled=["payment.completed"]),
+        lambda: int(there() == {"payment.completed"}),
+        lambda: [("subscriptions", here(), there())],
+        own.uid,
+    )
+
+
+def refresh_secret(town: Town) -> Situation:
+    own = town.add_account()
+    operations.refresh_webhook_secret(account=own)
+    old = town.sandbox.webhook_secret(own.uid)
+    new = town.sandbox.rotate_secret(own.uid)
+
+    def kept() -> str:
+        return str(PaymentAccount.objects.get(uid=own.uid).webhook_secret.reveal())
+
+    return Situation(
+        lambda: operations.refresh_webhook_secret(account=own),
+        lambda: int(kept() == new),
+        lambda: [("the secret is one of the platform's", kept() in (old, new), True)],
+    )
+
+
+PAYMENTS = ("payments", "transactions")
+WALLETS = ("customers", "methods")
+
+OPERATIONS: dict[str, Case] = {
+    "quote_payment": Case("POST /api/payments", quote, PAYMENTS, money=True),
+    "capture_payment": Case("POST /api/payments/{uid}/capture", capture, PAYMENTS, money=True),
+    "void_payment": Case("POST /api/payments/{uid}/void", void, PAYMENTS, money=True),
+    "refund_payment": Case("POST /api/payments/{uid}/refund", refund, PAYMENTS, named=True, money=True),
+    "refund_payment (bank)": Case(
+        "POST /api/payments/{uid}/refund", lambda town: refund(town, bank=True), PAYMENTS, named=True, money=True
+    ),
+    "create_customer": Case("POST /api/customers", customer, WALLETS),
+    "save_payment_method": Case("POST /api/customers/{uid}/payment-methods", save, WALLETS),
+    "remove_payment_method": Case("DELETE /api/customers/{uid}/payment-methods/{uid}", remove, WALLETS),
+    "set_default_payment_method": Case("PUT /api/customers/{uid}/default-payment-method", set_default, WALLETS),
+    "import_payment_methods": Case("POST /api/saved-payment-methods/import", import_methods, WALLETS),
+    "create_hosted_session": Case("POST /v1/hosted-sessions", create_session, ("sessions",), traceless=True),
+    "create_wallet_session": Case("POST /v1/hosted-sessions", create_wallet, ("sessions",), traceless=True),
+    "open_session": Case("POST /v1/hosted-sessions", follow_link, ("sessions",), traceless=True),
+    "update_hosted_session": Case("PATCH /v1/hosted-sessions/{uid}", update_session, ("sessions",)),
+    "expire_hosted_session": Case("POST /v1/hosted-sessions/{uid}/expire", expire_session, ("sessions",)),
+    "create_payment_link": Case("", create_link),
+    "cancel_payment_link": Case("POST /v1/hosted-sessions/{uid}/expire", cancel_link, ("sessions",)),
+    "create_client": Case("POST /api/clients", client, ("clients",)),
+    "create_payment_account": Case("POST /api/paymentaccounts", account, ("accounts",)),
+    "update_payment_account": Case("PUT /api/paymentaccounts/{uid}", update_account, ("accounts",)),
+    "set_checkout_config": Case("PUT /api/paymentaccounts/{uid}/checkout-config", set_checkout, ("accounts",)),
+    "set_webhook_subscriptions": Case("PUT /api/webhooks/subscriptions", set_subscriptions, ("subscriptions",)),
+    "refresh_webhook_secret": Case("GET /api/webhooks/secret", refresh_secret, reads=True),
+}
+
+#: What ``govpay.operations`` offers beside deeds, and why no fault of a write can hit it.
+NO_DEEDS: dict[str, str] = {
+    "Authorization": "a record that a capture carries",
+    "Seen": "a record that a confirmation carries",
+    "callback": "an address, computed",
+    "capturable_methods": "reads our rows",
+    "catalogue_of": "reads the platform",
+    "check_site": "reads the settings",
+    "checkout_as_sent": "reads our rows",
+    "close_expired_links": "changes our rows alone",
+    "follow_refunds": "changes our rows alone",
+    "quote_of": "reads our rows",
+    "quoted_by_staff": "reads our rows",
+    "reconcile": "reads the platform; it is what every combination ends with",
+    "refresh_wallet": "reads the platform",
+}

@@ -1,0 +1,105 @@
+"""The faults of the matrix: what goes wrong with the one write of an operation, and with the reads after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.operations.town import Town
+
+Options = Mapping[str, Any]
+
+#: Nothing of these may be found in what the journal or an error says.
+CARD = "4111 1111 1111 1111"
+#: As the stand-in's settings have it.
+CLIENT_SECRET = "sandbox-secret"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """``write`` hits the operation's own route; ``reads`` hit every GET from its answer on; ``token`` hits the
+    token endpoint, once the token is lost."""
+
+    write: Options | Callable[[Town], Options] | None = None
+    reads: Options | None = None
+    token: Options | None = None
+    times: int | None = 1
+    #: Short time limits while the operation runs.
+    hurried: bool = False
+    #: What is answered holds less or other than is documented: the rows are right after the next sync.
+    spoilt: bool = False
+    #: The platform says a documented no although it has acted: it is believed, and the next sync shows the truth.
+    lies: bool = False
+
+
+def _speaking(town: Town) -> Options:
+    """A refusal whose text repeats what it was sent."""
+    tokens = [token for (token,) in town.sandbox.platform.store.execute("SELECT token FROM tokens")]
+    text = f"Bad card {CARD}, Bearer {tokens[-1]}"
+    return {"status": 422, "body": f'{{"code": "validation_error", "message": "{text}", "request_id": "req_1"}}'}
+
+
+def _lost_and(**reads: Any) -> Trouble:
+    return Trouble({"close": "after"}, reads=reads)
+
+
+SHAPES = "status,total_amount,amount,currency,reference_id,name,type,scope"
+NAMES = "uid,saved_payment_method_uid,session_id,client_secret,secret,results"
+
+FAULTS: dict[str, Trouble] = {
+    "none": Trouble(),
+    **{f"{status}": Trouble({"status": status}) for status in (400, 402, 403, 404, 405, 408, 409, 410, 422, 429)},
+    **{f"{status}": Trouble({"status": status}) for status in (500, 502, 503, 504)},
+    **{f"{status} after acting": Trouble({"status": status, "act": True}) for status in (408, 500, 502, 503, 504)},
+    "401 once": Trouble({"status": 401}),
+    "401 twice": Trouble({"status": 401}, times=2),
+    "429 with seconds": Trouble({"status": 429, "retry_after": 7}),
+    "429 with a date": Trouble({"status": 429, "retry_at": 7.0}),
+    "503 with seconds": Trouble({"status": 503, "retry_after": 7, "headers": {"X-Request-Id": "gateway"}}),
+    "422 that repeats secrets": Trouble(_speaking),
+    "409 after acting": Trouble({"status": 409, "act": True}, lies=True),
+    "redirect": Trouble({"redirect": "http://127.0.0.1:9/"}),
+    "redirect after acting": Trouble({"redirect": "http://127.0.0.1:9/", "act": True}),
+    "empty": Trouble({"status": 204, "body": "", "act": True}, spoilt=True),
+    "html": Trouble({"html": True}),
+    "html after acting": Trouble({"html": True, "act": True}),
+    "broken json": Trouble({"badjson": True}),
+    "closed before acting": Trouble({"close": "before"}),
+    "closed after acting": Trouble({"close": "after"}),
+    "truncated": Trouble({"truncate": True}),
+    "length too small": Trouble({"length": -3}),
+    "length too large": Trouble({"length": 7}),
+    "drip past the deadline": Trouble({"drip": 0.02}, hurried=True),
+    "acts after the time limit": Trouble({"delay": 0.3}, hurried=True),
+    "unknown properties": Trouble({"extra": True}, spoilt=True),
+    "unknown values": Trouble({"strange": "status,type,brand,card_brand,scope,processor"}, spoilt=True),
+    "nulls": Trouble({"null": SHAPES}, spoilt=True),
+    "only names": Trouble({"leave_out": SHAPES}, spoilt=True),
+    "no names": Trouble({"leave_out": NAMES}, spoilt=True),
+    "clock off": Trouble({"skew": -300.0}),
+    "token revoked": Trouble({"revoke": True}),
+    "token endpoint down": Trouble(token={"status": 503}, times=None),
+    "token endpoint sends html": Trouble(token={"html": True}, times=None),
+    "token endpoint repeats the secret": Trouble(
+        token={"status": 401, "body": f'{{"error": "invalid_client", "error_description": "no {CLIENT_SECRET}"}}'},
+        times=None,
+    ),
+    "token endpoint once down": Trouble(token={"close": "before"}),
+    "object gone": Trouble({"gone": True}),
+    "reads fail after it": Trouble(reads={"status": 503}, spoilt=True),
+    "lost, reads capped at a row": _lost_and(page_cap=1),
+    "lost, rows come twice": _lost_and(duplicate=1),
+    "lost, rows move": _lost_and(shift=1),
+    "lost, reads hold unknown properties": _lost_and(extra=True),
+    "lost, reads are redirected": _lost_and(redirect="http://127.0.0.1:9/"),
+}
+
+
+def options_used() -> set[str]:
+    """The options of the switchboard that the faults above give."""
+    used = {"times", "skip"}  # they count, and are no fault by themselves
+    for trouble in FAULTS.values():
+        for options in (trouble.write, trouble.reads, trouble.token):
+            used.update(options if isinstance(options, Mapping) else ())
+    return used

@@ -1,0 +1,215 @@
+"""Every operation under every fault: what we say was done is what the platform did, at once or once it is looked up."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+
+from govpay import connection, operations
+from govpay.exceptions import GovPayError, OutcomeUnknown
+from govpay.models import Operation
+from govpay.sandbox.faults import OPTIONS
+from govpay.sync.pull import pull
+from tests.amounts import repeats
+from tests.faults.matrix import CANARY, HERE, NO_DEEDS, OPERATIONS, Case, Situation
+from tests.faults.matrix_faults import CARD, CLIENT_SECRET, FAULTS, Trouble, options_used
+from tests.operations.test_wallets import everything
+from tests.operations.town import Town
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: A write must not be repeated although it may be; of reads at fault one attempt is enough.
+PATIENT = {"MAX_RETRIES": 1, "CHECKOUT_ORIGINS": [HERE]}
+HURRIED = {"READ_TIMEOUT": 0.15, "CALL_TIMEOUT": 0.25}
+GLOBAL = ("clients", "accounts")
+
+
+class Meeting:
+    """One operation meets one fault."""
+
+    def __init__(self, town: Town, settings: Any, case: Case, trouble: Trouble) -> None:
+        self.town, self.settings, self.case, self.trouble = town, settings, case, trouble
+        self.situation: Situation = case.prepare(town)
+        self.known = set(Operation.objects.values_list("pk", flat=True))
+        self.seen = len(town.sandbox.requests())
+        self.problems: list[str] = []
+        self.error: GovPayError | None = None
+
+    def run(self) -> list[str]:
+        with self.faults() as faults:
+            try:
+                self.situation.do()
+            except GovPayError as error:
+                self.error = error
+            if self.trouble.hurried:
+                operations.reconcile()  # it is not there yet, which proves nothing
+            self.arrive()
+            self.at_once()
+            if self.trouble.reads:
+                operations.reconcile()  # while the reads are at fault: whatever it says has to be true
+                self.later(closed=False)
+        self.expect("the fault was met", self.was_met(faults), True)
+        self.town.settle_all()
+        self.later(closed=True)
+        self.agree()
+        return self.problems
+
+    def expect(self, what: str, found: Any, wanted: Any) -> None:
+        if found != wanted:
+            self.problems.append(f"{what}: {found!r}, not {wanted!r} (error {self.error!r})")
+
+    # What is wrong.
+
+    @contextmanager
+    def faults(self) -> Iterator[list[Any]]:
+        trouble, sandbox, found = self.trouble, self.town.sandbox, []
+        if trouble.token:
+            forget_token()
+            found.append(sandbox.fault("POST /oauth2/token", **trouble.token, times=trouble.times))
+        if trouble.write is not None and self.case.route:
+            write = trouble.write if not callable(trouble.write) else trouble.write(self.town)
+            found.append(sandbox.fault(self.case.route, **{"times": trouble.times, **write}))
+        if trouble.reads and not self.case.reads:
+            found.append(sandbox.fault("GET *", **trouble.reads))
+        before, limits = self.settings.GOVPAY, dict[str, Any](HURRIED if trouble.hurried else {})
+        if trouble.reads or self.case.reads:
+            limits["MAX_RETRIES"] = 0
+        if limits:
+            self.settings.GOVPAY = {**before, **limits}
+        try:
+            yield found
+        finally:
+            sandbox.clear_faults()
+            if limits:
+                self.settings.GOVPAY = before
+            forget_token()  # and the pause that a 429 asked for
+
+    def was_met(self, faults: list[Any]) -> bool:
+        """Something did go wrong; time limits are left to chance, and what was refused before needs no fault."""
+        hits = sum(fault.hits for fault in faults)
+        return bool(hits) or not self.case.route or not faults or self.trouble.hurried or bool(self.trouble.reads)
+
+    def arrive(self) -> None:
+        """The platform may act after we have given up, or never, if that was before the request had left."""
+        end = time.monotonic() + 5
+        late = self.trouble.hurried and isinstance(self.error, OutcomeUnknown) and not self.case.reads
+        while late and self.done() != 1 and time.monotonic() < end:
+            time.sleep(0.02)
+
+    # What is said, and what is so.
+
+    def done(self) -> int:
+        return self.situation.happened()
+
+    def rows(self) -> list[Operation]:
+        return list(Operation.objects.exclude(pk__in=self.known))
+
+    def at_once(self) -> None:
+        """What the caller was told."""
+        done, rows = self.done(), self.rows()
+        self.expect("rows of the journal", len(rows) <= 1, True)
+        if self.error is None and self.case.route:
+            self.expect("told that it is done; done", done, 1)
+        elif isinstance(self.error, OutcomeUnknown):
+            # ... or found already.
+            states = ("unknown", "succeeded") if self.trouble.hurried else ("unknown",)
+            self.expect(f"one row, {' or '.join(states)}", [row.state in states for row in rows], [True])
+        elif self.error is not None and not self.trouble.lies and not self.case.reads:
+            self.expect("told that it failed; done", done, 0)
+        self.expect("writes that arrived", self.writes() <= 1, True)
+
+    def later(self, *, closed: bool) -> None:
+        """What the journal says."""
+        done = self.done()
+        for row in self.rows():
+            if row.state == "succeeded":
+                self.expect("the journal says done; done", done, 1)
+            elif row.state == "failed" and not self.trouble.lies and not self.case.traceless and not self.case.reads:
+                self.expect("the journal says failed; done", done, 0)
+            elif closed:
+                self.expect("still open", row.state in ("succeeded", "failed"), True)
+        self.expect("done more than once", done <= 1, True)
+        self.expect("writes that arrived", self.writes() <= 1, True)
+
+    def agree(self) -> None:
+        """The rows are the platform's, at once or with the next sync where the answer was spoilt."""
+        if self.trouble.spoilt or self.trouble.lies:
+            for name in self.case.lists:
+                pull(name, None if name in GLOBAL else self.situation.account or self.town.account.uid)
+            operations.reconcile()
+        if self.case.named:
+            self.expect("journal in the end", sum(row.state == "succeeded" for row in self.rows()), self.done())
+        for what, ours, theirs in self.situation.pairs():
+            self.expect(f"{what} here", ours, theirs)
+        for secret in secrets(self.town):
+            self.expect("a secret was told", secret in repr(self.error) + str(self.error), False)
+
+    def writes(self) -> int:
+        """Those that the platform did not turn away for their token."""
+        requests = self.town.sandbox.requests()[self.seen :]
+        return sum(
+            request["method"] != "GET" and request["path"] != "/oauth2/token" and request["status"] != 401
+            for request in requests
+        )
+
+
+def secrets(town: Town) -> list[str]:
+    """What must be nowhere in plain text. Session credentials and signing secrets are known by their form."""
+    tokens = [token for (token,) in town.sandbox.platform.store.execute("SELECT token FROM tokens")]
+    return [CANARY, CARD, CLIENT_SECRET, "_secret_", "whsec_", *tokens]
+
+
+def forget_token() -> None:
+    cache.clear()
+    connection.reset()
+
+
+@pytest.fixture
+def town(sandbox: Any, settings: Any, transactional_db: None, caplog: pytest.LogCaptureFixture) -> Town:
+    settings.GOVPAY = {**settings.GOVPAY, **PATIENT}
+    caplog.set_level(logging.DEBUG)
+    return Town(sandbox)
+
+
+def slice_of(name: str) -> dict[str, Trouble]:
+    """All faults for what moves money; of the others a third, beside servers another third, by ``make soak`` all."""
+    number, part = list(OPERATIONS).index(name), repeats(3, 1, 2)
+    whole = part == 3 or OPERATIONS[name].money
+    return {fault: each for place, (fault, each) in enumerate(FAULTS.items()) if whole or (place + number) % 3 == part}
+
+
+@pytest.mark.soak(0.2)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operation_under_every_fault(
+    town: Town, settings: Any, name: str, record_property: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """M2, M3, M5 for this operation, under what T, A and C do to its call; S1 for all that it leaves behind."""
+    case, found, chosen = OPERATIONS[name], list[str](), slice_of(name)
+    for fault, trouble in chosen.items():
+        found += [f"{name}, {fault}: {problem}" for problem in Meeting(town, settings, case, trouble).run()]
+    for place, text in (("log", caplog.text), ("tables", everything())):
+        found += [f"{name}: {secret} is in the {place}" for secret in secrets(town) if secret in text]
+    record_property("fault_matrix", (len(chosen), len(found)))
+    assert not found, "\n".join(found)
+
+
+def test_every_operation_is_in_the_matrix() -> None:
+    covered = {name.partition(" ")[0] for name in OPERATIONS}
+    assert covered | set(NO_DEEDS) == set(operations.__all__)
+    assert not covered & set(NO_DEEDS)
+
+
+def test_every_pair_of_money_and_fault_is_met_each_time() -> None:
+    for name, case in OPERATIONS.items():
+        assert not case.money or set(slice_of(name)) == set(FAULTS)
+    assert set().union(*(slice_of(name) for name, case in OPERATIONS.items() if not case.money)) == set(FAULTS)
+
+
+def test_every_option_of_the_switchboard_is_in_the_matrix() -> None:
+    assert options_used() == set(OPTIONS)
