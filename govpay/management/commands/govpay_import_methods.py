@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from govpay.client.cards import looks_like_card, refuse_cards
 from govpay.client.tenant_shapes import ImportedMethod
+from govpay.discretion import discreet
 from govpay.exceptions import APIError, OperationRefused
 from govpay.management.base import PlatformCommand
 from govpay.models import PaymentAccount
@@ -120,6 +121,7 @@ class Command(PlatformCommand):
         except csv.Error as error:
             raise CommandError(f"{path} is not CSV: {error}.") from error
 
+    @discreet
     def _read(self, account: PaymentAccount, path: Path, lines: Any, rehearsal: bool) -> None:
         header: list[str] = next(lines, [])
         names = _names(header)
