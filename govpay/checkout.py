@@ -81,8 +81,8 @@ class Request:
 def pay(request: HttpRequest, public_id: str) -> HttpResponse:
     """Show what is to be paid and the vendor's component, or lead to the vendor's own page.
 
-    404 for an unknown id, 410 for one that is over, 429 for too many visits, 503 when no session can be opened now; what is paid
-    leads to the done page. Nothing in the query is looked at.
+    404 for an unknown id, 410 for one that is over, 429 for too many visits, 503 when no session can be opened
+    now; what is paid leads to the done page. Nothing in the query is looked at.
     """
     found = _visited(request, public_id)
     if isinstance(found, HttpResponse):
@@ -165,7 +165,7 @@ def _find(public_id: str) -> Request | None:
     if link is not None:
         session = HostedSession.objects.filter(uid=link.session_id).first() if link.session_id else None
         return Request(public_id, link, session)
-    session = HostedSession.objects.filter(uid=public_id, deleted_at=None).exclude(scope="wallet").first()
+    session = HostedSession.objects.filter(public_id=public_id, deleted_at=None).exclude(scope="wallet").first()
     return None if session is None else Request(public_id, None, session)
 
 

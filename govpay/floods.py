@@ -1,7 +1,7 @@
 """How often one address may come and one page be asked for, and how many refusals of an address are told.
 
-Our own and not ``django-ratelimit``: its last release (2023) knows no Django after 4.2, takes a cache that is down for an
-error, and its system check refuses ``DatabaseCache``. DRF's throttles keep lists of moments and are DRF's.
+Our own and not ``django-ratelimit``: its last release is of 2023, its system check refuses ``DatabaseCache`` and Django's
+own ``RedisCache``, and a cache that is down breaks the page. DRF's throttles keep lists of moments, and are DRF's.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def wait_of_page(public_id: str) -> int:
 def address_of(request: HttpRequest) -> str:
     """The visitor's address, of IPv6 the network of the connection (/64); empty where it is not known.
 
-    Of ``X-Forwarded-For`` only what our own proxies wrote is believed (``TRUSTED_PROXIES``). Without any, an address that
-    is not a public one is taken for that of a proxy nobody has told of, behind which all visitors look alike.
+    Of ``X-Forwarded-For`` only what our own proxies wrote is believed (``TRUSTED_PROXIES``). Without any, an address
+    that is not public is taken for that of a proxy nobody has told of, behind which all visitors look alike.
     """
     proxies: int = conf.get("TRUSTED_PROXIES")
     told = str(request.META.get("REMOTE_ADDR", ""))
@@ -99,18 +99,17 @@ class Refusals:
         self._count: Counter[str] = Counter()
 
     def too_many(self, address: str) -> int:
-        """Counts one; seconds until its refusals are told again if there were more than ``PUBLIC_PAGE_RATE``, else 0.
-
-        Refusals of unknown addresses are counted together.
-        """
+        """Counts one; seconds until its refusals are told again if there were more than ``PUBLIC_PAGE_RATE``, else 0."""
         most: int = conf.get("PUBLIC_PAGE_RATE")
+        if not most or not address:
+            return 0
         now = time.time()
         with self._lock:
             if self._window != int(now // WINDOW):
                 self._window = int(now // WINDOW)
                 self._count.clear()
             if address not in self._count and len(self._count) >= MOST:
-                address = ""
+                return 0
             self._count[address] += 1
-            over = bool(most) and self._count[address] > most
+            over = self._count[address] > most
         return max(1, round(WINDOW - now % WINDOW)) if over else 0

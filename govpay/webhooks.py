@@ -46,12 +46,15 @@ _flood = Refusals()
 class Refused(Exception):
     """A request that is no delivery to store."""
 
-    def __init__(self, status: int, why: str, *, authentic: bool = False, **headers: str) -> None:
+    def __init__(self, status: int, why: str, **headers: str) -> None:
         super().__init__(why)
-        self.authentic = authentic
         self.status = status
         self.why = why
         self.headers = headers
+
+
+class Late(Refused):
+    """A delivery of the platform's own, after its time."""
 
 
 @public
@@ -69,7 +72,8 @@ def webhook(request: HttpRequest, account_uid: str) -> HttpResponse:
         payload = _verified(request.headers.get("X-Webhook-Signature"), body, account_uid)
         pk = _stored(account_uid, payload)
     except Refused as refused:
-        wait = _flood.too_many(address_of(request)) if refused.status < 500 and not refused.authentic else 0
+        counts = refused.status < 500 and not isinstance(refused, Late)
+        wait = _flood.too_many(address_of(request)) if counts else 0
         return _too_often(wait) if wait else _refuse(account_uid, refused)
     except DatabaseTrouble as error:
         logger.error("a delivery for %s could not be stored (%s)", account_uid, type(error).__name__)
@@ -116,8 +120,8 @@ def _verified(header: str | None, body: bytes, account_uid: str) -> dict[str, An
     except SignatureError as error:
         if error.reason == "stale":
             inbox.count_stale(account_uid)
-        status = 400 if error.reason == "body" else 401
-        raise Refused(status, str(error), authentic=error.reason == "stale") from None
+            raise Late(401, str(error)) from None
+        raise Refused(400 if error.reason == "body" else 401, str(error)) from None
     except UnknownAccount:
         raise Refused(404, "unknown payment account") from None
     except NoSecret:

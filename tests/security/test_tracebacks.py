@@ -89,7 +89,7 @@ def test_the_payment_page(town: Town, settings: Any) -> None:
     assert session.credential is not None
     canaries = (*secrets_of_the_call(settings), str(session.credential.reveal()))
     client = Client()  # the test client raises what the view does
-    for address in (f"/govpay/pay/{session.uid}/", f"/govpay/pay/{session.uid}/done/"):
+    for address in (f"/govpay/pay/{session.public_id}/", f"/govpay/pay/{session.public_id}/done/"):
         assert crashes(lambda page=address: client.get(page, secure=True), canaries, stride=8) > 5  # type: ignore[misc]
 
 
@@ -136,7 +136,7 @@ def test_djangos_debug_page_of_a_payment_page(town: Town, settings: Any) -> None
     settings.DEBUG = True
     loaders = [("django.template.loaders.locmem.Loader", BROKEN), "django.template.loaders.app_directories.Loader"]
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "APP_DIRS": False, "OPTIONS": {"loaders": loaders}}]
-    answer = Client(raise_request_exception=False).get(f"/govpay/pay/{session.uid}/", secure=True)
+    answer = Client(raise_request_exception=False).get(f"/govpay/pay/{session.public_id}/", secure=True)
     assert answer.status_code == 500
     text = answer.content.decode()
     assert "TemplateSyntaxError" in text
