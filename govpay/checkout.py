@@ -24,7 +24,7 @@ from govpay.exempt import public
 from govpay.models import HostedSession, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState, SessionStatus
 from govpay.models.fields import Sealed
-from govpay.policies import component_policy, page_policy
+from govpay.policies import component_policy, guarded
 from govpay.sync import sessions
 from govpay.sync.transactions import in_transaction
 
@@ -126,7 +126,7 @@ def done(request: HttpRequest, public_id: str) -> HttpResponse:
     if state == LinkState.OPEN and not found.may_be_paid:
         state = UNPAID
     if request.GET.get("format") == "json":
-        return JsonResponse({"state": state})
+        return guarded(JsonResponse({"state": state}))
     return _page(request, "done.html", 200, found=found, row=found.row, state=state)
 
 
@@ -210,8 +210,7 @@ def _lead_to(hosted_url: str) -> HttpResponse:
     """The address carries a credential in its fragment: it goes to the payer's browser and nowhere else."""
     response = HttpResponse(status=302)
     response["Location"] = hosted_url  # as it was returned, fragment and all
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+    return guarded(response)
 
 
 def _read_again(session: HostedSession) -> None:
@@ -244,7 +243,4 @@ def _unavailable(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, template: str, status: int, policy: str = "", **context: Any) -> HttpResponse:
     response = render(request, f"govpay/pay/{template}", context, status=status)
-    response["Content-Security-Policy"] = policy or page_policy()
-    response["Referrer-Policy"] = "no-referrer"
-    response["X-Frame-Options"] = "DENY"
-    return response
+    return guarded(response, policy)

@@ -1,7 +1,7 @@
 """How often one address may come and one page be asked for, and how many refusals of an address are told.
 
-Our own and not ``django-ratelimit``: its last release is of 2023, its system check refuses ``DatabaseCache`` and Django's
-own ``RedisCache``, and a cache that is down breaks the page. DRF's throttles keep lists of moments, and are DRF's.
+Our own and not ``django-ratelimit``: its last release is of 2023, its system check refuses ``DatabaseCache`` and
+Django's own ``RedisCache``, and a cache that is down breaks the page. DRF's throttles keep lists of moments.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Refusals:
         self._count: Counter[str] = Counter()
 
     def too_many(self, address: str) -> int:
-        """Counts one; seconds until its refusals are told again if there were more than ``PUBLIC_PAGE_RATE``, else 0."""
+        """Counts one. Seconds until its refusals are told again, if they were more than ``PUBLIC_PAGE_RATE``; else 0."""
         most: int = conf.get("PUBLIC_PAGE_RATE")
         if not most or not address:
             return 0

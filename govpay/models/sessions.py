@@ -23,7 +23,7 @@ class HostedSession(Mirror):
 
     LOCAL = ("public_id", "credential", "hosted_url")
 
-    public_id = UidField(_("public ID"), null=True, blank=True, editable=False)  # noqa: DJ001 - many may have none
+    public_id = UidField(_("public ID"), null=True, blank=True, editable=False)
     account = mirror_key("govpay.PaymentAccount", related_name="sessions")
     customer = mirror_key("govpay.Customer", related_name="sessions")
     amount = models.BigIntegerField(null=True, blank=True)

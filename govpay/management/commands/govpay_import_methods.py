@@ -31,6 +31,7 @@ from govpay.models.choices import OperationState
 from govpay.operations import import_payment_methods, reconcile
 from govpay.operations.import_marks import marks_of, recorded
 from govpay.operations.imports import CHUNK, IMPORTED, REFUSED, UNKNOWN, RowResult, checked_row, recall
+from govpay.spreadsheets import as_meant, disarmed
 
 #: Column -> property of the card's block.
 CARD = {
@@ -226,7 +227,8 @@ class Refused:
             csv.writer(self._file).writerow([*self._header, "reason"])
         kept = [cells[index] if index < len(cells) else "" for index in self._keep]
         # What may be a card number is not written a second time.
-        csv.writer(self._file).writerow(["***" if looks_like_card(cell) else cell for cell in [*kept, why]])
+        shown = ["***" if looks_like_card(cell) else cell for cell in [*kept, why]]
+        csv.writer(self._file).writerow(disarmed(shown))
         self._file.flush()
 
 
@@ -254,7 +256,8 @@ def _row(cells: list[str], names: Sequence[str]) -> dict[str, Any]:
     if len(cells) > len(names):
         refuse_cards(row=cells)
         raise OperationRefused("The row has more cells than the header.")
-    given = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if cell.strip() and name != "reason"}
+    meant = as_meant(cells)
+    given = {name: cell.strip() for name, cell in zip(names, meant, strict=False) if cell.strip() and name != "reason"}
     refuse_cards(**given)
     for name in REQUIRED:
         if name not in given:
