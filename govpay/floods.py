@@ -99,7 +99,7 @@ class Refusals:
         self._count: Counter[str] = Counter()
 
     def too_many(self, address: str) -> int:
-        """Counts one. Seconds until its refusals are told again, if they were more than ``PUBLIC_PAGE_RATE``; else 0."""
+        """Counts one; seconds until they are told again, once there are more than ``PUBLIC_PAGE_RATE``; else 0."""
         most: int = conf.get("PUBLIC_PAGE_RATE")
         if not most or not address:
             return 0
