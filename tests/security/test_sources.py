@@ -59,7 +59,6 @@ def test_templates_escape_all(path: Path) -> None:
     assert not re.search(r"\|\s*(safe|safeseq|json_script)\b|autoescape\s+off", text)
     forbidden = re.search(r"<script(?![^>]*\bsrc=)[^>]*>|<style\b|\sstyle=|\son\w+=|javascript:", text)
     assert not forbidden, "the policy of the page forbids it"
-    )
 
 
 def test_the_one_template_that_is_not_escaped_is_a_text() -> None:
