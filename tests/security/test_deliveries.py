@@ -8,9 +8,10 @@ import inspect
 from typing import Any
 
 import pytest
-from django.db import connection
+from celery import current_app
+from django.db import connections
 
-from govpay import operations
+from govpay import operations, tasks
 from govpay.client import signature
 from govpay.connection import get_authorizer
 from govpay.models.sealed import sealed_columns
@@ -67,10 +68,11 @@ def test_secrets_are_sealed_at_rest(sandbox: Any, settings: Any) -> None:
         settings.GOVPAY["CLIENT_SECRET"],
     ]
     held = ""
-    with connection.cursor() as cursor:
-        for table in connection.introspection.table_names(cursor):
-            cursor.execute(f'SELECT * FROM "{table}"')
-            held += repr(cursor.fetchall())
+    for database in connections.all():  # the cache's too, where it is one
+        with database.cursor() as cursor:
+            for table in database.introspection.table_names(cursor):
+                cursor.execute(f'SELECT * FROM "{table}"')
+                held += repr(cursor.fetchall())
     assert "gAAAA" in held
     assert not [secret for secret in secrets if secret in held]
 
@@ -79,3 +81,13 @@ def test_sealed_columns_are_known() -> None:
     found = {f"{model.__name__}.{name}" for model, names in sealed_columns() for name in names}
     assert {"PaymentAccount.webhook_secret", "HostedSession.credential", "HostedSession.hosted_url"} <= found
     assert "Operation.validated_method" in found
+
+
+def test_messages_to_workers_are_ids_and_names() -> None:
+    """What a broker keeps: no object, no document, no secret. Nothing is returned, so no result is kept either."""
+    assert tasks.process_event.name in current_app.tasks
+    for name, task in current_app.tasks.items():
+        if name.startswith("govpay."):
+            signature_of = inspect.signature(task.run)
+            assert set(signature_of.parameters) <= {"account_uid", "resources", "full", "event_id", "event_ids"}, name
+            assert signature_of.return_annotation in (None, "None"), name

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import DatabaseError, connection
 from django.test import Client
 
 from govpay import operations
@@ -17,6 +18,7 @@ from govpay.discretion import Secret, discreet
 from govpay.exceptions import GovPayError
 from govpay.models import PaymentAccount
 from govpay.models.fields import Sealed
+from govpay.sync.pull import pull
 from tests.events import deliver, envelope, known_account
 from tests.operations.town import Town, card
 from tests.security.crashing import chain, crashed, frames, leaks, points_of, reports
@@ -141,6 +143,26 @@ def test_djangos_debug_page_of_a_payment_page(town: Town, settings: Any) -> None
     text = answer.content.decode()
     assert "TemplateSyntaxError" in text
     assert not [canary for canary in canaries if canary in text]
+
+
+def test_what_workers_log(sandbox: Any, caplog: Any) -> None:
+    """A reporter that listens to the log gets an error before it leaves the task; the page's rows are not in it."""
+    town = Town(sandbox)
+    sandbox.add_customer(town.account.uid, name="Canary Jones", reference_id="C-1")
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "govpay_customer" in sql and "INSERT" in sql:
+            raise DatabaseError("planted")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        run = pull("customers", town.account.uid)
+    assert run.state == "failed"
+    errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert "planted" in str(errors)
+    for error in errors:
+        assert error is not None
+        assert not leaks(error, ("Canary Jones",))
 
 
 # --- The means ------------------------------------------------------------------------------------
