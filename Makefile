@@ -28,7 +28,7 @@ help:
 	@echo 'make test-browser  the pages in a real browser; needs Chromium, no network'
 	@echo 'make test-all      the suite on Django 5.2, 6.0 and 6.1 with every Python found here'
 	@echo 'make soak          what chance decides, a thousand times each, for ten minutes at most (SOAK=seconds)'
-	@echo 'make lint          ruff, mypy, the import contract, missing migrations'
+	@echo 'make lint          ruff, mypy, bandit, advisories, the import contract, missing migrations'
 	@echo 'make bench         times and memory, as shares of a yardstick (BENCH_ARGS)'
 	@echo 'make requirements  compile requirements/ from pyproject.toml again'
 	@echo 'make messages      collect what is to be translated, and compile the catalogues (needs gettext)'
@@ -62,6 +62,8 @@ lint: $(VENV)/.dev.stamp
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(clean_env) $(bin)/mypy
+	$(bin)/bandit --quiet --configfile pyproject.toml --recursive govpay project
+	$(bin)/python requirements/audit.py requirements/dev.txt
 	$(clean_env) $(bin)/lint-imports
 	$(clean_env) DJANGO_SETTINGS_MODULE=tests.settings $(bin)/python manage.py makemigrations --check --dry-run
 

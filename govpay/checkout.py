@@ -16,14 +16,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from govpay import conf, operations
+from govpay import conf, floods, operations
 from govpay.client.stores import Guard
+from govpay.discretion import discreet
 from govpay.exceptions import EncryptionError, GovPayError, OperationRefused
 from govpay.exempt import public
 from govpay.models import HostedSession, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState, SessionStatus
 from govpay.models.fields import Sealed
-from govpay.policies import component_policy, page_policy
+from govpay.policies import component_policy, guarded
 from govpay.sync import sessions
 from govpay.sync.transactions import in_transaction
 
@@ -76,15 +77,16 @@ class Request:
 @public
 @require_GET
 @never_cache
+@discreet
 def pay(request: HttpRequest, public_id: str) -> HttpResponse:
     """Show what is to be paid and the vendor's component, or lead to the vendor's own page.
 
-    404 for an unknown id, 410 for one that is over, 503 when no session can be opened now; what is paid
-    leads to the done page. Nothing in the query is looked at.
+    404 for an unknown id, 410 for one that is over, 429 for too many visits, 503 when no session can be opened
+    now; what is paid leads to the done page. Nothing in the query is looked at.
     """
-    found = _find(public_id)
-    if found is None:
-        return _page(request, "gone.html", 404, title=_("Not found"), text=_("This payment page does not exist."))
+    found = _visited(request, public_id)
+    if isinstance(found, HttpResponse):
+        return found
     found = _told_anew(found)
     if found.state == LinkState.PAID or (found.state != LinkState.OPEN and found.may_be_paid):
         return HttpResponseRedirect(reverse("govpay:pay-done", args=[public_id]))
@@ -109,22 +111,39 @@ def pay(request: HttpRequest, public_id: str) -> HttpResponse:
 @public
 @require_GET
 @never_cache
+@discreet
 def done(request: HttpRequest, public_id: str) -> HttpResponse:
     """How it ended, by what the platform says: the redirect that leads here is never trusted (assumption A28).
 
     ``?format=json`` gives ``{"state": …}`` alone, for the page that waits: ``paid``, ``open``, ``unpaid`` (it
     can still be paid), ``expired`` or ``cancelled``.
     """
-    found = _find(public_id)
-    if found is None:
-        return _page(request, "gone.html", 404, title=_("Not found"), text=_("This payment page does not exist."))
+    found = _visited(request, public_id)
+    if isinstance(found, HttpResponse):
+        return found
     found = _told_anew(found, always=True)
     state = LinkState.OPEN.value if found.may_be_paid else found.state
     if state == LinkState.OPEN and not found.may_be_paid:
         state = UNPAID
     if request.GET.get("format") == "json":
-        return JsonResponse({"state": state})
+        return guarded(JsonResponse({"state": state}))
     return _page(request, "done.html", 200, found=found, row=found.row, state=state)
+
+
+def _visited(request: HttpRequest, public_id: str) -> Request | HttpResponse:
+    """What is to be paid here, or why this visitor is not shown it: an unknown id, or too many visits."""
+    wait = floods.wait_of_address(request)
+    found = None if wait else _find(public_id)
+    if found is not None:
+        wait = floods.wait_of_page(public_id)
+    if wait:
+        text = _("There were too many visits just now. Please try again in a minute.")
+        response = _page(request, "gone.html", 429, title=_("Please try again"), text=text)
+        response["Retry-After"] = str(wait)
+        return response
+    if found is None:
+        return _page(request, "gone.html", 404, title=_("Not found"), text=_("This payment page does not exist."))
+    return found
 
 
 def _told_anew(found: Request, *, always: bool = False) -> Request:
@@ -146,7 +165,7 @@ def _find(public_id: str) -> Request | None:
     if link is not None:
         session = HostedSession.objects.filter(uid=link.session_id).first() if link.session_id else None
         return Request(public_id, link, session)
-    session = HostedSession.objects.filter(uid=public_id, deleted_at=None).exclude(scope="wallet").first()
+    session = HostedSession.objects.filter(public_id=public_id, deleted_at=None).exclude(scope="wallet").first()
     return None if session is None else Request(public_id, None, session)
 
 
@@ -191,8 +210,7 @@ def _lead_to(hosted_url: str) -> HttpResponse:
     """The address carries a credential in its fragment: it goes to the payer's browser and nowhere else."""
     response = HttpResponse(status=302)
     response["Location"] = hosted_url  # as it was returned, fragment and all
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+    return guarded(response)
 
 
 def _read_again(session: HostedSession) -> None:
@@ -225,7 +243,4 @@ def _unavailable(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, template: str, status: int, policy: str = "", **context: Any) -> HttpResponse:
     response = render(request, f"govpay/pay/{template}", context, status=status)
-    response["Content-Security-Policy"] = policy or page_policy()
-    response["Referrer-Policy"] = "no-referrer"
-    response["X-Frame-Options"] = "DENY"
-    return response
+    return guarded(response, policy)

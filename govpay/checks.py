@@ -189,6 +189,20 @@ def check_digest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     return found
 
 
+@register("govpay", deploy=True)
+def check_proxies(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.W003``: a proxy is in front, and all visitors of payment pages would have its address."""
+    if not settings.SECURE_PROXY_SSL_HEADER or conf.given().get("TRUSTED_PROXIES"):
+        return []
+    return [
+        Warning(
+            'SECURE_PROXY_SSL_HEADER names a proxy, but GOVPAY["TRUSTED_PROXIES"] is 0.',
+            hint="Say how many proxies of yours write X-Forwarded-For, mostly 1: visits are counted by visitor.",
+            id="govpay.W003",
+        )
+    ]
+
+
 def _is_origin(origin: Any) -> bool:
     if not isinstance(origin, str) or not _is_private_way(origin) or _BREAKS_POLICY.search(origin) or "*" in origin:
         return False

@@ -38,12 +38,16 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "DIGEST_RECIPIENTS": ((list, tuple), ()),
     "DIGEST_INTERVAL": ((int, float), 86400),
     "SITE_URL": (str, ""),
+    "PUBLIC_PAGE_RATE": (int, 300),
+    "TRUSTED_PROXIES": (int, 0),
 }
 
 REQUIRED = tuple(name for name, (_, default) in DEFAULTS.items() if default is None)
 
 #: Numbers that may be zero; every other number must be above it.
-MAY_BE_ZERO = frozenset({"TOKEN_REFRESH_MARGIN", "MAX_RETRIES", "WEBHOOK_SECRET_GRACE"})
+MAY_BE_ZERO = frozenset(
+    {"TOKEN_REFRESH_MARGIN", "MAX_RETRIES", "WEBHOOK_SECRET_GRACE", "PUBLIC_PAGE_RATE", "TRUSTED_PROXIES"}
+)
 
 
 def given() -> dict[str, Any]:

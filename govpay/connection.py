@@ -16,6 +16,7 @@ from django.dispatch import receiver
 
 from govpay import conf
 from govpay.client import Authorizer, Config, Endpoints, Routes, Token
+from govpay.discretion import discreet
 from govpay.encryption import seal, unseal
 from govpay.exceptions import EncryptionError
 
@@ -23,6 +24,7 @@ _lock = threading.Lock()
 _current: Endpoints | None = None
 
 
+@discreet
 def get_endpoints() -> Endpoints:
     """The endpoints of this process, built from the settings when first asked for.
 

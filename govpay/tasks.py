@@ -17,6 +17,7 @@ from django.utils import timezone
 from govpay import attention, conf, operations
 from govpay.batches import Batches
 from govpay.connection import get_authorizer
+from govpay.discretion import discreet
 from govpay.doctor import signs
 from govpay.exceptions import APIError, ConfigurationError, SyncBusy
 from govpay.models import SyncCursor, SyncRun
@@ -58,12 +59,14 @@ def _note_worker(task: Any = None, **_: Any) -> None:
 
 
 @shared_task(name="govpay.tasks.heartbeat", **_short)
+@discreet
 def heartbeat() -> None:
     """Leave a sign of life: beat ticks, a worker carries it out, and the cache is the one that others see."""
     signs.note_beat()
 
 
 @shared_task(name="govpay.tasks.refresh_token", **_short)
+@discreet
 def refresh_token() -> None:
     """Keep the token in the cache warm: fetches only when the margin before its expiry is reached."""
     try:
@@ -73,6 +76,7 @@ def refresh_token() -> None:
 
 
 @shared_task(name="govpay.tasks.sync_all", **_long)
+@discreet
 def sync_all() -> None:
     """Read clients and accounts when they are due, then queue one task per account with its due lists."""
     _pull_all(_due(None, GLOBAL, full=True), None, full=True)
@@ -86,6 +90,7 @@ def sync_all() -> None:
 
 
 @shared_task(name="govpay.tasks.sync_account", **_long)
+@discreet
 def sync_account(account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
     """Read the lists of one account, due or not. A list that another worker reads is left to it."""
     wanted = SCOPED if resources is None else tuple(resources)
@@ -93,6 +98,7 @@ def sync_account(account_uid: str, resources: Sequence[str] | None = None, full:
 
 
 @shared_task(name="govpay.tasks.reconcile_operations", **_short)
+@discreet
 def reconcile_operations() -> None:
     """Settle operations whose outcome is open, send the signals that are owed, close links whose days are over."""
     outcome = operations.reconcile()
@@ -109,6 +115,7 @@ def send_digest() -> None:
 
 
 @shared_task(name="govpay.tasks.process_event", **_short)
+@discreet
 def process_event(event_id: int) -> None:
     """Work on one stored webhook delivery, unless somebody else does or has."""
     _process(event_id)
@@ -116,6 +123,7 @@ def process_event(event_id: int) -> None:
 
 
 @shared_task(name="govpay.tasks.process_events", **_short)
+@discreet
 def process_events(event_ids: Sequence[int]) -> None:
     """Work on several: deliveries that came in the same moment. What is not reached in time is queued anew."""
     for event_id in event_ids:
@@ -124,6 +132,7 @@ def process_events(event_ids: Sequence[int]) -> None:
 
 
 @shared_task(name="govpay.tasks.send_outstanding", **_short)
+@discreet
 def send_outstanding() -> None:
     """Queue the events that nobody began to work on, or that are to be tried again."""
     due = inbox.overdue()
@@ -138,6 +147,7 @@ def send_outstanding() -> None:
 
 
 @shared_task(name="govpay.tasks.purge_events", **_short)
+@discreet
 def purge_events() -> None:
     """Delete events older than ``EVENT_RETENTION_DAYS``."""
     count = inbox.purge()

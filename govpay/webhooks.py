@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django.db import Error as DatabaseTrouble
 from django.db import router, transaction
@@ -18,8 +18,10 @@ from django.views.decorators.csrf import csrf_exempt
 from govpay import conf, tasks
 from govpay.client import signature
 from govpay.client.redaction import one_line
+from govpay.discretion import discreet
 from govpay.exceptions import SignatureError
 from govpay.exempt import public
+from govpay.floods import Refusals, address_of
 from govpay.models import WebhookEvent
 from govpay.models.fields import UID_LENGTH
 from govpay.sync import inbox
@@ -36,6 +38,9 @@ LONGEST = 255
 
 #: Refusals of this process by status and reason, told with each log line.
 _refusals: Counter[tuple[int, str]] = Counter()
+#: ... and those that are only counted: what is verified costs less than any look at who sends it, so nobody is refused
+#: unheard, but a flood of forgeries must not fill the log.
+_flood = Refusals()
 
 
 class Refused(Exception):
@@ -48,20 +53,28 @@ class Refused(Exception):
         self.headers = headers
 
 
+class Late(Refused):
+    """A delivery of the platform's own, after its time."""
+
+
 @public
 @csrf_exempt
+@discreet
 def webhook(request: HttpRequest, account_uid: str) -> HttpResponse:
     """Accept one delivery; /guides/webhooks/.
 
     200 for one that is stored, now or before. What cannot be believed is answered by a 4xx before any row
-    is written; 503, so that the sender repeats it, when it cannot be verified or stored now.
+    is written (429, in place of any other, where an address sends too much of that); 503, so that the sender
+    repeats it, when it cannot be verified or stored now.
     """
     try:
         body = _body(request)
         payload = _verified(request.headers.get("X-Webhook-Signature"), body, account_uid)
         pk = _stored(account_uid, payload)
     except Refused as refused:
-        return _refuse(account_uid, refused)
+        counts = refused.status < 500 and not isinstance(refused, Late)
+        wait = _flood.too_many(address_of(request)) if counts else 0
+        return _too_often(wait) if wait else _refuse(account_uid, refused)
     except DatabaseTrouble as error:
         logger.error("a delivery for %s could not be stored (%s)", account_uid, type(error).__name__)
         return _refuse(account_uid, Refused(503, "not now", **{"Retry-After": "30"}))
@@ -107,6 +120,7 @@ def _verified(header: str | None, body: bytes, account_uid: str) -> dict[str, An
     except SignatureError as error:
         if error.reason == "stale":
             inbox.count_stale(account_uid)
+            raise Late(401, str(error)) from None
         raise Refused(400 if error.reason == "body" else 401, str(error)) from None
     except UnknownAccount:
         raise Refused(404, "unknown payment account") from None
@@ -142,9 +156,16 @@ def _refuse(account_uid: str, refused: Refused) -> HttpResponse:
     logger.warning(
         "webhook refused: %d %s, account %s (no. %d)", refused.status, refused.why, one_line(account_uid, 128), count
     )
-    response: Any = _answer(refused.status, "refused", **refused.headers)
+    return _quiet(_answer(refused.status, "refused", **refused.headers))
+
+
+def _too_often(wait: int) -> HttpResponse:
+    return _quiet(_answer(429, "refused", **{"Retry-After": str(wait)}))
+
+
+def _quiet(response: Any) -> HttpResponse:
     response._has_been_logged = True  # else Django adds a line of its own, and for a 503 a mail to the admins
-    return response
+    return cast(HttpResponse, response)
 
 
 def _answer(status: int, what: str, **headers: str) -> HttpResponse:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import django
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
@@ -41,15 +42,30 @@ SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=PUBLIC)
 SECURE_HSTS_SECONDS: int = env.int("SECURE_HSTS_SECONDS", default=3600 if PUBLIC else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
 SECURE_HSTS_PRELOAD: bool = env.bool("SECURE_HSTS_PRELOAD", default=False)
-if env.bool("BEHIND_TLS_PROXY", default=False):
+BEHIND_TLS_PROXY: bool = env.bool("BEHIND_TLS_PROXY", default=False)
+#: How many proxies of one's own write X-Forwarded-For.
+TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=1 if BEHIND_TLS_PROXY else 0)
+if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=PUBLIC)
 SESSION_COOKIE_HTTPONLY = True
+# Nobody asks JavaScript for it: forms carry the token themselves.
+CSRF_COOKIE_HTTPONLY = True
 # Two sites on one machine (two demos, say) must not log each other out.
 SESSION_COOKIE_NAME = "govpay_sessionid"
 CSRF_COOKIE_NAME = "govpay_csrftoken"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+#: Django 6 sends it with pages that have no policy of their own: the admin's. Older ones do not read it.
+SECURE_CSP = {
+    "default-src": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "object-src": ["'none'"],
+    "base-uri": ["'none'"],
+    "form-action": ["'self'"],
+    "frame-ancestors": ["'none'"],
+}
+DEFAULT_EXCEPTION_REPORTER_FILTER = "project.reports.Reports"
 
 # --- What the site is made of -----------------------------------------------------------------
 
@@ -76,6 +92,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+
+if django.VERSION >= (6, 0):
+    MIDDLEWARE.insert(1, "django.middleware.csp.ContentSecurityPolicyMiddleware")
 
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
@@ -179,6 +198,7 @@ if USES_SANDBOX:
 for _name in ("CLIENT_ID", "CLIENT_SECRET", "TOKEN_URL", "API_URL", "SCOPE"):
     if env.str(f"GOVPAY_{_name}", default=""):
         GOVPAY[_name] = env.str(f"GOVPAY_{_name}")
+GOVPAY["TRUSTED_PROXIES"] = TRUSTED_PROXIES
 if env.list("GOVPAY_ENCRYPTION_KEYS", default=[]):
     GOVPAY["ENCRYPTION_KEYS"] = env.list("GOVPAY_ENCRYPTION_KEYS")
 

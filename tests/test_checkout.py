@@ -240,18 +240,18 @@ def test_an_unknown_id(town: Town, path: str) -> None:
 
 def test_a_session_by_itself(town: Town) -> None:
     session = session_of(town)
-    assert browse(f"/govpay/pay/{session.uid}/").status_code == 200
+    assert browse(f"/govpay/pay/{session.public_id}/").status_code == 200
     hosted = session_of(town, layout="hosted")
-    assert browse(f"/govpay/pay/{hosted.uid}/").status_code == 302
+    assert browse(f"/govpay/pay/{hosted.public_id}/").status_code == 302
     operations.expire_hosted_session(session=session)
-    assert browse(f"/govpay/pay/{session.uid}/").status_code == 410
+    assert browse(f"/govpay/pay/{session.public_id}/").status_code == 410
     complete(hosted)
-    assert browse(f"/govpay/pay/{hosted.uid}/").headers["Location"].endswith("/done/")
+    assert browse(f"/govpay/pay/{hosted.public_id}/").headers["Location"].endswith("/done/")
 
 
 def test_the_done_page_believes_the_platform_alone(town: Town) -> None:
     session = session_of(town)
-    page = f"/govpay/pay/{session.uid}/done/"
+    page = f"/govpay/pay/{session.public_id}/done/"
     lies = {"session_id": session.uid, "sig": "x", "state": "paid", "status": "completed"}
     text = browse(page, data=lies).content.decode()
     assert "waiting" in text
@@ -271,12 +271,12 @@ def reads_of(town: Town, session: HostedSession) -> int:
 def test_done_pages_ask_the_platform_once_in_a_while(town: Town) -> None:
     session, other = session_of(town), session_of(town)
     for query in ("", "?format=json", "", "?format=json"):
-        assert browse(f"/govpay/pay/{session.uid}/done/{query}").status_code == 200
+        assert browse(f"/govpay/pay/{session.public_id}/done/{query}").status_code == 200
     assert reads_of(town, session) == 1
-    browse(f"/govpay/pay/{other.uid}/done/")
+    browse(f"/govpay/pay/{other.public_id}/done/")
     assert reads_of(town, other) == 1
     cache.clear()
-    browse(f"/govpay/pay/{session.uid}/done/")
+    browse(f"/govpay/pay/{session.public_id}/done/")
     assert reads_of(town, session) == 2
 
 
@@ -287,7 +287,7 @@ def test_the_done_page_does_without_a_cache(town: Town, settings: Any, tmp_path:
     broken = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": tmp_path / "no-folder"}
     settings.CACHES = {**settings.CACHES, "broken": broken}
     settings.GOVPAY = {**settings.GOVPAY, "CACHE": "broken"}
-    assert "Thank you" in browse(f"/govpay/pay/{session.uid}/done/").content.decode()
+    assert "Thank you" in browse(f"/govpay/pay/{session.public_id}/done/").content.decode()
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_session_by_itself_that_ended_unheard(town: Town, paid: bool) -> None:
     else:
         town.sandbox.advance(3600)
     HostedSession.objects.update(expires_at=timezone.now() - LONG_AGO)
-    answer = browse(f"/govpay/pay/{session.uid}/")
+    answer = browse(f"/govpay/pay/{session.public_id}/")
     assert answer.status_code == (302 if paid else 410)
 
 
@@ -131,7 +131,7 @@ def test_no_text_of_the_address_breaks_the_page(town: Town, page: str) -> None:
 def test_a_credential_that_no_key_opens(town: Town) -> None:
     session = session_of(town)
     HostedSession.objects.update(credential=Sealed("gAAAAA-not-of-any-key"), hosted_url=None)
-    assert browse(f"/govpay/pay/{session.uid}/").status_code == 503
+    assert browse(f"/govpay/pay/{session.public_id}/").status_code == 503
 
 
 def test_no_credential_is_logged(town: Town, caplog: Any) -> None:

@@ -97,7 +97,7 @@ class Request:
     path: str
     query: str = ""
     account_uid: str | None = None
-    json: Any = None
+    json: Any = field(default=None, repr=False)
     safe: bool = False
     credential: Literal["admin", "session", "none"] = "admin"
     bearer: str | None = field(default=None, repr=False)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from dataclasses import field as column
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -73,7 +74,7 @@ class Page:
     page (None where it cannot be resumed).
     """
 
-    items: tuple[Document, ...] = ()
+    items: tuple[Document, ...] = column(default=(), repr=False)
     next_link: str | None = None
     count: int | None = None
     position: Position | None = None

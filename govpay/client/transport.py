@@ -21,6 +21,7 @@ from govpay.client.messages import HEADER_SAFE, Answer, Config, RawAnswer, Reque
 from govpay.client.outcomes import Trouble, faulted, judged, log_attempt
 from govpay.client.retry import MAX_PAUSE, Failure, backoff, may_repeat, parse_http_date
 from govpay.client.stores import Credentials, Pause
+from govpay.discretion import discreet
 from govpay.exceptions import ConfigurationError, RateLimited
 
 ERROR_BODY = 64 * 1024  # of an error answer no more than this is read
@@ -158,6 +159,7 @@ class Transport:
         self.skew: float | None = None
         self._local = threading.local()
 
+    @discreet
     def send(self, request: Request) -> Answer:
         """The answer to ``request``, after as many attempts as ``retry`` allows within ``call_timeout``.
 
@@ -291,6 +293,7 @@ class Transport:
             self.skew = time.time() - raw.seconds / 2 - (date + 0.5)
 
 
+@discreet
 def fetch_token(config: Config, grant: TokenGrant, seconds: float) -> RawAnswer:
     """One request for a token (client credentials, RFC 6749 4.4.2; /platform/overview/), within ``seconds``.
 

@@ -272,6 +272,7 @@ class Migration(migrations.Migration):
                 ('remote_updated_at', models.DateTimeField(blank=True, null=True, verbose_name='updated')),
                 ('synced_at', models.DateTimeField(blank=True, null=True, verbose_name='last change here')),
                 ('deleted_at', models.DateTimeField(blank=True, null=True, verbose_name='gone since')),
+                ('public_id', govpay.models.fields.UidField(blank=True, editable=False, max_length=128, null=True, verbose_name='public ID')),
                 ('amount', models.BigIntegerField(blank=True, null=True)),
                 ('currency', models.CharField(blank=True, default='', max_length=8)),
                 ('status', models.CharField(blank=True, default='', max_length=64)),
@@ -288,7 +289,7 @@ class Migration(migrations.Migration):
                 'ordering': ['-remote_created_at', '-id'],
                 'permissions': [('create_session', 'Can create hosted sessions and payment links')],
                 'indexes': [models.Index(fields=['account', 'uid'], name='govpay_session_keyset'), models.Index(fields=['status', '-remote_created_at', '-id'], name='govpay_session_status'), models.Index(fields=['-remote_created_at', '-id'], name='govpay_session_created'), models.Index(fields=['account', '-remote_created_at', '-id'], name='govpay_session_account'), models.Index(fields=['customer'], name='govpay_session_customer')],
-                'constraints': [models.UniqueConstraint(fields=('uid',), name='govpay_hostedsession_uid')],
+                'constraints': [models.UniqueConstraint(fields=('uid',), name='govpay_hostedsession_uid'), models.UniqueConstraint(fields=('public_id',), name='govpay_session_public_id')],
             },
         ),
         migrations.CreateModel(

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
+from govpay.discretion import Secret
 from govpay.encryption import seal, unseal
 
 #: The longest remote identifier that is kept.
@@ -76,7 +77,7 @@ class Sealed:
 
     def reveal(self) -> str:
         """The secret. Raises ``EncryptionError``, which names the row, when its key is gone."""
-        return unseal(self._token, self.whose)
+        return Secret(unseal(self._token, self.whose))
 
     def __repr__(self) -> str:
         return "<sealed>"

@@ -16,12 +16,14 @@ from govpay.models.fields import SealedField, UidField, mirror_key
 class HostedSession(Mirror):
     """One attempt to pay, or to manage a wallet, on the platform's page; /guides/hosted-sessions/.
 
-    ``uid`` is the ``session_id``. The credential and the address that carries it are sealed and
-    wiped when the session ends.
+    ``uid`` is the ``session_id``, which the platform and its pages tell many; its payment page here is found by
+    ``public_id`` alone, which nobody guesses. The credential and the address that carries it are sealed and wiped
+    when the session ends.
     """
 
-    LOCAL = ("credential", "hosted_url")
+    LOCAL = ("public_id", "credential", "hosted_url")
 
+    public_id = UidField(_("public ID"), null=True, blank=True, editable=False)
     account = mirror_key("govpay.PaymentAccount", related_name="sessions")
     customer = mirror_key("govpay.Customer", related_name="sessions")
     amount = models.BigIntegerField(null=True, blank=True)
@@ -36,7 +38,10 @@ class HostedSession(Mirror):
 
     class Meta:
         ordering = ["-remote_created_at", "-id"]
-        constraints = [unique_uid("hostedsession")]
+        constraints = [
+            unique_uid("hostedsession"),
+            models.UniqueConstraint(fields=["public_id"], name="govpay_session_public_id"),
+        ]
         indexes = [
             models.Index(fields=["account", "uid"], name="govpay_session_keyset"),
             models.Index(fields=["status", "-remote_created_at", "-id"], name="govpay_session_status"),

@@ -1,13 +1,16 @@
 """Deeds: local to remote to local. Everything here is keyword-only and journalled before it is sent.
 
 The names are looked up when they are first used, so that a process that performs no deed need not load
-the platform's client at its start.
+the platform's client at its start. Each is a door: its errors hold nothing of what was given to it.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
+
+from govpay.discretion import discreet
 
 if TYPE_CHECKING:
     from govpay.operations.account_settings import checkout_as_sent, set_checkout_config, update_payment_account
@@ -118,6 +121,8 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    if isinstance(found, FunctionType):
+        found = discreet(found)
     globals()[name] = found
     return found
 

@@ -22,6 +22,7 @@ from govpay.operations.base import perform
 from govpay.operations.customers import check_account
 from govpay.operations.deeds import Answer, Deed, completed
 from govpay.operations.lookups import read_account
+from govpay.operations.markup import clean_message
 from govpay.operations.tenants import refuse_while_under_way
 from govpay.sync import mapping
 
@@ -105,12 +106,16 @@ def set_checkout_config(
 ) -> PaymentAccount:
     """Set the origins that may show the checkout, and how it looks; /getting-started/credentials/, /component/theming/.
 
-    Whether what is left out stays is not documented: give all of it. ``page_message`` may hold HTML.
+    Whether what is left out stays is not documented: give all of it. ``page_message`` may hold HTML, of which
+    ``markup.clean_message`` keeps the harmless part.
     Raises ``OperationRefused`` naming the option, ``OutcomeUnknown``, ``APIError``.
     """
     if allowed_origins is not None:
         options.check_origins("allowed_origins", allowed_origins)
     refuse_cards(display_name=display_name, page_message=page_message)
+    if isinstance(page_message, str):
+        page_message = clean_message(page_message)
+        refuse_cards(page_message=page_message)  # tags may have stood between its digits
     body = tenant_shapes.CheckoutConfig(
         allowed_origins=None if allowed_origins is None else tuple(allowed_origins),
         merchant_display_name=display_name,

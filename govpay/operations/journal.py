@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from govpay import conf
+from govpay.discretion import discreet
 from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
 from govpay.models.base import Mirror
@@ -114,6 +115,7 @@ def _read_what_is_committed() -> None:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 
+@discreet
 def settle(deed: type[Deed], operation: Operation, answer: Answer, attention: str = "") -> Mirror:
     """Store what the platform said and close the row, in one transaction; gives the row that came of it.
 
@@ -142,6 +144,7 @@ def settle(deed: type[Deed], operation: Operation, answer: Answer, attention: st
     return row
 
 
+@discreet
 def close(operation: Operation, state: str, error: GovPayError | None = None, attention: str = "") -> None:
     """Write how the operation ended, unless somebody else did so first."""
     in_transaction(lambda: _close(operation, state, error, attention))

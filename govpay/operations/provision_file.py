@@ -14,6 +14,7 @@ from govpay.client.shapes import is_flag, is_text
 from govpay.client.tenant_shapes import is_address, is_color
 from govpay.exceptions import OperationRefused
 from govpay.operations import tenant_options as options
+from govpay.operations.markup import clean_message
 from govpay.operations.toml_lines import Lines, Path, TooLong
 
 #: A city's file has some hundred lines.
@@ -114,7 +115,10 @@ def _message(name: str, value: Any) -> str:
         raise OperationRefused(f"{name} must be one line; HTML may break it.")
     is_text(name, value)
     refuse_cards(**{name: value})
-    return str(value)
+    cleaned = clean_message(str(value))
+    if value and not cleaned:
+        raise OperationRefused(f"{name} has no text that a page may show.")
+    return cleaned
 
 
 def _dollars(name: str, value: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -165,7 +166,8 @@ class CreateSession(Deed):
 
     @staticmethod
     def judge(operation: Operation, found: HostedSessionResource) -> Answer | None:
-        local: dict[str, Any] = {"credential": _sealed(found.raw.get("client_secret"))}
+        local: dict[str, Any] = {"public_id": secrets.token_urlsafe(18)}
+        local["credential"] = _sealed(found.raw.get("client_secret"))
         local["hosted_url"] = _sealed(found.raw.get("hosted_url"))
         local["customer_id"] = operation.customer_id
         local["metadata"] = mapping.scrub(found.raw.get("metadata") or {})

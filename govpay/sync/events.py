@@ -15,6 +15,7 @@ from typing import Any
 from django.db.models import Q
 
 from govpay.connection import get_endpoints
+from govpay.discretion import discreet
 from govpay.exceptions import GovPayError, NotFound
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod, Transaction, WebhookEvent
 from govpay.models.base import Mirror
@@ -78,6 +79,7 @@ class Outcome:
     refunds: bool = False
 
 
+@discreet
 def work_on(event: WebhookEvent) -> Outcome:
     """Read what a claimed ``event`` names, store it and close the event. Never raises for what may pass."""
     read = HANDLERS.get(event.event_type)

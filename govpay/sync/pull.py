@@ -9,6 +9,7 @@ from functools import partial
 
 from django.db import DatabaseError
 
+from govpay.discretion import discreet
 from govpay.exceptions import GovPayError, NotFound
 from govpay.models import PaymentAccount, SyncCursor, SyncRun
 from govpay.models.choices import SyncMode
@@ -94,7 +95,7 @@ def pull(
 
 def _carry_out(resource: Resource, round: Round) -> None:
     try:
-        resource.walk(round)
+        discreet(resource.walk)(round)  # what is logged below is read by reporters, too
     except lease.LeaseLost as error:
         round.interrupt(str(error))
     except NotFound as error:

@@ -44,6 +44,9 @@ ASK_WITHIN = 5.0
 PATIENCE = 1.5
 WAITING = 4
 
+#: Accounts that nobody here has heard of are looked up at most so often a second by a process.
+STRANGERS = 200
+
 _COLUMNS = ("webhook_secret", "previous_webhook_secret", "webhook_secret_replaced_at")
 
 
@@ -68,6 +71,8 @@ class _Known:
 _known: dict[str, _Known] = {}
 #: Held by the one thread that looks into a mismatch, by account.
 _looking: dict[str, threading.Lock] = {}
+#: The second, and the unknown accounts of it; without a lock, since a few more do no harm.
+_strangers = [0, 0]
 _waiting = threading.BoundedSemaphore(WAITING)
 _guard = Guard("cache of webhook secrets")
 
@@ -78,6 +83,8 @@ def secrets_of(account_uid: str) -> tuple[str, ...]:
     A secret that is missing is fetched. Raises ``UnknownAccount``, ``NoSecret``.
     """
     known = _known.get(account_uid)
+    if known is None and not _may_look_up():
+        raise NoSecret("too many unknown payment accounts are named just now")
     if known is None or time.monotonic() >= known.until:
         quiet_until = known.quiet_until if known is not None else 0.0
         known = _known[account_uid] = _read(account_uid, quiet_until)
@@ -86,6 +93,15 @@ def secrets_of(account_uid: str) -> tuple[str, ...]:
     if not known.secrets:
         raise NoSecret(f"the webhook secret of {account_uid} is not known")
     return known.secrets
+
+
+def _may_look_up() -> bool:
+    """A flood of made-up accounts must not become one of statements. What is refused so is sent again."""
+    second = int(time.monotonic())
+    if _strangers[0] != second:
+        _strangers[:] = [second, 0]
+    _strangers[1] += 1
+    return _strangers[1] <= STRANGERS
 
 
 def secrets_after_mismatch(account_uid: str, tried: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from govpay.connection import get_endpoints
+from govpay.discretion import discreet
 from govpay.exceptions import AuthenticationError, EncryptionError, Gone, InvalidRequest, NotFound
 from govpay.models import Customer, HostedSession, Payment, PaymentLink
 from govpay.models.choices import LinkState, PaymentStatus, SessionStatus, Source
@@ -64,6 +65,7 @@ def _open(round: Round) -> Iterator[HostedSession]:
         after = chunk[-1].uid
 
 
+@discreet
 def read_session(session: HostedSession) -> dict[str, Any] | None:
     """The session as it is now; ``None`` once it has expired unpaid.
 
@@ -120,6 +122,7 @@ def _credential(session: HostedSession) -> str:
     return sealed.reveal()
 
 
+@discreet
 def save_session(
     uid: str, document: Mapping[str, Any] | None, *, extra: Mapping[str, Any], source: str = Source.SYNC
 ) -> Saved:

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connections, models, router
 from django.utils import timezone
 
+from govpay.discretion import discreet
 from govpay.models.base import Mirror, MirrorQuerySet
 from govpay.models.choices import Source
 from govpay.sync import contract, flags, news
@@ -42,6 +43,7 @@ class Saved:
     written: dict[str, Columns] = field(default_factory=dict)
 
 
+@discreet
 def save_documents(
     mapper: Mapper,
     documents: Sequence[Mapping[str, Any]],

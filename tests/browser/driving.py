@@ -128,6 +128,9 @@ class Town:
     def pay_page(self, public_id: str) -> str:
         return f"{self.site}/govpay/pay/{public_id}/"
 
+    def session_page(self, uid: str) -> str:
+        return self.pay_page(self.session_row(uid)["public_id"])
+
     # -- what came of it ----------------------------------------------------------------------------------
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:

@@ -46,30 +46,30 @@ def test_a_link_whose_session_ends_under_the_payer_starts_again(town: Town, visi
 
 def test_a_session_by_itself_that_has_expired(town: Town, visit: Visit, witness: Witness) -> None:
     session = town.session(amount=fresh_amount())
-    page = visit(town.pay_page(session))
+    page = visit(town.session_page(session))
     expect(page.get_by_label("Card number")).to_be_visible()
     town.have("expire", uid=session)
     witness.expect(410, f"/component/tokens/{session}")
     enter_card(page)
     expect(page.get_by_text(OVER)).to_be_visible()
 
-    witness.expect(410, f"/pay/{session}/")
+    witness.expect(410, town.session_page(session).removeprefix(town.site))
     page.get_by_role("link", name="Start again").click()
     expect(page.get_by_role("heading", name="This payment page is closed")).to_be_visible()
     expect(page.get_by_text("Its time is over.")).to_be_visible()
     assert town.session_row(session)["status"] == "expired"
     assert town.booked(session) == []
-    page.goto(town.pay_page(session) + "done/")
+    page.goto(town.session_page(session) + "done/")
     expect(page.get_by_role("heading", name="It was not paid.")).to_be_visible()
 
 
 def test_a_session_that_is_paid_leads_to_its_end(town: Town, visit: Visit) -> None:
     amount = fresh_amount()
     session = town.session(amount=amount)
-    pay_by_card(page := visit(town.pay_page(session)), amount)
+    pay_by_card(page := visit(town.session_page(session)), amount)
     told_of_payment(page)
-    again = visit(town.pay_page(session))
-    assert again.url == town.pay_page(session) + "done/"
+    again = visit(town.session_page(session))
+    assert again.url == town.session_page(session) + "done/"
     told_of_payment(again)
     assert len(town.booked(session)) == 1
 
@@ -78,8 +78,8 @@ def test_a_session_that_is_paid_leads_to_its_end(town: Town, visit: Visit) -> No
 def test_a_session_for_a_wallet_is_no_payment(town: Town, visit: Visit, witness: Witness, tail: str) -> None:
     customer, _ = town.customer()
     session = town.have("wallet", customer=customer)
-    witness.expect(404, f"/pay/{session}/{tail}")
-    page = visit(town.pay_page(session) + tail)
+    witness.expect(404, town.session_page(session).removeprefix(town.site) + tail)
+    page = visit(town.session_page(session) + tail)
     expect(page.get_by_role("heading", name="Not found")).to_be_visible()
     expect(page.get_by_text("This payment page does not exist.")).to_be_visible()
 
@@ -96,7 +96,7 @@ def test_a_cancelled_link_cannot_be_opened_again(town: Town, visit: Visit, witne
     expect(visit(link).get_by_label("Card number")).to_be_visible()
     session = town.link_row(link)["session_id"]
     town.have("cancel_link", public_id=link.rstrip("/").split("/")[-1])
-    for address in (link, town.pay_page(session)):
+    for address in (link, town.session_page(session)):
         witness.expect(410, address.removeprefix(town.site))
         page = visit(address)
         expect(page.get_by_role("heading", name="This payment page is closed")).to_be_visible()

@@ -36,7 +36,7 @@ def test_a_template_of_the_host_goes_before_ours(town: Town, visit: Visit, witne
     page = visit(f"{town.host}/govpay/pay/nobody-knows-it/")
     expect(page.get_by_text("Please call the town hall: Not found.")).to_be_visible()
     # The other pages stay as they are.
-    page = visit(f"{town.host}/govpay/pay/{town.session(amount=fresh_amount())}/")
+    page = visit(town.session_page(town.session(amount=fresh_amount())).replace(town.site, town.host))
     expect(page.locator(".pay-about")).to_be_visible()
     expect(page.get_by_label("Card number")).to_be_visible()
 
@@ -48,6 +48,6 @@ def test_a_site_that_the_platform_does_not_know(town: Town, visit: Visit, witnes
     witness.home.add(stranger)
     witness.wanted += [f"/v1/hosted-sessions/{session}' from origin '{stranger}' has been blocked by CORS policy"]
     witness.wanted += [f"/v1/hosted-sessions/{session}: net::ERR_FAILED", "net::ERR_FAILED"]
-    page = visit(f"{stranger}/govpay/pay/{session}/")
+    page = visit(town.session_page(session).replace(town.site, stranger))
     expect(page.get_by_role("heading", name="This form is not available")).to_be_visible()
     assert town.booked(session) == []

@@ -56,7 +56,7 @@ def test_a_card_is_saved_and_used_again(town: Town, visit: Visit) -> None:
     customer, _ = town.customer()
     amount = fresh_amount()
     first = town.session(amount=amount, customer=customer, setup_future_usage="on_session")
-    page = visit(town.pay_page(first))
+    page = visit(town.session_page(first))
     enter_card(page)
     expect(page.get_by_label("Save this for future payments")).to_be_checked()
     pay_button(page, amount + visa_fee(amount)).click()
@@ -64,7 +64,7 @@ def test_a_card_is_saved_and_used_again(town: Town, visit: Visit) -> None:
 
     again = fresh_amount()
     second = town.session(amount=again, customer=customer, setup_future_usage="on_session")
-    page = visit(town.pay_page(second))
+    page = visit(town.session_page(second))
     expect(page.get_by_label("Visa ending in 1111")).to_be_checked()
     expect(page.get_by_label("Card number")).to_have_count(0)
     total = again + visa_fee(again)

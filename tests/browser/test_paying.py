@@ -69,9 +69,9 @@ def test_a_link_is_paid_by_card(town: Town, visit: Visit) -> None:
 def test_a_page_that_waits_changes_by_itself(town: Town, visit: Visit) -> None:
     amount = fresh_amount()
     session = town.session(amount=amount)
-    page = visit(town.pay_page(session) + "done/")
+    page = visit(town.session_page(session) + "done/")
     expect(page.get_by_role("heading", name="We are waiting for the confirmation.")).to_be_visible()
-    payer = visit(town.pay_page(session))
+    payer = visit(town.session_page(session))
     total = pay_by_card(payer, amount)
     told_of_payment(payer)
     told_of_payment(page)

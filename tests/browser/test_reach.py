@@ -45,7 +45,7 @@ def go_to(page: Page, name: str, steps: int = 12) -> list[str]:
 def test_a_payment_with_the_keyboard_alone(town: Town, visit: Visit) -> None:
     amount = fresh_amount()
     session = town.session(amount=amount)
-    page = visit(town.pay_page(session))
+    page = visit(town.session_page(session))
     expect(page.get_by_label("Card number")).to_be_visible()
     assert go_to(page, "method")[0] == "method"
     for name, text in (("number", VISA), ("expiry", "1240"), ("cvv", "123"), ("cardholder", "Dana Vale")):
@@ -61,7 +61,7 @@ def test_a_payment_with_the_keyboard_alone(town: Town, visit: Visit) -> None:
 
 def test_what_is_missing_is_said_where_it_is_missing(town: Town, visit: Visit) -> None:
     session = town.session(amount=fresh_amount())
-    page = visit(town.pay_page(session))
+    page = visit(town.session_page(session))
     page.get_by_label("Name on card").fill("Dana Vale")
     page.keyboard.press("Enter")
     number = page.get_by_label("Card number")

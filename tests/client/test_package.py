@@ -32,7 +32,9 @@ def test_it_imports_no_django_no_other_room_and_http_in_one_module_only() -> Non
             assert top not in {"django", "rest_framework", "celery"}, path.name
             assert top not in {"requests", "urllib3"} or path.name == "transport.py", path.name
             if top == "govpay":
-                assert name in {"govpay", "govpay.exceptions"} or name.startswith("govpay.client"), path.name
+                assert name in {"govpay", "govpay.discretion", "govpay.exceptions"} or name.startswith(
+                    "govpay.client"
+                ), path.name
 
 
 def test_it_works_where_django_cannot_be_imported() -> None:

@@ -1,0 +1,315 @@
+"""Every page of ours: who may post, who may frame it, who may keep it, and what crafted fields and texts do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from govpay import operations
+from govpay.admin.links import LinkForm
+from govpay.admin.setup_forms import FORMS, AccountForm, ClientForm
+from govpay.exceptions import OperationRefused
+from govpay.models import Operation, PaymentAccount, PaymentLink
+from tests.operations.town import Town
+
+BACK = {"success_url": "https://testserver/a", "cancel_url": "https://testserver/b"}
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def town(sandbox: Any, settings: Any, transactional_db: None) -> Town:
+    script = "https://cdn.example/govifi.js"
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://testserver"], "COMPONENT_SCRIPT_URL": script}
+    return Town(sandbox)
+
+
+@pytest.fixture
+def root(django_user_model: Any, transactional_db: None) -> Any:
+    return django_user_model.objects.create_superuser("root")
+
+
+def patterns(found: Any = None) -> Iterator[URLPattern]:
+    for each in (found or get_resolver()).url_patterns:
+        if isinstance(each, URLResolver):
+            yield from patterns(each)
+        else:
+            yield each
+
+
+def ours() -> list[URLPattern]:
+    """The app's own addresses, those in the admin included."""
+    found = [each for each in patterns() if (each.name or "").startswith("govpay_")]
+    return [*found, *(each for each in patterns() if each.lookup_str.startswith("govpay."))]
+
+
+def address_of(pattern: URLPattern, pk: int) -> str:
+    """With some arguments, that need not fit: what is looked at comes before they are."""
+    values = {"pk": pk, "step": "checkout", "object_id": str(pk), "account_uid": "acc_1", "public_id": "nothing"}
+    names = pattern.pattern.regex.groupindex
+    space = "admin:" if (pattern.name or "").startswith("govpay_") else "govpay:"
+    return reverse(f"{space}{pattern.name}", kwargs={name: values[name] for name in names})
+
+
+# --- CSRF -----------------------------------------------------------------------------------------
+
+
+def test_every_address_that_changes_something_wants_a_token(town: Town, root: Any) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(root)
+    looked_at = 0
+    for pattern in ours():
+        if pattern.name in ("webhook", "pay", "pay-done"):
+            continue
+        answer = client.post(address_of(pattern, town.account.pk), {"key": "x", "post": "yes"})
+        assert answer.status_code == 403, pattern.name
+        looked_at += 1
+    assert looked_at > 60
+    assert not Operation.objects.exists()
+
+
+def test_the_public_pages_take_no_post(town: Town) -> None:
+    link = operations.create_payment_link(account=town.account, amount=500)
+    for name in ("pay", "pay-done"):
+        for method in ("post", "put", "patch", "delete"):
+            assert getattr(Client(), method)(reverse(f"govpay:{name}", args=[link.public_id])).status_code == 405
+
+
+def test_only_deliveries_are_exempt() -> None:
+    exempt = [each.name for each in ours() if getattr(each.callback, "csrf_exempt", False)]
+    assert exempt == ["webhook"]
+
+
+# --- Headers --------------------------------------------------------------------------------------
+
+
+def guarded(answer: Any) -> None:
+    policy = answer["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "base-uri 'none'" in policy
+    assert "form-action 'self'" in policy
+    assert "unsafe" not in policy
+    assert answer["X-Frame-Options"] == "DENY"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Referrer-Policy"] in ("no-referrer", "same-origin")
+    assert "no-store" in answer["Cache-Control"]
+
+
+def test_pages_for_payers(town: Town, settings: Any) -> None:
+    settings.MIDDLEWARE = [
+        each for each in settings.MIDDLEWARE if "security" not in each and "clickjacking" not in each
+    ]
+    link = operations.create_payment_link(account=town.account, amount=500)
+    browser = Client()
+    for address, status in (
+        (f"/govpay/pay/{link.public_id}/", 200),
+        (f"/govpay/pay/{link.public_id}/done/", 200),
+        (f"/govpay/pay/{link.public_id}/done/?format=json", 200),
+        ("/govpay/pay/nothing/", 404),
+    ):
+        answer = browser.get(address, secure=True)
+        assert answer.status_code == status
+        guarded(answer)
+        assert answer["Referrer-Policy"] == "no-referrer"
+        assert not answer.cookies, "a payer is not followed"
+    settings.GOVPAY = {**settings.GOVPAY, "COMPONENT_SCRIPT_URL": ""}
+    answer = browser.get(f"/govpay/pay/{link.public_id}/", secure=True)
+    assert answer.status_code == 302
+    guarded(answer)
+
+
+def test_pages_for_staff(town: Town, root: Any) -> None:
+    client = Client()
+    client.force_login(root)
+    payment = town.captured()
+    pages = [
+        f"{reverse('admin:govpay_payment_refund')}?ids={payment.pk}",
+        f"{reverse('admin:govpay_payment_void')}?ids={payment.pk}",
+        reverse("admin:govpay_paymentlink_create"),
+        reverse("admin:govpay_customer_charge"),
+        reverse("admin:govpay_client_create"),
+        reverse("admin:govpay_paymentaccount_setup", args=[town.account.pk]),
+        reverse("admin:govpay_paymentaccount_setup_step", args=[town.account.pk, "checkout"]),
+    ]
+    for page in pages:
+        answer = client.get(page)
+        assert answer.status_code == 200, page
+        guarded(answer)
+    for page in (reverse("admin:govpay_payment_changelist"), reverse("admin:govpay_payment_change", args=[payment.pk])):
+        answer = client.get(page)
+        assert "no-store" in answer["Cache-Control"], "the admin's own pages hold personal data as well"
+        assert answer["X-Frame-Options"] == "DENY"
+        assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+def test_static_files_of_another_host_are_allowed(settings: Any) -> None:
+    from govpay.policies import component_policy, page_policy
+
+    settings.STATIC_URL = "https://static.example/files/"
+    for policy in (page_policy(), component_policy("https://cdn.example/x.js", "https://api.example")):
+        rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+        for name in ("script-src", "style-src", "font-src"):
+            assert "https://static.example" in rules[name].split()
+        assert "https://static.example" not in rules["connect-src"]
+
+
+# --- Where one is led -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["next", "url", "success_url", "cancel_url", "return_to", "redirect"])
+def test_nothing_in_the_query_leads_anywhere(town: Town, root: Any, name: str) -> None:
+    link = operations.create_payment_link(account=town.account, amount=500)
+    query = {name: "https://evil.example/"}
+    browser = Client()
+    browser.force_login(root)
+    for address in (
+        reverse("govpay:pay", args=[link.public_id]),
+        reverse("govpay:pay-done", args=[link.public_id]),
+        f"{reverse('admin:govpay_paymentlink_create')}",
+        f"{reverse('admin:govpay_payment_refund')}",
+    ):
+        answer = browser.get(address, query, secure=True)
+        assert "evil.example" not in answer.get("Location", "")
+        assert "https://evil.example" not in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.example/",
+        "https://testserver.evil.example/",
+        "https://testserver@evil.example/",
+        "https://evil.example\\@testserver/",
+        "//evil.example/",
+        "javascript:alert(1)",
+        "https://testserver:8443/",
+        "http://testserver/",
+        "https://testserver/\r\nX: y",
+    ],
+)
+def test_payers_are_sent_back_to_origins_of_ours_only(town: Town, address: str) -> None:
+    for name in ("success_url", "cancel_url"):
+        with pytest.raises(OperationRefused):
+            operations.create_hosted_session(account=town.account, amount=500, **{**BACK, name: address})
+    assert not [call for call in town.sandbox.requests() if call["path"] == "/v1/hosted-sessions"]
+
+
+# --- Crafted fields -------------------------------------------------------------------------------
+
+
+def key_on(client: Client, page: str) -> str:
+    found = re.search(r'name="key" value="([^"]+)"', client.get(page).content.decode())
+    assert found
+    return found[1]
+
+
+def test_forms_list_their_fields() -> None:
+    """None is made of a model, which would grow with it."""
+    assert list(LinkForm.base_fields) == [
+        "account",
+        "amount",
+        "currency",
+        "reference_id",
+        "description",
+        "payer",
+        "days",
+    ]
+    for form in (LinkForm, ClientForm, AccountForm, *FORMS.values()):
+        assert not hasattr(form, "_meta"), form
+
+
+def test_further_fields_of_a_link_have_no_effect(town: Town, root: Any) -> None:
+    client = Client()
+    client.force_login(root)
+    page = reverse("admin:govpay_paymentlink_create")
+    wanted = {
+        "account": town.account.uid,
+        "amount": "5.00",
+        "currency": "USD",
+        "days": "7",
+        "key": key_on(client, page),
+    }
+    crafted = {"public_id": "mine", "state": "paid", "payment": "pay_1", "created_by": "99", "attempt": "7"}
+    answer = client.post(page, {**wanted, **crafted}, secure=True)
+    assert answer.status_code == 302, answer.context["form"].errors
+    link = PaymentLink.objects.get()
+    assert link.public_id != "mine"
+    assert (link.state, link.payment_id, link.created_by, link.attempt, link.amount) == ("open", None, root, 0, 500)
+
+
+def test_further_fields_of_a_refund_have_no_effect(town: Town, root: Any) -> None:
+    client = Client()
+    client.force_login(root)
+    payment, other = town.captured(), town.captured()
+    page = f"{reverse('admin:govpay_payment_refund')}?ids={payment.pk}"
+    crafted = {"payment": other.uid, "status": "captured", "total_amount": "1", "state": "succeeded", "actor": "99"}
+    client.post(page, {"key": key_on(client, page), "amount": "1.00", "reason": "x", "ids": str(other.pk), **crafted})
+    operation = Operation.objects.get()
+    assert (operation.payment_id, operation.amount, operation.actor) == (payment.uid, 100, root)
+    assert not town.ledger("refund", other)
+
+
+def test_further_fields_of_a_set_up_step_have_no_effect(town: Town, root: Any) -> None:
+    client = Client()
+    client.force_login(root)
+    page = reverse("admin:govpay_paymentaccount_setup_step", args=[town.account.pk, "checkout"])
+    before = PaymentAccount.objects.values("processor", "external_account_id", "callback_url", "active").get()
+    crafted = {
+        "processor": "mine",
+        "external_account_id": "mine",
+        "callback_url": "https://evil.example/",
+        "active": "",
+    }
+    wanted = {"key": key_on(client, page), "allowed_origins": "https://pay.example.gov"}
+    assert client.post(page, {**wanted, **crafted}).status_code == 302
+    assert PaymentAccount.objects.values(*before).get() == before
+    config = town.sandbox.platform.store.get("account", town.account.uid).private["checkout_config"]
+    assert config == {"allowed_origins": ["https://pay.example.gov"]}
+
+
+@pytest.mark.parametrize("model", [model for model in admin.site._registry if model._meta.app_label == "govpay"])
+def test_mirrored_rows_cannot_be_written_in_the_admin(model: Any, rf: Any, root: Any) -> None:
+    """A superuser may; the page has no field all the same. ``AccountAccess`` is the one that staff write."""
+    request = rf.get("/")
+    request.user = root
+    if model.__name__ == "AccountAccess":
+        return
+    here = admin.site._registry[model]
+    form = here.get_form(request, obj=None if here.has_add_permission(request) else model())
+    assert not form.base_fields or set(form.base_fields) <= set(here.get_readonly_fields(request))
+
+
+# --- What the platform says -----------------------------------------------------------------------
+
+
+def test_its_texts_are_texts(town: Town, root: Any) -> None:
+    """Names, descriptions, statuses and documents of a platform that turned evil."""
+    town.add_account(name=EVIL)
+    payment = town.captured(description=EVIL)
+    customer = town.sandbox.add_customer(town.account.uid, name=EVIL, reference_id="<b>1</b>")
+    town.sync("customers", "payments")
+    PaymentAccount.objects.update(name=EVIL, processor=EVIL, callback_url=f"https://x/{EVIL}")
+    link = operations.create_payment_link(account=town.account, amount=500, description=EVIL)
+    assert customer
+    client = Client()
+    client.force_login(root)
+    pages = [
+        reverse(f"admin:govpay_{name}_changelist") for name in ("payment", "customer", "paymentaccount", "paymentlink")
+    ]
+    pages += [reverse("admin:govpay_payment_change", args=[payment.pk])]
+    pages += [reverse("admin:govpay_paymentaccount_change", args=[town.account.pk])]
+    pages += [reverse("admin:govpay_paymentaccount_setup", args=[town.account.pk])]
+    pages += [f"{reverse('admin:govpay_payment_refund')}?ids={payment.pk}", f"/govpay/pay/{link.public_id}/"]
+    for page in pages:
+        answer = client.get(page, secure=True)
+        assert answer.status_code == 200, page
+        text = answer.content.decode()
+        assert "<script>alert" not in text, page
+        assert "<img src=x" not in text, page
+        assert "<b>1</b>" not in text, page

@@ -1,0 +1,88 @@
+"""What no source of ours may hold: HTML that is not escaped, addresses that are fetched because somebody said so."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = [path for folder in ("govpay", "project") for path in sorted((ROOT / folder).rglob("*.py"))]
+TEMPLATES = [path for folder in ("govpay", "templates") for path in sorted((ROOT / folder).rglob("*.html"))]
+
+#: Every use of ``format_html`` and its kin: module → how often. All have a literal with places; the values are escaped.
+FORMATTED = {
+    "govpay/admin/base.py": 1,
+    "govpay/admin/cells.py": 5,
+    "govpay/admin/charges.py": 2,
+    "govpay/admin/flags.py": 2,
+    "govpay/admin/replays.py": 1,
+    "govpay/admin/summaries.py": 1,
+}
+FORMATTERS = {"format_html", "format_html_join"}
+#: What marks a text as safe without looking at it.
+UNCHECKED = {"mark_safe", "SafeString", "SafeText", "SafeData", "html_safe", "Markup"}
+
+
+def calls(path: Path) -> list[ast.Call]:
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+
+
+def name_of(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+
+
+def test_nothing_is_marked_safe() -> None:
+    for path in SOURCES:
+        assert not {name_of(call) for call in calls(path)} & UNCHECKED, path
+        assert "__html__" not in path.read_text(), path
+
+
+def test_every_piece_of_html_made_in_python_is_known_and_has_a_literal_form() -> None:
+    found: dict[str, int] = {}
+    for path in SOURCES:
+        for call in calls(path):
+            if name_of(call) not in FORMATTERS:
+                continue
+            name = str(path.relative_to(ROOT))
+            found[name] = found.get(name, 0) + 1
+            forms = call.args[: 2 if name_of(call) == "format_html_join" else 1]
+            assert all(isinstance(form, ast.Constant) for form in forms), f"{name}:{call.lineno}"
+    assert found == FORMATTED
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_templates_escape_all(path: Path) -> None:
+    text = path.read_text()
+    assert not re.search(r"\|\s*(safe|safeseq|json_script)\b|autoescape\s+off", text)
+    forbidden = re.search(r"<script(?![^>]*\bsrc=)[^>]*>|<style\b|\sstyle=|\son\w+=|javascript:", text)
+    assert not forbidden, "the policy of the page forbids it"
+
+
+def test_the_one_template_that_is_not_escaped_is_a_text() -> None:
+    """Its words go to the platform and into a page as a value, which escapes them."""
+    unescaped = [path for path in (ROOT / "govpay").rglob("templates/**/*.*") if "autoescape off" in path.read_text()]
+    assert [path.name for path in unescaped] == ["ach_authorization.txt"]
+
+
+def test_http_has_one_door() -> None:
+    """So callback, logo, success and cancel addresses are never fetched: no other module can."""
+    modules = r"requests|urllib3|http\.client|urllib\.request|httpx|aiohttp"
+    clients = re.compile(rf"(?m)^\s*(?:import|from)\s+(?:{modules})\b")
+    found = {str(path.relative_to(ROOT)) for path in SOURCES if clients.search(path.read_text())}
+    # ``wire`` holds the sockets and the errors of the door; the demo waits for its own servers.
+    doors = {"govpay/client/transport.py", "govpay/client/wire.py"}
+    assert {name for name in found if not name.startswith(("govpay/sandbox/", "project/"))} == doors
+
+
+def test_sessions_of_requests_are_not_used() -> None:
+    """They follow redirects and read .netrc over our header."""
+    text = (ROOT / "govpay" / "client" / "transport.py").read_text()
+    assert not re.search(r"requests\.(Session|get|post|request)\(", text)
+
+
+def test_views_that_csrf_does_not_guard() -> None:
+    exempt = [path for path in SOURCES if "csrf_exempt" in path.read_text() and "sandbox" not in path.parts]
+    assert [path.name for path in exempt] == ["webhooks.py"]
