@@ -72,6 +72,11 @@ bench: $(VENV)/.test.stamp
 compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
 	--custom-compile-command 'make requirements' --annotation-style line --quiet --no-config
 
+# --- The document of the REST face ------------------------------------------------------------
+
+schema: $(VENV)/.test.stamp
+	@$(clean_env) $(bin)/python -m tests.rest.openapi
+
 requirements: $(VENV)/.dev.stamp
 	$(compile) $(UPGRADE) --extra demo --extra postgres --extra redis --group dev -o requirements/dev.txt
 	$(compile) -c requirements/dev.txt --extra demo --extra postgres --extra redis --group test -o requirements/test.txt

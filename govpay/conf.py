@@ -35,6 +35,9 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "COMPONENT_SCRIPT_INTEGRITY": (str, ""),
     "CHECKOUT_ORIGINS": ((list, tuple), ()),
     "LIMIT_STAFF_TO_ACCOUNTS": (bool, False),
+    "REST_AUTHENTICATION": ((list, tuple), ()),
+    "REST_RATE": (str, "600/min"),
+    "REST_ACT_RATE": (str, "60/min"),
 }
 
 REQUIRED = tuple(name for name, (_, default) in DEFAULTS.items() if default is None)
