@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -115,7 +116,9 @@ def schema(request: HttpRequest) -> HttpResponse:
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     """The same to be browsed, and to be tried: with files of this site alone."""
-    response = render(request, "govpay/rest/docs.html", {"schema": reverse("govpay:rest:schema")})
+    installed = apps.is_installed("drf_spectacular_sidecar")
+    context = {"schema": reverse("govpay:rest:schema"), "installed": installed}
+    response = render(request, "govpay/rest/docs.html", context)
     response["Content-Security-Policy"] = page_policy()
     response["X-Frame-Options"] = "DENY"
     return response

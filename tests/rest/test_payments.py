@@ -38,7 +38,7 @@ def test_a_payment_is_quoted_captured_and_refunded(till: Program, town: Town) ->
     assert town.moved("refund", row) == 500
     found = till.get(f"payments/{row.uid}").json()
     assert found["refundable_amount"] == payment["total_amount"] - 500
-    assert [each["type"] for each in found["transactions"]][0] == "refund"
+    assert found["transactions"][0]["type"] == "refund"
     assert {each["action"] for each in found["operations"]} == {"quote", "capture", "refund"}
     assert {each["actor"] for each in found["operations"]} == {"finance"}
     assert found["events"] == []
