@@ -40,6 +40,10 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "REST_ACT_RATE": (str, "60/min"),
 }
 
+#: Settings that hold a rate: how many in how long; empty for no limit.
+RATES = ("REST_RATE", "REST_ACT_RATE")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
 REQUIRED = tuple(name for name, (_, default) in DEFAULTS.items() if default is None)
 
 #: Numbers that may be zero; every other number must be above it.
@@ -63,6 +67,14 @@ def get(name: str) -> Any:
     if value is None or (value == "" and default is None):
         raise ConfigurationError(f'GOVPAY["{name}"] is not set. Add it to the GOVPAY dict of the settings.')
     return value
+
+
+def parse_rate(text: str) -> tuple[int, int]:
+    """``"600/min"`` → how many, in how many seconds. Raises ``ValueError``."""
+    count, _, period = text.partition("/")
+    if not (count.isascii() and count.isdigit()) or period[:1] not in _SECONDS:
+        raise ValueError("no rate")
+    return int(count), _SECONDS[period[:1]]
 
 
 def problems() -> Iterator[tuple[str, str, str]]:
@@ -89,6 +101,11 @@ def _value_problems(name: str, value: Any) -> Iterator[tuple[str, str, str]]:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
         yield name, f'GOVPAY["{name}"] must be {names}, not {type(value).__name__}.', f"Give a {names}."
+    elif name in RATES:
+        try:
+            parse_rate(value or "1/s")
+        except ValueError:
+            yield name, f'GOVPAY["{name}"] is no rate.', "Give one such as 600/min, or an empty text for none."
     elif (
         isinstance(value, int | float)
         and not isinstance(value, bool)

@@ -46,6 +46,7 @@ class View(GenericAPIView):
     #: Relatives that are joined.
     relatives: ClassVar[tuple[str, ...]] = ()
 
+    http_method_names = ["get", "head", "post", "delete"]
     renderer_classes = (JSONRenderer,)
     parser_classes = (StrictJSON,)
     content_negotiation_class = AlwaysJSON

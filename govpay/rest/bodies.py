@@ -162,9 +162,7 @@ class Body(serializers.Serializer):
     default_error_messages = {"unknown": "Is not known here."}
 
     def to_internal_value(self, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            self.fail("invalid", datatype=type(data).__name__)
-        for name in data:
+        for name in data if isinstance(data, Mapping) else ():
             if name not in self.fields:
                 shown = name if re.fullmatch(r"[a-z_]{1,40}", name) else "…"
                 raise serializers.ValidationError({shown: [self.error_messages["unknown"]]})
@@ -184,8 +182,9 @@ def read(kind: type[Body] | None, data: Any) -> dict[str, Any]:
 
     Raises ``ValidationError``, for a card number with its place and never its value.
     """
-    if isinstance(data, Mapping):
-        _refuse_cards({name: value for name, value in data.items() if name != NUMBERS})
+    if not isinstance(data, Mapping):
+        raise ParseError("The body must be an object.")
+    _refuse_cards({name: value for name, value in data.items() if name != NUMBERS})
     body = (kind or Body)(data=data)
     body.is_valid(raise_exception=True)
     return dict(body.validated_data)

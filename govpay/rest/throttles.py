@@ -14,16 +14,6 @@ from govpay.client.stores import Guard
 
 _guard = Guard("cache of throttles")
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def parse_rate(text: str) -> tuple[int, int]:
-    """``"600/min"`` → how many, in how many seconds. Raises ``ValueError``."""
-    count, _, period = text.partition("/")
-    if not count.isdecimal() or period[:1] not in SECONDS:
-        raise ValueError(f"{text!r} is no rate such as 600/min")
-    return int(count), SECONDS[period[:1]]
-
 
 class Rate(BaseThrottle):
     """One user's requests in a window. A cache that is down holds nobody up."""
@@ -35,7 +25,7 @@ class Rate(BaseThrottle):
         rate = conf.get(self.setting)
         if not rate:
             return True
-        most, seconds = parse_rate(rate)
+        most, seconds = conf.parse_rate(rate)
         now = time.time()
         self.left = seconds - now % seconds
         cache = caches[conf.get("CACHE")]

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
+from rest_framework.exceptions import NotFound
 
 from govpay.exempt import outside_transactions
 from govpay.rest import events, operations, payments, schema, sessions, syncing, tenants, terminals, wallets
+from govpay.rest.base import View
 
 app_name = "rest"
+
+
+class Nowhere(View):
+    """Every other address: a problem like any, and no page."""
+
+    def is_allowed(self, user: Any) -> bool:
+        return True
+
+    def get(self, request: Any, **address: Any) -> Any:
+        raise NotFound
+
+    post = delete = get
 
 
 def at(route: str, view: Any, name: str) -> URLPattern:
@@ -58,4 +72,5 @@ urlpatterns = [
     path("docs/", schema.page, name="docs"),
     *V1,
     *(path(f"{each.pattern}/", each.callback) for each in V1),
+    re_path("^v1(?:/.*)?$", Nowhere.as_view()),
 ]

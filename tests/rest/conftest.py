@@ -65,3 +65,10 @@ def problem(response: Any, status: int, name: str) -> dict[str, Any]:
     assert found["title"]
     assert found["detail"]
     return found
+
+
+@pytest.fixture
+def superuser(db: None, program: Callable[[Any], Program]) -> Program:
+    from django.contrib.auth.models import User
+
+    return program(User.objects.create_superuser("boss"))
