@@ -138,9 +138,9 @@ def test_no_list_shows_or_finds_a_foreign_row(limited: Program, foreign: Side) -
         assert FOREIGN not in limited.get(path).content.decode()
         row = foreign.rows.get(str(view.model._meta.model_name))
         for name, each in view.filterset_class.base_filters.items():
-            if row is None or each.lookup_expr != "exact":
+            value = row and (getattr(row, f"{each.field_name}_id", None) or getattr(row, each.field_name))
+            if value is None or each.lookup_expr != "exact":
                 continue
-            value = getattr(row, f"{each.field_name}_id", None) or getattr(row, each.field_name)
             answer = limited.get(path, data={name: value})
             assert FOREIGN not in told(answer, str(value))
             count += 1
