@@ -18,7 +18,7 @@ foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CA
 clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d '=' | grep -v '^GOVPAY_REQUIRE$$'),-u $(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-all lint format requirements messages bench clean distclean
+.PHONY: help demo test test-browser test-all lint format schema requirements messages bench clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo 'make test-all      the suite on Django 5.2, 6.0 and 6.1 with every Python found here'
 	@echo 'make lint          ruff, mypy, the import contract, missing migrations'
 	@echo 'make bench         times and memory, as shares of a yardstick (BENCH_ARGS)'
+	@echo 'make schema        write the OpenAPI document of the REST face anew'
 	@echo 'make requirements  compile requirements/ from pyproject.toml again'
 	@echo 'make messages      collect what is to be translated, and compile the catalogues (needs gettext)'
 	@echo 'make clean         forget the demo with its data, and what was built'
