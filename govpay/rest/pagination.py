@@ -35,7 +35,7 @@ class CursorPagination(BasePagination):
         order = [f"-{column}", "-pk"] if column else ["-pk"]
         found = _rows(queryset.order_by(*order), column, _read(request.query_params), size + 1)
         page = found[:size]
-        self.next = _address(request, _write(page[-1], column)) if len(found) > size else None
+        self.next = _address(request, cursor_of(page[-1], column)) if len(found) > size else None
         return page
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -94,7 +94,7 @@ def _size(parameters: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _write(row: Any, column: str) -> str:
+def cursor_of(row: Any, column: str) -> str:
     moment = getattr(row, column) if column else None
     place = [moment.isoformat() if moment else None, row.pk]
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")

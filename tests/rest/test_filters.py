@@ -84,8 +84,8 @@ def test_what_is_no_filter_is_refused(query: str, field: str, till: Program) -> 
     assert "4111" not in str(found)
 
 
-@pytest.mark.parametrize("given", ["4111111111111111", "yesterday4111111111111111"])
-def test_no_filter_repeats_what_it_was_given(given: str, till: Program) -> None:
+def test_no_filter_repeats_what_it_was_given(till: Program) -> None:
+    given = "yesterday4111111111111111"
     for each in urls.V1:
         view = each.callback.cls
         if issubclass(view, Rows) and "<" not in str(each.pattern):

@@ -40,22 +40,20 @@ def test_a_capture_is_answered_again_after_the_payment_went_on(till: Program, to
     assert len(town.posts("capture")) == 1
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("payments/{}/refund", {"amount": 701}),
-        ("payments/{}/refund", {"amount": 700, "reason": "Other"}),
-        ("payments/{}/refund", {}),
-        ("payments/{}/void", {}),
-    ],
-)
-def test_the_same_key_for_something_else_is_refused(path: str, body: Any, till: Program, town: Town) -> None:
+def test_the_same_key_for_something_else_is_refused(till: Program, town: Town) -> None:
     payment = town.captured()
     assert till.act(f"payments/{payment.uid}/refund", {"amount": 700}, key="k").status_code == 201
-    answer = till.act(path.format(payment.uid), body, key="k")
-    found = problem(answer, 409, "key-reused")
-    assert found["operation_id"] == str(only().key)
-    assert "Retry-After" not in answer
+    for deed, body in (
+        ("refund", {"amount": 701}),
+        ("refund", {"amount": 700, "reason": "Other"}),
+        ("refund", {}),
+        ("void", {}),
+        ("capture", {}),
+    ):
+        answer = till.act(f"payments/{payment.uid}/{deed}", body, key="k")
+        found = problem(answer, 409, "key-reused")
+        assert found["operation_id"] == str(only().key)
+        assert "Retry-After" not in answer
     other = town.captured()
     problem(till.act(f"payments/{other.uid}/refund", {"amount": 700}, key="k"), 409, "key-reused")
     assert town.moved("refund", payment) == 700
@@ -71,11 +69,11 @@ def test_keys_of_two_users_are_two(
     assert town.moved("refund", payment) == 200
 
 
-@pytest.mark.parametrize("key", [None, "   ", "x" * 256])
-def test_an_act_without_a_key_is_not_done(key: str | None, till: Program, town: Town) -> None:
+def test_an_act_without_a_key_is_not_done(till: Program, town: Town) -> None:
     payment = town.captured()
-    found = problem(till.act(f"payments/{payment.uid}/refund", {"amount": 1}, key=key), 400, "invalid")
-    assert found["errors"][0]["field"] == "Idempotency-Key"
+    for key in (None, "   ", "x" * 256):
+        found = problem(till.act(f"payments/{payment.uid}/refund", {"amount": 1}, key=key), 400, "invalid")
+        assert found["errors"][0]["field"] == "Idempotency-Key"
     assert not town.posts()
 
 
