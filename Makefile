@@ -19,7 +19,7 @@ foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CA
 clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d '=' | grep -v '^GOVPAY_REQUIRE$$'),-u $(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-all soak lint format requirements messages bench clean distclean
+.PHONY: help demo test test-browser test-all soak lint format requirements messages schema bench clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo 'make soak          what chance decides, a thousand times each, for ten minutes at most (SOAK=seconds)'
 	@echo 'make lint          ruff, mypy, bandit, advisories, the import contract, missing migrations'
 	@echo 'make bench         times and memory, as shares of a yardstick (BENCH_ARGS)'
+	@echo 'make schema        write the OpenAPI document of the REST face anew'
 	@echo 'make requirements  compile requirements/ from pyproject.toml again'
 	@echo 'make messages      collect what is to be translated, and compile the catalogues (needs gettext)'
 	@echo 'make clean         forget the demo with its data, and what was built'
@@ -78,6 +79,11 @@ bench: $(VENV)/.test.stamp
 
 compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
 	--custom-compile-command 'make requirements' --annotation-style line --quiet --no-config
+
+# --- The document of the REST face ------------------------------------------------------------
+
+schema: $(VENV)/.test.stamp
+	@$(clean_env) $(bin)/python -m tests.rest.openapi
 
 requirements: $(VENV)/.dev.stamp
 	$(compile) $(UPGRADE) --extra demo --extra postgres --extra redis --group dev -o requirements/dev.txt

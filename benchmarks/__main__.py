@@ -9,7 +9,7 @@ from statistics import median
 from benchmarks.surroundings import StandIn, databases, run, stand_in, table
 
 PAGE_SIZES = (100, 1000)
-PARTS = ("sync", "webhooks", "memory", "startup")
+PARTS = ("sync", "webhooks", "rest", "memory", "startup")
 MEBIBYTE = 2**20
 
 
@@ -33,6 +33,8 @@ def main() -> None:
             show_sync(there, urls, rows, rounds)
         if "webhooks" in wanted:
             show_webhooks(urls, 200 if options.quick else 2_000, rounds)
+        if "rest" in wanted:
+            show_rest(urls, 20_000 if options.quick else 1_000_000, 5 if options.quick else 50)
         if "memory" in wanted:
             show_memory(there, urls, sizes)
         if "startup" in wanted:
@@ -69,6 +71,18 @@ def show_webhooks(urls: dict[str, str], count: int, rounds: int) -> None:
         speeds = [f"{count / median(found[what]):,.0f}" for what in ("bare", "accept", "duplicate", "forged")]
         lines.append((database, *speeds, f"{share:.0%}", f"{median(found['p99']) * 1000:.1f} ms"))
     table(("", "bare view", "accepted", "duplicates", "forged", "share", "p99"), lines)
+    print()
+
+
+def show_rest(urls: dict[str, str], rows: int, rounds: int) -> None:
+    print(f"3. REST with {rows} payments in the table, ms; medians of {rounds} (goal: 100 payments in 25 ms of CPU)")
+    lines = []
+    apps = "auth contenttypes rest_framework.authtoken govpay"
+    for database, url in urls.items():
+        for what, found in run("rest", rows, rounds, database_url=url, apps=apps).items():
+            figures = (f"{found['cpu'] * 1000:.1f}", f"{found['wall'] * 1000:.1f}", f"{found['bytes'] / 1024:.0f}")
+            lines.append((f"{database}, {what}", *figures, str(found["statements"])))
+    table(("", "CPU", "in all", "KiB", "statements"), lines)
     print()
 
 

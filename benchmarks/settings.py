@@ -23,7 +23,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = os.environ.get("BENCH_APPS", "auth contenttypes govpay").split()
-INSTALLED_APPS = [name if name == "govpay" else f"django.contrib.{name}" for name in INSTALLED_APPS]
+INSTALLED_APPS = [name if name == "govpay" or "." in name else f"django.contrib.{name}" for name in INSTALLED_APPS]
 GOVPAY = {
     "CLIENT_ID": "sandbox-client",
     "CLIENT_SECRET": "sandbox-secret",

@@ -40,7 +40,14 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "SITE_URL": (str, ""),
     "PUBLIC_PAGE_RATE": (int, 300),
     "TRUSTED_PROXIES": (int, 0),
+    "REST_AUTHENTICATION": ((list, tuple), ()),
+    "REST_RATE": (str, "600/min"),
+    "REST_ACT_RATE": (str, "60/min"),
 }
+
+#: Settings that hold a rate: how many in how long; empty for no limit.
+RATES = ("REST_RATE", "REST_ACT_RATE")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 REQUIRED = tuple(name for name, (_, default) in DEFAULTS.items() if default is None)
 
@@ -69,6 +76,14 @@ def get(name: str) -> Any:
     return value
 
 
+def parse_rate(text: str) -> tuple[int, int]:
+    """``"600/min"`` → how many, in how many seconds. Raises ``ValueError``."""
+    count, _, period = text.partition("/")
+    if not (count.isascii() and count.isdigit()) or period[:1] not in _SECONDS:
+        raise ValueError("no rate")
+    return int(count), _SECONDS[period[:1]]
+
+
 def problems() -> Iterator[tuple[str, str, str]]:
     """What is wrong with the dict: (key, message, hint), for the system checks and the commands."""
     if not isinstance(getattr(settings, "GOVPAY", {}), dict):
@@ -93,6 +108,11 @@ def _value_problems(name: str, value: Any) -> Iterator[tuple[str, str, str]]:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
         yield name, f'GOVPAY["{name}"] must be {names}, not {type(value).__name__}.', f"Give a {names}."
+    elif name in RATES:
+        try:
+            parse_rate(value or "1/s")
+        except ValueError:
+            yield name, f'GOVPAY["{name}"] is no rate.', "Give one such as 600/min, or an empty text for none."
     elif (
         isinstance(value, int | float)
         and not isinstance(value, bool)

@@ -5,7 +5,8 @@
     ├── EncryptionError             a stored value cannot be read with the configured keys
     ├── SignatureError              a webhook that is not the platform's
     ├── OperationRefused            our own rule said no before any HTTP; show the text
-    │   └── OperationInProgress     the same deed is still running; ask again later
+    │   ├── OperationInProgress     the same deed is still running; ask again later
+    │   └── KeyReused               the key belongs to another deed
     ├── SyncBusy                    another worker holds the list; let it finish
     ├── OutcomeUnknown              a write was sent and no usable answer came: reconcile, never repeat
     └── APIError                    the platform (or the way to it) said no
@@ -72,11 +73,22 @@ class SignatureError(GovPayError):
 
 
 class OperationRefused(GovPayError):
-    """Our own rules refused before anything was sent; the text is meant for staff."""
+    """Our own rules refused before anything was sent; the text is meant for staff.
+
+    ``field`` names the argument that is wrong, where it is one, with dots for what is within it.
+    """
+
+    def __init__(self, message: str = "", *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class OperationInProgress(OperationRefused):
     """The same key is being carried out right now."""
+
+
+class KeyReused(OperationRefused):
+    """The key stands for another deed, or for the same one with other arguments."""
 
 
 class SyncBusy(GovPayError):

@@ -165,6 +165,34 @@ def queue_event(event_id: int) -> bool:
     return True
 
 
+def replay_events(event_ids: Sequence[int]) -> dict[int, str]:
+    """Put events back and queue them; what came of each: ``queued``, ``waiting`` (the broker is down) or ``busy``.
+
+    Outside any transaction: a worker must find the rows as they were put back.
+    """
+    put_back = set(inbox.requeue(event_ids))
+    outcomes: dict[int, str] = {}
+    reachable = True
+    for event_id in event_ids:
+        if event_id not in put_back:
+            outcomes[event_id] = "busy"
+            continue
+        # A broker that is down is asked once: each question may take seconds.
+        reachable = reachable and queue_event(event_id)
+        outcomes[event_id] = "queued" if reachable else "waiting"
+    return outcomes
+
+
+def queue_sync(account_uid: str) -> bool:
+    """Queue a sync of all lists of an account. False when the broker cannot be reached."""
+    try:
+        sync_account.apply_async((account_uid,), retry=False)
+    except Exception as error:  # each broker has its own kinds of it
+        logger.warning("no sync of %s was queued (%s)", account_uid, type(error).__name__)
+        return False
+    return True
+
+
 def queue_event_soon(event_id: int) -> None:
     """Queue an event without waiting for the broker, together with others of the same moment."""
     if process_event.app.conf.task_always_eager:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from govpay.checkout import done, pay
 from govpay.webhooks import webhook
@@ -13,4 +13,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/<str:account_uid>/", webhook, name="webhook"),
     path("pay/<str:public_id>/", pay, name="pay"),
     path("pay/<str:public_id>/done/", done, name="pay-done"),
+    path("api/", include("govpay.rest.urls")),
 ]

@@ -78,6 +78,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    # Tokens for programs, and the files of the REST face's browsable page.
+    "rest_framework.authtoken",
+    "drf_spectacular_sidecar",
     "govpay",
 ]
 

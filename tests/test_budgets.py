@@ -190,7 +190,8 @@ def test_the_tables_are_made_by_plain_operations() -> None:
 
 def test_a_start_loads_only_what_every_process_needs() -> None:
     """150 ms, which ``make bench`` measures: the client, HTTP and ciphers come with their first use."""
-    late = ["requests", "rest_framework", "cryptography", "babel.dates", "govpay.client", "govpay.sync"]
+    late = ["requests", "rest_framework.views", "django_filters", "drf_spectacular", "cryptography", "babel.dates"]
+    late += ["govpay.client", "govpay.sync", "govpay.rest"]
     code = f"import sys; print([each for each in {late} if each in sys.modules])"
     worker = start_python(code)
     assert worker.communicate(timeout=60)[0].strip() == "[]"

@@ -20,11 +20,6 @@ from govpay.models.choices import SecCode
 SALT = "govpay.admin.authorization"
 
 
-def needs_authorization(payment: Payment) -> bool:
-    """Whether a bank account is debited."""
-    return payment.method_type.endswith("ach")
-
-
 class AuthorizationForm(forms.Form):
     """The text that the payer agreed to, how, and the word of the member of staff who takes the payment.
 

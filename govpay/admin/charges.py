@@ -21,19 +21,19 @@ from django.utils.translation import gettext_lazy
 from govpay import operations
 from govpay.admin import tickets
 from govpay.admin.amounts import amount_field, clean_money, currency_field
-from govpay.admin.authorizations import AuthorizationForm, needs_authorization
+from govpay.admin.authorizations import AuthorizationForm
 from govpay.admin.cells import Table, expiry, link_to, list_of, method_label, moment, page_of, relative
 from govpay.admin.deeds import Capture, ConfirmForm
 from govpay.admin.pages import render
 from govpay.admin.tickets import Shown, TicketRefused
 from govpay.admin.wording import Outcome, outcome_of_error
 from govpay.exceptions import GovPayError
-from govpay.models import Customer, Operation, Payment, SavedPaymentMethod
+from govpay.models import Customer, Payment, SavedPaymentMethod
 from govpay.models.choices import OperationAction, PaymentStatus
 from govpay.models.money import format_money
-from govpay.models.operations import OPEN_STATES
+from govpay.operations import staff
 
-PERMISSION = "govpay.charge_customer"
+PERMISSION = staff.PERMISSIONS[OperationAction.QUOTE]
 #: Customers shown for a search.
 MOST_FOUND = 20
 #: Within which another payment of the same sum by the same customer is pointed out.
@@ -225,9 +225,9 @@ class Charge(Capture):
         self.user = user
 
     def why_not(self, payment: Payment, repeatable: set[str]) -> str:
-        if not payment.is_wallet or operations.quote_of(payment, self.user) is None:
+        if not staff.is_own_charge(self.user, payment):
             return _("You have not quoted this payment of a saved method; start again from the customer's page.")
-        if _in_doubt(payment):
+        if staff.is_in_doubt(payment):
             return _(
                 "The outcome of a charge of the same amount is not known yet: it may have been taken. "
                 "Wait until it is; nothing will be sent again by itself."
@@ -255,22 +255,13 @@ class Charge(Capture):
         return found
 
     def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
-        if payment is None or not needs_authorization(payment):
+        if payment is None or not staff.is_debit(payment):
             return ConfirmForm(data)
         return AuthorizationForm(payment, data)
 
     def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
         operations.capture_payment(payment=payment, authorization=data.get("authorization"), seen=shown.seen(), **who)
         return Outcome("done", _("Charged"))
-
-
-def _in_doubt(payment: Payment) -> bool:
-    """Whether a capture is open that this one may be the repetition of."""
-    if not payment.customer_id:
-        return False
-    alike = Payment.objects.filter(customer=payment.customer_id, base_amount=payment.base_amount).exclude(pk=payment.pk)
-    waiting = Operation.objects.filter(action=OperationAction.CAPTURE, state__in=OPEN_STATES)
-    return waiting.filter(payment__in=alike.values("uid")).exists()
 
 
 def _charged_lately(payment: Payment, user: Any) -> list[Payment]:

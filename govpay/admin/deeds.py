@@ -19,6 +19,7 @@ from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAction, PaymentStatus, TransactionStatus
 from govpay.models.money import format_money, to_major
 from govpay.models.operations import OPEN_STATES
+from govpay.operations import staff
 
 MONEY_ACTIONS = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
 
@@ -94,7 +95,7 @@ class Deed:
 
     @property
     def permission(self) -> str:
-        return f"govpay.{self.name}_payment"
+        return staff.PERMISSIONS[self.name]
 
     def is_allowed(self, user: Any) -> bool:
         return bool(user.has_perm(self.permission))
@@ -227,7 +228,7 @@ def assess(deed: Deed, payments: list[Payment], waiting: dict[str, Operation] | 
     validated = [p for p in candidates if deed.repeats_method and p.status == PaymentStatus.VALIDATED]
     repeatable = operations.capturable_methods(validated) if validated else set()
     # What staff take from a bank account on file needs its owner's word (admin/authorizations).
-    debits = [p for p in validated if p.method_type.endswith("ach") and not deed.asks_authorization]
+    debits = [p for p in validated if staff.is_debit(p) and not deed.asks_authorization]
     unauthorized = operations.quoted_by_staff(debits) if debits else set()
     rows = []
     for payment in payments:

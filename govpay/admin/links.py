@@ -27,9 +27,10 @@ from govpay.admin.filters import AccountFilter, known_values
 from govpay.admin.tickets import TicketRefused
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, PaymentAccount, PaymentLink
-from govpay.models.choices import LinkState
+from govpay.models.choices import LinkState, OperationAction
+from govpay.operations import staff
 
-PERMISSION = "govpay.create_session"
+PERMISSION = staff.PERMISSIONS[OperationAction.CREATE_SESSION]
 
 #: Days that a link may be good for.
 DAYS, MOST_DAYS = 7, 366

@@ -18,12 +18,11 @@ from govpay.admin.cells import Table, clip, label_of, link_to, list_of, moment, 
 from govpay.admin.wording import Alert, Outcome
 from govpay.models import WebhookEvent
 from govpay.models.choices import EventType
-
-PERMISSION = "govpay.replay_event"
+from govpay.operations import staff
 
 
 def may_replay(user: Any) -> bool:
-    return bool(user.has_perm(PERMISSION))
+    return bool(user.has_perm(staff.REPLAY))
 
 
 def replay(events: Sequence[WebhookEvent]) -> dict[int, Outcome]:
@@ -33,26 +32,17 @@ def replay(events: Sequence[WebhookEvent]) -> dict[int, Outcome]:
     """
     # Here and not above: Celery and the sync are no part of a start.
     from govpay import tasks  # noqa: PLC0415
-    from govpay.sync import inbox  # noqa: PLC0415
 
-    put_back = set(inbox.requeue([event.pk for event in events]))
-    busy = Outcome("left", _("Being processed already"), _("A worker is on it; look again in a moment."))
-    queued = Outcome("done", _("Queued"), _("A worker takes it next."))
-    later = Outcome(
-        "pending",
-        _("Waiting"),
-        _("The message broker cannot be reached; a worker takes it within two minutes of its return."),
-    )
-    outcomes: dict[int, Outcome] = {}
-    reachable = True
-    for event in events:
-        if event.pk not in put_back:
-            outcomes[event.pk] = busy
-            continue
-        # A broker that is down is asked once: each question may take seconds.
-        reachable = reachable and tasks.queue_event(event.pk)
-        outcomes[event.pk] = queued if reachable else later
-    return outcomes
+    told = {
+        "busy": Outcome("left", _("Being processed already"), _("A worker is on it; look again in a moment.")),
+        "queued": Outcome("done", _("Queued"), _("A worker takes it next.")),
+        "waiting": Outcome(
+            "pending",
+            _("Waiting"),
+            _("The message broker cannot be reached; a worker takes it within two minutes of its return."),
+        ),
+    }
+    return {pk: told[outcome] for pk, outcome in tasks.replay_events([event.pk for event in events]).items()}
 
 
 def replay_one(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:

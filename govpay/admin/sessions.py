@@ -32,8 +32,9 @@ from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountFilter, known_values, linked
 from govpay.exceptions import GovPayError
 from govpay.models import HostedSession, Payment
-from govpay.models.choices import PaymentStatus, SessionStatus
+from govpay.models.choices import OperationAction, PaymentStatus, SessionStatus
 from govpay.models.money import format_money
+from govpay.operations import staff
 
 
 @admin.register(HostedSession)
@@ -98,14 +99,14 @@ class HostedSessionAdmin(MirrorAdmin):
         ]
 
     def page_context(self, request: HttpRequest, row: HostedSession) -> dict[str, Any]:
-        if row.status != SessionStatus.ACTIVE or not request.user.has_perm("govpay.create_session"):
+        if row.status != SessionStatus.ACTIVE or not staff.may(request.user, OperationAction.EXPIRE_SESSION):
             return {}
         address = reverse("admin:govpay_hostedsession_expire", args=[row.pk])
         return {"buttons": [Button(_("End this session"), address)]}
 
     def expire_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: nobody can pay in it any more."""
-        if not request.user.has_perm("govpay.create_session"):
+        if not staff.may(request.user, OperationAction.EXPIRE_SESSION):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])

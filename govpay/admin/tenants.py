@@ -24,6 +24,7 @@ from govpay.admin.setup import PERMISSION as PROVISION
 from govpay.admin.setup import create_account_view, create_client_view, may_create, setup_view, step_view
 from govpay.models import Client, Customer, Payment, PaymentAccount, SyncCursor, SyncRun, Transaction
 from govpay.models.money import format_money
+from govpay.operations import staff
 
 logger = logging.getLogger("govpay.admin")
 
@@ -198,7 +199,7 @@ class PaymentAccountAdmin(MirrorAdmin):
         return [*([create] if may_create(request) else []), *doctor_tools(request)]
 
     def has_sync_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("govpay.sync_now"))
+        return bool(request.user.has_perm(staff.SYNC))
 
     @admin.action(permissions=["sync"], description=_("Sync selected payment accounts now…"))
     def sync_now(self, request: HttpRequest, queryset: QuerySet[PaymentAccount]) -> HttpResponse | None:

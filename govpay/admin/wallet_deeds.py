@@ -18,10 +18,11 @@ from govpay.admin.pages import render, tell
 from govpay.admin.tickets import TicketRefused
 from govpay.exceptions import EncryptionError, GovPayError
 from govpay.models import Customer, HostedSession, SavedPaymentMethod
-from govpay.models.choices import SessionStatus
+from govpay.models.choices import OperationAction, SessionStatus
+from govpay.operations import staff
 from govpay.policies import component_policy
 
-PERMISSION = "govpay.manage_wallet"
+PERMISSION = staff.PERMISSIONS[OperationAction.SAVE_METHOD]
 
 
 def default_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:

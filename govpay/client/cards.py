@@ -42,7 +42,7 @@ def refuse_cards(**arguments: Any) -> None:
     for name, value in arguments.items():
         for path, text in _texts(name, value):
             if looks_like_card(text):
-                raise OperationRefused(f"{path} looks like a card number, which is never accepted here.")
+                raise OperationRefused(f"{path} looks like a card number, which is never accepted here.", field=path)
 
 
 def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 def refuse(name: str, why: str) -> OperationRefused:
     """The refusal of one property. Never with its value: it may be card data."""
-    return OperationRefused(f"{name} {why}.")
+    return OperationRefused(f"{name} {why}.", field=name)
 
 
 def is_text(name: str, value: Any) -> None:
@@ -154,7 +154,7 @@ def from_dict(shape: type[Any], given: Any, where: str) -> Any:
     try:
         return shape(**given)
     except OperationRefused as refused:
-        raise OperationRefused(f"{where}.{refused.message}") from None
+        raise OperationRefused(f"{where}.{refused.message}", field=f"{where}.{refused.field}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -19,6 +19,7 @@ from govpay.exceptions import (
     APIConnectionError,
     APIError,
     GovPayError,
+    KeyReused,
     OperationInProgress,
     OperationRefused,
     OutcomeUnknown,
@@ -202,7 +203,7 @@ def _collided(deed: Deed, key: uuid.UUID, mark: str, error: IntegrityError) -> M
 def _repeat(deed: Deed, earlier: Operation, mark: str) -> Mirror:
     """The outcome of the first call with this key, waiting for it a while."""
     if earlier.action != deed.action or earlier.fingerprint != mark:
-        raise OperationRefused(_("This key was used for another operation; open the page again."))
+        raise KeyReused(_("This key was used for another operation; open the page again."))
     end = time.monotonic() + PATIENCE
     while earlier.state == OperationState.STARTED and not earlier.is_overdue and time.monotonic() < end:
         time.sleep(0.2)

@@ -74,9 +74,11 @@ class CreateCustomer(Deed):
         # A form sends an empty text for what was left out.
         self.body = tenant_shapes.CreateCustomer(reference_id=reference_id, name=name or None, email=email or None)
         if len(reference_id) > REFERENCE_LENGTH:
-            raise OperationRefused(f"reference_id must have at most {REFERENCE_LENGTH} characters.")
+            raise OperationRefused(
+                f"reference_id must have at most {REFERENCE_LENGTH} characters.", field="reference_id"
+            )
         if self.body.email is not None and not (_EMAIL.fullmatch(self.body.email) and len(email or "") <= EMAIL_LENGTH):
-            raise OperationRefused("email must be an address such as pat@example.org.")
+            raise OperationRefused("email must be an address such as pat@example.org.", field="email")
         self.account = account
 
     def arguments(self) -> Mapping[str, Any]:

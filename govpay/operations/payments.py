@@ -158,7 +158,7 @@ class Capture(_WholePayment):
         super().__init__(payment, seen)
         self.authorization = authorization
         if authorization is not None and authorization.sec_code not in SecCode.values:
-            raise OperationRefused(f"sec_code must be one of {', '.join(SecCode.values)}.")
+            raise OperationRefused(f"sec_code must be one of {', '.join(SecCode.values)}.", field="sec_code")
 
     def arguments(self) -> Mapping[str, Any]:
         given = self.authorization

@@ -86,11 +86,13 @@ class Quote(Deed):
             payment_method=shapes.payment_method_from_dict(method),
         )
         if not is_amount(base + tax):
-            raise OperationRefused("base_amount and tax_amount are too large together.")
+            raise OperationRefused("base_amount and tax_amount are too large together.", field="base_amount")
         if not is_currency(currency):
-            raise OperationRefused("currency must be an ISO 4217 code such as USD.")
+            raise OperationRefused("currency must be an ISO 4217 code such as USD.", field="currency")
         if len(self.body.reference_id) > REFERENCE_LENGTH:
-            raise OperationRefused(f"reference_id must have at most {REFERENCE_LENGTH} characters.")
+            raise OperationRefused(
+                f"reference_id must have at most {REFERENCE_LENGTH} characters.", field="reference_id"
+            )
         self.account, self.given_reference, self.description = account, reference_id, description
 
     def arguments(self) -> Mapping[str, Any]:

@@ -58,7 +58,7 @@ class Refund(PaymentDeed):
 
     def __init__(self, payment: Payment, amount: int | None, reason: str, seen: Seen | None) -> None:
         if amount is not None and not is_amount(amount):
-            raise OperationRefused("The amount must be a positive whole number of minor units.")
+            raise OperationRefused("The amount must be a positive whole number of minor units.", field="amount")
         self.amount, self.reason = amount, " ".join(str(reason or "").split())
         if self.reason:
             refuse_cards(reason=self.reason)

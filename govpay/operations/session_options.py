@@ -35,15 +35,15 @@ def check_return_address(name: str, address: Any) -> None:
     try:
         parts = urlsplit(address) if isinstance(address, str) else urlsplit("")
     except ValueError:
-        raise OperationRefused(f"{name} must be an https address.") from None
+        raise OperationRefused(f"{name} must be an https address.", field=name) from None
     origin = f"{parts.scheme}://{parts.netloc}"
     if settings.DEBUG and parts.scheme in ("http", "https") and parts.netloc:
         return
     if (parts.scheme != "https" and not _is_this_machine(parts)) or not parts.netloc or "@" in parts.netloc:
-        raise OperationRefused(f"{name} must be an https address.")
+        raise OperationRefused(f"{name} must be an https address.", field=name)
     allowed = [str(each).rstrip("/").lower() for each in conf.get("CHECKOUT_ORIGINS")]
     if origin.lower() not in allowed:
-        raise OperationRefused(f'{name} is not of an origin in GOVPAY["CHECKOUT_ORIGINS"]: {origin}.')
+        raise OperationRefused(f'{name} is not of an origin in GOVPAY["CHECKOUT_ORIGINS"]: {origin}.', field=name)
 
 
 def customer_uid(customer: Customer | None, account: PaymentAccount) -> str | None:
@@ -52,21 +52,21 @@ def customer_uid(customer: Customer | None, account: PaymentAccount) -> str | No
     if not isinstance(customer, Customer):
         raise OperationRefused("customer must be a Customer.")
     if customer.account_id != account.uid:
-        raise OperationRefused("customer belongs to another payment account.")
+        raise OperationRefused("customer belongs to another payment account.", field="customer")
     if customer.deleted_at:
-        raise OperationRefused("customer is gone from the platform.")
+        raise OperationRefused("customer is gone from the platform.", field="customer")
     return str(customer.uid)
 
 
 def currency(code: str) -> str:
     if not isinstance(code, str) or not is_currency(code):
-        raise OperationRefused("currency must be an ISO 4217 code such as USD.")
+        raise OperationRefused("currency must be an ISO 4217 code such as USD.", field="currency")
     return code
 
 
 def email(address: str | None) -> str | None:
     if address is not None and (not isinstance(address, str) or address.count("@") != 1 or " " in address):
-        raise OperationRefused("customer_email must be an e-mail address.")
+        raise OperationRefused("customer_email must be an e-mail address.", field="customer_email")
     return address
 
 
@@ -74,7 +74,7 @@ def methods(methods: Any) -> Sequence[str] | None:
     if methods is None:
         return None
     if not isinstance(methods, list | tuple) or not methods or any(each not in METHODS for each in methods):
-        raise OperationRefused(f"allowed_methods must be a list of {', '.join(METHODS)}.")
+        raise OperationRefused(f"allowed_methods must be a list of {', '.join(METHODS)}.", field="allowed_methods")
     return methods
 
 
@@ -86,7 +86,7 @@ def forms(name: str, shape: type[Any], values: Any) -> Any:
     if values is None:
         return None
     if isinstance(values, str | Mapping) or not isinstance(values, Sequence):
-        raise OperationRefused(f"{name} must be a list of objects.")
+        raise OperationRefused(f"{name} must be a list of objects.", field=name)
     return [form(f"{name}[{index}]", shape, value) for index, value in enumerate(values)]
 
 
@@ -98,18 +98,18 @@ def form(name: str, shape: type[Any], value: Any) -> Any:
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise OperationRefused(f"{name} must be an object.")
+        raise OperationRefused(f"{name} must be an object.", field=name)
     _check_cards(name, value)
     known = tuple(shape.__dataclass_fields__)
     for each in value:
         if each not in known:
-            raise OperationRefused(f"{name} has no {each!r}; it has {', '.join(known)}.")
+            raise OperationRefused(f"{name} has no {each!r}; it has {', '.join(known)}.", field=name)
     try:
         return shape(**value)
     except TypeError:
-        raise OperationRefused(f"{name} lacks a property that it needs: {', '.join(known)}.") from None
+        raise OperationRefused(f"{name} lacks a property that it needs: {', '.join(known)}.", field=name) from None
     except OperationRefused as refused:
-        raise OperationRefused(f"{name}: {refused}") from None
+        raise OperationRefused(f"{name}: {refused}", field=f"{name}.{refused.field}") from None
 
 
 def _check_cards(name: str, value: Mapping[str, Any]) -> None:

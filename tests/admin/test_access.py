@@ -454,8 +454,6 @@ def test_a_site_without_searchable_users_has_a_plain_field(
 
 #: Read for a row that the user has been found to see already.
 WITHOUT_ASKING = {
-    ("charges.py", "Operation"),
-    ("charges.py", "Payment"),
     ("deeds.py", "Operation"),
     ("flags.py", "Payment"),
 }

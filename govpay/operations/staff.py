@@ -1,0 +1,54 @@
+"""Rules for who is signed in, beside those of the deed itself: the same in the admin and over REST."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from govpay import operations
+from govpay.models import Operation, Payment
+from govpay.models.choices import OperationAction
+from govpay.models.operations import OPEN_STATES
+
+#: What each act asks for.
+PERMISSIONS: Mapping[str, str] = {
+    OperationAction.CAPTURE: "govpay.capture_payment",
+    OperationAction.REFUND: "govpay.refund_payment",
+    OperationAction.VOID: "govpay.void_payment",
+    OperationAction.QUOTE: "govpay.charge_customer",
+    OperationAction.CREATE_SESSION: "govpay.create_session",
+    OperationAction.EXPIRE_SESSION: "govpay.create_session",
+    OperationAction.CREATE_CUSTOMER: "govpay.manage_wallet",
+    OperationAction.SAVE_METHOD: "govpay.manage_wallet",
+    OperationAction.REMOVE_METHOD: "govpay.manage_wallet",
+    OperationAction.SET_DEFAULT_METHOD: "govpay.manage_wallet",
+}
+#: Acts that the platform does not hear of.
+SYNC, REPLAY = "govpay.sync_now", "govpay.replay_event"
+
+
+def may(user: Any, action: str) -> bool:
+    return bool(user.has_perm(PERMISSIONS[action]))
+
+
+def may_confirm(user: Any, payment: Payment) -> bool:
+    """Whether ``user`` may capture ``payment`` as the charge of a saved method that the same person quoted."""
+    return may(user, OperationAction.QUOTE) and is_own_charge(user, payment)
+
+
+def is_own_charge(user: Any, payment: Payment) -> bool:
+    return payment.is_wallet and operations.quote_of(payment, user) is not None
+
+
+def is_debit(payment: Payment) -> bool:
+    """Whether a bank account is debited: what staff take from it needs its owner's word."""
+    return payment.method_type.endswith("ach")
+
+
+def is_in_doubt(payment: Payment) -> bool:
+    """Whether a capture is open that a charge of ``payment`` may be the repetition of."""
+    if not payment.customer_id:
+        return False
+    alike = Payment.objects.filter(customer=payment.customer_id, base_amount=payment.base_amount).exclude(pk=payment.pk)
+    waiting = Operation.objects.filter(action=OperationAction.CAPTURE, state__in=OPEN_STATES)
+    return waiting.filter(payment__in=alike.values("uid")).exists()

@@ -1,0 +1,67 @@
+"""Webhook events: what the platform has told, and working on it again."""
+
+from __future__ import annotations
+
+from govpay import tasks
+from govpay.exceptions import OperationInProgress
+from govpay.models import WebhookEvent
+from govpay.operations import staff
+from govpay.rest.acts import Asked
+from govpay.rest.base import Row, Rows
+from govpay.rest.filters import Moment, RowFilter, Text
+from govpay.rest.rows import RowSerializer
+
+
+class EventSerializer(RowSerializer):
+    """Without the payload, which is a hint and no truth: read what it names."""
+
+    class Meta:
+        model = WebhookEvent
+        fields = (
+            *("id", "webhook_id", "event_type", "account", "payment", "state", "attempts", "error"),
+            *("sent_at", "received_at", "processed_at"),
+        )
+
+
+class EventFilter(RowFilter):
+    state = Text()
+    event_type = Text()
+    account = Text()
+    payment = Text()
+    webhook_id = Text()
+    created_from = Moment("received_at", "gte")
+    created_before = Moment("received_at", "lt")
+
+
+class EventList(Rows):
+    model = WebhookEvent
+    serializer_class = EventSerializer
+    filterset_class = EventFilter
+    order_column = "received_at"
+    operations = {"GET": "list_events"}
+    reads = "Webhook events, the last one received first."
+
+
+class EventDetail(Row):
+    model = WebhookEvent
+    serializer_class = EventSerializer
+    lookup_field = "pk"
+    operations = {"GET": "get_event"}
+    reads = "One webhook event."
+
+
+class ReplayEvent(Asked):
+    model = WebhookEvent
+    operations = {"POST": "replay_event"}
+    does = (
+        "Work on a stored event once more, whatever became of it. What it names is read from the platform, so this "
+        "changes nothing that is right already; the key is remembered for a day only. Needs `govpay.replay_event`."
+    )
+    permission = staff.REPLAY
+    name = "replay"
+
+    def queue(self, row: WebhookEvent) -> str:
+        outcome = tasks.replay_events([row.pk])[row.pk]
+        if outcome == "busy":
+            raise OperationInProgress("A worker is on it; look again in a moment.")
+        return outcome

@@ -1,0 +1,82 @@
+"""Filters of the lists: each takes one value, exactly, and none says what it was given."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.dateparse import parse_datetime
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema_field
+
+from govpay.models.money import MAX_AMOUNT
+
+
+class MomentField(forms.CharField):
+    def clean(self, value: Any) -> dt.datetime | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            moment = parse_datetime(text)
+        except ValueError:
+            moment = None
+        if moment is None:
+            raise ValidationError("Give a date and time such as 2026-03-01T00:00:00Z.")
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=dt.UTC)
+        try:
+            return moment.astimezone(dt.UTC)
+        except OverflowError:  # at either end of all years
+            return moment.replace(tzinfo=dt.UTC)
+
+
+class FlagField(forms.CharField):
+    def clean(self, value: Any) -> bool | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        if text not in ("true", "false"):
+            raise ValidationError("Give true or false.")
+        return bool(text == "true")
+
+
+@extend_schema_field({"type": "string", "maxLength": 255})
+class Text(filters.CharFilter):
+    """The whole value, as it is."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"max_length": 255, "strip": False, **kwargs})
+
+
+@extend_schema_field({"type": "string", "format": "date-time"})
+class Moment(filters.Filter):
+    field_class = MomentField
+
+
+@extend_schema_field({"type": "integer", "minimum": 0, "maximum": MAX_AMOUNT})
+class Cents(filters.Filter):
+    """An amount in minor units."""
+
+    field_class = forms.IntegerField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, min_value=0, max_value=MAX_AMOUNT, **kwargs)
+
+
+@extend_schema_field({"type": "boolean"})
+class Flag(filters.Filter):
+    field_class = FlagField
+
+
+class RowFilter(filters.FilterSet):
+    """Without a model: what can be asked for is listed here, and nothing else can."""
+
+
+class MirrorFilter(RowFilter):
+    created_from = Moment("remote_created_at", "gte")
+    created_before = Moment("remote_created_at", "lt")
+    #: Whether the platform no longer has it.
+    deleted = Flag("deleted_at", "isnull", exclude=True)

@@ -1,0 +1,81 @@
+"""``Idempotency-Key``: one key, one act, however often it is asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.core.cache import caches
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import ValidationError
+
+from govpay import conf
+from govpay.client.stores import Guard
+from govpay.exceptions import KeyReused, OperationInProgress
+from govpay.models import Operation
+from govpay.models.choices import OperationState
+from govpay.operations import journal
+
+#: Apart from every other use of such names.
+NAMESPACE = uuid.UUID("0f6a86b9-43a3-5a2b-9d28-6d7d6cf7b0a4")
+HEADER = "Idempotency-Key"
+LONGEST = 255
+
+#: How long an act that the journal does not know is remembered, and one that is under way is waited for.
+REMEMBERED = dt.timedelta(days=1).total_seconds()
+UNDER_WAY = 60
+
+_guard = Guard("cache of idempotency keys")
+
+
+def key_of(request: Any) -> uuid.UUID:
+    """The operation's key: of the user and the header. Raises ``ValidationError`` without one."""
+    given = request.headers.get(HEADER, "").strip()
+    if not given:
+        raise ValidationError({HEADER: ["Is missing: give each act a key of its own, and repeat it with that key."]})
+    if len(given) > LONGEST:
+        raise ValidationError({HEADER: ["May have 255 characters."]})
+    return uuid.uuid5(NAMESPACE, f"{request.user.pk}:{given}")
+
+
+def find(key: uuid.UUID) -> Operation | None:
+    """The operation that the key stands for."""
+    return journal.entries().filter(key=key).defer("validated_method").first()
+
+
+def demand_idle(earlier: Operation | None) -> None:
+    """Raises ``OperationInProgress`` at once, where ``perform`` would wait a while for the first call's end."""
+    if earlier is not None and earlier.state == OperationState.STARTED and not earlier.is_overdue:
+        raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
+
+
+def once(key: uuid.UUID, what: Mapping[str, Any], act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """For acts that change nothing on the platform, of which there is no journal: the cache remembers the answer.
+
+    Should it forget, or be down, the act is done again, which is harmless. An act that fails is not remembered.
+    Raises ``KeyReused``, ``OperationInProgress`` and what ``act`` raises.
+    """
+    if journal.is_used(key):
+        raise KeyReused("This key was used for another operation.")
+    cache, name = caches[conf.get("CACHE")], f"govpay:rest:key:{key}"
+    text = json.dumps(what, sort_keys=True)
+    mark = salted_hmac("govpay.rest", text, algorithm="sha256").hexdigest()
+    if not _guard(lambda: cache.add(name, {"mark": mark}, timeout=UNDER_WAY), True):
+        found = _guard(lambda: cache.get(name), None)
+        if isinstance(found, dict):
+            if found.get("mark") != mark:
+                raise KeyReused("This key was used for another operation.")
+            if "answer" not in found:
+                raise OperationInProgress("This is under way.")
+            return dict(found["answer"])
+    try:
+        answer = act()
+    except BaseException:
+        _guard(lambda: cache.delete(name), None)
+        raise
+    _guard(lambda: cache.set(name, {"mark": mark, "answer": answer}, timeout=REMEMBERED), None)
+    return answer

@@ -1,0 +1,66 @@
+"""The journal: what was asked of the platform, by whom, and how it ended."""
+
+from __future__ import annotations
+
+from django.contrib.auth import get_user_model
+from django_filters.rest_framework import UUIDFilter
+from rest_framework import serializers
+
+from govpay.models import Operation
+from govpay.rest.base import Row, Rows
+from govpay.rest.filters import Cents, Moment, RowFilter, Text
+from govpay.rest.rows import RowSerializer
+
+
+class OperationSerializer(RowSerializer):
+    actor = serializers.CharField(
+        source="actor.get_username", read_only=True, allow_null=True, default=None, help_text="Who asked for it."
+    )
+
+    class Meta:
+        model = Operation
+        fields = (
+            *("key", "action", "state", "account", "payment", "customer", "session", "amount", "currency"),
+            *("actor", "reason", "reference_id", "result_uid", "error", "error_code", "remote_request_id"),
+            *("created_at", "finished_at", "deadline_at", "checked_at", "sec_code", "authorized_at"),
+        )
+
+
+class OperationFilter(RowFilter):
+    state = Text()
+    action = Text()
+    account = Text()
+    payment = Text()
+    customer = Text()
+    session = Text()
+    reference_id = Text()
+    key = UUIDFilter()
+    created_from = Moment("created_at", "gte")
+    created_before = Moment("created_at", "lt")
+    amount_from = Cents("amount", "gte")
+    amount_to = Cents("amount", "lte")
+
+
+class _Operations:
+    model = Operation
+    serializer_class = OperationSerializer
+    relatives = ("actor",)
+
+    def joined_columns(self) -> tuple[str, ...]:
+        return (f"actor__{get_user_model().USERNAME_FIELD}",)
+
+
+class OperationList(_Operations, Rows):
+    filterset_class = OperationFilter
+    order_column = "created_at"
+    operations = {"GET": "list_operations"}
+    reads = "Operations, newest first. Amounts are minor units of `currency`."
+
+
+class OperationDetail(_Operations, Row):
+    lookup_field = "key"
+    operations = {"GET": "get_operation"}
+    reads = (
+        "One operation. `state`: `started`, `succeeded` (accepted by the platform), `failed`, or `unknown`: it was "
+        "sent, the answer was lost, and it is looked up until its outcome is known. `result_uid` is what came of it."
+    )

@@ -1,0 +1,292 @@
+"""Payments and their transactions: read, quoted, captured, refunded, voided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied, ValidationError
+
+from govpay import operations
+from govpay.exceptions import OperationRefused
+from govpay.models import Operation, Payment, PaymentAccount, SavedPaymentMethod, Transaction
+from govpay.models.choices import OperationAction, PaymentStatus, SecCode
+from govpay.operations import staff
+from govpay.rest.acts import Act
+from govpay.rest.base import Row, Rows
+from govpay.rest.bodies import Body, Cents, Json, Moment, Text
+from govpay.rest.events import EventSerializer
+from govpay.rest.filters import Cents as CentsFilter
+from govpay.rest.filters import MirrorFilter
+from govpay.rest.filters import Text as TextFilter
+from govpay.rest.operations import OperationSerializer
+from govpay.rest.rows import RECORD, MirrorSerializer, columns_of
+
+#: Of each kind shown with a payment; its list has them all.
+SHOWN = 50
+
+
+class TransactionSerializer(MirrorSerializer):
+    class Meta:
+        model = Transaction
+        fields = (
+            *("uid", "account", "payment", "type", "amount", "currency", "status", "reference_id"),
+            *("processor_transaction_id", "reason", "reason_code", *RECORD),
+        )
+
+
+class PaymentSerializer(MirrorSerializer):
+    class Meta:
+        model = Payment
+        fields: tuple[str, ...] = (
+            *("uid", "account", "customer", "saved_method", "session", "reference_id"),
+            *("base_amount", "tax_amount", "processing_fee_amount", "total_amount", "refunded_amount", "currency"),
+            *("status", "method_type", "brand", "last4", "decline_code", "captured_at", "flag", "flagged_at", *RECORD),
+        )
+
+
+class FullPaymentSerializer(PaymentSerializer):
+    refundable_amount = serializers.IntegerField(
+        read_only=True, help_text="What can still be given back: pending refunds reserve theirs."
+    )
+    transactions = TransactionSerializer(source="shown.transactions", many=True, read_only=True, allow_null=True)
+    operations = OperationSerializer(source="shown.operations", many=True, read_only=True, allow_null=True)
+    events = EventSerializer(source="shown.events", many=True, read_only=True, allow_null=True)
+
+    class Meta(PaymentSerializer.Meta):
+        fields = (*PaymentSerializer.Meta.fields, "refundable_amount", "transactions", "operations", "events")
+
+
+class PaymentFilter(MirrorFilter):
+    status = TextFilter()
+    account = TextFilter()
+    customer = TextFilter()
+    saved_method = TextFilter()
+    session = TextFilter()
+    reference_id = TextFilter()
+    currency = TextFilter()
+    flag = TextFilter()
+    amount_from = CentsFilter("total_amount", "gte")
+    amount_to = CentsFilter("total_amount", "lte")
+
+
+class TransactionFilter(MirrorFilter):
+    status = TextFilter()
+    type = TextFilter()
+    account = TextFilter()
+    payment = TextFilter()
+    reference_id = TextFilter()
+    processor_transaction_id = TextFilter()
+    currency = TextFilter()
+    amount_from = CentsFilter("amount", "gte")
+    amount_to = CentsFilter("amount", "lte")
+
+
+class PaymentList(Rows):
+    model = Payment
+    serializer_class = PaymentSerializer
+    filterset_class = PaymentFilter
+    operations = {"GET": "list_payments"}
+    reads = (
+        "Payments, newest first. Amounts are minor units of `currency`; `amount_from` and `amount_to` mean the total."
+    )
+
+
+class Shown:
+    """What a payment's own page shows beside its columns; ``None`` for what this user may not see."""
+
+    def __init__(self, view: Row, payment: Payment) -> None:
+        for name, kind, order in (
+            ("transactions", TransactionSerializer, "remote_created_at"),
+            ("operations", OperationSerializer, "created_at"),
+            ("events", EventSerializer, "received_at"),
+        ):
+            wanted = view.wanted()
+            if wanted is None or name in wanted:
+                setattr(self, name, self._rows(view, payment, kind, order))
+
+    @staticmethod
+    def _rows(view: Row, payment: Payment, kind: Any, order: str) -> list[Any] | None:
+        model = kind.Meta.model
+        if not view.request.user.has_perm(f"govpay.view_{model._meta.model_name}"):
+            return None
+        rows = view.visible(model).filter(payment=payment.uid).order_by(f"-{order}", "-pk")
+        if model is Operation:
+            rows = rows.select_related("actor").defer("validated_method", "row_marks", "authorization_text")
+        else:
+            rows = rows.only(*columns_of(kind))
+        return list(rows[:SHOWN])
+
+
+class PaymentDetail(Row):
+    model = Payment
+    serializer_class = FullPaymentSerializer
+    operations = {"GET": "get_payment"}
+    reads = (
+        "One payment with its newest transactions, operations and events: 50 of each at most, `null` for what you may "
+        "not see."
+    )
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().with_pending_refunds()  # type: ignore[attr-defined]
+
+    def complete(self, row: Any) -> Any:
+        row.shown = Shown(self, row)
+        return row
+
+
+class TransactionList(Rows):
+    model = Transaction
+    serializer_class = TransactionSerializer
+    filterset_class = TransactionFilter
+    operations = {"GET": "list_transactions"}
+    reads = "Transactions, newest first: captures, refunds, voids, disputes, returns."
+
+
+class TransactionDetail(Row):
+    model = Transaction
+    serializer_class = TransactionSerializer
+    operations = {"GET": "get_transaction"}
+    reads = "One transaction."
+
+
+# --- Acts ----------------------------------------------------------------------------------------------
+
+
+class QuoteBody(Body):
+    account = Text(longest=128, help_text="The payment account's uid.")
+    base_amount = Cents(help_text="Minor units, without any fee.")
+    tax_amount = Cents(least=0, required=False)
+    currency = Text(longest=3, required=False, help_text="`USD` unless given.")
+    reference_id = Text(required=False, help_text="Your own, such as an invoice number. Left out, one is made.")
+    saved_method = Text(longest=128, required=False, help_text="The uid of a saved method: this or `payment_method`.")
+    payment_method = Json(required=False, help_text="The vendor's object with a token, never a card number.")
+    description = Text(required=False, help_text="What it is for. Kept in the operation.")
+
+
+class Quote(Act):
+    model = Payment
+    action = OperationAction.QUOTE
+    body = QuoteBody
+    result_class = serializer_class = PaymentSerializer
+    status = 201
+    made_at = "payment"
+    operations = {"POST": "quote_payment"}
+    does = (
+        "Validate a payment. The platform tells its convenience fee and charges nothing. Needs "
+        "`govpay.charge_customer`."
+    )
+
+    def act(self, target: Any, given: dict[str, Any], **who: Any) -> Payment:
+        account = self.choose(PaymentAccount, "account", uid=given.pop("account"))
+        uid, method = given.pop("saved_method", None), given.pop("payment_method", None)
+        if (uid is None) == (method is None):
+            raise ValidationError({"saved_method": ["Give either saved_method or payment_method."]})
+        saved = None if uid is None else self.choose(SavedPaymentMethod, "saved_method", uid=uid)
+        return operations.quote_payment(account=account, saved_method=saved, payment_method=method, **given, **who)
+
+
+class PaymentAct(Act):
+    """An act on one payment."""
+
+    model = Payment
+    result_class = serializer_class = PaymentSerializer
+
+    def target(self, **address: Any) -> Payment:
+        payment: Payment = self.find(Payment, **address)
+        return payment
+
+    def demand_currency(self, payment: Payment, given: dict[str, Any]) -> None:
+        if given.get("currency") not in (None, payment.currency):
+            raise ValidationError({"currency": [f"The payment is in {payment.currency}."]})
+
+
+class AuthorizationBody(Body):
+    """What the owner of a bank account agreed to."""
+
+    sec_code = Text(one_of=SecCode.values, help_text="How.")
+    text = Text(longest=5000, help_text="The very text.")
+    accepted_at = Moment(help_text="When, with its time zone.")
+
+
+class CaptureBody(Body):
+    total_amount = Cents(required=False, help_text="What you expect to take: another total refuses.")
+    currency = Text(longest=3, required=False)
+    authorization = AuthorizationBody(required=False, help_text="For a bank account that somebody signed in quoted.")
+
+
+class Capture(PaymentAct):
+    action = OperationAction.CAPTURE
+    body = CaptureBody
+    operations = {"POST": "capture_payment"}
+    does = (
+        "Take the money of a validated payment, with exactly the amounts that were validated. Needs "
+        "`govpay.capture_payment`, or `govpay.charge_customer` for a saved method that you have quoted yourself."
+    )
+
+    def may_act(self, user: Any) -> bool:
+        return super().may_act(user) or staff.may(user, OperationAction.QUOTE)
+
+    def target(self, **address: Any) -> Payment:
+        payment = super().target(**address)
+        user = self.request.user
+        if not (staff.may(user, self.action) or staff.may_confirm(user, payment)):
+            raise PermissionDenied
+        return payment
+
+    def act(self, target: Payment, given: dict[str, Any], **who: Any) -> Payment:
+        self.demand_currency(target, given)
+        consent = given.get("authorization")
+        authorization = operations.Authorization(**consent) if consent else None
+        if self.operation_of_key() is None:  # else the answer is the first one's
+            self._demand(target, authorization)
+        seen = None
+        if "total_amount" in given:
+            seen = operations.Seen(PaymentStatus.VALIDATED, total=given["total_amount"], currency=target.currency)
+        return operations.capture_payment(payment=target, authorization=authorization, seen=seen, **who)
+
+    def _demand(self, payment: Payment, authorization: Any) -> None:
+        """What the admin asks for as well. Raises ``OperationRefused``."""
+        validated = payment.status == PaymentStatus.VALIDATED
+        if validated and staff.is_debit(payment) and authorization is None and operations.quoted_by_staff([payment]):
+            raise OperationRefused("A bank account needs its owner's authorization.", field="authorization")
+        if staff.is_own_charge(self.request.user, payment) and staff.is_in_doubt(payment):
+            raise OperationRefused(
+                "The outcome of a charge of the same amount is not known yet: it may have been taken. Wait until it is."
+            )
+
+
+class RefundBody(Body):
+    amount = Cents(required=False, help_text="Minor units; all that is left unless given.")
+    currency = Text(longest=3, required=False)
+    reason = Text(required=False)
+
+
+class Refund(PaymentAct):
+    action = OperationAction.REFUND
+    body = RefundBody
+    result_class = TransactionSerializer
+    status = 201
+    made_at = "transaction"
+    operations = {"POST": "refund_payment"}
+    does = (
+        "Give money back to what paid. A refund to a bank account is `pending` at first, settles some days later and "
+        "can still fail. Needs `govpay.refund_payment`."
+    )
+
+    def act(self, target: Payment, given: dict[str, Any], **who: Any) -> Transaction:
+        self.demand_currency(target, given)
+        reason = given.get("reason", "")
+        return operations.refund_payment(payment=target, amount=given.get("amount"), reason=reason, **who)
+
+
+class Void(PaymentAct):
+    action = OperationAction.VOID
+    operations = {"POST": "void_payment"}
+    does = (
+        "Cancel a payment as a whole: before its capture, or on the day (UTC) of it and before any refund. Needs "
+        "`govpay.void_payment`."
+    )
+
+    def act(self, target: Payment, given: dict[str, Any], **who: Any) -> Payment:
+        return operations.void_payment(payment=target, **who)

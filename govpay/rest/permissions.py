@@ -1,0 +1,29 @@
+"""Who asks, and what they may: the host's ways to sign in, and the same permissions as in the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.utils.module_loading import import_string
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication, TokenAuthentication
+from rest_framework.permissions import BasePermission
+
+from govpay import conf
+
+
+def authenticators() -> list[BaseAuthentication]:
+    """``REST_AUTHENTICATION``, or the session, and tokens where ``rest_framework.authtoken`` is installed."""
+    if given := conf.get("REST_AUTHENTICATION"):
+        return [import_string(path)() for path in given]
+    # The first one says what a stranger is answered: with tokens 401 and how to sign in, else 403.
+    tokens = [TokenAuthentication()] if apps.is_installed("rest_framework.authtoken") else []
+    return [*tokens, SessionAuthentication()]
+
+
+class MayAsk(BasePermission):
+    """Somebody signed in, with the permission that the view names for this method."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        user = request.user
+        return bool(user and user.is_authenticated and user.is_active and view.is_allowed(user))

@@ -1,0 +1,171 @@
+"""Errors as RFC 9457 problem details. No text of them repeats what was sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions as drf
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from govpay.exceptions import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    ConfigurationError,
+    Conflict,
+    EncryptionError,
+    Gone,
+    GovPayError,
+    InvalidRequest,
+    KeyReused,
+    NotFound,
+    OperationInProgress,
+    OperationRefused,
+    OutcomeUnknown,
+    PaymentDeclined,
+    RateLimited,
+)
+
+CONTENT_TYPE = "application/problem+json"
+
+#: A deed under way ends within seconds; one that could not be sent may be tried a little later.
+ASK_AGAIN, TRY_AGAIN = 2, 30
+
+#: Error → status, name and title; the first that fits. What the platform says no to is never a 5xx.
+KINDS: tuple[tuple[type[GovPayError], int, str, str], ...] = (
+    (KeyReused, 409, "key-reused", "The key stands for something else"),
+    (OperationInProgress, 409, "in-progress", "Under way"),
+    (OperationRefused, 422, "refused", "Refused, nothing was sent"),
+    (PaymentDeclined, 402, "declined", "Declined"),
+    (InvalidRequest, 422, "platform-refused", "Refused by the platform"),
+    (Conflict, 409, "platform-refused", "Refused by the platform"),
+    (NotFound, 409, "platform-refused", "Refused by the platform"),
+    (Gone, 410, "expired", "Expired"),
+    (RateLimited, 503, "platform-busy", "The platform asks to wait"),
+    (APIConnectionError, 503, "not-sent", "Not sent, the platform could not be reached"),
+    (AuthenticationError, 502, "platform-credentials", "The platform does not accept this site's credentials"),
+    (OutcomeUnknown, 202, "unknown", "Outcome not known"),
+    (APIError, 502, "platform-failed", "The platform failed"),
+    (ConfigurationError, 503, "misconfigured", "Not sent, a setting is wrong"),
+    (EncryptionError, 503, "misconfigured", "A stored secret cannot be read"),
+)
+
+TITLES = {
+    400: ("invalid", "Not valid"),
+    401: ("not-signed-in", "Not signed in"),
+    403: ("forbidden", "Not allowed"),
+    404: ("not-found", "Not found"),
+    405: ("method", "Method not allowed"),
+    413: ("too-large", "Too large"),
+    415: ("media-type", "Only JSON is read here"),
+    429: ("throttled", "Too many requests"),
+}
+
+
+class Unavailable(drf.APIException):
+    """Something beside the platform cannot be reached now, and nothing was done."""
+
+    status_code = 503
+    default_code = "unavailable"
+
+
+class TooLarge(drf.APIException):
+    status_code = 413
+    default_detail = "The body is too large."
+
+
+class FieldProblem(serializers.Serializer):
+    field = serializers.CharField(help_text="Which parameter, header or property; with dots for those within.")
+    detail = serializers.CharField()
+
+
+class Problem(serializers.Serializer):
+    """RFC 9457."""
+
+    type = serializers.CharField(help_text="`urn:govpay:problem:` and a name; see the documents.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="For people. It may change.")
+    errors = FieldProblem(many=True, required=False, help_text="What is wrong with the request.")
+    code = serializers.CharField(required=False, help_text="The platform's code, such as `insufficient_funds`.")
+    operation_id = serializers.UUIDField(required=False, help_text="The operation that this is about.")
+    request_id = serializers.CharField(required=False, help_text="The platform's request id.")
+
+
+def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """The problem for ``error``; ``None`` for one that is our own fault, which Django then reports."""
+    if isinstance(error, Http404):
+        error = drf.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = drf.PermissionDenied()
+    view = context.get("view")
+    if isinstance(error, GovPayError):
+        return _of_ours(error, view)
+    if isinstance(error, drf.APIException):
+        return _of_drf(error)
+    return None
+
+
+def _of_ours(error: GovPayError, view: Any) -> Response:
+    field = getattr(error, "field", "")
+    if field:
+        return invalid([{"field": field, "detail": error.message}])
+    found = next((kind for kind in KINDS if isinstance(error, kind[0])), (None, 500, "failed", "Not done"))
+    _, status, name, title = found
+    more: dict[str, Any] = {"code": getattr(error, "code", ""), "request_id": getattr(error, "request_id", "")}
+    operation = view.operation_of_key() if hasattr(view, "operation_of_key") else None
+    if operation is not None:
+        more["operation_id"] = str(operation.key)
+        more["request_id"] = more["request_id"] or operation.remote_request_id
+    headers = {}
+    if isinstance(error, OperationInProgress):
+        headers["Retry-After"] = str(ASK_AGAIN)
+    elif status == 503:
+        headers["Retry-After"] = str(math.ceil(getattr(error, "retry_after", None) or TRY_AGAIN))
+    return problem(status, name, title, error.message, headers=headers, **more)
+
+
+def _of_drf(error: drf.APIException) -> Response:
+    if isinstance(error, drf.ValidationError):
+        return invalid(list(_fields(error.detail)))
+    status = error.status_code
+    name, title = TITLES.get(status, (str(error.default_code), "Not done"))
+    headers = {}
+    if header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = header
+    if (wait := getattr(error, "wait", None)) is not None or status == 503:
+        headers["Retry-After"] = str(math.ceil(wait or TRY_AGAIN))
+    # A parser's text quotes no body, a refused media type would quote the header.
+    detail = title + "." if isinstance(error, drf.UnsupportedMediaType) else str(error.detail)
+    return problem(status, name, title, detail, headers=headers)
+
+
+def _fields(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
+    if isinstance(detail, Mapping):
+        for name, item in detail.items():
+            # What is wrong with an object as a whole has a name of the host's choice in DRF.
+            inner = path if name in ("non_field_errors", "__all__") else f"{path}.{name}" if path else str(name)
+            yield from _fields(item, inner)
+    elif isinstance(detail, list | tuple):
+        for index, item in enumerate(detail):
+            yield from _fields(item, f"{path}[{index}]" if isinstance(item, Mapping) else path)
+    else:
+        yield {"field": path, "detail": str(detail)}
+
+
+def invalid(errors: list[dict[str, str]]) -> Response:
+    detail = " ".join(f"{error['field']}: {error['detail']}" if error["field"] else error["detail"] for error in errors)
+    return problem(400, *TITLES[400], detail, errors=errors)
+
+
+def problem(
+    status: int, name: str, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+) -> Response:
+    document = {"type": f"urn:govpay:problem:{name}", "title": title, "status": status, "detail": detail}
+    document.update({key: value for key, value in more.items() if value})
+    return Response(document, status=status, headers=dict(headers or {}), content_type=CONTENT_TYPE)

@@ -1,0 +1,66 @@
+"""How rows are written: read only, column by column, relatives by their uid, moments in UTC."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cache
+from typing import Any
+
+from django.db import models
+from rest_framework import serializers
+
+#: Foot of every mirror.
+RECORD = ("created_at", "updated_at", "synced_at", "deleted_at")
+
+
+class Moment(serializers.DateTimeField):
+    """ISO 8601 in UTC, whatever the host's settings say of dates."""
+
+    def to_representation(self, value: Any) -> str | None:
+        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if value else None
+
+
+class RowSerializer(serializers.ModelSerializer):
+    """``Meta.fields`` says what is shown; nothing can be written. ``?fields=`` leaves out the rest."""
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: Moment,
+    }
+
+    def build_standard_field(self, field_name: str, model_field: Any) -> Any:
+        kind, _ = super().build_standard_field(field_name, model_field)
+        if model_field.choices:
+            kind = serializers.CharField  # a value that is not among the known ones is shown as it is
+        return kind, {"read_only": True, **({"allow_null": True} if model_field.null else {})}
+
+    def build_relational_field(self, field_name: str, relation_info: Any) -> Any:
+        # The column itself: a relative may not have arrived yet, and may not be for this user.
+        return serializers.CharField, {"source": f"{field_name}_id", "read_only": True, "allow_null": True}
+
+    def get_fields(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_fields()
+        wanted = self.context.get("fields") if self.is_outermost else None
+        return found if wanted is None else {name: field for name, field in found.items() if name in wanted}
+
+    @property
+    def is_outermost(self) -> bool:
+        return self.parent is None or (isinstance(self.parent, serializers.ListSerializer) and not self.parent.parent)
+
+
+class MirrorSerializer(RowSerializer):
+    created_at = Moment(source="remote_created_at", read_only=True, allow_null=True)
+    updated_at = Moment(source="remote_updated_at", read_only=True, allow_null=True)
+
+
+@cache
+def columns_of(kind: Any) -> tuple[str, ...]:
+    """The columns that are shown: no others are read, documents and secrets least of all."""
+    known = {name for field in kind.Meta.model._meta.concrete_fields for name in (field.name, field.attname)}
+    sources = [str(field.source).split(".")[0] for field in kind().fields.values()]
+    return tuple(dict.fromkeys(("pk", *(name for name in sources if name in known))))
+
+
+def names_of(kind: type[RowSerializer]) -> tuple[str, ...]:
+    """What ``?fields=`` may name."""
+    return tuple(kind.Meta.fields)

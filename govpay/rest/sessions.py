@@ -1,0 +1,174 @@
+"""Hosted sessions: opened for a payer, looked at, ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied, ValidationError
+
+from govpay import operations
+from govpay.exceptions import EncryptionError
+from govpay.models import Customer, HostedSession, PaymentAccount
+from govpay.models.choices import OperationAction
+from govpay.operations import staff
+from govpay.rest.acts import Act
+from govpay.rest.base import Row, Rows
+from govpay.rest.bodies import Body, Cents, Json, Text, Texts, Whole
+from govpay.rest.filters import Cents as CentsFilter
+from govpay.rest.filters import MirrorFilter
+from govpay.rest.filters import Text as TextFilter
+from govpay.rest.rows import RECORD, MirrorSerializer
+
+#: Options of a payment session that a wallet session does not have, and of all sessions; the others are for wallets.
+FOR_PAYMENTS = (
+    *("amount", "currency", "success_url", "cancel_url", "description", "line_items", "customer_email", "layout"),
+    *("allowed_methods", "setup_future_usage", "required_avs_fields", "metadata", "fraud_signals"),
+)
+FOR_WALLETS = ("method_badges", "locked_payment_methods")
+
+
+class SessionSerializer(MirrorSerializer):
+    """Without its credential: whoever has that can pay in it."""
+
+    class Meta:
+        model = HostedSession
+        fields: tuple[str, ...] = (
+            *("uid", "account", "customer", "amount", "currency", "status", "scope", "layout", "expires_at"),
+            *("metadata", *RECORD),
+        )
+
+
+class NewSessionSerializer(SessionSerializer):
+    """The answer to who opened it, and to nobody else."""
+
+    pay_url = serializers.SerializerMethodField(
+        help_text="This site's page on which the payer pays; lead them there. `null` for a wallet session."
+    )
+    client_secret = serializers.SerializerMethodField(
+        help_text="For the vendor's component in a page of your own. Told here alone; `null` once it has ended."
+    )
+
+    class Meta(SessionSerializer.Meta):
+        fields = (*SessionSerializer.Meta.fields, "pay_url", "client_secret")
+
+    def get_pay_url(self, row: HostedSession) -> str | None:
+        if row.scope == "wallet":
+            return None
+        return str(self.context["request"].build_absolute_uri(reverse("govpay:pay", args=[row.uid])))
+
+    def get_client_secret(self, row: HostedSession) -> str | None:
+        sealed: Any = row.credential
+        try:
+            return None if sealed is None else str(sealed.reveal())
+        except EncryptionError:
+            return None
+
+
+class SessionFilter(MirrorFilter):
+    status = TextFilter()
+    scope = TextFilter()
+    account = TextFilter()
+    customer = TextFilter()
+    currency = TextFilter()
+    amount_from = CentsFilter("amount", "gte")
+    amount_to = CentsFilter("amount", "lte")
+
+
+class CreateSessionBody(Body):
+    """All options are the vendor's; objects are given as the vendor's."""
+
+    scope = Text(one_of=("payment", "wallet"), required=False, help_text="`payment` unless given.")
+    account = Text(longest=128, required=False, help_text="The payment account's uid. For payments.")
+    customer = Text(longest=128, required=False, help_text="A customer's uid. A wallet session needs it.")
+    amount = Cents(required=False, help_text="Minor units, without any fee. A payment session needs it.")
+    currency = Text(longest=3, required=False, help_text="`USD` unless given.")
+    success_url = Text(longest=2000, required=False, help_text="https, and of an origin that the site allows.")
+    cancel_url = Text(longest=2000, required=False, help_text="The same.")
+    description = Text(longest=2000, required=False)
+    line_items = Json(many=True, required=False)
+    customer_email = Text(required=False)
+    layout = Text(one_of=("embedded", "hosted"), required=False)
+    allowed_methods = Texts(required=False, help_text="Of `card`, `ach`, `apple_pay`, `paypal`.")
+    setup_future_usage = Text(one_of=("off", "on_session", "off_session"), required=False)
+    expires_in_seconds = Whole(required=False)
+    branding = Json(required=False)
+    required_avs_fields = Texts(required=False)
+    metadata = Json(required=False, help_text="Yours; it comes back with the session.")
+    fraud_signals = Json(required=False)
+    method_badges = Json(many=True, required=False)
+    locked_payment_methods = Json(many=True, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        scope = attrs.setdefault("scope", "payment")
+        needed = ("customer",) if scope == "wallet" else ("account", "amount", "success_url", "cancel_url")
+        foreign = (*FOR_PAYMENTS, "account") if scope == "wallet" else FOR_WALLETS
+        errors = {name: ["Is missing."] for name in needed if name not in attrs}
+        errors.update({name: [f"Does not belong to a {scope} session."] for name in foreign if name in attrs})
+        if errors:
+            raise ValidationError(errors)
+        return attrs
+
+
+class SessionList(Rows, Act):
+    model = HostedSession
+    action = OperationAction.CREATE_SESSION
+    serializer_class = SessionSerializer
+    result_class = NewSessionSerializer
+    filterset_class = SessionFilter
+    body = CreateSessionBody
+    status = 201
+    made_at = "hosted-session"
+    operations = {"GET": "list_hosted_sessions", "POST": "create_hosted_session"}
+    reads = "Hosted sessions, newest first."
+    does = (
+        "Open a session in which a payer pays, or a customer manages saved methods (`scope` `wallet`). Needs "
+        "`govpay.create_session`, for a wallet `govpay.manage_wallet`."
+    )
+
+    def may_act(self, user: Any) -> bool:
+        return super().may_act(user) or staff.may(user, OperationAction.SAVE_METHOD)
+
+    def act(self, target: Any, given: dict[str, Any], **who: Any) -> HostedSession:
+        scope = given.pop("scope")
+        demand_permission(self.request.user, scope)
+        if "customer" in given:
+            given["customer"] = self.choose(Customer, "customer", uid=given["customer"])
+        if scope == "wallet":
+            return operations.create_wallet_session(**given, **who)
+        account = self.choose(PaymentAccount, "account", uid=given.pop("account"))
+        return operations.create_hosted_session(account=account, **given, **who)
+
+
+class SessionDetail(Row):
+    model = HostedSession
+    serializer_class = SessionSerializer
+    operations = {"GET": "get_hosted_session"}
+    reads = "One hosted session."
+
+
+class ExpireSession(Act):
+    model = HostedSession
+    action = OperationAction.EXPIRE_SESSION
+    serializer_class = result_class = SessionSerializer
+    operations = {"POST": "expire_hosted_session"}
+    does = "End an open session: nobody can pay in it any more. Needs what opening it needs."
+
+    def may_act(self, user: Any) -> bool:
+        return super().may_act(user) or staff.may(user, OperationAction.SAVE_METHOD)
+
+    def target(self, **address: Any) -> HostedSession:
+        session: HostedSession = self.find(HostedSession, **address)
+        demand_permission(self.request.user, session.scope)
+        return session
+
+    def act(self, target: HostedSession, given: dict[str, Any], **who: Any) -> HostedSession:
+        return operations.expire_hosted_session(session=target, **who)
+
+
+def demand_permission(user: Any, scope: str) -> None:
+    """Raises ``PermissionDenied``: a wallet is managed, a payment is asked for."""
+    action = OperationAction.SAVE_METHOD if scope == "wallet" else OperationAction.CREATE_SESSION
+    if not staff.may(user, action):
+        raise PermissionDenied

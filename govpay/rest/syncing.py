@@ -1,0 +1,43 @@
+"""What each run over a list of the platform did."""
+
+from __future__ import annotations
+
+from govpay.models import SyncRun
+from govpay.rest.base import Row, Rows
+from govpay.rest.filters import Moment, RowFilter, Text
+from govpay.rest.rows import RowSerializer
+
+
+class RunSerializer(RowSerializer):
+    class Meta:
+        model = SyncRun
+        fields = (
+            *("id", "account", "resource", "mode", "state", "started_at", "finished_at", "fetched", "created"),
+            *("updated", "unchanged", "deleted", "pages", "rejected_count", "rejected", "error"),
+        )
+
+
+class RunFilter(RowFilter):
+    state = Text()
+    resource = Text()
+    mode = Text()
+    account = Text()
+    created_from = Moment("started_at", "gte")
+    created_before = Moment("started_at", "lt")
+
+
+class RunList(Rows):
+    model = SyncRun
+    serializer_class = RunSerializer
+    filterset_class = RunFilter
+    order_column = "started_at"
+    operations = {"GET": "list_sync_runs"}
+    reads = "Sync runs, the last one begun first. `rejected` holds the first hundred rows that could not be read."
+
+
+class RunDetail(Row):
+    model = SyncRun
+    serializer_class = RunSerializer
+    lookup_field = "pk"
+    operations = {"GET": "get_sync_run"}
+    reads = "One sync run."

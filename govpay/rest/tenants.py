@@ -1,0 +1,90 @@
+"""Clients and their payment accounts."""
+
+from __future__ import annotations
+
+from govpay import tasks
+from govpay.models import Client, PaymentAccount
+from govpay.operations import staff
+from govpay.rest.acts import Asked
+from govpay.rest.base import Row, Rows
+from govpay.rest.filters import Flag, RowFilter, Text
+from govpay.rest.problems import Unavailable
+from govpay.rest.rows import RECORD, MirrorSerializer
+
+
+class ClientSerializer(MirrorSerializer):
+    class Meta:
+        model = Client
+        fields = ("uid", "customer_id", "name", "timezone", "subdomain", *RECORD)
+
+
+class AccountSerializer(MirrorSerializer):
+    class Meta:
+        model = PaymentAccount
+        fields = (
+            *("uid", "client", "name", "processor", "external_account_id", "external_merchant_id", "active"),
+            *("enable_ach", "enable_credit_card", "minimum_payment_amount", "maximum_payment_amount"),
+            *("callback_url", "webhook_enabled", "allowed_origins", *RECORD),
+        )
+
+
+class ClientFilter(RowFilter):
+    customer_id = Text()
+    subdomain = Text()
+    deleted = Flag("deleted_at", "isnull", exclude=True)
+
+
+class AccountFilter(RowFilter):
+    client = Text()
+    active = Flag()
+    external_account_id = Text()
+    external_merchant_id = Text()
+    deleted = Flag("deleted_at", "isnull", exclude=True)
+
+
+class ClientList(Rows):
+    model = Client
+    serializer_class = ClientSerializer
+    filterset_class = ClientFilter
+    order_column = ""
+    operations = {"GET": "list_clients"}
+    reads = "Clients, the last one that was read first."
+
+
+class ClientDetail(Row):
+    model = Client
+    serializer_class = ClientSerializer
+    operations = {"GET": "get_client"}
+    reads = "One client."
+
+
+class AccountList(Rows):
+    model = PaymentAccount
+    serializer_class = AccountSerializer
+    filterset_class = AccountFilter
+    order_column = ""
+    operations = {"GET": "list_accounts"}
+    reads = "Payment accounts, the last one that was read first. The two limits are cents."
+
+
+class AccountDetail(Row):
+    model = PaymentAccount
+    serializer_class = AccountSerializer
+    operations = {"GET": "get_account"}
+    reads = "One payment account. The two limits are cents."
+
+
+class SyncAccount(Asked):
+    model = PaymentAccount
+    operations = {"POST": "sync_account"}
+    does = (
+        "Let a worker read what has changed on the platform; see the sync runs for what comes of it. Changes nothing "
+        "there, so the key is remembered for a day only. Needs `govpay.sync_now`."
+    )
+    permission = staff.SYNC
+    name = "sync"
+
+    def queue(self, row: PaymentAccount) -> str:
+        if not tasks.queue_sync(row.uid):
+            raise Unavailable("Not queued: the message broker cannot be reached.")
+        return "queued"

@@ -1,0 +1,238 @@
+"""Every list and every row: what is shown, to whom, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from govpay.models import Payment, Transaction
+from govpay.rest import urls
+from govpay.rest.base import Row, Rows
+from tests.admin.rows import SECRET, fill, operation, payment, relatives
+from tests.rest.conftest import Program, problem
+
+pytestmark = pytest.mark.django_db
+
+LISTS = [(each.name, each.callback.cls) for each in urls.V1 if issubclass(each.callback.cls, Rows)]
+OWN_ADDRESS = {
+    each.callback.cls.model: each
+    for each in urls.V1
+    if issubclass(each.callback.cls, Row) and "customer>" not in str(each.pattern)
+}
+TOP = [(name, view) for name, view in LISTS if name != "customer-payment-methods"]
+each_list = pytest.mark.parametrize(("name", "view"), TOP, ids=[name for name, _ in TOP])
+
+
+def list_of(name: str) -> str:
+    return reverse(f"govpay:rest:{name}")
+
+
+def row_of(row: Any) -> str:
+    pattern = OWN_ADDRESS[type(row)]
+    which = pattern.callback.cls.lookup_field
+    return reverse(f"govpay:rest:{pattern.name}", args=[getattr(row, which)])
+
+
+@each_list
+def test_a_list_shows_its_rows_and_no_secret(name: str, view: Any, till: Program) -> None:
+    relatives()
+    fill(view.model, 30, actor=till.user)
+    answer = till.get(list_of(name), data={"page_size": 100})
+    assert answer.status_code == 200
+    found = answer.json()
+    assert len(found["results"]) == view.model.objects.count()
+    assert found["next"] is None
+    assert all(set(each) == set(view.serializer_class.Meta.fields) for each in found["results"])
+    text = answer.content.decode()
+    assert SECRET not in text
+    assert '"raw"' not in text
+    assert "gone_" in text or view.model.__name__ == "Client", "relatives that were never read are named by their uid"
+
+
+@each_list
+def test_a_row_has_its_address(name: str, view: Any, till: Program) -> None:
+    relatives()
+    fill(view.model, 3)
+    for row in view.model.objects.all():
+        found = till.get(row_of(row)).json()
+        listed = {each: found[each] for each in view.serializer_class.Meta.fields}
+        assert listed in till.get(list_of(name)).json()["results"]
+
+
+@each_list
+def test_a_list_costs_six_statements_however_long(name: str, view: Any, till: Program) -> None:
+    relatives()
+    fill(view.model, 120, actor=till.user)
+    with CaptureQueriesContext(connection) as context:
+        answer = till.get(list_of(name), data={"page_size": 100})
+    assert len(answer.json()["results"]) == 100
+    assert len(context) <= 6, [each["sql"] for each in context.captured_queries]
+    for each in context.captured_queries:
+        assert "COUNT(" not in each["sql"]
+        assert '"raw"' not in each["sql"], "documents stay in the database"
+        assert not any(column in each["sql"] for column in ("webhook_secret", "credential", "validated_method"))
+
+
+def test_a_payments_own_page_costs_eight_statements(till: Program) -> None:
+    relatives()
+    row = payment()
+    for number in range(60):
+        Transaction.objects.create(
+            uid=f"trx_{number}", payment=row, account_id="acc_0", type="refund", status="pending"
+        )
+    operation(row, actor=till.user)
+    with CaptureQueriesContext(connection) as context:
+        answer = till.get(row_of(row))
+    assert answer.status_code == 200
+    assert len(context) <= 8, [each["sql"] for each in context.captured_queries]
+    found = answer.json()
+    assert len(found["transactions"]) == 50
+    assert [each["actor"] for each in found["operations"]] == ["finance"]
+
+
+def test_a_session_costs_one_statement_more_than_a_token(finance: Any, browse: Callable[..., Client]) -> None:
+    relatives()
+    fill(Payment, 120)
+    client = browse(finance)
+    with CaptureQueriesContext(connection) as context:
+        answer = client.get(list_of("payments"), {"page_size": 100})
+    assert len(answer.json()["results"]) == 100
+    assert len(context) <= 6, context.captured_queries
+
+
+# --- Sparse answers ------------------------------------------------------------------------------------
+
+
+def test_fields_leave_out_the_rest(till: Program) -> None:
+    relatives()
+    found = till.get("payments?fields=uid,status").json()["results"]
+    assert found == [{"uid": "pay_0", "status": "captured"}]
+    with CaptureQueriesContext(connection) as context:
+        found = till.get("payments/pay_0?fields=transactions,refundable_amount").json()
+    assert found == {"transactions": [], "refundable_amount": 10750}
+    assert not [each for each in context.captured_queries if "govpay_webhookevent" in each["sql"]]
+
+
+@pytest.mark.parametrize("fields", ["uid,raw", "credential", "4111111111111111", ",", "uid,,status"])
+def test_unknown_fields_are_told_without_repeating_them(fields: str, till: Program) -> None:
+    found = problem(till.get("payments", data={"fields": fields}), 400, "invalid")
+    assert found["errors"][0]["field"] == "fields"
+    assert "4111" not in str(found)
+    assert "raw" not in str(found)
+
+
+def test_unknown_values_are_shown_as_they_are(till: Program) -> None:
+    relatives()
+    payment(uid="pay_new", status="never_heard_of", method_type="crypto")
+    found = till.get("payments/pay_new").json()
+    assert (found["status"], found["method_type"]) == ("never_heard_of", "crypto")
+    row = operation(Payment.objects.get(uid="pay_new"), action="teleport", state="limbo")
+    found = till.get(f"operations/{row.key}").json()
+    assert (found["action"], found["state"]) == ("teleport", "limbo")
+
+
+# --- ETags ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_known_is_not_sent_again(till: Program) -> None:
+    relatives()
+    for path in ("payments", "payments/pay_0"):
+        first = till.get(path)
+        assert first["ETag"]
+        assert "private" in first["Cache-Control"]
+        assert {"Authorization", "Cookie"} <= set(first["Vary"].replace(" ", "").split(","))
+        again = till.get(path, headers={"If-None-Match": first["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again["ETag"] == first["ETag"]
+        Payment.objects.update(status="refunded" if path == "payments" else "voided")
+        changed = till.get(path, headers={"If-None-Match": first["ETag"]})
+        assert changed.status_code == 200
+        assert changed["ETag"] != first["ETag"]
+
+
+# --- Who asks ------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_is_told_how_to_sign_in() -> None:
+    for name, _ in TOP:
+        answer = Program().get(list_of(name))
+        problem(answer, 401, "not-signed-in")
+        assert answer["WWW-Authenticate"] == "Token"
+    problem(Program().act("payments/quote"), 401, "not-signed-in")
+    problem(Program(token="nobodys").get("payments"), 401, "not-signed-in")
+
+
+def test_somebody_who_has_left_is_a_stranger(till: Program) -> None:
+    till.user.is_active = False
+    till.user.save()
+    problem(till.get("payments"), 401, "not-signed-in")
+
+
+def test_without_tokens_only_the_session_signs_in(till: Program, finance: Any, settings: Any) -> None:
+    settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if each != "rest_framework.authtoken"]
+    problem(till.get("payments"), 403, "forbidden")
+    client = Client()
+    client.force_login(finance)
+    assert client.get(list_of("payments")).status_code == 200
+
+
+def test_the_host_names_other_ways_to_sign_in(till: Program, finance: Any, settings: Any) -> None:
+    settings.GOVPAY = {
+        **settings.GOVPAY,
+        "REST_AUTHENTICATION": ["rest_framework.authentication.SessionAuthentication"],
+    }
+    problem(till.get("payments"), 403, "forbidden")
+
+
+def test_a_session_needs_its_csrf_token(finance: Any) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(finance)
+    answer = client.post(list_of("quote"), {}, content_type="application/json", headers={"Idempotency-Key": "k"})
+    found = problem(answer, 403, "forbidden")
+    assert "CSRF" in found["detail"]
+
+
+def test_the_hosts_own_rest_settings_do_not_show(till: Program, settings: Any) -> None:
+    settings.REST_FRAMEWORK = {
+        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"],
+        "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+        "DEFAULT_AUTHENTICATION_CLASSES": [],
+        "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+        "DEFAULT_FILTER_BACKENDS": ["rest_framework.filters.SearchFilter"],
+        "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.AnonRateThrottle"],
+        "DATETIME_FORMAT": "%d.%m.%Y",
+        "NON_FIELD_ERRORS_KEY": "all",
+        "EXCEPTION_HANDLER": "host.handler",
+        "UNAUTHENTICATED_USER": None,
+    }
+    relatives()
+    found = till.get("payments").json()["results"][0]
+    assert found["created_at"].endswith("Z")
+    problem(Program().get("payments"), 401, "not-signed-in")
+    problem(till.act("payments/quote", []), 400, "invalid")
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "*/*", "nonsense"])
+def test_there_is_one_form_of_answers(accept: str, till: Program) -> None:
+    answer = till.get("payments", headers={"Accept": accept})
+    assert answer["Content-Type"] == "application/json"
+
+
+def test_a_slash_at_the_end_does_not_matter(till: Program) -> None:
+    relatives()
+    assert till.get("payments/").json() == till.get("payments").json()
+    assert till.get("payments/pay_0/").json() == till.get("payments/pay_0").json()
+    problem(till.act("payments/quote/"), 400, "invalid")
+
+
+@pytest.mark.parametrize("uid", ["nobody", "pay%00_0", "%F0%9F%92%B8", "x" * 300, "%ED%A0%80"])
+def test_what_is_not_there_is_not_found(uid: str, till: Program) -> None:
+    relatives()
+    problem(till.get(f"payments/{uid}"), 404, "not-found")
+    problem(till.act(f"payments/{uid}/void"), 404, "not-found")

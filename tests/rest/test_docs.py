@@ -1,0 +1,115 @@
+"""The scripts of ``docs/rest.md``, as they stand there, against a running site and the stand-in."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.dispatch import receiver
+from django.shortcuts import redirect
+
+from govpay import operations
+from govpay.models import HostedSession, Operation
+from govpay.rest import problems, urls
+from govpay.signals import session_completed
+from govpay.sync import news
+from tests.operations.town import Town
+from tests.rest.conftest import Program
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TEXT = (Path(__file__).parents[2] / "docs" / "rest.md").read_text()
+BLOCKS = re.findall(r"(<!-- recipe -->\n)?```python\n(.*?)```", TEXT, re.S)
+SCRIPTS = [code for mark, code in BLOCKS if not mark and "INSTALLED_APPS" not in code]
+(RECIPE,) = [code for mark, code in BLOCKS if mark]
+
+
+def test_the_scripts_run_as_they_stand(
+    till: Program, town: Town, live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
+    town.captured(), town.captured(500)
+    token = till.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Token ")
+    monkeypatch.setenv("GOVPAY_TOKEN", token)
+    monkeypatch.setenv("GOVPAY_API", f"{live_server.url}/govpay/api/v1")
+    names: dict[str, Any] = {"account": town.account.uid, "method": town.saved_method().uid}
+    assert len(SCRIPTS) == 6
+    for number, code in enumerate(SCRIPTS):
+        exec(compile(code, f"docs/rest.md, script {number + 1}", "exec"), names)
+    assert len(names["captured"]) == 1, "the smaller one is left out"
+    states = dict(Operation.objects.values_list("action", "state"))
+    assert states == dict.fromkeys(("quote", "capture", "refund", "create_session"), "succeeded")
+    assert sum(entry["amount"] for entry in town.ledger() if entry["kind"] == "refund") == 500
+
+
+def test_the_script_that_waits_never_sends_twice(
+    till: Program, town: Town, live_server: Any, monkeypatch: pytest.MonkeyPatch, impatient: None
+) -> None:
+    """The answer is lost, then looked up; the script sleeps meanwhile, and here that is when the ticks come."""
+    payment = town.captured()
+    monkeypatch.setenv("GOVPAY_TOKEN", till.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Token "))
+    monkeypatch.setenv("GOVPAY_API", f"{live_server.url}/govpay/api/v1")
+    names: dict[str, Any] = {}
+    for code in SCRIPTS:
+        if code.startswith("import os"):
+            exec(code, names)
+        if "def act(" in code:
+            exec(code.partition("\nrefund =")[0], names)
+    monkeypatch.setattr("time.sleep", lambda seconds: town.settle_all())
+    town.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="after")
+    answer = names["act"](f"payments/{payment.uid}/refund", {"amount": 40}, "once")
+    assert answer.status_code == 201
+    assert town.moved("refund", payment) == 40
+    assert len(town.posts("refund")) == 1
+
+
+def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
+    order = SimpleNamespace(pk=17, total=12_345, account=town.account, key=uuid.uuid4(), page="https://city.example/17")
+    paid: list[tuple[Any, Any]] = []
+
+    class Order:
+        """The host's."""
+
+        class objects:
+            @staticmethod
+            def filter(**which: Any) -> Any:
+                return SimpleNamespace(update=lambda **what: paid.append((which, what)))
+
+    names: dict[str, Any] = {
+        "operations": operations,
+        "redirect": redirect,
+        "receiver": receiver,
+        "session_completed": session_completed,
+        "Order": Order,
+    }
+    exec(RECIPE, names)
+    lines = [line for line in RECIPE.splitlines() if line.startswith("    ") or line.startswith("@")]
+    assert len(lines) == 5
+    try:
+        first, second = (names["checkout"](None, order) for _ in range(2))
+        session = HostedSession.objects.get()
+        assert first.url == second.url == f"/govpay/pay/{session.uid}/"
+        assert client.get(first.url).status_code in (200, 302)
+        assert not paid
+        town.sandbox.touch("session", session.uid, status="completed")
+        for _ in range(2):
+            town.sync("sessions")
+            news.dispatch()
+        assert paid == [({"pk": "17"}, {"paid": True})]
+    finally:
+        session_completed.disconnect(names["mark_paid"])
+
+
+def test_every_address_and_problem_is_in_the_document() -> None:
+    for pattern in urls.V1:
+        thing = str(pattern.pattern).split("/")[1]
+        assert f"`{thing}" in TEXT, thing
+    for name in {kind[2] for kind in problems.KINDS} | {name for name, _ in problems.TITLES.values()}:
+        assert f"`{name}`" in TEXT or name == "unknown", name
+    for status in {kind[1] for kind in problems.KINDS} | set(problems.TITLES):
+        assert str(status) in TEXT

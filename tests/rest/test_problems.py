@@ -1,0 +1,169 @@
+"""What goes wrong is told as RFC 9457 has it: the field, the operation, the platform's request id, no secret."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from govpay.models import Operation
+from govpay.rest import urls
+from govpay.rest.acts import Act
+from tests.admin.neighbours import own_side
+from tests.operations.town import Town, card, only
+from tests.rest.conftest import Program, address, problem
+from tests.rest.test_access import body_of, filled
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CARD = "4111 1111 1111 1111"
+
+
+def quote(town: Town, **given: Any) -> dict[str, Any]:
+    body = {"account": town.account.uid, "base_amount": 500, "payment_method": card(), **given}
+    return {name: value for name, value in body.items() if value is not ...}
+
+
+#: What is changed in a quote's body, and the field that the problem then names.
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"account": ...}, "account"),
+    ({"account": "nobody"}, "account"),
+    ({"account": 5}, "account"),
+    ({"account": "\ud800"}, "account"),
+    ({"base_amount": ...}, "base_amount"),
+    ({"base_amount": "500"}, "base_amount"),
+    ({"base_amount": 5.0}, "base_amount"),
+    ({"base_amount": True}, "base_amount"),
+    ({"base_amount": 0}, "base_amount"),
+    ({"base_amount": 2**60}, "base_amount"),
+    ({"base_amount": 2**53 - 1, "tax_amount": 1}, "base_amount"),
+    ({"tax_amount": -1}, "tax_amount"),
+    ({"currency": "usd"}, "currency"),
+    ({"currency": "XXY"}, "currency"),
+    ({"currency": None}, "currency"),
+    ({"reference_id": ""}, "reference_id"),
+    ({"reference_id": "a\nb"}, "reference_id"),
+    ({"payment_method": ...}, "saved_method"),
+    ({"saved_method": "spm_x"}, "saved_method"),
+    ({"payment_method": ..., "saved_method": "spm_x"}, "saved_method"),
+    ({"payment_method": []}, "payment_method"),
+    ({"payment_method": {}}, "payment_method.payment_method_type"),
+    ({"payment_method": {**card(), "x": 1}}, "payment_method.x"),
+    ({"payment_method": card(last4="12")}, "payment_method.credit.last4"),
+    ({"payment_method": card(holder_name="\ud800")}, "payment_method.credit.holder_name"),
+    ({"amount": 5}, "amount"),
+    ({"<script>": 5}, "…"),
+]
+
+
+def test_validation_names_the_field(till: Program, town: Town) -> None:
+    for given, field in WRONG:
+        found = problem(till.act("payments/quote", quote(town, **given)), 400, "invalid")
+        assert [error["field"] for error in found["errors"]] == [field], given
+        assert field in found["detail"]
+    assert not town.posts()
+    assert not Operation.objects.exists()
+
+
+def test_a_card_number_is_refused_at_the_door_of_every_act_and_never_repeated(superuser: Program, sandbox: Any) -> None:
+    own = own_side()
+    count = 0
+    for pattern in urls.V1:
+        if not issubclass(pattern.callback.cls, Act):  # type: ignore[union-attr]
+            continue
+        method = "delete" if pattern.name == "customer-payment-method" else "post"
+        body = body_of(pattern, own)
+        for extra in ({"reason": CARD}, {CARD: 1}, {"a": {"b": [{"c": CARD}]}}, {"n": 4111111111111111}):
+            answer = superuser.act(filled(pattern, own), {**body, **extra}, method=method)
+            found = problem(answer, 400, "invalid")
+            assert "card number" in found["detail"]
+            assert "4111" not in answer.content.decode()
+            count += 1
+    assert count == 48
+    assert not sandbox.requests()
+
+
+BODIES = [
+    (b"", 400, "invalid"),
+    (b"{", 400, "invalid"),
+    (b"null", 400, "invalid"),
+    (b'"text"', 400, "invalid"),
+    (b"[1]", 400, "invalid"),
+    (b'{"base_amount": NaN}', 400, "invalid"),
+    (b'{"base_amount": ' + b"9" * 5000 + b"}", 400, "invalid"),
+    (b"\xff\xfe", 400, "invalid"),
+    (b'{"x": ' + b"[" * 100_000, 400, "invalid"),
+    (b'{"payment_method": ' + b'{"a":' * 40 + b"1" + b"}" * 41, 400, "invalid"),
+    (b'{"x": "' + b"a" * 300_000 + b'"}', 413, "too-large"),
+]
+
+
+def test_a_body_that_is_none(till: Program) -> None:
+    for body, status, name in BODIES:
+        headers = {"Idempotency-Key": "k"}
+        answer = till.client.post(address("payments/quote"), body, content_type="application/json", headers=headers)
+        problem(answer, status, name)
+
+
+def test_only_json_is_read(till: Program) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        headers = {"Idempotency-Key": "k"}
+        answer = till.client.post(address("payments/quote"), b"account=x", content_type=kind, headers=headers)
+        problem(answer, 415, "media-type")
+
+
+def test_a_method_that_is_none(till: Program) -> None:
+    for method in ("put", "patch", "delete", "options"):
+        answer = getattr(till.client, method)(address("payments"))
+        problem(answer, 405, "method")
+        assert answer["Allow"] == "GET, HEAD"
+
+
+def test_an_address_that_is_none(till: Program) -> None:
+    for path in ("", "nothing", "events/abc", "operations/abc", "payments/a/b/c"):
+        problem(till.get(path), 404, "not-found")
+        problem(till.act(path), 404, "not-found")
+
+
+def test_what_the_platform_refuses_is_told_in_its_words(till: Program, town: Town) -> None:
+    payment = town.captured()
+    body = {"code": "conflict", "message": "Locked by the processor.", "request_id": "req_77"}
+    for status, name in ((409, "platform-refused"), (422, "platform-refused"), (410, "expired")):
+        town.sandbox.fault("POST /api/payments/{uid}/refund", times=1, status=status, body=json.dumps(body))
+        found = problem(till.act(f"payments/{payment.uid}/refund", {"amount": 1}), status, name)
+        assert found["detail"] == "Locked by the processor."
+        assert (found["code"], found["request_id"]) == ("conflict", "req_77")
+        assert found["operation_id"] == str(Operation.objects.latest("pk").key)
+
+
+def test_what_never_left_may_be_tried_again(till: Program, town: Town, settings: Any, impatient: None) -> None:
+    payment = town.captured()
+    till.get("payments")
+    settings.GOVPAY = {**settings.GOVPAY, "API_URL": "http://127.0.0.1:9"}
+    answer = till.act(f"payments/{payment.uid}/refund", {"amount": 1})
+    found = problem(answer, 503, "not-sent")
+    assert int(answer["Retry-After"]) > 0
+    assert found["operation_id"] == str(only().key)
+
+
+def test_a_fault_of_our_own_is_reported_and_not_hidden(
+    till: Program, town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from govpay import operations
+
+    def fail(**_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(operations, "void_payment", fail)
+    till.client.raise_request_exception = False
+    assert till.act(f"payments/{town.quoted().uid}/void").status_code == 500
+
+
+def test_a_setting_that_is_wrong_is_told_as_such(till: Program, town: Town, settings: Any) -> None:
+    payment = town.captured()
+    settings.GOVPAY = {**settings.GOVPAY, "CLIENT_ID": ""}
+    from govpay.connection import reset
+
+    reset()
+    problem(till.act(f"payments/{payment.uid}/refund", {"amount": 1}), 503, "misconfigured")

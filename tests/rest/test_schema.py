@@ -1,0 +1,168 @@
+"""The OpenAPI document: as committed, as served, and kept by every answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from django.core.wsgi import get_wsgi_application
+from django.test import Client
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from govpay import operations, tasks
+from govpay.rest.schema import FILE, document
+from tests.admin.neighbours import own_side
+from tests.amounts import repeats
+from tests.operations.town import Town, card
+from tests.rest.conftest import Program
+from tests.rest.openapi import generated, written
+
+SCHEMA = "/govpay/api/schema/"
+PAGE = "/govpay/api/docs/"
+
+#: What every answer must keep, whatever was asked.
+KEPT = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+]
+
+
+def test_the_committed_document_is_what_the_views_say() -> None:
+    assert FILE.read_text() == written(generated()), "run `make schema`, and look at what has changed"
+
+
+def test_the_document_is_served_with_this_sites_address(client: Client, settings: Any, db: None) -> None:
+    settings.SESSION_COOKIE_NAME = "city_session"
+    answer = client.get(SCHEMA)
+    found = answer.json()
+    assert found["openapi"].startswith("3.1")
+    assert found["servers"] == [{"url": "http://testserver/govpay/api"}]
+    assert found["components"]["securitySchemes"]["cookieAuth"]["name"] == "city_session"
+    assert found["paths"] == document()["paths"]
+    assert "servers" not in document()
+
+
+def test_every_operation_says_what_it_needs_and_answers() -> None:
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            where = f"{method} {path}"
+            assert operation["operationId"], where
+            assert operation["description"], where
+            assert {"400", "401", "403", "429"} <= set(operation["responses"]), where
+            assert operation["security"], where
+            headers = {each["name"] for each in operation["parameters"] if each["in"] == "header"}
+            assert headers == ({"If-None-Match"} if method == "get" else {"Idempotency-Key"}), where
+            if "{" in path:
+                assert "404" in operation["responses"], where
+
+
+def test_the_page_takes_files_of_this_site_alone(client: Client, settings: Any, db: None) -> None:
+    answer = client.get(PAGE)
+    html = answer.content.decode()
+    assert "http" not in html.replace(' lang="en-us"', ""), "nothing from elsewhere"
+    assert SCHEMA in html
+    assert "drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js" in html
+    policy = answer["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if each != "drf_spectacular_sidecar"]
+    html = client.get(PAGE).content.decode()
+    assert "INSTALLED_APPS" in html
+    assert "<script" not in html
+
+
+# --- Answers keep it -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def places(town: Town, settings: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """Tag → path parameters that lead to a row."""
+    settings.GOVPAY = {
+        **settings.GOVPAY,
+        "REST_RATE": "",
+        "REST_ACT_RATE": "",
+        "CHECKOUT_ORIGINS": ["https://x.example"],
+    }
+    for task in (tasks.sync_account, tasks.process_event):
+        monkeypatch.setattr(task, "apply_async", lambda *_, **__: None)
+    own, method = own_side(), town.saved_method()
+    session = operations.create_hosted_session(
+        account=town.account, amount=500, success_url="https://x.example/", cancel_url="https://x.example/"
+    )
+    customer = {"customer": method.customer_id}
+    return {
+        "clients": {"uid": own.uid("client")},
+        "accounts": {"uid": town.account.uid},
+        "customers": {**customer, "uid": method.customer_id},
+        "customers/methods": {**customer, "uid": method.uid},
+        "payment-methods": {"uid": method.uid},
+        "payments": {"uid": town.captured().uid},
+        "transactions": {"uid": own.uid("transaction")},
+        "hosted-sessions": {"uid": session.uid},
+        "terminals": {"uid": own.uid("terminal")},
+        "events": {"id": own.rows["webhookevent"].pk},
+        "operations": {"key": str(own.rows["operation"].key)},
+        "sync-runs": {"id": own.rows["syncrun"].pk},
+    }
+
+
+def place_of(operation: Any, places: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    tag = operation.path.split("/")[2]
+    return places["customers/methods" if "methods/{uid}" in operation.path and tag == "customers" else tag]
+
+
+def made_real(case: Any, town: Town) -> None:
+    """What chance would never hit: an account of ours, a method that can be charged."""
+    if isinstance(case.body, dict) and "account" in case.body:
+        case.body = {**case.body, "account": town.account.uid}
+        if "base_amount" in case.body:
+            case.body = {name: value for name, value in case.body.items() if name != "saved_method"}
+            case.body["payment_method"] = card()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("mode", ["positive", "negative"])
+def test_every_answer_keeps_the_document(
+    mode: str, superuser: Program, town: Town, places: dict[str, dict[str, Any]]
+) -> None:
+    """Zero 5xx and zero violations, for what the document allows and for what it does not."""
+    schema = schemathesis.openapi.from_wsgi(SCHEMA, get_wsgi_application())
+    headers = {"Authorization": superuser.client.defaults["HTTP_AUTHORIZATION"]}
+    seen: dict[str, set[int]] = {}
+
+    def run(operation: Any, strategy: Any) -> None:
+        @hypothesis.settings(
+            max_examples=repeats(40, 2),
+            deadline=None,
+            database=None,
+            derandomize=True,
+            suppress_health_check=list(hypothesis.HealthCheck),
+            phases=[hypothesis.Phase.generate],
+        )
+        @hypothesis.given(case=strategy)
+        def ask(case: Any) -> None:
+            if mode == "positive":
+                made_real(case, town)
+            answer = case.call_and_validate(headers=headers, checks=KEPT)
+            seen.setdefault(operation.label, set()).add(answer.status_code)
+
+        ask()
+
+    generation = schemathesis.GenerationMode(mode)
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        fixed = {name: value for name, value in place_of(operation, places).items() if f"{{{name}}}" in operation.path}
+        if fixed and mode == "positive":
+            run(operation, operation.as_strategy(generation_mode=generation, path_parameters=fixed))
+        else:
+            run(operation, operation.as_strategy(generation_mode=generation))
+    assert len(seen) == sum(len(methods) for methods in document()["paths"].values())
+    if mode == "positive":
+        for label, statuses in seen.items():
+            assert label.startswith(("POST", "DELETE")) or 200 in statuses, (label, statuses)

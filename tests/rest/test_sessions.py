@@ -1,0 +1,99 @@
+"""Hosted sessions over REST: opened, looked at, ended, and their secret told once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+
+from govpay.models import HostedSession
+from tests.operations.town import Town
+from tests.rest.conftest import Program, problem
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _origins(town: Town, settings: Any) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
+
+
+def body(town: Town, **given: Any) -> dict[str, Any]:
+    return {
+        "account": town.account.uid,
+        "amount": 12_345,
+        "success_url": "https://city.example/paid",
+        "cancel_url": "https://city.example/cart",
+        **given,
+    }
+
+
+def test_a_session_is_opened_shown_and_ended(till: Program, town: Town) -> None:
+    given = body(town, description="Permit", metadata={"order": "17"}, allowed_methods=["card"], currency="USD")
+    first, again = (till.act("hosted-sessions", given, key="s") for _ in range(2))
+    assert first.status_code == again.status_code == 201, first.content
+    assert first.json() == again.json()
+    made = first.json()
+    row = HostedSession.objects.get()
+    assert made["client_secret"] == row.credential.reveal()
+    assert made["pay_url"] == f"http://testserver/govpay/pay/{row.uid}/"
+    assert till.client.get(made["pay_url"]).status_code in (200, 302)
+    assert first["Cache-Control"] == "no-store"
+    for path in (first["Location"], "hosted-sessions"):
+        text = till.get(path).content.decode()
+        assert row.uid in text
+        assert made["client_secret"] not in text
+        assert "client_secret" not in text
+    assert till.get(first["Location"]).json()["metadata"] == {"order": "17"}
+    ended = till.act(f"hosted-sessions/{row.uid}/expire")
+    assert (ended.status_code, ended.json()["status"]) == (200, "expired")
+    assert till.act("hosted-sessions", given, key="s").json()["client_secret"] is None
+    problem(till.act(f"hosted-sessions/{row.uid}/expire"), 422, "refused")
+
+
+def test_a_wallet_session_is_for_who_manages_wallets(
+    till: Program, cashier: Any, program: Callable[[Any], Program], town: Town
+) -> None:
+    customer = town.saved_method().customer_id
+    opened = till.act("hosted-sessions", {"scope": "wallet", "customer": customer})
+    assert opened.status_code == 201, opened.content
+    made = opened.json()
+    assert (made["scope"], made["customer"], made["pay_url"]) == ("wallet", customer, None)
+    counter = program(cashier)
+    problem(counter.act("hosted-sessions", {"scope": "wallet", "customer": customer}), 403, "forbidden")
+    problem(counter.act(f"hosted-sessions/{made['uid']}/expire"), 403, "forbidden")
+    cashier.user_permissions.add(Permission.objects.get(codename="manage_wallet"))
+    assert counter.act(f"hosted-sessions/{made['uid']}/expire").status_code == 200
+    assert counter.act("hosted-sessions", body(town)).status_code == 201
+
+
+#: What is changed in a body, and the fields that the problem then names.
+WRONG: list[tuple[dict[str, Any], set[str]]] = [
+    ({"amount": None}, {"amount"}),
+    ({"scope": "both"}, {"scope"}),
+    ({"scope": "wallet"}, {"customer", "account", "amount", "success_url", "cancel_url"}),
+    ({"method_badges": []}, {"method_badges"}),
+    ({"customer": "cus_nobody"}, {"customer"}),
+    ({"success_url": "https://evil.example/"}, {"success_url"}),
+    ({"cancel_url": "javascript:alert(1)"}, {"cancel_url"}),
+    ({"currency": "XYX"}, {"currency"}),
+    ({"line_items": [{"description": "x"}]}, {"line_items[0]"}),
+    ({"line_items": [{"description": "x", "amount": "5"}]}, {"line_items[0].amount"}),
+    ({"line_items": [5]}, {"line_items"}),
+    ({"layout": "popup"}, {"layout"}),
+    ({"allowed_methods": ["cash"]}, {"allowed_methods"}),
+    ({"branding": {"accent_color": "red"}}, {"branding.accent_color"}),
+    ({"fraud_signals": {"is_admin": "yes"}}, {"fraud_signals.is_admin"}),
+    ({"expires_in_seconds": 0}, {"expires_in_seconds"}),
+    ({"metadata": {"a": "\ud800"}}, {"metadata"}),
+    ({"customer_email": "nobody"}, {"customer_email"}),
+]
+
+
+def test_what_is_wrong_is_named(till: Program, town: Town) -> None:
+    for given, fields in WRONG:
+        found = problem(till.act("hosted-sessions", body(town, **given)), 400, "invalid")
+        assert {error["field"] for error in found["errors"]} == fields, given
+    assert not town.posts()

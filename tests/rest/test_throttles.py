@@ -1,0 +1,68 @@
+"""So many requests a user, fewer acts; counted where all processes see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.checks import run_checks
+
+from govpay.conf import parse_rate
+from tests.rest.conftest import Program, problem
+
+pytestmark = pytest.mark.django_db
+
+
+def limit(settings: Any, **rates: str) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, **rates}
+
+
+def test_a_user_is_held_up_and_another_is_not(
+    till: Program, support: Any, program: Callable[[Any], Program], settings: Any
+) -> None:
+    limit(settings, REST_RATE="3/min")
+    with time_machine.travel("2026-03-01T12:00:20Z", tick=False) as clock:
+        assert [till.get("payments").status_code for _ in range(4)] == [200, 200, 200, 429]
+        answer = till.get("clients")
+        problem(answer, 429, "throttled")
+        assert answer["Retry-After"] == "40"
+        assert program(support).get("payments").status_code == 200
+        clock.shift(41)
+        assert till.get("payments").status_code == 200
+
+
+def test_acts_have_a_limit_of_their_own(till: Program, settings: Any) -> None:
+    limit(settings, REST_RATE="5/min", REST_ACT_RATE="2/min")
+    with time_machine.travel("2026-03-01T12:00:20Z", tick=False):
+        assert [till.act("payments/quote").status_code for _ in range(3)] == [400, 400, 429]
+        assert [till.get("payments").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_without_a_rate_nobody_is_held_up(till: Program, settings: Any) -> None:
+    limit(settings, REST_RATE="", REST_ACT_RATE="")
+    assert {till.get("payments").status_code for _ in range(20)} == {200}
+
+
+def test_a_cache_that_is_down_holds_nobody_up(till: Program, settings: Any) -> None:
+    limit(settings, REST_RATE="1/min")
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:9"}
+    }
+    assert [till.get("payments").status_code for _ in range(3)] == [200] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("600/min", (600, 60)), ("1/s", (1, 1)), ("5/hour", (5, 3600)), ("9/d", (9, 86400))]
+)
+def test_rates(text: str, rate: tuple[int, int]) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["600", "min", "x/min", "-1/min", "5/week", "/", "5/"])
+def test_a_rate_that_is_none_is_found_by_the_checks(text: str, settings: Any) -> None:
+    limit(settings, REST_RATE=text)
+    found = [each for each in run_checks(tags=["govpay"]) if each.id == "govpay.E001"]
+    assert len(found) == 1
+    assert "REST_RATE" in found[0].msg
