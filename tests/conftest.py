@@ -87,16 +87,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 LONG = ("test_demo.py", "test_wheel.py", "test_workers.py")
 
 
-#: What ``make soak`` repeats, beside what is marked so itself.
-SOAKED = ("test_money_kills.py", "test_money_histories.py")
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
-    for item in items:
-        if item.path.name in SOAKED:
-            item.add_marker("soak")
 
 
 def weight(item: pytest.Item) -> float:

@@ -15,15 +15,15 @@ from govpay import operations, tasks
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, OutboxSignal, Payment, Transaction, WebhookEvent
 from govpay.sync.pull import pull
-from tests.amounts import repeats
+from tests.amounts import repeats, rounds
 from tests.events import event_for
 from tests.operations.town import Town, at_once, bank_account, card, listening
 from tests.processes import start_python
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak]
 
 PROCESSES, THREADS = 4, 4
-ROUNDS = repeats(10, 1)
+ROUNDS = 10
 
 #: For each line its threads all do the same at once, again and again until the rules say that it is over.
 MEMBER = f"""
@@ -99,7 +99,7 @@ def fleet(town: Town) -> Any:
 
 def test_threads_of_four_processes_at_one_payment(town: Town, fleet: Fleet) -> None:
     """M1: refunded as often as the captured amount allows and captured once, each time by one POST."""
-    for _ in range(ROUNDS):
+    for _ in rounds(ROUNDS, 1):
         for method in (None, bank_account()):
             payment = town.captured(payment_method=method)
             total, part = payment.total_amount or 0, 3000
@@ -177,7 +177,7 @@ def test_everybody_writes_one_row_at_once(town: Town, isolation: str, caplog: py
 @pytest.mark.parametrize("isolation", LEVELS, indirect=True)
 def test_deeds_race_and_no_conflict_of_the_database_is_seen(town: Town, isolation: str) -> None:
     """D2: of many at once on one payment each is done or refused by a rule, whatever the database made of it."""
-    for round_ in range(repeats(100, 6)):
+    for round_ in rounds(100, 6):
         payment = town.quoted() if round_ % 2 else town.captured()
         deeds = [partial(operations.refund_payment, payment=payment, amount=100) for _ in range(6)]
         deeds += [

@@ -26,16 +26,16 @@ from govpay.sandbox import payments, refunds
 from govpay.sandbox.direct import the_row
 from govpay.sandbox.errors import Refusal
 from govpay.sync.pull import pull
-from tests.amounts import repeats
+from tests.amounts import rounds
 from tests.events import deliver
 from tests.faults.agreement import Agreement
 from tests.hearing import book, written_down
 from tests.operations.town import Town, bank_account, card
 from tests.stepping import Died, at_step, dying_after, dying_at
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(3)]
 
-HISTORIES, LENGTH = repeats(500, 12), 30
+HISTORIES, LENGTH = 500, 30
 
 HERE = "https://city.example"
 ADDRESSES = {"success_url": f"{HERE}/paid", "cancel_url": f"{HERE}/back"}
@@ -321,6 +321,6 @@ def test_everything_agrees_after_any_history(sandbox: Any, transactional_db: Non
     """Each history has a seed of its own: hypothesis would make a few of many by copying parts of others."""
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": [HERE]}
     with book() as read, written_down():
-        for number in range(HISTORIES):
+        for number in rounds(HISTORIES, 6, 16):
             machine = type(f"History{number}", (Histories,), {"sandbox": sandbox, "heard": staticmethod(read)})
             run_state_machine_as_test(seed(number)(machine), settings=SETTINGS)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from itertools import product
 from typing import Any
 
 import pytest
@@ -17,16 +16,16 @@ from govpay import operations
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, OutboxSignal, Payment
 from govpay.operations.journal import STEPS
-from tests.amounts import repeats
+from tests.amounts import rounds
 from tests.hearing import book
 from tests.operations.town import Town, card, only, wait_for
 from tests.processes import start_python
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(3)]
 
 #: Of each deed at each step: with those during the POST a thousand kills.
-ROUNDS = repeats(30, 1)
-DURING = repeats(20, 6)
+ROUNDS = 30 * len(STEPS)
+DURING = 40
 
 #: Steps at which the platform has acted already, and those at which the journal says so.
 ACTED, CLOSED = STEPS[STEPS.index("answered") :], STEPS[STEPS.index("closed") :]
@@ -167,7 +166,7 @@ def news_of(operation: Operation) -> list[str]:
 @pytest.mark.parametrize("action", NEWS)
 def test_killed_at_every_step(town: Town, worker: Worker, told: Any, action: str) -> None:
     """M4: between any two steps of the deed. Before the journal row there was no deed; after it, none is lost."""
-    for number in range(ROUNDS * len(STEPS)):
+    for number in rounds(ROUNDS, len(STEPS)):
         step = STEPS[number % len(STEPS)]
         key = worker.dies(action, subject_of(action, town, number).pk, step)
         states = list(Operation.objects.filter(key=key).values_list("state", flat=True))
@@ -187,8 +186,8 @@ def test_killed_at_every_step(town: Town, worker: Worker, told: Any, action: str
 
 def test_killed_during_the_post(town: Town, worker: Worker, told: Any) -> None:
     """M4: the request is there, its sender is gone; the platform acts all the same, or does not."""
-    for round_, acts in product(range(DURING), (True, False)):
-        action = ("refund", "capture")[round_ % 2]
+    for round_ in rounds(DURING, 6):
+        action, acts = ("refund", "capture")[round_ // 2 % 2], round_ % 2 == 0
         payment = subject_of(action, town, round_)
         pids: list[int] = []
         if not acts:

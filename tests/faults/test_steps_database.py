@@ -14,13 +14,13 @@ from govpay.exceptions import OperationInProgress, OutcomeUnknown
 from govpay.models import Operation, OutboxSignal, Payment
 from govpay.operations import base
 from govpay.operations.journal import STEPS
-from tests.amounts import repeats
+from tests.amounts import rounds
 from tests.operations.town import Town, card, listening, only
 from tests.stepping import at_step, watching
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres, pytest.mark.soak(0.5)]
 
-ROUNDS = repeats(10, 1)
+ROUNDS = 10 * len(STEPS)
 NEWS: dict[str, set[str]] = {
     "quote": set(),
     "capture": {"payment_captured"},
@@ -77,7 +77,8 @@ def subject_of(town: Town, action: str) -> Payment | None:
 @pytest.mark.parametrize("action", NEWS)
 def test_the_database_is_restarted_at_every_step(town: Town, outage: Outage, action: str) -> None:
     """D1, M3: the deed is done all the same, by one POST, recorded and told once."""
-    for step in STEPS * ROUNDS:
+    for number in rounds(ROUNDS, len(STEPS)):
+        step = STEPS[number % len(STEPS)]
         subject, before, ended = subject_of(town, action), len(town.posts()), outage.ended
         with listening() as heard, at_step(step, outage) as hits:
             row = do(town, action, subject)
