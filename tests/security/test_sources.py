@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ FORMATTERS = {"format_html", "format_html_join"}
 UNCHECKED = {"mark_safe", "SafeString", "SafeText", "SafeData", "html_safe", "Markup"}
 
 
+@cache
 def calls(path: Path) -> list[ast.Call]:
     return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
 

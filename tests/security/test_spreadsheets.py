@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def test_the_error_file_of_an_import_is_disarmed_and_can_be_imported(sandbox: An
 def test_csv_is_written_where_it_is_disarmed() -> None:
     """Whoever adds an export goes the same way."""
     for path in APP.rglob("*.py"):
-        if "sandbox" in path.parts:
+        if "sandbox" in path.parts or not re.search("csv|tablib|xlsx|openpyxl", path.read_text()):
             continue
         tree = ast.parse(path.read_text())
         names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
