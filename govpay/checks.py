@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.utils.module_loading import import_string
 
 from govpay import conf
 from govpay.encryption import seal
@@ -201,6 +202,23 @@ def check_proxies(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
             id="govpay.W003",
         )
     ]
+
+
+@register("govpay")
+def check_rest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E010``: ways to sign in over REST that cannot be loaded."""
+    paths = conf.given().get("REST_AUTHENTICATION", ())
+    if not isinstance(paths, list | tuple):
+        return []  # E001 names the wrong type
+    found: list[CheckMessage] = []
+    for path in paths:
+        try:
+            import_string(path)
+        except (ImportError, AttributeError, TypeError) as error:
+            hint = "Dotted paths such as rest_framework.authentication.TokenAuthentication."
+            text = f'GOVPAY["REST_AUTHENTICATION"] names {path!r}, which cannot be loaded ({error}).'
+            found.append(Error(text, hint=hint, id="govpay.E010"))
+    return found
 
 
 def _is_origin(origin: Any) -> bool:

@@ -110,7 +110,7 @@ def _value_problems(name: str, value: Any) -> Iterator[tuple[str, str, str]]:
         yield name, f'GOVPAY["{name}"] must be {names}, not {type(value).__name__}.', f"Give a {names}."
     elif name in RATES:
         try:
-            parse_rate(str(value) or "1/s")
+            parse_rate(str(value or "1/s"))
         except ValueError:
             yield name, f'GOVPAY["{name}"] is no rate.', "Give one such as 600/min, or an empty text for none."
     elif (

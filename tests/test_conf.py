@@ -139,6 +139,23 @@ def test_origins_that_are_some(settings: Any) -> None:
     assert found(settings, CHECKOUT_ORIGINS=good) == []
 
 
+@pytest.mark.parametrize("path", ["nowhere.Token", "rest_framework.authentication.Nobody", "token", "", None, 5])
+def test_a_way_to_sign_in_that_is_none(settings: Any, path: Any) -> None:
+    good = "rest_framework.authentication.TokenAuthentication"
+    ((check, text),) = found(settings, REST_AUTHENTICATION=[good, path])
+    assert check == "govpay.E010"
+    assert repr(path) in text
+    assert found(settings, REST_AUTHENTICATION=[good]) == []
+
+
+@pytest.mark.parametrize("rate", ["600", "min", "x/min", "-1/min", "5/week", "/", "5/", "²/min"])
+def test_a_rate_that_is_none(settings: Any, rate: str) -> None:
+    ((check, text),) = found(settings, REST_RATE=rate)
+    assert check == "govpay.E001"
+    assert "REST_RATE" in text
+    assert found(settings, REST_RATE="", REST_ACT_RATE="5/hour") == []
+
+
 @pytest.mark.parametrize("name", ["API_URL", "TOKEN_URL"])
 def test_an_address_that_is_none_is_no_crash(settings: Any, name: str) -> None:
     assert [check for check, _ in found(settings, **{name: "https://[::1"})] == ["govpay.E002"]

@@ -23,6 +23,16 @@ print("captured:", payment.status, operation.action, operation.state)
 """
 
 
+#: Without ``rest_framework.authtoken`` only the session signs in; nothing of the page's files is installed either.
+REST = """
+from django.test import Client
+client = Client(SERVER_NAME="localhost")
+schema = client.get("/govpay/api/schema/").json()
+answers = [client.get(f"/govpay/api/{path}", headers={"Authorization": "Token x"}) for path in ("v1/payments", "docs/")]
+print("rest:", schema["openapi"], [answer.status_code for answer in answers], answers[0]["Content-Type"])
+"""
+
+
 def run(*command: object, folder: Path, timeout: float = 120) -> str:
     done = subprocess.run(
         [str(part) for part in command],
@@ -120,5 +130,8 @@ GOVPAY = {{
     (effect,) = sandbox.ledger()[before:]
     assert effect["kind"] == "capture"
     assert effect["amount"] >= 12_345
+    with (site / "blank" / "urls.py").open("a") as addresses:
+        addresses.write('from django.urls import include\nurlpatterns += [path("govpay/", include("govpay.urls"))]\n')
+    assert "rest: 3.1.1 [403, 200] application/problem+json" in manage("shell", "-v0", "-c", REST)
     captures = [call for call in sandbox.requests() if call["path"].endswith("/capture")]
     assert len(captures) == 1

@@ -77,7 +77,9 @@ class View(GenericAPIView):
         if getattr(self, "swagger_fake_view", False):
             return self.model._default_manager.none()
         kind: Any = self.serializer_class
-        rows = self.visible(self.model).select_related(*self.relatives)
+        rows = self.visible(self.model)
+        if self.relatives:
+            rows = rows.select_related(*self.relatives)
         return rows.only(*columns_of(kind), *self.joined_columns())
 
     def joined_columns(self) -> tuple[str, ...]:

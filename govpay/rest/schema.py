@@ -25,7 +25,7 @@ FILE = Path(__file__).with_name("openapi.json")
 
 KEY = OpenApiParameter(
     "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     OpenApiParameter.HEADER,
     required=True,
     description="Any string of yours. The same key with the same body is the same act, however often it is sent.",

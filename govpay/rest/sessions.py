@@ -9,7 +9,6 @@ from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied, ValidationError
 
 from govpay import operations
-from govpay.exceptions import EncryptionError
 from govpay.models import Customer, HostedSession, PaymentAccount
 from govpay.models.choices import OperationAction
 from govpay.operations import staff
@@ -56,14 +55,11 @@ class NewSessionSerializer(SessionSerializer):
     def get_pay_url(self, row: HostedSession) -> str | None:
         if row.scope == "wallet":
             return None
-        return str(self.context["request"].build_absolute_uri(reverse("govpay:pay", args=[row.uid])))
+        return str(self.context["request"].build_absolute_uri(reverse("govpay:pay", args=[row.public_id])))
 
     def get_client_secret(self, row: HostedSession) -> str | None:
         sealed: Any = row.credential
-        try:
-            return None if sealed is None else str(sealed.reveal())
-        except EncryptionError:
-            return None
+        return None if sealed is None else str(sealed.reveal())
 
 
 class SessionFilter(MirrorFilter):

@@ -72,5 +72,5 @@ urlpatterns = [
     path("docs/", schema.page, name="docs"),
     *V1,
     *(path(f"{each.pattern}/", each.callback) for each in V1),
-    re_path("^v1(?:/.*)?$", Nowhere.as_view()),
+    re_path("^v1(?:/|$)", Nowhere.as_view()),
 ]

@@ -486,6 +486,8 @@ NO_DEEDS: dict[str, str] = {
     "follow_refunds": "changes our rows alone",
     "quote_of": "reads our rows",
     "quoted_by_staff": "reads our rows",
+    "recheck_settled": "reads the platform; test_settling has its faults",
     "reconcile": "reads the platform; it is what every combination ends with",
     "refresh_wallet": "reads the platform",
+    "settle_by_hand": "reads the platform and takes somebody's word; test_settling has its faults",
 }

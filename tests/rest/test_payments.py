@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
 
 from govpay.models import Operation, Payment
-from tests.operations.town import Town, card, only
+from tests.operations.town import Town, bank_account, card, only
 from tests.rest.conftest import Program, problem
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,3 +56,64 @@ def test_a_payment_is_voided(till: Program, town: Town) -> None:
     assert answer.status_code == 200, answer.content
     assert answer.json()["status"] == "voided"
     problem(till.act(f"payments/{payment.uid}/void"), 422, "refused")
+
+
+def test_the_hosts_transactions_and_middleware_do_not_matter(
+    till: Program, town: Town, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    payment = town.quoted()
+    assert till.act(f"payments/{payment.uid}/capture").status_code == 200
+    assert Program().client.get("/govpay/api/schema/").status_code == 200
+    problem(Program().get("payments"), 401, "not-signed-in")
+
+
+def test_a_total_that_was_not_expected_is_not_taken(till: Program, town: Town) -> None:
+    payment = town.quoted()
+    problem(till.act(f"payments/{payment.uid}/capture", {"total_amount": 1}), 422, "refused")
+    found = problem(till.act(f"payments/{payment.uid}/capture", {"currency": "CAD"}), 400, "invalid")
+    assert found["errors"][0]["field"] == "currency"
+    assert not town.posts("capture")
+
+
+def test_a_bank_account_is_taken_with_its_owners_word_alone(till: Program, town: Town) -> None:
+    payment = town.quoted(method=bank_account(), actor=till.user)
+    found = problem(till.act(f"payments/{payment.uid}/capture"), 400, "invalid")
+    assert found["errors"][0]["field"] == "authorization"
+    consent = {"sec_code": "tel", "text": "I authorize the City.", "accepted_at": "2026-03-01T12:00:00+01:00"}
+    for name, value in (("sec_code", "xyz"), ("accepted_at", "yesterday"), ("accepted_at", "2026-03-01T12:00:00")):
+        answer = till.act(f"payments/{payment.uid}/capture", {"authorization": {**consent, name: value}})
+        assert problem(answer, 400, "invalid")["errors"][0]["field"] == f"authorization.{name}"
+    assert not town.posts("capture")
+    answer = till.act(f"payments/{payment.uid}/capture", {"authorization": consent}, key="c")
+    assert answer.status_code == 200, answer.content
+    row = only(action="capture")
+    assert (row.sec_code, row.authorization_text, row.actor) == ("tel", "I authorize the City.", till.user)
+    assert till.act(f"payments/{payment.uid}/capture", {"authorization": consent}, key="c").json() == answer.json()
+
+
+def test_who_may_charge_captures_own_quotes_of_saved_methods_alone(
+    make_staff: Callable[..., Any], program: Callable[[Any], Program], till: Program, town: Town
+) -> None:
+    clerk = make_staff(name="clerk")
+    clerk.user_permissions.add(Permission.objects.get(codename="charge_customer"))
+    asking, method = program(clerk), town.saved_method()
+    body = {"account": town.account.uid, "base_amount": 900, "saved_method": method.uid}
+    own = asking.act("payments/quote", body).json()["uid"]
+    other = till.act("payments/quote", body).json()["uid"]
+    for uid in (other, town.quoted(actor=clerk).uid):
+        problem(asking.act(f"payments/{uid}/capture"), 403, "forbidden")
+    assert asking.act(f"payments/{own}/capture").status_code == 200
+
+
+def test_a_charge_that_may_be_the_repetition_of_another_waits(till: Program, town: Town, impatient: None) -> None:
+    body = {"account": town.account.uid, "base_amount": 900, "saved_method": town.saved_method().uid}
+    first, second = (till.act("payments/quote", body).json()["uid"] for _ in range(2))
+    town.sandbox.fault("POST /api/payments/{uid}/capture", times=1, close="after")
+    assert till.act(f"payments/{first}/capture").status_code == 202
+    found = problem(till.act(f"payments/{second}/capture"), 422, "refused")
+    assert "may have been taken" in found["detail"]
+    town.settle_all()
+    assert till.act(f"payments/{second}/capture").status_code == 200
+    assert len(town.posts("capture")) == 2

@@ -121,7 +121,7 @@ def test_a_method_that_is_none(till: Program) -> None:
 
 
 def test_an_address_that_is_none(till: Program) -> None:
-    for path in ("", "nothing", "events/abc", "operations/abc", "payments/a/b/c"):
+    for path in ("", "nothing", "events/abc", "operations/abc", "payments/a/b/c", "events/%0A"):
         problem(till.get(path), 404, "not-found")
         problem(till.act(path), 404, "not-found")
 

@@ -138,7 +138,7 @@ def test_every_answer_keeps_the_document(
 
     def run(operation: Any, strategy: Any) -> None:
         @hypothesis.settings(
-            max_examples=repeats(40, 2),
+            max_examples=repeats(10, 2),
             deadline=None,
             database=None,
             derandomize=True,

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.core.checks import run_checks
 
 from govpay.conf import parse_rate
 from tests.rest.conftest import Program, problem
@@ -58,11 +57,3 @@ def test_a_cache_that_is_down_holds_nobody_up(till: Program, settings: Any) -> N
 )
 def test_rates(text: str, rate: tuple[int, int]) -> None:
     assert parse_rate(text) == rate
-
-
-@pytest.mark.parametrize("text", ["600", "min", "x/min", "-1/min", "5/week", "/", "5/"])
-def test_a_rate_that_is_none_is_found_by_the_checks(text: str, settings: Any) -> None:
-    limit(settings, REST_RATE=text)
-    found = [each for each in run_checks(tags=["govpay"]) if each.id == "govpay.E001"]
-    assert len(found) == 1
-    assert "REST_RATE" in found[0].msg

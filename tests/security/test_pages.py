@@ -43,9 +43,17 @@ def patterns(found: Any = None) -> Iterator[URLPattern]:
 
 
 def ours() -> list[URLPattern]:
-    """The app's own addresses, those in the admin included."""
+    """The app's own pages, those in the admin included. What programs ask comes by itself."""
     found = [each for each in patterns() if (each.name or "").startswith("govpay_")]
-    return [*found, *(each for each in patterns() if each.lookup_str.startswith("govpay."))]
+    return [*found, *(each for each in patterns() if is_ours(each) and not is_rest(each))]
+
+
+def is_ours(pattern: URLPattern) -> bool:
+    return pattern.lookup_str.startswith("govpay.")
+
+
+def is_rest(pattern: URLPattern) -> bool:
+    return is_ours(pattern) and pattern.lookup_str.startswith("govpay.rest.")
 
 
 def address_of(pattern: URLPattern, pk: int) -> str:
@@ -69,6 +77,25 @@ def test_every_address_that_changes_something_wants_a_token(town: Town, root: An
         answer = client.post(address_of(pattern, town.account.pk), {"key": "x", "post": "yes"})
         assert answer.status_code == 403, pattern.name
         looked_at += 1
+    assert looked_at > 60
+    assert not Operation.objects.exists()
+
+
+def test_a_program_in_a_browser_wants_a_token_as_well(town: Town, root: Any) -> None:
+    """Over REST a session counts only with Django's token: other ways to sign in are no browser's."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(root)
+    looked_at = 0
+    for pattern in filter(is_rest, patterns()):
+        values = {"pk": 1, "key": Operation().key, "uid": "x", "customer": "x"}
+        names = pattern.pattern.regex.groupindex
+        if not pattern.name:
+            continue
+        address = reverse(f"govpay:rest:{pattern.name}", kwargs={name: values[name] for name in names})
+        for method in ("post", "put", "patch", "delete"):
+            answer = getattr(client, method)(address, {}, content_type="application/json")
+            assert answer.status_code in (403, 405), (method, address)
+            looked_at += answer.status_code == 403
     assert looked_at > 60
     assert not Operation.objects.exists()
 
