@@ -93,7 +93,7 @@ def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> Non
     try:
         first, second = (names["checkout"](None, order) for _ in range(2))
         session = HostedSession.objects.get()
-        assert first.url == second.url == f"/govpay/pay/{session.uid}/"
+        assert first.url == second.url == f"/govpay/pay/{session.public_id}/"
         assert client.get(first.url).status_code in (200, 302)
         assert not paid
         town.sandbox.touch("session", session.uid, status="completed")

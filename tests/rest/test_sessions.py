@@ -38,7 +38,7 @@ def test_a_session_is_opened_shown_and_ended(till: Program, town: Town) -> None:
     made = first.json()
     row = HostedSession.objects.get()
     assert made["client_secret"] == row.credential.reveal()
-    assert made["pay_url"] == f"http://testserver/govpay/pay/{row.uid}/"
+    assert made["pay_url"] == f"http://testserver/govpay/pay/{row.public_id}/"
     assert till.client.get(made["pay_url"]).status_code in (200, 302)
     assert first["Cache-Control"] == "no-store"
     for path in (first["Location"], "hosted-sessions"):
