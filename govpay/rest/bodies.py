@@ -15,7 +15,7 @@ from rest_framework.parsers import BaseParser
 from govpay.client.cards import refuse_cards
 from govpay.exceptions import OperationRefused
 from govpay.models.money import MAX_AMOUNT
-from govpay.rest.problems import TooLarge
+from govpay.rest.problems import LengthRequired, TooLarge
 
 #: The longest body, in bytes.
 LONGEST = 256 * 1024
@@ -177,11 +177,20 @@ def _refuse_cards(data: Mapping[str, Any]) -> None:
         raise serializers.ValidationError({named: ["Looks like a card number, which is never accepted."]}) from None
 
 
-def read(kind: type[Body] | None, data: Any) -> dict[str, Any]:
-    """The body as ``kind`` has it; without a kind it must be empty.
+def _demand_length(meta: Mapping[str, Any], *, always: bool) -> None:
+    """Raises ``LengthRequired``: what comes in chunks, or by HTTP/2 without a length, DRF takes for no body at all."""
+    length = str(meta.get("CONTENT_LENGTH") or ("" if always else "0"))
+    if "HTTP_TRANSFER_ENCODING" in meta or not (length.isascii() and length.isdigit()):
+        raise LengthRequired
 
-    Raises ``ValidationError``, for a card number with its place and never its value.
+
+def read(kind: type[Body] | None, request: Any) -> dict[str, Any]:
+    """The request's body as ``kind`` has it; without a kind it must be empty.
+
+    Raises ``LengthRequired``, and ``ValidationError``, for a card number with its place and never its value.
     """
+    _demand_length(request.META, always=kind is not None)
+    data = request.data
     if not isinstance(data, Mapping):
         raise ParseError("The body must be an object.")
     _refuse_cards({name: value for name, value in data.items() if name != NUMBERS})

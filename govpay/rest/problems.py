@@ -61,6 +61,7 @@ TITLES = {
     403: ("forbidden", "Not allowed"),
     404: ("not-found", "Not found"),
     405: ("method", "Method not allowed"),
+    411: ("no-length", "Length required"),
     413: ("too-large", "Too large"),
     415: ("media-type", "Only JSON is read here"),
     429: ("throttled", "Too many requests"),
@@ -72,6 +73,11 @@ class Unavailable(drf.APIException):
 
     status_code = 503
     default_code = "unavailable"
+
+
+class LengthRequired(drf.APIException):
+    status_code = 411
+    default_detail = "Send the body at once with its Content-Length, not in chunks; without a body, say 0."
 
 
 class TooLarge(drf.APIException):

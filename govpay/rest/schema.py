@@ -46,6 +46,7 @@ PROBLEMS = {
     409: "The key stands for something else or is under way (with `Retry-After`), or the platform says that the state "
     "of the object does not allow it.",
     410: "Expired.",
+    411: "The body came without its `Content-Length`.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "Refused by our rules, with nothing sent, or by the platform's.",
@@ -54,7 +55,7 @@ PROBLEMS = {
     503: "Nothing was sent: the platform or the broker cannot be reached now. With `Retry-After`.",
 }
 READ_PROBLEMS = (400, 401, 403, 429)
-ACT_PROBLEMS = (400, 401, 402, 403, 409, 410, 413, 415, 422, 429, 502, 503)
+ACT_PROBLEMS = (400, 401, 402, 403, 409, 410, 411, 413, 415, 422, 429, 502, 503)
 
 
 class Schema(AutoSchema):

@@ -86,7 +86,8 @@ def test_a_card_number_is_refused_at_the_door_of_every_act_and_never_repeated(su
 
 
 BODIES = [
-    (b"", 400, "invalid"),
+    (b"", 411, "no-length"),
+    (b" ", 400, "invalid"),
     (b"{", 400, "invalid"),
     (b"null", 400, "invalid"),
     (b'"text"', 400, "invalid"),
