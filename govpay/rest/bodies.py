@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+from govpay.client.answers import parse_json
 from govpay.client.cards import refuse_cards
 from govpay.exceptions import OperationRefused
 from govpay.models.money import MAX_AMOUNT
@@ -32,7 +32,7 @@ NUMBERS = "fraud_signals"
 
 
 class StrictJSON(BaseParser):
-    """JSON of a sane size and depth. What is wrong is told without quoting it."""
+    """JSON of a sane size and depth, each property given once. What is wrong is told without quoting it."""
 
     media_type = "application/json"
 
@@ -41,9 +41,9 @@ class StrictJSON(BaseParser):
         if len(body) > LONGEST:
             raise TooLarge
         try:
-            found = json.loads(body, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            raise ParseError("The body is not JSON.") from None
+            found = parse_json(body, once=True)
+        except ValueError:
+            raise ParseError("The body is not JSON, or has a property twice.") from None
         if _is_deeper(found, DEEPEST):
             raise ParseError("The body is nested too deeply.")
         return found
@@ -51,10 +51,6 @@ class StrictJSON(BaseParser):
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip()) and not _UNSTORABLE.search(value)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
 
 
 def _is_deeper(value: Any, left: int) -> bool:
