@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from govpay.exempt import public
 from govpay.policies import page_policy
+from govpay.rest.problems import CONTENT_TYPE, TITLES, Problem, written
 
 #: Made by ``make schema``, and served as it is: to make it takes DRF's settings for the whole process.
 FILE = Path(__file__).with_name("openapi.json")
@@ -51,11 +53,12 @@ PROBLEMS = {
     415: "The body is not JSON.",
     422: "Refused by our rules, with nothing sent, or by the platform's.",
     429: "Too many requests, with `Retry-After`.",
+    500: "A fault of this site. It has been reported; an act may be repeated with its key.",
     502: "The platform gave no usable answer to a read, or does not accept this site's credentials.",
     503: "Nothing was sent: the platform or the broker cannot be reached now. With `Retry-After`.",
 }
-READ_PROBLEMS = (400, 401, 403, 429)
-ACT_PROBLEMS = (400, 401, 402, 403, 409, 410, 411, 413, 415, 422, 429, 502, 503)
+READ_PROBLEMS = (400, 401, 403, 429, 500)
+ACT_PROBLEMS = (400, 401, 402, 403, 409, 410, 411, 413, 415, 422, 429, 500, 502, 503)
 
 
 class Schema(AutoSchema):
@@ -84,8 +87,6 @@ class Schema(AutoSchema):
         return None if self.method == "GET" else self.view.body
 
     def get_response_serializers(self) -> Any:
-        from govpay.rest.problems import CONTENT_TYPE, Problem  # noqa: PLC0415 - it knows views, which know this
-
         if self.method == "GET":
             found: dict[Any, Any] = {200: self.view.serializer_class, 304: OpenApiResponse(description="Unchanged.")}
             statuses = (*READ_PROBLEMS, *((404,) if "{" in self.path else ()))
@@ -96,6 +97,19 @@ class Schema(AutoSchema):
         return {**found, **{(status, CONTENT_TYPE): each for status, each in told.items()}}
 
 
+def reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A view that is read alone; any other method is a problem."""
+
+    @csrf_exempt
+    @wraps(view)
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request)
+        return written(405, *TITLES[405], "This can be read alone.", Allow="GET, HEAD")
+
+    return answer
+
+
 @cache
 def document() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(FILE.read_text())
@@ -103,7 +117,7 @@ def document() -> dict[str, Any]:
 
 
 @public
-@require_safe
+@reading
 def schema(request: HttpRequest) -> HttpResponse:
     """The OpenAPI 3.1 document, with this site's address in it. It holds no data, so everybody may read it."""
     base = reverse("govpay:rest:schema").removesuffix("/schema/")
@@ -114,7 +128,7 @@ def schema(request: HttpRequest) -> HttpResponse:
 
 
 @public
-@require_safe
+@reading
 def page(request: HttpRequest) -> HttpResponse:
     """The same to be browsed, and to be tried: with files of this site alone."""
     installed = apps.is_installed("drf_spectacular_sidecar")
