@@ -21,7 +21,6 @@ from govpay.rest.filters import RowFilter
 from govpay.rest.pagination import CursorPagination
 from govpay.rest.permissions import MayAsk, authenticators
 from govpay.rest.rows import RowSerializer, columns_of, names_of
-from govpay.rest.schema import Schema
 from govpay.rest.throttles import ActRate, UserRate
 
 #: What every list takes beside its filters.
@@ -57,7 +56,8 @@ class View(GenericAPIView):
     filter_backends: Any = ()
     versioning_class = None
     metadata_class = None
-    schema = Schema()
+    #: Nothing of this in the host's own document, which its settings shape; ours is ``govpay.rest.schema``.
+    schema = None
 
     def get_authenticators(self) -> Any:
         return authenticators()

@@ -9,11 +9,16 @@ import pytest
 import schemathesis
 from django.core.wsgi import get_wsgi_application
 from django.test import Client
+from django.urls import re_path
+from drf_spectacular.openapi import AutoSchema
+from rest_framework.response import Response
+from rest_framework.views import APIView
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from govpay import operations, tasks
 from govpay.rest.schema import FILE, document
+from project import urls as site
 from tests.admin.neighbours import own_side
 from tests.amounts import repeats
 from tests.operations.town import Town, card
@@ -46,6 +51,26 @@ def test_the_document_is_served_with_this_sites_address(client: Client, settings
     assert found["components"]["securitySchemes"]["cookieAuth"]["name"] == "city_session"
     assert found["paths"] == document()["paths"]
     assert "servers" not in document()
+
+
+def test_a_hosts_own_document_is_made_as_if_there_were_no_face() -> None:
+    """Over all addresses of a site, ours among them: both generators pass over them."""
+    from drf_spectacular.generators import SchemaGenerator
+    from rest_framework.schemas.openapi import SchemaGenerator as Older
+
+    class Order(APIView):
+        """The host's own."""
+
+        def get(self, request: Any) -> Response:
+            raise NotImplementedError
+
+    class Told(Order):
+        schema = AutoSchema()
+
+    for view, generator in ((Told, SchemaGenerator), (Order, Older)):
+        patterns = [*site.urlpatterns, re_path("^orders$", view.as_view())]
+        found = generator(patterns=patterns, title="The host's").get_schema(public=True)
+        assert list(found["paths"]) == ["/orders"]
 
 
 def test_every_operation_says_what_it_needs_and_answers() -> None:
