@@ -192,8 +192,16 @@ def _of_drf(error: drf.APIException) -> Response:
     if (wait := getattr(error, "wait", None)) is not None or status == 503:
         headers["Retry-After"] = str(math.ceil(wait or TRY_AGAIN))
     # A parser's text quotes no body, a refused media type would quote the header.
-    detail = title + "." if isinstance(error, drf.UnsupportedMediaType) else str(error.detail)
+    detail = title + "." if isinstance(error, drf.UnsupportedMediaType) else _words(error.detail, title)
     return problem(status, name, title, detail, headers=headers)
+
+
+def _words(detail: Any, title: str) -> str:
+    """What classes of others say may be an object or a list."""
+    if isinstance(detail, Mapping):
+        detail = detail.get("detail")
+    texts = detail if isinstance(detail, list | tuple) else [detail]
+    return " ".join(str(each) for each in texts if isinstance(each, str)) or f"{title}."
 
 
 def _fields(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
