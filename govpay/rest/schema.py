@@ -19,7 +19,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from govpay.exempt import public
-from govpay.policies import page_policy
+from govpay.policies import guarded, page_policy
 from govpay.rest.problems import CONTENT_TYPE, TITLES, Problem, written
 
 #: Made by ``make schema``, and served as it is: to make it takes DRF's settings for the whole process.
@@ -134,6 +134,4 @@ def page(request: HttpRequest) -> HttpResponse:
     installed = apps.is_installed("drf_spectacular_sidecar")
     context = {"schema": reverse("govpay:rest:schema"), "installed": installed}
     response = render(request, "govpay/rest/docs.html", context)
-    response["Content-Security-Policy"] = page_policy()
-    response["X-Frame-Options"] = "DENY"
-    return response
+    return guarded(response, page_policy(pictures="'self' data:"), referrer="same-origin")

@@ -95,7 +95,11 @@ def test_the_page_takes_files_of_this_site_alone(client: Client, settings: Any, 
     assert "drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js" in html
     policy = answer["Content-Security-Policy"]
     assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "img-src 'self' data:;" in policy
     assert "unsafe" not in policy
+    assert (answer["Cache-Control"], answer["X-Frame-Options"]) == ("no-store, private", "DENY")
+    assert answer["Referrer-Policy"] == "same-origin", "Django looks at it where a browser sends no Origin"
     settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if each != "drf_spectacular_sidecar"]
     html = client.get(PAGE).content.decode()
     assert "INSTALLED_APPS" in html
