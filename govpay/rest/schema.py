@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from govpay.exempt import public
@@ -33,10 +34,24 @@ KEY = OpenApiParameter(
     description="Any string of yours. The same key with the same body is the same act, however often it is sent.",
 )
 FIELDS = OpenApiParameter(
-    "fields", str, OpenApiParameter.QUERY, description="Names of properties, with commas: the others are left out."
+    "fields",
+    str,
+    OpenApiParameter.QUERY,
+    description="Names of properties, with commas: the others are left out, the required ones too.",
 )
 ETAG = OpenApiParameter(
     "If-None-Match", str, OpenApiParameter.HEADER, description="The `ETag` of an earlier answer: 304 if it is still so."
+)
+
+
+def told(name: str, kind: Any, statuses: Sequence[int], text: str) -> OpenApiParameter:
+    """A header of answers."""
+    return OpenApiParameter(name, kind, OpenApiParameter.HEADER, response=list(statuses), description=text)
+
+
+TAG = told("ETag", OpenApiTypes.STR, [200, 304], "Stays the same while the answer does.")
+WAIT = told(
+    "Retry-After", OpenApiTypes.INT, [409, 429, 503], "Seconds until it may be asked again; of 409 `in-progress`."
 )
 
 PROBLEMS = {
@@ -81,7 +96,19 @@ class Schema(AutoSchema):
         return [self.path.removeprefix("/").removeprefix("v1/").split("/")[0]]
 
     def get_override_parameters(self) -> list[Any]:
-        return [FIELDS, ETAG] if self.method == "GET" else [KEY]
+        return [FIELDS, ETAG, TAG, WAIT] if self.method == "GET" else [KEY, *self._told_of_acts(), WAIT]
+
+    def _told_of_acts(self) -> Iterator[OpenApiParameter]:
+        """Beside what came of it: which operation it was, and where to look."""
+        of_operations = hasattr(self.view, "action")
+        done = [status for status in self.view.answers if status != 202]
+        if of_operations:
+            yield told(
+                "Operation-Id", OpenApiTypes.UUID, [*done, 202], "The operation's key; none where it needed none."
+            )
+            yield told("Retry-After", OpenApiTypes.INT, [202], "Seconds until its `state` may be known.")
+            where = [*(done if self.view.made_at else ()), 202]
+            yield told("Location", OpenApiTypes.URI, where, "Of what was made; for 202 of the operation.")
 
     def get_request_serializer(self) -> Any:
         return None if self.method == "GET" else self.view.body

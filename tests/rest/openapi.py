@@ -30,7 +30,7 @@ def generated() -> dict[str, Any]:
             "with them. Amounts are whole minor units (cents) of the `currency` beside them."
         ),
         "SCHEMA_PATH_PREFIX": "/v1",
-        "COMPONENT_NO_READ_ONLY_REQUIRED": True,
+        "COMPONENT_NO_READ_ONLY_REQUIRED": False,
         "DISABLE_DOCSTRING_DESCRIPTIONS": True,
         "POSTPROCESSING_HOOKS": ["tests.rest.openapi.closed"],
         "PREPROCESSING_HOOKS": [],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import uuid
 from typing import Any
 
 import hypothesis
@@ -108,6 +111,35 @@ def test_the_page_takes_files_of_this_site_alone(client: Client, settings: Any, 
 
 # --- Answers keep it -----------------------------------------------------------------------------------
 
+#: What a program may look at in the head of an answer.
+HEADERS = ("ETag", "Location", "Operation-Id", "Retry-After")
+
+
+def strict_site() -> Any:
+    """This site, with a document by which answers have nothing that it does not list."""
+    site, found = get_wsgi_application(), copy.deepcopy(document())
+    found["servers"] = [{"url": "/govpay/api"}]
+    for schema in found["components"]["schemas"].values():
+        schema["additionalProperties"] = False
+
+    def answer(environ: Any, start_response: Any) -> Any:
+        if environ["PATH_INFO"] != SCHEMA:
+            return site(environ, start_response)
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(found).encode()]
+
+    return answer
+
+
+def checked(case: Any, headers: dict[str, str]) -> Any:
+    """The answer to ``case``, which is as the document has it."""
+    answer = case.call_and_validate(headers=headers, checks=KEPT)
+    operation = document()["paths"][case.operation.path][case.operation.method]
+    listed = operation["responses"][str(answer.status_code)].get("headers", {})
+    given = [name for name in HEADERS if name.lower() in answer.headers]
+    assert set(given) <= set(listed), (case.operation.label, answer.status_code)
+    return answer
+
 
 @pytest.fixture
 def places(town: Town, settings: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
@@ -161,7 +193,7 @@ def test_every_answer_keeps_the_document(
     mode: str, superuser: Program, town: Town, places: dict[str, dict[str, Any]]
 ) -> None:
     """Zero 5xx and zero violations, for what the document allows and for what it does not."""
-    schema = schemathesis.openapi.from_wsgi(SCHEMA, get_wsgi_application())
+    schema = schemathesis.openapi.from_wsgi(SCHEMA, strict_site())
     headers = {"Authorization": superuser.client.defaults["HTTP_AUTHORIZATION"]}
     seen: dict[str, set[int]] = {}
 
@@ -178,7 +210,7 @@ def test_every_answer_keeps_the_document(
         def ask(case: Any) -> None:
             if mode == "positive":
                 made_real(case, town)
-            answer = case.call_and_validate(headers=headers, checks=KEPT)
+            answer = checked(case, headers)
             seen.setdefault(operation.label, set()).add(answer.status_code)
 
         ask()
@@ -195,3 +227,71 @@ def test_every_answer_keeps_the_document(
     if mode == "positive":
         for label, statuses in seen.items():
             assert label.startswith(("POST", "DELETE")) or 200 in statuses, (label, statuses)
+
+
+def deeds(town: Town, places: dict[str, dict[str, Any]]) -> dict[str, tuple[dict[str, Any], Any]]:
+    """Operation → path parameters and body that it is done with, on a row of its own where that ends it."""
+    quoted, void, captured = town.quoted(), town.quoted(), town.captured()
+    kept, removed = town.saved_method(), town.saved_method()
+    account, back = (
+        {"account": town.account.uid},
+        {"success_url": "https://x.example/", "cancel_url": "https://x.example/"},
+    )
+
+    def of(row: Any) -> dict[str, Any]:
+        return {"uid": row.uid}
+
+    def of_method(row: Any) -> dict[str, Any]:
+        return {"customer": row.customer_id, "uid": row.uid}
+
+    return {
+        "sync_account": (places["accounts"], None),
+        "replay_event": (places["events"], None),
+        "quote_payment": ({}, {**account, "base_amount": 500, "payment_method": card()}),
+        "capture_payment": (of(quoted), {"total_amount": quoted.total_amount}),
+        "refund_payment": (of(captured), {"amount": 1}),
+        "void_payment": (of(void), None),
+        "create_customer": ({}, {**account, "reference_id": "of the document"}),
+        "save_payment_method": ({"customer": kept.customer_id}, {"payment_method": card()}),
+        "set_default_payment_method": (of_method(kept), None),
+        "remove_payment_method": (of_method(removed), None),
+        "create_hosted_session": ({}, {**account, **back, "amount": 500}),
+        "expire_hosted_session": (places["hosted-sessions"], None),
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_act_that_is_done_keeps_the_document(
+    superuser: Program, town: Town, places: dict[str, dict[str, Any]]
+) -> None:
+    schema = schemathesis.openapi.from_wsgi(SCHEMA, strict_site())
+    headers = {"Authorization": superuser.client.defaults["HTTP_AUTHORIZATION"]}
+    given, done = deeds(town, places), set()
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if operation.method == "get":
+            continue
+        name = operation.definition.raw["operationId"]
+        parameters, body = given[name]
+        more = {} if body is None else {"body": body, "media_type": "application/json"}
+        case = operation.Case(path_parameters=parameters, **more)
+        answer = checked(case, {**headers, "Idempotency-Key": uuid.uuid4().hex})
+        expected = min(int(status) for status in operation.definition.raw["responses"])
+        assert answer.status_code == expected, (name, answer.text)
+        assert ("operation-id" in answer.headers) == (name not in ("sync_account", "replay_event"))
+        done.add(name)
+    assert done == set(given)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_act_whose_outcome_is_open_keeps_the_document(superuser: Program, town: Town, impatient: None) -> None:
+    schema = schemathesis.openapi.from_wsgi(SCHEMA, strict_site())
+    headers = {"Authorization": superuser.client.defaults["HTTP_AUTHORIZATION"], "Idempotency-Key": "open"}
+    payment = town.captured()
+    town.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="after")
+    case = schema["/v1/payments/{uid}/refund"]["POST"].Case(
+        path_parameters={"uid": payment.uid}, body={"amount": 1}, media_type="application/json"
+    )
+    answer = checked(case, headers)
+    assert answer.status_code == 202
+    assert {"location", "operation-id", "retry-after"} <= set(answer.headers)
