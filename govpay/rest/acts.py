@@ -46,7 +46,7 @@ class Act(View):
     def post(self, request: Any, **address: Any) -> Response:
         self.demand_known()
         key = idempotency.key_of(request)
-        given = bodies.read(self.body, request.data)
+        given = bodies.read(self.body, request)
         target = self.target(**address)
         self._key = key
         idempotency.demand_idle(self.operation_of_key())
@@ -80,7 +80,8 @@ class Act(View):
     def tell(self, row: Any) -> Response:
         operation = self.operation_of_key()
         headers = {"Operation-Id": str(operation.key)} if operation else {}
-        if self.made_at:
+        # A uid with a slash has no address; the deed stands all the same.
+        if self.made_at and "/" not in row.uid:
             headers["Location"] = self._address(self.made_at, row.uid)
         return Response(
             self.result_class(row, context={"request": self.request}).data, status=self.status, headers=headers
@@ -121,7 +122,7 @@ class Asked(Act):
     def post(self, request: Any, **address: Any) -> Response:
         self.demand_known()
         key = idempotency.key_of(request)
-        bodies.read(None, request.data)
+        bodies.read(None, request)
         row = self.find(self.model, **address)
         answer = idempotency.once(key, {self.name: row.pk}, lambda: {"outcome": self.queue(row)})
         return Response(answer, status=202)
