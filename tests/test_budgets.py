@@ -1,4 +1,4 @@
-"""Ceilings of statements and calls: the sync, the token, the tables. The admin's budgets are in ``tests/admin``."""
+"""Ceilings of statements and calls: the sync, the token, the tables. The faces have theirs in their own folders."""
 
 from __future__ import annotations
 

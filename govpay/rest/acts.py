@@ -80,7 +80,8 @@ class Act(View):
     def tell(self, row: Any) -> Response:
         operation = self.operation_of_key()
         headers = {"Operation-Id": str(operation.key)} if operation else {}
-        if self.made_at:
+        # A uid with a slash has no address; the deed stands all the same.
+        if self.made_at and "/" not in row.uid:
             headers["Location"] = self._address(self.made_at, row.uid)
         return Response(
             self.result_class(row, context={"request": self.request}).data, status=self.status, headers=headers

@@ -182,6 +182,9 @@ class Quote(Act):
         uid, method = given.pop("saved_method", None), given.pop("payment_method", None)
         if (uid is None) == (method is None):
             raise ValidationError({"saved_method": ["Give either saved_method or payment_method."]})
+        if isinstance(method, dict) and "wallet" in method:
+            # Whose it is has to be looked at, which the vendor's object would get round.
+            raise ValidationError({"payment_method.wallet": ["Name a saved method by saved_method."]})
         saved = None if uid is None else self.choose(SavedPaymentMethod, "saved_method", uid=uid)
         return operations.quote_payment(account=account, saved_method=saved, payment_method=method, **given, **who)
 

@@ -11,7 +11,7 @@ from django.db import connection
 
 from govpay.models import Operation, Payment
 from tests.operations.town import Town, bank_account, card, only
-from tests.rest.conftest import Program, problem
+from tests.rest.conftest import Program, address, problem
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -117,3 +117,9 @@ def test_a_charge_that_may_be_the_repetition_of_another_waits(till: Program, tow
     town.settle_all()
     assert till.act(f"payments/{second}/capture").status_code == 200
     assert len(town.posts("capture")) == 2
+
+
+def test_an_act_without_a_body_needs_no_media_type(till: Program, town: Town) -> None:
+    path = address(f"payments/{town.quoted().uid}/void")
+    answer = till.client.generic("POST", path, b"", content_type="", headers={"Idempotency-Key": "v"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "voided")

@@ -52,6 +52,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"payment_method": {**card(), "x": 1}}, "payment_method.x"),
     ({"payment_method": card(last4="12")}, "payment_method.credit.last4"),
     ({"payment_method": card(holder_name="\ud800")}, "payment_method.credit.holder_name"),
+    ({"payment_method": {"payment_method_type": "wallet_credit", "wallet": {}}}, "payment_method.wallet"),
     ({"amount": 5}, "amount"),
     ({"<script>": 5}, "…"),
 ]
