@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from govpay import operations
-from govpay.models import Operation, Payment
+from govpay.models import HostedSession, Operation, Payment
 from govpay.models.choices import OperationAction
 from govpay.models.operations import OPEN_STATES
 
@@ -29,6 +29,16 @@ SYNC, REPLAY = "govpay.sync_now", "govpay.replay_event"
 
 def may(user: Any, action: str) -> bool:
     return bool(user.has_perm(PERMISSIONS[action]))
+
+
+def may_open(user: Any, scope: str) -> bool:
+    """Whether ``user`` may open a session of this scope: a wallet is managed, a payment is asked for."""
+    return may(user, OperationAction.SAVE_METHOD if scope == "wallet" else OperationAction.CREATE_SESSION)
+
+
+def may_end(user: Any, session: HostedSession) -> bool:
+    """Who may open one may end it."""
+    return may_open(user, session.scope)
 
 
 def may_confirm(user: Any, payment: Payment) -> bool:

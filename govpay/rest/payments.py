@@ -241,8 +241,7 @@ class Capture(PaymentAct):
         self.demand_currency(target, given)
         consent = given.get("authorization")
         authorization = operations.Authorization(**consent) if consent else None
-        if self.operation_of_key() is None:  # else the answer is the first one's
-            self._demand(target, authorization)
+        self._demand(target, authorization)
         seen = None
         if "total_amount" in given:
             seen = operations.Seen(PaymentStatus.VALIDATED, total=given["total_amount"], currency=target.currency)

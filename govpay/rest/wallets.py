@@ -67,7 +67,7 @@ class CustomerList(Rows, Act):
     operations = {"GET": "list_customers", "POST": "create_customer"}
     reads = "Customers, newest first."
     does = (
-        "The account's customer of this reference: the one that exists, as it is without an operation, or a new one. "
+        "The account's customer of this reference: the one that exists, as it is, or a new one. "
         "Needs `govpay.manage_wallet`."
     )
 
