@@ -14,6 +14,7 @@ from django.shortcuts import redirect
 
 from govpay import operations
 from govpay.models import HostedSession, Operation
+from govpay.operations.links import open_session
 from govpay.rest import problems, urls
 from govpay.signals import session_completed
 from govpay.sync import news
@@ -70,15 +71,22 @@ def test_the_script_that_waits_never_sends_twice(
 def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
     order = SimpleNamespace(pk=17, total=12_345, account=town.account, key=uuid.uuid4(), page="https://city.example/17")
-    paid: list[tuple[Any, Any]] = []
+    orders, updates = [order, SimpleNamespace(**{**vars(order), "pk": 18})], []
 
     class Order:
         """The host's."""
 
         class objects:
             @staticmethod
-            def filter(**which: Any) -> Any:
-                return SimpleNamespace(update=lambda **what: paid.append((which, what)))
+            def filter(pk: Any, total: int) -> Any:
+                found = [each for each in orders if str(each.pk) == pk and each.total == total]
+
+                def update(**what: Any) -> None:
+                    updates.append(pk)
+                    for each in found:
+                        vars(each).update(what)
+
+                return SimpleNamespace(update=update)
 
     names: dict[str, Any] = {
         "operations": operations,
@@ -95,12 +103,24 @@ def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> Non
         session = HostedSession.objects.get()
         assert first.url == second.url == f"/govpay/pay/{session.public_id}/"
         assert client.get(first.url).status_code in (200, 302)
-        assert not paid
-        town.sandbox.touch("session", session.uid, status="completed")
+        # Of another sum, and of a payment link.
+        given = {"account": town.account, "success_url": order.page, "cancel_url": order.page}
+        others = [
+            operations.create_hosted_session(amount=order.total - 1, metadata={"order": "18"}, **given),
+            open_session(
+                operations.create_payment_link(account=town.account, amount=order.total),
+                success_url=order.page,
+                cancel_url=order.page,
+            ),
+        ]
+        assert not updates
+        for each in (*others, session):
+            town.sandbox.touch("session", each.uid, status="completed")
         for _ in range(2):
             town.sync("sessions")
             news.dispatch()
-        assert paid == [({"pk": "17"}, {"paid": True})]
+        assert sorted(updates, key=str) == ["17", "18", None], "each was told of once, and nothing was raised"
+        assert [hasattr(each, "paid") for each in orders] == [True, False]
     finally:
         session_completed.disconnect(names["mark_paid"])
 
