@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 from django.dispatch import receiver
 from django.shortcuts import redirect
 
@@ -66,6 +68,49 @@ def test_the_script_that_waits_never_sends_twice(
     assert answer.status_code == 201
     assert town.moved("refund", payment) == 40
     assert len(town.posts("refund")) == 1
+
+
+class Answers:
+    """In the place of ``requests``' session: what was asked, and the answers in their order."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers, self.asked = list(answers), []  # type: ignore[var-annotated]
+
+    def request(self, method: str, url: str, **_: Any) -> Any:
+        self.asked.append(method)
+        found = self.answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def answer(status: int, body: Any = None, **headers: str) -> requests.Response:
+    made = requests.Response()
+    made.status_code, made._content = status, json.dumps(body or {}).encode()
+    made.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return made
+
+
+@pytest.mark.parametrize("last", [201, 403])
+def test_the_script_that_waits_bears_with_what_comes_between(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many requests and a lost connection while it looks; a deed that is not told at once though it is done."""
+    unknown = answer(202, {"state": "unknown"}, Retry_After="60", Location="http://here/operations/1")
+    busy, lost = answer(429, Retry_After="7"), requests.ConnectionError()
+    done = answer(200, {"state": "succeeded"})
+    ends = answer(last, {"uid": "txn_1"})
+    api = Answers(busy, lost, unknown, busy, lost, done, unknown, *([done, ends] if last == 201 else [ends]))
+    slept: list[int] = []
+    names = {"api": api, "base": "http://here", "requests": requests}
+    (code,) = [each.partition("\nrefund =")[0] for each in SCRIPTS if "def act(" in each]
+    exec(code, names)
+    monkeypatch.setattr("time.sleep", slept.append)
+    if last == 201:
+        assert names["act"]("payments/p/refund", {}, "k").json() == {"uid": "txn_1"}  # type: ignore[operator]
+        assert api.asked == [*["POST"] * 3, *["GET"] * 3, "POST", "GET", "POST"]
+    else:
+        with pytest.raises(requests.HTTPError):
+            names["act"]("payments/p/refund", {}, "k")  # type: ignore[operator]
+    assert slept == [7, 2, 60, 7, 2, 60]
 
 
 def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> None:

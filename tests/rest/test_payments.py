@@ -107,7 +107,7 @@ def test_nobody_has_agreed_in_the_future(till: Program, town: Town) -> None:
         if status == 400:
             assert problem(answer, 400, "invalid")["errors"][0]["field"] == "authorization.accepted_at"
             assert not town.posts("capture")
-    naive = operations.Authorization("tel", "I authorize the City.", dt.datetime(2026, 3, 1))  # noqa: DTZ001 - refused
+    naive = operations.Authorization("tel", "I authorize the City.", dt.datetime(2026, 3, 1))
     with pytest.raises(OperationRefused, match="time zone"):
         operations.capture_payment(payment=payment, authorization=naive)
 
