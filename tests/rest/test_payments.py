@@ -133,6 +133,7 @@ def test_a_charge_that_may_be_the_repetition_of_another_waits(till: Program, tow
     assert till.act(f"payments/{first}/capture").status_code == 202
     found = problem(till.act(f"payments/{second}/capture"), 422, "refused")
     assert "may have been taken" in found["detail"]
+    assert "nothing will be sent again by itself" in found["detail"], "as the admin says it"
     town.settle_all()
     assert till.act(f"payments/{second}/capture").status_code == 200
     assert len(town.posts("capture")) == 2
