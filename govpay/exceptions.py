@@ -5,7 +5,7 @@
     ├── EncryptionError             a stored value cannot be read with the configured keys
     ├── SignatureError              a webhook that is not the platform's
     ├── OperationRefused            our own rule said no before any HTTP; show the text
-    │   ├── OperationInProgress     the same deed is still running; ask again later
+    │   ├── OperationInProgress     a deed is still running; ask again later
     │   └── KeyReused               the key belongs to another deed
     ├── SyncBusy                    another worker holds the list; let it finish
     ├── OutcomeUnknown              a write was sent and no usable answer came: reconcile, never repeat
@@ -84,7 +84,7 @@ class OperationRefused(GovPayError):
 
 
 class OperationInProgress(OperationRefused):
-    """The same key is being carried out right now."""
+    """The same deed, or another one on the same object, is being carried out right now: ask again in a moment."""
 
 
 class KeyReused(OperationRefused):

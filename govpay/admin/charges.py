@@ -227,12 +227,7 @@ class Charge(Capture):
     def why_not(self, payment: Payment, repeatable: set[str]) -> str:
         if not staff.is_own_charge(self.user, payment):
             return _("You have not quoted this payment of a saved method; start again from the customer's page.")
-        if staff.is_in_doubt(payment):
-            return _(
-                "The outcome of a charge of the same amount is not known yet: it may have been taken. "
-                "Wait until it is; nothing will be sent again by itself."
-            )
-        return super().why_not(payment, repeatable)
+        return staff.why_wait(payment) or super().why_not(payment, repeatable)
 
     def amounts(self, payment: Payment) -> tuple[tuple[Any, int | None], ...]:
         return (

@@ -228,8 +228,7 @@ def assess(deed: Deed, payments: list[Payment], waiting: dict[str, Operation] | 
     validated = [p for p in candidates if deed.repeats_method and p.status == PaymentStatus.VALIDATED]
     repeatable = operations.capturable_methods(validated) if validated else set()
     # What staff take from a bank account on file needs its owner's word (admin/authorizations).
-    debits = [p for p in validated if staff.is_debit(p) and not deed.asks_authorization]
-    unauthorized = operations.quoted_by_staff(debits) if debits else set()
+    unauthorized = set() if deed.asks_authorization else staff.needing_authorization(validated)
     rows = []
     for payment in payments:
         earlier = waiting.get(payment.uid)

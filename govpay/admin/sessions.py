@@ -32,7 +32,7 @@ from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountFilter, known_values, linked
 from govpay.exceptions import GovPayError
 from govpay.models import HostedSession, Payment
-from govpay.models.choices import OperationAction, PaymentStatus, SessionStatus
+from govpay.models.choices import PaymentStatus, SessionStatus
 from govpay.models.money import format_money
 from govpay.operations import staff
 
@@ -99,20 +99,22 @@ class HostedSessionAdmin(MirrorAdmin):
         ]
 
     def page_context(self, request: HttpRequest, row: HostedSession) -> dict[str, Any]:
-        if row.status != SessionStatus.ACTIVE or not staff.may(request.user, OperationAction.EXPIRE_SESSION):
+        if row.status != SessionStatus.ACTIVE or not staff.may_end(request.user, row):
             return {}
         address = reverse("admin:govpay_hostedsession_expire", args=[row.pk])
         return {"buttons": [Button(_("End this session"), address)]}
 
     def expire_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: nobody can pay in it any more."""
-        if not staff.may(request.user, OperationAction.EXPIRE_SESSION):
+        if not any(staff.may_open(request.user, scope) for scope in ("payment", "wallet")):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         session = HostedSession.objects.visible_to(request.user).filter(pk=pk).first()
         if session is None:
             raise Http404
+        if not staff.may_end(request.user, session):
+            raise PermissionDenied
         try:
             operations.expire_hosted_session(session=session, actor=request.user)
         except GovPayError as error:

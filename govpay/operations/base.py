@@ -59,6 +59,17 @@ NOTHING_DONE = (
 PATIENCE = 10.0
 
 
+class RequestKey(str):
+    """A key with ``mark``, a keyed hash of the whole request: more than a deed's arguments tells two of them apart."""
+
+    mark: str
+
+    def __new__(cls, key: uuid.UUID, mark: str) -> RequestKey:
+        made = super().__new__(cls, key)
+        made.mark = mark
+        return made
+
+
 def perform(deed: Deed, *, actor: Any = None, key: uuid.UUID | str | None = None) -> Mirror:
     """Carry out ``deed`` once and return the row it made or changed.
 
@@ -70,15 +81,18 @@ def perform(deed: Deed, *, actor: Any = None, key: uuid.UUID | str | None = None
     ``APIError`` (the platform said no; nothing happened), and ``RuntimeError`` inside a transaction.
     """
     journal.demand_commits()
-    mark = _fingerprint(deed)
+    mark = key.mark if isinstance(key, RequestKey) else _fingerprint(deed)
     chosen = uuid.uuid4() if key is None else _as_uuid(key)
     earlier = journal.entries().filter(key=chosen).first() if key is not None else None
     if earlier is not None:
         return _repeat(deed, earlier, mark)
+    known = deed.known()
     try:
-        operation = in_transaction(partial(journal.open_row, deed, chosen, mark, actor), durable=True)
+        operation = in_transaction(partial(journal.open_row, deed, chosen, mark, actor, known), durable=True)
     except IntegrityError as error:
         return _collided(deed, chosen, mark, error)
+    if known is not None:
+        return known
     journal.note_step(operation, "journalled")
     answer = _ask(deed, operation)
     row = _record(deed, operation, answer)
@@ -197,13 +211,17 @@ def _collided(deed: Deed, key: uuid.UUID, mark: str, error: IntegrityError) -> M
             _("The outcome of an earlier %(action)s of this payment is not known yet; it is being looked up.")
             % {"action": other.action}
         )
-    raise OperationRefused(_("Another operation on this payment is under way."))
+    raise OperationInProgress(_("Another operation on this payment is under way."))
 
 
 def _repeat(deed: Deed, earlier: Operation, mark: str) -> Mirror:
-    """The outcome of the first call with this key, waiting for it a while."""
     if earlier.action != deed.action or earlier.fingerprint != mark:
-        raise KeyReused(_("This key was used for another operation; open the page again."))
+        raise KeyReused(_("This key was used for another operation: each needs one of its own."))
+    return outcome_again(earlier, deed.model)
+
+
+def outcome_again(earlier: Operation, model: type[Mirror]) -> Mirror:
+    """What came of it, a row of ``model``, waiting for it a while. Raises what the first call has raised."""
     end = time.monotonic() + PATIENCE
     while earlier.state == OperationState.STARTED and not earlier.is_overdue and time.monotonic() < end:
         time.sleep(0.2)
@@ -211,7 +229,7 @@ def _repeat(deed: Deed, earlier: Operation, mark: str) -> Mirror:
     if earlier.state == OperationState.FAILED:
         raise _error_again(earlier)
     if earlier.state == OperationState.SUCCEEDED:
-        row = deed.model._default_manager.filter(uid=earlier.result_uid).first()
+        row = model._default_manager.filter(uid=earlier.result_uid).first()
         if row is not None:
             return row
     elif earlier.state == OperationState.STARTED and not earlier.is_overdue:

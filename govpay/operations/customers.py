@@ -41,13 +41,14 @@ def create_customer(
     """The account's customer with this reference: the one that exists, else a new one (/platform/wallets/).
 
     One that is known here is returned without HTTP, and one that exists is returned as it is: name and
-    email are for a new one. Raises ``OperationRefused``, ``Conflict``, ``OutcomeUnknown``, ``APIError``.
+    email are for a new one. ``key`` stands for what was asked for either way.
+
+    Raises ``OperationRefused``, ``Conflict``, ``OutcomeUnknown``, ``APIError``.
     """
     deed = CreateCustomer(account, reference_id, name, email)
-    if not journal.is_used(key):  # a key that was used is answered for what it was used for
-        known = customers_of(account).filter(reference_id=reference_id).order_by("pk").first()
-        if known is not None:
-            return cast(Customer, known)
+    known = deed.known() if key is None else None
+    if known is not None:
+        return known
     return cast(Customer, perform(deed, actor=actor, key=key))
 
 
@@ -86,6 +87,10 @@ class CreateCustomer(Deed):
 
     def entry(self) -> dict[str, Any]:
         return {"account_id": self.account.uid, "reference_id": self.body.reference_id}
+
+    def known(self) -> Customer | None:
+        found = customers_of(self.account).filter(reference_id=self.body.reference_id).order_by("pk").first()
+        return cast("Customer | None", found)
 
     def check(self, operation: Operation) -> None:
         check_account(self.account.uid)

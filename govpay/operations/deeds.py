@@ -60,6 +60,10 @@ class Deed(ABC):
     def entry(self) -> dict[str, Any]:
         """The columns of the journal row."""
 
+    def known(self) -> Mirror | None:
+        """The row that the deed would make, where it is there already and nothing needs to be sent."""
+        return None
+
     @abstractmethod
     def check(self, operation: Operation) -> None:
         """Our own rules, on rows that are fresh and locked; completes the journal row and the request.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, cast
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from govpay.client import PaymentResource, shapes
@@ -20,6 +21,7 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, PaymentStatus, SecCode, Source
 from govpay.operations.base import perform
 from govpay.operations.deeds import Answer, Deed, Seen, completed
+from govpay.operations.lookups import CLOCKS_DIFFER
 from govpay.operations.quotes import forget_method, validated_method
 from govpay.sync import mapping
 from govpay.sync.news import ONCE_CAPTURED
@@ -33,6 +35,7 @@ class Authorization:
 
     sec_code: str
     text: str
+    #: With its time zone, and not in the future.
     accepted_at: dt.datetime
 
 
@@ -157,8 +160,8 @@ class Capture(_WholePayment):
     def __init__(self, payment: Payment, seen: Seen | None, authorization: Authorization | None = None) -> None:
         super().__init__(payment, seen)
         self.authorization = authorization
-        if authorization is not None and authorization.sec_code not in SecCode.values:
-            raise OperationRefused(f"sec_code must be one of {', '.join(SecCode.values)}.", field="sec_code")
+        if authorization is not None:
+            _check_authorization(authorization)
 
     def arguments(self) -> Mapping[str, Any]:
         given = self.authorization
@@ -204,6 +207,17 @@ class Capture(_WholePayment):
         elif status not in ONCE_CAPTURED and found.captured_at is None:
             error = _not_done("captured", status)
         return Answer(mapping.PAYMENT, found.raw, found.request_id, error)
+
+
+def _check_authorization(given: Authorization) -> None:
+    """Raises ``OperationRefused`` for one that nobody can have given."""
+    if given.sec_code not in SecCode.values:
+        raise OperationRefused(f"sec_code must be one of {', '.join(SecCode.values)}.", field="sec_code")
+    at = "authorization.accepted_at"
+    if timezone.is_naive(given.accepted_at):
+        raise OperationRefused(_("accepted_at needs a time zone."), field=at)
+    if given.accepted_at > timezone.now() + CLOCKS_DIFFER:
+        raise OperationRefused(_("accepted_at lies in the future: nobody has agreed yet."), field=at)
 
 
 class Void(_WholePayment):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from govpay import operations
-from govpay.models import Operation, Payment
-from govpay.models.choices import OperationAction
+from govpay.models import HostedSession, Operation, Payment
+from govpay.models.choices import OperationAction, PaymentStatus
 from govpay.models.operations import OPEN_STATES
 
 #: What each act asks for.
@@ -31,6 +33,16 @@ def may(user: Any, action: str) -> bool:
     return bool(user.has_perm(PERMISSIONS[action]))
 
 
+def may_open(user: Any, scope: str) -> bool:
+    """Whether ``user`` may open a session of this scope: a wallet is managed, a payment is asked for."""
+    return may(user, OperationAction.SAVE_METHOD if scope == "wallet" else OperationAction.CREATE_SESSION)
+
+
+def may_end(user: Any, session: HostedSession) -> bool:
+    """Who may open one may end it."""
+    return may_open(user, session.scope)
+
+
 def may_confirm(user: Any, payment: Payment) -> bool:
     """Whether ``user`` may capture ``payment`` as the charge of a saved method that the same person quoted."""
     return may(user, OperationAction.QUOTE) and is_own_charge(user, payment)
@@ -45,8 +57,23 @@ def is_debit(payment: Payment) -> bool:
     return payment.method_type.endswith("ach")
 
 
-def is_in_doubt(payment: Payment) -> bool:
-    """Whether a capture is open that a charge of ``payment`` may be the repetition of."""
+def needing_authorization(payments: Iterable[Payment]) -> set[str]:
+    """The uids of those that can be captured with the owner's word alone: validated debits that staff have quoted."""
+    debits = [each for each in payments if each.status == PaymentStatus.VALIDATED and is_debit(each)]
+    return operations.quoted_by_staff(debits) if debits else set()
+
+
+def why_wait(payment: Payment) -> str:
+    """Why a charge of ``payment`` has to wait: it may be the repetition of one that is open. Empty when it need not."""
+    if not _is_in_doubt(payment):
+        return ""
+    return _(
+        "The outcome of a charge of the same amount is not known yet: it may have been taken. "
+        "Wait until it is; nothing will be sent again by itself."
+    )
+
+
+def _is_in_doubt(payment: Payment) -> bool:
     if not payment.customer_id:
         return False
     alike = Payment.objects.filter(customer=payment.customer_id, base_amount=payment.base_amount).exclude(pk=payment.pk)

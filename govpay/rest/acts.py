@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 from django.db.models import Model
 from django.urls import reverse
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.response import Response
 
 from govpay.exceptions import OutcomeUnknown
 from govpay.models import Operation
 from govpay.operations import staff
+from govpay.operations.base import RequestKey, outcome_again
 from govpay.rest import bodies, idempotency
 from govpay.rest.base import View
 from govpay.rest.operations import OperationSerializer
@@ -48,10 +49,10 @@ class Act(View):
         key = idempotency.key_of(request)
         given = bodies.read(self.body, request)
         target = self.target(**address)
-        self._key = key
-        idempotency.demand_idle(self.operation_of_key())
+        self.permit(target, given)
+        self._key, bound = key, idempotency.bound(key, request, given)
         try:
-            row = self.act(target, given, actor=request.user, key=key)
+            row = self._first_outcome(bound) or self.act(target, given, actor=request.user, key=bound)
         except OutcomeUnknown:
             operation = self.operation_of_key()
             if operation is None:
@@ -62,6 +63,25 @@ class Act(View):
     def target(self, **address: Any) -> Any:
         """What it is done to. Raises ``NotFound``."""
         return None
+
+    def permit(self, target: Any, given: dict[str, Any]) -> None:
+        """What ``may_act`` cannot tell without the body. Raises ``PermissionDenied``."""
+        return
+
+    def _first_outcome(self, key: RequestKey) -> Any:
+        """What the first call with this key came to, whatever the rules would say by now; ``None``: this is the first.
+
+        Raises what that one has raised, ``KeyReused`` and ``NotFound``.
+        """
+        earlier = self.operation_of_key()
+        if earlier is None:
+            idempotency.demand_unknown(key)
+            return None
+        idempotency.demand_same(earlier, key)
+        if not self.visible(Operation).filter(pk=earlier.pk).exists():
+            raise NotFound  # of an account that this user sees no more
+        idempotency.demand_idle(earlier)
+        return outcome_again(earlier, self.result_class.Meta.model)
 
     def act(self, target: Any, given: dict[str, Any], **who: Any) -> Any:
         """Do it, and give the row that came of it. Raises what ``govpay.operations`` raises."""
@@ -110,7 +130,6 @@ class Asked(Act):
     """An act that the platform does not hear of, so that the journal does not either: a worker is asked for it."""
 
     permission: ClassVar[str]
-    name: ClassVar[str]
 
     @property
     def answers(self) -> dict[int, Any]:
@@ -122,9 +141,9 @@ class Asked(Act):
     def post(self, request: Any, **address: Any) -> Response:
         self.demand_known()
         key = idempotency.key_of(request)
-        bodies.read(None, request)
+        given = bodies.read(None, request)
         row = self.find(self.model, **address)
-        answer = idempotency.once(key, {self.name: row.pk}, lambda: {"outcome": self.queue(row)})
+        answer = idempotency.once(idempotency.bound(key, request, given), lambda: {"outcome": self.queue(row)})
         return Response(answer, status=202)
 
     def queue(self, row: Any) -> str:

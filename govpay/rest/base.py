@@ -92,9 +92,10 @@ class View(GenericAPIView):
         found: QuerySet[Any] = rows.visible_to(self.request.user)
         return found
 
-    def find(self, model: type[Model], **which: Any) -> Any:
-        """One row in full, for an act on it. Raises ``NotFound``, also for one of another account."""
-        return _one(self.visible(model), which)
+    def find(self, model: type[Model], *columns: str, **which: Any) -> Any:
+        """One row, in full for an act on it. Raises ``NotFound``, also for one of another account."""
+        rows = self.visible(model)
+        return _one(rows.only(*columns) if columns else rows, which)
 
     # Answers
 

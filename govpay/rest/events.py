@@ -58,7 +58,6 @@ class ReplayEvent(Asked):
         "changes nothing that is right already; the key is remembered for a day only. Needs `govpay.replay_event`."
     )
     permission = staff.REPLAY
-    name = "replay"
 
     def queue(self, row: WebhookEvent) -> str:
         outcome = tasks.replay_events([row.pk])[row.pk]

@@ -19,6 +19,7 @@ from govpay.exceptions import KeyReused, OperationInProgress
 from govpay.models import Operation
 from govpay.models.choices import OperationState
 from govpay.operations import journal
+from govpay.operations.base import RequestKey
 
 #: Apart from every other use of such names.
 NAMESPACE = uuid.UUID("0f6a86b9-43a3-5a2b-9d28-6d7d6cf7b0a4")
@@ -29,7 +30,16 @@ LONGEST = 255
 REMEMBERED = dt.timedelta(days=1).total_seconds()
 UNDER_WAY = 60
 
+ANOTHER = "This key was used for another act: each needs one of its own."
+
 _guard = Guard("cache of idempotency keys")
+
+
+def bound(key: uuid.UUID, request: Any, given: Mapping[str, Any]) -> RequestKey:
+    """``key`` for this act alone: for its method, its address and the body as it was understood."""
+    at = request.resolver_match
+    text = json.dumps([request.method, at.url_name, at.kwargs, given], sort_keys=True, default=str)
+    return RequestKey(key, salted_hmac("govpay.rest", text, algorithm="sha256").hexdigest())
 
 
 def key_of(request: Any) -> uuid.UUID:
@@ -39,7 +49,7 @@ def key_of(request: Any) -> uuid.UUID:
         raise ValidationError({HEADER: ["Is missing: give each act a key of its own, and repeat it with that key."]})
     if len(given) > LONGEST:
         raise ValidationError({HEADER: ["May have 255 characters."]})
-    return uuid.uuid5(NAMESPACE, f"{request.user.pk}:{given}")
+    return uuid.uuid5(NAMESPACE, json.dumps([str(request.user.pk), given]))
 
 
 def find(key: uuid.UUID) -> Operation | None:
@@ -47,28 +57,39 @@ def find(key: uuid.UUID) -> Operation | None:
     return journal.entries().filter(key=key).defer("validated_method").first()
 
 
-def demand_idle(earlier: Operation | None) -> None:
+def demand_same(earlier: Operation, key: RequestKey) -> None:
+    """Raises ``KeyReused`` where the key stood for another method, address or body."""
+    if earlier.fingerprint != key.mark:
+        raise KeyReused(ANOTHER)
+
+
+def demand_idle(earlier: Operation) -> None:
     """Raises ``OperationInProgress`` at once, where ``perform`` would wait a while for the first call's end."""
-    if earlier is not None and earlier.state == OperationState.STARTED and not earlier.is_overdue:
+    if earlier.state == OperationState.STARTED and not earlier.is_overdue:
         raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
 
 
-def once(key: uuid.UUID, what: Mapping[str, Any], act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def demand_unknown(key: RequestKey) -> None:
+    """Raises ``KeyReused`` for the key of an act that the cache remembers."""
+    cache = caches[conf.get("CACHE")]
+    if _guard(lambda: cache.get(_name(key)), None) is not None:
+        raise KeyReused(ANOTHER)
+
+
+def once(key: RequestKey, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """For acts that change nothing on the platform, of which there is no journal: the cache remembers the answer.
 
     Should it forget, or be down, the act is done again, which is harmless. An act that fails is not remembered.
     Raises ``KeyReused``, ``OperationInProgress`` and what ``act`` raises.
     """
     if journal.is_used(key):
-        raise KeyReused("This key was used for another operation.")
-    cache, name = caches[conf.get("CACHE")], f"govpay:rest:key:{key}"
-    text = json.dumps(what, sort_keys=True)
-    mark = salted_hmac("govpay.rest", text, algorithm="sha256").hexdigest()
+        raise KeyReused(ANOTHER)
+    cache, name, mark = caches[conf.get("CACHE")], _name(key), key.mark
     if not _guard(lambda: cache.add(name, {"mark": mark}, timeout=UNDER_WAY), True):
         found = _guard(lambda: cache.get(name), None)
         if isinstance(found, dict):
             if found.get("mark") != mark:
-                raise KeyReused("This key was used for another operation.")
+                raise KeyReused(ANOTHER)
             if "answer" not in found:
                 raise OperationInProgress("This is under way.")
             return dict(found["answer"])
@@ -79,3 +100,7 @@ def once(key: uuid.UUID, what: Mapping[str, Any], act: Callable[[], dict[str, An
         raise
     _guard(lambda: cache.set(name, {"mark": mark, "answer": answer}, timeout=REMEMBERED), None)
     return answer
+
+
+def _name(key: RequestKey) -> str:
+    return f"govpay:rest:key:{key}"

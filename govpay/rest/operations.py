@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth import get_user_model
 from django_filters.rest_framework import UUIDFilter
 from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
 
 from govpay.models import Operation
 from govpay.rest.base import Row, Rows
@@ -60,7 +63,20 @@ class OperationList(_Operations, Rows):
 class OperationDetail(_Operations, Row):
     lookup_field = "key"
     operations = {"GET": "get_operation"}
+
+    def is_allowed(self, user: Any) -> bool:
+        return True  # who asked for it may see what came of it
+
+    def get_object(self) -> Any:
+        if super().is_allowed(self.request.user):
+            return super().get_object()
+        own = self.visible(Operation).filter(actor=self.request.user.pk, key=self.kwargs["key"])
+        if not own.exists():
+            raise PermissionDenied
+        return super().get_object()
+
     reads = (
         "One operation. `state`: `started`, `succeeded` (accepted by the platform), `failed`, or `unknown`: it was "
-        "sent, the answer was lost, and it is looked up until its outcome is known. `result_uid` is what came of it."
+        "sent, the answer was lost, and it is looked up until its outcome is known. `result_uid` is what came of it. "
+        "Who asked for it sees it without any permission."
     )

@@ -241,8 +241,7 @@ class Capture(PaymentAct):
         self.demand_currency(target, given)
         consent = given.get("authorization")
         authorization = operations.Authorization(**consent) if consent else None
-        if self.operation_of_key() is None:  # else the answer is the first one's
-            self._demand(target, authorization)
+        self._demand(target, authorization)
         seen = None
         if "total_amount" in given:
             seen = operations.Seen(PaymentStatus.VALIDATED, total=given["total_amount"], currency=target.currency)
@@ -250,13 +249,10 @@ class Capture(PaymentAct):
 
     def _demand(self, payment: Payment, authorization: Any) -> None:
         """What the admin asks for as well. Raises ``OperationRefused``."""
-        validated = payment.status == PaymentStatus.VALIDATED
-        if validated and staff.is_debit(payment) and authorization is None and operations.quoted_by_staff([payment]):
+        if authorization is None and staff.needing_authorization([payment]):
             raise OperationRefused("A bank account needs its owner's authorization.", field="authorization")
-        if staff.is_own_charge(self.request.user, payment) and staff.is_in_doubt(payment):
-            raise OperationRefused(
-                "The outcome of a charge of the same amount is not known yet: it may have been taken. Wait until it is."
-            )
+        if staff.is_own_charge(self.request.user, payment) and (why := staff.why_wait(payment)):
+            raise OperationRefused(why)
 
 
 class RefundBody(Body):

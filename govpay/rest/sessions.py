@@ -126,9 +126,12 @@ class SessionList(Rows, Act):
     def may_act(self, user: Any) -> bool:
         return super().may_act(user) or staff.may(user, OperationAction.SAVE_METHOD)
 
+    def permit(self, target: Any, given: dict[str, Any]) -> None:
+        if not staff.may_open(self.request.user, given["scope"]):
+            raise PermissionDenied
+
     def act(self, target: Any, given: dict[str, Any], **who: Any) -> HostedSession:
         scope = given.pop("scope")
-        demand_permission(self.request.user, scope)
         if "customer" in given:
             given["customer"] = self.choose(Customer, "customer", uid=given["customer"])
         if scope == "wallet":
@@ -156,15 +159,9 @@ class ExpireSession(Act):
 
     def target(self, **address: Any) -> HostedSession:
         session: HostedSession = self.find(HostedSession, **address)
-        demand_permission(self.request.user, session.scope)
+        if not staff.may_end(self.request.user, session):
+            raise PermissionDenied
         return session
 
     def act(self, target: HostedSession, given: dict[str, Any], **who: Any) -> HostedSession:
         return operations.expire_hosted_session(session=target, **who)
-
-
-def demand_permission(user: Any, scope: str) -> None:
-    """Raises ``PermissionDenied``: a wallet is managed, a payment is asked for."""
-    action = OperationAction.SAVE_METHOD if scope == "wallet" else OperationAction.CREATE_SESSION
-    if not staff.may(user, action):
-        raise PermissionDenied

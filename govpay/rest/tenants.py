@@ -82,7 +82,6 @@ class SyncAccount(Asked):
         "there, so the key is remembered for a day only. Needs `govpay.sync_now`."
     )
     permission = staff.SYNC
-    name = "sync"
 
     def queue(self, row: PaymentAccount) -> str:
         if not tasks.queue_sync(row.uid):

@@ -67,7 +67,7 @@ class CustomerList(Rows, Act):
     operations = {"GET": "list_customers", "POST": "create_customer"}
     reads = "Customers, newest first."
     does = (
-        "The account's customer of this reference: the one that exists, as it is without an operation, or a new one. "
+        "The account's customer of this reference: the one that exists, as it is, or a new one. "
         "Needs `govpay.manage_wallet`."
     )
 
@@ -119,7 +119,7 @@ class OwnMethodList(Rows, Act):
     def get_queryset(self) -> QuerySet[Any]:
         if getattr(self, "swagger_fake_view", False):
             return super().get_queryset()
-        return super().get_queryset().filter(customer=self.target(**self.kwargs).uid)
+        return super().get_queryset().filter(customer=self.find(Customer, "uid", uid=self.kwargs["customer"]).uid)
 
     def target(self, **address: Any) -> Customer:
         customer: Customer = self.find(Customer, uid=address["customer"])

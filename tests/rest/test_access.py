@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from django.urls import URLPattern
 
 import govpay
 from govpay import tasks
-from govpay.models import Payment
+from govpay.models import Operation, Payment
 from govpay.rest import urls
 from govpay.rest.acts import Act
 from govpay.rest.base import Row, Rows
@@ -250,6 +251,22 @@ def test_nobody_sees_anything_without_the_models_permission(
     assert found["transactions"] is found["operations"] is found["events"] is None
     assert asking.get("payments").status_code == 200
     problem(asking.get("transactions"), 403, "forbidden")
+
+
+def test_who_asked_for_an_operation_sees_what_came_of_it(
+    make_staff: Callable[..., Any], program: Callable[[Any], Program], own: Side, foreign: Side
+) -> None:
+    user = make_staff(name="bot")
+    asking, row = program(user), own.rows["operation"]
+    path = f"operations/{row.key}"
+    for each in (path, f"operations/{uuid.uuid4()}", "operations"):
+        problem(asking.get(each), 403, "forbidden")
+    Operation.objects.update(actor=user)
+    assert asking.get(path).json()["key"] == str(row.key)
+    problem(asking.get("operations"), 403, "forbidden")
+    grant(own.uid("paymentaccount"), user=user)
+    assert asking.get(path).status_code == 200
+    problem(asking.get(f"operations/{foreign.rows['operation'].key}"), 403, "forbidden")
 
 
 # --- The source ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from pathlib import Path
@@ -9,11 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 from django.dispatch import receiver
 from django.shortcuts import redirect
 
 from govpay import operations
 from govpay.models import HostedSession, Operation
+from govpay.operations.links import open_session
 from govpay.rest import problems, urls
 from govpay.signals import session_completed
 from govpay.sync import news
@@ -67,18 +70,68 @@ def test_the_script_that_waits_never_sends_twice(
     assert len(town.posts("refund")) == 1
 
 
+class Answers:
+    """In the place of ``requests``' session: what was asked, and the answers in their order."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers, self.asked = list(answers), []  # type: ignore[var-annotated]
+
+    def request(self, method: str, url: str, **_: Any) -> Any:
+        self.asked.append(method)
+        found = self.answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def answer(status: int, body: Any = None, **headers: str) -> requests.Response:
+    made = requests.Response()
+    made.status_code, made._content = status, json.dumps(body or {}).encode()
+    made.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return made
+
+
+@pytest.mark.parametrize("last", [201, 403])
+def test_the_script_that_waits_bears_with_what_comes_between(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many requests and a lost connection while it looks; a deed that is not told at once though it is done."""
+    unknown = answer(202, {"state": "unknown"}, Retry_After="60", Location="http://here/operations/1")
+    busy, lost = answer(429, Retry_After="7"), requests.ConnectionError()
+    done = answer(200, {"state": "succeeded"})
+    ends = answer(last, {"uid": "txn_1"})
+    api = Answers(busy, lost, unknown, busy, lost, done, unknown, *([done, ends] if last == 201 else [ends]))
+    slept: list[int] = []
+    names = {"api": api, "base": "http://here", "requests": requests}
+    (code,) = [each.partition("\nrefund =")[0] for each in SCRIPTS if "def act(" in each]
+    exec(code, names)
+    monkeypatch.setattr("time.sleep", slept.append)
+    if last == 201:
+        assert names["act"]("payments/p/refund", {}, "k").json() == {"uid": "txn_1"}  # type: ignore[operator]
+        assert api.asked == [*["POST"] * 3, *["GET"] * 3, "POST", "GET", "POST"]
+    else:
+        with pytest.raises(requests.HTTPError):
+            names["act"]("payments/p/refund", {}, "k")  # type: ignore[operator]
+    assert slept == [7, 2, 60, 7, 2, 60]
+
+
 def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
     order = SimpleNamespace(pk=17, total=12_345, account=town.account, key=uuid.uuid4(), page="https://city.example/17")
-    paid: list[tuple[Any, Any]] = []
+    orders, updates = [order, SimpleNamespace(**{**vars(order), "pk": 18})], []
 
     class Order:
         """The host's."""
 
         class objects:
             @staticmethod
-            def filter(**which: Any) -> Any:
-                return SimpleNamespace(update=lambda **what: paid.append((which, what)))
+            def filter(pk: Any, total: int) -> Any:
+                found = [each for each in orders if str(each.pk) == pk and each.total == total]
+
+                def update(**what: Any) -> None:
+                    updates.append(pk)
+                    for each in found:
+                        vars(each).update(what)
+
+                return SimpleNamespace(update=update)
 
     names: dict[str, Any] = {
         "operations": operations,
@@ -95,12 +148,24 @@ def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> Non
         session = HostedSession.objects.get()
         assert first.url == second.url == f"/govpay/pay/{session.public_id}/"
         assert client.get(first.url).status_code in (200, 302)
-        assert not paid
-        town.sandbox.touch("session", session.uid, status="completed")
+        # Of another sum, and of a payment link.
+        given = {"account": town.account, "success_url": order.page, "cancel_url": order.page}
+        others = [
+            operations.create_hosted_session(amount=order.total - 1, metadata={"order": "18"}, **given),
+            open_session(
+                operations.create_payment_link(account=town.account, amount=order.total),
+                success_url=order.page,
+                cancel_url=order.page,
+            ),
+        ]
+        assert not updates
+        for each in (*others, session):
+            town.sandbox.touch("session", each.uid, status="completed")
         for _ in range(2):
             town.sync("sessions")
             news.dispatch()
-        assert paid == [({"pk": "17"}, {"paid": True})]
+        assert sorted(updates, key=str) == ["17", "18", None], "each was told of once, and nothing was raised"
+        assert [hasattr(each, "paid") for each in orders] == [True, False]
     finally:
         session_completed.disconnect(names["mark_paid"])
 

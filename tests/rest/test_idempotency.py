@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connections
+from django.utils import timezone
 
 from govpay import tasks
-from govpay.models import Operation, WebhookEvent
-from tests.operations.town import Town, at_once, card, only
+from govpay.models import Customer, Operation, WebhookEvent
+from govpay.rest import idempotency, urls
+from govpay.rest.acts import Act
+from tests.admin.neighbours import grant
+from tests.operations.town import Town, at_once, bank_account, card, only
 from tests.rest.conftest import Program, problem
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,6 +65,150 @@ def test_the_same_key_for_something_else_is_refused(till: Program, town: Town) -
     assert len(town.posts("refund")) == 1
 
 
+#: Of an act: its name, method, address and body; then addresses and bodies that are something else.
+Case = tuple[str, str, str, dict[str, Any], list[tuple[str, dict[str, Any]]]]
+
+
+def cases_of_money(town: Town, actor: Any) -> Iterator[Case]:
+    account = town.account.uid
+    quote = {"account": account, "base_amount": 900, "payment_method": card()}
+    others = [{"base_amount": 901}, {"tax_amount": 0}, {"currency": "USD"}, {"description": "Other"}]
+    yield "quote", "post", "payments/quote", quote, [("payments/quote", {**quote, **each}) for each in others]
+
+    bank = town.quoted(method=bank_account(), actor=actor)
+    consent = {"sec_code": "web", "text": "I authorize 100.00 USD.", "accepted_at": "2026-03-01T12:00:00Z"}
+    path = f"payments/{bank.uid}/capture"
+    words = [{"text": "Something else."}, {"accepted_at": "2020-03-01T12:00:00Z"}, {"sec_code": "tel"}]
+    others = [{"authorization": {**consent, **each}} for each in words]
+    others += [{}, {"authorization": consent, "total_amount": 1}, {"authorization": consent, "currency": "USD"}]
+    yield "capture", "post", path, {"authorization": consent}, [(path, each) for each in others]
+
+    path, body = f"payments/{town.captured().uid}/refund", {"amount": 5}
+    others = [{}, {"amount": 6}, {**body, "currency": "USD"}, {**body, "reason": "Other"}]
+    yield "refund", "post", path, body, [*((path, each) for each in others), (path.replace("refund", "void"), {})]
+
+    path, other = (f"payments/{town.quoted().uid}/void" for _ in range(2))
+    yield "void", "post", path, {}, [(other, {}), (path.replace("void", "capture"), {})]
+
+
+def cases_of_wallets(town: Town) -> Iterator[Case]:
+    body = {"account": town.account.uid, "reference_id": "R-1"}
+    others = [{**body, "reference_id": "R-2"}, {**body, "name": "Pat"}]
+    yield "customers", "post", "customers", body, [("customers", each) for each in others]
+
+    first, second, third = (town.saved_method() for _ in range(3))
+    path, body = f"customers/{first.customer_id}/payment-methods", {"payment_method": card()}
+    other = path.replace(str(first.customer_id), str(second.customer_id))
+    others = [(path, {"payment_method": card()}), (other, body)]
+    yield "customer-payment-methods", "post", path, body, others
+
+    path, other = (f"customers/{each.customer_id}/payment-methods/{each.uid}" for each in (second, third))
+    yield "default-method", "post", f"{path}/default", {}, [(f"{other}/default", {})]
+    yield "customer-payment-method", "delete", path, {}, [(other, {})]
+
+
+def cases_of_sessions(town: Town, asking: Program) -> Iterator[Case]:
+    body = {"account": town.account.uid, "amount": 500, "metadata": {"order": "17"}}
+    body.update(dict.fromkeys(("success_url", "cancel_url"), "https://city.example/"))
+    others = [{**body, "amount": 501}, {**body, "metadata": {"order": "18"}}, {**body, "layout": "hosted"}]
+    yield "hosted-sessions", "post", "hosted-sessions", body, [("hosted-sessions", each) for each in others]
+
+    path, other = (f"hosted-sessions/{asking.act('hosted-sessions', body).json()['uid']}/expire" for _ in range(2))
+    yield "expire", "post", path, {}, [(other, {})]
+
+
+def cases_of_workers(town: Town) -> Iterator[Case]:
+    path, other = (f"accounts/{each.uid}/sync" for each in (town.account, town.add_account()))
+    yield "account-sync", "post", path, {}, [(other, {})]
+
+    events = [WebhookEvent.objects.create(account=town.account, webhook_id=f"evt_{each}") for each in range(2)]
+    WebhookEvent.objects.update(state="failed", attempts=8)
+    path, other = (f"events/{each.pk}/replay" for each in events)
+    yield "replay", "post", path, {}, [(other, {}), (f"accounts/{town.account.uid}/sync", {})]
+
+
+def test_every_acts_key_stands_for_its_whole_request(
+    superuser: Program, town: Town, queued: list[Any], settings: Any
+) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
+    seen = set()
+    for name, method, path, body, others in (
+        *cases_of_money(town, superuser.user),
+        *cases_of_wallets(town),
+        *cases_of_sessions(town, superuser),
+        *cases_of_workers(town),
+    ):
+        first = superuser.act(path, body, key=name, method=method)
+        assert first.status_code in ((202,) if name in ("account-sync", "replay") else (200, 201)), first.content
+        before = len(town.sandbox.ledger()), len(queued)
+        for address, other in others:
+            found = superuser.act(address, other, key=name, method=method)
+            assert (found.status_code, found.json()["type"]) == (409, "urn:govpay:problem:key-reused"), (name, other)
+        again = superuser.act(path, body, key=name, method=method)
+        assert (again.status_code, again.json()) == (first.status_code, first.json()), name
+        assert (len(town.sandbox.ledger()), len(queued)) == before, name
+        seen.add(name)
+    assert seen == {each.name for each in urls.V1 if issubclass(each.callback.cls, Act)}  # type: ignore[union-attr]
+
+
+def test_a_key_stands_for_a_customer_who_was_there_already(till: Program, town: Town) -> None:
+    body = {"account": town.account.uid, "reference_id": "R-1"}
+    made = till.act("customers", body).json()
+    known = till.act("customers", body, key="k")
+    assert (known.status_code, known.json()) == (201, made)
+    problem(till.act("customers", {**body, "reference_id": "R-2"}, key="k"), 409, "key-reused")
+    assert till.act("customers", body, key="k").json() == made
+    assert Customer.objects.count() == 1
+    row = only(key=known["Operation-Id"])
+    assert (row.state, row.result_uid, row.customer_id, row.actor) == ("succeeded", *[made["uid"]] * 2, till.user)
+
+
+def test_the_key_of_a_sync_is_no_key_of_a_deed(superuser: Program, town: Town, queued: list[Any]) -> None:
+    payment = town.captured()
+    assert superuser.act(f"accounts/{town.account.uid}/sync", key="k").status_code == 202
+    problem(superuser.act(f"payments/{payment.uid}/refund", {"amount": 1}, key="k"), 409, "key-reused")
+    assert not town.posts("refund")
+
+
+def test_the_first_answer_holds_whatever_the_rules_say_by_now(till: Program, town: Town, settings: Any) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
+    customer = town.saved_method().customer
+    body = {"account": town.account.uid, "amount": 500, "customer": customer.uid}
+    body.update(dict.fromkeys(("success_url", "cancel_url"), "https://city.example/"))
+    first = till.act("hosted-sessions", body, key="s")
+    assert first.status_code == 201, first.content
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://other.example"]}
+    Customer.objects.update(deleted_at=timezone.now())
+    again = till.act("hosted-sessions", body, key="s")
+    assert (again.status_code, again.json()) == (201, first.json())
+    problem(till.act("hosted-sessions", {**body, "amount": 501}, key="s"), 409, "key-reused")
+
+
+def test_an_answer_is_not_given_again_to_who_may_no_more(
+    till: Program, town: Town, make_staff: Callable[..., Any], program: Callable[[Any], Program]
+) -> None:
+    clerk = make_staff(name="clerk")
+    clerk.user_permissions.add(*Permission.objects.filter(codename__in=("create_session", "manage_wallet")))
+    asking, customer = program(clerk), town.saved_method().customer_id
+    wallet, quote = {"scope": "wallet", "customer": customer}, {"account": town.account.uid, "base_amount": 5}
+    assert asking.act("hosted-sessions", wallet, key="w").status_code == 201
+    quote["payment_method"] = card()
+    clerk.user_permissions.add(Permission.objects.get(codename="charge_customer"))
+    assert asking.act("payments/quote", quote, key="q").status_code == 201
+    clerk.user_permissions.remove(Permission.objects.get(codename="manage_wallet"))
+    problem(asking.act("hosted-sessions", wallet, key="w"), 403, "forbidden")
+    grant(town.add_account().uid, user=clerk)
+    problem(asking.act("payments/quote", quote, key="q"), 404, "not-found")
+
+
+def test_users_and_keys_with_colons_are_told_apart() -> None:
+    def key_of(user: str, key: str) -> Any:
+        return idempotency.key_of(SimpleNamespace(user=SimpleNamespace(pk=user), headers={"Idempotency-Key": key}))
+
+    assert key_of("a", "b:c") != key_of("a:b", "c")
+    assert key_of("a", "b") == key_of("a", " b ")
+
+
 def test_keys_of_two_users_are_two(
     till: Program, town: Town, make_staff: Callable[..., Any], program: Callable[[Any], Program]
 ) -> None:
@@ -98,7 +248,8 @@ def test_what_is_under_way_says_so_at_once(till: Program, town: Town) -> None:
         assert int(again["Retry-After"]) >= 1
         assert found["operation_id"] == str(only().key)
         other = till.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="other")
-        problem(other, 422, "refused")
+        problem(other, 409, "in-progress")
+        assert other["Retry-After"]
         release.set()
         thread.join(20)
     assert answers[0].status_code == 201

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from govpay.models import Client, Payment, SyncRun
+from govpay.models import Client, Customer, Payment, SyncRun
 from tests.admin.rows import START, fill, payment, relatives
 from tests.rest.conftest import Program, problem
 
@@ -81,7 +82,41 @@ def test_a_deep_page_costs_what_the_first_costs(till: Program) -> None:
     with CaptureQueriesContext(connection) as context:
         till.get(path)
     assert all("OFFSET" not in each["sql"] for each in context.captured_queries)
-    assert len(context) <= 7, "one more where rows without a date may follow"
+    assert len(context) <= 6, "one more where rows without a date may follow"
+
+
+#: Statements of a list and of one row: at most, by any way to sign in beside the session and its user.
+OF_LIST, OF_ROW = 6, 8
+
+
+@pytest.mark.parametrize("way", ["token", "session"])
+def test_reading_costs_few_statements(way: str, till: Program, browse: Callable[[Any], Any]) -> None:
+    """What it costs to know who asks by a session is Django's, as with the pages of the admin."""
+    relatives()
+    fill(Payment, 250, actor=till.user)
+    payment(uid="undated", remote_created_at=None)
+    row = payment(uid="shown")
+    customer = Customer.objects.first()
+    assert customer is not None
+    asking = till.client if way == "token" else browse(till.user)
+
+    def costs(address: str) -> tuple[int, dict[str, Any]]:
+        with CaptureQueriesContext(connection) as context:
+            answer = asking.get(address)
+        assert answer.status_code == 200, answer.content
+        asked = [each["sql"] for each in context.captured_queries]
+        signing_in = [sql for sql in asked if 'FROM "django_session"' in sql or 'FROM "auth_user" ' in sql]
+        assert len(signing_in) == (2 if way == "session" else 0)
+        return len(asked) - len(signing_in), answer.json()
+
+    page, found, pages = "/govpay/api/v1/payments?page_size=100", [], 0
+    while page:
+        count, answer = costs(page)
+        found, page, pages = [*found, *answer["results"]], answer["next"], pages + 1
+        assert count <= OF_LIST, page
+    assert (pages, len(found)) == (3, Payment.objects.count())
+    assert costs(f"/govpay/api/v1/payments/{row.uid}")[0] <= OF_ROW
+    assert costs(f"/govpay/api/v1/customers/{customer.uid}/payment-methods?page_size=100")[0] <= OF_LIST
 
 
 def cursor(*place: Any) -> str:

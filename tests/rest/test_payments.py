@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
+from django.utils import timezone
 
+from govpay import operations
+from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
 from tests.operations.town import Town, bank_account, card, only
 from tests.rest.conftest import Program, address, problem
@@ -93,6 +97,21 @@ def test_a_bank_account_is_taken_with_its_owners_word_alone(till: Program, town:
     assert till.act(f"payments/{payment.uid}/capture", {"authorization": consent}, key="c").json() == answer.json()
 
 
+def test_nobody_has_agreed_in_the_future(till: Program, town: Town) -> None:
+    payment = town.quoted(method=bank_account(), actor=till.user)
+    consent = {"sec_code": "tel", "text": "I authorize the City."}
+    for ahead, status in ((dt.timedelta(days=1), 400), (dt.timedelta(minutes=11), 400), (dt.timedelta(minutes=5), 200)):
+        given = {**consent, "accepted_at": (timezone.now() + ahead).isoformat()}
+        answer = till.act(f"payments/{payment.uid}/capture", {"authorization": given}, key=f"{ahead}")
+        assert answer.status_code == status, answer.content
+        if status == 400:
+            assert problem(answer, 400, "invalid")["errors"][0]["field"] == "authorization.accepted_at"
+            assert not town.posts("capture")
+    naive = operations.Authorization("tel", "I authorize the City.", dt.datetime(2026, 3, 1))
+    with pytest.raises(OperationRefused, match="time zone"):
+        operations.capture_payment(payment=payment, authorization=naive)
+
+
 def test_who_may_charge_captures_own_quotes_of_saved_methods_alone(
     make_staff: Callable[..., Any], program: Callable[[Any], Program], till: Program, town: Town
 ) -> None:
@@ -114,6 +133,7 @@ def test_a_charge_that_may_be_the_repetition_of_another_waits(till: Program, tow
     assert till.act(f"payments/{first}/capture").status_code == 202
     found = problem(till.act(f"payments/{second}/capture"), 422, "refused")
     assert "may have been taken" in found["detail"]
+    assert "nothing will be sent again by itself" in found["detail"], "as the admin says it"
     town.settle_all()
     assert till.act(f"payments/{second}/capture").status_code == 200
     assert len(town.posts("capture")) == 2

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
 
 from govpay.models import HostedSession
 from tests.operations.town import Town
@@ -67,6 +69,31 @@ def test_a_wallet_session_is_for_who_manages_wallets(
     cashier.user_permissions.add(Permission.objects.get(codename="manage_wallet"))
     assert counter.act(f"hosted-sessions/{made['uid']}/expire").status_code == 200
     assert counter.act("hosted-sessions", body(town)).status_code == 201
+
+
+def test_both_faces_ask_the_same_for_ending_a_session(
+    till: Program, cashier: Any, make_staff: Callable[..., Any], program: Callable[[Any], Program], town: Town
+) -> None:
+    keeper = make_staff(name="keeper")
+    keeper.user_permissions.add(*Permission.objects.filter(codename__in=("manage_wallet", "view_hostedsession")))
+    wallet = {"scope": "wallet", "customer": town.saved_method().customer_id}
+    keeping, selling = program(keeper), program(cashier)
+    for given, able, unable in ((wallet, keeping, selling), (body(town), selling, keeping)):
+        for admin in (False, True):
+            uid = till.act("hosted-sessions", given).json()["uid"]
+            row = HostedSession.objects.get(uid=uid)
+            page = reverse("admin:govpay_hostedsession_change", args=[row.pk])
+            address = reverse("admin:govpay_hostedsession_expire", args=[row.pk])
+            for asking, may in ((unable, False), (able, True)):
+                desk = Client()
+                desk.force_login(asking.user)
+                assert (address in desk.get(page).content.decode()) is may
+                if admin:
+                    assert desk.post(address).status_code == (302 if may else 403)
+                else:
+                    assert asking.act(f"hosted-sessions/{uid}/expire").status_code == (200 if may else 403)
+                row.refresh_from_db()
+                assert row.status == ("expired" if may else "active")
 
 
 #: What is changed in a body, and the fields that the problem then names.
