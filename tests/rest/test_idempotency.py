@@ -84,7 +84,7 @@ def cases_of_money(town: Town, actor: Any) -> Iterator[Case]:
     yield "capture", "post", path, {"authorization": consent}, [(path, each) for each in others]
 
     path, body = f"payments/{town.captured().uid}/refund", {"amount": 5}
-    others = [{}, {"amount": 6}, {**body, "currency": "USD"}, {**body, "reason": "Other"}]
+    others = [{"amount": None}, {"amount": 6}, {**body, "currency": "USD"}, {**body, "reason": "Other"}]
     yield "refund", "post", path, body, [*((path, each) for each in others), (path.replace("refund", "void"), {})]
 
     path, other = (f"payments/{town.quoted().uid}/void" for _ in range(2))
