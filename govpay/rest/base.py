@@ -27,6 +27,13 @@ from govpay.rest.throttles import ActRate, UserRate
 PAGING = ("cursor", "page_size", "fields")
 
 
+class JSON(JSONRenderer):
+    """In one form, too, whatever the host's settings say of JSON."""
+
+    compact = strict = True
+    ensure_ascii = False
+
+
 class AlwaysJSON(BaseContentNegotiation):
     """There is one form of answers, whatever is asked for."""
 
@@ -48,7 +55,7 @@ class View(GenericAPIView):
     relatives: ClassVar[tuple[str, ...]] = ()
 
     http_method_names = ["get", "head", "post", "delete"]
-    renderer_classes = (JSONRenderer,)
+    renderer_classes = (JSON,)
     parser_classes = (StrictJSON,)
     content_negotiation_class = AlwaysJSON
     permission_classes = (MayAsk,)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drf_spectacular.drainage import set_override
-from rest_framework import serializers
+from rest_framework import ISO_8601, serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
@@ -124,6 +124,8 @@ class Whole(Cents):
 
 class Moment(serializers.DateTimeField):
     """With its time zone: an act's moment must not depend on the site's."""
+
+    input_formats = (ISO_8601,)
 
     def to_internal_value(self, value: Any) -> Any:
         if not isinstance(value, str) or not re.search(r"(?:[Zz]|[+-]\d\d:\d\d)$", value):

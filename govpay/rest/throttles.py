@@ -16,7 +16,10 @@ _guard = Guard("cache of throttles")
 
 
 class Rate(BaseThrottle):
-    """One user's requests in a window. A cache that is down holds nobody up."""
+    """One user's requests in a window. A cache that is down holds nobody up.
+
+    Strangers, and who may not ask, are refused before: they cost no more than this count would.
+    """
 
     scope = ""
     setting = ""

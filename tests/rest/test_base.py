@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -17,6 +20,7 @@ from govpay.models import Payment, Transaction
 from govpay.rest import urls
 from govpay.rest.base import Row, Rows
 from tests.admin.rows import SECRET, fill, operation, payment, relatives
+from tests.processes import ROOT, child_environment
 from tests.rest.conftest import Program, problem
 
 pytestmark = pytest.mark.django_db
@@ -228,24 +232,53 @@ def test_a_session_needs_its_csrf_token(finance: Any) -> None:
     assert "CSRF" in found["detail"]
 
 
-def test_the_hosts_own_rest_settings_do_not_show(till: Program, settings: Any) -> None:
-    settings.REST_FRAMEWORK = {
-        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"],
-        "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
-        "DEFAULT_AUTHENTICATION_CLASSES": [],
-        "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
-        "DEFAULT_FILTER_BACKENDS": ["rest_framework.filters.SearchFilter"],
-        "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.AnonRateThrottle"],
-        "DATETIME_FORMAT": "%d.%m.%Y",
-        "NON_FIELD_ERRORS_KEY": "all",
-        "EXCEPTION_HANDLER": "host.handler",
-        "UNAUTHENTICATED_USER": None,
-    }
+#: Asks in a process of its own and tells each answer's status, media type and text.
+ASKING = """
+import json, os, django
+django.setup()
+from django.test import Client
+base, headers = "/govpay/api/v1/", {"Authorization": os.environ["ASKING"]}
+known, stranger = Client(headers=headers), Client()
+MOMENT = "2026-03-01T00:00:00Z"
+def act(path, given):
+    text = json.dumps(given)
+    return known.post(base + path, text, content_type="application/json", headers={"Idempotency-Key": "k"})
+answers = [
+    known.get(base + "payments?status=captured&created_from=2020-01-01&page_size=1&fields=uid,created_at"),
+    known.get(base + "payments/pay_0?fields=uid"),
+    stranger.get(base + "payments"), stranger.get(base + "payments"),
+    act("payments/quote", []),
+    act("payments/pay_0/capture", {"authorization": {"sec_code": "web", "text": "Yes.", "accepted_at": "01.03.2026"}}),
+    act("payments/pay_0/capture", {"authorization": {"sec_code": "web", "text": "Yes.", "accepted_at": MOMENT}}),
+]
+print(json.dumps([[each.status_code, each["Content-Type"], each.content.decode()] for each in answers]))
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_hosts_own_rest_settings_do_not_show(till: Program) -> None:
+    """In a process of its own: DRF's classes take most of such settings when they are imported."""
     relatives()
-    found = till.get("payments").json()["results"][0]
-    assert found["created_at"].endswith("Z")
-    problem(Program().get("payments"), 401, "not-signed-in")
-    problem(till.act("payments/quote", []), 400, "invalid")
+    asking = {"DJANGO_SETTINGS_MODULE": "tests.rest.hostile", "ASKING": till.client.defaults["HTTP_AUTHORIZATION"]}
+    environment = {**child_environment(), **asking}
+    done = subprocess.run([sys.executable, "-c", ASKING], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed, row, stranger, again, no_object, no_moment, moment = json.loads(done.stdout)
+    assert listed[:2] == [200, "application/json"]
+    assert (
+        listed[2]
+        == till.get(
+            "payments?status=captured&created_from=2020-01-01&page_size=1&fields=uid,created_at"
+        ).content.decode()
+    )
+    assert row == [200, "application/json", '{"uid":"pay_0"}']
+    problems = "application/problem+json"
+    assert stranger[:2] == again[:2] == [401, problems]
+    assert no_object[:2] == [400, problems]
+    assert json.loads(no_object[2])["detail"] == "The body must be an object."
+    assert no_moment[:2] == [400, problems]
+    assert "2026-03-01T00:00:00Z" in json.loads(no_moment[2])["detail"]
+    assert moment[:2] == [422, problems], "the moment is read; nothing is quoted"
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "*/*", "nonsense"])
