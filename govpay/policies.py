@@ -37,11 +37,11 @@ def guarded_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
     return answer
 
 
-def page_policy() -> str:
+def page_policy(pictures: str = "'self' https: data:") -> str:
     """A page without the component; a host's own template may have its fonts and a picture on it."""
     ours = _ours()
     return (
-        f"default-src 'none'; style-src {ours}; script-src {ours}; img-src 'self' https: data:; font-src {ours}; "
+        f"default-src 'none'; style-src {ours}; script-src {ours}; img-src {pictures}; font-src {ours}; "
         "connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )

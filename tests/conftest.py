@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.test import Client
 
 from tests import amounts
+from tests.canaries import Ear
 
 # --- Servers that may be absent ----------------------------------------------------------------
 
@@ -149,6 +151,19 @@ def _nothing_left_over() -> Iterator[None]:
     reset()
     yield
     reset()
+
+
+@pytest.fixture(autouse=True)
+def ear() -> Iterator[Ear]:
+    """S1: what was logged while the test ran, its fixtures included, holds no planted secret."""
+    ear, root, ours = Ear(), logging.getLogger(), logging.getLogger("govpay")
+    level = ours.level
+    root.addHandler(ear)
+    ours.setLevel(logging.DEBUG)
+    yield ear
+    ours.setLevel(level)
+    root.removeHandler(ear)
+    assert not ear.found(), "a secret is in the log"
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 from govpay import operations
 from govpay.admin.cells import TONES, Button, Table, clip, label_of, link_to, list_of, moment, page_of, relative
 from govpay.admin.flags import SHORT
-from govpay.admin.pages import render, tell
+from govpay.admin.pages import render
 from govpay.admin.wording import Alert
 from govpay.attention import Item, count_items, find_items
 from govpay.attention.items import MOST, ended_item, unknown_item
@@ -166,8 +166,8 @@ def _settle(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: 
     try:
         settled = operations.settle_by_hand(operation=row, actor=request.user, **form.cleaned_data)
     except GovPayError as error:
-        tell(request, error)
-        return HttpResponseRedirect(_back(admin, request, row))
+        form.add_error("reason", str(error))
+        return _ask(admin, request, row, form)
     state = {"state": label_of(settled.state, OperationState)}
     if settled.settled_at is None:
         messages.warning(
@@ -194,9 +194,9 @@ def _ask(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: Set
         "problem": "" if row.is_overdue else _("Its call may still be under way; look at it again in a minute."),
         "doable": row.is_overdue,
         "consequence": _(
-            "Only after you have found the payment in the platform's own records. The platform is asked once more "
-            "first, and what it tells counts. Nothing is sent and no money moves, and other deeds on this payment open "
-            "again. If it was carried out after all, doing it again moves the money twice."
+            "Look for it in the platform's own records first. The platform is asked once more when you press the "
+            "button, and what it tells counts. No money moves. Afterwards the payment can be captured, refunded or "
+            "voided again: should this one have been carried out after all, the money moves twice."
         ),
         "notes": [(label, value) for label, value in facts if value],
         "tables": [_about(item, row)],
@@ -204,7 +204,7 @@ def _ask(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: Set
         "button": _("Settle by hand"),
         "back": _back(admin, request, row),
     }
-    status = 200 if row.is_overdue and not form.errors else 400
+    status = 400 if form.errors else 200
     return render(admin, request, "govpay/admin/confirm.html", context, status)
 
 

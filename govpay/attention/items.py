@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay.models import Operation, Payment, Transaction
-from govpay.models.choices import OperationAction, OperationAttention, PaymentFlag, TransactionType
+from govpay.models.choices import OperationAction, OperationAttention, OperationState, PaymentFlag, TransactionType
 from govpay.models.money import format_money
 from govpay.models.operations import OperationQuerySet
 from govpay.models.payments import PaymentQuerySet
@@ -35,6 +35,10 @@ ENDED: dict[str, Any] = {
         "Nothing by itself. Look whether the same was done a second time meanwhile."
     ),
 }
+
+NO_TRACE = gettext_lazy(
+    "Nothing by itself. See whether the money has moved; if it has not, do it again if it is still wanted."
+)
 
 #: The same for a flag on a payment.
 FLAGGED: dict[str, Any] = {
@@ -125,13 +129,20 @@ def ended_item(row: Operation) -> Item:
     if row.attention == OperationAttention.CONTRADICTED:
         known = " ".join(filter(None, (_was_told(row), known)))
     step = ENDED.get(row.attention, "")
+    if row.attention == OperationAttention.CONTRADICTED and row.state == OperationState.SUCCEEDED and _is_word(row):
+        step = NO_TRACE
     return Item(row, deed_in_words(row), row.attention, row.attention_at, known, str(step))
+
+
+def _is_word(row: Operation) -> bool:
+    """It stands as carried out by somebody's word alone."""
+    return row.settled_at is not None and row.finished_at == row.settled_at
 
 
 def _was_told(row: Operation) -> str:
     if row.settled_at is None:
         return _("The platform had no trace of it, and shows it now.")
-    if not row.result_uid:
+    if _is_word(row):
         return _("Somebody settled it as carried out, and the platform shows no trace of it.")
     return _("Somebody settled it by hand, and the platform tells otherwise.")
 

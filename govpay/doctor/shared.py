@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from govpay import conf
 from govpay.doctor.findings import Finding, Level
-from govpay.doctor.signs import BEAT, SILENCE, mark_key
+from govpay.doctor.signs import BEAT, SILENCE, WORKER, mark_key
 from govpay.doctor.visit import Visit
 from govpay.models import Heartbeat
 
@@ -64,7 +64,7 @@ def check_cache(visit: Visit) -> Iterator[Finding]:
 
 def _alive() -> Any:
     """Signs of a worker: its own, and beat's, which a worker leaves as well."""
-    return Heartbeat.objects.filter(last_seen__gt=timezone.now() - SILENCE)
+    return Heartbeat.objects.filter(name__in=(BEAT, WORKER), last_seen__gt=timezone.now() - SILENCE)
 
 
 def _is_shared(cache: Any, row: Heartbeat) -> bool:

@@ -234,6 +234,11 @@ def outcome_again(earlier: Operation, model: type[Mirror]) -> Mirror:
             return row
     elif earlier.state == OperationState.STARTED and not earlier.is_overdue:
         raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
+    if earlier.settled_at is not None:
+        raise OutcomeUnknown(
+            _("Somebody settled it as carried out; the platform's record of it is not known here."),
+            operation_key=str(earlier.key),
+        )
     raise OutcomeUnknown(
         earlier.error
         or _("The outcome of this %(action)s is not known here yet; it is being looked up.")

@@ -15,7 +15,7 @@ from govpay.discretion import discreet
 from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
 from govpay.models.base import Mirror
-from govpay.models.choices import OperationAction, OperationState, Source
+from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
 from govpay.models.operations import OPEN_STATES
 from govpay.operations.deeds import Answer, Deed
 from govpay.sync import news
@@ -166,17 +166,30 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
     operation.error_class = type(error).__name__ if error else ""
     operation.error_code = str(getattr(error, "code", "") or "")[:64]
     operation.remote_request_id = (getattr(error, "request_id", "") or operation.remote_request_id)[:255]
-    columns = {name: getattr(operation, name) for name in CLOSING} | attention_for(operation, attention)
-    closable = Q(state__in=OPEN_STATES)
+    columns = {name: getattr(operation, name) for name in CLOSING}
     if state == OperationState.FAILED:
         columns["validated_method"] = None  # nothing was validated that could be captured
-    if state == OperationState.SUCCEEDED:
-        closable |= not_found()  # what the platform itself says counts more than that it once had no trace
-    elif state == OperationState.FAILED and not isinstance(error, APIConnectionError):
-        closable |= Q(settled_at__isnull=False)  # and more than somebody's word
-    if entries().filter(closable, pk=operation.pk).update(**columns) and state != OperationState.UNKNOWN:
+    row = entries().filter(pk=operation.pk)
+    changed = row.filter(state__in=OPEN_STATES).update(**columns, **attention_for(operation, attention))
+    if not changed and state != OperationState.UNKNOWN:
+        told = attention_for(operation, OperationAttention.CONTRADICTED)
+        changed = row.filter(_turnable(state, error)).update(**columns, **told)
+        if not changed and operation.result_uid:
+            # Somebody's word was right, and now it is known what came of it.
+            row.filter(state=state, settled_at__isnull=False).update(result_uid=operation.result_uid)
+    if changed and state != OperationState.UNKNOWN:
         news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
     note_step(operation, "stored")
+
+
+def _turnable(state: str, error: GovPayError | None) -> Q:
+    """Which closed rows end otherwise after all: what the platform itself says counts more than that it once had
+    no trace, and more than somebody's word."""
+    if state == OperationState.SUCCEEDED:
+        return not_found()
+    if isinstance(error, APIConnectionError):
+        return Q(pk=None)  # no trace is no word
+    return Q(state=OperationState.SUCCEEDED, settled_at__isnull=False)
 
 
 def attention_for(operation: Operation, attention: str) -> dict[str, Any]:

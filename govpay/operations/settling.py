@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from functools import partial
 from typing import Any
 
@@ -14,14 +15,12 @@ from django.utils.translation import gettext as _
 from govpay.client.cards import refuse_cards
 from govpay.exceptions import APIConnectionError, GovPayError, OperationRefused
 from govpay.models import Operation
-from govpay.models.choices import OperationAttention, OperationState, Source
+from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
 from govpay.models.operations import OPEN_STATES
 from govpay.operations import journal
 from govpay.operations.base import tell
-from govpay.operations.deeds import Answer
 from govpay.operations.reconciliation import DEEDS, settle_one
 from govpay.sync import news
-from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
@@ -29,8 +28,8 @@ logger = logging.getLogger("govpay.operations")
 #: For so long after it was settled by hand the platform is asked again, and so often.
 WATCHED, EVERY = dt.timedelta(days=3), dt.timedelta(hours=1)
 
-#: Looked up in one pass.
-MOST = 50
+#: Looked up in one pass, for no longer than so many seconds.
+MOST, LONGEST_PASS = 50, 30.0
 
 
 def settle_by_hand(*, operation: Operation, carried_out: bool, reason: str, actor: Any) -> Operation:
@@ -53,7 +52,9 @@ def settle_by_hand(*, operation: Operation, carried_out: bool, reason: str, acto
         raise OperationRefused(_("Its outcome is known already; look at it again."))
     if not row.is_overdue:
         raise OperationRefused(_("Its call may still be under way; look at it again in a minute."))
-    if settle_one(row) not in OPEN_STATES or not in_transaction(partial(_close, row, carried_out, text, actor)):
+    # An action of another release cannot be looked up, and is still somebody's to settle.
+    told = row.action in DEEDS and settle_one(row) not in OPEN_STATES
+    if told or not in_transaction(partial(_close, row, carried_out, text, actor)):
         logger.info("operation %s was settled by the platform before somebody did", row.key)
     tell()
     return journal.entries().get(pk=row.pk)
@@ -72,6 +73,8 @@ def _close(operation: Operation, carried_out: bool, reason: str, actor: Any) -> 
         "error_code": "",
         "checked_at": now,
     }
+    if carried_out and operation.action in (OperationAction.CAPTURE, OperationAction.VOID):
+        columns["result_uid"] = operation.payment_id
     if not carried_out:
         columns["error"] = "Settled by hand: not carried out."
         columns["error_class"] = APIConnectionError.__name__
@@ -83,55 +86,51 @@ def _close(operation: Operation, carried_out: bool, reason: str, actor: Any) -> 
 
 
 def recheck_settled() -> int:
-    """Ask the platform again about what was settled by hand; gives how many turned out otherwise.
+    """Ask the platform again about money whose outcome was settled by hand; gives how many turned out otherwise.
 
-    Each is asked about once an hour for three days. What the platform tells replaces somebody's word, and
-    somebody is told. Reads only. Raises database errors; none of the platform's.
+    Each is asked about once an hour for three days, until somebody was told. What the platform says replaces
+    somebody's word; that it has no trace proves less than somebody's word, which then stays. Reads only. Raises
+    database errors; none of the platform's.
     """
-    now = timezone.now()
-    watched = journal.entries().filter(settled_at__gt=now - WATCHED, attention="", action__in=DEEDS)
-    due = watched.filter(checked_at__lt=now - EVERY).order_by("checked_at")
-    return sum(_look_again(operation) for operation in list(due[:MOST]))
+    now, end = timezone.now(), time.monotonic() + LONGEST_PASS
+    watched = journal.entries().filter(
+        settled_at__gt=now - WATCHED, attention_at=None, action__in=journal.MOVES_MONEY, checked_at__lt=now - EVERY
+    )
+    turned = 0
+    for operation in list(watched.order_by("checked_at")[:MOST]):
+        if time.monotonic() > end:
+            break
+        journal.entries().filter(pk=operation.pk).update(checked_at=timezone.now())
+        try:
+            turned += _look_again(operation)
+        except (GovPayError, ValueError) as error:
+            logger.info("operation %s cannot be looked up now: %s", operation.key, error)
+        except DatabaseTrouble:
+            raise
+        except Exception:
+            # One that fails does not hold up the others.
+            logger.exception("operation %s cannot be looked up", operation.key)
+    tell()
+    return turned
 
 
 def _look_again(operation: Operation) -> bool:
-    deed = DEEDS[operation.action]
-    journal.entries().filter(pk=operation.pk).update(checked_at=timezone.now())
-    if _done_since(operation):
+    if _has_later(operation):
         return False  # what is seen now may be the later one's work
-    try:
-        answer = deed.look_up(operation)
-    except (GovPayError, ValueError, DatabaseTrouble) as error:
-        logger.info("operation %s cannot be looked up now: %s", operation.key, error)
-        return False
-    succeeded = operation.state == OperationState.SUCCEEDED
-    if succeeded == (answer is not None and answer.error is None):
-        return False
-    return _turn(operation, answer)
-
-
-def _done_since(operation: Operation) -> bool:
-    """Whether the same was done to the payment once more, after this one was closed."""
-    if operation.payment_id is None:
-        return False
-    later = journal.entries().filter(action=operation.action, payment=operation.payment_id, pk__gt=operation.pk)
-    return later.exclude(state=OperationState.FAILED).exists()
-
-
-def _turn(operation: Operation, answer: Answer | None) -> bool:
-    """The platform says otherwise. That it has no trace proves less than somebody's word, which then stays."""
+    deed, said = DEEDS[operation.action], operation.state == OperationState.SUCCEEDED
+    answer = deed.look_up(operation)
     if answer is not None:
-        try:
-            journal.settle(DEEDS[operation.action], operation, answer, OperationAttention.CONTRADICTED)
-        except Unmappable as unmappable:
-            logger.warning("operation %s: its row cannot be made: %s", operation.key, unmappable)
-            return False
-        except DatabaseTrouble:
-            logger.exception("operation %s turned out otherwise, which could not be recorded", operation.key)
-            return False
-    else:
+        journal.settle(deed, operation, answer)  # which tells somebody if it turned out otherwise
+        return said != (answer.error is None)
+    if said:
         told = journal.attention_for(operation, OperationAttention.CONTRADICTED)
         journal.entries().filter(pk=operation.pk).update(**told)
-    tell()
-    logger.warning("operation %s was settled by hand, and the platform says otherwise", operation.key)
-    return True
+    return said
+
+
+def _has_later(operation: Operation) -> bool:
+    """Whether the payment's status may be another deed's work. A refund is known by its own reference."""
+    if operation.action == OperationAction.REFUND:
+        return False
+    later = journal.entries().filter(payment=operation.payment_id, action__in=journal.MOVES_MONEY, pk__gt=operation.pk)
+    return later.exclude(state=OperationState.FAILED).exists()

@@ -47,7 +47,7 @@ class Act(View):
     def post(self, request: Any, **address: Any) -> Response:
         self.demand_known()
         key = idempotency.key_of(request)
-        given = bodies.read(self.body, request.data)
+        given = bodies.read(self.body, request)
         target = self.target(**address)
         self.permit(target, given)
         self._key, bound = key, idempotency.bound(key, request, given)
@@ -141,7 +141,7 @@ class Asked(Act):
     def post(self, request: Any, **address: Any) -> Response:
         self.demand_known()
         key = idempotency.key_of(request)
-        given = bodies.read(None, request.data)
+        given = bodies.read(None, request)
         row = self.find(self.model, **address)
         answer = idempotency.once(idempotency.bound(key, request, given), lambda: {"outcome": self.queue(row)})
         return Response(answer, status=202)

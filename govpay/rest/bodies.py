@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,10 +11,11 @@ from rest_framework import serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+from govpay.client.answers import parse_json
 from govpay.client.cards import refuse_cards
 from govpay.exceptions import OperationRefused
 from govpay.models.money import MAX_AMOUNT
-from govpay.rest.problems import TooLarge
+from govpay.rest.problems import LengthRequired, TooLarge
 
 #: The longest body, in bytes.
 LONGEST = 256 * 1024
@@ -32,7 +32,7 @@ NUMBERS = "fraud_signals"
 
 
 class StrictJSON(BaseParser):
-    """JSON of a sane size and depth. What is wrong is told without quoting it."""
+    """JSON of a sane size and depth, each property given once. What is wrong is told without quoting it."""
 
     media_type = "application/json"
 
@@ -41,9 +41,9 @@ class StrictJSON(BaseParser):
         if len(body) > LONGEST:
             raise TooLarge
         try:
-            found = json.loads(body, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            raise ParseError("The body is not JSON.") from None
+            found = parse_json(body, once=True)
+        except ValueError:
+            raise ParseError("The body is not JSON, or has a property twice.") from None
         if _is_deeper(found, DEEPEST):
             raise ParseError("The body is nested too deeply.")
         return found
@@ -51,10 +51,6 @@ class StrictJSON(BaseParser):
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip()) and not _UNSTORABLE.search(value)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
 
 
 def _is_deeper(value: Any, left: int) -> bool:
@@ -177,11 +173,20 @@ def _refuse_cards(data: Mapping[str, Any]) -> None:
         raise serializers.ValidationError({named: ["Looks like a card number, which is never accepted."]}) from None
 
 
-def read(kind: type[Body] | None, data: Any) -> dict[str, Any]:
-    """The body as ``kind`` has it; without a kind it must be empty.
+def _demand_length(meta: Mapping[str, Any], *, always: bool) -> None:
+    """Raises ``LengthRequired``: what comes in chunks, or by HTTP/2 without a length, DRF takes for no body at all."""
+    length = str(meta.get("CONTENT_LENGTH") or ("" if always else "0"))
+    if "HTTP_TRANSFER_ENCODING" in meta or not (length.isascii() and length.isdigit()):
+        raise LengthRequired
 
-    Raises ``ValidationError``, for a card number with its place and never its value.
+
+def read(kind: type[Body] | None, request: Any) -> dict[str, Any]:
+    """The request's body as ``kind`` has it; without a kind it must be empty.
+
+    Raises ``LengthRequired``, and ``ValidationError``, for a card number with its place and never its value.
     """
+    _demand_length(request.META, always=kind is not None)
+    data = request.data
     if not isinstance(data, Mapping):
         raise ParseError("The body must be an object.")
     _refuse_cards({name: value for name, value in data.items() if name != NUMBERS})

@@ -256,7 +256,7 @@ class Capture(PaymentAct):
 
 
 class RefundBody(Body):
-    amount = Cents(required=False, help_text="Minor units; all that is left unless given.")
+    amount = Cents(allow_null=True, help_text="Minor units; `null` for all that is left.")
     currency = Text(longest=3, required=False)
     reason = Text(required=False)
 
@@ -276,7 +276,7 @@ class Refund(PaymentAct):
     def act(self, target: Payment, given: dict[str, Any], **who: Any) -> Transaction:
         self.demand_currency(target, given)
         reason = given.get("reason", "")
-        return operations.refund_payment(payment=target, amount=given.get("amount"), reason=reason, **who)
+        return operations.refund_payment(payment=target, amount=given["amount"], reason=reason, **who)
 
 
 class Void(PaymentAct):

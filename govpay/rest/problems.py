@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
+from django.utils.log import log_response
 from rest_framework import exceptions as drf
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from govpay.discretion import discreet
 from govpay.exceptions import (
     APIConnectionError,
     APIError,
@@ -61,9 +68,11 @@ TITLES = {
     403: ("forbidden", "Not allowed"),
     404: ("not-found", "Not found"),
     405: ("method", "Method not allowed"),
+    411: ("no-length", "Length required"),
     413: ("too-large", "Too large"),
     415: ("media-type", "Only JSON is read here"),
     429: ("throttled", "Too many requests"),
+    500: ("fault", "A fault of this site"),
 }
 
 
@@ -72,6 +81,11 @@ class Unavailable(drf.APIException):
 
     status_code = 503
     default_code = "unavailable"
+
+
+class LengthRequired(drf.APIException):
+    status_code = 411
+    default_detail = "Send the body at once with its Content-Length, not in chunks; without a body, say 0."
 
 
 class TooLarge(drf.APIException):
@@ -98,8 +112,12 @@ class Problem(serializers.Serializer):
 
 
 def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """The problem for ``error``; ``None`` for one that is our own fault, which Django then reports."""
-    if isinstance(error, Http404):
+    """The problem for ``error``; ``None`` for one that is our own fault, which ``reporting`` reports."""
+    if isinstance(error, SuspiciousOperation):
+        error = _suspicious(error, context.get("request"))
+    elif isinstance(error, UnreadablePostError):
+        error = drf.ParseError("The body was cut short.")
+    elif isinstance(error, Http404):
         error = drf.NotFound()
     elif isinstance(error, PermissionDenied):
         error = drf.PermissionDenied()
@@ -111,11 +129,44 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
     return None
 
 
+def _suspicious(error: SuspiciousOperation, request: Any) -> drf.APIException:
+    """Logged where Django logs it, such as a thousand parameters."""
+    found = TooLarge() if isinstance(error, RequestDataTooBig) else drf.ParseError("Asks for too much, or oddly.")
+    logger = logging.getLogger(f"django.security.{type(error).__name__}")
+    logger.error(str(error), extra={"status_code": found.status_code, "request": getattr(request, "_request", request)})
+    return found
+
+
+def reporting(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A view whose faults are reported as Django does, without what its frames held, and told as a problem."""
+
+    @discreet
+    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response: Any = view(request, *args, **kwargs)
+        return response.render()
+
+    @wraps(view)
+    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return answered(request, *args, **kwargs)
+        except Exception as error:
+            if settings.DEBUG_PROPAGATE_EXCEPTIONS:
+                raise
+            got_request_exception.send(sender=None, request=request)
+            detail = "It has been reported. An act may be repeated with its key: nothing is done twice."
+            response = written(500, *TITLES[500], detail)
+            told = (response.reason_phrase, request.path)
+            log_response("%s: %s", *told, response=response, request=request, exception=error)
+            return response
+
+    return door
+
+
 def _of_ours(error: GovPayError, view: Any) -> Response:
     field = getattr(error, "field", "")
     if field:
         return invalid([{"field": field, "detail": error.message}])
-    found = next((kind for kind in KINDS if isinstance(error, kind[0])), (None, 500, "failed", "Not done"))
+    found = next((kind for kind in KINDS if isinstance(error, kind[0])), (None, 500, *TITLES[500]))
     _, status, name, title = found
     more: dict[str, Any] = {"code": getattr(error, "code", ""), "request_id": getattr(error, "request_id", "")}
     operation = view.operation_of_key() if hasattr(view, "operation_of_key") else None
@@ -141,8 +192,16 @@ def _of_drf(error: drf.APIException) -> Response:
     if (wait := getattr(error, "wait", None)) is not None or status == 503:
         headers["Retry-After"] = str(math.ceil(wait or TRY_AGAIN))
     # A parser's text quotes no body, a refused media type would quote the header.
-    detail = title + "." if isinstance(error, drf.UnsupportedMediaType) else str(error.detail)
+    detail = title + "." if isinstance(error, drf.UnsupportedMediaType) else _words(error.detail, title)
     return problem(status, name, title, detail, headers=headers)
+
+
+def _words(detail: Any, title: str) -> str:
+    """What classes of others say may be an object or a list."""
+    if isinstance(detail, Mapping):
+        detail = detail.get("detail")
+    texts = detail if isinstance(detail, list | tuple) else [detail]
+    return " ".join(str(each) for each in texts if isinstance(each, str)) or f"{title}."
 
 
 def _fields(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
@@ -166,6 +225,17 @@ def invalid(errors: list[dict[str, str]]) -> Response:
 def problem(
     status: int, name: str, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> Response:
-    document = {"type": f"urn:govpay:problem:{name}", "title": title, "status": status, "detail": detail}
-    document.update({key: value for key, value in more.items() if value})
+    document = _document(status, name, title, detail, more)
     return Response(document, status=status, headers=dict(headers or {}), content_type=CONTENT_TYPE)
+
+
+def written(status: int, name: str, title: str, detail: str, **headers: str) -> HttpResponse:
+    """The same where no view of DRF answers."""
+    document = _document(status, name, title, detail, {})
+    given = {"Cache-Control": "no-store", **headers}
+    return JsonResponse(document, status=status, headers=given, content_type=CONTENT_TYPE)
+
+
+def _document(status: int, name: str, title: str, detail: str, more: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"type": f"urn:govpay:problem:{name}", "title": title, "status": status, "detail": detail}
+    return {**found, **{key: value for key, value in more.items() if value}}

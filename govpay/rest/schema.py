@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from govpay.exempt import public
-from govpay.policies import page_policy
+from govpay.policies import guarded, page_policy
+from govpay.rest.problems import CONTENT_TYPE, TITLES, Problem, written
 
 #: Made by ``make schema``, and served as it is: to make it takes DRF's settings for the whole process.
 FILE = Path(__file__).with_name("openapi.json")
@@ -31,10 +34,24 @@ KEY = OpenApiParameter(
     description="Any string of yours. The same key with the same body is the same act, however often it is sent.",
 )
 FIELDS = OpenApiParameter(
-    "fields", str, OpenApiParameter.QUERY, description="Names of properties, with commas: the others are left out."
+    "fields",
+    str,
+    OpenApiParameter.QUERY,
+    description="Names of properties, with commas: the others are left out, the required ones too.",
 )
 ETAG = OpenApiParameter(
     "If-None-Match", str, OpenApiParameter.HEADER, description="The `ETag` of an earlier answer: 304 if it is still so."
+)
+
+
+def told(name: str, kind: Any, statuses: Sequence[int], text: str) -> OpenApiParameter:
+    """A header of answers."""
+    return OpenApiParameter(name, kind, OpenApiParameter.HEADER, response=list(statuses), description=text)
+
+
+TAG = told("ETag", OpenApiTypes.STR, [200, 304], "Stays the same while the answer does.")
+WAIT = told(
+    "Retry-After", OpenApiTypes.INT, [409, 429, 503], "Seconds until it may be asked again; of 409 `in-progress`."
 )
 
 PROBLEMS = {
@@ -46,15 +63,17 @@ PROBLEMS = {
     409: "The key stands for something else or is under way (with `Retry-After`), or the platform says that the state "
     "of the object does not allow it.",
     410: "Expired.",
+    411: "The body came without its `Content-Length`.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "Refused by our rules, with nothing sent, or by the platform's.",
     429: "Too many requests, with `Retry-After`.",
+    500: "A fault of this site. It has been reported; an act may be repeated with its key.",
     502: "The platform gave no usable answer to a read, or does not accept this site's credentials.",
     503: "Nothing was sent: the platform or the broker cannot be reached now. With `Retry-After`.",
 }
-READ_PROBLEMS = (400, 401, 403, 429)
-ACT_PROBLEMS = (400, 401, 402, 403, 409, 410, 413, 415, 422, 429, 502, 503)
+READ_PROBLEMS = (400, 401, 403, 429, 500)
+ACT_PROBLEMS = (400, 401, 402, 403, 409, 410, 411, 413, 415, 422, 429, 500, 502, 503)
 
 
 class Schema(AutoSchema):
@@ -77,14 +96,24 @@ class Schema(AutoSchema):
         return [self.path.removeprefix("/").removeprefix("v1/").split("/")[0]]
 
     def get_override_parameters(self) -> list[Any]:
-        return [FIELDS, ETAG] if self.method == "GET" else [KEY]
+        return [FIELDS, ETAG, TAG, WAIT] if self.method == "GET" else [KEY, *self._told_of_acts(), WAIT]
+
+    def _told_of_acts(self) -> Iterator[OpenApiParameter]:
+        """Beside what came of it: which operation it was, and where to look."""
+        of_operations = hasattr(self.view, "action")
+        done = [status for status in self.view.answers if status != 202]
+        if of_operations:
+            yield told(
+                "Operation-Id", OpenApiTypes.UUID, [*done, 202], "The operation's key; none where it needed none."
+            )
+            yield told("Retry-After", OpenApiTypes.INT, [202], "Seconds until its `state` may be known.")
+            where = [*(done if self.view.made_at else ()), 202]
+            yield told("Location", OpenApiTypes.URI, where, "Of what was made; for 202 of the operation.")
 
     def get_request_serializer(self) -> Any:
         return None if self.method == "GET" else self.view.body
 
     def get_response_serializers(self) -> Any:
-        from govpay.rest.problems import CONTENT_TYPE, Problem  # noqa: PLC0415 - it knows views, which know this
-
         if self.method == "GET":
             found: dict[Any, Any] = {200: self.view.serializer_class, 304: OpenApiResponse(description="Unchanged.")}
             statuses = (*READ_PROBLEMS, *((404,) if "{" in self.path else ()))
@@ -95,6 +124,19 @@ class Schema(AutoSchema):
         return {**found, **{(status, CONTENT_TYPE): each for status, each in told.items()}}
 
 
+def reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A view that is read alone; any other method is a problem."""
+
+    @csrf_exempt
+    @wraps(view)
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request)
+        return written(405, *TITLES[405], "This can be read alone.", Allow="GET, HEAD")
+
+    return answer
+
+
 @cache
 def document() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(FILE.read_text())
@@ -102,7 +144,7 @@ def document() -> dict[str, Any]:
 
 
 @public
-@require_safe
+@reading
 def schema(request: HttpRequest) -> HttpResponse:
     """The OpenAPI 3.1 document, with this site's address in it. It holds no data, so everybody may read it."""
     base = reverse("govpay:rest:schema").removesuffix("/schema/")
@@ -113,12 +155,10 @@ def schema(request: HttpRequest) -> HttpResponse:
 
 
 @public
-@require_safe
+@reading
 def page(request: HttpRequest) -> HttpResponse:
     """The same to be browsed, and to be tried: with files of this site alone."""
     installed = apps.is_installed("drf_spectacular_sidecar")
     context = {"schema": reverse("govpay:rest:schema"), "installed": installed}
     response = render(request, "govpay/rest/docs.html", context)
-    response["Content-Security-Policy"] = page_policy()
-    response["X-Frame-Options"] = "DENY"
-    return response
+    return guarded(response, page_policy(pictures="'self' data:"), referrer="same-origin")

@@ -8,7 +8,18 @@ from django.urls import URLPattern, path, re_path
 from rest_framework.exceptions import NotFound
 
 from govpay.exempt import outside_transactions
-from govpay.rest import events, operations, payments, schema, sessions, syncing, tenants, terminals, wallets
+from govpay.rest import (
+    events,
+    operations,
+    payments,
+    problems,
+    schema,
+    sessions,
+    syncing,
+    tenants,
+    terminals,
+    wallets,
+)
 from govpay.rest.base import View
 
 app_name = "rest"
@@ -28,7 +39,7 @@ class Nowhere(View):
 
 def at(route: str, view: Any, name: str) -> URLPattern:
     """Operations commit before they call the platform, which a transaction around the request would undo."""
-    return path(route, outside_transactions(view.as_view()), name=name)
+    return path(route, outside_transactions(problems.reporting(view.as_view())), name=name)
 
 
 #: What the document describes.
@@ -70,7 +81,9 @@ V1: list[URLPattern] = [
 urlpatterns = [
     path("schema/", schema.schema, name="schema"),
     path("docs/", schema.page, name="docs"),
+    path("schema", schema.schema),
+    path("docs", schema.page),
     *V1,
     *(path(f"{each.pattern}/", each.callback) for each in V1),
-    re_path("^v1(?:/|$)", Nowhere.as_view()),
+    re_path("", problems.reporting(Nowhere.as_view())),
 ]

@@ -90,10 +90,22 @@ def test_ended_otherwise(attention: str, known: str, step: str) -> None:
     assert step in item.next
 
 
-@pytest.mark.parametrize(("result", "words"), [("", "no trace of it"), ("txn_1", "tells otherwise")])
-def test_settled_by_hand_and_contradicted(result: str, words: str) -> None:
-    lost(state="succeeded", error="", attention="contradicted", attention_at=NOW, settled_at=NOW, result_uid=result)
+@pytest.mark.parametrize(
+    ("later", "words", "step"),
+    [(0, "no trace of it", "See whether the money has moved"), (1, "tells otherwise", "a second time")],
+)
+def test_settled_by_hand_and_contradicted(later: int, words: str, step: str) -> None:
+    ended = NOW + later * MINUTE
+    lost(
+        state="succeeded",
+        error="",
+        attention="contradicted",
+        attention_at=NOW,
+        settled_at=NOW,
+        finished_at=ended,
+    )
     assert words in found()[0].known
+    assert step in found()[0].next
 
 
 @pytest.mark.parametrize("flag", ["chargeback", "return", "reversal"])

@@ -76,6 +76,14 @@ class Agreement:
             and (entry["reference_id"] or "").startswith(ours)
         ]
 
+    def happened(self, operation: Operation) -> bool:
+        """Whether the ledger has it, as somebody would see who looks there."""
+        entries = self.entries(operation.action)
+        if operation.action == "refund":
+            return operation.reference_id in {entry["reference_id"] for entry in entries}
+        done = self.journal.filter(action=operation.action, payment=operation.payment_id, state="succeeded").count()
+        return sum(entry["payment_uid"] == operation.payment_id for entry in entries) > done
+
     # What holds at any moment.
 
     def holds(self) -> None:
@@ -146,7 +154,7 @@ class Agreement:
         named = self.journal.exclude(payment=None).values_list("payment", flat=True)
         assert set(named) <= self.there("payment").keys()
         for model, actions in ((Payment, ("quote", "capture", "void")), (Transaction, ("refund",))):
-            done = self.journal.filter(action__in=actions, state="succeeded")
+            done = self.journal.filter(action__in=actions, state="succeeded").exclude(settled_at__isnull=False)
             assert not done.exclude(result_uid__in=model.objects.values("uid")).exists()
 
     # What holds in the end.

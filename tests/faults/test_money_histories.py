@@ -8,10 +8,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from datetime import timedelta
 from random import Random
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, reject, seed
 from hypothesis import settings as how
@@ -21,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from govpay import operations, tasks
 from govpay.exceptions import GovPayError, OutcomeUnknown
 from govpay.models import HostedSession, OutboxSignal, Payment, PaymentLink, WebhookEvent
+from govpay.models.operations import OPEN_STATES
 from govpay.operations.journal import STEPS
 from govpay.sandbox import payments, refunds
 from govpay.sandbox.direct import the_row
@@ -28,7 +31,7 @@ from govpay.sandbox.errors import Refusal
 from govpay.sync.pull import pull
 from tests.amounts import rounds
 from tests.events import deliver
-from tests.faults.agreement import Agreement
+from tests.faults.agreement import MONEY, Agreement
 from tests.hearing import book, written_down
 from tests.operations.town import Town, bank_account, card
 from tests.stepping import Died, at_step, dying_after, dying_at
@@ -92,6 +95,7 @@ class Histories(RuleBasedStateMachine):
         self.sandbox.platform.requests.clear()  # those of other histories
         made = [self.sandbox.add_payment(self.account.uid, "captured", payment_method=bank_account())]
         made.append(self.sandbox.add_payment(self.account.uid, "captured"))
+        self.clerk = get_user_model().objects.get_or_create(username="clerk")[0]
         self.heard()  # what was left of a history that failed
         self.quiet = {document["uid"] for document in made}
         self._sync()
@@ -287,6 +291,27 @@ class Histories(RuleBasedStateMachine):
         self.town.pass_deadlines()
         self.town.pass_a_minute()
         WebhookEvent.objects.filter(state="received").update(due_at=timezone.now(), claimed_until=None)
+
+    # What people do about outcomes that nobody tells.
+
+    @rule(blind=st.booleans())
+    def somebody_settles(self, blind: bool) -> None:
+        """By what the platform's own records say. Meanwhile the platform cannot be read, or it can."""
+        fault = self.sandbox.fault("GET /api/*", times=None if blind else 0, status=400)
+        still = self.agreement.journal.filter(state__in=OPEN_STATES, action__in=MONEY)
+        for operation in still.filter(deadline_at__lte=timezone.now()):
+            done = self.agreement.happened(operation)
+            row = operations.settle_by_hand(operation=operation, carried_out=done, reason="Seen.", actor=self.clerk)
+            assert row.state == ("succeeded" if done else "failed"), row.error
+        fault.times = 0
+
+    @rule()
+    def an_hour_passes(self) -> None:
+        """And whoever was right is not contradicted."""
+        long_ago = timezone.now() - timedelta(hours=2)
+        self.agreement.journal.filter(settled_at__isnull=False).update(checked_at=long_ago)
+        assert operations.recheck_settled() == 0
+        self.somebody_died = False
 
     # What must hold.
 

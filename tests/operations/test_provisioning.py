@@ -49,7 +49,7 @@ timezone = "Mountain Standard Time"
 name = "Water"
 processor = "zift"
 external_account_id = "EX-1"
-external_merchant_id = "4111111111111111"
+external_merchant_id = "4539578763621486"
 maximum_payment_dollars = "2500.50"
 
 [accounts.checkout]
@@ -150,7 +150,7 @@ def test_only_what_differs_is_done(sandbox: Any) -> None:
 
 def test_what_others_have_made_is_found_and_completed(sandbox: Any) -> None:
     client = sandbox.add_client(name="Town")
-    there = sandbox.add_account(client["uid"], external_account_id="EX-1", external_merchant_id="4111111111111111")
+    there = sandbox.add_account(client["uid"], external_account_id="EX-1", external_merchant_id="4539578763621486")
     steps = run()
     assert CLIENT not in sent(sandbox)
     assert sent(sandbox).count(ACCOUNT) == 1  # of Courts
@@ -219,7 +219,7 @@ def test_account_that_others_made_is_completed_where_it_does_not_name_its_client
     sandbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = sandbox.add_client(name="Town")
-    there = sandbox.add_account(client["uid"], external_account_id="EX-1", external_merchant_id="4111111111111111")
+    there = sandbox.add_account(client["uid"], external_account_id="EX-1", external_merchant_id="4539578763621486")
     answers(sandbox, monkeypatch, without(("client_id",)))
     assert FAILED not in states(run()).values()
     assert sandbox.get("account", there["uid"])["name"] == "Water"
@@ -430,7 +430,7 @@ def test_secrets_are_nowhere_to_be_read(sandbox: Any, caplog: pytest.LogCaptureF
         ('name = "Water"', 'name = "4111 1111 1111 1111"', 8, "looks like a card"),
         ('processor = "zift"\nexternal_account_id = "EX-1"', 'external_account_id = "EX-1"', 7, "has no processor"),
         ('external_merchant_id = "2"', "external_merchant_id = 2", 26, 'must be a text: "2"'),
-        ('"EX-2"\nexternal_merchant_id = "2"', '"EX-1"\nexternal_merchant_id = "4111111111111111"', 25, "in line 10"),
+        ('"EX-2"\nexternal_merchant_id = "2"', '"EX-1"\nexternal_merchant_id = "4539578763621486"', 25, "in line 10"),
         ("active = false", 'active = "no"', 27, "active must be true or false"),
         ('"2500.50"', "2500.5", 12, "dollars as a text"),
         ('"2500.50"', '"2500.505"', 12, "dollars as a text"),

@@ -14,6 +14,7 @@ from govpay import operations
 from govpay.exceptions import APIConnectionError, InvalidRequest, OperationRefused, OutcomeUnknown
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention
+from govpay.operations.reconciliation import settle_one
 from tests.operations.town import Town, at_once, only
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,7 +35,17 @@ def lost_refund(town: Town, close: str, **given: Any) -> Operation:
         operations.refund_payment(payment=payment, amount=500, **given)
     town.sandbox.fault("GET /api/transactions", status=400)
     town.pass_deadlines()
-    return only(payment=payment)
+    return only(payment=payment.uid)
+
+
+def lost_capture(town: Town, close: str) -> tuple[Operation, Payment]:
+    payment = town.quoted()
+    town.sandbox.fault(f"POST /api/payments/{payment.uid}/capture", times=1, close=close)
+    with pytest.raises(OutcomeUnknown):
+        operations.capture_payment(payment=payment)
+    town.sandbox.fault(f"GET /api/payments/{payment.uid}", status=400)
+    town.pass_deadlines()
+    return only(action="capture"), payment
 
 
 def by_hand(operation: Operation, officer: Any, carried_out: bool, reason: str = "Seen in the portal.") -> Operation:
@@ -171,13 +182,7 @@ def test_watched_for_three_days_and_not_while_the_platform_is_down(town: Town, o
 
 
 def test_second_capture_is_not_taken_for_the_first(town: Town, officer: User) -> None:
-    payment = town.quoted()
-    town.sandbox.fault(f"POST /api/payments/{payment.uid}/capture", times=1, close="before")
-    with pytest.raises(OutcomeUnknown):
-        operations.capture_payment(payment=payment)
-    town.sandbox.fault(f"GET /api/payments/{payment.uid}", status=400)
-    town.pass_deadlines()
-    first = only(action="capture")
+    first, _payment = lost_capture(town, "before")
     by_hand(first, officer, False)
     town.sandbox.clear_faults()
     operations.capture_payment(payment=Payment.objects.get())
@@ -186,6 +191,127 @@ def test_second_capture_is_not_taken_for_the_first(town: Town, officer: User) ->
     first.refresh_from_db()
     assert (first.state, first.attention) == ("failed", "")
     assert len(town.ledger("capture")) == 1
+
+
+def test_carried_out_is_the_answer_to_the_same_key_and_what_came_of_it_is_found(town: Town, officer: User) -> None:
+    operation = lost_refund(town, "after", key="0b6f3a5e-4a6b-4c57-9b3c-222222222222")
+    by_hand(operation, officer, True)
+
+    def again() -> Any:
+        return operations.refund_payment(payment=operation.payment, amount=500, key=operation.key)
+
+    with pytest.raises(OutcomeUnknown, match="settled it as carried out"):
+        again()
+    town.sandbox.clear_faults()
+    an_hour_later()
+    assert operations.recheck_settled() == 0
+    assert again().uid == only().result_uid
+    assert (only().state, only().attention) == ("succeeded", "")
+    assert len(town.posts("refund")) == 1
+
+
+def test_capture_by_hand_is_the_answer_to_the_same_key(town: Town, officer: User) -> None:
+    first, payment = lost_capture(town, "after")
+    by_hand(first, officer, True)
+    town.sandbox.clear_faults()
+    assert operations.capture_payment(payment=payment, key=first.key).uid == payment.uid
+    assert len(town.posts("capture")) == 1
+
+
+def test_refund_is_asked_about_whatever_came_later(town: Town, officer: User) -> None:
+    """Its reference is its own, so no later refund is taken for it."""
+    operation = lost_refund(town, "before")
+    by_hand(operation, officer, True)
+    town.sandbox.clear_faults()
+    operations.refund_payment(payment=Payment.objects.get(), amount=1)
+    an_hour_later()
+    assert operations.recheck_settled() == 1
+    operation.refresh_from_db()
+    assert (operation.state, operation.attention) == ("succeeded", OperationAttention.CONTRADICTED)
+
+
+def test_capture_that_was_voided_since_stays_captured(town: Town, officer: User) -> None:
+    first, _payment = lost_capture(town, "after")
+    by_hand(first, officer, True)
+    town.sandbox.clear_faults()
+    town.sync()
+    operations.void_payment(payment=Payment.objects.get())
+    town.sandbox.touch("payment", str(first.payment_id), captured_at=None)
+    an_hour_later()
+    assert operations.recheck_settled() == 0
+    first.refresh_from_db()
+    assert (first.state, first.attention) == ("succeeded", "")
+
+
+def test_only_money_is_asked_about_again(town: Town, officer: User, settings: Any) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://a.example"]}
+    session = operations.create_hosted_session(
+        account=town.account, amount=500, success_url="https://a.example/", cancel_url="https://a.example/"
+    )
+    town.sandbox.fault("PATCH /v1/hosted-sessions/{uid}", times=1, close="before")
+    with pytest.raises(OutcomeUnknown):
+        operations.update_hosted_session(session=session, amount=700)
+    town.sandbox.fault("GET /v1/hosted-sessions/{uid}", status=400)
+    town.pass_deadlines()
+    by_hand(only(action="update_session"), officer, True)
+    town.sandbox.clear_faults()
+    an_hour_later()
+    before = len(town.sandbox.requests())
+    assert operations.recheck_settled() == 0
+    assert len(town.sandbox.requests()) == before
+
+
+def test_dealt_with_once_is_dealt_with(town: Town, officer: User) -> None:
+    operation = lost_refund(town, "before")
+    by_hand(operation, officer, True)
+    town.sandbox.clear_faults()
+    an_hour_later()
+    assert operations.recheck_settled() == 1
+    Operation.objects.update(attention="")
+    an_hour_later()
+    assert operations.recheck_settled() == 0
+    assert only().attention == ""
+
+
+def test_one_that_cannot_be_looked_up_does_not_hold_up_the_others(town: Town, officer: User) -> None:
+    settled = [lost_refund(town, "after"), lost_refund(town, "after")]
+    for operation in settled:
+        by_hand(operation, officer, False)
+    town.sandbox.clear_faults()
+    an_hour_later()
+    Operation.objects.filter(pk=settled[0].pk).update(account=None)
+    assert operations.recheck_settled() == 1
+
+
+def test_action_of_another_release_is_settled_by_word_alone(town: Town, officer: User) -> None:
+    operation = lost_refund(town, "before")
+    Operation.objects.update(action="transfer")
+    assert by_hand(operation, officer, False).state == "failed"
+
+
+# --- Who told first ---------------------------------------------------------------------------------
+
+
+def test_look_up_under_way_while_somebody_settles(town: Town, officer: User) -> None:
+    """The platform's word replaces the other, and somebody is told."""
+    operation = lost_refund(town, "after")
+    found = Operation.objects.get(pk=operation.pk)
+    by_hand(operation, officer, False)
+    town.sandbox.clear_faults()
+    assert settle_one(found) == "succeeded"
+    assert (only().state, only().attention) == ("succeeded", OperationAttention.CONTRADICTED)
+
+
+def test_late_success_does_not_say_start_anew(town: Town) -> None:
+    """Two ticks overlap: the first finds no trace and closes the row, the second has found it."""
+    operation = lost_refund(town, "after")
+    town.sandbox.clear_faults()
+    stale = Operation.objects.get(pk=operation.pk)
+    Operation.objects.update(
+        state="failed", error_class="APIConnectionError", absent_at=timezone.now(), attention="not_executed"
+    )
+    assert settle_one(stale) == "succeeded"
+    assert (only().state, only().attention) == ("succeeded", OperationAttention.CONTRADICTED)
 
 
 # --- What raises attention by itself --------------------------------------------------------------

@@ -74,8 +74,11 @@ def test_the_line_holds_the_key_and_the_step_alone(town: Town, caplog: pytest.Lo
     assert "water" not in told
 
 
-def test_nothing_is_made_up_while_nobody_reads_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_made_up_while_nobody_reads_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     calls: list[Any] = []
+    caplog.set_level("INFO", "govpay")
     monkeypatch.setattr(journal.logger, "debug", lambda *given, **more: calls.append(given))
     operations.refund_payment(payment=town.captured(), amount=5)
     assert calls == []

@@ -92,6 +92,7 @@ BODIES: dict[str, Any] = {
         "base_amount": 100,
         "saved_method": side.uid("savedpaymentmethod"),
     },
+    "refund": lambda side: {"amount": 1},
     "customers": lambda side: {"account": side.uid("paymentaccount"), "reference_id": "R-1"},
     "customer-payment-methods": lambda side: {"payment_method": {"payment_method_type": "credit"}},
     "hosted-sessions": lambda side: {

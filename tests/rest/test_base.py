@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
 
 from govpay.models import Payment, Transaction
 from govpay.rest import urls
@@ -188,6 +190,34 @@ def test_the_host_names_other_ways_to_sign_in(till: Program, finance: Any, setti
         "REST_AUTHENTICATION": ["rest_framework.authentication.SessionAuthentication"],
     }
     problem(till.get("payments"), 403, "forbidden")
+
+
+class Bearer(BaseAuthentication):
+    """Refuses as ``simplejwt`` does: with an object where others have a text."""
+
+    told: ClassVar[Any]
+
+    def authenticate(self, request: Any) -> Any:
+        raise AuthenticationFailed(self.told)
+
+    def authenticate_header(self, request: Any) -> str:
+        return "Bearer"
+
+
+def test_what_a_way_to_sign_in_says_is_told_in_its_words(
+    till: Program, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "REST_AUTHENTICATION": ["tests.rest.test_base.Bearer"]}
+    for told, shown in (
+        ("Expired.", "Expired."),
+        ({"detail": "Not valid", "code": "token_not_valid", "messages": [{"token_type": "access"}]}, "Not valid"),
+        ({"messages": [{"message": "Expired"}]}, "Not signed in."),
+        (["Expired.", "Try anew."], "Expired. Try anew."),
+    ):
+        monkeypatch.setattr(Bearer, "told", told, raising=False)
+        answer = till.get("payments")
+        assert problem(answer, 401, "not-signed-in")["detail"] == shown
+        assert answer["WWW-Authenticate"] == "Bearer"
 
 
 def test_a_session_needs_its_csrf_token(finance: Any) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
+from django.core.signals import got_request_exception
+from django.db import DatabaseError, connection
+from django.test import Client
 
 from govpay.models import Operation
 from govpay.rest import urls
@@ -86,12 +90,16 @@ def test_a_card_number_is_refused_at_the_door_of_every_act_and_never_repeated(su
 
 
 BODIES = [
-    (b"", 400, "invalid"),
+    (b"", 411, "no-length"),
+    (b" ", 400, "invalid"),
     (b"{", 400, "invalid"),
     (b"null", 400, "invalid"),
     (b'"text"', 400, "invalid"),
     (b"[1]", 400, "invalid"),
     (b'{"base_amount": NaN}', 400, "invalid"),
+    (b'{"base_amount": 1e400}', 400, "invalid"),
+    (b'{"base_amount": 5, "base_amount": 5000}', 400, "invalid"),
+    (b'{"payment_method": {"credit": {"token": 1, "token": 2}}}', 400, "invalid"),
     (b'{"base_amount": ' + b"9" * 5000 + b"}", 400, "invalid"),
     (b"\xff\xfe", 400, "invalid"),
     (b'{"x": ' + b"[" * 100_000, 400, "invalid"),
@@ -104,7 +112,8 @@ def test_a_body_that_is_none(till: Program) -> None:
     for body, status, name in BODIES:
         headers = {"Idempotency-Key": "k"}
         answer = till.client.post(address("payments/quote"), body, content_type="application/json", headers=headers)
-        problem(answer, status, name)
+        found = problem(answer, status, name)
+        assert "errors" not in found, "its properties are not looked at"
 
 
 def test_only_json_is_read(till: Program) -> None:
@@ -148,17 +157,88 @@ def test_what_never_left_may_be_tried_again(till: Program, town: Town, settings:
     assert found["operation_id"] == str(only().key)
 
 
-def test_a_fault_of_our_own_is_reported_and_not_hidden(
-    till: Program, town: Town, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from govpay import operations
+def broken(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    """A database that is in trouble over payments."""
+    if "govpay_payment" in sql:
+        raise DatabaseError("planted secret")
+    return execute(sql, params, many, context)
 
-    def fail(**_: Any) -> None:
+
+def test_a_fault_of_our_own_is_reported_and_told_without_its_words(
+    till: Program, town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    payment = town.quoted()
+    heard: list[Any] = []
+
+    def hear(**given: Any) -> None:
+        heard.append((given["request"].path, sys.exc_info()[1]))
+
+    got_request_exception.connect(hear)
+    till.client.raise_request_exception = False
+    try:
+        with connection.execute_wrapper(broken):
+            answers = [till.get("payments"), till.act(f"payments/{payment.uid}/void")]
+    finally:
+        got_request_exception.disconnect(hear)
+    for answer in answers:
+        problem(answer, 500, "fault")
+        assert "planted" not in answer.content.decode()
+        assert "no-store" in answer["Cache-Control"]
+    assert [path for path, _ in heard] == [address("payments"), address(f"payments/{payment.uid}/void")]
+    logged = [each for each in caplog.records if each.name == "django.request" and each.levelname == "ERROR"]
+    assert [each.exc_info[1] for each in logged if each.exc_info] == [error for _, error in heard]
+    assert len(logged) == 2, "each is logged once"
+    assert all(isinstance(error, DatabaseError) for _, error in heard)
+
+
+def test_a_fault_while_the_answer_is_written_is_told_too(till: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rest_framework.renderers import JSONRenderer
+
+    def fail(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(operations, "void_payment", fail)
+    monkeypatch.setattr(JSONRenderer, "get_indent", fail)
+    with pytest.raises(ZeroDivisionError):
+        till.get("payments")
     till.client.raise_request_exception = False
-    assert till.act(f"payments/{town.quoted().uid}/void").status_code == 500
+    problem(till.get("payments"), 500, "fault")
+
+
+def test_a_site_that_wants_faults_raised_has_them_raised(till: Program, settings: Any) -> None:
+    settings.DEBUG_PROPAGATE_EXCEPTIONS = True
+    till.client.raise_request_exception = False
+    with connection.execute_wrapper(broken), pytest.raises(DatabaseError):
+        till.get("payments")
+
+
+def test_what_django_calls_suspicious_is_a_problem(till: Program, caplog: pytest.LogCaptureFixture) -> None:
+    many = "&".join(f"a{number}=1" for number in range(1100))
+    problem(till.get(f"payments?{many}"), 400, "invalid")
+    assert [each.name for each in caplog.records if each.levelname == "ERROR"] == ["django.security.TooManyFieldsSent"]
+
+
+def test_every_address_of_the_face_answers_with_problems(till: Program) -> None:
+    for path in ("", "nothing", "v1", "v2/payments", "v1/nothing", "schema/more", "docs/a/"):
+        problem(till.get(f"/govpay/api/{path}"), 404, "not-found")
+        problem(till.act(f"/govpay/api/{path}"), 404, "not-found")
+    strict = Client(enforce_csrf_checks=True)
+    for path in ("schema/", "docs/"):
+        answer = strict.post(f"/govpay/api/{path}")
+        problem(answer, 405, "method")
+        assert answer["Allow"] == "GET, HEAD"
+        assert strict.get(f"/govpay/api/{path.removesuffix('/')}").status_code == 200
+
+
+def test_a_read_has_one_condition(till: Program) -> None:
+    for name in ("If-Match", "If-Unmodified-Since"):
+        value = '"x"' if name == "If-Match" else "Thu, 01 Jan 1970 00:00:00 GMT"
+        assert till.get("payments", headers={name: value}).status_code == 200
+    tag = till.get("payments")["ETag"]
+    for known in ("*", f'"x", {tag}', f"W/{tag}"):
+        answer = till.get("payments", headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content, answer["ETag"]) == (304, b"", tag)
+    for other in ("junk", '"x"', ""):
+        assert till.get("payments", headers={"If-None-Match": other}).status_code == 200
 
 
 def test_a_setting_that_is_wrong_is_told_as_such(till: Program, town: Town, settings: Any) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import uuid
 from typing import Any
 
 import hypothesis
@@ -9,11 +12,16 @@ import pytest
 import schemathesis
 from django.core.wsgi import get_wsgi_application
 from django.test import Client
+from django.urls import re_path
+from drf_spectacular.openapi import AutoSchema
+from rest_framework.response import Response
+from rest_framework.views import APIView
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from govpay import operations, tasks
 from govpay.rest.schema import FILE, document
+from project import urls as site
 from tests.admin.neighbours import own_side
 from tests.amounts import repeats
 from tests.operations.town import Town, card
@@ -48,6 +56,26 @@ def test_the_document_is_served_with_this_sites_address(client: Client, settings
     assert "servers" not in document()
 
 
+def test_a_hosts_own_document_is_made_as_if_there_were_no_face() -> None:
+    """Over all addresses of a site, ours among them: both generators pass over them."""
+    from drf_spectacular.generators import SchemaGenerator
+    from rest_framework.schemas.openapi import SchemaGenerator as Older
+
+    class Order(APIView):
+        """The host's own."""
+
+        def get(self, request: Any) -> Response:
+            raise NotImplementedError
+
+    class Told(Order):
+        schema = AutoSchema()
+
+    for view, generator in ((Told, SchemaGenerator), (Order, Older)):
+        patterns = [*site.urlpatterns, re_path("^orders$", view.as_view())]
+        found = generator(patterns=patterns, title="The host's").get_schema(public=True)
+        assert list(found["paths"]) == ["/orders"]
+
+
 def test_every_operation_says_what_it_needs_and_answers() -> None:
     for path, methods in document()["paths"].items():
         for method, operation in methods.items():
@@ -70,7 +98,11 @@ def test_the_page_takes_files_of_this_site_alone(client: Client, settings: Any, 
     assert "drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js" in html
     policy = answer["Content-Security-Policy"]
     assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "img-src 'self' data:;" in policy
     assert "unsafe" not in policy
+    assert (answer["Cache-Control"], answer["X-Frame-Options"]) == ("no-store, private", "DENY")
+    assert answer["Referrer-Policy"] == "same-origin", "Django looks at it where a browser sends no Origin"
     settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if each != "drf_spectacular_sidecar"]
     html = client.get(PAGE).content.decode()
     assert "INSTALLED_APPS" in html
@@ -78,6 +110,35 @@ def test_the_page_takes_files_of_this_site_alone(client: Client, settings: Any, 
 
 
 # --- Answers keep it -----------------------------------------------------------------------------------
+
+#: What a program may look at in the head of an answer.
+HEADERS = ("ETag", "Location", "Operation-Id", "Retry-After")
+
+
+def strict_site() -> Any:
+    """This site, with a document by which answers have nothing that it does not list."""
+    site, found = get_wsgi_application(), copy.deepcopy(document())
+    found["servers"] = [{"url": "/govpay/api"}]
+    for schema in found["components"]["schemas"].values():
+        schema["additionalProperties"] = False
+
+    def answer(environ: Any, start_response: Any) -> Any:
+        if environ["PATH_INFO"] != SCHEMA:
+            return site(environ, start_response)
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(found).encode()]
+
+    return answer
+
+
+def checked(case: Any, headers: dict[str, str]) -> Any:
+    """The answer to ``case``, which is as the document has it."""
+    answer = case.call_and_validate(headers=headers, checks=KEPT)
+    operation = document()["paths"][case.operation.path][case.operation.method]
+    listed = operation["responses"][str(answer.status_code)].get("headers", {})
+    given = [name for name in HEADERS if name.lower() in answer.headers]
+    assert set(given) <= set(listed), (case.operation.label, answer.status_code)
+    return answer
 
 
 @pytest.fixture
@@ -132,7 +193,7 @@ def test_every_answer_keeps_the_document(
     mode: str, superuser: Program, town: Town, places: dict[str, dict[str, Any]]
 ) -> None:
     """Zero 5xx and zero violations, for what the document allows and for what it does not."""
-    schema = schemathesis.openapi.from_wsgi(SCHEMA, get_wsgi_application())
+    schema = schemathesis.openapi.from_wsgi(SCHEMA, strict_site())
     headers = {"Authorization": superuser.client.defaults["HTTP_AUTHORIZATION"]}
     seen: dict[str, set[int]] = {}
 
@@ -149,7 +210,7 @@ def test_every_answer_keeps_the_document(
         def ask(case: Any) -> None:
             if mode == "positive":
                 made_real(case, town)
-            answer = case.call_and_validate(headers=headers, checks=KEPT)
+            answer = checked(case, headers)
             seen.setdefault(operation.label, set()).add(answer.status_code)
 
         ask()
@@ -166,3 +227,71 @@ def test_every_answer_keeps_the_document(
     if mode == "positive":
         for label, statuses in seen.items():
             assert label.startswith(("POST", "DELETE")) or 200 in statuses, (label, statuses)
+
+
+def deeds(town: Town, places: dict[str, dict[str, Any]]) -> dict[str, tuple[dict[str, Any], Any]]:
+    """Operation → path parameters and body that it is done with, on a row of its own where that ends it."""
+    quoted, void, captured = town.quoted(), town.quoted(), town.captured()
+    kept, removed = town.saved_method(), town.saved_method()
+    account, back = (
+        {"account": town.account.uid},
+        {"success_url": "https://x.example/", "cancel_url": "https://x.example/"},
+    )
+
+    def of(row: Any) -> dict[str, Any]:
+        return {"uid": row.uid}
+
+    def of_method(row: Any) -> dict[str, Any]:
+        return {"customer": row.customer_id, "uid": row.uid}
+
+    return {
+        "sync_account": (places["accounts"], None),
+        "replay_event": (places["events"], None),
+        "quote_payment": ({}, {**account, "base_amount": 500, "payment_method": card()}),
+        "capture_payment": (of(quoted), {"total_amount": quoted.total_amount}),
+        "refund_payment": (of(captured), {"amount": 1}),
+        "void_payment": (of(void), None),
+        "create_customer": ({}, {**account, "reference_id": "of the document"}),
+        "save_payment_method": ({"customer": kept.customer_id}, {"payment_method": card()}),
+        "set_default_payment_method": (of_method(kept), None),
+        "remove_payment_method": (of_method(removed), None),
+        "create_hosted_session": ({}, {**account, **back, "amount": 500}),
+        "expire_hosted_session": (places["hosted-sessions"], None),
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_act_that_is_done_keeps_the_document(
+    superuser: Program, town: Town, places: dict[str, dict[str, Any]]
+) -> None:
+    schema = schemathesis.openapi.from_wsgi(SCHEMA, strict_site())
+    headers = {"Authorization": superuser.client.defaults["HTTP_AUTHORIZATION"]}
+    given, done = deeds(town, places), set()
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if operation.method == "get":
+            continue
+        name = operation.definition.raw["operationId"]
+        parameters, body = given[name]
+        more = {} if body is None else {"body": body, "media_type": "application/json"}
+        case = operation.Case(path_parameters=parameters, **more)
+        answer = checked(case, {**headers, "Idempotency-Key": uuid.uuid4().hex})
+        expected = min(int(status) for status in operation.definition.raw["responses"])
+        assert answer.status_code == expected, (name, answer.text)
+        assert ("operation-id" in answer.headers) == (name not in ("sync_account", "replay_event"))
+        done.add(name)
+    assert done == set(given)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_act_whose_outcome_is_open_keeps_the_document(superuser: Program, town: Town, impatient: None) -> None:
+    schema = schemathesis.openapi.from_wsgi(SCHEMA, strict_site())
+    headers = {"Authorization": superuser.client.defaults["HTTP_AUTHORIZATION"], "Idempotency-Key": "open"}
+    payment = town.captured()
+    town.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="after")
+    case = schema["/v1/payments/{uid}/refund"]["POST"].Case(
+        path_parameters={"uid": payment.uid}, body={"amount": 1}, media_type="application/json"
+    )
+    answer = checked(case, headers)
+    assert answer.status_code == 202
+    assert {"location", "operation-id", "retry-after"} <= set(answer.headers)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import json
+import sys
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.core.signals import got_request_exception
 from django.db import DatabaseError, connection
 from django.test import Client
 
@@ -93,6 +98,33 @@ def test_the_payment_page(town: Town, settings: Any) -> None:
     client = Client()  # the test client raises what the view does
     for address in (f"/govpay/pay/{session.public_id}/", f"/govpay/pay/{session.public_id}/done/"):
         assert crashes(lambda page=address: client.get(page, secure=True), canaries, stride=8) > 5  # type: ignore[misc]
+
+
+def test_a_quote_over_rest(town: Town, settings: Any) -> None:
+    """What is reported, not what is raised: the view answers with a problem, and the body is in the client's frames."""
+    settings.GOVPAY = {**settings.GOVPAY, "REST_RATE": "", "REST_ACT_RATE": ""}
+    method = card(fingerprint=CANARY)
+    body = json.dumps({"account": town.account.uid, "base_amount": 500, "payment_method": method})
+    client = Client(raise_request_exception=False)
+    client.force_login(User.objects.create_superuser("boss"))
+    reported: list[BaseException | None] = []
+
+    def hear(**_: Any) -> None:
+        reported.append(sys.exc_info()[1])
+
+    def quote() -> None:
+        reported.clear()
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        client.post("/govpay/api/v1/payments/quote", body, content_type="application/json", headers=headers)
+        if reported:
+            assert reported[0] is not None
+            raise reported[0]
+
+    got_request_exception.connect(hear)
+    try:
+        assert crashes(quote, (*secrets_of_the_call(settings), CANARY), stride=11) > 5
+    finally:
+        got_request_exception.disconnect(hear)
 
 
 def test_a_delivery(sandbox: Any, settings: Any) -> None:
