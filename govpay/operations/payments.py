@@ -113,10 +113,10 @@ class PaymentDeed(Deed):
         if seen is not None:
             changed = changed or seen.total not in (None, row.total_amount) or seen.currency not in ("", row.currency)
         if changed:
-            raise OperationRefused(_("The amount has changed since the page was shown. Look at the payment again."))
+            raise OperationRefused(_("The amount has changed since it was shown. Look at the payment again."))
         if seen is not None and seen.status != row.status:
             raise OperationRefused(
-                _("The payment has changed since the page was shown: it is %(status)s now. Look at it again.")
+                _("The payment has changed since it was shown: it is %(status)s now. Look at it again.")
                 % {"status": row.status}
             )
 

@@ -83,7 +83,7 @@ class Refund(PaymentDeed):
         left = row.refundable_amount
         if self.seen is not None and self.seen.refundable not in (None, left):
             raise OperationRefused(
-                _("What is left to refund has changed since the page was shown. Look at the payment again.")
+                _("What is left to refund has changed since it was shown. Look at the payment again.")
             )
         amount = self.amount_of(row)
         if amount > left:

@@ -1,4 +1,8 @@
-"""Errors as RFC 9457 problem details. No text of them repeats what was sent."""
+"""Errors as RFC 9457 problem details.
+
+Our own texts name what is wrong and repeat no value but the origin of an address; an unknown property is named. What
+the platform says is shown in its own words, cut and with whatever looks like a secret masked (``client.redaction``).
+"""
 
 from __future__ import annotations
 

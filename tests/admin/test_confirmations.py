@@ -213,7 +213,7 @@ def test_two_tabs_refund_no_more_than_was_taken(shop: Shop, desk: Client) -> Non
     one, two = fields(desk.get(address)), fields(desk.get(address))
     desk.post(address, one | {"amount": "5.00"})
     response = desk.post(address, two | {"amount": "5.00"}, follow=True)
-    assert "has changed since the page was shown" in texts(response)
+    assert "has changed since it was shown" in texts(response)
     assert [entry["amount"] for entry in shop.moves("refund")] == [500]
 
 
@@ -237,7 +237,7 @@ def test_row_that_changed_since_it_was_shown_is_refused(change: dict[str, Any], 
     Payment.objects.filter(pk=row.pk).update(**change)
     before = len(shop.writes())
     text = texts(desk.post(address, sent, follow=True))
-    assert "changed since the page was shown" in text
+    assert "changed since it was shown" in text
     assert len(shop.writes()) == before
     assert not shop.moves("refund")
 

@@ -96,7 +96,7 @@ def test_two_tabs_that_showed_the_same_figures(town: Town) -> None:
         tab = partial(operations.refund_payment, payment=payment, amount=100, seen=seen)
         results = at_once(partial(tab, key=uuid.uuid4()), partial(tab, key=uuid.uuid4()))
         assert len(refused(results)) == 1
-        with pytest.raises(OperationRefused, match="changed since the page was shown"):
+        with pytest.raises(OperationRefused, match="changed since it was shown"):
             tab()
         assert len(town.posts(payment.uid)) == 1
     journal_is_the_ledger(town)

@@ -76,7 +76,7 @@ def test_changed_since_the_page_was_shown(town: Town, change: str) -> None:
         town.sync()
         fresh = Payment.objects.get(pk=payment.pk)
         for row in (payment, fresh):
-            with pytest.raises(OperationRefused, match="changed since the page was shown"):
+            with pytest.raises(OperationRefused, match="changed since it was shown"):
                 operations.refund_payment(payment=row, amount=1, seen=seen)
             with pytest.raises(OperationRefused):
                 operations.void_payment(payment=row, seen=seen)

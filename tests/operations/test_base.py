@@ -130,7 +130,7 @@ def test_other_key_on_the_same_payment_is_refused_while_one_is_open(town: Town) 
     town.sandbox.fault(REFUND, delay=0.5, times=1)
     results = at_once(*[lambda: operations.refund_payment(payment=payment, amount=5, key=uuid.uuid4())] * 2)
     (error,) = [result for result in results if isinstance(result, Exception)]
-    assert isinstance(error, OperationRefused)
+    assert isinstance(error, OperationInProgress)
     assert "under way" in str(error)
     assert town.moved("refund", payment) == 5
     assert Operation.objects.count() == 1

@@ -239,7 +239,7 @@ def test_instance_with_other_money_is_refused(town: Town, column: str) -> None:
 def test_payment_that_differs_from_what_was_shown_is_refused(town: Town, seen: Seen) -> None:
     payment = town.quoted()
     for deed in (operations.capture_payment, operations.void_payment):
-        with pytest.raises(OperationRefused, match="changed since the page was shown"):
+        with pytest.raises(OperationRefused, match="changed since it was shown"):
             deed(payment=payment, seen=seen)
     assert not town.posts(payment.uid)
     shown = Seen("validated", 0, payment.total_amount, payment.currency)

@@ -127,7 +127,7 @@ def test_refund_counts_before_the_payments_own_sum_is_known(town: Town, impatien
 @pytest.mark.parametrize("seen", [Seen("captured", 5), Seen("refunded"), Seen("captured", total=5)])
 def test_payment_that_differs_from_what_was_shown_is_refused(town: Town, seen: Seen) -> None:
     payment = town.captured()
-    with pytest.raises(OperationRefused, match="changed since the page was shown"):
+    with pytest.raises(OperationRefused, match="changed since it was shown"):
         operations.refund_payment(payment=payment, amount=1, seen=seen)
     assert not town.posts("refund")
     operations.refund_payment(payment=payment, amount=1, seen=Seen("captured", payment.total_amount))

@@ -12,7 +12,8 @@ from django.contrib.auth.models import Permission
 from django.db import connections
 from django.utils import timezone
 
-from govpay import tasks
+from govpay import operations, tasks
+from govpay.exceptions import KeyReused
 from govpay.models import Customer, Operation, WebhookEvent
 from govpay.rest import idempotency, urls
 from govpay.rest.acts import Act
@@ -207,6 +208,21 @@ def test_users_and_keys_with_colons_are_told_apart() -> None:
 
     assert key_of("a", "b:c") != key_of("a:b", "c")
     assert key_of("a", "b") == key_of("a", " b ")
+
+
+def test_a_program_is_told_of_no_page(till: Program, town: Town) -> None:
+    """The texts of the rules are for staff and programs alike."""
+    payment = town.captured()
+    refund = f"payments/{payment.uid}/refund"
+    assert till.act(refund, {"amount": 5}, key="k").status_code == 201
+    quoted = town.quoted()
+    other = till.act(f"payments/{quoted.uid}/capture", {"total_amount": quoted.total_amount + 1})
+    for found in (problem(till.act(refund, {"amount": 6}, key="k"), 409, "key-reused"), problem(other, 422, "refused")):
+        assert "page" not in found["detail"]
+    with pytest.raises(KeyReused) as caught:
+        key = Operation.objects.get(action="refund").key
+        operations.refund_payment(payment=payment, amount=6, key=key)
+    assert "page" not in str(caught.value)
 
 
 def test_keys_of_two_users_are_two(

@@ -124,3 +124,31 @@ def test_what_is_wrong_is_named(till: Program, town: Town) -> None:
         found = problem(till.act("hosted-sessions", body(town, **given)), 400, "invalid")
         assert {error["field"] for error in found["errors"]} == fields, given
     assert not town.posts()
+
+
+def test_no_text_repeats_a_value(till: Program, town: Town) -> None:
+    canary, count = "sesame-4711", 0
+    payment = {"payment_method_type": "credit", "credit": {"fingerprint": canary, "last4": canary, "exp_month": canary}}
+    quote = {"account": town.account.uid, "base_amount": 1}
+    wrong = [("payments/quote", {**quote, "payment_method": payment})]
+    wrong += [("payments/quote", {**quote, name: canary}) for name in ("base_amount", "currency", "saved_method")]
+    wrong.append(("payments/quote", {**quote, "payment_method": {**payment, "payment_method_type": canary}}))
+    for address in (
+        f"https://{canary}@city.example/",
+        f"https://evil.example/{canary}?{canary}",
+        f"{canary}:x",
+        canary,
+    ):
+        wrong.append(("hosted-sessions", body(town, success_url=address)))
+    for name in ("amount", "currency", "layout", "customer", "line_items", "allowed_methods", "expires_in_seconds"):
+        wrong.append(("hosted-sessions", body(town, **{name: canary})))
+    for name in ("branding", "fraud_signals", "line_items"):
+        wrong += [("hosted-sessions", body(town, **{name: given})) for given in ([canary], {"unknown": canary})]
+    wrong.append(("hosted-sessions", body(town, branding={"accent_color": canary})))
+    for path, given in wrong:
+        answer = till.act(path, given)
+        assert problem(answer, 400, "invalid")["errors"], given
+        assert canary not in answer.content.decode()
+        count += 1
+    assert count == 23
+    assert not town.posts()
