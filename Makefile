@@ -6,7 +6,7 @@ SANDBOX_PORT ?= 8801
 WORKERS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
-SOAK ?= 600
+SOAK ?= 480
 
 bin := $(VENV)/bin
 

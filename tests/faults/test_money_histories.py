@@ -36,7 +36,7 @@ from tests.hearing import book, written_down
 from tests.operations.town import Town, bank_account, card
 from tests.stepping import Died, at_step, dying_after, dying_at
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(3)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(6)]
 
 HISTORIES, LENGTH = 500, 30
 
