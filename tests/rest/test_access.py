@@ -175,6 +175,20 @@ def test_a_body_that_names_foreign_rows_is_as_if_they_did_not_exist(
     assert not sandbox.requests()
 
 
+def test_the_vendors_object_names_no_saved_method(limited: Program, own: Side, foreign: Side, sandbox: Any) -> None:
+    """Whose it is would not be looked at, and the answer would tell whether a foreign one exists."""
+    told = set()
+    for uid in (own.uid("savedpaymentmethod"), foreign.uid("savedpaymentmethod"), "spm_nobody"):
+        for kind in ("wallet_credit", "wallet_ach"):
+            method = {"payment_method_type": kind, "wallet": {"saved_payment_method_uid": uid}}
+            body = {"account": own.uid("paymentaccount"), "base_amount": 100, "payment_method": method}
+            answer = limited.act("payments/quote", body)
+            assert problem(answer, 400, "invalid")["errors"][0]["field"] == "payment_method.wallet"
+            told.add(answer.content)
+    assert len(told) == 1
+    assert not sandbox.requests()
+
+
 def test_foreign_relatives_of_own_rows_are_bare(limited: Program, own: Side, foreign: Side) -> None:
     Payment.objects.filter(pk=own.rows["payment"].pk).update(customer_id=foreign.uid("customer"))
     for model in ("transaction", "operation", "webhookevent"):
