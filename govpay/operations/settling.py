@@ -54,10 +54,13 @@ def settle_by_hand(*, operation: Operation, carried_out: bool, reason: str, acto
         raise OperationRefused(_("Its call may still be under way; look at it again in a minute."))
     # An action of another release cannot be looked up, and is still somebody's to settle.
     told = row.action in DEEDS and settle_one(row) not in OPEN_STATES
-    if told or not in_transaction(partial(_close, row, carried_out, text, actor)):
-        logger.info("operation %s was settled by the platform before somebody did", row.key)
+    closed = not told and in_transaction(partial(_close, row, carried_out, text, actor))
     tell()
-    return journal.entries().get(pk=row.pk)
+    now = journal.entries().get(pk=row.pk)
+    if not closed and now.settled_at is not None:
+        # Somebody else was quicker: nobody's name may stand for another one's word.
+        raise OperationRefused(_("Its outcome is known already; look at it again."))
+    return now
 
 
 def _close(operation: Operation, carried_out: bool, reason: str, actor: Any) -> int:
