@@ -22,6 +22,7 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "CONNECT_TIMEOUT": ((int, float), 5),
     "READ_TIMEOUT": ((int, float), 30),
     "CALL_TIMEOUT": ((int, float), 60),
+    "ABSENT_AFTER": ((int, float), 900),
     "MAX_RETRIES": (int, 3),
     "PAGE_SIZE": (int, 100),
     "SYNC_INTERVAL": ((int, float), 900),

@@ -26,6 +26,7 @@ from govpay.attention.items import MOST, ended_item, unknown_item
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention, OperationState
+from govpay.operations import staff
 
 PERMISSION = "govpay.settle_operation"
 
@@ -33,7 +34,7 @@ PERMISSION = "govpay.settle_operation"
 KINDS: dict[str, Any] = {
     "unknown": gettext_lazy("Outcome unknown"),
     OperationAttention.LATE_FAILURE: gettext_lazy("Refund failed"),
-    **{each: each.label for each in (OperationAttention.NOT_EXECUTED, OperationAttention.CONTRADICTED)},
+    **{each: each.label for each in OperationAttention if each != OperationAttention.LATE_FAILURE},
     **SHORT,
 }
 
@@ -42,6 +43,9 @@ TITLES: dict[str, Any] = {
     OperationAttention.LATE_FAILURE: gettext_lazy("It was accepted, and failed on %(when)s"),
     OperationAttention.NOT_EXECUTED: gettext_lazy("It was not carried out, as the platform told on %(when)s"),
     OperationAttention.CONTRADICTED: gettext_lazy("It turned out otherwise on %(when)s"),
+    OperationAttention.MISMATCH: gettext_lazy("The platform's record does not match what was sent (%(when)s)"),
+    OperationAttention.DIVERGED: gettext_lazy("The platform no longer shows it, as seen on %(when)s"),
+    OperationAttention.UNRECORDED: gettext_lazy("Found on the platform on %(when)s, after a restore"),
 }
 
 
@@ -122,6 +126,14 @@ def operation_alert(row: Operation, user: Any) -> Alert | None:
 
 def settle_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
     return [(_("Settle by hand"), _settle_address(row.pk))] if row.is_overdue and may_settle(user) else []
+
+
+def retry_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
+    """*Try again* for a capture, refund or void that was not executed: the confirmation page of its payment."""
+    if operations.why_not_retry(row) or row.payment is None or not staff.may(user, row.action):
+        return []
+    address = reverse(f"admin:govpay_payment_{row.action}")
+    return [(_("Try again"), f"{address}?ids={row.payment.pk}")]
 
 
 def _settle_address(pk: int) -> str:

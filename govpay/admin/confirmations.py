@@ -17,12 +17,13 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from govpay.admin import summaries, tickets
-from govpay.admin.cells import list_of, page_of
+from govpay.admin.cells import list_of, moment, page_of
 from govpay.admin.changelist import joined
 from govpay.admin.deeds import Deed, Row, assess
 from govpay.admin.pages import render
 from govpay.admin.tickets import Shown, Ticket, TicketRefused
 from govpay.admin.wording import Outcome, outcome_of_error
+from govpay.attention.items import deed_in_words
 from govpay.exceptions import GovPayError
 from govpay.exempt import outside_transactions
 from govpay.models import Payment
@@ -52,6 +53,19 @@ def chosen_ids(request: HttpRequest) -> list[int]:
     if not all(re.fullmatch(r"[0-9]{1,18}", part) for part in parts):
         return []
     return list(dict.fromkeys(int(part) for part in parts))
+
+
+def earlier_attempt(row: Row) -> list[tuple[Any, Any]]:
+    """What staff must know of an operation that was not executed before they try it again."""
+    earlier = row.earlier
+    if earlier is None:
+        return []
+    text = _(
+        "%(what)s of %(when)s was not carried out, as far as is known. Confirming tries that one again, under the same "
+        "reference, so that the platform refuses it should the earlier attempt arrive after all."
+    )
+    parts = {"what": deed_in_words(earlier), "when": moment(earlier.attempted_at or earlier.created_at)}
+    return [(_("Earlier attempt"), text % parts)]
 
 
 class DeedView:
@@ -104,8 +118,11 @@ class DeedView:
     def confirm(self, problem: str = "", form: forms.Form | None = None) -> HttpResponse:
         """Show the rows as they are now, under a new key."""
         rows = assess(self.deed, list(self.payments.values()))
+        if not self.single:
+            for row in rows:
+                row.reason = row.reason or self.deed.why_not_in_bulk(row)
         doable = [row for row in rows if not row.reason]
-        shown = {row.payment.pk: Shown.of(row.payment) for row in doable}
+        shown = {row.payment.pk: Shown.of(row.payment, row.earlier) for row in doable}
         context: dict[str, Any] = {
             "tables": summaries.before(self.deed, rows),
             "doable": bool(doable),
@@ -113,13 +130,16 @@ class DeedView:
             "problem": problem,
             "consequence": self.deed.consequence,
             "button": summaries.button(self.deed, doable, self.single),
-            "notes": self.deed.notes(doable[0].payment) if self.single and doable else [],
+            "notes": self.notes(doable[0]) if self.single and doable else [],
         }
         if doable:
             context["form"] = form or self.form(shown)
             context["key"] = tickets.mint(self.request.user, self.deed.name, self.ids, shown)
         title = self.deed.title_one if self.single else self.deed.title_many
         return self.render("govpay/admin/confirm.html", title, context, status=400 if problem else 200)
+
+    def notes(self, row: Row) -> list[tuple[Any, Any]]:
+        return [*self.deed.notes(row.payment), *earlier_attempt(row)]
 
     def form(self, shown: Mapping[int, Shown], data: Any = None) -> forms.Form:
         if not self.single:

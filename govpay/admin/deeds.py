@@ -49,7 +49,17 @@ class OneRefundForm(RefundForm):
     def __init__(self, *args: Any, shown: Shown, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.shown = shown
-        self.fields["amount"].initial = f"{to_major(shown.refundable, shown.currency):f}"
+        amount = shown.refundable if shown.retry_amount is None else min(shown.retry_amount, shown.refundable)
+        self.fields["amount"].initial = f"{to_major(amount, shown.currency):f}"
+        if shown.at_stake:
+            self.fields["confirm_second_refund"] = forms.BooleanField(
+                required=False,
+                label=_("A second refund beside the earlier one"),
+                help_text=_(
+                    "Only for another amount than %(amount)s. If the earlier refund still arrives, the payer gets both."
+                )
+                % {"amount": format_money(shown.retry_amount, shown.currency)},
+            )
         self.fields["amount"].help_text = _("In %(currency)s, at most %(most)s.") % {
             "currency": shown.currency,
             "most": format_money(shown.refundable, shown.currency),
@@ -62,6 +72,15 @@ class OneRefundForm(RefundForm):
             raise ValidationError(_("Only %(most)s is left to refund.") % {"most": most})
         return amount
 
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = dict(super().clean() or {})
+        second = data.get("amount") not in (None, self.shown.retry_amount)
+        if self.shown.at_stake and second and not data.get("confirm_second_refund"):
+            text = _("This is another amount than the earlier refund of %(amount)s: confirm that you want both.")
+            amount = format_money(self.shown.retry_amount, self.shown.currency)
+            self.add_error("confirm_second_refund", ValidationError(text % {"amount": amount}))
+        return data
+
 
 @dataclass
 class Row:
@@ -73,12 +92,16 @@ class Row:
     #: What the deed is about, in minor units.
     amount: int | None = None
     outcome: Outcome | None = None
+    #: The operation of this kind that was not executed, which this one tries again.
+    earlier: Operation | None = None
 
 
 class Deed:
     """One kind of deed. The rules are the payment's, the work is done by ``govpay.operations``."""
 
     name: ClassVar[str]
+    #: The operation that it is.
+    action: ClassVar[str]
     title_one: ClassVar[Any]
     title_many: ClassVar[Any]
     button: ClassVar[Any]
@@ -122,13 +145,23 @@ class Deed:
         """``payment`` and ``shown`` are given for a single payment."""
         return ConfirmForm(data)
 
+    def why_not_in_bulk(self, row: Row) -> str:
+        """Why one of many is left to its own page."""
+        return ""
+
     def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
         """Do it. Raises what ``govpay.operations`` raises."""
         raise NotImplementedError
 
+    def again(self, shown: Shown, who: dict[str, Any]) -> Any:
+        """Try the operation again that was not executed: the same key and reference, so that it stays one."""
+        earlier = Operation.objects.get(key=shown.retry)
+        return operations.retry_operation(operation=earlier, actor=who["actor"], seen=shown.seen())
+
 
 class Capture(Deed):
     name = "capture"
+    action = OperationAction.CAPTURE
     repeats_method = True
     title_one = gettext_lazy("Capture this payment?")
     title_many = gettext_lazy("Capture these payments?")
@@ -142,12 +175,16 @@ class Capture(Deed):
         return payment.why_not_capturable(has_method=payment.uid in repeatable)
 
     def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
-        operations.capture_payment(payment=payment, seen=shown.seen(), **who)
+        if shown.retry:
+            self.again(shown, who)
+        else:
+            operations.capture_payment(payment=payment, seen=shown.seen(), **who)
         return Outcome("done", _("Captured"))
 
 
 class Void(Deed):
     name = "void"
+    action = OperationAction.VOID
     title_one = gettext_lazy("Void this payment?")
     title_many = gettext_lazy("Void these payments?")
     button = gettext_lazy("Void")
@@ -160,12 +197,16 @@ class Void(Deed):
         return payment.why_not_voidable()
 
     def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
-        operations.void_payment(payment=payment, seen=shown.seen(), **who)
+        if shown.retry:
+            self.again(shown, who)
+        else:
+            operations.void_payment(payment=payment, seen=shown.seen(), **who)
         return Outcome("done", _("Voided"))
 
 
 class Refund(Deed):
     name = "refund"
+    action = OperationAction.REFUND
     asks_amount = True
     title_one = gettext_lazy("Refund this payment?")
     title_many = gettext_lazy("Refund these payments?")
@@ -192,15 +233,29 @@ class Refund(Deed):
     def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
         return RefundForm(data) if shown is None else OneRefundForm(data, shown=shown)
 
+    def why_not_in_bulk(self, row: Row) -> str:
+        earlier = row.earlier
+        if earlier is None or earlier.amount == row.amount or not operations.is_at_stake(earlier):
+            return ""
+        amount = format_money(earlier.amount, earlier.currency)
+        return _("An earlier refund of %(amount)s may still arrive: refund this one on its own page.") % {
+            "amount": amount
+        }
+
     def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
         # The exact figure that was shown, never "whatever is left by now".
-        refund = operations.refund_payment(
-            payment=payment,
-            amount=data.get("amount", shown.refundable),
-            reason=data["reason"],
-            seen=shown.seen(),
-            **who,
-        )
+        amount = data.get("amount", shown.refundable)
+        if shown.retry and amount == shown.retry_amount:
+            refund = self.again(shown, who)
+        else:
+            refund = operations.refund_payment(
+                payment=payment,
+                amount=amount,
+                reason=data["reason"],
+                confirm_second_refund=data.get("confirm_second_refund", False),
+                seen=shown.seen(),
+                **who,
+            )
         if refund.status == TransactionStatus.PENDING:
             return Outcome("pending", _("Refund accepted"), _("It is pending and settles later."))
         return Outcome("done", _("Refunded"))
@@ -229,11 +284,13 @@ def assess(deed: Deed, payments: list[Payment], waiting: dict[str, Operation] | 
     repeatable = operations.capturable_methods(validated) if validated else set()
     # What staff take from a bank account on file needs its owner's word (admin/authorizations).
     unauthorized = set() if deed.asks_authorization else staff.needing_authorization(validated)
+    not_executed = operations.not_executed_of(candidates, deed.action)
     rows = []
     for payment in payments:
-        earlier = waiting.get(payment.uid)
-        reason = open_operation_reason(earlier) if earlier else deed.why_not(payment, repeatable)
+        open_one = waiting.get(payment.uid)
+        reason = open_operation_reason(open_one) if open_one else deed.why_not(payment, repeatable)
         if not reason and payment.uid in unauthorized:
             reason = _("A bank account needs its owner's authorization: charge it from the customer's page.")
-        rows.append(Row(payment, reason, None if reason else deed.amount(payment)))
+        amount = None if reason else deed.amount(payment)
+        rows.append(Row(payment, reason, amount, earlier=not_executed.get(payment.uid)))
     return rows

@@ -8,6 +8,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.attention import (
@@ -15,6 +17,7 @@ from govpay.admin.attention import (
     dealt_with_view,
     list_view,
     operation_alert,
+    retry_links,
     settle_links,
     settle_view,
 )
@@ -25,6 +28,7 @@ from govpay.admin.cells import (
     column,
     label_of,
     link_column,
+    moment,
     moment_column,
     money_column,
     text_column,
@@ -34,6 +38,13 @@ from govpay.admin.filters import AccountFilter, known_values, linked
 from govpay.admin.wording import open_operation_alert
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationState
+
+
+def attempt_in_words(ended: dict[str, Any]) -> str:
+    """How one earlier attempt ended, in one line: when it began, who asked for it, and who said so."""
+    began = moment(parse_datetime(ended["started_at"]))
+    parts = (f"{ended['attempt']}. {began}", ended["by"], ended["error"], ended["resolved_by"], ended["resolution"])
+    return " · ".join(filter(None, parts))
 
 
 @admin.register(Operation)
@@ -69,7 +80,7 @@ class OperationAdmin(ReadOnlyAdmin):
     search_fields = ("key__exact", "payment__exact", "reference_id__exact")
     search_help_text = _("The whole key, our reference, or the payment's UID.")
 
-    page_select_related = ("payment", "customer", "session", "account", "actor", "settled_by")
+    page_select_related = ("payment", "customer", "session", "account", "actor", "settled_by", "retried_by")
     fieldsets = (
         (
             None,
@@ -89,6 +100,7 @@ class OperationAdmin(ReadOnlyAdmin):
         ),
         (_("Authorization by the payer"), {"fields": ("sec_code", "authorized_at", "authorization_text")}),
         (_("Outcome"), {"fields": ("error", "error_code", "result_uid", "remote_request_id")}),
+        (_("Attempts"), {"fields": ("attempts", "attempted_at", "retrier", "attempts_before")}),
         (_("Settled by hand"), {"fields": ("settled_at", "settler", "settlement")}),
         (
             _("Time"),
@@ -99,7 +111,11 @@ class OperationAdmin(ReadOnlyAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Only a bank account that was charged from here has an authorization, and few are settled by hand."""
-        rare = {"sec_code": bool(obj and obj.sec_code), "settlement": bool(obj and obj.settled_at)}
+        rare = {
+            "sec_code": bool(obj and obj.sec_code),
+            "settlement": bool(obj and obj.settled_at),
+            "attempts": bool(obj and obj.attempts > 1),
+        }
         return [each for each in self.fieldsets if all(rare.get(str(name), True) for name in each[1]["fields"])]
 
     @column(_("action"))
@@ -109,6 +125,14 @@ class OperationAdmin(ReadOnlyAdmin):
     @column(_("by"))
     def who(self, row: Operation) -> str | None:
         return clip(row.actor)
+
+    @column(_("tried again by"))
+    def retrier(self, row: Operation) -> str | None:
+        return clip(row.retried_by)
+
+    @column(_("earlier attempts"))
+    def attempts_before(self, row: Operation) -> Any:
+        return format_html_join("", "<div>{}</div>", ((attempt_in_words(each),) for each in row.earlier_attempts))
 
     @column(_("settled by"))
     def settler(self, row: Operation) -> str | None:
@@ -137,4 +161,5 @@ class OperationAdmin(ReadOnlyAdmin):
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         raised = operation_alert(row, request.user)
         waiting = [replace(open_operation_alert(row), link="")] if row.is_open else []
-        return {"alerts": [*waiting, *([raised] if raised else [])], "links": settle_links(row, request.user)}
+        links = [*settle_links(row, request.user), *retry_links(row, request.user)]
+        return {"alerts": [*waiting, *([raised] if raised else [])], "links": links}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from django.core import signing
 from django.utils.translation import gettext as _
 
 from govpay import operations
-from govpay.models import Payment
+from govpay.models import Operation, Payment
 
 SALT = "govpay.admin.confirmation"
 #: How long a confirmation page may lie open, in seconds.
@@ -30,11 +30,19 @@ class Shown:
     refundable: int
     currency: str
     total: int | None
+    #: The key of the operation that was not executed and that this one tries again, and its amount.
+    retry: str = ""
+    retry_amount: int | None = None
+    #: Whether that one may still arrive, so that another amount is a second refund.
+    at_stake: bool = False
 
     @classmethod
-    def of(cls, payment: Payment) -> Shown:
-        """Needs ``with_pending_refunds``."""
-        return cls(payment.status, payment.refundable_amount, payment.currency, payment.total_amount)
+    def of(cls, payment: Payment, earlier: Operation | None = None) -> Shown:
+        """Needs ``with_pending_refunds``. ``earlier``: the operation that was not executed, if there is one."""
+        shown = (payment.status, payment.refundable_amount, payment.currency, payment.total_amount)
+        if earlier is None:
+            return cls(*shown)
+        return cls(*shown, str(earlier.key), earlier.amount, operations.is_at_stake(earlier))
 
     def seen(self) -> operations.Seen:
         """The same, for the operation to hold against the row under its lock."""
@@ -56,7 +64,7 @@ class Ticket:
 
 def mint(user: Any, action: str, ids: Sequence[int], shown: Mapping[int, Shown]) -> str:
     """The text of a new ticket, signed. It holds no secret: only what the page shows anyway."""
-    rows = [[pk, row.status, row.refundable, row.currency, row.total] for pk, row in shown.items()]
+    rows = [[pk, *astuple(row)] for pk, row in shown.items()]
     content = [str(user.pk), action, list(ids), uuid.uuid4().hex, rows]
     return signing.dumps(content, salt=SALT, compress=True)
 
@@ -75,5 +83,5 @@ def read(text: str, user: Any, action: str, ids: Sequence[int]) -> Ticket:
         ) from None
     if (owner, deed, chosen) != (str(user.pk), action, list(ids)):
         raise TicketRefused(_("This form was made for somebody else or for other payments, so nothing was sent."))
-    shown = {int(pk): Shown(status, refundable, currency, total) for pk, status, refundable, currency, total in rows}
+    shown = {int(pk): Shown(*values) for pk, *values in rows}
     return Ticket(uuid.UUID(key), tuple(ids), shown)

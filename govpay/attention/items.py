@@ -12,7 +12,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay.models import Operation, Payment, Transaction
-from govpay.models.choices import OperationAction, OperationAttention, OperationState, PaymentFlag, TransactionType
+from govpay.models.choices import (
+    OperationAction,
+    OperationAttention,
+    OperationState,
+    PaymentFlag,
+    PaymentStatus,
+    TransactionType,
+)
 from govpay.models.money import format_money
 from govpay.models.operations import OperationQuerySet
 from govpay.models.payments import PaymentQuerySet
@@ -30,9 +37,21 @@ ENDED: dict[str, Any] = {
     OperationAttention.LATE_FAILURE: gettext_lazy(
         "Nothing by itself. The money has not left: refund it again, or give it back in another way, if it is owed."
     ),
-    OperationAttention.NOT_EXECUTED: gettext_lazy("Nothing by itself. Start it anew if it is still wanted."),
+    OperationAttention.NOT_EXECUTED: gettext_lazy(
+        "Nothing by itself. Press Try again on the operation if it is still wanted: it keeps its reference, so that it "
+        "cannot be carried out twice."
+    ),
     OperationAttention.CONTRADICTED: gettext_lazy(
         "Nothing by itself. Look whether the same was done a second time meanwhile."
+    ),
+    OperationAttention.MISMATCH: gettext_lazy(
+        "Nothing by itself. Compare the platform's own record with this operation, then settle it by hand."
+    ),
+    OperationAttention.DIVERGED: gettext_lazy(
+        "Nothing by itself. Ask the platform's support which is true before you act on this payment again."
+    ),
+    OperationAttention.UNRECORDED: gettext_lazy(
+        "Nothing by itself. Compare it with your own records: whoever asked for it is no longer known here."
     ),
 }
 
@@ -107,7 +126,10 @@ def next_step(operation: Operation, now: dt.datetime) -> str:
             "It should be looked up each minute, and no worker has done so. See whether workers and beat are alive."
         )
     if operation.absent_at is not None:
-        return _("The platform had no trace of it. If the next look-up finds none either, it ends as not carried out.")
+        return _(
+            "The platform has shown no sign of it since %(when)s. If that stays so for long enough, it ends as not "
+            "carried out."
+        ) % {"when": _clock(operation.absent_at)}
     return _("It is looked up each minute, next at %(when)s, and ends by itself as soon as the platform tells.") % {
         "when": _clock(max(seen + LOOKED_UP_EVERY, now))
     }
@@ -126,6 +148,8 @@ def unknown_item(row: Operation, now: dt.datetime) -> Item:
 def ended_item(row: Operation) -> Item:
     """One that ended in a way somebody must know of."""
     known = row.error
+    if row.attention == OperationAttention.DIVERGED:
+        known = _now_shown(row)
     if row.attention == OperationAttention.CONTRADICTED:
         known = " ".join(filter(None, (_was_told(row), known)))
     step = ENDED.get(row.attention, "")
@@ -137,6 +161,17 @@ def ended_item(row: Operation) -> Item:
 def _is_word(row: Operation) -> bool:
     """It stands as carried out by somebody's word alone."""
     return row.settled_at is not None and row.finished_at == row.settled_at
+
+
+def _now_shown(row: Operation) -> str:
+    """What the mirror says against a succeeded operation. Join its ``payment`` before."""
+    payment = row.payment
+    if payment is None or payment.deleted_at:
+        return _("It succeeded, and the platform no longer has the payment.")
+    status = str(dict(PaymentStatus.choices).get(payment.status, payment.status or _("of unknown status")))
+    if row.action == OperationAction.REFUND:
+        return _("It succeeded, and the platform now has the refund with other figures or no longer has it.")
+    return _("It succeeded, and the platform now shows the payment as %(status)s.") % {"status": status}
 
 
 def _was_told(row: Operation) -> str:

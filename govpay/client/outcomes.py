@@ -25,6 +25,8 @@ ORDINARY = frozenset({402, 404, 405, 409, 410, 422})
 
 #: The successes there can be. Another 2xx (206, 207) does not carry what was asked for.
 SUCCESSES = frozenset({200, 201, 202, 204})
+#: To a write it says that nothing is done yet, whatever its body says.
+ACCEPTED = 202
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,10 @@ def judged(request: Request, raw: RawAnswer, token: str) -> Answer | Trouble:
     """
     known = (token,) if token else ()
     header_id = raw.headers.get("x-request-id", "")
+    if raw.status == ACCEPTED and not request.safe:
+        why = "the platform has only accepted it for later (202)"
+        said = explain(b"", header_id, known)
+        return Trouble(unknown(request, why, raw.status, said), Failure.LOST, raw.status, said.request_id)
     if raw.status in SUCCESSES:
         return _success(request, raw, explain(b"", header_id, known).request_id)
     said = explain(raw.body, header_id, known)

@@ -140,6 +140,9 @@ class OperationAttention(models.TextChoices):
     LATE_FAILURE = "late_failure", _("Failed later")
     NOT_EXECUTED = "not_executed", _("Not carried out")
     CONTRADICTED = "contradicted", _("Turned out otherwise")
+    MISMATCH = "mismatch", _("Does not match")
+    DIVERGED = "diverged", _("No longer so on the platform")
+    UNRECORDED = "unrecorded", _("Not in the journal")
 
 
 class RunState(models.TextChoices):

@@ -26,12 +26,13 @@ OPEN_FOR_LONG = dt.timedelta(minutes=5)
 
 class OperationQuerySet(AccountQuerySet):
     def open_for_long(self) -> OperationQuerySet:
-        """Those whose outcome reconciliation should know by now, and does not."""
-        return self.filter(state__in=OPEN_STATES, deadline_at__lte=timezone.now() - OPEN_FOR_LONG)
+        """Those whose outcome reconciliation should know by now, or that do not match what the platform has."""
+        long_ago = Q(deadline_at__lte=timezone.now() - OPEN_FOR_LONG)
+        return self.filter(long_ago | ~Q(attention=""), state__in=OPEN_STATES)
 
     def needing_attention(self) -> OperationQuerySet:
         """Those that ended in a way that somebody must know of, until it is marked as dealt with."""
-        return self.exclude(attention="")
+        return self.exclude(attention="").exclude(state__in=OPEN_STATES)
 
 
 class Operation(models.Model):
@@ -66,9 +67,19 @@ class Operation(models.Model):
     fingerprint = models.CharField(max_length=64, blank=True, default="", editable=False)
     #: ``uid`` of the mirrored row that came of it.
     result_uid = UidField("result", blank=True, default="")
+    #: How often it was sent: *Try again* reopens the same row, with the same key and the same reference.
+    attempts = models.PositiveSmallIntegerField(default=1)
+    #: When the current attempt began, where it is not the first.
+    attempted_at = models.DateTimeField("last attempt", null=True, blank=True)
+    #: Who pressed *Try again* for the current attempt.
+    retried_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    #: How each earlier attempt ended: ``[{"attempt", "started_at", "finished_at", "error", …}]``, oldest first.
+    earlier_attempts = models.JSONField(default=list, blank=True, editable=False)
     #: Until then the call may still be under way, so its absence proves nothing.
     deadline_at = models.DateTimeField("call ends by")
-    #: When reconciliation first read the platform and did not find it.
+    #: Since when every read of the platform has found no sign of it.
     absent_at = models.DateTimeField("first not found", null=True, blank=True)
     checked_at = models.DateTimeField("last looked up", null=True, blank=True)
     #: A quote's payment method, which capture must repeat exactly; wiped when captured or expired.
@@ -144,7 +155,7 @@ class Operation(models.Model):
     @property
     def is_late(self) -> bool:
         """Its call must not begin any more, since it could last beyond the deadline."""
-        return timezone.now() > self.created_at + BEGINS_WITHIN
+        return timezone.now() > (self.attempted_at or self.created_at) + BEGINS_WITHIN
 
     @staticmethod
     def deadline(call_timeout: float) -> dt.datetime:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from govpay.operations.quotes import capturable_methods, quote_of, quote_payment, quoted_by_staff
     from govpay.operations.reconciliation import reconcile
     from govpay.operations.refunds import follow_refunds, refund_payment
+    from govpay.operations.retries import is_at_stake, not_executed_of, retry_operation, why_not_retry
     from govpay.operations.sessions import (
         create_hosted_session,
         create_wallet_session,
@@ -56,6 +57,8 @@ __all__ = [
     "expire_hosted_session",
     "follow_refunds",
     "import_payment_methods",
+    "is_at_stake",
+    "not_executed_of",
     "open_session",
     "quote_of",
     "quote_payment",
@@ -66,6 +69,7 @@ __all__ = [
     "refresh_webhook_secret",
     "refund_payment",
     "remove_payment_method",
+    "retry_operation",
     "save_payment_method",
     "set_checkout_config",
     "set_default_payment_method",
@@ -74,6 +78,7 @@ __all__ = [
     "update_hosted_session",
     "update_payment_account",
     "void_payment",
+    "why_not_retry",
 ]
 
 _WHERE = {
@@ -106,6 +111,10 @@ _WHERE = {
     "refresh_webhook_secret": "events",
     "refund_payment": "refunds",
     "remove_payment_method": "wallets",
+    "is_at_stake": "retries",
+    "not_executed_of": "retries",
+    "retry_operation": "retries",
+    "why_not_retry": "retries",
     "save_payment_method": "wallets",
     "set_checkout_config": "account_settings",
     "set_default_payment_method": "wallets",

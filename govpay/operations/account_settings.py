@@ -146,6 +146,7 @@ class AccountDeed(Deed):
     """A deed on a payment account that is known here; the journal keeps what was asked for, in ``reason``."""
 
     model = PaymentAccount
+    reads_object: ClassVar[bool] = True
 
     def __init__(self, account: PaymentAccount, asked: Mapping[str, Any]) -> None:
         self.account, self.asked = account, asked

@@ -26,10 +26,11 @@ from govpay.exceptions import (
 )
 from govpay.models import Operation
 from govpay.models.base import Mirror
-from govpay.models.choices import OperationState
+from govpay.models.choices import OperationAttention, OperationState
 from govpay.models.operations import OPEN_STATES
 from govpay.operations import journal
 from govpay.operations.deeds import Answer, Deed
+from govpay.operations.evidence import EffectSeen, Mismatch
 from govpay.sync import news
 from govpay.sync.transactions import in_transaction
 
@@ -74,7 +75,8 @@ def perform(deed: Deed, *, actor: Any = None, key: uuid.UUID | str | None = None
     """Carry out ``deed`` once and return the row it made or changed.
 
     The journal row is committed before the call and no transaction is open during it. The same
-    ``key`` with the same arguments returns the first result without HTTP.
+    ``key`` with the same arguments returns the first result without HTTP; an operation that was not
+    executed is tried again, with the same reference.
 
     Raises ``OperationRefused`` (our rules, or the key belongs to something else),
     ``OperationInProgress``, ``OutcomeUnknown`` (the answer was lost; reconciliation settles it) and
@@ -85,14 +87,65 @@ def perform(deed: Deed, *, actor: Any = None, key: uuid.UUID | str | None = None
     chosen = uuid.uuid4() if key is None else _as_uuid(key)
     earlier = journal.entries().filter(key=chosen).first() if key is not None else None
     if earlier is not None:
-        return _repeat(deed, earlier, mark)
+        return _repeat(deed, earlier, mark, actor)
     known = deed.known()
     try:
         operation = in_transaction(partial(journal.open_row, deed, chosen, mark, actor, known), durable=True)
     except IntegrityError as error:
-        return _collided(deed, chosen, mark, error)
+        return _collided(deed, chosen, mark, error, actor)
     if known is not None:
         return known
+    return _carry_out(deed, operation)
+
+
+def reopen(deed: Deed, operation: Operation, *, actor: Any = None) -> Mirror:
+    """Try an operation again that was not executed: the same row, key and reference, so that it stays one wish.
+
+    The platform is read first where an earlier attempt was sent: found there, nothing is sent. Returns the row that
+    came of it, and for an operation that has ended otherwise meanwhile what that one came to.
+
+    Raises what ``perform`` raises; ``OutcomeUnknown`` when the platform shows a sign of the earlier attempt.
+    """
+    journal.demand_commits()
+    if not journal.is_not_executed(operation):
+        return outcome_again(operation, deed.model)
+    if journal.was_sent(operation) and (found := _found_before(deed, operation)) is not None:
+        return found
+    try:
+        reopened = in_transaction(partial(journal.reopen_row, deed, operation, actor), durable=True)
+    except IntegrityError as error:
+        raise _taken(deed, error) from error
+    if not reopened:
+        return outcome_again(journal.entries().get(pk=operation.pk), deed.model)
+    return _carry_out(deed, operation)
+
+
+def _found_before(deed: Deed, operation: Operation) -> Mirror | None:
+    """What an earlier attempt has come to after all; ``None``: there is no sign of it."""
+    try:
+        answer = deed.look_up(operation)
+    except EffectSeen as sign:
+        journal.doubt(operation, str(sign))
+        raise OutcomeUnknown(
+            _("Nothing was sent: the platform shows a sign that the earlier attempt was carried out. It is looked up."),
+            operation_key=str(operation.key),
+        ) from sign
+    except (APIError, ValueError) as error:
+        raise OperationRefused(
+            _("Nothing was sent: whether the earlier attempt was carried out cannot be read now (%(why)s).")
+            % {"why": error}
+        ) from error
+    if answer is None:
+        return None
+    row = _record(deed, operation, answer)
+    read_again(deed, operation, refused=False)
+    tell(operation)
+    if answer.error is not None:
+        raise answer.error
+    return row
+
+
+def _carry_out(deed: Deed, operation: Operation) -> Mirror:
     journal.note_step(operation, "journalled")
     answer = _ask(deed, operation)
     row = _record(deed, operation, answer)
@@ -127,11 +180,13 @@ def _ask(deed: Deed, operation: Operation) -> Answer:
     try:
         if operation.is_late:
             # Reconciliation reads the platform after the deadline: a call that begins now could outlast it.
-            raise APIConnectionError("Not sent: this site was too slow to begin. Start it anew.")
+            raise APIConnectionError("Not sent: this site was too slow to begin. Try again.")
         return _answered(deed, operation)
     except NOTHING_DONE as error:
-        _fail(deed, operation, error)
-        raise
+        answer = _after_refusal(deed, operation, error)
+        if answer is None:
+            raise
+        return answer
     except OutcomeUnknown as error:
         _lose(operation, error)
         raise
@@ -146,16 +201,51 @@ def _ask(deed: Deed, operation: Operation) -> Answer:
 
 def _answered(deed: Deed, operation: Operation) -> Answer:
     journal.note_step(operation, "sending")
-    found = deed.send(operation)
-    journal.note_step(operation, "answered")
-    why = "the answer does not say that it was done"
+    request_id, mismatch = "", False
     try:
-        answer = deed.judge(operation, found)
+        found = deed.send(operation)
+        request_id, why = found.request_id, "the answer does not say that it was done"
+        journal.note_step(operation, "answered")
+        answer = deed.judge_answer(operation, found)
+        if answer is not None:
+            return answer
+    except OutcomeUnknown as lost:
+        if lost.status is None or not 200 <= lost.status < 300:
+            raise
+        journal.note_step(operation, "answered")
+        request_id, why = lost.request_id, str(lost)
+    except NOTHING_DONE:
+        raise
     except (APIError, ValueError) as error:
-        answer, why = None, str(error)
+        why, mismatch = str(error), isinstance(error, Mismatch)
+    # A success that says nothing, or something else than what was sent, is none: the platform is read instead.
+    try:
+        answer = deed.look_up(operation)
+    except (APIError, ValueError) as error:
+        answer, mismatch = None, mismatch or isinstance(error, Mismatch)
     if answer is None:
-        raise OutcomeUnknown(f"Sent and answered, but {why}. It is looked up.", request_id=found.request_id)
+        if mismatch:
+            operation.attention = OperationAttention.MISMATCH
+        raise OutcomeUnknown(f"Sent and answered, but {why}. It is looked up.", request_id=request_id)
     return answer
+
+
+def _after_refusal(deed: Deed, operation: Operation, error: GovPayError) -> Answer | None:
+    """Close what the platform or we refused; returns the answer where an earlier attempt of it was carried out.
+
+    A refusal of a further attempt says nothing about the ones before it.
+    """
+    if operation.attempts > 1 and isinstance(error, ABOUT_THE_OBJECT):
+        try:
+            answer = deed.look_up(operation)
+        except (APIError, ValueError) as why:
+            lost = OutcomeUnknown(f"{error} The attempt before it is looked up: {why}", code=error.code)
+            _lose(operation, lost)
+            raise lost from error
+        if answer is not None:
+            return answer
+    _fail(deed, operation, error)
+    return None
 
 
 def _record(deed: Deed, operation: Operation, answer: Answer) -> Mirror:
@@ -195,29 +285,44 @@ def _lose(operation: Operation, error: OutcomeUnknown) -> None:
         logger.exception("operation %s could not be marked unknown", operation.key)
 
 
-def _collided(deed: Deed, key: uuid.UUID, mark: str, error: IntegrityError) -> Mirror:
+def _collided(deed: Deed, key: uuid.UUID, mark: str, error: IntegrityError, actor: Any) -> Mirror:
     """The journal row could not be inserted: the key is taken, or the payment is."""
     earlier = journal.entries().filter(key=key).first()
     if earlier is not None:
-        return _repeat(deed, earlier, mark)
+        return _repeat(deed, earlier, mark, actor)
+    raise _taken(deed, error)
+
+
+def _taken(deed: Deed, error: IntegrityError) -> Exception:
+    """The payment is taken by another operation; gives the error to raise."""
     payment = deed.entry().get("payment_id")
     if payment is None:
-        raise error
+        return error
     other = journal.entries().filter(payment=payment, state__in=OPEN_STATES).first()
     if other is None:
-        raise OperationRefused(_("Another operation on this payment has just ended. Look at the payment again."))
+        return OperationRefused(_("Another operation on this payment has just ended. Look at the payment again."))
     if other.state == OperationState.UNKNOWN:
-        raise OperationRefused(
+        return OperationRefused(
             _("The outcome of an earlier %(action)s of this payment is not known yet; it is being looked up.")
             % {"action": other.action}
         )
-    raise OperationInProgress(_("Another operation on this payment is under way."))
+    return OperationInProgress(_("Another operation on this payment is under way."))
 
 
-def _repeat(deed: Deed, earlier: Operation, mark: str) -> Mirror:
-    if earlier.action != deed.action or earlier.fingerprint != mark:
+def _repeat(deed: Deed, earlier: Operation, mark: str, actor: Any) -> Mirror:
+    if earlier.action != deed.action or not _same_request(deed, earlier, mark):
         raise KeyReused(_("This key was used for another operation: each needs one of its own."))
+    if deed.can_retry and journal.is_not_executed(earlier):
+        return reopen(deed, earlier, actor=actor)
     return outcome_again(earlier, deed.model)
+
+
+def _same_request(deed: Deed, earlier: Operation, mark: str) -> bool:
+    """A row that was made from the platform's own record after a restore has no fingerprint: its object tells."""
+    if earlier.fingerprint:
+        return earlier.fingerprint == mark
+    asked = deed.entry()
+    return asked.get("payment_id") == earlier.payment_id and asked.get("amount") in (None, earlier.amount)
 
 
 def outcome_again(earlier: Operation, model: type[Mirror]) -> Mirror:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+from django.utils.translation import gettext as _
+
 from govpay.client import Resource
-from govpay.exceptions import APIError
+from govpay.exceptions import APIError, OperationRefused
 from govpay.models import Operation
 from govpay.models.base import Mirror
 from govpay.sync.mapping import Mapper
@@ -51,6 +53,13 @@ class Deed(ABC):
     action: ClassVar[str]
     #: The kind of row that it makes or changes.
     model: ClassVar[type[Mirror]]
+    #: Whether ``look_up`` reads the changed object itself, so that two reads without a trace are enough. A list
+    #: may lag for minutes: what is looked up in one needs ``ABSENT_AFTER`` without any sign.
+    reads_object: ClassVar[bool] = False
+    #: Whether the same key sends it again after it was not executed.
+    can_retry: ClassVar[bool] = True
+    #: Prefix of the reference that is made from the operation's key; empty: the caller gives the reference, if any.
+    reference_prefix: ClassVar[str] = ""
 
     @abstractmethod
     def arguments(self) -> Mapping[str, Any]:
@@ -64,6 +73,14 @@ class Deed(ABC):
         """The row that the deed would make, where it is there already and nothing needs to be sent."""
         return None
 
+    @classmethod
+    def again(cls, operation: Operation, seen: Seen | None) -> Deed:
+        """The same request made from the journal alone, for *Try again*.
+
+        Raises ``OperationRefused`` where the journal does not hold all of it: repeat the call with its key then.
+        """
+        raise OperationRefused(_("This cannot be tried again from here: start it again where it was started."))
+
     @abstractmethod
     def check(self, operation: Operation) -> None:
         """Our own rules, on rows that are fresh and locked; completes the journal row and the request.
@@ -76,6 +93,10 @@ class Deed(ABC):
     def send(self, operation: Operation) -> Resource:
         """The API call and nothing else: whatever it raises is taken for the outcome of the call."""
 
+    def judge_answer(self, operation: Operation, found: Any) -> Answer | None:
+        """``judge`` for the answer to the call itself, of which more may be demanded than of a read."""
+        return self.judge(operation, found)
+
     @staticmethod
     @abstractmethod
     def judge(operation: Operation, found: Any) -> Answer | None:
@@ -87,9 +108,10 @@ class Deed(ABC):
     @classmethod
     @abstractmethod
     def look_up(cls, operation: Operation) -> Answer | None:
-        """Read the platform for the outcome; ``None``: it has no trace of it. Only reads.
+        """Read the platform for the outcome; ``None``: there is no sign of it in any place. Only reads.
 
-        Raises ``APIError`` or ``ValueError`` when it cannot be told now: that proves nothing.
+        Raises ``EffectSeen`` when a place shows a sign that is no proof, and another ``APIError`` or
+        ``ValueError`` when it cannot be told now: that proves nothing.
         """
 
     @staticmethod

@@ -28,7 +28,15 @@ from govpay.operations.base import perform
 from govpay.operations.customers import check_account, customers_named, customers_of
 from govpay.operations.deeds import Answer, Deed
 from govpay.operations.import_marks import mark_of
-from govpay.operations.wallet_lists import last_known, read_methods, same_traits, since, traits_of
+from govpay.operations.wallet_lists import (
+    customer_marks,
+    demand_no_change,
+    last_known,
+    read_methods,
+    same_traits,
+    since,
+    traits_of,
+)
 from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_document, save_documents
@@ -197,8 +205,12 @@ class ImportMethods(Deed):
             "account_id": self.account.uid,
             "reason": f"{len(self.indexes)} rows",
             "row_marks": " ".join(mark_of(self.account.uid, row) for row in self.body.payment_methods),
-            "validated_method": Sealed.of(json.dumps({**self.kept, "known": last_known()})),
+            "validated_method": Sealed.of(json.dumps({**self.kept, "known": last_known(), "customers": self._marks()})),
         }
+
+    def _marks(self) -> dict[str, list[Any]]:
+        rows: Any = self.kept["rows"]
+        return customer_marks({customer for _, customer, _ in rows})
 
     def check(self, operation: Operation) -> None:
         self.operation = operation
@@ -241,8 +253,10 @@ class ImportMethods(Deed):
         for index, customer, traits in kept["rows"]:
             wanted[customer].append((index, traits))
         imported: list[list[Any]] = []
+        seen: list[Any] = []
         for customer, rows in wanted.items():
             listed = read_methods(operation.account_id, customer)
+            seen += listed
             new = list(since(operation, customer, listed, kept["known"]))
             for index, traits in rows:
                 match = next((each for each in new if same_traits(each.raw, traits)), None)
@@ -250,6 +264,7 @@ class ImportMethods(Deed):
                     new.remove(match)
                     imported.append([index, dict(match.raw)])
         if not imported:
+            demand_no_change(operation, kept.get("customers", {}), seen)
             return None
         there = {index for index, _ in imported}
         refused = [[index, _NO_TRACE] for index, _, _ in kept["rows"] if index not in there]
@@ -290,6 +305,8 @@ DEEDS: tuple[type[Deed], ...] = (ImportMethods,)
 
 
 def _kept(operation: Operation) -> dict[str, Any]:
+    if operation.validated_method is None:
+        raise InvalidAnswer("What the rows were known by is no longer kept.")
     return cast("dict[str, Any]", json.loads(cast(Sealed, operation.validated_method).reveal()))
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from govpay import conf
 from govpay.discretion import discreet
-from govpay.exceptions import APIConnectionError, GovPayError
+from govpay.exceptions import APIConnectionError, APIError, GovPayError
 from govpay.models import Operation
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
@@ -43,7 +43,10 @@ CLOSING = (
     *("result_uid", "payment_id"),
 )
 
-#: What moves money: somebody has to know when such a one ends otherwise than its actor was told.
+#: Actions whose sealed method is what the look-up knows their effect by, so that it outlives "not executed".
+KNOWN_BY_METHOD = (OperationAction.SAVE_METHOD, OperationAction.IMPORT_METHODS)
+
+#: Actions that move money: if the final outcome differs from what the user was shown, a review item is raised.
 MOVES_MONEY = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
 
 
@@ -82,6 +85,14 @@ def demand_commits() -> None:
         )
 
 
+def reference_of(deed: Deed | type[Deed], key: uuid.UUID) -> str:
+    """The reference that the platform gets: made from the key, so that the same key always sends the same one.
+
+    A request that is repeated after this database was restored from a backup is then the platform's duplicate.
+    """
+    return f"{deed.reference_prefix}-{key.hex}"
+
+
 def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any, known: Mirror | None = None) -> Operation:
     """Insert the row, which is the claim, and check the rules. Run it in a durable transaction.
 
@@ -98,6 +109,8 @@ def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any, known: Mi
         deadline_at=Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
         **deed.entry(),
     )
+    if deed.reference_prefix and not operation.reference_id:
+        operation.reference_id = reference_of(deed, key)
     if known is not None:
         operation.state, operation.finished_at = OperationState.SUCCEEDED, timezone.now()
         operation.result_uid = known.uid
@@ -108,6 +121,47 @@ def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any, known: Mi
         deed.stored(operation, known)
     note_step(operation, "claimed")
     return operation
+
+
+def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
+    """Start the next attempt of an operation that was not executed, and check the rules again.
+
+    Run it in a durable transaction. Returns False when somebody else was quicker.
+
+    Raises ``IntegrityError`` when another operation of this payment is open, and ``OperationRefused``.
+    """
+    _read_what_is_committed()
+    ended = {
+        "attempt": operation.attempts,
+        "started_at": (operation.attempted_at or operation.created_at).isoformat(),
+        "finished_at": operation.finished_at.isoformat() if operation.finished_at else None,
+        "by": str(operation.retried_by or operation.actor or ""),
+        "error": operation.error,
+        "resolved_by": str(operation.settled_by or ""),
+        "resolution": operation.settlement,
+    }
+    kept = {name: value for name, value in deed.entry().items() if name in ("validated_method", "method_expires_at")}
+    if operation.validated_method is not None:
+        kept = {}  # what the first attempt was known by still counts
+    columns: dict[str, Any] = {
+        **kept,
+        "state": OperationState.STARTED,
+        "attempts": operation.attempts + 1,
+        "attempted_at": timezone.now(),
+        "retried_by": actor if getattr(actor, "pk", None) else None,
+        "earlier_attempts": [*operation.earlier_attempts, ended],
+        "deadline_at": Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
+        **dict.fromkeys(("finished_at", "absent_at", "attention_at", "settled_by", "settled_at")),
+        **dict.fromkeys(("error", "error_class", "error_code", "attention", "settlement", "look_up_error"), ""),
+    }
+    failed = entries().filter(pk=operation.pk, attempts=operation.attempts, state=OperationState.FAILED)
+    if not failed.update(**columns):
+        return False
+    for name, value in columns.items():
+        setattr(operation, name, value)
+    deed.check(operation)
+    note_step(operation, "claimed")
+    return True
 
 
 def _read_what_is_committed() -> None:
@@ -167,10 +221,12 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
     operation.error_code = str(getattr(error, "code", "") or "")[:64]
     operation.remote_request_id = (getattr(error, "request_id", "") or operation.remote_request_id)[:255]
     columns = {name: getattr(operation, name) for name in CLOSING}
-    if state == OperationState.FAILED:
+    absent = isinstance(error, APIConnectionError)
+    if state == OperationState.FAILED and not (absent and operation.action in KNOWN_BY_METHOD):
         columns["validated_method"] = None  # nothing was validated that could be captured
     row = entries().filter(pk=operation.pk)
-    changed = row.filter(state__in=OPEN_STATES).update(**columns, **attention_for(operation, attention))
+    raised = attention_for(operation, attention or operation.attention)
+    changed = row.filter(state__in=OPEN_STATES).update(**columns, **raised)
     if not changed and state != OperationState.UNKNOWN:
         told = attention_for(operation, OperationAttention.CONTRADICTED)
         changed = row.filter(_turnable(state, error)).update(**columns, **told)
@@ -199,7 +255,61 @@ def attention_for(operation: Operation, attention: str) -> dict[str, Any]:
     return {"attention": attention, "attention_at": timezone.now()}
 
 
+def turn(operation: Operation, error: str, **columns: Any) -> int:
+    """Flip a closed operation between succeeded and failed, and raise a review item: its user saw the other outcome.
+
+    ``error`` is empty for one that succeeded after all. Returns 0 when somebody else changed it meanwhile.
+    """
+    attention = OperationAttention.LATE_FAILURE if error else OperationAttention.CONTRADICTED
+    columns.update(
+        attention_for(operation, attention),
+        state=OperationState.FAILED if error else OperationState.SUCCEEDED,
+        error=error,
+        error_class=APIError.__name__ if error else "",
+        finished_at=timezone.now(),
+    )
+
+    def work() -> int:
+        changed = entries().filter(pk=operation.pk, state=operation.state).update(**columns)
+        if changed:
+            news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.SYNC)
+        return changed
+
+    return in_transaction(work)
+
+
+def flag_mismatch(operation: Operation) -> None:
+    """Raise a review item: the platform has what was sent with another amount, currency, type or object."""
+    raised = attention_for(operation, OperationAttention.MISMATCH)
+    entries().filter(pk=operation.pk).exclude(attention=OperationAttention.MISMATCH).update(**raised)
+
+
+def doubt(operation: Operation, why: str) -> None:
+    """Open an operation again that was closed as not executed: the platform shows a sign of it, which is no proof."""
+
+    def work() -> None:
+        row = entries().filter(not_found(), pk=operation.pk)
+        if row.update(state=OperationState.UNKNOWN, finished_at=None, absent_at=None, look_up_error=why[:255]):
+            operation.state = OperationState.UNKNOWN
+
+    in_transaction(work)
+
+
 def not_found() -> Q:
-    """Rows that were closed only because the platform had no trace of them, or by hand as not carried out."""
-    absent = Q(error_class=APIConnectionError.__name__, absent_at__isnull=False)
+    """Rows that were sent and closed as not executed: no sign of them was found, or somebody said so.
+
+    The platform may still carry them out, however late.
+    """
+    absent = Q(error_class=APIConnectionError.__name__) & Q(Q(absent_at__isnull=False) | Q(attempts__gt=1))
     return Q(absent | Q(settled_at__isnull=False), state=OperationState.FAILED)
+
+
+def is_not_executed(operation: Operation) -> bool:
+    """Whether *Try again* reopens this operation: nothing was done, as far as is known, and nobody refused it."""
+    absent = operation.error_class == APIConnectionError.__name__
+    return operation.state == OperationState.FAILED and (absent or operation.settled_at is not None)
+
+
+def was_sent(operation: Operation) -> bool:
+    """Whether some attempt of an operation that was not executed may have reached the platform."""
+    return operation.attempts > 1 or operation.absent_at is not None or operation.settled_at is not None

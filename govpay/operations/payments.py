@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, cast
 
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,9 +19,19 @@ from govpay.connection import get_endpoints
 from govpay.exceptions import APIError, Conflict, Gone, InvalidAnswer, NotFound, OperationRefused, PaymentDeclined
 from govpay.models import Operation, Payment
 from govpay.models.base import Mirror
-from govpay.models.choices import OperationAction, PaymentStatus, SecCode, Source
+from govpay.models.choices import (
+    EventType,
+    OperationAction,
+    OperationState,
+    PaymentStatus,
+    SecCode,
+    Source,
+    TransactionType,
+)
+from govpay.operations import journal
 from govpay.operations.base import perform
 from govpay.operations.deeds import Answer, Deed, Seen, completed
+from govpay.operations.evidence import Mismatch, demand_no_movement
 from govpay.operations.lookups import CLOCKS_DIFFER
 from govpay.operations.quotes import forget_method, validated_method
 from govpay.sync import mapping
@@ -138,6 +149,9 @@ class _WholePayment(PaymentDeed):
     """A deed whose outcome is the payment's own status."""
 
     model = Payment
+    reads_object: ClassVar[bool] = True
+    #: What else would show it: a transaction of this type, an event of this type.
+    shown_by: ClassVar[tuple[str, str]]
 
     @classmethod
     def look_up(cls, operation: Operation) -> Answer | None:
@@ -146,7 +160,10 @@ class _WholePayment(PaymentDeed):
         except NotFound as error:
             # Either the payment or the route is missing there: both say nothing about the deed.
             raise InvalidAnswer(f"The payment cannot be read: {error}") from error
-        return cls.judge(operation, found)
+        answer = cls.judge(operation, found)
+        if answer is None:
+            demand_no_movement(operation, *cls.shown_by)
+        return answer
 
     @staticmethod
     def stored(operation: Operation, row: Mirror) -> None:
@@ -155,6 +172,7 @@ class _WholePayment(PaymentDeed):
 
 class Capture(_WholePayment):
     action: ClassVar[str] = OperationAction.CAPTURE
+    shown_by: ClassVar[tuple[str, str]] = (TransactionType.CAPTURE, EventType.PAYMENT_COMPLETED)
     body: shapes.CapturePayment
 
     def __init__(self, payment: Payment, seen: Seen | None, authorization: Authorization | None = None) -> None:
@@ -162,6 +180,13 @@ class Capture(_WholePayment):
         self.authorization = authorization
         if authorization is not None:
             _check_authorization(authorization)
+
+    @classmethod
+    def again(cls, operation: Operation, seen: Seen | None) -> Capture:
+        authorization = None
+        if operation.sec_code and operation.authorized_at:
+            authorization = Authorization(operation.sec_code, operation.authorization_text, operation.authorized_at)
+        return cls(payment_of(operation), seen, authorization)
 
     def arguments(self) -> Mapping[str, Any]:
         given = self.authorization
@@ -192,12 +217,13 @@ class Capture(_WholePayment):
     def send(self, operation: Operation) -> PaymentResource:
         account, uid = _address(operation)
         found = get_endpoints().capture_payment(account, uid, self.body, idempotency_key=str(operation.key))
-        return completed(found, {**self.payment.raw, "status": PaymentStatus.CAPTURED.value})
+        return completed(found, {**self.payment.raw, "status": None})
 
     @staticmethod
     def judge(operation: Operation, found: PaymentResource) -> Answer | None:
         """Captured, by whomever: what was asked for is so. Still validated: no trace."""
         status = found.status or ""
+        _demand_same(operation, found)
         error: APIError | None = None
         if status == PaymentStatus.FAILED:
             code = found.decline_code or ""
@@ -222,6 +248,11 @@ def _check_authorization(given: Authorization) -> None:
 
 class Void(_WholePayment):
     action: ClassVar[str] = OperationAction.VOID
+    shown_by: ClassVar[tuple[str, str]] = (TransactionType.VOID, "")
+
+    @classmethod
+    def again(cls, operation: Operation, seen: Seen | None) -> Void:
+        return cls(payment_of(operation), seen)
 
     def rule(self, row: Payment, operation: Operation) -> None:
         why = row.why_not_voidable()
@@ -230,15 +261,25 @@ class Void(_WholePayment):
 
     def send(self, operation: Operation) -> PaymentResource:
         found = get_endpoints().void_payment(*_address(operation), idempotency_key=str(operation.key))
-        return completed(found, {**self.payment.raw, "status": PaymentStatus.VOIDED.value})
+        return completed(found, {**self.payment.raw, "status": None})
 
     @staticmethod
     def judge(operation: Operation, found: PaymentResource) -> Answer | None:
         status = found.status or ""
+        _demand_same(operation, found)
         if status in (PaymentStatus.VALIDATED, PaymentStatus.CAPTURED):
             return None
         error = None if status == PaymentStatus.VOIDED else _not_done("voided", status)
         return Answer(mapping.PAYMENT, found.raw, found.request_id, error)
+
+
+def _demand_same(operation: Operation, found: PaymentResource) -> None:
+    """Raises ``Mismatch`` for a payment of another amount or currency than the one that was acted on, and
+    ``InvalidAnswer`` for one without a status: neither says that it was done."""
+    if found.total_amount not in (None, operation.amount) or found.currency not in (None, "", operation.currency):
+        raise Mismatch("the platform has this payment with another amount or currency")
+    if not found.status:
+        raise InvalidAnswer("the answer has no status")
 
 
 def _not_done(what: str, status: str) -> APIError:
@@ -247,6 +288,30 @@ def _not_done(what: str, status: str) -> APIError:
         raise InvalidAnswer(f"the payment is {status or 'of no status'}, which does not tell")
     kind = Gone if status == PaymentStatus.EXPIRED else Conflict
     return kind(f"Not {what}: the payment is {status}.")
+
+
+def follow_payments() -> int:
+    """Turn captures and voids that were closed as not executed and that the payment shows after all; gives how many.
+
+    A payment that another operation of the same kind captured or voided proves nothing about this one.
+    """
+    journal_rows = journal.entries()
+    others = journal_rows.filter(payment=OuterRef("payment_id"), action=OuterRef("action"))
+    mine = journal_rows.filter(journal.not_found(), payment__deleted_at=None).exclude(
+        Exists(others.exclude(state=OperationState.FAILED).exclude(pk=OuterRef("pk")))
+    )
+    captured = Q(payment__status__in=ONCE_CAPTURED) | Q(payment__captured_at__isnull=False)
+    voided = Q(payment__status=PaymentStatus.VOIDED)
+    shown = Q(captured, action=OperationAction.CAPTURE) | Q(voided, action=OperationAction.VOID)
+    return sum(journal.turn(row, "", result_uid=row.payment_id) for row in list(mine.filter(shown)))
+
+
+def payment_of(operation: Operation) -> Payment:
+    """The payment that an earlier operation was about. Raises ``OperationRefused`` when it is not known here."""
+    row = Payment.objects.filter(uid=operation.payment_id).first()
+    if row is None:
+        raise OperationRefused(_("There is no such payment here; sync first."))
+    return row
 
 
 def read_payment(operation: Operation) -> Payment:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import chain
 from typing import Any, ClassVar, cast
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -25,8 +28,11 @@ from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
 from govpay.operations import journal
 from govpay.operations.base import perform
 from govpay.operations.deeds import Answer, Deed, completed
-from govpay.operations.lookups import CLOCKS_DIFFER, rows_since
+from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
 from govpay.sync import mapping
+
+#: How long the traits are kept by which a saved method that was not executed is recognized if it arrives late.
+LATE_ARRIVAL = dt.timedelta(hours=24)
 
 #: The longest reference that a row can hold.
 REFERENCE_LENGTH = 255
@@ -48,7 +54,7 @@ def quote_payment(
     """Validate a payment without capturing it; the answer carries the platform's convenience fee.
 
     Amounts are minor units. ``payment_method`` is the vendor's request object (/platform/payments/),
-    ``saved_method`` stands for one on file; give exactly one. ``reference_id=None`` mints one. The
+    ``saved_method`` stands for one on file; give exactly one. ``reference_id=None`` makes one from the key. The
     method is kept encrypted until the payment is captured or the validation has expired. ``description``
     says what it is for; the platform has no place for it, so the journal keeps it.
 
@@ -65,6 +71,7 @@ def quote_payment(
 class Quote(Deed):
     action: ClassVar[str] = OperationAction.QUOTE
     model = Payment
+    reference_prefix: ClassVar[str] = "gp"
 
     def __init__(
         self,
@@ -107,7 +114,7 @@ class Quote(Deed):
             "account_id": self.account.uid,
             "amount": body.base_amount + (body.tax_amount or 0),
             "currency": body.currency,
-            "reference_id": body.reference_id,
+            "reference_id": self.given_reference or "",
             "reason": self.description,
             "validated_method": Sealed.of(json.dumps(body.payment_method.to_wire())),
             # The platform counts from its answer, which may take as long as the call.
@@ -115,6 +122,7 @@ class Quote(Deed):
         }
 
     def check(self, operation: Operation) -> None:
+        self.body = replace(self.body, reference_id=operation.reference_id)
         account = PaymentAccount.objects.filter(uid=self.account.uid).first()
         if account is None:
             raise OperationRefused(_("There is no such payment account here; sync first."))
@@ -155,7 +163,8 @@ class Quote(Deed):
         """
         since = operation.created_at - CLOCKS_DIFFER
         asked = (operation.amount, operation.currency)
-        for document in rows_since("list_payments", operation, field("reference_id").eq(operation.reference_id)):
+        by_reference = rows_since("list_payments", operation, field("reference_id").eq(operation.reference_id))
+        for document in chain(by_reference, rows_changed_since("list_payments", operation)):
             if document.get("reference_id") != operation.reference_id:
                 continue
             found = PaymentResource(document)
@@ -216,12 +225,17 @@ def forget_method(payment_uid: str) -> None:
 
 
 def forget_methods() -> None:
-    """Wipe the methods of all payments that can be captured no more, whatever told us so."""
+    """Wipe the methods of all payments that can be captured no more, and what failed operations are known by.
+
+    What was not executed may still arrive, and is known by its sealed traits until then.
+    """
     still_validated = Payment.objects.filter(uid=OuterRef("payment_id"), status=PaymentStatus.VALIDATED)
     expired = Q(method_expires_at__lt=timezone.now())
     ended = Q(state=OperationState.SUCCEEDED) & ~Exists(still_validated)
     holding = journal.entries().filter(validated_method__isnull=False)
-    holding.filter(expired | ended | Q(state=OperationState.FAILED)).update(validated_method=None)
+    absent = Q(journal.not_found(), action__in=journal.KNOWN_BY_METHOD, finished_at__gte=timezone.now() - LATE_ARRIVAL)
+    failed = Q(state=OperationState.FAILED) & ~absent
+    holding.filter(expired | ended | failed).update(validated_method=None)
 
 
 def _keeping() -> QuerySet[Operation]:

@@ -6,11 +6,13 @@ import datetime as dt
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from django.db import Error as DatabaseTrouble
 from django.db.models import F, Q
 from django.utils import timezone
 
+from govpay import conf
 from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
 from govpay.models.choices import OperationAttention, OperationState
@@ -20,8 +22,9 @@ from govpay.operations.base import read_again, tell
 from govpay.operations.customers import CreateCustomer
 from govpay.operations.deeds import Answer, Deed
 from govpay.operations.events import DEEDS as EVENT_DEEDS
+from govpay.operations.evidence import EffectSeen, Mismatch
 from govpay.operations.imports import DEEDS as IMPORT_DEEDS
-from govpay.operations.payments import Capture, Void
+from govpay.operations.payments import Capture, Void, follow_payments
 from govpay.operations.quotes import Quote, forget_methods
 from govpay.operations.refunds import Refund, follow_refunds
 from govpay.operations.sessions import CreateSession, ExpireSession, UpdateSession
@@ -32,7 +35,7 @@ from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
 
-#: Two reads so far apart must both miss it before a deed counts as not executed.
+#: Two reads of the object so far apart must both miss it before a deed counts as not executed.
 BETWEEN_READS = dt.timedelta(seconds=60)
 
 #: A pass begins no further look-up after so many seconds; the next one goes on with the others.
@@ -77,8 +80,9 @@ class Reconciled:
 def reconcile(limit: int = 500) -> Reconciled:
     """Look up operations whose outcome is open and close those that can be told, the longest unseen first.
 
-    Found: ``succeeded`` (or ``failed``, when the platform says so). Absent in two reads 60 s apart, both
-    after the call's deadline: ``failed``, not executed. Nothing is ever sent again.
+    Found: ``succeeded`` (or ``failed``, when the platform says so). No sign in any place where the effect would show,
+    in two reads after the call's deadline and ``ABSENT_AFTER`` apart (60 s where the object itself is read):
+    ``failed``, not executed. Nothing is ever sent again.
 
     Raises ``RuntimeError`` inside a transaction, and database errors; none of the platform's.
     """
@@ -93,7 +97,7 @@ def reconcile(limit: int = 500) -> Reconciled:
             outcome.waiting += 1
             continue
         outcome.count(settle_one(operation))
-    outcome.late_failures = follow_refunds()
+    outcome.late_failures = follow_refunds() + follow_payments()
     in_transaction(forget_methods)
     tell()
     return outcome
@@ -107,7 +111,14 @@ def settle_one(operation: Operation) -> str:
         answer = deed.look_up(operation)
         if answer is not None:
             return _found(deed, operation, answer)
-        return _absent(operation, asked_at)
+        return _absent(deed, operation, asked_at)
+    except EffectSeen as sign:
+        # Whatever was absent before, something shows it now: the time without any sign begins again.
+        journal.entries().filter(pk=operation.pk).update(absent_at=None)
+        why = str(sign)
+    except Mismatch as error:
+        in_transaction(partial(journal.flag_mismatch, operation))
+        why = str(error)
     except (GovPayError, ValueError, DatabaseTrouble) as error:
         # It cannot be told now, which proves nothing. One that fails does not hold up the others.
         logger.info("operation %s cannot be looked up now: %s", operation.key, error)
@@ -132,14 +143,19 @@ def _found(deed: type[Deed], operation: Operation, answer: Answer) -> str:
     return str(state)
 
 
-def _absent(operation: Operation, asked_at: dt.datetime) -> str:
-    """The platform has no trace: remember that, or with the second such read close the row.
+def absent_after(deed: type[Deed]) -> dt.timedelta:
+    """How long no place may show a sign before an operation counts as not executed."""
+    return BETWEEN_READS if deed.reads_object else dt.timedelta(seconds=float(conf.get("ABSENT_AFTER")))
+
+
+def _absent(deed: type[Deed], operation: Operation, asked_at: dt.datetime) -> str:
+    """The platform shows no sign: remember since when, and after long enough close the row.
 
     ``asked_at``: when this read began, since only what it could have shown counts.
     """
     if asked_at >= operation.deadline_at:
-        if operation.absent_at is not None and asked_at - operation.absent_at >= BETWEEN_READS:
-            text = "Not executed: the platform has no trace of it. It may be started anew."
+        if operation.absent_at is not None and asked_at - operation.absent_at >= absent_after(deed):
+            text = "Not executed: the platform shows no sign of it. It may be tried again."
             error = APIConnectionError(text)
             journal.close(operation, OperationState.FAILED, error, OperationAttention.NOT_EXECUTED)
             return OperationState.FAILED

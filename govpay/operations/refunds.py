@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar, cast
 
 from django.db.models import Exists, OuterRef
@@ -18,7 +18,6 @@ from govpay.exceptions import APIError, Conflict, GovPayError, InvalidAnswer, Op
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import (
     OperationAction,
-    OperationAttention,
     OperationState,
     Source,
     TransactionStatus,
@@ -26,13 +25,17 @@ from govpay.models.choices import (
 )
 from govpay.models.money import format_money, is_amount
 from govpay.operations import journal
-from govpay.operations.base import perform
+from govpay.operations.base import perform, reopen
 from govpay.operations.deeds import Answer, Seen, completed
+from govpay.operations.evidence import EffectSeen, Mismatch, demand_no_refund, transactions_of
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_since
-from govpay.operations.payments import PaymentDeed, read_payment
-from govpay.sync import mapping, news
+from govpay.operations.payments import PaymentDeed, payment_of, read_payment
+from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
+
+#: A refund that was not executed may still arrive for so long: another one of the payment needs a confirmation.
+AT_STAKE = dt.timedelta(hours=24)
 
 
 def refund_payment(
@@ -40,38 +43,63 @@ def refund_payment(
     payment: Payment,
     amount: int | None = None,
     reason: str = "",
+    confirm_second_refund: bool = False,
     actor: Any = None,
     key: uuid.UUID | str | None = None,
     seen: Seen | None = None,
 ) -> Transaction:
     """Give back ``amount`` minor units of a captured payment, or with ``None`` all that is left (assumption A10).
 
+    A refund of the same amount that was not executed is tried again, with its own key and reference, when ``key`` is
+    None or that operation's key; with another key it is refused. Another amount within 24 hours of a refund that was
+    not executed needs ``confirm_second_refund``: if the platform still carries out the earlier one, both go back.
+
     Raises ``OperationRefused``, ``Conflict``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
     """
-    return cast(Transaction, perform(Refund(payment, amount, reason, seen), actor=actor, key=key))
+    action = Refund(payment, amount, reason, seen, confirmed=confirm_second_refund)
+    if key is None and (earlier := action.not_executed()) is not None:
+        return cast(Transaction, reopen(Refund.again(earlier, seen), earlier, actor=actor))
+    return cast(Transaction, perform(action, actor=actor, key=key))
 
 
 class Refund(PaymentDeed):
     action: ClassVar[str] = OperationAction.REFUND
     model = Transaction
+    reference_prefix: ClassVar[str] = "rf"
     body: shapes.RefundPayment
 
-    def __init__(self, payment: Payment, amount: int | None, reason: str, seen: Seen | None) -> None:
+    def __init__(
+        self, payment: Payment, amount: int | None, reason: str, seen: Seen | None, *, confirmed: bool = False
+    ) -> None:
         if amount is not None and not is_amount(amount):
             raise OperationRefused("The amount must be a positive whole number of minor units.", field="amount")
         self.amount, self.reason = amount, " ".join(str(reason or "").split())
         if self.reason:
             refuse_cards(reason=self.reason)
             shapes.is_text("reason", self.reason)
+        self.confirmed = confirmed
         super().__init__(payment, seen)
+
+    @classmethod
+    def again(cls, operation: Operation, seen: Seen | None) -> Refund:
+        return cls(payment_of(operation), operation.amount, operation.reason, seen, confirmed=True)
+
+    def not_executed(self) -> Operation | None:
+        """The payment's refund of the same amount that was sent and not executed, as far as is known."""
+        amount = self.amount
+        if amount is None:
+            row = Payment.objects.with_pending_refunds().filter(uid=self.payment.uid).first()
+            amount = row.refundable_amount if row is not None else None
+        earlier = journal.entries().filter(journal.not_found(), action=self.action, payment=self.payment.uid)
+        return earlier.filter(amount=amount).order_by("-finished_at", "-pk").first()
 
     def arguments(self) -> Mapping[str, Any]:
         return {"payment": self.payment.uid, "amount": self.amount, "reason": self.reason}
 
     def entry(self) -> dict[str, Any]:
-        # Never derived from payment and amount: two equal partial refunds are legitimate (assumption A25).
-        reference = f"rf-{uuid.uuid4().hex}"
-        return {**super().entry(), "amount": self.amount, "reason": self.reason, "reference_id": reference}
+        # The reference is made from the key, never from payment and amount: two equal partial refunds are
+        # legitimate (assumption A25).
+        return {**super().entry(), "amount": self.amount, "reason": self.reason}
 
     def amount_of(self, row: Payment) -> int:
         return row.refundable_amount if self.amount is None else self.amount
@@ -90,7 +118,32 @@ class Refund(PaymentDeed):
             raise OperationRefused(
                 _("Only %(amount)s is left to refund.") % {"amount": format_money(left, row.currency)}
             )
+        self._demand_no_second(row, operation, amount)
         self.body = shapes.RefundPayment(amount=amount, reason=self.reason or None, reference_id=operation.reference_id)
+
+    def _demand_no_second(self, row: Payment, operation: Operation, amount: int) -> None:
+        """Refuse a refund beside one that may still arrive: the same amount is tried again under its own reference."""
+        since = timezone.now() - AT_STAKE
+        others = journal.entries().filter(journal.not_found(), action=self.action, payment=row.uid)
+        others = others.filter(finished_at__gte=since).exclude(pk=operation.pk)
+        amounts = list(others.values_list("amount", flat=True))
+        if amount in amounts and operation.attempts == 1:
+            raise OperationRefused(
+                _(
+                    "An earlier refund of %(amount)s of this payment was not carried out, as far as is known. "
+                    "Try that one again instead: both would go back if it arrives late."
+                )
+                % {"amount": format_money(amount, row.currency)}
+            )
+        if amounts and not self.confirmed:
+            raise OperationRefused(
+                _(
+                    "An earlier refund of %(earlier)s of this payment was not carried out, as far as is known. If the "
+                    "platform still carries it out, both amounts go back: confirm that you want a second refund."
+                )
+                % {"earlier": format_money(amounts[0], row.currency)},
+                field="confirm_second_refund",
+            )
 
     def send(self, operation: Operation) -> TransactionResource:
         account, uid = str(operation.account_id), str(operation.payment_id)
@@ -117,10 +170,19 @@ class Refund(PaymentDeed):
             ) from error
         return found
 
+    def judge_answer(self, operation: Operation, found: TransactionResource) -> Answer | None:
+        if not found.status:
+            raise InvalidAnswer("the answer has no status")
+        return self.judge(operation, found)
+
     @staticmethod
     def judge(operation: Operation, found: TransactionResource) -> Answer | None:
         if found.reference_id not in (None, "", operation.reference_id):
             raise InvalidAnswer("the answer is about another refund")
+        if found.amount not in (None, operation.amount) or found.currency not in (None, "", operation.currency):
+            raise Mismatch("the platform has this refund with another amount or currency")
+        if found.payment_uid not in (None, operation.payment_id) or found.type not in (None, TransactionType.REFUND):
+            raise Mismatch("the platform has its reference on something else than this refund")
         error = None
         if found.status == TransactionStatus.FAILED:
             error = APIError(f"The refund failed: {found.reason_code or found.reason or 'no reason given'}.")
@@ -145,16 +207,17 @@ def _find(operation: Operation) -> TransactionResource | None:
     It is sought among those of its payment, so that a platform which does not give references back is
     noticed: there, a refund without one may be ours, and the outcome cannot be told.
     """
-    nameless: list[dict[str, Any]] = []
-    wanted = field("payment_uid").eq(operation.payment_id)
-    for document in rows_since("list_transactions", operation, wanted):
+    listed: list[dict[str, Any]] = []
+    for document in transactions_of(operation):
         if document.get("reference_id") == operation.reference_id:
             return TransactionResource(document)
-        if not document.get("reference_id") and document.get("payment_uid") == operation.payment_id:
-            nameless.append(document)
-    if any(_may_be_ours(TransactionResource(document), operation) for document in nameless):
-        raise InvalidAnswer("The payment has a refund of this amount that carries no reference.")
-    return None
+        listed.append(document)
+    nameless = (TransactionResource(document) for document in listed if not document.get("reference_id"))
+    if any(_may_be_ours(found, operation) for found in nameless):
+        raise EffectSeen("The payment has a refund of this amount that carries no reference.")
+    if operation.error_code == "duplicate_refund":
+        raise EffectSeen("The platform has refused its reference as a duplicate, and no list shows it yet.")
+    return demand_no_refund(operation, listed)
 
 
 def _may_be_ours(found: TransactionResource, operation: Operation) -> bool:
@@ -190,29 +253,9 @@ def follow_refunds() -> int:
     for operation in ours.filter(state=OperationState.SUCCEEDED, reference_id__in=failed.values("reference_id")):
         row = failed.filter(reference_id=operation.reference_id).first()
         why = (row.reason_code or row.reason) if row else ""
-        count += _turn(operation, f"The refund was accepted and failed later: {why or 'no reason given'}.")
+        count += journal.turn(operation, f"The refund was accepted and failed later: {why or 'no reason given'}.")
     there = refunds.exclude(status=TransactionStatus.FAILED).filter(reference_id=OuterRef("reference_id"))
     for operation in ours.filter(Exists(there), state=OperationState.FAILED):
         uid = refunds.filter(reference_id=operation.reference_id).values_list("uid", flat=True).first()
-        count += _turn(operation, "", result_uid=uid)
+        count += journal.turn(operation, "", result_uid=uid)
     return count
-
-
-def _turn(operation: Operation, error: str, **columns: Any) -> int:
-    """From succeeded to failed, with ``error``, or back. Somebody was told otherwise, and is told so."""
-    attention = OperationAttention.LATE_FAILURE if error else OperationAttention.CONTRADICTED
-    columns.update(
-        journal.attention_for(operation, attention),
-        state=OperationState.FAILED if error else OperationState.SUCCEEDED,
-        error=error,
-        error_class=APIError.__name__ if error else "",
-        finished_at=timezone.now(),
-    )
-    return in_transaction(partial(_turned, operation, columns))
-
-
-def _turned(operation: Operation, columns: dict[str, Any]) -> int:
-    changed = journal.entries().filter(pk=operation.pk, state=operation.state).update(**columns)
-    if changed:
-        news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.SYNC)
-    return changed

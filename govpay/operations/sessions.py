@@ -137,6 +137,8 @@ def expire_hosted_session(
 class CreateSession(Deed):
     action: ClassVar[str] = OperationAction.CREATE_SESSION
     model = HostedSession
+    reads_object: ClassVar[bool] = True  # nothing can be read: waiting longer tells nothing
+    can_retry: ClassVar[bool] = False  # without a reference two sessions could come of it; a new one harms nobody
 
     def __init__(self, account: PaymentAccount, body: tenant_shapes.CreateHostedSession) -> None:
         self.account, self.body = account, body
@@ -190,6 +192,7 @@ class SessionDeed(Deed):
     """A deed on a session that is open here."""
 
     model = HostedSession
+    reads_object: ClassVar[bool] = True
 
     def __init__(self, session: HostedSession) -> None:
         self.session = session

@@ -81,7 +81,8 @@ def _close(operation: Operation, carried_out: bool, reason: str, actor: Any) -> 
     if not carried_out:
         columns["error"] = "Settled by hand: not carried out."
         columns["error_class"] = APIConnectionError.__name__
-        columns["validated_method"] = None  # nothing was validated that could be captured
+        if operation.action not in journal.KNOWN_BY_METHOD:
+            columns["validated_method"] = None  # nothing was validated that could be captured
     changed = journal.entries().filter(pk=operation.pk, state__in=OPEN_STATES).update(**columns)
     if changed:
         news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,13 +13,20 @@ from govpay.client import SavedMethodResource
 from govpay.connection import get_endpoints
 from govpay.exceptions import GovPayError, InvalidAnswer, NotFound
 from govpay.models import Customer, Operation, SavedPaymentMethod
-from govpay.models.choices import OperationAction, Source
+from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.operations import journal
+from govpay.operations.evidence import EffectSeen
 from govpay.operations.lookups import CLOCKS_DIFFER
 from govpay.sync import mapping
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import bury, save_documents
+
+#: A method and its customer carry the moment of one change, written so far apart at most.
+SAME_CHANGE = dt.timedelta(seconds=2)
+
+#: Actions that touch a customer and leave no newer method in the list.
+CHANGES_NO_METHOD = (OperationAction.REMOVE_METHOD, OperationAction.SET_DEFAULT_METHOD)
 
 
 def read_methods(account_uid: Any, customer_uid: Any) -> list[Any]:
@@ -78,6 +88,42 @@ def same_traits(method: Mapping[str, Any], traits: list[Any]) -> bool:
     return all(
         mine is None or yours is None or mine == yours for mine, yours in zip(traits_of(method), traits, strict=True)
     )
+
+
+def customer_mark(document: Mapping[str, Any]) -> list[Any]:
+    """When the customer last changed, and a hash of everything else: a change of a method touches ``updated_at`` alone
+    (assumption A14)."""
+    rest = {name: value for name, value in document.items() if name != "updated_at"}
+    text = json.dumps(rest, sort_keys=True, default=str)
+    return [document.get("updated_at"), hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()]
+
+
+def customer_marks(uids: Iterable[str]) -> dict[str, list[Any]]:
+    """The marks of these customers as the mirror has them, to be kept for ``demand_no_change``."""
+    rows = Customer.objects.filter(uid__in=list(uids)).values_list("uid", "raw")
+    return {uid: customer_mark(raw) for uid, raw in rows}
+
+
+def demand_no_change(operation: Operation, marks: Mapping[str, list[Any]], listed: Iterable[Any]) -> None:
+    """Look for signs of a saved method outside the list: the customers themselves (assumption A14).
+
+    ``listed``: the methods that the lists show. Raises ``EffectSeen`` for a customer whose ``updated_at`` has moved
+    since the operation began, where neither the document nor a listed method nor an operation of ours explains it, and
+    ``APIError`` when a customer cannot be read.
+    """
+    moments = [moment for each in map(SavedMethodResource, listed) for moment in (each.created_at, each.updated_at)]
+    last = max((moment for moment in moments if moment is not None), default=None)
+    for uid, (before, digest) in marks.items():
+        found = get_endpoints().get_customer(str(operation.account_id), uid)
+        now, fresh = customer_mark(found.raw)
+        touched = found.updated_at
+        if touched is None or touched < operation.created_at - CLOCKS_DIFFER or now == before or fresh != digest:
+            continue
+        if last is not None and last >= touched - SAME_CHANGE:
+            continue
+        ours = journal.entries().filter(customer=uid, action__in=CHANGES_NO_METHOD, state=OperationState.SUCCEEDED)
+        if not ours.filter(finished_at__gte=touched - CLOCKS_DIFFER).exists():
+            raise EffectSeen("The customer has changed since, and the list of saved methods does not show how yet.")
 
 
 def last_known() -> int:

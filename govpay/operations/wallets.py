@@ -23,6 +23,8 @@ from govpay.operations.base import perform
 from govpay.operations.customers import check_account
 from govpay.operations.deeds import Answer, Deed, completed
 from govpay.operations.wallet_lists import (
+    customer_marks,
+    demand_no_change,
     last_known,
     listed_after,
     read_methods,
@@ -153,7 +155,8 @@ class SaveMethod(WalletDeed):
     def entry(self) -> dict[str, Any]:
         # Enough to know it by in the list, should the answer be lost; wiped when that is settled.
         traits = traits_of(self.body.payment_method.to_wire())
-        kept = Sealed.of(json.dumps({"traits": traits, "known": last_known()}))
+        customers = customer_marks([self.customer_uid])
+        kept = Sealed.of(json.dumps({"traits": traits, "known": last_known(), "customers": customers}))
         return {**super().entry(), "validated_method": kept}
 
     def send(self, operation: Operation) -> Resource:
@@ -169,10 +172,13 @@ class SaveMethod(WalletDeed):
     def look_up(cls, operation: Operation) -> Answer | None:
         """A method with the same traits that came since and that no other operation claims."""
         listed = read_methods(operation.account_id, operation.customer_id)
+        if operation.validated_method is None:
+            raise InvalidAnswer("What the method was known by is no longer kept.")
         kept = json.loads(cast(Sealed, operation.validated_method).reveal())
         for found in since(operation, operation.customer_id, listed, kept["known"]):
             if same_traits(found.raw, kept["traits"]):
                 return cls.judge(operation, wallet(found.uid, listed))
+        demand_no_change(operation, kept.get("customers", {}), listed)
         return None
 
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from govpay.exceptions import OutcomeUnknown
 from govpay.models import Operation
-from govpay.operations import staff
+from govpay.operations import journal, staff
 from govpay.operations.base import RequestKey, outcome_again
 from govpay.rest import bodies, idempotency
 from govpay.rest.base import View
@@ -69,7 +69,8 @@ class Act(View):
         return
 
     def _first_outcome(self, key: RequestKey) -> Any:
-        """What the first call with this key came to, whatever the rules would say by now; ``None``: this is the first.
+        """What the first call with this key came to, whatever the rules would say by now; ``None``: this is the first,
+        or that one was not executed.
 
         Raises what that one has raised, ``KeyReused`` and ``NotFound``.
         """
@@ -81,6 +82,8 @@ class Act(View):
         if not self.visible(Operation).filter(pk=earlier.pk).exists():
             raise NotFound  # of an account that this user sees no more
         idempotency.demand_idle(earlier)
+        if journal.is_not_executed(earlier):
+            return None  # the same key tries it again
         return outcome_again(earlier, self.result_class.Meta.model)
 
     def act(self, target: Any, given: dict[str, Any], **who: Any) -> Any:

@@ -122,6 +122,20 @@ class Whole(Cents):
     default_error_messages = {"cents": "Must be a whole number from {least} to {most}."}
 
 
+class Flag(Strict):
+    """True or false, never a text."""
+
+    default_error_messages = {"flag": "Must be true or false."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__({"type": "boolean"}, **kwargs)
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("flag")
+        return bool(data)
+
+
 class Moment(serializers.DateTimeField):
     """With its time zone: an act's moment must not depend on the site's."""
 

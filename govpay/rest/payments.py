@@ -14,7 +14,7 @@ from govpay.models.choices import OperationAction, PaymentStatus, SecCode
 from govpay.operations import staff
 from govpay.rest.acts import Act
 from govpay.rest.base import Row, Rows
-from govpay.rest.bodies import Body, Cents, Json, Moment, Text
+from govpay.rest.bodies import Body, Cents, Flag, Json, Moment, Text
 from govpay.rest.events import EventSerializer
 from govpay.rest.filters import Cents as CentsFilter
 from govpay.rest.filters import MirrorFilter
@@ -259,6 +259,10 @@ class RefundBody(Body):
     amount = Cents(allow_null=True, help_text="Minor units; `null` for all that is left.")
     currency = Text(longest=3, required=False)
     reason = Text(required=False)
+    confirm_second_refund = Flag(
+        required=False,
+        help_text="`true`: refund although an earlier one of another amount was not executed and may still arrive.",
+    )
 
 
 class Refund(PaymentAct):
@@ -276,7 +280,11 @@ class Refund(PaymentAct):
     def act(self, target: Payment, given: dict[str, Any], **who: Any) -> Transaction:
         self.demand_currency(target, given)
         reason = given.get("reason", "")
-        return operations.refund_payment(payment=target, amount=given["amount"], reason=reason, **who)
+        confirmed = given.get("confirm_second_refund", False)
+        amount = given["amount"]
+        return operations.refund_payment(
+            payment=target, amount=amount, reason=reason, confirm_second_refund=confirmed, **who
+        )
 
 
 class Void(PaymentAct):

@@ -14,7 +14,7 @@ from django.utils import timezone
 from govpay.discretion import discreet
 from govpay.models.base import Mirror, MirrorQuerySet
 from govpay.models.choices import Source
-from govpay.sync import contract, flags, news
+from govpay.sync import contract, contradictions, flags, news
 from govpay.sync.mapping import Columns, Mapper, Unmappable, digests
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 
@@ -90,6 +90,7 @@ def save_documents(
     saved.created = sum(uid not in known for uid in saved.written)
     saved.updated = len(saved.written) - saved.created
     saved.unchanged += len(rows) - len(saved.written)
+    contradictions.flag_changes(mapper.model, known, saved.written)
     if not quiet:
         news.announce_changes(mapper.model, known, saved.written, source=source)
         flags.raise_flags(mapper.model, known, saved.written)
@@ -126,6 +127,7 @@ def bury(model: type[Mirror], uids: Sequence[str], *, source: str = Source.SYNC)
     now = timezone.now()
     count = model._default_manager.filter(pk__in=pks, deleted_at=None).update(deleted_at=now, synced_at=now)
     news.announce_loss(model, pks, source=source)
+    contradictions.flag_losses(model, pks)
     return count
 
 

@@ -289,7 +289,7 @@ class Histories(RuleBasedStateMachine):
     def a_minute_passes(self) -> None:
         """Or three: calls have run out, and so have the claims of the dead."""
         self.town.pass_deadlines()
-        self.town.pass_a_minute()
+        self.town.pass_absent_after()
         WebhookEvent.objects.filter(state="received").update(due_at=timezone.now(), claimed_until=None)
 
     # What people do about outcomes that nobody tells.

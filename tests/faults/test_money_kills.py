@@ -137,7 +137,7 @@ def settle(town: Town, worker: Worker) -> None:
     """The ticks of the next minutes, in a process of their own."""
     town.pass_deadlines()
     worker.reconcile()
-    town.pass_a_minute()
+    town.pass_absent_after()
     worker.reconcile()
     assert not OutboxSignal.objects.exists()
 

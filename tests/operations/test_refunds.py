@@ -171,7 +171,7 @@ def test_refund_that_fails_at_once_has_failed(town: Town, heard: list[Any]) -> N
 
 def test_answer_that_says_little_is_completed_with_what_was_asked(town: Town) -> None:
     payment = town.captured()
-    town.sandbox.fault(REFUND, times=1, status=201, body='{"uid": "trx_1"}')
+    town.sandbox.fault(REFUND, times=1, status=201, body='{"uid": "trx_1", "status": "succeeded"}')
     refund = operations.refund_payment(payment=payment, amount=5, reason="r")
     refund.refresh_from_db()
     assert (refund.payment_id, refund.type, refund.amount, refund.currency) == (payment.uid, "refund", 5, "USD")

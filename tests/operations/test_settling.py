@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from govpay import operations
-from govpay.exceptions import APIConnectionError, InvalidRequest, OperationRefused, OutcomeUnknown
+from govpay.exceptions import InvalidRequest, OperationRefused, OutcomeUnknown
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention
 from govpay.operations.reconciliation import settle_one
@@ -71,15 +71,22 @@ def test_word_closes_it_and_opens_the_payment(town: Town, officer: User, heard: 
     assert heard == [("operation_finished", f"refund {row.state}", "operation")]
     assert len(town.posts("refund")) == 1, "nothing was sent"
     town.sandbox.clear_faults()
-    operations.refund_payment(payment=Payment.objects.get(), amount=1)
+    operations.refund_payment(payment=Payment.objects.get(), amount=1, confirm_second_refund=not carried_out)
 
 
-def test_same_key_gives_the_settled_outcome(town: Town, officer: User) -> None:
+def test_same_key_tries_again_what_somebody_settled_as_not_carried_out(town: Town, officer: User) -> None:
     operation = lost_refund(town, "before", key="0b6f3a5e-4a6b-4c57-9b3c-111111111111")
     by_hand(operation, officer, False)
-    with pytest.raises(APIConnectionError, match="Settled by hand"):
+    with pytest.raises(OperationRefused, match="cannot be read now"):
         operations.refund_payment(payment=operation.payment, amount=500, key=operation.key)
-    assert len(town.posts("refund")) == 1
+    assert len(town.posts("refund")) == 1, "nothing is sent before the platform was read"
+    town.sandbox.clear_faults()
+    operations.refund_payment(payment=operation.payment, amount=500, key=operation.key)
+    row = only()
+    assert (row.state, row.attempts, row.settled_at, row.settlement) == ("succeeded", 2, None, "")
+    assert row.earlier_attempts[0]["resolved_by"] == "officer"
+    assert row.earlier_attempts[0]["resolution"] == "Seen in the portal."
+    assert {post["idempotency_key"] for post in town.posts("refund")} == {str(operation.key)}
 
 
 def test_platform_is_asked_first_and_its_word_counts(town: Town, officer: User) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
 import uuid
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from govpay import operations
 from govpay.exceptions import Conflict, InvalidRequest, NotFound, OperationRefused, OutcomeUnknown
@@ -274,7 +276,11 @@ def test_lost_saving_is_found_among_the_customers_methods(town: Town, pat: Custo
     assert "canary" not in str(error.value) + everything()
     town.settle_all()
     operation = only(key=error.value.operation_key)
-    assert (operation.state, operation.validated_method) == (settled, None)
+    assert operation.state == settled
+    assert (operation.validated_method is None) == (settled == "succeeded"), "it may still arrive, and is known by that"
+    Operation.objects.update(finished_at=timezone.now() - dt.timedelta(hours=25))
+    operations.reconcile()
+    assert only(pk=operation.pk).validated_method is None
     assert len(writes(town, "payment-methods")) == 2
     if settled == "succeeded":
         assert operation.result_uid not in ("", earlier.uid, old)

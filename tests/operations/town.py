@@ -24,6 +24,7 @@ from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
 
 MINUTE = dt.timedelta(minutes=1)
+ABSENT_AFTER = dt.timedelta(seconds=900)
 
 
 def card(last4: str = "1111", **given: Any) -> dict[str, Any]:
@@ -130,19 +131,20 @@ class Town:
     # Time.
 
     def settle_all(self) -> Reconciled:
-        """What the ticks of the next minutes come to: two passes, the deadline and a minute between them."""
+        """What the ticks of the next minutes come to: two passes, the deadline and ``ABSENT_AFTER`` between them."""
         self.pass_deadlines()
         operations.reconcile()
-        self.pass_a_minute()
+        self.pass_absent_after()
         return operations.reconcile()
 
     def pass_deadlines(self) -> None:
         """As if the time of every call under way had run out."""
         Operation.objects.filter(state__in=("started", "unknown")).update(deadline_at=timezone.now() - MINUTE / 60)
 
-    def pass_a_minute(self) -> None:
+    def pass_absent_after(self) -> None:
+        """As if no place had shown a sign for as long as ``ABSENT_AFTER`` asks for."""
         for operation in Operation.objects.exclude(absent_at=None):
-            Operation.objects.filter(pk=operation.pk).update(absent_at=operation.absent_at - MINUTE)
+            Operation.objects.filter(pk=operation.pk).update(absent_at=operation.absent_at - ABSENT_AFTER)
 
 
 def only(**wanted: Any) -> Operation:

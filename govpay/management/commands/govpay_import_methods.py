@@ -60,7 +60,7 @@ OTHER_NAMES |= {"payment_method_type": "type"}
 REQUIRED = ("customer_reference_id", "type", "token")
 KNOWN = {*REQUIRED, *CARD, *BANK, "reason"}
 
-WAIT = "The outcome of one part is not known yet; it is looked up, not repeated. Wait two minutes."
+WAIT = "The outcome of one part is not known yet; it is looked up, not repeated. Wait for about twenty minutes."
 
 
 class Row:

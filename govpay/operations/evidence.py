@@ -1,0 +1,138 @@
+"""Signs that an operation was carried out, in every place where its effect would show.
+
+Absence in one list proves nothing: lists lag behind objects, and a webhook may be ahead of both. An operation may end
+as "not executed" only when no place shows a sign. A sign is no proof either: it keeps the outcome unknown.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from govpay.client import PaymentResource, TransactionResource, field
+from govpay.connection import get_endpoints
+from govpay.exceptions import InvalidAnswer, InvalidRequest, NotFound
+from govpay.models import Operation, Transaction, WebhookEvent
+from govpay.models.choices import EventType, PaymentStatus, TransactionStatus, TransactionType
+from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
+
+#: Statuses that only a refund gives to a payment.
+REFUNDED = (PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED)
+
+
+class EffectSeen(InvalidAnswer):
+    """Something shows the effect of an operation whose own trace is not there yet."""
+
+
+class Mismatch(InvalidAnswer):
+    """The platform has what was sent with another amount, currency, type or object: a person has to look."""
+
+
+def transactions_of(operation: Operation) -> Iterator[dict[str, Any]]:
+    """The transactions of the operation's payment, by payment and by time: each list may lag by itself.
+
+    Raises ``APIError`` when one of the lists cannot be read to its end.
+    """
+    wanted = field("payment_uid").eq(operation.payment_id)
+    for document in rows_since("list_transactions", operation, wanted):
+        if document.get("payment_uid") == operation.payment_id:
+            yield document
+    for document in rows_changed_since("list_transactions", operation):
+        if document.get("payment_uid") == operation.payment_id:
+            yield document
+
+
+def demand_no_refund(operation: Operation, listed: Iterable[Mapping[str, Any]]) -> TransactionResource | None:
+    """Look for signs of a refund outside the lists: the payment's sums and status, and events received.
+
+    ``listed``: the payment's transactions as the lists have them. Returns the refund itself where an event leads to it.
+
+    Raises ``EffectSeen``, and ``APIError`` when the payment cannot be read.
+    """
+    known = {str(row.get("uid")): TransactionResource(row) for row in listed}
+    for found in _named_by_events(operation, known):
+        if found.reference_id == operation.reference_id:
+            return found
+        known[found.uid] = found
+    payment = _payment(operation)
+    explained = _explained(operation, known)
+    if (payment.refunded_amount or 0) > explained:
+        raise EffectSeen("The payment shows a refund that is in no list yet.")
+    if payment.status in REFUNDED and not explained:
+        raise EffectSeen("The payment's status shows a refund that is in no list yet.")
+    return None
+
+
+def demand_no_movement(operation: Operation, kind: str, event_type: str = "") -> None:
+    """Look for signs of a capture or void outside the payment itself: its transactions, and events received.
+
+    Raises ``EffectSeen``, and ``APIError`` when the transactions cannot be read; a platform that offers no list of them
+    (404, 405) shows none.
+    """
+    try:
+        for found in map(TransactionResource, transactions_of(operation)):
+            if found.type == kind and found.status != TransactionStatus.FAILED:
+                raise EffectSeen("Its transaction is there, and the payment does not show it yet.")
+    except NotFound:
+        pass  # not offered by this API: no place where the effect could show
+    if event_type and next(_events(operation, event_type), None) is not None:
+        raise EffectSeen("An event has told of it, and the payment does not show it yet.")
+
+
+def _payment(operation: Operation) -> PaymentResource:
+    try:
+        return get_endpoints().get_payment(str(operation.account_id), str(operation.payment_id))
+    except NotFound as error:
+        raise InvalidAnswer(f"The payment cannot be read: {error}") from error
+
+
+def _explained(operation: Operation, known: Mapping[str, TransactionResource]) -> int:
+    """Minor units of succeeded refunds that are known: as the platform lists them, else as the mirror has them."""
+    total = sum(
+        found.amount or 0
+        for found in known.values()
+        if found.type == TransactionType.REFUND and found.status == TransactionStatus.SUCCEEDED
+    )
+    mirrored = Transaction.objects.filter(
+        payment=operation.payment_id,
+        type=TransactionType.REFUND,
+        status=TransactionStatus.SUCCEEDED,
+        deleted_at=None,
+    )
+    others = mirrored.exclude(uid__in=list(known)).exclude(reference_id=operation.reference_id)
+    return total + sum(amount or 0 for amount in others.values_list("amount", flat=True))
+
+
+def _events(operation: Operation, event_type: str) -> Iterator[Mapping[str, Any]]:
+    """``data`` of the events of this payment that arrived since the operation began."""
+    since: dt.datetime = operation.created_at - CLOCKS_DIFFER
+    rows = WebhookEvent.objects.filter(account=operation.account_id, event_type=event_type, received_at__gte=since)
+    for payload in rows.order_by("received_at").values_list("payload", flat=True).iterator():
+        data = payload.get("data") if isinstance(payload, dict) else None
+        if isinstance(data, dict) and operation.payment_id in (data.get("payment_uid"), data.get("uid")):
+            yield data
+
+
+def _named_by_events(operation: Operation, known: Mapping[str, TransactionResource]) -> Iterator[TransactionResource]:
+    """The refunds that events name and no list shows, each read by itself. Raises ``EffectSeen`` for one that is not
+    there yet, or that the event does not name."""
+    for data in _events(operation, EventType.PAYMENT_REFUNDED):
+        uid = data.get("transaction_uid")
+        if not isinstance(uid, str) or not uid:
+            if not _refunded_since(operation, known):
+                raise EffectSeen("An event has told of a refund that is in no list yet.")
+            continue
+        if uid in known or Transaction.objects.filter(uid=uid).exclude(reference_id=operation.reference_id).exists():
+            continue
+        try:
+            yield get_endpoints().get_transaction(str(operation.account_id), uid)
+        except (NotFound, InvalidRequest) as error:
+            raise EffectSeen("An event has told of a refund that cannot be read yet.") from error
+
+
+def _refunded_since(operation: Operation, known: Mapping[str, TransactionResource]) -> bool:
+    """Whether a refund that is known explains an event which names none."""
+    since = operation.created_at - CLOCKS_DIFFER
+    listed = (row for row in known.values() if row.type == TransactionType.REFUND)
+    return any(row.created_at is None or row.created_at >= since for row in listed)

@@ -1,0 +1,92 @@
+"""Succeeded operations that the mirror no longer bears out: each becomes a review item, whoever brings the change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db import router
+from django.db.models import Model, Q
+from django.utils import timezone
+
+from govpay.models import Operation, Payment, Transaction
+from govpay.models.choices import (
+    OperationAction,
+    OperationAttention,
+    OperationState,
+    PaymentStatus,
+    TransactionStatus,
+    TransactionType,
+)
+from govpay.sync.news import ONCE_CAPTURED
+
+#: A payment that was captured has one of these, or was voided; any other status takes the capture back.
+NEVER_CAPTURED = frozenset({PaymentStatus.VALIDATED, PaymentStatus.FAILED, PaymentStatus.EXPIRED, ""})
+
+
+def flag_changes(
+    model: type[Model], known: Mapping[str, Sequence[Any]], written: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Flag the operations that the rows ``written`` contradict. No statement where nothing was set back.
+
+    ``known``: the rows as they were before (``upsert.Known``). Run it in the transaction of the change.
+    """
+    changed = {uid: row for uid, row in written.items() if uid in known}
+    if model is Payment:
+        _flag_payments({uid: (known[uid][2] or "", row.get("status") or "") for uid, row in changed.items()})
+    elif model is Transaction:
+        _flag_refunds([row for row in changed.values() if row.get("type") == TransactionType.REFUND])
+
+
+def flag_losses(model: type[Model], pks: Iterable[int]) -> None:
+    """Flag the operations whose payment or transaction the platform no longer has."""
+    if model is Payment:
+        gone = list(Payment.objects.filter(pk__in=list(pks)).values_list("uid", flat=True))
+        _flag(Q(payment__in=gone, action__in=(OperationAction.CAPTURE, OperationAction.VOID, OperationAction.REFUND)))
+    elif model is Transaction:
+        rows = Transaction.objects.filter(pk__in=list(pks), type=TransactionType.REFUND)
+        found = dict(rows.values_list("uid", "payment_id"))
+        if found:
+            _flag(Q(payment__in=found.values(), result_uid__in=found, action=OperationAction.REFUND))
+
+
+def _flag_payments(statuses: Mapping[str, tuple[str, str]]) -> None:
+    uncaptured, unvoided = [], []
+    for uid, (old, new) in statuses.items():
+        if old in ONCE_CAPTURED and new in NEVER_CAPTURED:
+            uncaptured.append(uid)
+        elif old == PaymentStatus.VOIDED != new:
+            unvoided.append(uid)
+    if uncaptured or unvoided:
+        _flag(
+            Q(payment__in=uncaptured, action=OperationAction.CAPTURE)
+            | Q(payment__in=unvoided, action=OperationAction.VOID)
+        )
+
+
+def _flag_refunds(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refunds that have another amount, currency or payment now than the one that was asked for."""
+    by_uid = {row["uid"]: row for row in rows if row.get("status") != TransactionStatus.FAILED}
+    if not by_uid:
+        return
+    references = [row["reference_id"] for row in by_uid.values() if row.get("reference_id")]
+    payments = [row["payment_id"] for row in by_uid.values() if row.get("payment_id")]
+    mine = Q(reference_id__in=references) | Q(payment__in=payments, result_uid__in=list(by_uid))
+    operations = _operations().filter(mine, action=OperationAction.REFUND, state=OperationState.SUCCEEDED)
+    wrong = []
+    for pk, uid, *asked in operations.values_list("pk", "result_uid", "amount", "currency", "payment_id"):
+        row = by_uid.get(uid)
+        if row is not None and asked != [row.get("amount"), row.get("currency"), row.get("payment_id")]:
+            wrong.append(pk)
+    if wrong:
+        _flag(Q(pk__in=wrong))
+
+
+def _flag(which: Q) -> None:
+    """An operation that waits for somebody already keeps its own reason."""
+    rows = _operations().filter(which, state=OperationState.SUCCEEDED, attention="")
+    rows.update(attention=OperationAttention.DIVERGED, attention_at=timezone.now())
+
+
+def _operations() -> Any:
+    return Operation.objects.using(router.db_for_write(Operation))
