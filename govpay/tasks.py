@@ -102,6 +102,7 @@ def sync_account(account_uid: str, resources: Sequence[str] | None = None, full:
 def reconcile_operations() -> None:
     """Settle operations whose outcome is open, send the signals that are owed, close links whose days are over."""
     outcome = operations.reconcile()
+    operations.finish_restore()
     operations.recheck_settled()
     operations.close_expired_links()
     if outcome.succeeded or outcome.failed or outcome.late_failures:

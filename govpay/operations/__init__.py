@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from govpay.operations.quotes import capturable_methods, quote_of, quote_payment, quoted_by_staff
     from govpay.operations.reconciliation import reconcile
     from govpay.operations.refunds import follow_refunds, refund_payment
+    from govpay.operations.restoring import begin_restore, finish_restore, unread_lists
     from govpay.operations.retries import is_at_stake, not_executed_of, retry_operation, why_not_retry
     from govpay.operations.sessions import (
         create_hosted_session,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Authorization",
     "Seen",
+    "begin_restore",
     "callback",
     "cancel_payment_link",
     "capturable_methods",
@@ -55,6 +57,7 @@ __all__ = [
     "create_payment_link",
     "create_wallet_session",
     "expire_hosted_session",
+    "finish_restore",
     "follow_refunds",
     "import_payment_methods",
     "is_at_stake",
@@ -75,6 +78,7 @@ __all__ = [
     "set_default_payment_method",
     "set_webhook_subscriptions",
     "settle_by_hand",
+    "unread_lists",
     "update_hosted_session",
     "update_payment_account",
     "void_payment",
@@ -111,6 +115,9 @@ _WHERE = {
     "refresh_webhook_secret": "events",
     "refund_payment": "refunds",
     "remove_payment_method": "wallets",
+    "begin_restore": "restoring",
+    "finish_restore": "restoring",
+    "unread_lists": "restoring",
     "is_at_stake": "retries",
     "not_executed_of": "retries",
     "retry_operation": "retries",

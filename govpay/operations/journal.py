@@ -18,6 +18,7 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
 from govpay.models.operations import OPEN_STATES
 from govpay.operations.deeds import Answer, Deed
+from govpay.operations.hold import demand_not_held
 from govpay.sync import news
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
@@ -101,6 +102,7 @@ def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any, known: Mi
     Raises ``IntegrityError`` when the key or the payment is taken, and ``OperationRefused``.
     """
     _read_what_is_committed()
+    demand_not_held()
     operation = Operation(
         key=key,
         action=deed.action,
@@ -131,6 +133,7 @@ def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
     Raises ``IntegrityError`` when another operation of this payment is open, and ``OperationRefused``.
     """
     _read_what_is_committed()
+    demand_not_held()
     ended = {
         "attempt": operation.attempts,
         "started_at": (operation.attempted_at or operation.created_at).isoformat(),

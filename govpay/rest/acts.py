@@ -82,8 +82,8 @@ class Act(View):
         if not self.visible(Operation).filter(pk=earlier.pk).exists():
             raise NotFound  # of an account that this user sees no more
         idempotency.demand_idle(earlier)
-        if journal.is_not_executed(earlier):
-            return None  # the same key tries it again
+        if journal.is_not_executed(earlier) or not earlier.fingerprint:
+            return None  # the same key tries it again, or the operation itself tells whether it is the same request
         return outcome_again(earlier, self.result_class.Meta.model)
 
     def act(self, target: Any, given: dict[str, Any], **who: Any) -> Any:

@@ -59,7 +59,7 @@ def find(key: uuid.UUID) -> Operation | None:
 
 def demand_same(earlier: Operation, key: RequestKey) -> None:
     """Raises ``KeyReused`` where the key stood for another method, address or body."""
-    if earlier.fingerprint != key.mark:
+    if earlier.fingerprint and earlier.fingerprint != key.mark:
         raise KeyReused(ANOTHER)
 
 
