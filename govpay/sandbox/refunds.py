@@ -16,6 +16,9 @@ from .sessions import finish
 from .shapes import cents, check, shape, text
 from .store import Row
 
+# The statuses of a payment that was captured and neither disputed nor returned.
+_CAPTURED = ("captured", "partially_refunded", "refunded")
+
 REFUND = shape(amount=cents(required=True), reason=text(empty=True), reference_id=text(required=True))
 
 
@@ -29,7 +32,7 @@ def refund(platform: Platform, payment: Row, amount: int, reference_id: str, rea
     )
     if taken:
         conflict("A refund with this reference_id exists.", "duplicate_refund")
-    if doc["status"] not in ("captured", "partially_refunded", "refunded"):
+    if doc["status"] not in _CAPTURED:
         conflict(f"A payment that is {doc['status']} cannot be refunded.")
     reserved = sum(
         row.doc["amount"]
@@ -74,9 +77,16 @@ def _book(platform: Platform, payment: Row, amount: int) -> None:
     refunded = payment.doc["refunded_amount"] + amount
     # A dispute that came while the refund was pending keeps its status.
     status = payment.doc["status"]
-    if status in ("captured", "partially_refunded"):
-        status = "refunded" if refunded >= payment.doc["total_amount"] else "partially_refunded"
+    if status in _CAPTURED:
+        status = _status_after(payment, refunded)
     change_payment(platform, payment, refunded_amount=refunded, status=status)
+
+
+def _status_after(payment: Row, refunded: int) -> str:
+    """The status of a captured payment of which `refunded` cents were refunded."""
+    if not refunded:
+        return "captured"
+    return "refunded" if refunded >= payment.doc["total_amount"] else "partially_refunded"
 
 
 def settle(platform: Platform, transaction: Row, *, succeeds: bool = True) -> None:
@@ -109,15 +119,21 @@ def settle_pending(platform: Platform, fail: Iterable[str] = ()) -> list[str]:
     return [row.uid for row in pending]
 
 
-def charge_back(platform: Platform, payment: Row, reason_code: str = "4853") -> Row:
-    """The cardholder disputed the payment: its whole total goes back."""
-    if payment.doc["status"] not in ("captured", "partially_refunded"):
+def charge_back(platform: Platform, payment: Row, reason_code: str = "4853", amount: int | None = None) -> Row:
+    """The cardholder disputed the payment: `amount` cents go back, up to its total, whatever was refunded before.
+
+    Without `amount` what is left of it goes back, or the whole total when nothing is left.
+    """
+    total = payment.doc["total_amount"]
+    if payment.doc["status"] not in _CAPTURED:
         conflict("Only a captured payment can be charged back.")
+    if amount is not None and (type(amount) is not int or not 1 <= amount <= total):
+        raise ValueError("amount must be a number of cents, at least 1 and at most the payment's total")
     row = add_transaction(
         platform,
         payment,
         "chargeback",
-        payment.doc["total_amount"] - payment.doc["refunded_amount"],
+        amount or total - payment.doc["refunded_amount"] or total,
         reason="Cardholder dispute",
         reason_code=reason_code,
     )
@@ -139,14 +155,15 @@ def reverse_chargeback(platform: Platform, payment: Row) -> Row:
         reason="Dispute won",
         reason_code=lost[-1].doc["reason_code"],
     )
-    change_payment(platform, payment, status="partially_refunded" if payment.doc["refunded_amount"] else "captured")
+    change_payment(platform, payment, status=_status_after(payment, payment.doc["refunded_amount"]))
     _announce_loss(platform, "provider.reversal", row)
     return row
 
 
 def return_payment(platform: Platform, payment: Row, reason_code: str = "R01") -> Row:
-    """The payer's bank sent an ACH payment back."""
-    if payment.doc["status"] != "captured" or not payment.doc["payment_method"]["payment_method_type"].endswith("ach"):
+    """The payer's bank sent an ACH payment back: the whole total, whatever was refunded before."""
+    by_bank = payment.doc["payment_method"]["payment_method_type"].endswith("ach")
+    if payment.doc["status"] not in _CAPTURED or not by_bank:
         conflict("Only a captured bank payment can be returned.")
     row = add_transaction(
         platform,

@@ -226,13 +226,14 @@ class Sandbox(WebhookSwitches):
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.refund(self.platform, payment, amount, reference_id, reason).doc
 
-    def charge_back(self, payment_uid: str, reason_code: str = "4853") -> Doc:
+    def charge_back(self, payment_uid: str, reason_code: str = "4853", amount: int | None = None) -> Doc:
+        """A dispute of `amount` cents (without it: what was not refunded, or else the whole total)."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
-            return refunds.charge_back(self.platform, payment, reason_code).doc
+            return refunds.charge_back(self.platform, payment, reason_code, amount).doc
 
     def return_payment(self, payment_uid: str, reason_code: str = "R01") -> Doc:
-        """An ACH return."""
+        """An ACH return of the whole total, whatever was refunded before."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.return_payment(self.platform, payment, reason_code).doc
