@@ -1,8 +1,8 @@
-"""Money that goes back: refunds, settlement, chargebacks, bank returns; and what falls due."""
+"""Money that goes back: refunds, settlement, chargebacks, bank returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 
 from .answers import Answer
@@ -10,9 +10,8 @@ from .calls import Call, Route
 from .clock import iso
 from .errors import conflict, invalid
 from .outbox import announce
-from .payments import add_transaction, change_payment, enter_effect, expire, the_payment, transactions_of
+from .payments import add_transaction, change_payment, enter_effect, the_payment, transactions_of
 from .platform import Platform
-from .sessions import finish
 from .shapes import cents, check, shape, text
 from .store import Row
 
@@ -176,35 +175,6 @@ def return_payment(platform: Platform, payment: Row, reason_code: str = "R01") -
     change_payment(platform, payment, status="returned")
     _announce_loss(platform, "provider.nsf", row)
     return row
-
-
-def run_due(platform: Platform) -> None:
-    """What time has done since the last request: validations lapsed, refunds settled, sessions run out."""
-    now = platform.clock.text()
-    happen: dict[str, Callable[[Platform, Row], object]] = {
-        "payment": expire,
-        "transaction": settle,
-        "session": _run_out,
-    }
-    # Looking and acting under one lock: nothing may happen twice.
-    with platform.store.lock:
-        for kind, act in happen.items():
-            rows = platform.store.find(kind, "due_at <= ?", (now,), "due_at, uid")
-            if rows:
-                with platform.store.transaction():
-                    for row in rows:
-                        act(platform, row)
-
-
-def next_due(platform: Platform) -> str | None:
-    """The instant at which time itself will change something."""
-    sql = "SELECT min(due_at) FROM {} WHERE due_at IS NOT NULL"
-    found = [platform.store.execute(sql.format(table))[0][0] for table in ("payments", "transactions", "sessions")]
-    return min(filter(None, found), default=None)
-
-
-def _run_out(platform: Platform, session: Row) -> None:
-    finish(platform, session, "expired")
 
 
 def refund_payment(call: Call, uid: str) -> Answer:
