@@ -1,4 +1,4 @@
-"""The front door: finds the route, checks credential, account header and JSON, applies faults, answers."""
+"""The front door: runs the route of each request, applies faults, answers."""
 
 from __future__ import annotations
 
@@ -9,53 +9,15 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
-from werkzeug.exceptions import MethodNotAllowed, NotFound
-from werkzeug.routing import Map, RequestRedirect, Rule
-
-from . import (
-    browsers,
-    challenges,
-    checkout,
-    confirm,
-    control,
-    events,
-    payments,
-    refunds,
-    session_config,
-    session_wallet,
-    sessions,
-    tenants,
-    terminals,
-    tokens,
-    vault,
-    wallets,
-    webhook_control,
-)
+from . import browsers, control, late, routes, webhook_control
 from .answers import Answer
-from .calls import ACCOUNT, ADMIN, SESSION, Call, Route
+from .calls import Call
 from .disturbances import disturb
-from .errors import Refusal, malformed
+from .due import run_due
+from .errors import Refusal
 from .faults import Fault
 from .platform import Platform
-from .refunds import run_due
-from .shapes import parse_json
 from .store import dump
-
-ROUTES: list[Route] = [
-    route
-    for room in (
-        *(tokens, tenants, wallets, payments, refunds, terminals, events),
-        *(sessions, session_config, confirm, challenges, session_wallet, vault, checkout),
-    )
-    for route in room.ROUTES
-]
-URLS = Map(
-    [
-        Rule(route.path, methods=[route.method], endpoint=route)
-        for route in [*ROUTES, *control.ROUTES, *webhook_control.ROUTES]
-    ],
-    merge_slashes=False,
-)
 
 
 class Dropped(ConnectionError):
@@ -67,7 +29,7 @@ class Application:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self._urls = URLS.bind("127.0.0.1")
+        self._urls = routes.bound([*routes.ROUTES, *control.ROUTES, *webhook_control.ROUTES])
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -115,9 +77,15 @@ class Application:
         if fault.delay:
             time.sleep(fault.delay)
         disturb(call, fault)
-        answer = self._run(method, call, request_id) if fault.acts else None
+        answer = self._run(method, call, request_id) if fault.acts or fault.is_late else None
         if fault.close:
             raise Dropped(f"fault: closed {fault.close} acting")
+        if answer is not None and fault.is_late:
+            if answer is not late.RECEIVED:
+                # A read, or a write that was turned away.
+                return answer
+            if fault.leaves_answer_alone:
+                raise Dropped("fault: carried out later")
         # The server cuts or slows the bytes; here only their content is decided.
         environ["sandbox.fault"] = fault
         return fault.answer(answer, _text(answer) if answer else "", self.platform.clock.now())
@@ -126,29 +94,19 @@ class Application:
         try:
             if browsers.is_preflight(method, call):
                 return browsers.preflight(call)
-            route, values = self._match(method, call.path)
+            route, values = routes.find(self._urls, method, call.path)
             if route.path.startswith("/_sandbox"):
-                return _act(route, call, values)
+                return route.run(call, **values)
             run_due(self.platform)
             if method in ("GET", "HEAD"):
                 with self.platform.store.lock:
-                    return _act(route, call, values)
+                    routes.admit(route, call, values)
+                    return routes.run_lagging(route, call, values) if call.lag else route.run(call, **values)
             with self.platform.store.transaction():
-                return _act(route, call, values)
+                routes.admit(route, call, values)
+                return route.run(call, **values) if call.act_after is None else late.keep(call, method)
         except Refusal as refusal:
             return Answer(refusal.status, refusal.body(request_id), headers=refusal.headers)
-
-    def _match(self, method: str, path: str) -> tuple[Route, dict[str, Any]]:
-        try:
-            route, values = self._urls.match(path, method)
-        except MethodNotAllowed as error:
-            allowed = ", ".join(sorted(error.valid_methods or []))
-            raise Refusal(
-                405, "validation_error", "The method is not allowed here.", headers={"Allow": allowed}
-            ) from None
-        except (NotFound, RequestRedirect):
-            raise Refusal(404, "not_found", "There is no such route.") from None
-        return route, dict(values)
 
 
 def _read(platform: Platform, environ: dict[str, Any]) -> Call:
@@ -162,41 +120,6 @@ def _read(platform: Platform, environ: dict[str, Any]) -> Call:
     path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
     origin = f"http://{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
     return Call(platform, path, origin, headers, query, data=environ["wsgi.input"].read())
-
-
-def _act(route: Route, call: Call, values: dict[str, Any]) -> Answer:
-    """Credential, then account, then body, then the route itself."""
-    if route.credential == SESSION:
-        browsers.check_session(call, values["uid"])
-    elif route.credential in (ADMIN, ACCOUNT):
-        _check_admin(call)
-    if route.credential == ACCOUNT:
-        _check_account(call)
-    if route.json or (call.data and route.credential in (ADMIN, ACCOUNT)):
-        if call.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-            malformed("Content-Type must be application/json.")
-        call.body = parse_json(call.data)
-    return route.run(call, **values)
-
-
-def _check_admin(call: Call) -> None:
-    """The admin token [/platform/overview/]; a session's credential is known but not enough (A24)."""
-    credential = tokens.bearer(call)
-    if tokens.is_valid(call.platform, credential):
-        return
-    if sessions.session_for(call.platform, credential):
-        raise Refusal(403, "insufficient_scope", "A session's credential cannot call this route.")
-    raise tokens.unauthorized()
-
-
-def _check_account(call: Call) -> None:
-    """`X-Payment-Account-Uid` [/platform/overview/]: missing is 400, unknown is 403 (A24)."""
-    uid = call.headers.get("x-payment-account-uid", "").strip()
-    if not uid:
-        malformed("X-Payment-Account-Uid is required.")
-    call.account = call.platform.store.get("account", uid)
-    if call.account is None:
-        raise Refusal(403, "insufficient_scope", "X-Payment-Account-Uid names no account of this tenant.")
 
 
 def _text(answer: Answer) -> str:

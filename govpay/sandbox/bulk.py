@@ -50,6 +50,9 @@ SELECT 'capture', uid, transaction_uid, :account, base + fee, 'USD', reference_i
 """
 
 
+_BEFORE = "INSERT INTO {}_before (until, uid) SELECT :now, {} FROM drawn"
+
+
 def add_payments(platform: Platform, account_uid: str, count: int, *, transactions: bool = True) -> list[str]:
     """Store `count` captured card payments (with their captures and ledger entries); returns their uids.
 
@@ -68,9 +71,12 @@ def add_payments(platform: Platform, account_uid: str, count: int, *, transactio
         step = timedelta(seconds=_SPREAD_SECONDS) / count
         store.define("stamp", lambda n: stamps[n])
         store.define("created", lambda n: iso(now - step * (count - n)))
-        named = {"count": count, "account": account_uid, "year": now.year + 3}
+        named = {"count": count, "account": account_uid, "year": now.year + 3, "now": iso(now)}
         store.execute(_DRAW.format(cards=cards, flat=CARD_FLAT), named)
-        for statement in (_PAYMENTS, _CAPTURES, _LEDGER) if transactions else (_PAYMENTS,):
+        made = [_PAYMENTS, _BEFORE.format("payments", "uid")]
+        if transactions:
+            made += [_CAPTURES, _BEFORE.format("transactions", "transaction_uid"), _LEDGER]
+        for statement in made:
             store.execute(statement, named)
         uids = [str(row[0]) for row in store.execute("SELECT uid FROM drawn ORDER BY n")]
         store.execute("DROP TABLE drawn")

@@ -30,6 +30,9 @@ class Call:
     session: Row | None = None
     # Most rows of a page, beside the platform's own limit.
     page_cap: int | None = None
+    # Seconds until a write is carried out (None: it is at once), and by which a read is behind.
+    act_after: float | None = None
+    lag: float = 0.0
 
     @property
     def account_uid(self) -> str:

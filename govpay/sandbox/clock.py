@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,18 +20,25 @@ def parse(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+class _Pin(threading.local):
+    """Each thread's own, so that no other one sees the past."""
+
+    held: datetime | None = None
+    due: datetime | None = None
+
+
 class Clock:
-    """Wall time plus an offset; `hold` pins it while history is being written."""
+    """Wall time plus an offset; `hold` and `at` pin it for the thread that calls them."""
 
     def __init__(self) -> None:
         self._offset = timedelta(0)
-        self._held: datetime | None = None
+        self._pin = _Pin()
         self._last = datetime.min.replace(tzinfo=UTC)
         # Called after the clock was moved on.
         self.moved: Callable[[], None] = lambda: None
 
     def now(self) -> datetime:
-        return self._held or datetime.now(UTC) + self._offset
+        return self._pin.due or self._pin.held or datetime.now(UTC) + self._offset
 
     def text(self) -> str:
         return iso(self.now())
@@ -61,8 +69,21 @@ class Clock:
         try:
             yield
         finally:
-            self._held, self._last = None, max(last, self._last)
+            self._pin.held, self._last = None, max(last, self._last)
 
     def hold(self, moment: datetime | None) -> None:
-        """Pin the clock to `moment`; None lets it run again."""
-        self._held = moment
+        """Pin the clock to `moment` while history is being written; None lets it run again."""
+        self._pin.held = moment
+
+    def ending(self) -> str | None:
+        """When what is replaced now has ended; None in history, of which earlier versions are not kept."""
+        return self.text() if self._pin.held is None else None
+
+    @contextmanager
+    def at(self, moment: datetime) -> Iterator[None]:
+        """While something happens that fell due at `moment`."""
+        before, self._pin.due = self._pin.due, moment
+        try:
+            yield
+        finally:
+            self._pin.due = before

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import refunds, tokens
+from . import late, refunds, tokens
 from .answers import Answer
 from .calls import ANYONE, Call, Route
+from .due import run_due
 from .errors import Refusal, malformed
 from .faults import fault_from, parse_fault
 from .kinds import KINDS
@@ -80,12 +81,23 @@ def advance(call: Call) -> Answer:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         malformed("seconds must be a number.")
     call.platform.clock.advance(seconds)
-    refunds.run_due(call.platform)
+    run_due(call.platform)
     return Answer(200, {"now": call.platform.clock.text()})
 
 
+def list_ledger(call: Call) -> Answer:
+    run_due(call.platform)
+    return Answer(200, call.platform.store.ledger())
+
+
+def list_late_requests(call: Call) -> Answer:
+    run_due(call.platform)
+    return Answer(200, late.every(call.platform))
+
+
 ROUTES = [
-    Route("GET", "/_sandbox/ledger", lambda call: Answer(200, call.platform.store.ledger()), ANYONE),
+    Route("GET", "/_sandbox/ledger", list_ledger, ANYONE),
+    Route("GET", "/_sandbox/late-requests", list_late_requests, ANYONE),
     Route("GET", "/_sandbox/requests", lambda call: Answer(200, list(call.platform.requests)), ANYONE),
     Route("GET", "/_sandbox/stats", lambda call: Answer(200, stats(call.platform)), ANYONE),
     Route("GET", "/_sandbox/faults", list_faults, ANYONE),

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-from . import outbox, refunds
+from . import due, outbox
 from .clock import parse
 from .outbox import Delivery
 from .platform import Platform
@@ -129,9 +129,9 @@ class Courier:
         store = self.platform.store
         if not store.count("account", "webhook_enabled = 1 AND callback_url IS NOT NULL"):
             return None
-        refunds.run_due(self.platform)
-        due = refunds.next_due(self.platform)
-        return parse(due).timestamp() if due else None
+        due.run_due(self.platform)
+        instant = due.next_due(self.platform)
+        return parse(instant).timestamp() if instant else None
 
     def _hand_out(self) -> None:
         while True:

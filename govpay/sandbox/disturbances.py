@@ -1,4 +1,4 @@
-"""What a fault changes on the platform itself, just before it carries out a request."""
+"""What a fault changes on the platform itself, or in how it carries out a request, just before that."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .kinds import KINDS
 
 
 def disturb(call: Call, fault: Fault) -> None:
-    """Revoke all tokens, remove the object that is asked for, move rows of the list, cap its page."""
+    """Revoke all tokens, remove the object that is asked for, move rows of the list; cap its page, delay, lag."""
     if fault.revoke:
         tokens.revoke_all(call.platform)
     if fault.gone:
         _remove(call)
     if fault.shift:
         _shift(call, fault.shift)
-    call.page_cap = fault.page_cap
+    call.page_cap, call.act_after, call.lag = fault.page_cap, fault.act_after, fault.lag
 
 
 def _remove(call: Call) -> None:

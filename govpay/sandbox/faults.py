@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import threading
@@ -39,6 +40,9 @@ class Fault:
     shift: int = 0
     # Most rows that the page has, whatever $top asks.
     page_cap: int | None = None
+    # A read answers as it would have done so many seconds ago: what was made since is absent, what was
+    # changed or removed since is as it was. Other routes are up to date.
+    lag: float = 0.0
 
     # The answer instead of the real one.
     status: int | None = None
@@ -62,6 +66,8 @@ class Fault:
     strange: str = ""
     null: str = ""
     leave_out: str = ""
+    # Other values than the true ones: "amount:123,currency:EUR" (JSON, else text), where there are such properties.
+    alter: str = ""
     duplicate: int = 0
 
     # What becomes of it on its way. "before" acting or "after" it: the connection is dropped with no answer.
@@ -76,6 +82,10 @@ class Fault:
     skew: float = 0.0
 
     act: bool | None = None
+    # A write is checked at the door (credential, account, JSON) and carried out so many seconds of the
+    # platform's clock later, by the rules and the state of that moment. Unless an answer is given, the
+    # connection is dropped. `Sandbox.late_requests` tells what came of it.
+    act_after: float | None = None
     hits: int = 0
 
     def __post_init__(self) -> None:
@@ -84,20 +94,31 @@ class Fault:
             raise ValueError(f"a fault's route is 'METHOD /path', not {self.route!r}")
         if self.close not in (None, "before", "after"):
             raise ValueError("close must be before or after")
+        if self.lag < 0 or (self.act_after or 0) < 0:
+            raise ValueError("lag and act_after must not be negative")
+        if self.is_late and self.act is not None:
+            raise ValueError("act_after says when the request is carried out: leave act out")
         pieces = re.split(r"(\{[^}]*\}|<[^>]*>|\*)", path)
         self._path = re.compile(
             "".join(".*" if p == "*" else "[^/]+" if p[:1] in ("{", "<") else re.escape(p) for p in pieces)
         )
         self._method = method.upper()
         strange, null, leave_out = map(_names, (self.strange, self.null, self.leave_out))
-        self._spoiling = Spoiling(self.extra, strange, null, leave_out, self.duplicate)
+        self._spoiling = Spoiling(self.extra, strange, null, leave_out, _values(self.alter), self.duplicate)
 
     def matches(self, method: str, path: str) -> bool:
         return self._method in ("*", method) and self._path.fullmatch(path) is not None
 
     @property
+    def is_late(self) -> bool:
+        """Whether the request is carried out later."""
+        return self.act_after is not None
+
+    @property
     def acts(self) -> bool:
-        """Whether the request is carried out."""
+        """Whether the request is carried out before it is answered."""
+        if self.is_late:
+            return False
         if self.act is not None:
             return self.act
         return self.close != "before" and self.status is None and self.redirect is None and not self.html
@@ -127,6 +148,9 @@ class Fault:
         if self.badjson:
             half = real_text[: max(1, len(real_text) // 2)] if real_text else '{"uid": "pay_'
             return Answer(status, text=half, headers=headers)
+        if 200 <= status < 300:
+            # The real answer under another status, or none: nothing was done.
+            return Answer(status, text="" if status == 204 else self._spoiling.of(real_text), headers=headers)
         code = "rate_limited" if status == 429 else "processing_error"
         error = {
             "code": code,
@@ -216,6 +240,20 @@ def _option(name: str, value: str) -> Any:
             key, _, text = value.partition(":")
             return {key.strip(): text.strip()}
     return value
+
+
+def _values(text: str) -> dict[str, Any]:
+    """`amount:123,currency:EUR` as a dictionary."""
+    values = {}
+    for item in filter(None, text.split(",")):
+        name, colon, value = item.partition(":")
+        if not colon:
+            raise ValueError(f"alter is 'property:value,...', not {text!r}")
+        try:
+            values[name.strip()] = json.loads(value)
+        except ValueError:
+            values[name.strip()] = value.strip()
+    return values
 
 
 def _names(text: str) -> frozenset[str]:

@@ -22,6 +22,11 @@ class Kind:
     id_property: str = "uid"
     account_scoped: bool = True
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of its table, `uid` first."""
+        return ["uid", "account_uid", "due_at", *(name for name in self.properties if name != "uid"), "private", "doc"]
+
 
 def _properties(texts: str, **others: str) -> dict[str, str]:
     named = {"uid": TEXT, **dict.fromkeys(texts.split(), TEXT), **others}

@@ -39,9 +39,10 @@ def list_page(call: Call, kind_name: str) -> Answer:
         condition = Condition(options["$filter"], kind.properties)
         where.append(condition.sql)
         params += condition.params
+    table = call.platform.store.table(kind_name)
     terms = order_terms(options.get("$orderby", ""), kind.properties)
     columns = [ordered(name, kind.properties) for name, _ in terms]
-    counted = _count(call, kind.table, where, params) if options.get("$count") == "true" else None
+    counted = _count(call, table, where, params) if options.get("$count") == "true" else None
     if "$skiptoken" in options:
         condition_sql, values = _beyond(columns, [up for _, up in terms], _open_token(options["$skiptoken"], terms))
         where.append(condition_sql)
@@ -53,7 +54,7 @@ def list_page(call: Call, kind_name: str) -> Answer:
     order = ", ".join(f"{column} {'ASC' if up else 'DESC'}" for column, (_, up) in zip(columns, terms, strict=True))
     rows = _run(
         call,
-        f"SELECT doc, {', '.join(columns)} FROM {kind.table} WHERE {' AND '.join(where) or '1'}"
+        f"SELECT doc, {', '.join(columns)} FROM {table} WHERE {' AND '.join(where) or '1'}"
         f" ORDER BY {order} LIMIT {-1 if limit is None else limit + 1} OFFSET {skip}",
         params,
     )

@@ -66,6 +66,7 @@ class Platform:
 
     def __post_init__(self) -> None:
         self.store.told = self.clock.moved = lambda: self.wake()
+        self.store.ending = self.clock.ending
 
     @classmethod
     def open(cls, settings: Settings, state: str | Path | None) -> Platform:

@@ -1,8 +1,8 @@
-"""Money that goes back: refunds, settlement, chargebacks, bank returns; and what falls due."""
+"""Money that goes back: refunds, settlement, chargebacks, bank returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 
 from .answers import Answer
@@ -10,11 +10,13 @@ from .calls import Call, Route
 from .clock import iso
 from .errors import conflict, invalid
 from .outbox import announce
-from .payments import add_transaction, change_payment, enter_effect, expire, the_payment, transactions_of
+from .payments import add_transaction, change_payment, enter_effect, the_payment, transactions_of
 from .platform import Platform
-from .sessions import finish
 from .shapes import cents, check, shape, text
 from .store import Row
+
+# The statuses of a payment that was captured and neither disputed nor returned.
+_CAPTURED = ("captured", "partially_refunded", "refunded")
 
 REFUND = shape(amount=cents(required=True), reason=text(empty=True), reference_id=text(required=True))
 
@@ -29,7 +31,7 @@ def refund(platform: Platform, payment: Row, amount: int, reference_id: str, rea
     )
     if taken:
         conflict("A refund with this reference_id exists.", "duplicate_refund")
-    if doc["status"] not in ("captured", "partially_refunded", "refunded"):
+    if doc["status"] not in _CAPTURED:
         conflict(f"A payment that is {doc['status']} cannot be refunded.")
     reserved = sum(
         row.doc["amount"]
@@ -74,9 +76,16 @@ def _book(platform: Platform, payment: Row, amount: int) -> None:
     refunded = payment.doc["refunded_amount"] + amount
     # A dispute that came while the refund was pending keeps its status.
     status = payment.doc["status"]
-    if status in ("captured", "partially_refunded"):
-        status = "refunded" if refunded >= payment.doc["total_amount"] else "partially_refunded"
+    if status in _CAPTURED:
+        status = _status_after(payment, refunded)
     change_payment(platform, payment, refunded_amount=refunded, status=status)
+
+
+def _status_after(payment: Row, refunded: int) -> str:
+    """The status of a captured payment of which `refunded` cents were refunded."""
+    if not refunded:
+        return "captured"
+    return "refunded" if refunded >= payment.doc["total_amount"] else "partially_refunded"
 
 
 def settle(platform: Platform, transaction: Row, *, succeeds: bool = True) -> None:
@@ -109,15 +118,21 @@ def settle_pending(platform: Platform, fail: Iterable[str] = ()) -> list[str]:
     return [row.uid for row in pending]
 
 
-def charge_back(platform: Platform, payment: Row, reason_code: str = "4853") -> Row:
-    """The cardholder disputed the payment: its whole total goes back."""
-    if payment.doc["status"] not in ("captured", "partially_refunded"):
+def charge_back(platform: Platform, payment: Row, reason_code: str = "4853", amount: int | None = None) -> Row:
+    """The cardholder disputed the payment: `amount` cents go back, up to its total, whatever was refunded before.
+
+    Without `amount` what is left of it goes back, or the whole total when nothing is left.
+    """
+    total = payment.doc["total_amount"]
+    if payment.doc["status"] not in _CAPTURED:
         conflict("Only a captured payment can be charged back.")
+    if amount is not None and (type(amount) is not int or not 1 <= amount <= total):
+        raise ValueError("amount must be a number of cents, at least 1 and at most the payment's total")
     row = add_transaction(
         platform,
         payment,
         "chargeback",
-        payment.doc["total_amount"] - payment.doc["refunded_amount"],
+        amount or total - payment.doc["refunded_amount"] or total,
         reason="Cardholder dispute",
         reason_code=reason_code,
     )
@@ -139,14 +154,15 @@ def reverse_chargeback(platform: Platform, payment: Row) -> Row:
         reason="Dispute won",
         reason_code=lost[-1].doc["reason_code"],
     )
-    change_payment(platform, payment, status="partially_refunded" if payment.doc["refunded_amount"] else "captured")
+    change_payment(platform, payment, status=_status_after(payment, payment.doc["refunded_amount"]))
     _announce_loss(platform, "provider.reversal", row)
     return row
 
 
 def return_payment(platform: Platform, payment: Row, reason_code: str = "R01") -> Row:
-    """The payer's bank sent an ACH payment back."""
-    if payment.doc["status"] != "captured" or not payment.doc["payment_method"]["payment_method_type"].endswith("ach"):
+    """The payer's bank sent an ACH payment back: the whole total, whatever was refunded before."""
+    by_bank = payment.doc["payment_method"]["payment_method_type"].endswith("ach")
+    if payment.doc["status"] not in _CAPTURED or not by_bank:
         conflict("Only a captured bank payment can be returned.")
     row = add_transaction(
         platform,
@@ -159,35 +175,6 @@ def return_payment(platform: Platform, payment: Row, reason_code: str = "R01") -
     change_payment(platform, payment, status="returned")
     _announce_loss(platform, "provider.nsf", row)
     return row
-
-
-def run_due(platform: Platform) -> None:
-    """What time has done since the last request: validations lapsed, refunds settled, sessions run out."""
-    now = platform.clock.text()
-    happen: dict[str, Callable[[Platform, Row], object]] = {
-        "payment": expire,
-        "transaction": settle,
-        "session": _run_out,
-    }
-    # Looking and acting under one lock: nothing may happen twice.
-    with platform.store.lock:
-        for kind, act in happen.items():
-            rows = platform.store.find(kind, "due_at <= ?", (now,), "due_at, uid")
-            if rows:
-                with platform.store.transaction():
-                    for row in rows:
-                        act(platform, row)
-
-
-def next_due(platform: Platform) -> str | None:
-    """The instant at which time itself will change something."""
-    sql = "SELECT min(due_at) FROM {} WHERE due_at IS NOT NULL"
-    found = [platform.store.execute(sql.format(table))[0][0] for table in ("payments", "transactions", "sessions")]
-    return min(filter(None, found), default=None)
-
-
-def _run_out(platform: Platform, session: Row) -> None:
-    finish(platform, session, "expired")
 
 
 def refund_payment(call: Call, uid: str) -> Answer:

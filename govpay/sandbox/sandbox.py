@@ -8,9 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import bulk, challenges, checkout, city, control, direct, payers, refunds, tenants, terminals, tokens, wallets
+from . import (
+    bulk,
+    challenges,
+    checkout,
+    city,
+    control,
+    direct,
+    late,
+    payers,
+    refunds,
+    tenants,
+    terminals,
+    tokens,
+    wallets,
+)
 from .app import Application
 from .courier import Courier
+from .due import run_due
 from .faults import Fault, fault_from, parse_fault
 from .kinds import kind_named
 from .platform import Platform, Settings
@@ -111,7 +126,13 @@ class Sandbox(WebhookSwitches):
         ach_return. A bank refund is one `refund` when accepted and one `refund_settled` or
         `refund_failed` later; a card refund is one `refund`.
         """
+        run_due(self.platform)
         return self.platform.store.ledger()
+
+    def late_requests(self) -> list[Doc]:
+        """Those of `act_after`: method, path, due_at, and the status and code that came of it (None: not yet)."""
+        run_due(self.platform)
+        return late.every(self.platform)
 
     def requests(self) -> list[Doc]:
         """The last 10 000: method, path, query, account, status (None: no answer), at, idempotency_key."""
@@ -143,7 +164,7 @@ class Sandbox(WebhookSwitches):
     def advance(self, seconds: float) -> None:
         """Move the platform's clock on; what falls due by then happens."""
         self.platform.clock.advance(seconds)
-        refunds.run_due(self.platform)
+        run_due(self.platform)
 
     def settle(self, fail: Iterable[str] = ()) -> list[str]:
         """Settle all pending refunds now; those named (transaction uid or reference_id) fail."""
@@ -202,7 +223,7 @@ class Sandbox(WebhookSwitches):
 
         A decline raises `Refusal` (its `code` and `status` are the platform's answer).
         """
-        refunds.run_due(self.platform)
+        run_due(self.platform)
         with self.platform.store.transaction():
             return payers.confirm_session(self.platform, session_id, card, key, more)
 
@@ -212,7 +233,7 @@ class Sandbox(WebhookSwitches):
 
     def session(self, session_id: str) -> Doc:
         """The session now, with `payment_uid`, `ach_authorization` and the `request` that made it."""
-        refunds.run_due(self.platform)
+        run_due(self.platform)
         return payers.session_seen(self.platform, session_id)
 
     def challenge_session(self, session_id: str, kind: str = "sms") -> None:
@@ -226,13 +247,14 @@ class Sandbox(WebhookSwitches):
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.refund(self.platform, payment, amount, reference_id, reason).doc
 
-    def charge_back(self, payment_uid: str, reason_code: str = "4853") -> Doc:
+    def charge_back(self, payment_uid: str, reason_code: str = "4853", amount: int | None = None) -> Doc:
+        """A dispute of `amount` cents (without it: what was not refunded, or else the whole total)."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
-            return refunds.charge_back(self.platform, payment, reason_code).doc
+            return refunds.charge_back(self.platform, payment, reason_code, amount).doc
 
     def return_payment(self, payment_uid: str, reason_code: str = "R01") -> Doc:
-        """An ACH return."""
+        """An ACH return of the whole total, whatever was refunded before."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.return_payment(self.platform, payment, reason_code).doc
@@ -248,13 +270,13 @@ class Sandbox(WebhookSwitches):
 
     def get(self, kind: str, uid: str) -> Doc | None:
         """The document as served now, or None."""
-        refunds.run_due(self.platform)
+        run_due(self.platform)
         row = self.platform.store.get(kind_named(kind).name, uid)
         return row.doc if row else None
 
     def all(self, kind: str, account_uid: str | None = None) -> list[Doc]:
         """Every document of a kind, by uid."""
-        refunds.run_due(self.platform)
+        run_due(self.platform)
         where, params = ("account_uid = ?", (account_uid,)) if account_uid else ("1", ())
         return [row.doc for row in self.platform.store.find(kind_named(kind).name, where, params)]
 

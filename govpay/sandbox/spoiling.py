@@ -23,6 +23,7 @@ class Spoiling:
     strange: frozenset[str] = frozenset()
     null: frozenset[str] = frozenset()
     leave_out: frozenset[str] = frozenset()
+    alter: dict[str, Any] = field(default_factory=dict)
     duplicate: int = 0
     # The last rows of the page before.
     _before: list[Any] = field(default_factory=list)
@@ -30,7 +31,8 @@ class Spoiling:
 
     def of(self, text: str) -> str:
         """The answer's JSON after the changes; what is no JSON stays as it is."""
-        if not (self.extra or self.strange or self.null or self.leave_out or self.duplicate) or not text:
+        changes = (self.extra, self.strange, self.null, self.leave_out, self.alter, self.duplicate)
+        if not any(changes) or not text:
             return text
         try:
             document = json.loads(text)
@@ -52,6 +54,7 @@ class Spoiling:
         changed: Doc = {name: value for name, value in row.items() if name not in self.leave_out}
         changed.update((name, None) for name in self.null & changed.keys())
         changed.update((name, UNKNOWN_VALUE) for name in self.strange & changed.keys())
+        changed.update((name, value) for name, value in self.alter.items() if name in changed)
         return {**changed, **UNKNOWN_PROPERTY} if self.extra else changed
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import past
 from .kinds import KINDS, Kind
 from .shapes import Doc
 
@@ -51,6 +52,12 @@ class Row:
         return str(self.doc[KINDS[self.kind].id_property])
 
 
+class _View(threading.local):
+    """The instant that reads of this thread show; None: now."""
+
+    moment: str | None = None
+
+
 class Store:
     """Documents as JSON beside extracted, indexed columns.
 
@@ -64,6 +71,9 @@ class Store:
         # Something was written that somebody waits for; `told` is called after its commit.
         self.has_news = False
         self.told: Callable[[], None] = lambda: None
+        # When the versions end that are replaced now; None: they are not kept. Set by the platform.
+        self.ending: Callable[[], str | None] = lambda: None
+        self._view = _View()
         try:
             self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
             self._prepare()
@@ -71,6 +81,7 @@ class Store:
             raise ValueError(f"the state file {path} cannot be used: {error}") from None
         self._open = True
         self._upserts = {name: _upsert(kind) for name, kind in KINDS.items()}
+        self._keeps = {name: past.keep(kind) for name, kind in KINDS.items()}
 
     def _prepare(self) -> None:
         run = self._connection.execute
@@ -114,6 +125,19 @@ class Store:
                     self.has_news = False
                     self.told()
 
+    @contextmanager
+    def as_of(self, moment: str) -> Iterator[None]:
+        """This thread's reads find every object as it was at `moment`. It must not write meanwhile."""
+        self._view.moment = moment
+        try:
+            yield
+        finally:
+            self._view.moment = None
+
+    def table(self, kind: str) -> str:
+        """What to select a kind from: its table, or what that held at the instant of `as_of`."""
+        return past.as_of(KINDS[kind], self._view.moment) if self._view.moment else KINDS[kind].table
+
     def execute(self, sql: str, params: Iterable[Any] | Doc = ()) -> list[Any]:
         with self.lock:
             bound = params if isinstance(params, dict) else tuple(params)
@@ -131,15 +155,14 @@ class Store:
         return rows[0]
 
     def find(self, kind: str, where: str, params: Iterable[Any] = (), order: str = "uid") -> list[Row]:
-        table = KINDS[kind].table
-        sql = f"SELECT doc, account_uid, due_at, private FROM {table} WHERE {where} ORDER BY {order}"
+        sql = f"SELECT doc, account_uid, due_at, private FROM {self.table(kind)} WHERE {where} ORDER BY {order}"
         return [
             Row(kind, json.loads(doc), account_uid, due_at, json.loads(private))
             for doc, account_uid, due_at, private in self.execute(sql, params)
         ]
 
     def count(self, kind: str, where: str = "1", params: Iterable[Any] = ()) -> int:
-        return int(self.execute(f"SELECT count(*) FROM {KINDS[kind].table} WHERE {where}", params)[0][0])
+        return int(self.execute(f"SELECT count(*) FROM {self.table(kind)} WHERE {where}", params)[0][0])
 
     def put(self, row: Row) -> Row:
         """Insert or replace one row."""
@@ -151,7 +174,9 @@ class Store:
     def put_many(self, kind: str, rows: Iterable[tuple[Row, str]]) -> None:
         """Insert or replace rows of one kind whose documents are already encoded."""
         names = [name for name in KINDS[kind].properties if name != "uid"]
+        rows = list(rows)
         with self.transaction():
+            self._keep(kind, [row.uid for row, _ in rows])
             self._connection.executemany(
                 self._upserts[kind],
                 (
@@ -167,8 +192,14 @@ class Store:
                 ),
             )
 
+    def _keep(self, kind: str, uids: list[str]) -> None:
+        """Keep the versions that end now."""
+        if until := self.ending():
+            self._connection.executemany(self._keeps[kind], [(until, uid, uid) for uid in uids])
+
     def delete(self, kind: str, uid: str) -> None:
         with self.transaction():
+            self._keep(kind, [uid])
             self.execute(f"DELETE FROM {KINDS[kind].table} WHERE uid = ?", (uid,))
 
     def enter(self, entries: Iterable[tuple[Any, ...]]) -> None:
@@ -199,7 +230,7 @@ def _extracted(doc: Doc, names: list[str]) -> list[Any]:
 
 
 def _upsert(kind: Kind) -> str:
-    names = ["uid", "account_uid", "due_at", *[n for n in kind.properties if n != "uid"], "private", "doc"]
+    names = kind.columns
     changes = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
     return (
         f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
@@ -209,11 +240,8 @@ def _upsert(kind: Kind) -> str:
 
 def _schema() -> Iterator[str]:
     for kind in KINDS.values():
-        columns = ", ".join(name for name in kind.properties if name != "uid")
-        yield (
-            f"CREATE TABLE IF NOT EXISTS {kind.table}"
-            f" (uid TEXT PRIMARY KEY, account_uid, due_at, {columns}, private TEXT, doc TEXT)"
-        )
+        yield f"CREATE TABLE IF NOT EXISTS {kind.table} (uid TEXT PRIMARY KEY, {', '.join(kind.columns[1:])})"
+        yield from past.schema(kind)
         scope = "account_uid, " if kind.account_scoped else ""
         for name in ("updated_at", *kind.by):
             yield (f"CREATE INDEX IF NOT EXISTS {kind.table}_{name} ON {kind.table} ({scope}{name}, uid)")
@@ -230,4 +258,10 @@ def _schema() -> Iterator[str]:
         "CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries"
         " (coalesce(place, seq), next_at, account_uid) WHERE done = 0"
     )
+    # Requests that are carried out later; `status` is empty until then.
+    yield (
+        "CREATE TABLE IF NOT EXISTS late_requests (seq INTEGER PRIMARY KEY AUTOINCREMENT, method, path, origin,"
+        " headers, query, data, due_at, status, code)"
+    )
+    yield "CREATE INDEX IF NOT EXISTS late_requests_due ON late_requests (due_at, seq) WHERE status IS NULL"
     yield "CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, scope, issued_at, expires_at)"

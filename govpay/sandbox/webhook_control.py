@@ -134,7 +134,7 @@ def _on(call: Call, kind: str, name: str, act: Callable[[Row, Doc], Row]) -> Ans
 
 
 def chargeback(call: Call) -> Answer:
-    """`{"payment", "reason_code"}`; the answer is the transaction."""
+    """`{"payment", "reason_code", "amount"}`, the last in cents; the answer is the transaction."""
     return _on(call, "payment", "payment", lambda row, given: refunds.charge_back(call.platform, row, **given))
 
 

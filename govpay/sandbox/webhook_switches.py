@@ -8,6 +8,7 @@ from typing import Any
 
 from . import direct, events, outbox, refunds, wallets
 from .courier import Courier
+from .due import run_due
 from .platform import Platform
 from .shapes import Doc
 from .webhook_faults import WebhookFault
@@ -65,7 +66,7 @@ class WebhookSwitches:
 
     def wait_for_webhooks(self, timeout: float = 10) -> bool:
         """True once nothing is left that is due. A retry's pause or `webhook_delay` is not waited for."""
-        refunds.run_due(self.platform)
+        run_due(self.platform)
         end = time.monotonic() + timeout
         while outbox.due_count(self.platform):
             if self._courier is None or time.monotonic() > end:

@@ -26,9 +26,10 @@ EDGES: dict[str | None, set[str]] = {
     None: {"validated"},
     "validated": {"captured", "failed", "voided", "expired"},
     "captured": {"voided", "partially_refunded", "refunded", "charged_back", "returned"},
-    "partially_refunded": {"refunded", "charged_back"},
+    "partially_refunded": {"refunded", "charged_back", "returned"},
+    "refunded": {"charged_back", "returned"},
     # A dispute that was won.
-    "charged_back": {"captured", "partially_refunded"},
+    "charged_back": {"captured", "partially_refunded", "refunded"},
 }
 
 #: The platform's own record of each status that a payment ever had, kept by its database.

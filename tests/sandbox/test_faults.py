@@ -246,6 +246,51 @@ def test_errors_and_what_is_no_json_are_not_spoilt(sandbox: Sandbox, call: Calle
     assert Spoiling(extra=True).of("no json") == "no json"
 
 
+REFUND = {"amount": 100, "reference_id": "r"}
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+@pytest.mark.parametrize("acts", [True, False])
+def test_success_without_content(sandbox: Sandbox, call: Caller, status: int, acts: bool) -> None:
+    payment = sandbox.add_payment(call.account_uid, status="captured")
+    sandbox.fault("POST /api/payments/{uid}/refund", status=status, act=acts, body="", times=1)
+    answer = call("POST", f"/api/payments/{payment['uid']}/refund", REFUND)
+    assert (answer.status_code, answer.content) == (status, b"")
+    assert len(sandbox.ledger()) == 1 + acts
+    assert sandbox.get("payment", payment["uid"])["refunded_amount"] == 100 * acts  # type: ignore[index]
+
+
+def test_accepted_with_the_real_answer_with_none_and_with_another(sandbox: Sandbox, call: Caller) -> None:
+    path = f"/api/payments/{sandbox.add_payment(call.account_uid, status='captured')['uid']}/refund"
+    sandbox.fault("POST /api/payments/{uid}/refund", status=202, act=True, times=1)
+    answer = call("POST", path, REFUND)
+    (stored,) = [row for row in sandbox.all("transaction") if row["type"] == "refund"]
+    assert (answer.status_code, answer.json()) == (202, stored)
+    assert len(sandbox.ledger()) == 2
+    sandbox.fault("POST /api/payments/{uid}/refund", status=202, times=1)
+    answer = call("POST", path, {**REFUND, "reference_id": "r2"})
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert len(sandbox.ledger()) == 2, "nothing was done"
+    sandbox.fault("POST /api/payments/{uid}/refund", body="{}", times=1)
+    answer = call("POST", path, {**REFUND, "reference_id": "r3"})
+    assert (answer.status_code, answer.json()) == (201, {})
+    assert len(sandbox.ledger()) == 3
+
+
+def test_answer_differs_from_what_happened(sandbox: Sandbox, call: Caller) -> None:
+    payment = sandbox.add_payment(call.account_uid, status="captured")
+    spec = "alter=amount:123,currency:EUR,type:void,uid:trx_other,payment_uid:pay_other,reason:null,none:1 times=1"
+    sandbox.fault(f"POST /api/payments/{{uid}}/refund {spec} leave_out=status")
+    told = call("POST", f"/api/payments/{payment['uid']}/refund", REFUND).json()
+    wrong = {"amount": 123, "currency": "EUR", "type": "void", "uid": "trx_other", "payment_uid": "pay_other"}
+    (stored,) = [row for row in sandbox.all("transaction") if row["type"] == "refund"]
+    assert told == {**{name: value for name, value in stored.items() if name != "status"}, **wrong}
+    assert (stored["amount"], stored["currency"], stored["status"]) == (100, "USD", "succeeded")
+    assert call.get(f"/api/transactions/{stored['uid']}") == stored
+    sandbox.fault("GET /api/transactions", alter="amount:5", times=1)
+    assert {row["amount"] for row in call.get("/api/transactions")} == {5}
+
+
 def test_date_is_off(sandbox: Sandbox, call: Caller) -> None:
     sandbox.fault("GET /api/payments", skew=-300, times=1)
     dates = [parsedate_to_datetime(call("GET", "/api/payments").headers["Date"]) for _ in range(2)]
@@ -260,11 +305,14 @@ def test_every_option_is_switched_by_text_as_by_name() -> None:
         "headers": {"A": "b", "C": "d"}, "html": True, "badjson": True,
         "extra": True, "strange": "status", "null": "a,b", "leave_out": "c",
         "duplicate": 2, "close": "after", "truncate": True, "length": -3, "drip": 0.1, "skew": -300.0, "act": True,
+        "act_after": 90.0, "lag": 120.0, "alter": "amount:1,status:failed",
     }  # fmt: skip
     assert set(given) == set(OPTIONS)
-    words = [f"{name}={value}" for name, value in given.items() if name != "headers"]
-    spec = " ".join(["GET /x", *words, "'headers=A: b'", "'headers=C: d'"])
-    assert parse_fault(spec).described() == fault_from("GET /x", given).described()
+    for left_out in ("act", "act_after"):  # one excludes the other
+        chosen = {name: value for name, value in given.items() if name != left_out}
+        words = [f"{name}={value}" for name, value in chosen.items() if name != "headers"]
+        spec = " ".join(["GET /x", *words, "'headers=A: b'", "'headers=C: d'"])
+        assert parse_fault(spec).described() == fault_from("GET /x", chosen).described()
     listed = re.findall(r"`([a-z_]+)[=`]", re.search(r"\| option \|.*?\n\n", HOSTS.read_text(), re.DOTALL)[0])  # type: ignore[index]
     told = re.findall(r"\w+", HOSTS.read_text()[HOSTS.read_text().index("| option |") :])
     assert set(listed) <= set(OPTIONS)
@@ -285,6 +333,10 @@ def test_spec_strings() -> None:
         "GET /x status=abc",
         "GET /x colour=red",
         "GET /x close=never",
+        "GET /x lag=-1",
+        "POST /x act_after=-1",
+        "POST /x act_after=1 act=yes",
+        "POST /x alter=amount",
         "'",
     ):
         with pytest.raises(ValueError):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from govpay.sandbox import Sandbox
+from govpay.sandbox.errors import Refusal
 
 from .conftest import Caller, bank
 
@@ -103,9 +104,9 @@ def test_bank_refund_is_pending_and_reserves_its_amount(sandbox: Sandbox, call: 
 
 def test_bank_refund_settles_by_itself(sandbox: Sandbox, call: Caller, banked: Doc) -> None:
     refund(call, banked, banked["total_amount"], "r1")
-    sandbox.advance(59)
+    sandbox.advance(30)
     assert call.get(f"/api/payments/{banked['uid']}")["status"] == "captured"
-    sandbox.advance(2)
+    sandbox.advance(31)
     assert call.get(f"/api/payments/{banked['uid']}")["status"] == "refunded"
 
 
@@ -173,3 +174,52 @@ def test_disputes_and_returns(sandbox: Sandbox, call: Caller, paid: Doc, banked:
     returned = sandbox.return_payment(banked["uid"], "R01")
     assert (returned["type"], returned["reason_code"]) == ("ach_return", "R01")
     assert call.get(f"/api/payments/{banked['uid']}")["status"] == "returned"
+
+
+@pytest.mark.parametrize("refunded", [306, 10_306])
+@pytest.mark.parametrize("amount", [None, 1, 10_306])
+def test_a_refunded_payment_can_be_disputed(
+    sandbox: Sandbox, call: Caller, paid: Doc, refunded: int, amount: int | None
+) -> None:
+    """For what is left, for all of it or for any amount: the payment may end below zero."""
+    refund(call, paid, refunded, "r1")
+    before = call.get(f"/api/payments/{paid['uid']}")
+    lost = sandbox.charge_back(paid["uid"], "10.4", amount)
+    left = 10_306 - refunded
+    assert (lost["type"], lost["amount"], lost["reason_code"]) == ("chargeback", amount or left or 10_306, "10.4")
+    payment = call.get(f"/api/payments/{paid['uid']}")
+    assert (payment["status"], payment["refunded_amount"]) == ("charged_back", refunded)
+    call.refused(409, "POST", f"/api/payments/{paid['uid']}/refund", {"amount": 1, "reference_id": "r2"})
+    with pytest.raises(Refusal):
+        sandbox.charge_back(paid["uid"])
+    assert sandbox.reverse_chargeback(paid["uid"])["amount"] == lost["amount"]
+    assert call.get(f"/api/payments/{paid['uid']}")["status"] == before["status"]
+    kinds = [effect["kind"] for effect in sandbox.ledger()]
+    assert kinds == ["capture", "refund", "chargeback", "chargeback_reversal"]
+
+
+def test_a_dispute_is_of_some_cents_of_a_payment(sandbox: Sandbox, call: Caller, paid: Doc) -> None:
+    for amount in (0, -1, 10_307, "1", True):
+        with pytest.raises(ValueError, match="cents"):
+            sandbox.charge_back(paid["uid"], amount=amount)  # type: ignore[arg-type]
+    body = {"payment": paid["uid"], "amount": 10_307}
+    assert call("POST", "/_sandbox/chargeback", body, token=None).status_code == 400
+    assert call("POST", "/_sandbox/chargeback", {**body, "amount": 5}, token=None).json()["amount"] == 5
+    assert [effect["kind"] for effect in sandbox.ledger()] == ["capture", "chargeback"]
+
+
+@pytest.mark.parametrize(("share", "settled"), [(0.5, True), (1, True), (1, False)])
+def test_a_refunded_bank_payment_can_be_returned(
+    sandbox: Sandbox, call: Caller, banked: Doc, share: float, settled: bool
+) -> None:
+    total = banked["total_amount"]
+    refund(call, banked, int(total * share), "r1")
+    if settled:
+        sandbox.settle()
+    returned = sandbox.return_payment(banked["uid"], "R01")
+    assert (returned["type"], returned["amount"]) == ("ach_return", total)
+    sandbox.settle()
+    payment = call.get(f"/api/payments/{banked['uid']}")
+    assert (payment["status"], payment["refunded_amount"]) == ("returned", int(total * share))
+    with pytest.raises(Refusal):
+        sandbox.return_payment(banked["uid"])

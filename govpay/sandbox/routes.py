@@ -1,0 +1,110 @@
+"""The platform's routes: finding one, and what each checks before it runs: credential, account header, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
+
+from . import (
+    browsers,
+    challenges,
+    checkout,
+    confirm,
+    events,
+    payments,
+    refunds,
+    session_config,
+    session_wallet,
+    sessions,
+    tenants,
+    terminals,
+    tokens,
+    vault,
+    wallets,
+)
+from .answers import Answer
+from .calls import ACCOUNT, ADMIN, SESSION, Call, Route
+from .clock import iso
+from .errors import Refusal, malformed
+from .shapes import parse_json
+
+ROUTES: list[Route] = [
+    route
+    for room in (
+        *(tokens, tenants, wallets, payments, refunds, terminals, events),
+        *(sessions, session_config, confirm, challenges, session_wallet, vault, checkout),
+    )
+    for route in room.ROUTES
+]
+
+
+def bound(routes: Iterable[Route]) -> MapAdapter:
+    """The routes, ready for `find`."""
+    rules = [Rule(route.path, methods=[route.method], endpoint=route) for route in routes]
+    return Map(rules, merge_slashes=False).bind("127.0.0.1")
+
+
+def find(urls: MapAdapter, method: str, path: str) -> tuple[Route, dict[str, Any]]:
+    """The route and the values in its path; 404 or 405 if there is none."""
+    try:
+        route, values = urls.match(path, method)
+    except MethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.valid_methods or []))
+        raise Refusal(405, "validation_error", "The method is not allowed here.", headers={"Allow": allowed}) from None
+    except (NotFound, RequestRedirect):
+        raise Refusal(404, "not_found", "There is no such route.") from None
+    return route, dict(values)
+
+
+def admit(route: Route, call: Call, values: dict[str, Any]) -> None:
+    """Check the credential, then account and body."""
+    if route.credential == SESSION:
+        browsers.check_session(call, values["uid"])
+    elif route.credential in (ADMIN, ACCOUNT):
+        _check_admin(call)
+    read(route, call)
+
+
+def read(route: Route, call: Call) -> None:
+    """Check the account header and the body of a call whose credential is good."""
+    if route.credential == ACCOUNT:
+        _check_account(call)
+    if route.json or (call.data and route.credential in (ADMIN, ACCOUNT)):
+        if call.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+            malformed("Content-Type must be application/json.")
+        call.body = parse_json(call.data)
+
+
+def run_lagging(route: Route, call: Call, values: dict[str, Any]) -> Answer:
+    """Run a read that answers as it would have done `call.lag` seconds ago."""
+    store = call.platform.store
+    with store.as_of(iso(call.platform.clock.now() - timedelta(seconds=call.lag))):
+        if call.account:
+            call.account = store.get("account", call.account.uid) or call.account
+        if call.session:
+            call.session = store.get("session", call.session.uid)
+        return route.run(call, **values)
+
+
+def _check_admin(call: Call) -> None:
+    """The admin token [/platform/overview/]; a session's credential is known but not enough (A24)."""
+    credential = tokens.bearer(call)
+    if tokens.is_valid(call.platform, credential):
+        return
+    if sessions.session_for(call.platform, credential):
+        raise Refusal(403, "insufficient_scope", "A session's credential cannot call this route.")
+    raise tokens.unauthorized()
+
+
+def _check_account(call: Call) -> None:
+    """`X-Payment-Account-Uid` [/platform/overview/]: missing is 400, unknown is 403 (A24)."""
+    uid = call.headers.get("x-payment-account-uid", "").strip()
+    if not uid:
+        malformed("X-Payment-Account-Uid is required.")
+    call.account = call.platform.store.get("account", uid)
+    if call.account is None:
+        raise Refusal(403, "insufficient_scope", "X-Payment-Account-Uid names no account of this tenant.")
