@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
@@ -55,7 +56,7 @@ def unread_lists() -> Iterator[tuple[str, str]]:
     """The lists (resource, account's uid or an empty text) that were not read in full since the restore."""
     since = held_since()
     read = Q(full_completed_at__gte=since) | Q(not_offered_at__gte=since)
-    done = set(SyncCursor.objects.filter(read).values_list("resource", "account_id")) if since else set()
+    done: set[Any] = set(SyncCursor.objects.filter(read).values_list("resource", "account_id")) if since else set()
     wanted = [(name, None) for name in GLOBAL] + [(name, uid) for uid in account_uids() for name in SCOPED]
     return ((name, uid or "") for name, uid in wanted if since and (name, uid) not in done)
 
