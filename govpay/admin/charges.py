@@ -250,12 +250,17 @@ class Charge(Capture):
         return found
 
     def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
-        if payment is None or not staff.is_debit(payment):
+        # An operation that is tried again keeps the authorization that it was begun with.
+        if payment is None or not staff.is_debit(payment) or (shown is not None and shown.retry):
             return ConfirmForm(data)
         return AuthorizationForm(payment, data)
 
     def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
-        operations.capture_payment(payment=payment, authorization=data.get("authorization"), seen=shown.seen(), **who)
+        if shown.retry:
+            self.again(shown, who)
+        else:
+            consent = data.get("authorization")
+            operations.capture_payment(payment=payment, authorization=consent, seen=shown.seen(), **who)
         return Outcome("done", _("Charged"))
 
 
