@@ -95,7 +95,8 @@ class DeedView:
 
     def load(self) -> None:
         visible = Payment.objects.visible_to(self.request.user).filter(pk__in=self.ids)
-        rows = joined(visible.with_pending_refunds(), ("account", "customer", "saved_method"))
+        annotated = visible.with_pending_refunds().with_fee_preview()
+        rows = joined(annotated, ("account", "customer", "saved_method"))
         found = {row.pk: row for row in rows}
         self.payments = {pk: found[pk] for pk in self.ids if pk in found}
 

@@ -257,8 +257,13 @@ def _turnable(state: str, error: GovPayError | None) -> Q:
 
 
 def attention_for(operation: Operation, attention: str) -> dict[str, Any]:
-    """The columns by which somebody is told of how it ended. Only what moves money is worth it."""
+    """The columns by which somebody is told of how it ended. Only what moves money is worth it.
+
+    A fee preview that was not taken back is not: nobody can charge it, and it ends by itself.
+    """
     if not attention or operation.action not in MOVES_MONEY:
+        return {}
+    if operation.fee_preview and attention == OperationAttention.NOT_EXECUTED:
         return {}
     return {"attention": attention, "attention_at": timezone.now()}
 
