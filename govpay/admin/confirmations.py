@@ -25,7 +25,7 @@ from govpay.admin.tickets import Shown, Ticket, TicketRefused
 from govpay.admin.wording import Outcome, outcome_of_error
 from govpay.attention.items import deed_in_words
 from govpay.exceptions import GovPayError
-from govpay.exempt import outside_transactions
+from govpay.exempt import own_view
 from govpay.models import Payment
 from govpay.models.money import format_money
 from govpay.policies import guarded_view
@@ -43,7 +43,7 @@ def own_url(admin: Any, route: str, name: str, view: Callable[..., HttpResponse]
 
     Operations commit their journal before they call the platform, which an open transaction would undo.
     """
-    return path(route, outside_transactions(guarded_view(admin.admin_site.admin_view(view))), name=name)
+    return path(route, own_view(guarded_view(admin.admin_site.admin_view(view))), name=name)
 
 
 def chosen_ids(request: HttpRequest) -> list[int]:
