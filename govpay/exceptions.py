@@ -6,6 +6,7 @@
     ├── SignatureError              a webhook that is not the platform's
     ├── OperationRefused            our own rule said no before any HTTP; show the text
     │   ├── OperationInProgress     a deed is still running; ask again later
+    │   ├── OperationsHeld          after a restore from a backup; ask again once everything was read
     │   └── KeyReused               the key belongs to another deed
     ├── SyncBusy                    another worker holds the list; let it finish
     ├── OutcomeUnknown              a write was sent and no usable answer came: reconcile, never repeat
@@ -85,6 +86,10 @@ class OperationRefused(GovPayError):
 
 class OperationInProgress(OperationRefused):
     """The same deed, or another one on the same object, is being carried out right now: ask again in a moment."""
+
+
+class OperationsHeld(OperationRefused):
+    """Nothing is sent after a restore from a backup until every list was read again: repeat it with the same key."""
 
 
 class KeyReused(OperationRefused):

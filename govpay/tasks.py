@@ -263,11 +263,14 @@ def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = Fal
 
 
 def _due(account_uid: str | None, names: Sequence[str], *, full: bool = False) -> list[str]:
-    """The lists that are due: never read, or read longer ago than the interval."""
+    """The lists that are due: never read, or read longer ago than the interval, or not in full since a restore."""
     now = timezone.now()
     interval = dt.timedelta(seconds=float(conf.get("FULL_SYNC_INTERVAL" if full else "SYNC_INTERVAL")))
     done = "full_completed_at" if full else "completed_at"
-    rested = Q(**{f"{done}__gt": now - max(interval - EARLY, interval / 2)}) | Q(attempted_at__gt=now - RETRY_AFTER)
+    since = now - max(interval - EARLY, interval / 2)
+    if full and (restored := operations.held_since()) is not None:
+        since = max(since, restored)
+    rested = Q(**{f"{done}__gt": since}) | Q(attempted_at__gt=now - RETRY_AFTER)
     if full:
         rested |= Q(full_completed_at=None)  # the first walk of all is whole anyway
     resting = SyncCursor.objects.filter(rested, account=account_uid, resource__in=names)

@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -25,7 +26,7 @@ from govpay.attention import Item, count_items, find_items
 from govpay.attention.items import MOST, ended_item, unknown_item
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
-from govpay.models.choices import OperationAttention, OperationState
+from govpay.models.choices import OperationAction, OperationAttention, OperationState
 from govpay.operations import staff
 
 PERMISSION = "govpay.settle_operation"
@@ -77,6 +78,7 @@ def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
     context = {
         "title": _("What needs a person"),
         "original": _("Needs a person"),
+        "alerts": held_alerts(),
         "cards": [_card(item, request.user) for item in items],
         "back": list_of(Operation),
     }
@@ -85,6 +87,18 @@ def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
 
 def _visible(request: HttpRequest) -> tuple[Any, Any]:
     return Operation.objects.visible_to(request.user), Payment.objects.visible_to(request.user)
+
+
+def held_alerts() -> list[Alert]:
+    """The box that says why every capture, refund and void is refused now, after a restore from a backup."""
+    since = operations.held_since()
+    if since is None:
+        return []
+    lines = (
+        _("This site was restored from a backup. What was done after that backup is being read from the platform."),
+        _("Until then nothing can be captured, refunded, voided or charged: it could be done twice. Wait."),
+    )
+    return [Alert(_("Nothing is sent to the platform since %(when)s") % {"when": moment(since)}, lines)]
 
 
 def _card(item: Item, user: Any) -> dict[str, Any]:
@@ -130,10 +144,15 @@ def settle_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
 
 def retry_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
     """*Try again* for a capture, refund or void that was not executed: the confirmation page of its payment."""
-    if operations.why_not_retry(row) or row.payment is None or not staff.may(user, row.action):
+    if operations.why_not_retry(row) or row.payment is None:
         return []
-    address = reverse(f"admin:govpay_payment_{row.action}")
-    return [(_("Try again"), f"{address}?ids={row.payment.pk}")]
+    page = row.action
+    if row.action == OperationAction.CAPTURE and staff.may_confirm(user, row.payment):
+        page = "charge"
+    elif not staff.may(user, row.action):
+        return []
+    chosen = urlencode({"ids": row.payment.pk, "operation": row.pk})
+    return [(_("Try again"), f"{reverse(f'admin:govpay_payment_{page}')}?{chosen}")]
 
 
 def _settle_address(pk: int) -> str:

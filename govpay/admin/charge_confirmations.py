@@ -74,7 +74,8 @@ class Charge(Capture):
         return found
 
     def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
-        if payment is None or not staff.is_debit(payment):
+        # An operation that is tried again keeps the authorization that it was begun with.
+        if payment is None or not staff.is_debit(payment) or (shown is not None and shown.retry):
             return ConfirmForm(data)
         return AuthorizationForm(payment, data)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -15,9 +15,11 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from govpay import operations
 from govpay.admin import summaries, tickets
-from govpay.admin.cells import list_of, moment, page_of
+from govpay.admin.cells import clip, list_of, moment, page_of
 from govpay.admin.changelist import joined
 from govpay.admin.deeds import Deed, Row, assess
 from govpay.admin.pages import render
@@ -26,7 +28,7 @@ from govpay.admin.wording import Outcome, outcome_of_error
 from govpay.attention.items import deed_in_words
 from govpay.exceptions import GovPayError
 from govpay.exempt import own_view
-from govpay.models import Payment
+from govpay.models import Operation, Payment
 from govpay.models.money import format_money
 from govpay.policies import guarded_view
 
@@ -61,11 +63,26 @@ def earlier_attempt(row: Row) -> list[tuple[Any, Any]]:
     if earlier is None:
         return []
     text = _(
-        "%(what)s of %(when)s was not carried out, as far as is known. Confirming tries that one again, under the same "
-        "reference, so that the platform refuses it should the earlier attempt arrive after all."
+        "%(what)s, started %(when)s by %(who)s, was not carried out, as far as is known. Confirming tries that one "
+        "again, under the same reference: should the earlier attempt still arrive, the platform refuses one of them."
     )
-    parts = {"what": deed_in_words(earlier), "when": moment(earlier.attempted_at or earlier.created_at)}
+    parts = {
+        "what": deed_in_words(earlier),
+        "when": moment(earlier.attempted_at or earlier.created_at),
+        "who": clip(earlier.retried_by or earlier.actor) or _("a program"),
+    }
     return [(_("Earlier attempt"), text % parts)]
+
+
+def earlier_attempts(rows: Sequence[Row]) -> list[tuple[Any, Any]]:
+    """The same for many: how many of them try an earlier operation again."""
+    count = sum(row.earlier is not None for row in rows)
+    text = ngettext(
+        "%(count)d of these payments tries an operation again that was not carried out, under the same reference.",
+        "%(count)d of these payments try an operation again that was not carried out, under the same reference.",
+        count,
+    )
+    return [(_("Earlier attempts"), text % {"count": count})] if count else []
 
 
 class DeedView:
@@ -119,9 +136,11 @@ class DeedView:
     def confirm(self, problem: str = "", form: forms.Form | None = None) -> HttpResponse:
         """Show the rows as they are now, under a new key."""
         rows = assess(self.deed, list(self.payments.values()))
-        if not self.single:
-            for row in rows:
+        for row in rows:
+            if not self.single:
                 row.reason = row.reason or self.deed.why_not_in_bulk(row)
+            elif self.request.GET.get("operation"):
+                self.choose(row)
         doable = [row for row in rows if not row.reason]
         shown = {row.payment.pk: Shown.of(row.payment, row.earlier) for row in doable}
         context: dict[str, Any] = {
@@ -131,7 +150,7 @@ class DeedView:
             "problem": problem,
             "consequence": self.deed.consequence,
             "button": summaries.button(self.deed, doable, self.single),
-            "notes": self.notes(doable[0]) if self.single and doable else [],
+            "notes": self.notes(doable),
         }
         if doable:
             context["form"] = form or self.form(shown)
@@ -139,8 +158,21 @@ class DeedView:
         title = self.deed.title_one if self.single else self.deed.title_many
         return self.render("govpay/admin/confirm.html", title, context, status=400 if problem else 200)
 
-    def notes(self, row: Row) -> list[tuple[Any, Any]]:
-        return [*self.deed.notes(row.payment), *earlier_attempt(row)]
+    def choose(self, row: Row) -> None:
+        """Try that operation again whose page led here; there may be a newer one on its payment."""
+        given = self.request.GET["operation"]
+        named = None
+        if re.fullmatch(r"[0-9]{1,18}", given):
+            rows = Operation.objects.visible_to(self.request.user).select_related("actor", "retried_by")
+            mine = rows.filter(pk=given, payment=row.payment.uid, action=self.deed.action)
+            named = mine.defer("validated_method").first()
+        why = _("There is no such operation here.") if named is None else operations.why_not_retry(named)
+        row.earlier, row.reason = named, row.reason or why
+
+    def notes(self, rows: Sequence[Row]) -> list[tuple[Any, Any]]:
+        if not self.single:
+            return earlier_attempts(rows)
+        return [each for row in rows for each in (*self.deed.notes(row.payment), *earlier_attempt(row))]
 
     def form(self, shown: Mapping[int, Shown], data: Any = None) -> forms.Form:
         if not self.single:

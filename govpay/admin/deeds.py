@@ -51,6 +51,8 @@ class OneRefundForm(RefundForm):
         self.shown = shown
         amount = shown.refundable if shown.retry_amount is None else min(shown.retry_amount, shown.refundable)
         self.fields["amount"].initial = f"{to_major(amount, shown.currency):f}"
+        if shown.retry:
+            self.fields["reason"].help_text = _("Only for another amount: what is tried again keeps its first reason.")
         if shown.at_stake:
             self.fields["confirm_second_refund"] = forms.BooleanField(
                 required=False,

@@ -19,6 +19,7 @@ from govpay.exceptions import (
     GovPayError,
     OperationInProgress,
     OperationRefused,
+    OperationsHeld,
     OutcomeUnknown,
     PaymentDeclined,
     RateLimited,
@@ -74,6 +75,8 @@ def outcome_of_error(error: GovPayError) -> Outcome:
             return Outcome("unknown", _("Outcome not known"), f"{text} {NOTHING_AGAIN}".strip())
         case OperationInProgress():
             return Outcome("running", _("Under way"), text)
+        case OperationsHeld():
+            return Outcome("not sent", _("Held, nothing was sent"), text, halts=True)
         case OperationRefused():
             return Outcome("refused", _("Refused, nothing was sent"), text)
         case PaymentDeclined():

@@ -29,6 +29,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("beat", processes.check_beat),
     ("queue", queues.check_queue),
     ("operations", queues.check_operations),
+    ("restore", queues.check_restore),
     ("quarantine", queues.check_quarantine),
     ("sync", queues.check_sync),
     ("accounts", accounts.check_accounts),

@@ -10,7 +10,7 @@ from django.db.models import Min, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from govpay import conf
+from govpay import conf, operations
 from govpay.doctor.findings import Finding, Level, listed, span
 from govpay.doctor.visit import Visit
 from govpay.models import Operation, PaymentAccount, SyncCursor, SyncRun, WebhookEvent
@@ -67,6 +67,21 @@ def check_operations(visit: Visit) -> Iterator[Finding]:
     }
     cure = _("Run govpay_reconcile; what stays open has to be looked up in the platform's own records.")
     yield Finding("operations", Level.ERROR if age > OPEN_ERROR else Level.WARNING, what, cure)
+
+
+def check_restore(visit: Visit) -> Iterator[Finding]:
+    """Whether operations are held since this database was restored from a backup."""
+    since = operations.held_since()
+    if since is None:
+        yield Finding("restore", Level.OK, _("Operations are not held."))
+        return
+    unread = [f"{name} {uid}".strip() for name, uid in operations.unread_lists()]
+    what = _("Nothing is sent to the platform since a restore %(age)s ago. Lists not yet read in full: %(lists)s.") % {
+        "age": span((timezone.now() - since).total_seconds()),
+        "lists": listed(unread) or "–",
+    }
+    cure = _("Run govpay_restored; it says which list cannot be read and why.")
+    yield Finding("restore", Level.ERROR, what, cure)
 
 
 def check_quarantine(visit: Visit) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from govpay.operations.customers import create_customer
     from govpay.operations.deeds import Seen
     from govpay.operations.events import catalogue_of, refresh_webhook_secret, set_webhook_subscriptions
+    from govpay.operations.hold import held_since
     from govpay.operations.imports import import_payment_methods
     from govpay.operations.links import cancel_payment_link, close_expired_links, create_payment_link, open_session
     from govpay.operations.payments import capture_payment, void_payment
@@ -60,6 +61,7 @@ __all__ = [
     "expire_hosted_session",
     "finish_restore",
     "follow_refunds",
+    "held_since",
     "import_payment_methods",
     "is_at_stake",
     "not_executed_of",
@@ -105,6 +107,7 @@ _WHERE = {
     "create_wallet_session": "sessions",
     "expire_hosted_session": "sessions",
     "follow_refunds": "refunds",
+    "held_since": "hold",
     "import_payment_methods": "imports",
     "open_session": "links",
     "quote_of": "quotes",

@@ -6,7 +6,7 @@ import datetime as dt
 
 from django.utils.translation import gettext as _
 
-from govpay.exceptions import OperationRefused
+from govpay.exceptions import OperationsHeld
 from govpay.models import Heartbeat
 
 #: The row that remembers when the restore was announced; it is deleted once everything was read.
@@ -19,9 +19,9 @@ def held_since() -> dt.datetime | None:
 
 
 def demand_not_held() -> None:
-    """Raises ``OperationRefused`` while operations are held: what this database forgot could be done twice."""
+    """Raises ``OperationsHeld`` while operations are held: what this database forgot could be done twice."""
     if held_since() is not None:
-        raise OperationRefused(
+        raise OperationsHeld(
             _(
                 "Nothing was sent: this site was restored from a backup, and nothing is sent until everything was read "
                 "from the platform again (govpay_restored)."

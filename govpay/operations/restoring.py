@@ -53,20 +53,24 @@ def begin_restore() -> None:
 
 
 def unread_lists() -> Iterator[tuple[str, str]]:
-    """The lists (resource, account's uid or an empty text) that were not read in full since the restore."""
+    """The lists (resource, account's uid or an empty text) that were not read in full since the restore.
+
+    A list that the API has said since then not to offer counts as read.
+    """
     since = held_since()
-    read = Q(full_completed_at__gte=since) | Q(not_offered_at__gte=since)
+    read = Q(full_completed_at__gte=since) | Q(not_offered_at__isnull=False, completed_at__gte=since)
     done: set[Any] = set(SyncCursor.objects.filter(read).values_list("resource", "account_id")) if since else set()
     wanted = [(name, None) for name in GLOBAL] + [(name, uid) for uid in account_uids() for name in SCOPED]
     return ((name, uid or "") for name, uid in wanted if since and (name, uid) not in done)
 
 
-def finish_restore() -> int | None:
+def finish_restore(*, anyway: bool = False) -> int | None:
     """Release the operations once every list was read in full; gives how many refunds the journal did not know.
 
-    None: nothing is held, or some list was not read yet (``unread_lists``).
+    ``anyway``: although some list was not read. None: nothing is held, or some list was not read yet
+    (``unread_lists``).
     """
-    if held_since() is None or next(unread_lists(), None) is not None:
+    if held_since() is None or (not anyway and next(unread_lists(), None) is not None):
         return None
     found = adopt_refunds()
     in_transaction(lambda: Heartbeat.objects.filter(name=NAME).delete())

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
@@ -36,19 +37,20 @@ def not_executed_of(payments: Iterable[Payment], action: str) -> dict[str, Opera
     """The newest operation of this kind on each payment that was sent and not executed, by the payment's uid."""
     uids = [payment.uid for payment in payments]
     rows = journal.entries().filter(journal.not_found(), action=action, payment__in=uids)
-    found = rows.select_related("actor").defer("validated_method").order_by("finished_at", "pk")
+    found = rows.select_related("actor", "retried_by").defer("validated_method").order_by("finished_at", "pk")
     return {str(row.payment_id): row for row in found} if uids else {}
 
 
 def is_at_stake(operation: Operation) -> bool:
     """Whether the platform may still carry out what was not executed, so that another one is a second one."""
-    return operation.finished_at is not None and operation.finished_at >= timezone.now() - AT_STAKE
+    ended = operation.finished_at
+    return journal.was_sent(operation) and ended is not None and ended >= timezone.now() - AT_STAKE
 
 
 def why_not_retry(operation: Operation) -> str:
     """Why *Try again* is closed for an operation, or an empty string."""
     if not journal.is_not_executed(operation):
-        return "It has not ended as not executed."
+        return _("There is nothing to try again: this operation did not end as not carried out.")
     if operation.action not in journal.MOVES_MONEY:
-        return "It is started again where it was started."
+        return _("It is started again where it was started.")
     return ""

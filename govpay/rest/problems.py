@@ -37,6 +37,7 @@ from govpay.exceptions import (
     NotFound,
     OperationInProgress,
     OperationRefused,
+    OperationsHeld,
     OutcomeUnknown,
     PaymentDeclined,
     RateLimited,
@@ -51,6 +52,7 @@ ASK_AGAIN, TRY_AGAIN = 2, 30
 KINDS: tuple[tuple[type[GovPayError], int, str, str], ...] = (
     (KeyReused, 409, "key-reused", "The key stands for something else"),
     (OperationInProgress, 409, "in-progress", "Under way"),
+    (OperationsHeld, 503, "held", "Held after a restore, nothing was sent"),
     (OperationRefused, 422, "refused", "Refused, nothing was sent"),
     (PaymentDeclined, 402, "declined", "Declined"),
     (InvalidRequest, 422, "platform-refused", "Refused by the platform"),

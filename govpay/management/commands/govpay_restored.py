@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management import call_command
@@ -18,13 +19,25 @@ class Command(PlatformCommand):
         "items. Run it again after an interruption: it goes on where it stopped."
     )
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--release", action="store_true", help="release the operations although some list cannot be read in full"
+        )
+
     def carry_out(self, options: dict[str, Any]) -> None:
         begin_restore()
         self.stdout.write("Operations are held until every list was read in full.")
-        call_command("govpay_sync", full=True, stdout=self.stdout, stderr=self.stderr)
+        try:
+            call_command("govpay_sync", full=True, stdout=self.stdout, stderr=self.stderr)
+        except CommandError as error:
+            self.stderr.write(str(error))  # the lists that were not read are named below
         self.stdout.write(str(reconcile()))
-        found = finish_restore()
-        if found is None:
-            names = ", ".join(f"{name} {uid}".strip() for name, uid in unread_lists())
-            raise CommandError(f"Operations stay held: not read in full yet: {names}. Run the command again.")
-        self.stdout.write(f"Operations are released. Refunds that the journal did not know: {found}.")
+        unread = ", ".join(f"{name} {uid}".strip() for name, uid in unread_lists())
+        if unread and not options["release"]:
+            raise CommandError(f"Operations stay held. Not read in full yet: {unread}. Run the command again.")
+        found = finish_restore(anyway=options["release"])
+        if unread:
+            self.stderr.write(f"Released although not read in full: {unread}.")
+        # None: a worker has read the last list meanwhile and released the operations itself.
+        told = "" if found is None else f" Refunds that the journal did not know: {found}."
+        self.stdout.write(f"Operations are released.{told}")
