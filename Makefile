@@ -4,6 +4,7 @@ VENV ?= .venv
 PORT ?= 8000
 SANDBOX_PORT ?= 8801
 WORKERS ?= 3
+PAIRS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 SOAK ?= 480
@@ -26,7 +27,7 @@ help:
 	@echo 'make demo          the whole thing on this machine: platform stand-in, worker, web site (PORT, SANDBOX_PORT)'
 	@echo 'make test          the test suite, without servers or network'
 	@echo 'make test-browser  the pages in a real browser; needs Chromium, no network'
-	@echo 'make test-all      the suite on Django 5.2, 6.0 and 6.1 with every Python found here'
+	@echo 'make test-all      the suite on every supported pair of Python and Django found here (PAIRS=3.13-6.1 for one)'
 	@echo 'make soak          what chance decides, a thousand times each, for ten minutes at most (SOAK=seconds)'
 	@echo 'make lint          ruff, mypy, bandit, advisories, the import contract, missing migrations'
 	@echo 'make bench         times and memory, as shares of a yardstick (BENCH_ARGS)'
@@ -53,8 +54,9 @@ test: $(VENV)/.test.stamp
 test-browser: $(VENV)/.browser.stamp
 	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -m browser tests/browser $(PYTEST_ARGS)
 
-test-all: $(VENV)/.test.stamp
-	@$(clean_env) $(bin)/python tests/all_versions.py $(PYTEST_ARGS)
+# Each pair has an environment of its own.
+test-all:
+	@$(clean_env) $(PYTHON) tests/all_versions.py $(PAIRS) -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
 soak: $(VENV)/.test.stamp
 	@$(clean_env) GOVPAY_SOAK=$(SOAK) $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal -m soak $(PYTEST_ARGS)
@@ -77,7 +79,8 @@ bench: $(VENV)/.test.stamp
 
 # --- Pinned requirements ----------------------------------------------------------------------
 
-compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
+# Of each package the newest version that a Python allows: Django 5.2 on Python 3.11, the newest one from 3.12 on.
+compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy requires-python \
 	--custom-compile-command 'make requirements' --annotation-style line --quiet --no-config
 
 # --- The document of the REST face ------------------------------------------------------------

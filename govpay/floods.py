@@ -73,7 +73,7 @@ def _wait(kind: str, name: str) -> int:
         return 0
     now = time.time()
     # No address and no identifier of a page stands in a cache.
-    mark = salted_hmac(f"govpay.floods.{kind}", f"{int(now // WINDOW)}|{name}").hexdigest()[:32]
+    mark = salted_hmac(f"govpay.floods.{kind}", f"{int(now // WINDOW)}|{name}", algorithm="sha256").hexdigest()[:32]
     if _guard(lambda: _counted(f"govpay:{mark}:visits"), 0) <= most:
         return 0
     return max(1, round(WINDOW - now % WINDOW))

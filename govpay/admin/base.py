@@ -142,7 +142,8 @@ class ReadOnlyAdmin(AnyModelAdmin):
                     continue  # not a UUID, so not that column
         if not arms:
             return None
-        return arms[0].union(*arms[1:], all=True) if len(arms) > 1 else arms[0]
+        # A union takes the model's default ordering, by columns that are not selected here: Django 6.1 refuses that.
+        return arms[0].union(*arms[1:], all=True).order_by() if len(arms) > 1 else arms[0]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only what a filter offers. Django lets staff probe any column, sealed ones included."""

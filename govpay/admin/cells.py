@@ -19,12 +19,13 @@ from django.utils.http import urlencode
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from govpay.models import Payment, SavedPaymentMethod
+from govpay.models import Operation, Payment, SavedPaymentMethod
 from govpay.models.choices import (
     EventState,
     Level,
     LinkState,
     MethodType,
+    OperationAction,
     OperationState,
     PaymentFlag,
     PaymentStatus,
@@ -74,6 +75,9 @@ TONES: dict[str, str] = {
     Level.ERROR: "alarm",
 }
 
+#: Shown instead of the status of a validated payment that only its maker may capture. The platform has no such status.
+FEE_PREVIEW = _("Fee shown, not charged")
+
 #: The documented error codes (/api/operations/v1hosted-sessionssessionidchallengesend/) in words.
 DECLINES: dict[str, Any] = {
     "card_declined": _("The bank declined the card."),
@@ -101,9 +105,22 @@ def badge(value: str, choices: type[models.TextChoices]) -> str | None:
     return format_html('<span class="govpay-badge govpay-{}">{}</span>', TONES.get(value, "plain"), label)
 
 
+def payment_badge(payment: Payment) -> str | None:
+    """The payment's status as a badge; lists read their rows ``with_fee_preview``."""
+    if payment.is_fee_preview:
+        return format_html('<span class="govpay-badge govpay-quiet">{}</span>', FEE_PREVIEW)
+    return badge(payment.status, PaymentStatus)
+
+
 def label_of(value: str, choices: type[models.TextChoices]) -> Any:
     """The word for a known value, an unknown one as it came."""
     return dict(choices.choices).get(value, clip(value))
+
+
+def action_label(operation: Operation) -> Any:
+    """``Refund``, or ``Void (fee preview)``."""
+    label = label_of(operation.action, OperationAction)
+    return _("%(action)s (fee preview)") % {"action": label} if operation.fee_preview else label
 
 
 def moment(value: Any) -> str | None:

@@ -59,7 +59,7 @@ class BoundedPaginator(AnyPaginator):
     @cached_property
     def _counted(self) -> int:
         queryset: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return queryset.order_by()[: self.horizon + 1].count()
+        return queryset.order_by().values("pk")[: self.horizon + 1].count()
 
     @cached_property
     def count(self) -> int:

@@ -1,13 +1,14 @@
-"""Charging a saved method: choose it and say how much, see the platform's fee, then confirm."""
+"""Charging a saved method, first step: choose it and type the amount; the platform tells its fee."""
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.contrib.admin.options import ModelAdmin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -19,25 +20,21 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
-from govpay.admin import tickets
+from govpay.admin import fee_previews, tickets
 from govpay.admin.amounts import amount_field, clean_money, currency_field
-from govpay.admin.authorizations import AuthorizationForm
-from govpay.admin.cells import Table, expiry, link_to, list_of, method_label, moment, page_of, relative
-from govpay.admin.deeds import Capture, ConfirmForm
+from govpay.admin.cells import Table, expiry, link_to, list_of, method_label, page_of, relative
 from govpay.admin.pages import render
-from govpay.admin.tickets import Shown, TicketRefused
-from govpay.admin.wording import Outcome, outcome_of_error
+from govpay.admin.tickets import Ticket, TicketRefused
+from govpay.admin.wording import outcome_of_error
 from govpay.exceptions import GovPayError
-from govpay.models import Customer, Payment, SavedPaymentMethod
+from govpay.models import Customer, Operation, Payment, SavedPaymentMethod
 from govpay.models.choices import OperationAction, PaymentStatus
-from govpay.models.money import format_money
+from govpay.models.money import to_major
 from govpay.operations import staff
 
 PERMISSION = staff.PERMISSIONS[OperationAction.QUOTE]
 #: Customers shown for a search.
 MOST_FOUND = 20
-#: Within which another payment of the same sum by the same customer is pointed out.
-LATELY = dt.timedelta(hours=24)
 
 
 class ChargeForm(forms.Form):
@@ -61,13 +58,21 @@ class ChargeForm(forms.Form):
         help_text=gettext_lazy("Your own, such as an invoice number; the platform keeps it. Left empty, one is made."),
     )
 
-    def __init__(self, methods: list[SavedPaymentMethod], chosen: str, data: Any = None) -> None:
-        super().__init__(data)
+    def __init__(
+        self, methods: list[SavedPaymentMethod], chosen: str, data: Any = None, typed: Mapping[str, Any] | None = None
+    ) -> None:
+        """``chosen``: the primary key of a method, if one was. An expired card is never chosen for staff."""
+        super().__init__(data, initial=dict(typed or {}))
         field: Any = self.fields["method"]
         field.choices = [(str(method.pk), _label(method)) for method in methods]
-        default = next((method for method in methods if method.is_default), methods[0])
-        known = {str(method.pk) for method in methods}
-        field.initial = chosen if chosen in known else str(default.pk)
+        wanted = [method for method in methods if str(method.pk) == chosen] or methods
+        usable = next((method for method in wanted if not is_expired(method)), None)
+        self.initial["method"] = "" if usable is None else str(usable.pk)
+        if usable is None:
+            field.help_text = _(
+                "None is chosen for you, because the card has expired. The platform may decline it; a payment link "
+                "lets the customer pay in another way."
+            )
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = dict(super().clean() or {})
@@ -97,10 +102,29 @@ def is_expired(method: SavedPaymentMethod) -> bool:
     )
 
 
-def charge_address(customer: Customer, method: SavedPaymentMethod | None = None) -> str:
-    """Where ``customer`` is charged, with ``method`` chosen."""
-    chosen = {"customer": customer.pk, **({"method": method.pk} if method else {})}
+def charge_address(customer: Customer, method: SavedPaymentMethod | None = None, again: Payment | None = None) -> str:
+    """The charge form for ``customer``: with ``method`` chosen, or filled in as for the fee preview ``again``."""
+    chosen = {"customer": customer.pk}
+    if method is not None:
+        chosen["method"] = method.pk
+    if again is not None:
+        chosen["again"] = again.pk
     return f"{reverse('admin:govpay_customer_charge')}?{urlencode(chosen)}"
+
+
+def _is_key(text: str) -> bool:
+    """Whether ``text`` can be a primary key."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _confirmation(payment: Payment) -> str:
+    """The address of the second step."""
+    return f"{reverse('admin:govpay_payment_charge')}?ids={payment.pk}"
+
+
+def _quote_key(ticket: Ticket, data: dict[str, Any]) -> uuid.UUID:
+    """The same form sent twice is one quote; another amount typed after "Back" is another quote."""
+    return uuid.uuid5(ticket.key, json.dumps(data, sort_keys=True))
 
 
 class ChargeView:
@@ -118,7 +142,7 @@ class ChargeView:
         chosen = self.request.GET.get("customer", "")
         if not chosen:
             return self.search()
-        if not (chosen.isascii() and chosen.isdigit() and len(chosen) <= 18):
+        if not _is_key(chosen):
             raise Http404
         visible = Customer.objects.visible_to(self.request.user).filter(deleted_at=None).select_related("account")
         customer = visible.filter(pk=chosen).first()
@@ -130,7 +154,21 @@ class ChargeView:
             return self.page(customer, None)
         if self.request.method == "POST":
             return self.submit(customer, methods)
-        return self.page(customer, ChargeForm(methods, self.request.GET.get("method", "")))
+        typed = self.typed_before(customer, methods)
+        chosen = typed["method"] if typed else self.request.GET.get("method", "")
+        return self.page(customer, ChargeForm(methods, chosen, typed=typed))
+
+    def typed_before(self, customer: Customer, methods: list[SavedPaymentMethod]) -> dict[str, Any] | None:
+        """The form's contents when this page follows a fee preview that was taken back."""
+        again = self.request.GET.get("again", "")
+        if not _is_key(again):
+            return None
+        payment = Payment.objects.visible_to(self.request.user).filter(pk=again).first()
+        quote = payment and operations.quote_of(payment, self.request.user)
+        if payment is None or quote is None or quote.customer_id != customer.uid:
+            return None
+        typed = fee_previews.typed(quote, payment, methods)
+        return {**typed, "amount": f"{to_major(typed['amount'], typed['currency']):f}"}
 
     def search(self) -> HttpResponse:
         """Whom to charge."""
@@ -180,23 +218,53 @@ class ChargeView:
         if not form.is_valid():
             return self.page(customer, form)
         data = form.cleaned_data
+        for quote in self.shown_before(customer, methods, ticket, data):
+            outcome = fee_previews.take_back(quote, quote.payment, self.request.user, str(_quote_key(ticket, data)))
+            if outcome.kind == "left":
+                again = _("Press the button again to see the new fee.")
+                form.add_error(None, f"{outcome} {again}")
+                return self.page(customer, form)
+            if outcome.kind != "done":
+                messages.add_message(self.request, outcome.level, str(outcome))
+                return HttpResponseRedirect(_confirmation(quote.payment))
         try:
-            payment = operations.quote_payment(
-                account=customer.account,
-                base_amount=data["amount"],
-                currency=data["currency"],
-                reference_id=data["reference_id"] or None,
-                saved_method=next(method for method in methods if str(method.pk) == data["method"]),
-                description=data["description"],
-                actor=self.request.user,
-                # The same form sent twice is one quote; what was typed anew after "Back" is another.
-                key=uuid.uuid5(ticket.key, json.dumps(data, sort_keys=True)),
-            )
+            payment = self.quote(customer, methods, ticket, data)
         except GovPayError as error:
-            outcome = outcome_of_error(error)
-            form.add_error(None, f"{outcome.title}. {outcome.text} {_('Nothing was charged.')}")
+            nothing = _("Nothing was charged.")
+            form.add_error(None, f"{outcome_of_error(error)} {nothing}")
             return self.page(customer, form)
-        return HttpResponseRedirect(f"{reverse('admin:govpay_payment_charge')}?ids={payment.pk}")
+        if payment.status == PaymentStatus.VOIDED:
+            # The same form again, after its fee preview was taken back: a new page has a new key.
+            form.add_error(None, _("This fee preview was taken back. Press the button again to see the fee."))
+            return self.page(customer, form)
+        return HttpResponseRedirect(_confirmation(payment))
+
+    def shown_before(
+        self, customer: Customer, methods: list[SavedPaymentMethod], ticket: Ticket, data: dict[str, Any]
+    ) -> list[Operation]:
+        """The fee previews that ``data`` replaces: those of this very form, and the one that it follows."""
+        again, key = self.request.GET.get("again", ""), _quote_key(ticket, data)
+        return [
+            quote
+            for quote in staff.fee_previews(self.request.user, customer).exclude(key=key)
+            if str(quote.payment.pk) == again
+            or quote.key == _quote_key(ticket, fee_previews.typed(quote, quote.payment, methods))
+        ]
+
+    def quote(
+        self, customer: Customer, methods: list[SavedPaymentMethod], ticket: Ticket, data: dict[str, Any]
+    ) -> Payment:
+        return operations.quote_payment(
+            account=customer.account,
+            base_amount=data["amount"],
+            currency=data["currency"],
+            reference_id=data["reference_id"] or None,
+            saved_method=next(method for method in methods if str(method.pk) == data["method"]),
+            description=data["description"],
+            fee_preview=True,
+            actor=self.request.user,
+            key=_quote_key(ticket, data),
+        )
 
     def render(self, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
         common = {
@@ -205,74 +273,3 @@ class ChargeView:
             "back": list_of(Customer),
         }
         return render(self.admin, self.request, template, {**common, **context}, status)
-
-
-class Charge(Capture):
-    """The capture of a quote that the same person made of a saved method: its own permission is enough."""
-
-    name = "charge"
-    one_only = True
-    asks_authorization = True
-    permission = PERMISSION
-    title_one = gettext_lazy("Charge this saved payment method?")
-    button = gettext_lazy("Charge")
-    consequence = gettext_lazy(
-        "The platform has told its convenience fee; nothing is charged yet. The charge takes the total. "
-        "It can be voided on the same day (UTC), and refunded later."
-    )
-
-    def __init__(self, user: Any) -> None:
-        self.user = user
-
-    def why_not(self, payment: Payment, repeatable: set[str]) -> str:
-        if not staff.is_own_charge(self.user, payment):
-            return _("You have not quoted this payment of a saved method; start again from the customer's page.")
-        return staff.why_wait(payment) or super().why_not(payment, repeatable)
-
-    def amounts(self, payment: Payment) -> tuple[tuple[Any, int | None], ...]:
-        return (
-            (_("Total"), payment.total_amount),
-            (_("Convenience fee"), payment.processing_fee_amount),
-            (_("Amount"), payment.base_amount),
-        )
-
-    def notes(self, payment: Payment) -> list[tuple[Any, Any]]:
-        quote = operations.quote_of(payment, self.user)
-        found: list[tuple[Any, Any]] = [
-            (label, format_money(amount, payment.currency)) for label, amount in reversed(self.amounts(payment))
-        ]
-        if quote is not None and quote.reason:
-            found.append((_("Description"), quote.reason))
-        alike = [(link_to(row), moment(row.remote_created_at)) for row in _charged_lately(payment, self.user)]
-        if alike:
-            said = format_html_join(", ", "{} ({})", alike)
-            found.append((_("This customer has paid the same amount within a day"), said))
-        return found
-
-    def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
-        # An operation that is tried again keeps the authorization that it was begun with.
-        if payment is None or not staff.is_debit(payment) or (shown is not None and shown.retry):
-            return ConfirmForm(data)
-        return AuthorizationForm(payment, data)
-
-    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
-        if shown.retry:
-            self.again(shown, who)
-        else:
-            consent = data.get("authorization")
-            operations.capture_payment(payment=payment, authorization=consent, seen=shown.seen(), **who)
-        return Outcome("done", _("Charged"))
-
-
-def _charged_lately(payment: Payment, user: Any) -> list[Payment]:
-    """Payments that this one may be a repetition of."""
-    if not payment.customer_id:
-        return []
-    visible = Payment.objects.visible_to(user).exclude(pk=payment.pk)
-    rows = visible.filter(customer=payment.customer_id, base_amount=payment.base_amount)
-    taken = rows.filter(
-        status__in=(PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED),
-        currency=payment.currency,
-        remote_created_at__gte=timezone.now() - LATELY,
-    )
-    return list(taken.defer("raw").order_by("-remote_created_at", "-id")[:3])

@@ -27,7 +27,7 @@ from govpay.admin.tickets import Shown, Ticket, TicketRefused
 from govpay.admin.wording import Outcome, outcome_of_error
 from govpay.attention.items import deed_in_words
 from govpay.exceptions import GovPayError
-from govpay.exempt import outside_transactions
+from govpay.exempt import own_view
 from govpay.models import Operation, Payment
 from govpay.models.money import format_money
 from govpay.policies import guarded_view
@@ -45,7 +45,7 @@ def own_url(admin: Any, route: str, name: str, view: Callable[..., HttpResponse]
 
     Operations commit their journal before they call the platform, which an open transaction would undo.
     """
-    return path(route, outside_transactions(guarded_view(admin.admin_site.admin_view(view))), name=name)
+    return path(route, own_view(guarded_view(admin.admin_site.admin_view(view))), name=name)
 
 
 def chosen_ids(request: HttpRequest) -> list[int]:
@@ -112,7 +112,8 @@ class DeedView:
 
     def load(self) -> None:
         visible = Payment.objects.visible_to(self.request.user).filter(pk__in=self.ids)
-        rows = joined(visible.with_pending_refunds(), ("account", "customer", "saved_method"))
+        annotated = visible.with_pending_refunds().with_fee_preview()
+        rows = joined(annotated, ("account", "customer", "saved_method"))
         found = {row.pk: row for row in rows}
         self.payments = {pk: found[pk] for pk in self.ids if pk in found}
 

@@ -164,6 +164,8 @@ class Deed:
 class Capture(Deed):
     name = "capture"
     action = OperationAction.CAPTURE
+    #: Whether it charges what its maker was shown the fee of.
+    confirms_preview: ClassVar[bool] = False
     repeats_method = True
     title_one = gettext_lazy("Capture this payment?")
     title_many = gettext_lazy("Capture these payments?")
@@ -174,7 +176,7 @@ class Capture(Deed):
     )
 
     def why_not(self, payment: Payment, repeatable: set[str]) -> str:
-        return payment.why_not_capturable(has_method=payment.uid in repeatable)
+        return payment.why_not_capturable(has_method=payment.uid in repeatable, confirming=self.confirms_preview)
 
     def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
         if shown.retry:

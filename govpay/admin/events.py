@@ -27,7 +27,7 @@ from govpay.admin.cells import (
     moment_column,
     text_column,
 )
-from govpay.admin.confirmations import MOST, outside_transactions, own_url
+from govpay.admin.confirmations import MOST, own_url, own_view
 from govpay.admin.filters import AccountFilter, AgeFilter, known_values, linked
 from govpay.admin.replays import failure_alert, may_replay, replay_one, report
 from govpay.models import Payment, WebhookEvent, WebhookSubscription
@@ -138,7 +138,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
         for pattern in listed:
             if pattern.name == "govpay_webhookevent_changelist":
                 # The action queues what it has put back, which must be committed by then.
-                pattern.callback = outside_transactions(pattern.callback)
+                pattern.callback = own_view(pattern.callback)
         return [own_url(self, "<int:pk>/replay/", "govpay_webhookevent_replay", self.replay_view), *listed]
 
     def has_replay_permission(self, request: HttpRequest) -> bool:

@@ -16,9 +16,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from govpay.admin.cells import FEE_PREVIEW
 from govpay.models import Client, PaymentAccount
 from govpay.models.access import reach_of
-from govpay.models.choices import PaymentFlag
+from govpay.models.choices import PaymentFlag, PaymentStatus
 
 #: A filter lists that many accounts; the others are reached from their own page.
 LISTED = 50
@@ -120,6 +121,27 @@ class AgeFilter(admin.SimpleListFilter):
         if chosen in self.RECENT:
             return queryset.filter(received_at__gte=timezone.now() - self.RECENT[chosen])
         return None
+
+
+class PaymentStatusFilter(ExactFilter):
+    """Payments by status. Fee previews are listed by themselves, not among those that wait for capture."""
+
+    title = _("status")
+    parameter_name = "status"
+
+    #: No value of the platform's.
+    PREVIEW: ClassVar[str] = "fee_preview"
+
+    def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
+        first, *others = PaymentStatus.choices
+        return [first, (self.PREVIEW, FEE_PREVIEW), *others]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        wanted = self.value()
+        if wanted not in (PaymentStatus.VALIDATED, self.PREVIEW):
+            return super().queryset(request, queryset)
+        validated: Any = queryset.filter(status=PaymentStatus.VALIDATED)
+        return validated.with_fee_preview().filter(fee_preview=wanted == self.PREVIEW)
 
 
 class FlagFilter(ExactFilter):

@@ -16,10 +16,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from govpay.admin.cells import TONES, Button, badge, clip, label_of, moment, page_of
+from govpay.admin.cells import TONES, Button, clip, label_of, moment, page_of, payment_badge
 from govpay.admin.wording import Alert
 from govpay.models import Payment
-from govpay.models.choices import PaymentFlag, PaymentStatus
+from govpay.models.choices import PaymentFlag
 
 #: Disputes and returns are the business of those who give money back.
 PERMISSION = "govpay.refund_payment"
@@ -61,8 +61,8 @@ def may_lower(user: Any) -> bool:
 
 
 def badges(payment: Payment) -> str | None:
-    """The payment's status with its flag beside it, for a list: short, since a column is."""
-    status = badge(payment.status, PaymentStatus)
+    """The payment's status with its flag beside it: short, since a list's column is."""
+    status = payment_badge(payment)
     if not payment.flag:
         return status
     flag = format_html(

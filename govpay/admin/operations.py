@@ -23,10 +23,10 @@ from govpay.admin.attention import (
 )
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.cells import (
+    action_label,
     badge_column,
     clip,
     column,
-    label_of,
     link_column,
     moment,
     moment_column,
@@ -120,7 +120,7 @@ class OperationAdmin(ReadOnlyAdmin):
 
     @column(_("action"))
     def deed(self, row: Operation) -> Any:
-        return label_of(row.action, OperationAction)
+        return action_label(row)
 
     @column(_("by"))
     def who(self, row: Operation) -> str | None:

@@ -31,4 +31,4 @@ def render(
 def tell(request: HttpRequest, error: GovPayError) -> None:
     """The error in its own words, under what it means."""
     outcome = outcome_of_error(error)
-    messages.add_message(request, outcome.level, f"{outcome.title}. {outcome.text}".strip())
+    messages.add_message(request, outcome.level, str(outcome))

@@ -16,6 +16,7 @@ from govpay.admin.attention import attention_tools
 from govpay.admin.base import MirrorAdmin
 from govpay.admin.cells import (
     Table,
+    action_label,
     badge,
     badge_column,
     clip,
@@ -28,19 +29,21 @@ from govpay.admin.cells import (
     method_label,
     moment,
     money_column,
+    payment_badge,
     relative,
     text_column,
 )
-from govpay.admin.charges import Charge
+from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MOST, DeedView, own_url
 from govpay.admin.deeds import DEEDS, assess, open_operations
 from govpay.admin.events import events_of
-from govpay.admin.filters import AccountFilter, FlagFilter, known_values, linked
+from govpay.admin.filters import AccountFilter, FlagFilter, PaymentStatusFilter, known_values, linked
 from govpay.admin.flags import badges, flag_alert, lower_flag
 from govpay.admin.wording import open_operation_alert
 from govpay.models import Operation, Payment, Transaction
-from govpay.models.choices import OperationAction, OperationState, PaymentStatus, TransactionStatus, TransactionType
+from govpay.models.choices import OperationState, PaymentStatus, TransactionStatus, TransactionType
 from govpay.models.money import format_money
+from govpay.operations import staff
 
 #: Transactions and operations shown on a payment's page.
 SHOWN = 50
@@ -64,7 +67,7 @@ class PaymentAdmin(MirrorAdmin):
         "refunded_if_any",
     )
     list_filter = (
-        known_values("status", _("status"), PaymentStatus),
+        PaymentStatusFilter,
         FlagFilter,
         AccountFilter,
         linked("customer", _("customer")),
@@ -110,9 +113,10 @@ class PaymentAdmin(MirrorAdmin):
             own_url(self, f"{deed.name}/", f"govpay_payment_{deed.name}", partial(self.deed_view, deed))
             for deed in DEEDS
         ]
-        charge = own_url(self, "charge/", "govpay_payment_charge", self.charge_view)
+        charge = own_url(self, "charge/", "govpay_payment_charge", partial(self.charge_view, ChargeConfirmation))
+        back = own_url(self, "charge/take-back/", "govpay_payment_take_back", partial(self.charge_view, TakeBackView))
         lower = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_lower_flag", partial(lower_flag, self))
-        return [*own, charge, lower, *super().get_urls()]
+        return [*own, charge, back, lower, *super().get_urls()]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
         return attention_tools(request)
@@ -120,8 +124,8 @@ class PaymentAdmin(MirrorAdmin):
     def deed_view(self, deed: Any, request: HttpRequest) -> HttpResponse:
         return DeedView(self, deed, request).respond()
 
-    def charge_view(self, request: HttpRequest) -> HttpResponse:
-        return DeedView(self, Charge(request.user), request).respond()
+    def charge_view(self, step: type[DeedView], request: HttpRequest) -> HttpResponse:
+        return step(self, Charge(request.user), request).respond()
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("govpay.capture_payment"))
@@ -154,6 +158,9 @@ class PaymentAdmin(MirrorAdmin):
         ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True)[:MOST])
         return HttpResponseRedirect(f"{reverse(f'admin:govpay_payment_{deed}')}?ids={ids}")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).with_fee_preview()  # type: ignore[attr-defined]
+
     # The payment's page
 
     def get_page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -165,7 +172,7 @@ class PaymentAdmin(MirrorAdmin):
         return {
             "alerts": [*([raised] if raised else []), *map(open_operation_alert, waiting.values())],
             "history_url": reverse("admin:govpay_payment_history", args=[row.pk]),
-            "status_badge": badge(row.status, PaymentStatus),
+            "status_badge": payment_badge(row),
             "amounts": self._amounts(row),
             "facts": self._facts(row),
             "deeds": self._deeds(request, row, waiting),
@@ -199,18 +206,21 @@ class PaymentAdmin(MirrorAdmin):
             (_("Gone from the platform since"), moment(row.deleted_at)),
         ]
         if row.status == PaymentStatus.VALIDATED:
-            facts.append((_("Can be captured until"), moment(row.capturable_until)))
+            until = _("Ends by itself") if row.is_fee_preview else _("Can be captured until")
+            facts.append((until, moment(row.capturable_until)))
         return [(label, value) for label, value in facts if value]
 
     def _deeds(self, request: HttpRequest, row: Payment, waiting: dict[str, Operation]) -> list[dict[str, Any]]:
         """The buttons of those deeds that this user may do, with the reason where one is closed."""
+        own = row.is_fee_preview and staff.may_confirm(request.user, row)
+        deeds = (Charge(request.user), *DEEDS) if own else DEEDS
         return [
             {
                 "label": deed.button,
                 "url": f"{reverse(f'admin:govpay_payment_{deed.name}')}?ids={row.pk}",
                 "reason": assess(deed, [row], waiting)[0].reason,
             }
-            for deed in DEEDS
+            for deed in deeds
             if deed.is_allowed(request.user)
         ]
 
@@ -248,7 +258,7 @@ class PaymentAdmin(MirrorAdmin):
             heads=(_("Action"), _("Started"), _("By"), _("Amount"), _("State"), _("What was said")),
             rows=[
                 (
-                    link_to(o, label_of(o.action, OperationAction)),
+                    link_to(o, action_label(o)),
                     moment(o.created_at),
                     clip(o.actor),
                     format_money(o.amount, o.currency),

@@ -15,7 +15,6 @@ from govpay.admin.base import MirrorAdmin
 from govpay.admin.cells import (
     Button,
     Table,
-    badge,
     badge_column,
     clip,
     column,
@@ -27,12 +26,13 @@ from govpay.admin.cells import (
     moment_column,
     money_column,
     page_of,
+    payment_badge,
 )
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountFilter, known_values, linked
 from govpay.exceptions import GovPayError
 from govpay.models import HostedSession, Payment
-from govpay.models.choices import PaymentStatus, SessionStatus
+from govpay.models.choices import SessionStatus
 from govpay.models.money import format_money
 from govpay.operations import staff
 
@@ -125,7 +125,7 @@ class HostedSessionAdmin(MirrorAdmin):
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
         visible = Payment.objects.visible_to(request.user).filter(session=row.uid)
-        payments = visible.defer("raw").order_by("-remote_created_at", "-id")[:10]
+        payments = visible.defer("raw").with_fee_preview().order_by("-remote_created_at", "-id")[:10]
         return [
             Table(
                 title=_("Payments"),
@@ -134,7 +134,7 @@ class HostedSessionAdmin(MirrorAdmin):
                     (
                         link_to(p),
                         moment(p.remote_created_at),
-                        badge(p.status, PaymentStatus),
+                        payment_badge(p),
                         format_money(p.total_amount, p.currency),
                     )
                     for p in payments

@@ -10,9 +10,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from govpay.admin.cells import Table, badge, link_to, method_label, moment, relative
+from govpay.admin.cells import Table, link_to, method_label, moment, payment_badge, relative
 from govpay.admin.deeds import Deed, Row
-from govpay.models.choices import PaymentStatus
 from govpay.models.money import format_money
 
 
@@ -88,7 +87,7 @@ def _line(deed: Deed, row: Row) -> tuple[Any, ...]:
         method_label(payment),
         relative(payment, "account"),
         moment(payment.remote_created_at),
-        badge(payment.status, PaymentStatus),
+        payment_badge(payment),
     )
 
 
@@ -102,7 +101,7 @@ def _refused(rows: Sequence[Row]) -> Table:
                 link_to(row.payment),
                 row.reason,
                 format_money(row.payment.total_amount, row.payment.currency),
-                badge(row.payment.status, PaymentStatus),
+                payment_badge(row.payment),
                 relative(row.payment, "customer"),
             )
             for row in rows

@@ -14,7 +14,6 @@ from govpay.admin.base import MirrorAdmin
 from govpay.admin.cells import (
     Button,
     Table,
-    badge,
     clip,
     column,
     expiry,
@@ -24,6 +23,7 @@ from govpay.admin.cells import (
     list_of,
     method_label,
     moment,
+    payment_badge,
     text_column,
 )
 from govpay.admin.charges import PERMISSION as CHARGE
@@ -33,7 +33,7 @@ from govpay.admin.filters import AccountFilter, ExpiryFilter, linked
 from govpay.admin.wallet_deeds import PERMISSION as MANAGE
 from govpay.admin.wallet_deeds import default_view, remove_view, wallet_view
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod
-from govpay.models.choices import MethodType, PaymentStatus
+from govpay.models.choices import MethodType
 from govpay.models.money import format_money
 
 #: Rows in a table on a relative's page; the rest is behind its link.
@@ -115,7 +115,7 @@ class CustomerAdmin(MirrorAdmin):
 
     def _payments(self, row: Customer, user: Any) -> Table:
         visible = Payment.objects.visible_to(user).filter(customer=row.uid)
-        payments = visible.defer("raw").order_by("-remote_created_at", "-id")[:SHOWN]
+        payments = visible.defer("raw").with_fee_preview().order_by("-remote_created_at", "-id")[:SHOWN]
         return Table(
             title=_("Latest payments"),
             heads=(_("Payment"), _("Created"), _("Status"), _("Total")),
@@ -123,7 +123,7 @@ class CustomerAdmin(MirrorAdmin):
                 (
                     link_to(p),
                     moment(p.remote_created_at),
-                    badge(p.status, PaymentStatus),
+                    payment_badge(p),
                     format_money(p.total_amount, p.currency),
                 )
                 for p in payments

@@ -41,6 +41,9 @@ class Outcome:
     #: Whether the next deed of the same form would fail in the same way.
     halts: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.title}. {self.text}".strip()
+
     @property
     def level(self) -> int:
         """The level of Django's messages."""

@@ -106,7 +106,8 @@ def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int
     """How many there are, up to ``MOST``: one statement."""
     kinds = (operations.open_for_long(), operations.needing_attention(), payments.flagged())
     first, *others = (rows.order_by().values_list("pk") for rows in kinds)
-    return len(first.union(*others, all=True)[:MOST])
+    # A union takes the model's default ordering, by columns that are not selected here: Django 6.1 refuses that.
+    return len(first.union(*others, all=True).order_by()[:MOST])
 
 
 def deed_in_words(operation: Operation) -> str:

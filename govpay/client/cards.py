@@ -69,7 +69,7 @@ def _blank_uuid(found: re.Match[str]) -> str:
 
 def _stands_alone(text: str, run: re.Match[str]) -> bool:
     """Letters may touch the digits ("VISA4111…"), but not with further digits behind them."""
-    before, after = text[: run.start()][-40:], text[run.end() :][:40]
+    before, after = text[max(0, run.start() - 40) : run.start()], text[run.end() : run.end() + 40]
     return not (re.search(r"[0-9][^\W\d_]+$", before) or re.match(r"[^\W\d_]+[0-9]", after))
 
 

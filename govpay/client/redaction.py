@@ -12,7 +12,6 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![A-Za-z0-9_])cs_[A-Za-z0-9_]{0,200}?secret[A-Za-z0-9_]*"), "cs_***"),
     (re.compile(r"(?<![\dA-Za-z])\d(?:[ \-]?\d){12,24}(?!\d)"), "***"),
 )
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]+")
 _TAGS = re.compile(r"<[^<>]{0,200}>")
 
 MAX_WORDS = 200
@@ -33,6 +32,15 @@ def mask(text: str, known: tuple[str, ...] = ()) -> str:
     return text
 
 
+def _printable(text: str) -> str:
+    """``text`` with a space for each character that Python calls unprintable.
+
+    These are control characters, halves of surrogate pairs, marks that reverse the reading direction, and code
+    points without a character.
+    """
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
+
+
 def one_line(text: str, limit: int = MAX_WORDS, known: tuple[str, ...] = ()) -> str:
     """``text`` masked, on one printable line, at most ``limit`` characters (A23).
 
@@ -41,7 +49,7 @@ def one_line(text: str, limit: int = MAX_WORDS, known: tuple[str, ...] = ()) -> 
     """
     cut = text[: limit * 20]
     window = _TAGS.sub(" ", cut) if "<" in cut else cut
-    line = mask(" ".join(_UNPRINTABLE.sub(" ", window).split()), known)
+    line = mask(" ".join(_printable(window).split()), known)
     if len(text) > len(cut):
         line = line[:-_EDGE]
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

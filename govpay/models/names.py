@@ -60,6 +60,7 @@ FIELDS = (
     _("error code"),
     _("event type"),
     _("expires at"),
+    _("fee preview"),
     _("fingerprint"),
     _("flag"),
     _("full position"),

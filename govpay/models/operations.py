@@ -85,6 +85,9 @@ class Operation(models.Model):
     #: A quote's payment method, which capture must repeat exactly; wiped when captured or expired.
     validated_method = SealedField()
     method_expires_at = models.DateTimeField("method kept until", null=True, blank=True)
+    #: Quote: only ``actor`` may capture the payment, because the fee was only shown. Void: ``actor`` took such a quote
+    #: back. The database has the default as well: processes of the release before know nothing of the column.
+    fee_preview = models.BooleanField(default=False, db_default=False, editable=False)
     #: What the owner of a bank account agreed to before it was charged, by the word of ``actor``.
     sec_code = models.CharField("SEC code", max_length=8, blank=True, default="", choices=SecCode)
     authorization_text = models.TextField("authorization", blank=True, default="")

@@ -6,15 +6,23 @@ import datetime as dt
 from typing import Any
 
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery, Sum
+from django.db.models import Case, Exists, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay.models.base import Mirror, MirrorQuerySet, unique_uid
-from govpay.models.choices import PaymentFlag, PaymentStatus, TransactionStatus, TransactionType
+from govpay.models.choices import (
+    OperationAction,
+    OperationState,
+    PaymentFlag,
+    PaymentStatus,
+    TransactionStatus,
+    TransactionType,
+)
 from govpay.models.fields import mirror_key
+from govpay.models.operations import Operation
 
 #: How long a validation can be captured (assumption A9).
 TOKEN_VALIDATION = dt.timedelta(minutes=15)
@@ -39,6 +47,31 @@ class PaymentQuerySet(MirrorQuerySet):
             pending_refunds=_refunds(Q(status__in=pending)),
             settled_refunds=_refunds(~Q(status__in=(*pending, TransactionStatus.FAILED.value))),
         )
+
+    def with_fee_preview(self) -> PaymentQuerySet:
+        """Annotate ``fee_preview`` for ``is_fee_preview``: whether the newest quote of a validated payment is one."""
+        quotes = Operation.objects.filter(action=OperationAction.QUOTE, payment=OuterRef("uid"))
+        newest = quotes.order_by("-created_at").values("fee_preview")[:1]
+        # A sync may bring the payment before the answer to its quote is recorded, or when that answer was lost.
+        # It is sought by its reference: the account is an expression, lest SQLite read all operations of the account.
+        unrecorded = Operation.objects.alias(place=Coalesce("account", Value(""))).filter(
+            ~Q(action=OperationAction.VOID),
+            _may_have_arrived(),
+            fee_preview=True,
+            result_uid="",
+            reference_id=OuterRef("reference_id"),
+            place=OuterRef("account"),
+            amount=OuterRef("base_amount") + Coalesce(OuterRef("tax_amount"), 0),
+            currency=OuterRef("currency"),
+        )
+        asked = Coalesce(Subquery(newest), Exists(unrecorded))
+        return self.annotate(fee_preview=Case(When(status=PaymentStatus.VALIDATED, then=asked), default=False))
+
+
+def _may_have_arrived() -> Q:
+    """Operations that did not fail for certain: one that was not executed may still arrive."""
+    absent = Q(absent_at__isnull=False) | Q(attempts__gt=1) | Q(settled_at__isnull=False)
+    return ~Q(state=OperationState.FAILED) | absent
 
 
 def _refunds(which: Q) -> Coalesce:
@@ -117,11 +150,23 @@ class Payment(Mirror):
             return None
         return self.remote_created_at + (WALLET_VALIDATION if self.is_wallet else TOKEN_VALIDATION)
 
-    def why_not_capturable(self, *, has_method: bool) -> str:
+    @property
+    def is_fee_preview(self) -> bool:
+        """Whether staff asked for the fee and have not confirmed the charge. One more statement unless annotated."""
+        if self.status != PaymentStatus.VALIDATED:
+            return False
+        preview: Any = self.__dict__.get("fee_preview")
+        if preview is None:
+            rows = Payment.objects.using(self._state.db).with_fee_preview()
+            preview = rows.filter(pk=self.pk).values_list("fee_preview", flat=True).first()
+        return bool(preview)
+
+    def why_not_capturable(self, *, has_method: bool, confirming: bool = False) -> str:
         """Why *Capture* is closed, in words for staff; an empty string when it is open.
 
         ``has_method``: the validated payment method can be repeated exactly, which capture demands
         (/platform/payments/): we quoted it, or it names a saved method.
+        ``confirming``: the person who asked for the fee confirms the charge.
         """
         if self.deleted_at:
             return _("The platform no longer has this payment.")
@@ -130,6 +175,11 @@ class Payment(Mirror):
         until = self.capturable_until
         if until is not None and until <= timezone.now():
             return _("The validation has expired; quote the payment again.")
+        if not confirming and self.is_fee_preview:
+            return _(
+                "Only its fee was shown. The person who asked for the fee can confirm the charge on the charge page; "
+                "otherwise it ends by itself."
+            )
         if None in (self.base_amount, self.processing_fee_amount, self.total_amount) or not self.currency:
             return _("The platform has not told all amounts of this payment.")
         if not has_method:

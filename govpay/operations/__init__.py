@@ -14,13 +14,14 @@ from govpay.discretion import discreet
 
 if TYPE_CHECKING:
     from govpay.operations.account_settings import checkout_as_sent, set_checkout_config, update_payment_account
+    from govpay.operations.authorizations import Authorization
     from govpay.operations.customers import create_customer
     from govpay.operations.deeds import Seen
     from govpay.operations.events import catalogue_of, refresh_webhook_secret, set_webhook_subscriptions
     from govpay.operations.hold import held_since
     from govpay.operations.imports import import_payment_methods
     from govpay.operations.links import cancel_payment_link, close_expired_links, create_payment_link, open_session
-    from govpay.operations.payments import Authorization, capture_payment, void_payment
+    from govpay.operations.payments import capture_payment, void_payment
     from govpay.operations.provisioning import callback
     from govpay.operations.quotes import capturable_methods, quote_of, quote_payment, quoted_by_staff
     from govpay.operations.reconciliation import reconcile
@@ -88,7 +89,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    "Authorization": "payments",
+    "Authorization": "authorizations",
     "Seen": "deeds",
     "cancel_payment_link": "links",
     "capturable_methods": "quotes",

@@ -137,12 +137,10 @@ def _found_before(deed: Deed, operation: Operation) -> Mirror | None:
         ) from error
     if answer is None:
         return None
-    row = _record(deed, operation, answer)
+    _record(deed, operation, answer)
     read_again(deed, operation, refused=False)
     tell(operation)
-    if answer.error is not None:
-        raise answer.error
-    return row
+    return outcome_again(journal.entries().get(pk=operation.pk), deed.model)
 
 
 def _carry_out(deed: Deed, operation: Operation) -> Mirror:

@@ -134,15 +134,6 @@ def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
     """
     _read_what_is_committed()
     demand_not_held()
-    ended = {
-        "attempt": operation.attempts,
-        "started_at": (operation.attempted_at or operation.created_at).isoformat(),
-        "finished_at": operation.finished_at.isoformat() if operation.finished_at else None,
-        "by": str(operation.retried_by or operation.actor or ""),
-        "error": operation.error,
-        "resolved_by": str(operation.settled_by or ""),
-        "resolution": operation.settlement,
-    }
     kept = {name: value for name, value in deed.entry().items() if name in ("validated_method", "method_expires_at")}
     if operation.validated_method is not None:
         kept = {}  # what the first attempt was known by still counts
@@ -152,7 +143,7 @@ def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
         "attempts": operation.attempts + 1,
         "attempted_at": timezone.now(),
         "retried_by": actor if getattr(actor, "pk", None) else None,
-        "earlier_attempts": [*operation.earlier_attempts, ended],
+        "earlier_attempts": _with_this_attempt(operation),
         "deadline_at": Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
         **dict.fromkeys(("finished_at", "absent_at", "attention_at", "settled_by", "settled_at")),
         **dict.fromkeys(("error", "error_class", "error_code", "attention", "settlement", "look_up_error"), ""),
@@ -165,6 +156,20 @@ def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
     deed.check(operation)
     note_step(operation, "claimed")
     return True
+
+
+def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
+    """The earlier attempts and the one that has just ended, with who said so where the platform did not."""
+    ended = {
+        "attempt": operation.attempts,
+        "started_at": (operation.attempted_at or operation.created_at).isoformat(),
+        "finished_at": operation.finished_at.isoformat() if operation.finished_at else None,
+        "by": str(operation.retried_by or operation.actor or ""),
+        "error": operation.error,
+        "resolved_by": str(operation.settled_by or ""),
+        "resolution": operation.settlement,
+    }
+    return [*operation.earlier_attempts, ended]
 
 
 def _read_what_is_committed() -> None:
@@ -252,8 +257,13 @@ def _turnable(state: str, error: GovPayError | None) -> Q:
 
 
 def attention_for(operation: Operation, attention: str) -> dict[str, Any]:
-    """The columns by which somebody is told of how it ended. Only what moves money is worth it."""
+    """The columns by which somebody is told of how it ended. Only what moves money is worth it.
+
+    A fee preview that was not taken back is not: nobody can charge it, and it ends by itself.
+    """
     if not attention or operation.action not in MOVES_MONEY:
+        return {}
+    if operation.fee_preview and attention == OperationAttention.NOT_EXECUTED:
         return {}
     return {"attention": attention, "attention_at": timezone.now()}
 
@@ -284,15 +294,24 @@ def turn(operation: Operation, error: str, **columns: Any) -> int:
 def flag_mismatch(operation: Operation) -> None:
     """Raise a review item: the platform has what was sent with another amount, currency, type or object."""
     raised = attention_for(operation, OperationAttention.MISMATCH)
-    entries().filter(pk=operation.pk).exclude(attention=OperationAttention.MISMATCH).update(**raised)
+    row = entries().filter(pk=operation.pk).exclude(attention=OperationAttention.MISMATCH)
+    row.update(**raised, absent_at=None)
 
 
 def doubt(operation: Operation, why: str) -> None:
     """Open an operation again that was closed as not executed: the platform shows a sign of it, which is no proof."""
 
+    columns: dict[str, Any] = {
+        "state": OperationState.UNKNOWN,
+        "look_up_error": why[:255],
+        **dict.fromkeys(("finished_at", "absent_at", "settled_by", "settled_at")),
+        **dict.fromkeys(("attention", "settlement"), ""),
+    }
+    if operation.settled_at is not None:
+        columns["earlier_attempts"] = _with_this_attempt(operation)
+
     def work() -> None:
-        row = entries().filter(not_found(), pk=operation.pk)
-        if row.update(state=OperationState.UNKNOWN, finished_at=None, absent_at=None, look_up_error=why[:255]):
+        if entries().filter(not_found(), pk=operation.pk).update(**columns):
             operation.state = OperationState.UNKNOWN
 
     in_transaction(work)

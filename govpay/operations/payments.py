@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, cast
 
 from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from govpay.client import PaymentResource, shapes
@@ -24,36 +21,26 @@ from govpay.models.choices import (
     OperationAction,
     OperationState,
     PaymentStatus,
-    SecCode,
     Source,
     TransactionType,
 )
 from govpay.operations import journal
+from govpay.operations.authorizations import Authorization, authorization_of, check_authorization
 from govpay.operations.base import perform
 from govpay.operations.deeds import Answer, Deed, Seen, completed
 from govpay.operations.evidence import Mismatch, demand_no_movement
-from govpay.operations.lookups import CLOCKS_DIFFER
-from govpay.operations.quotes import forget_method, validated_method
+from govpay.operations.quotes import forget_method, is_quoted_by_actor, validated_method
 from govpay.sync import mapping
 from govpay.sync.news import ONCE_CAPTURED
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_document
 
 
-@dataclass(frozen=True)
-class Authorization:
-    """What the owner of a bank account agreed to; ``actor`` is the one who says so."""
-
-    sec_code: str
-    text: str
-    #: With its time zone, and not in the future.
-    accepted_at: dt.datetime
-
-
 def capture_payment(
     *,
     payment: Payment,
     authorization: Authorization | None = None,
+    fee_preview: bool = False,
     actor: Any = None,
     key: uuid.UUID | str | None = None,
     seen: Seen | None = None,
@@ -61,21 +48,29 @@ def capture_payment(
     """Take the money of a validated payment, repeating its method and amounts exactly (assumption A9).
 
     ``authorization`` is kept in the journal: the platform documents no place for it outside a session's
-    ``ach_authorization``.
+    ``ach_authorization``. ``fee_preview``: ``actor`` confirms the charge whose fee was shown to them; any other capture
+    of such a payment is refused.
 
     Raises ``OperationRefused``, ``PaymentDeclined``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
     """
-    return cast(Payment, perform(Capture(payment, seen, authorization), actor=actor, key=key))
+    return cast(Payment, perform(Capture(payment, seen, authorization, fee_preview), actor=actor, key=key))
 
 
 def void_payment(
-    *, payment: Payment, actor: Any = None, key: uuid.UUID | str | None = None, seen: Seen | None = None
+    *,
+    payment: Payment,
+    fee_preview: bool = False,
+    actor: Any = None,
+    key: uuid.UUID | str | None = None,
+    seen: Seen | None = None,
 ) -> Payment:
     """Cancel a payment before capture or on the UTC day of capture (assumption A11).
 
+    ``fee_preview``: ``actor`` takes back their own fee preview; refused for any other payment.
+
     Raises ``OperationRefused``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
     """
-    return cast(Payment, perform(Void(payment, seen), actor=actor, key=key))
+    return cast(Payment, perform(Void(payment, seen, fee_preview), actor=actor, key=key))
 
 
 class PaymentDeed(Deed):
@@ -100,8 +95,8 @@ class PaymentDeed(Deed):
         }
 
     def check(self, operation: Operation) -> None:
-        rows = Payment.objects.with_pending_refunds().select_related("account").select_for_update(of=("self",))
-        row = rows.filter(uid=self.payment.uid).first()
+        rows = Payment.objects.with_pending_refunds().with_fee_preview().select_related("account")
+        row = rows.select_for_update(of=("self",)).filter(uid=self.payment.uid).first()
         if row is None:
             raise OperationRefused(_("There is no such payment here; sync first."))
         if not row.account_id or row.account_id != operation.account_id:
@@ -175,18 +170,21 @@ class Capture(_WholePayment):
     shown_by: ClassVar[tuple[str, str]] = (TransactionType.CAPTURE, EventType.PAYMENT_COMPLETED)
     body: shapes.CapturePayment
 
-    def __init__(self, payment: Payment, seen: Seen | None, authorization: Authorization | None = None) -> None:
+    def __init__(
+        self,
+        payment: Payment,
+        seen: Seen | None,
+        authorization: Authorization | None = None,
+        fee_preview: bool = False,
+    ) -> None:
         super().__init__(payment, seen)
-        self.authorization = authorization
+        self.authorization, self.fee_preview = authorization, fee_preview
         if authorization is not None:
-            _check_authorization(authorization)
+            check_authorization(authorization)
 
     @classmethod
     def again(cls, operation: Operation, seen: Seen | None) -> Capture:
-        authorization = None
-        if operation.sec_code and operation.authorized_at:
-            authorization = Authorization(operation.sec_code, operation.authorization_text, operation.authorized_at)
-        return cls(payment_of(operation), seen, authorization)
+        return cls(payment_of(operation), seen, authorization_of(operation), fee_preview=True)
 
     def arguments(self) -> Mapping[str, Any]:
         given = self.authorization
@@ -201,7 +199,8 @@ class Capture(_WholePayment):
 
     def rule(self, row: Payment, operation: Operation) -> None:
         method = validated_method(row) if row.status == PaymentStatus.VALIDATED else None
-        why = row.why_not_capturable(has_method=method is not None)
+        confirming = self.fee_preview and is_quoted_by_actor(row, operation)
+        why = row.why_not_capturable(has_method=method is not None, confirming=confirming)
         if why or method is None:
             raise OperationRefused(why)
         self.body = shapes.CapturePayment(
@@ -235,17 +234,6 @@ class Capture(_WholePayment):
         return Answer(mapping.PAYMENT, found.raw, found.request_id, error)
 
 
-def _check_authorization(given: Authorization) -> None:
-    """Raises ``OperationRefused`` for one that nobody can have given."""
-    if given.sec_code not in SecCode.values:
-        raise OperationRefused(f"sec_code must be one of {', '.join(SecCode.values)}.", field="sec_code")
-    at = "authorization.accepted_at"
-    if timezone.is_naive(given.accepted_at):
-        raise OperationRefused(_("accepted_at needs a time zone."), field=at)
-    if given.accepted_at > timezone.now() + CLOCKS_DIFFER:
-        raise OperationRefused(_("accepted_at lies in the future: nobody has agreed yet."), field=at)
-
-
 class Void(_WholePayment):
     action: ClassVar[str] = OperationAction.VOID
     shown_by: ClassVar[tuple[str, str]] = (TransactionType.VOID, "")
@@ -254,8 +242,20 @@ class Void(_WholePayment):
     def again(cls, operation: Operation, seen: Seen | None) -> Void:
         return cls(payment_of(operation), seen)
 
+    def __init__(self, payment: Payment, seen: Seen | None, fee_preview: bool = False) -> None:
+        super().__init__(payment, seen)
+        self.fee_preview = fee_preview
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {**super().arguments(), **({"fee_preview": True} if self.fee_preview else {})}
+
+    def entry(self) -> dict[str, Any]:
+        return {**super().entry(), "fee_preview": self.fee_preview}
+
     def rule(self, row: Payment, operation: Operation) -> None:
         why = row.why_not_voidable()
+        if not why and self.fee_preview and not (row.is_fee_preview and is_quoted_by_actor(row, operation)):
+            why = _("Only the person who asked for the fee can take it back, and only before the charge.")
         if why:
             raise OperationRefused(why)
 

@@ -48,6 +48,7 @@ def quote_payment(
     payment_method: Mapping[str, Any] | None = None,
     saved_method: SavedPaymentMethod | None = None,
     description: str = "",
+    fee_preview: bool = False,
     actor: Any = None,
     key: uuid.UUID | str | None = None,
 ) -> Payment:
@@ -56,15 +57,18 @@ def quote_payment(
     Amounts are minor units. ``payment_method`` is the vendor's request object (/platform/payments/),
     ``saved_method`` stands for one on file; give exactly one. ``reference_id=None`` makes one from the key. The
     method is kept encrypted until the payment is captured or the validation has expired. ``description``
-    says what it is for; the platform has no place for it, so the journal keeps it.
+    says what it is for; the platform has no place for it, so the journal keeps it. ``fee_preview``: the fee is only
+    shown, and nobody but ``actor`` may capture the payment, with ``capture_payment(fee_preview=True)``.
 
     Raises ``OperationRefused``, ``PaymentDeclined``, ``OutcomeUnknown``, ``APIError``.
     """
     if (payment_method is None) == (saved_method is None):
         raise OperationRefused("Give either payment_method or saved_method.")
+    if fee_preview and getattr(actor, "pk", None) is None:
+        raise OperationRefused("A fee preview is confirmed by its actor: give one.", field="actor")
     method = payment_method if saved_method is None else _wallet_method(saved_method)
     refuse_cards(description=description, reference_id=reference_id, payment_method=method)
-    deed = Quote(account, base_amount, tax_amount, currency, reference_id, method, description)
+    deed = Quote(account, base_amount, tax_amount, currency, reference_id, method, description, fee_preview)
     return cast(Payment, perform(deed, actor=actor, key=key))
 
 
@@ -82,6 +86,7 @@ class Quote(Deed):
         reference_id: str | None,
         method: Any,
         description: str = "",
+        fee_preview: bool = False,
     ) -> None:
         """Raises ``OperationRefused`` naming what is wrong with the request."""
         shapes.is_cents("tax_amount", tax)
@@ -101,10 +106,12 @@ class Quote(Deed):
                 f"reference_id must have at most {REFERENCE_LENGTH} characters.", field="reference_id"
             )
         self.account, self.given_reference, self.description = account, reference_id, description
+        self.fee_preview = fee_preview
 
     def arguments(self) -> Mapping[str, Any]:
         asked = {"account": self.account.uid, "reference_id": self.given_reference}
-        return {**self.body.to_wire(), **asked, **({"description": self.description} if self.description else {})}
+        more = {"description": self.description, "fee_preview": self.fee_preview}
+        return {**self.body.to_wire(), **asked, **{name: value for name, value in more.items() if value}}
 
     def entry(self) -> dict[str, Any]:
         body = self.body
@@ -116,6 +123,7 @@ class Quote(Deed):
             "currency": body.currency,
             "reference_id": self.given_reference or "",
             "reason": self.description,
+            "fee_preview": self.fee_preview,
             "validated_method": Sealed.of(json.dumps(body.payment_method.to_wire())),
             # The platform counts from its answer, which may take as long as the call.
             "method_expires_at": Operation.deadline(float(conf.get("CALL_TIMEOUT"))) + life,
@@ -196,6 +204,12 @@ def quote_of(payment: Payment, actor: Any) -> Operation | None:
     """The journal row of ``actor``'s own quote of ``payment``."""
     mine = journal.entries().filter(payment=payment.uid, action=OperationAction.QUOTE, actor=actor)
     return mine.filter(state=OperationState.SUCCEEDED).defer("validated_method").order_by("-pk").first()
+
+
+def is_quoted_by_actor(row: Payment, operation: Operation) -> bool:
+    """Whether the person who acts now, be it by *Try again*, asked for the fee of this payment."""
+    actor = operation.actor if operation.attempts == 1 else operation.retried_by
+    return actor is not None and quote_of(row, actor) is not None
 
 
 def quoted_by_staff(payments: Iterable[Payment]) -> set[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from govpay import operations
-from govpay.models import HostedSession, Operation, Payment
+from govpay.models import Customer, HostedSession, Operation, Payment
 from govpay.models.choices import OperationAction, PaymentStatus
 from govpay.models.operations import OPEN_STATES
+from govpay.models.payments import WALLET_VALIDATION
 
 #: What each act asks for.
 PERMISSIONS: Mapping[str, str] = {
@@ -50,6 +53,14 @@ def may_confirm(user: Any, payment: Payment) -> bool:
 
 def is_own_charge(user: Any, payment: Payment) -> bool:
     return payment.is_wallet and operations.quote_of(payment, user) is not None
+
+
+def fee_previews(user: Any, customer: Customer) -> QuerySet[Operation]:
+    """The quotes of ``user`` whose fee was shown for ``customer`` and whose charge is neither confirmed nor ended."""
+    own = Operation.objects.filter(action=OperationAction.QUOTE, fee_preview=True, actor=user, customer=customer.uid)
+    recent = own.filter(created_at__gte=timezone.now() - WALLET_VALIDATION)
+    shown = recent.filter(payment__status=PaymentStatus.VALIDATED, payment__deleted_at=None)
+    return shown.select_related("payment").defer("validated_method", "payment__raw")
 
 
 def is_debit(payment: Payment) -> bool:

@@ -226,7 +226,8 @@ class Capture(PaymentAct):
     operations = {"POST": "capture_payment"}
     does = (
         "Take the money of a validated payment, with exactly the amounts that were validated. Needs "
-        "`govpay.capture_payment`, or `govpay.charge_customer` for a saved method that you have quoted yourself."
+        "`govpay.capture_payment`, or `govpay.charge_customer` for a saved method that you have quoted yourself. A "
+        "payment whose fee was shown on the admin's charge page is refused: it is confirmed there."
     )
 
     def may_act(self, user: Any) -> bool:

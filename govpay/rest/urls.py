@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import URLPattern, path, re_path
 from rest_framework.exceptions import NotFound
 
-from govpay.exempt import outside_transactions
+from govpay.exempt import own_view
 from govpay.rest import (
     events,
     operations,
@@ -39,7 +39,7 @@ class Nowhere(View):
 
 def at(route: str, view: Any, name: str) -> URLPattern:
     """Operations commit before they call the platform, which a transaction around the request would undo."""
-    return path(route, outside_transactions(problems.reporting(view.as_view())), name=name)
+    return path(route, own_view(problems.reporting(view.as_view())), name=name)
 
 
 #: What the document describes.
@@ -85,5 +85,5 @@ urlpatterns = [
     path("docs", schema.page),
     *V1,
     *(path(f"{each.pattern}/", each.callback) for each in V1),
-    re_path("", problems.reporting(Nowhere.as_view())),
+    re_path("", own_view(problems.reporting(Nowhere.as_view()))),
 ]

@@ -272,12 +272,13 @@ def test_a_removed_method_is_not_offered(town: Town, browse: Any, finance: Any) 
 
 def test_a_bank_account_cannot_be_charged_by_the_way_of_capture(town: Town, browse: Any, cashier: Any) -> None:
     """Whoever may charge may capture as well, but not without the payer's word."""
-    client = browse(cashier)
-    quoted(client, town.saved_method("ach"))
-    payment = Payment.objects.get()
-    html = client.get(f"{reverse('admin:govpay_payment_capture')}?ids={payment.pk}").content.decode()
-    assert "authorization" in html
-    assert 'name="key"' not in html
+    client, method = browse(cashier), town.saved_method("ach")
+    operations.quote_payment(account=town.account, base_amount=1234, saved_method=method, actor=cashier)
+    quoted(client, method)
+    for payment, why in zip(Payment.objects.order_by("pk"), ("authorization", "Only its fee was shown"), strict=True):
+        html = client.get(f"{reverse('admin:govpay_payment_capture')}?ids={payment.pk}").content.decode()
+        assert why in html
+        assert 'name="key"' not in html
 
 
 def test_a_second_charge_waits_while_the_first_is_in_doubt(town: Town, browse: Any, cashier: Any) -> None:

@@ -92,7 +92,7 @@ class Town:
         assert self.process.poll() is None, self.demo.logs()
         try:
             return requests.get(f"{self.host}/nothing/", timeout=5).status_code == 404
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def close(self) -> None:

@@ -29,10 +29,10 @@ BANK = {
 }
 
 
-def at_the_form(town: Town, visit: Visit, method: dict[str, object]) -> tuple[Page, str]:
+def at_the_form(town: Town, visit: Visit, method: dict[str, object], **options: bool) -> tuple[Page, str]:
     """The first step for a new customer with ``method`` on file, reached by the buttons; and the customer's uid."""
     uid, _methods = town.customer(method)
-    staff = visit(f"{town.site}/admin/govpay/customer/")
+    staff = visit(f"{town.site}/admin/govpay/customer/", **options)
     log_in(staff, town)
     staff.get_by_role("link", name="Charge a saved payment method").click()
     staff.get_by_label("Whose payment method?").fill(uid)
@@ -70,6 +70,32 @@ def test_a_card_on_file_is_charged_once(town: Town, visit: Visit) -> None:
     expect(staff.get_by_text("Only a validated payment can be captured")).to_be_visible()
     expect(staff.get_by_role("button", name="Charge")).to_have_count(0)
     assert captures(town, customer) == [row["total_amount"]]
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+def test_no_take_me_back_ends_the_fee_preview(town: Town, visit: Visit, script: bool) -> None:
+    amount = fresh_amount()
+    staff, customer = at_the_form(town, visit, CARD, java_script_enabled=script)
+    staff.get_by_label("Amount").fill(dollars(amount)[1:])
+    staff.get_by_label("Description").fill("Water, May")
+    staff.get_by_role("button", name="Show the fee").click()
+    expect(staff.get_by_text("Fee shown, not charged")).to_be_visible()
+    (row,) = town.rows("SELECT * FROM govpay_payment WHERE customer_id = ?", customer)
+    assert row["status"] == "validated"
+    staff.get_by_role("button", name="No, take me back").dblclick()
+    expect(staff.get_by_text("Nothing was charged.")).to_be_visible()
+    expect(staff.get_by_label("Amount")).to_have_value(dollars(amount)[1:])
+    expect(staff.get_by_label("Description")).to_have_value("Water, May")
+    rows = town.rows("SELECT action, state FROM govpay_operation WHERE customer_id = ? ORDER BY id", customer)
+    done = [(each["action"], each["state"]) for each in rows]
+    assert ("void", "succeeded") in done
+    assert "capture" not in dict(done)
+    (row,) = town.rows("SELECT * FROM govpay_payment WHERE customer_id = ?", customer)
+    assert (row["status"], captures(town, customer)) == ("voided", [])
+    # Back in the browser: the page of before charges nothing any more.
+    staff.go_back()
+    staff.reload()
+    expect(staff.get_by_role("button", name="Charge")).to_have_count(0)
 
 
 def test_a_bank_account_is_charged_with_the_payers_word(town: Town, visit: Visit) -> None:

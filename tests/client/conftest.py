@@ -11,6 +11,7 @@ import pytest
 from govpay.client import Config, Endpoints
 from govpay.client.transport import Transport
 from tests.client.servers import FixedToken, Platform
+from tests.patience import HANG, Clock
 
 Serve = Callable[..., Platform]
 
@@ -29,12 +30,12 @@ def serve() -> Iterator[Serve]:
 
 
 def quick(api_url: str, **changed: Any) -> Config:
-    """A configuration in which nothing takes long."""
+    """A configuration that repeats quickly. Its timeouts are long: only tests of timeouts may meet one."""
     settings: dict[str, Any] = {
         "api_url": api_url,
-        "connect_timeout": 1.0,
-        "read_timeout": 0.5,
-        "call_timeout": 5.0,
+        "connect_timeout": HANG,
+        "read_timeout": HANG,
+        "call_timeout": HANG,
         "max_retries": 3,
         "backoff": 0.01,
     }
@@ -59,6 +60,21 @@ def transport_to() -> Iterator[Callable[..., Transport]]:
 @pytest.fixture
 def endpoints_to(transport_to: Callable[..., Transport]) -> Callable[..., Endpoints]:
     return lambda server, routes=None, **changed: Endpoints(transport_to(server, **changed), routes)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The client's clock, which stands still unless the client sleeps or the test moves it."""
+    clock = Clock()
+    for module in (
+        "govpay.client.auth",
+        "govpay.client.stores",
+        "govpay.client.transport",
+        "govpay.client.wire",
+        "tests.client.token_stores",
+    ):
+        monkeypatch.setattr(f"{module}.time", clock)
+    return clock
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.patience import SILENCE
+
 Act = Callable[["Handler"], None]
 
 
@@ -175,7 +177,7 @@ def reset() -> Act:
     return raw(b"", reset=True)
 
 
-def hang(seconds: float = 30.0) -> Act:
+def hang(seconds: float = SILENCE) -> Act:
     """The request is read, and nothing follows."""
 
     def act(handler: Handler) -> None:

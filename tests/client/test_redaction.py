@@ -56,6 +56,24 @@ def test_what_people_need_is_left(text: str) -> None:
     assert one_line(text) == text
 
 
+#: Half of a surrogate pair, a code point without a character, the right-to-left override, a soft hyphen, a line
+#: separator, a C1 control character, NUL, one of private use.
+UNPRINTABLE = ["\ud800", "\udfff", "\u0378", "\u202e", "\u00ad", "\u2028", "\x85", "\x00", "\ue000"]
+
+
+@pytest.mark.parametrize("character", UNPRINTABLE, ids=ascii)
+def test_what_cannot_be_printed_becomes_a_space(character: str) -> None:
+    found = one_line(f"not{character}{character}captured")
+    assert found == "not captured"
+    assert found.isprintable()
+    assert "1111" not in one_line(f"4111{character}1111{character}1111{character}1111"), "no card number hides so"
+
+
+def test_every_script_is_left() -> None:
+    for text in ("Peña señala", "支払い", "دفع", "платёж", "👍 𠮷"):
+        assert one_line(text) == text
+
+
 def test_huge_and_hostile_texts_take_no_time() -> None:
     for text in ("<" * 1_000_000, "1 " * 500_000, "eyJ" * 300_000, "cs_" * 300_000, "\u0000" * 1_000_000):
         assert len(one_line(text)) <= 200

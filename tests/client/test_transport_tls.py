@@ -13,6 +13,7 @@ from govpay.client import Request
 from govpay.exceptions import APIConnectionError, OutcomeUnknown
 from tests.client.servers import drip, hang, reply
 from tests.client.tls import Proxy, certificate
+from tests.patience import SILENCE, without_hanging
 
 READ = Request(operation="get_payment", method="GET", path="/api/payments/pay_1", safe=True)
 WRITE = Request(operation="void_payment", method="POST", path="/api/payments/pay_1/void")
@@ -68,25 +69,21 @@ def test_a_server_that_speaks_no_tls_gets_no_request(serve: Any, transport_to: A
 def test_a_handshake_that_hangs_never_left(transport_to: Any, serve: Any) -> None:
     class Mute:
         def wrap_socket(self, request: Any, server_side: bool) -> Any:
-            time.sleep(5)
+            time.sleep(SILENCE)
             raise OSError
 
     server = serve(reply({}), tls=Mute())
-    started = time.monotonic()
-    with pytest.raises(APIConnectionError, match="nothing was sent; no connection in time"):
+    with without_hanging(), pytest.raises(APIConnectionError, match="nothing was sent; no connection in time"):
         transport_to(server, connect_timeout=0.3, max_retries=0).send(WRITE)
-    assert time.monotonic() - started < 3.0
 
 
-@pytest.mark.parametrize("act", [drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000, 0.05), hang()], ids=["drip", "hang"])
+@pytest.mark.parametrize("act", [drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10_000, 0.05), hang()], ids=["drip", "hang"])
 def test_the_deadline_holds_inside_tls(act: Any, serve: Any, transport_to: Any, trusted: Any) -> None:
     server = serve(act, tls=trusted)
     transport = transport_to(server, call_timeout=0.4, read_timeout=0.3)
-    started = time.monotonic()
-    with pytest.raises(APIConnectionError, match="in time"):
+    with without_hanging(), pytest.raises(APIConnectionError, match="in time"):
         transport.send(READ)
-    assert time.monotonic() - started < 0.4 + 1.0
-    with pytest.raises(OutcomeUnknown, match="in time"):
+    with without_hanging(), pytest.raises(OutcomeUnknown, match="in time"):
         transport.send(WRITE)
 
 
@@ -97,7 +94,7 @@ def test_a_proxy_of_the_environment_tunnels(
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
     server = serve(reply({"uid": "pay_1"}), hang(), tls=trusted)
-    transport = transport_to(server, read_timeout=0.2, max_retries=0)
+    transport = transport_to(server, read_timeout=1.0, max_retries=0)
     assert transport.send(READ).document == {"uid": "pay_1"}
     assert proxy.tunnels == [f"127.0.0.1:{server.server_port}"]
     with pytest.raises(OutcomeUnknown):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import signal
 import socket
 import threading
@@ -27,7 +28,8 @@ from govpay.exceptions import (
     PaymentDeclined,
     RateLimited,
 )
-from tests.client.servers import Act, FixedToken, body, drip, hang, raw, reply, reset
+from tests.client.servers import Act, FixedToken, Handler, body, drip, hang, raw, reply, reset
+from tests.patience import SILENCE, without_hanging
 
 GOOD = {"uid": "pay_1", "status": "captured"}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -104,7 +106,8 @@ def test_a_write_that_left_and_got_no_usable_answer_is_unknown_and_sent_once(
     name: str, serve: Any, transport_to: Any
 ) -> None:
     server = serve(LOST[name], reply(GOOD))
-    transport = transport_to(server, max_body=65_536, read_timeout=0.3, call_timeout=0.8, max_retries=5)
+    limits = {"read_timeout": 1.0, "call_timeout": 2.0} if name in ("silence", "drip") else {}
+    transport = transport_to(server, max_body=65_536, max_retries=5, **limits)
     with pytest.raises(OutcomeUnknown) as caught:
         transport.send(write())
     time.sleep(0.05)
@@ -208,11 +211,9 @@ def test_a_write_that_cannot_connect_in_time_never_left(transport_to: Any) -> No
             filler.setblocking(False)
             filler.connect_ex(address)
         time.sleep(0.05)
-        started = time.monotonic()
         transport = transport_to(f"http://127.0.0.1:{address[1]}", connect_timeout=0.2, max_retries=1)
-        with pytest.raises(APIConnectionError, match="nothing was sent; no connection in time"):
+        with without_hanging(), pytest.raises(APIConnectionError, match="nothing was sent; no connection in time"):
             transport.send(write())
-        assert time.monotonic() - started < 3.0
         for filler in fillers:
             filler.close()
 
@@ -221,11 +222,9 @@ def test_a_resolver_that_hangs_costs_no_more_than_the_deadline(
     transport_to: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: release.wait(20) and [])
-    started = time.monotonic()
-    with pytest.raises(APIConnectionError, match="nothing was sent; no connection in time"):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: release.wait(SILENCE) and [])
+    with without_hanging(), pytest.raises(APIConnectionError, match="nothing was sent; no connection in time"):
         transport_to("https://api.example", connect_timeout=0.2, max_retries=1).send(write())
-    assert time.monotonic() - started < 3.0
     release.set()
 
 
@@ -280,33 +279,36 @@ def interrupted(kind: type[BaseException]) -> Any:
 
 
 @pytest.fixture
-def alarm() -> Iterator[Callable[[type[BaseException], float], None]]:
+def alarm() -> Iterator[Callable[[type[BaseException]], Act]]:
+    """``alarm(SoftLimit)``: raises it in the client once the request has come; then nothing follows."""
     before = signal.getsignal(signal.SIGALRM)
 
-    def set_alarm(kind: type[BaseException], seconds: float) -> None:
+    def interrupting(kind: type[BaseException]) -> Act:
         signal.signal(signal.SIGALRM, interrupted(kind))
-        signal.setitimer(signal.ITIMER_REAL, seconds)
 
-    yield set_alarm
-    signal.setitimer(signal.ITIMER_REAL, 0)
+        def act(handler: Handler) -> None:
+            os.kill(os.getpid(), signal.SIGALRM)
+            hang()(handler)
+
+        return act
+
+    yield interrupting
     signal.signal(signal.SIGALRM, before)
 
 
 def test_a_write_interrupted_by_a_time_limit_is_unknown(serve: Any, transport_to: Any, alarm: Any) -> None:
-    server = serve(hang(), reply(GOOD))
+    server = serve(alarm(SoftLimit), reply(GOOD))
     transport = transport_to(server)
-    alarm(SoftLimit, 0.2)
     with pytest.raises(OutcomeUnknown, match="SoftLimit"):
         transport.send(write())
     assert server.count == 1
 
 
 def test_a_read_interrupted_by_a_time_limit_is_interrupted(serve: Any, transport_to: Any, alarm: Any) -> None:
-    server = serve(reply(GOOD), hang(), reply({"uid": "next"}))
+    server = serve(reply(GOOD), alarm(SoftLimit), reply({"uid": "next"}))
     transport = transport_to(server)
     read = Request(operation="r", method="GET", path="/x", safe=True)
     transport.send(read)
-    alarm(SoftLimit, 0.2)
     with pytest.raises(SoftLimit):
         transport.send(read)
     assert transport.send(read).document == {"uid": "next"}  # and not what the broken connection still owes
@@ -314,6 +316,5 @@ def test_a_read_interrupted_by_a_time_limit_is_interrupted(serve: Any, transport
 
 @pytest.mark.parametrize("safe", [True, False])
 def test_what_must_end_the_process_passes(safe: bool, serve: Any, transport_to: Any, alarm: Any) -> None:
-    alarm(KeyboardInterrupt, 0.2)
     with pytest.raises(KeyboardInterrupt):
-        transport_to(serve(hang())).send(write(safe=safe))
+        transport_to(serve(alarm(KeyboardInterrupt))).send(write(safe=safe))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import signal
 import subprocess
-import time
 from collections import Counter
 from typing import Any
 
@@ -16,6 +15,7 @@ from govpay import tasks
 from govpay.exceptions import SyncBusy
 from govpay.models import Payment, PaymentAccount, SyncCursor, SyncRun
 from govpay.sync.pull import pull
+from tests.patience import HANG, SILENCE, Held, wait_until
 from tests.processes import start_command
 from tests.reading import agree, counts, read, watch
 
@@ -37,13 +37,6 @@ def start_sync(account: str) -> subprocess.Popen[str]:
     return start_command("govpay_sync", "payments", "--account", account)
 
 
-def until(what: Any, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def asked_twice(calls: Any) -> list[str]:
     asked = Counter(f"{call['path']}?{call['query']}" for call in calls.all)
     return [url for url, times in asked.items() if times > 1]
@@ -54,7 +47,7 @@ def test_of_two_commands_at_once_one_walks_and_the_other_waits(sandbox: Any, acc
     sandbox.fault("GET /api/payments", delay=2.5, skip=2, times=1)
     calls = watch(sandbox)
     both = [start_sync(account) for _ in range(2)]
-    outputs = [process.communicate(timeout=120) for process in both]
+    outputs = [process.communicate(timeout=HANG) for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("waiting for process" in err for _, err in outputs) == 1
     created = sorted(run.created for run in SyncRun.objects.all())
@@ -63,18 +56,21 @@ def test_of_two_commands_at_once_one_walks_and_the_other_waits(sandbox: Any, acc
     assert agree(sandbox, "payment", Payment)
 
 
-def test_a_task_leaves_the_list_to_its_owner_at_once(sandbox: Any, account: str) -> None:
+def test_a_task_leaves_the_list_to_its_owner_at_once(
+    sandbox: Any, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """D4, C1: the other lists of the account are read meanwhile."""
-    sandbox.fault("GET /api/payments", delay=0.5, skip=2, times=1)
+    monkeypatch.setattr("govpay.sandbox.app.time", held := Held())
+    sandbox.fault("GET /api/payments", delay=1, skip=2, times=1)
     calls = watch(sandbox)
     owner = start_sync(account)
-    until(lambda: len(calls) >= 3)
-    started = time.monotonic()
+    wait_until(lambda: len(calls) >= 3)
     with pytest.raises(SyncBusy):
         pull("payments", account)
-    assert time.monotonic() - started < 0.4
     tasks.sync_account(account, ["payments", "terminals"])
-    assert owner.communicate(timeout=60)[1] == ""
+    assert owner.poll() is None, "it still waits for its third page"
+    held.release()
+    assert owner.communicate(timeout=HANG)[1] == ""
     assert asked_twice(calls) == []
     assert {(run.resource, run.state) for run in SyncRun.objects.all()} == {
         ("payments", "succeeded"),
@@ -84,19 +80,18 @@ def test_a_task_leaves_the_list_to_its_owner_at_once(sandbox: Any, account: str)
 
 def test_who_waits_for_a_killed_owner_goes_on_at_once(sandbox: Any, account: str) -> None:
     """D4: a dead process of this host is noticed by its number and its start, not by its silence."""
-    sandbox.fault("GET /api/payments", delay=30, skip=5, times=1)
+    sandbox.fault("GET /api/payments", delay=SILENCE, skip=5, times=1)
     calls = watch(sandbox)
     owner = start_sync(account)
-    until(lambda: len(calls) == 6)
+    wait_until(lambda: len(calls) == 6)
     waiting = start_sync(account)
     assert waiting.stderr is not None
     assert "waiting for process" in waiting.stderr.readline()
     owner.send_signal(signal.SIGKILL)
     owner.communicate()
-    killed = time.monotonic()
-    assert waiting.wait(30) == 0
-    waiting.communicate()
-    assert time.monotonic() - killed < 10
+    SyncCursor.objects.update(heartbeat_at=timezone.now() + dt.timedelta(days=1))  # it was heard a moment ago
+    waiting.communicate(timeout=HANG)
+    assert waiting.returncode == 0
     assert [run.created for run in SyncRun.objects.order_by("pk")][1] == ROWS - 5 * PAGE
     assert agree(sandbox, "payment", Payment)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -15,23 +14,38 @@ from govpay import tasks
 from govpay.models import Payment, WebhookEvent
 from govpay.sync import inbox, secrets
 from tests.events import account_on, deliver, envelope, event_for, known_account, sign
+from tests.patience import HANG, SILENCE, wait_until
 from tests.processes import ROOT, child_environment, start_python
 from tests.reading import read
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DELIVER = """
-import json, sys, time
+import json, sys
 from django.test import Client
-client, taken = Client(), []
+client = Client()
 for line in sys.stdin:
     account, body, signature = json.loads(line)
-    started = time.perf_counter()
     answer = client.post(f"/govpay/webhooks/{account}/", body, content_type="application/json",
                          headers={"X-Webhook-Signature": signature})
-    taken.append(time.perf_counter() - started)
     assert answer.status_code == 200, answer.content
-print(json.dumps(taken))
+"""
+
+#: Notes which threads reach for the broker, whose port is 1.
+DIALLED = """
+import socket, threading
+threads, connect = set(), socket.socket.connect
+def noting(self, address):
+    if address[1] == 1:
+        threads.add(threading.current_thread().name)
+    return connect(self, address)
+socket.socket.connect = noting
+"""
+
+TELL = """
+from tests.patience import wait_until
+wait_until(lambda: threads)
+print(json.dumps(sorted(threads)))
 """
 
 
@@ -44,17 +58,16 @@ def test_a_broker_that_is_down_holds_no_delivery_up(broker: str) -> None:
         body = json.dumps(envelope("payment.completed", data={"payment_uid": "pay_1"}))
         lines.append(json.dumps([account, body, sign(body.encode())]))
     process = subprocess.run(
-        [sys.executable, "-c", f"import django; django.setup()\n{DELIVER}"],
+        [sys.executable, "-c", f"import django; django.setup()\n{DIALLED}{DELIVER}{TELL}"],
         cwd=ROOT,
         env={**child_environment(), "TEST_BROKER_URL": broker},
         input="\n".join(lines),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG,
     )
     assert process.returncode == 0, process.stderr
-    taken = sorted(json.loads(process.stdout))
-    assert taken[-1] < 4, "to reach for the broker would take six seconds"
+    assert json.loads(process.stdout) == ["govpay-batches"]
     assert WebhookEvent.objects.filter(state="received", attempts=0).count() == 100
 
 
@@ -66,7 +79,7 @@ def test_events_that_were_never_queued_are_worked_on_later(sandbox: Any) -> None
     WebhookEvent.objects.update(due_at=timezone.now())
     code = "from govpay import tasks; tasks.send_outstanding(); print('sent')"
     sender = start_python(code)
-    assert sender.communicate(timeout=60)[0].strip() == "sent"
+    assert sender.communicate(timeout=HANG)[0].strip() == "sent"
     event.refresh_from_db()
     assert event.due_at is not None
     assert event.due_at > timezone.now(), "it waits in a queue now"
@@ -78,12 +91,10 @@ def test_the_platform_is_slow_and_no_delivery_waits_for_it(sandbox: Any) -> None
     account = account_on(sandbox)
     secret = sandbox.webhook_secret(account)
     assert deliver(account, envelope(), secret).status_code == 200
-    sandbox.fault("GET /api/payments/{uid}", delay=5)
-    sandbox.fault("GET /api/webhooks/secret", delay=5)
-    started = time.monotonic()
+    slow = sandbox.fault("GET *", delay=SILENCE)
     for _ in range(20):
         assert deliver(account, envelope(), secret).status_code == 200
-    assert time.monotonic() - started < 4
+    assert slow.hits == 0
 
 
 def test_a_worker_that_dies_leaves_its_event_to_the_next(sandbox: Any) -> None:
@@ -92,10 +103,7 @@ def test_a_worker_that_dies_leaves_its_event_to_the_next(sandbox: Any) -> None:
     event = event_for(account, "payment.completed", payment_uid=uid)
     sandbox.fault(f"GET /api/payments/{uid}", delay=30, times=1)
     worker = start_python(f"from govpay import tasks; tasks.process_event({event.pk})")
-    end = time.monotonic() + 30
-    while WebhookEvent.objects.get().claimed_until is None:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    wait_until(lambda: WebhookEvent.objects.get().claimed_until)
     worker.kill()
     worker.communicate()
     sandbox.clear_faults()
@@ -127,7 +135,7 @@ def test_four_processes_and_a_secret_that_was_rolled(sandbox: Any) -> None:
         member.stdin.write("\n".join(lines) + "\n")
         member.stdin.close()
         member.stdin = None
-    outputs = [member.communicate(timeout=60) for member in members]
+    outputs = [member.communicate(timeout=HANG) for member in members]
     assert [member.returncode for member in members] == [0] * 4, outputs
     assert sum(call["path"] == "/api/webhooks/secret" for call in sandbox.requests()) - before == 1
 

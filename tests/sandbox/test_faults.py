@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ import requests
 from govpay.sandbox import Sandbox
 from govpay.sandbox.faults import OPTIONS, fault_from, parse_fault
 from govpay.sandbox.spoiling import UNKNOWN_PROPERTY, UNKNOWN_VALUE, Spoiling
+from tests.patience import Clock
 
-from .conftest import Caller, validation
+from .conftest import Caller, stand_still, validation
 
 Doc = dict[str, Any]
 HOSTS = Path(__file__).resolve().parents[2] / "docs" / "hosts.md"
@@ -74,11 +74,11 @@ def test_redirect(sandbox: Sandbox, call: Caller) -> None:
     assert answer.headers["Location"] == "https://evil.example/"
 
 
-def test_delay(sandbox: Sandbox, call: Caller) -> None:
+def test_delay(sandbox: Sandbox, call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("govpay.sandbox.app.time", clock := Clock())
     sandbox.fault("GET /api/payments", delay=0.3, times=1)
-    started = time.monotonic()
     call.get("/api/payments")
-    assert time.monotonic() - started >= 0.3
+    assert clock.sleeps == [0.3]
 
 
 @pytest.mark.parametrize(("close", "acted"), [("before", 0), ("after", 1)])
@@ -132,11 +132,11 @@ def test_html_and_bad_json(sandbox: Sandbox, call: Caller) -> None:
         answer.json()
 
 
-def test_drip_is_slow_but_complete(sandbox: Sandbox, call: Caller) -> None:
+def test_drip_is_slow_but_complete(sandbox: Sandbox, call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("govpay.sandbox.server.time", clock := Clock())
     sandbox.fault("GET /api/payments", drip=0.05, times=1)
-    started = time.monotonic()
     assert call.get("/api/payments") == []
-    assert time.monotonic() - started >= 0.1
+    assert clock.sleeps == [0.05] * len("[]")
 
 
 def test_token_endpoint_can_fail_too(sandbox: Sandbox, call: Caller) -> None:
@@ -148,11 +148,12 @@ def test_token_endpoint_can_fail_too(sandbox: Sandbox, call: Caller) -> None:
 
 
 def test_retry_after_as_a_date_is_the_platforms(sandbox: Sandbox, call: Caller) -> None:
+    stand_still(sandbox)
     sandbox.advance(3600)
     sandbox.fault("GET /api/payments", status=429, retry_at=90)
     headers = call("GET", "/api/payments").headers
     wait = parsedate_to_datetime(headers["Retry-After"]) - parsedate_to_datetime(headers["Date"])
-    assert 89 <= wait.total_seconds() <= 91
+    assert wait.total_seconds() == 90
 
 
 def test_redirect_does_not_act(sandbox: Sandbox, call: Caller) -> None:
@@ -292,9 +293,10 @@ def test_answer_differs_from_what_happened(sandbox: Sandbox, call: Caller) -> No
 
 
 def test_date_is_off(sandbox: Sandbox, call: Caller) -> None:
+    stand_still(sandbox)
     sandbox.fault("GET /api/payments", skew=-300, times=1)
     dates = [parsedate_to_datetime(call("GET", "/api/payments").headers["Date"]) for _ in range(2)]
-    assert 299 <= (dates[1] - dates[0]).total_seconds() <= 302
+    assert (dates[1] - dates[0]).total_seconds() == 300
 
 
 def test_every_option_is_switched_by_text_as_by_name() -> None:

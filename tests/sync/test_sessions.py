@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.db import connection
 from django.utils import timezone
 
 from govpay.client.tenant_shapes import CreateHostedSession
@@ -106,24 +107,22 @@ def test_a_session_whose_key_is_lost_does_not_stop_the_others(
 
 
 def test_an_end_that_came_another_way_is_not_overwritten(
-    sandbox: Any, account: str, open_session: Callable[[], HostedSession]
+    sandbox: Any, account: str, open_session: Callable[[], HostedSession], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between our reading (410) and our writing, a webhook has told the true end."""
     session = open_session()
     sandbox.advance(2 * 3600)
-    sandbox.fault(f"GET /v1/hosted-sessions/{session.uid}", act=True, delay=0.3, times=1)
-    import threading
+    faults = sandbox.platform.faults
+    take = faults.take
 
-    from django.db import connection
+    def take_after_webhook(method: str, path: str) -> Any:
+        if (method, path) == ("GET", f"/v1/hosted-sessions/{session.uid}"):
+            HostedSession.objects.filter(pk=session.pk).update(status="completed")
+            connection.close()  # of the platform's thread
+        return take(method, path)
 
-    def webhook() -> None:
-        HostedSession.objects.filter(pk=session.pk).update(status="completed")
-        connection.close()
-
-    timer = threading.Timer(0.1, webhook)
-    timer.start()
+    monkeypatch.setattr(faults, "take", take_after_webhook)
     assert counts(read("sessions", account)) == {"unchanged": 1}
-    timer.join()
     session.refresh_from_db()
     assert session.status == "completed"
 

@@ -3,6 +3,8 @@
 'use strict';
 {
     const forms = () => document.querySelectorAll('form[data-govpay-once]');
+    // A button may stand elsewhere on the page and name its form.
+    const buttonOf = form => [...form.elements].find(each => each.type === 'submit');
 
     document.addEventListener('submit', event => {
         const form = event.target;
@@ -14,7 +16,7 @@
             return;
         }
         form.dataset.govpaySent = 'yes';
-        const button = form.querySelector('input[type="submit"]');
+        const button = buttonOf(form);
         button.dataset.govpayLabel = button.value;
         button.value = form.dataset.govpayOnce;
         button.setAttribute('aria-disabled', 'true');
@@ -24,7 +26,7 @@
     window.addEventListener('pageshow', () => {
         for (const form of forms()) {
             delete form.dataset.govpaySent;
-            const button = form.querySelector('input[type="submit"]');
+            const button = buttonOf(form);
             if (button.dataset.govpayLabel) {
                 button.value = button.dataset.govpayLabel;
                 button.removeAttribute('aria-disabled');

@@ -1,0 +1,133 @@
+"""Charging a saved method, second step: the fee is shown; its maker confirms the charge or takes it back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from govpay import operations
+from govpay.admin import fee_previews
+from govpay.admin.authorizations import AuthorizationForm
+from govpay.admin.cells import link_to, moment
+from govpay.admin.charges import PERMISSION, charge_address
+from govpay.admin.confirmations import DeedView
+from govpay.admin.deeds import Capture, ConfirmForm
+from govpay.admin.tickets import Shown
+from govpay.admin.wording import Outcome
+from govpay.models import Payment
+from govpay.models.choices import PaymentStatus
+from govpay.models.money import format_money
+from govpay.operations import staff
+
+#: Within which another payment of the same sum by the same customer is pointed out.
+LATELY = dt.timedelta(hours=24)
+
+
+class Charge(Capture):
+    """The capture of a quote that the same person made of a saved method: its own permission is enough."""
+
+    name = "charge"
+    confirms_preview = True
+    one_only = True
+    asks_authorization = True
+    permission = PERMISSION
+    title_one = gettext_lazy("Charge this saved payment method?")
+    button = gettext_lazy("Charge")
+    consequence = gettext_lazy(
+        "The platform has told its convenience fee; nothing is charged yet. The charge takes the total. "
+        "It can be voided on the same day (UTC), and refunded later."
+    )
+
+    def __init__(self, user: Any) -> None:
+        self.user = user
+
+    def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        if not staff.is_own_charge(self.user, payment):
+            return _("You have not quoted this payment of a saved method; start again from the customer's page.")
+        return staff.why_wait(payment) or super().why_not(payment, repeatable)
+
+    def notes(self, payment: Payment) -> list[tuple[Any, Any]]:
+        quote = operations.quote_of(payment, self.user)
+        amounts = (
+            (_("Amount"), payment.base_amount),
+            (_("Convenience fee"), payment.processing_fee_amount),
+            (_("Total"), payment.total_amount),
+        )
+        found: list[tuple[Any, Any]] = [(label, format_money(amount, payment.currency)) for label, amount in amounts]
+        if quote is not None and quote.reason:
+            found.append((_("Description"), quote.reason))
+        alike = [(link_to(row), moment(row.remote_created_at)) for row in _charged_lately(payment, self.user)]
+        if alike:
+            said = format_html_join(", ", "{} ({})", alike)
+            found.append((_("This customer has paid the same amount within a day"), said))
+        return found
+
+    def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
+        # An operation that is tried again keeps the authorization that it was begun with.
+        if payment is None or not staff.is_debit(payment) or (shown is not None and shown.retry):
+            return ConfirmForm(data)
+        return AuthorizationForm(payment, data)
+
+    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+        if shown.retry:
+            self.again(shown, who)
+        else:
+            given = data.get("authorization")
+            operations.capture_payment(payment=payment, authorization=given, fee_preview=True, seen=shown.seen(), **who)
+        return Outcome("done", _("Charged"))
+
+
+class ChargeConfirmation(DeedView):
+    """The confirmation, with a button that takes the fee preview back."""
+
+    def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:
+        payment = next(iter(self.payments.values()), None)
+        if payment is not None and payment.is_fee_preview and staff.is_own_charge(self.request.user, payment):
+            address = f"{reverse('admin:govpay_payment_take_back')}?ids={payment.pk}"
+            context = {**context, "take_back": address, "page": uuid.uuid4().hex}
+        return super().render(template, title, context, status)
+
+
+class TakeBackView(DeedView):
+    """*No, take me back*: POST voids the fee preview; GET, as after a log-in, leads to the confirmation again."""
+
+    def confirm(self, problem: str = "", form: forms.Form | None = None) -> HttpResponse:
+        ids = ",".join(map(str, self.ids))
+        return HttpResponseRedirect(f"{reverse('admin:govpay_payment_charge')}?ids={ids}")
+
+    def submit(self) -> HttpResponse:
+        payment = next(iter(self.payments.values()))
+        quote = operations.quote_of(payment, self.request.user)
+        if quote is None:
+            raise PermissionDenied
+        outcome = fee_previews.take_back(quote, payment, self.request.user, self.request.POST.get("page", ""))
+        messages.add_message(self.request, outcome.level, str(outcome))
+        customer = quote.customer
+        if customer is None or customer.deleted_at or outcome.kind not in ("done", "left"):
+            return HttpResponseRedirect(self.back())
+        return HttpResponseRedirect(charge_address(customer, again=payment))
+
+
+def _charged_lately(payment: Payment, user: Any) -> list[Payment]:
+    """Payments that this one may be a repetition of."""
+    if not payment.customer_id:
+        return []
+    visible = Payment.objects.visible_to(user).exclude(pk=payment.pk)
+    rows = visible.filter(customer=payment.customer_id, base_amount=payment.base_amount)
+    taken = rows.filter(
+        status__in=(PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED),
+        currency=payment.currency,
+        remote_created_at__gte=timezone.now() - LATELY,
+    )
+    return list(taken.defer("raw").order_by("-remote_created_at", "-id")[:3])

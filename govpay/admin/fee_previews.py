@@ -1,0 +1,63 @@
+"""Fee previews: what was typed for one, and how its maker takes it back."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from govpay import operations
+from govpay.admin.cells import label_of, moment
+from govpay.admin.deeds import open_operations
+from govpay.admin.wording import Outcome, open_operation_reason, outcome_of_error
+from govpay.exceptions import GovPayError
+from govpay.models import Operation, Payment, SavedPaymentMethod
+from govpay.models.choices import OperationAction, PaymentStatus
+
+#: Statuses of a payment that was quoted and can never be charged any more.
+ENDED = (PaymentStatus.VOIDED, PaymentStatus.EXPIRED, PaymentStatus.FAILED)
+
+
+def typed(quote: Operation, payment: Payment, methods: list[SavedPaymentMethod]) -> dict[str, Any]:
+    """The charge form's cleaned data that ``quote`` of ``payment`` was made of; the amount in minor units."""
+    made = quote.reference_id.endswith(quote.key.hex)
+    return {
+        "method": next((str(method.pk) for method in methods if method.uid == payment.saved_method_uid), ""),
+        "amount": quote.amount,
+        "currency": quote.currency,
+        "description": quote.reason,
+        "reference_id": "" if made else quote.reference_id,
+    }
+
+
+def take_back(quote: Operation, payment: Payment, user: Any, form: str) -> Outcome:
+    """Void ``payment``, of which ``user`` was shown the fee by ``quote``. ``form`` sent twice is one void.
+
+    The kind of the outcome is ``done``, or ``left`` when the payment could not be voided and is not charged either.
+    With any other kind it has been charged, or may be.
+    """
+    try:
+        operations.void_payment(payment=payment, fee_preview=True, actor=user, key=uuid.uuid5(quote.key, form))
+    except GovPayError as error:
+        return _not_voided(payment, outcome_of_error(error))
+    return Outcome("done", _("Nothing was charged"))
+
+
+def _not_voided(payment: Payment, why: Outcome) -> Outcome:
+    waiting = open_operations([payment]).get(payment.uid)
+    if waiting is not None and waiting.action == OperationAction.CAPTURE:
+        title = _("The charge was sent before it could be taken back")
+        return Outcome("unknown", title, open_operation_reason(waiting))
+    payment.refresh_from_db(fields=["status"])
+    if payment.status in ENDED:
+        return Outcome("done", _("Nothing was charged"))
+    if payment.status != PaymentStatus.VALIDATED:
+        text = _("The payment is now: %(status)s. Look at it before you charge anything.")
+        return Outcome("refused", _("Not taken back"), text % {"status": label_of(payment.status, PaymentStatus)})
+    text = _(
+        "The fee preview could not be voided; it ends by itself, at the latest %(when)s, and nobody else can charge it "
+        "until then. (%(why)s)"
+    )
+    when = moment(payment.capturable_until) or _("a day later")
+    return Outcome("left", _("Nothing was charged"), text % {"when": when, "why": why})

@@ -1,0 +1,605 @@
+"""Fee previews: who can charge one, how its maker takes it back, and that nothing is charged before a confirmation."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from govpay import operations
+from govpay.admin import tickets
+from govpay.admin.tickets import Shown
+from govpay.exceptions import OperationRefused
+from govpay.models import Operation, Payment, SavedPaymentMethod
+from tests.admin.test_charges import CHARGE, CONFIRM, form_of, hidden, quoted
+from tests.operations.town import Town, at_once, only, wait_for
+from tests.stepping import at_step
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+VOID = "POST /api/payments/{uid}/void"
+LABEL = "Fee shown, not charged"
+LIST = "admin:govpay_payment_changelist"
+WHY = "Only its fee was shown"
+TAKE_BACK = "admin:govpay_payment_take_back"
+
+
+@pytest.fixture
+def town(sandbox: Any) -> Town:
+    return Town(sandbox)
+
+
+@pytest.fixture
+def till(cashier: Any, browse: Callable[[Any], Client]) -> Client:
+    """The browser of the cashier who asks for the fee."""
+    return browse(cashier)
+
+
+@pytest.fixture
+def other(make_staff: Any, browse: Callable[[Any], Client]) -> Client:
+    """The browser of another cashier."""
+    return browse(make_staff("Cashier", name="other"))
+
+
+def previewed(till: Client, town: Town, kind: str = "credit") -> Payment:
+    """A payment whose fee the cashier was shown."""
+    quoted(till, town.saved_method(kind))
+    return Payment.objects.get()
+
+
+def address_of(name: str, payment: Payment) -> str:
+    return f"{reverse(name)}?ids={payment.pk}"
+
+
+def back_form(html: str) -> tuple[str, dict[str, str]]:
+    """Address and fields of the button *No, take me back*."""
+    form = re.search(r'<form method="post" action="([^"]+)" id="govpay-take-back".*?</form>', html, re.DOTALL)
+    assert form is not None, html
+    return form[1].replace("&amp;", "&"), hidden(form[0])
+
+
+def take_back(client: Client, payment: Payment) -> Any:
+    address, given = back_form(client.get(address_of(CONFIRM, payment)).content.decode())
+    return client.post(address, given)
+
+
+def texts(answer: Any) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode()))
+
+
+def badges(client: Client, page: str = "") -> list[str]:
+    """The statuses that a page shows: the list of payments unless it is named."""
+    html = client.get(page or reverse(LIST)).content.decode()
+    return re.findall(r'<span class="govpay-badge [^"]*">([^<]*)</span>', html)
+
+
+def nothing_was_charged(town: Town) -> None:
+    assert town.ledger("capture") == []
+    assert not town.posts("/capture")
+    assert not Operation.objects.filter(action="capture").exists()
+    assert not Payment.objects.exclude(status__in=("validated", "voided", "expired")).exists()
+
+
+# --- Nobody else charges it -----------------------------------------------------------------------------
+
+
+def test_bulk_capture_by_another_cashier_leaves_it_alone(town: Town, till: Client, other: Client) -> None:
+    """The attack: somebody looked at a fee, and somebody else captures all that waits."""
+    preview = previewed(till, town)
+    waiting = town.quoted(2000)
+    capture = reverse("admin:govpay_payment_capture")
+    address = f"{capture}?ids={preview.pk},{waiting.pk}"
+    page = other.get(address).content.decode()
+    assert WHY in page
+    assert "1 payment is left alone" in page
+    answer = other.post(address, hidden(page))
+    assert "1 of 1 payment done" in texts(answer)
+    assert [entry["payment_uid"] for entry in town.ledger("capture")] == [waiting.uid]
+    assert list(Operation.objects.filter(action="capture").values_list("payment_id", flat=True)) == [waiting.uid]
+    preview.refresh_from_db()
+    assert preview.status == "validated"
+    page = other.get(f"{capture}?ids={preview.pk}").content.decode()
+    assert WHY in page
+    assert 'name="key"' not in page
+
+
+@pytest.mark.parametrize("who", ["other", "maker", "superuser"])
+def test_a_page_of_before_charges_nothing(
+    town: Town, till: Client, cashier: Any, make_staff: Any, admin_user: Any, browse: Any, who: str
+) -> None:
+    """The rule stands in the engine: a form that lists the payment as one to capture is refused."""
+    preview = previewed(till, town)
+    user = {"maker": cashier, "superuser": admin_user}.get(who) or make_staff("Cashier", name="other")
+    row = Payment.objects.with_pending_refunds().get(pk=preview.pk)
+    key = tickets.mint(user, "capture", [row.pk], {row.pk: Shown.of(row)})
+    answer = browse(user).post(address_of("admin:govpay_payment_capture", row), {"key": key}, follow=True)
+    assert "Refused, nothing was sent" in texts(answer)
+    assert WHY in texts(answer)
+    nothing_was_charged(town)
+
+
+@pytest.mark.parametrize("who", ["other", "superuser"])
+def test_the_charge_page_is_its_makers_alone(
+    town: Town, till: Client, other: Client, admin_user: Any, browse: Any, who: str
+) -> None:
+    preview = previewed(till, town)
+    client = other if who == "other" else browse(admin_user)
+    page = client.get(address_of(CONFIRM, preview)).content.decode()
+    assert 'name="key"' not in page
+    assert "govpay-take-back" not in page
+    assert client.post(address_of(TAKE_BACK, preview), {"page": "x"}).status_code == 403
+    assert only().action == "quote"
+    nothing_was_charged(town)
+
+
+def test_the_engine_lets_its_maker_alone_confirm_it(town: Town, till: Client, cashier: Any, finance: Any) -> None:
+    preview = previewed(till, town)
+    refused: list[dict[str, Any]] = [
+        *({"actor": actor} for actor in (None, cashier, finance)),
+        *({"actor": actor, "fee_preview": True} for actor in (None, finance)),
+    ]
+    for given in refused:
+        with pytest.raises(OperationRefused, match=WHY):
+            operations.capture_payment(payment=preview, **given)
+    for actor in (None, finance):
+        with pytest.raises(OperationRefused, match="Only the person who asked for the fee"):
+            operations.void_payment(payment=preview, actor=actor, fee_preview=True)
+    nothing_was_charged(town)
+    operations.capture_payment(payment=preview, actor=cashier, fee_preview=True)
+    assert town.moved("capture", preview) == preview.total_amount
+
+
+def test_once_confirmed_it_is_an_ordinary_payment(
+    town: Town, till: Client, cashier: Any, finance: Any, browse: Any
+) -> None:
+    preview = previewed(till, town)
+    assert only(action="quote").fee_preview
+    address = address_of(CONFIRM, preview)
+    answer = till.post(address, hidden(till.get(address).content.decode()), follow=True)
+    assert "Charged" in texts(answer)
+    capture = only(action="capture")
+    assert (capture.actor, capture.state, capture.fee_preview) == (cashier, "succeeded", False)
+    preview.refresh_from_db()
+    assert preview.status == "captured"
+    assert town.moved("capture", preview) == preview.total_amount
+    assert badges(browse(finance)) == ["Captured"]
+    with pytest.raises(OperationRefused, match="Only the person who asked for the fee"):
+        operations.void_payment(payment=preview, actor=cashier, fee_preview=True)
+    operations.refund_payment(payment=preview, amount=100, actor=finance)
+    assert town.moved("refund", preview) == 100
+
+
+def test_a_charge_that_was_not_executed_is_tried_again_by_its_maker_alone(
+    town: Town, till: Client, other: Client, finance: Any
+) -> None:
+    preview = previewed(till, town)
+    address = address_of(CONFIRM, preview)
+    town.sandbox.fault("POST /api/payments/{uid}/capture", close="before")
+    till.post(address, hidden(till.get(address).content.decode()))
+    town.sandbox.clear_faults()
+    town.settle_all()
+    capture = only(action="capture")
+    assert (capture.state, capture.attempts) == ("failed", 1)
+    assert WHY in other.get(address_of("admin:govpay_payment_capture", preview)).content.decode()
+    for actor in (None, finance):
+        with pytest.raises(OperationRefused, match=WHY):
+            operations.retry_operation(operation=capture, actor=actor)
+    assert town.ledger("capture") == []
+    till.post(address, hidden(till.get(address).content.decode()))
+    again = only(action="capture")
+    assert (again.pk, again.state, again.attempts) == (capture.pk, "succeeded", 2)
+    assert town.moved("capture", preview) == preview.total_amount
+
+
+def test_whoever_may_void_voids_it(town: Town, till: Client, finance: Any, browse: Any) -> None:
+    preview = previewed(till, town)
+    desk, address = browse(finance), address_of("admin:govpay_payment_void", preview)
+    desk.post(address, hidden(desk.get(address).content.decode()))
+    preview.refresh_from_db()
+    assert preview.status == "voided"
+    nothing_was_charged(town)
+
+
+def test_quotes_of_programs_stay_capturable(town: Town, cashier: Any, other: Client) -> None:
+    payment = operations.quote_payment(
+        account=town.account, base_amount=900, saved_method=town.saved_method(), actor=cashier
+    )
+    assert not only(action="quote").fee_preview
+    assert badges(other) == ["Waiting for capture"]
+    address = address_of("admin:govpay_payment_capture", payment)
+    other.post(address, hidden(other.get(address).content.decode()))
+    assert town.moved("capture", payment) == payment.total_amount
+
+
+def test_a_fee_preview_needs_its_maker(town: Town) -> None:
+    with pytest.raises(OperationRefused, match="actor"):
+        operations.quote_payment(
+            account=town.account, base_amount=900, saved_method=town.saved_method(), fee_preview=True
+        )
+    assert not Operation.objects.exists()
+
+
+def test_a_lost_quote_is_nobody_elses_to_capture(town: Town, till: Client, cashier: Any, other: Client) -> None:
+    """The sync brings the payment before anybody knows which quote made it."""
+    address, given = form_of(till, town.saved_method())
+    town.sandbox.fault("POST /api/payments", close="after")
+    till.post(address, given)
+    town.sandbox.clear_faults()
+    town.sync("payments")
+    preview = Payment.objects.get()
+    quote = only(action="quote")
+    assert (quote.state, quote.payment_id) == ("unknown", None)
+    assert badges(other) == [LABEL]
+    assert WHY in other.get(address_of("admin:govpay_payment_capture", preview)).content.decode()
+    with pytest.raises(OperationRefused, match=WHY):
+        operations.capture_payment(payment=preview)
+    nothing_was_charged(town)
+    town.settle_all()
+    assert only(action="quote").payment_id == preview.uid
+    confirm = address_of(CONFIRM, preview)
+    till.post(confirm, hidden(till.get(confirm).content.decode()))
+    assert town.moved("capture", preview) == preview.total_amount
+
+
+def test_it_ends_by_itself_when_the_tab_is_closed(town: Town, till: Client, other: Client) -> None:
+    preview = previewed(till, town)
+    with time_machine.travel(timezone.now() + dt.timedelta(hours=25)):
+        town.sandbox.advance(25 * 3600)
+        with pytest.raises(OperationRefused, match="expired"):
+            operations.capture_payment(payment=preview, actor=only(action="quote").actor, fee_preview=True)
+    town.sync("payments")
+    preview.refresh_from_db()
+    assert preview.status == "expired"
+    assert badges(other) == ["Expired"]
+    nothing_was_charged(town)
+
+
+# --- What it is called ----------------------------------------------------------------------------------
+
+
+def test_it_is_called_by_its_name_everywhere(
+    town: Town, till: Client, other: Client, support: Any, browse: Any
+) -> None:
+    preview = previewed(till, town)
+    payment_page = reverse("admin:govpay_payment_change", args=[preview.pk])
+    assert preview.customer is not None
+    pages = [
+        reverse(LIST),
+        payment_page,
+        reverse("admin:govpay_customer_change", args=[preview.customer.pk]),
+    ]
+    for page in pages:
+        assert LABEL in badges(browse(support), page)
+    for client, page in (
+        (till, address_of(CONFIRM, preview)),
+        (other, address_of("admin:govpay_payment_capture", preview)),
+    ):
+        assert badges(client, page) == [LABEL]
+    assert "Ends by itself" in texts(browse(support).get(payment_page))
+    assert address_of(CONFIRM, preview) in till.get(payment_page).content.decode(), "its maker goes on from here"
+    assert address_of(CONFIRM, preview) not in other.get(payment_page).content.decode()
+    assert "Quote (fee preview)" in texts(till.get(payment_page))
+
+
+def test_the_filter_tells_it_from_what_waits_for_capture(town: Town, till: Client, other: Client) -> None:
+    preview, waiting = previewed(till, town), town.quoted()
+
+    def found(status: str) -> set[str]:
+        page = other.get(reverse(LIST), {"status": status}).content.decode()
+        return {row.uid for row in (preview, waiting) if f'value="{row.pk}" class="action-select"' in page}
+
+    assert found("validated") == {waiting.uid}
+    assert found("fee_preview") == {preview.uid}
+    assert found("captured") == set()
+
+
+# --- No, take me back -----------------------------------------------------------------------------------
+
+
+def test_take_me_back_voids_it_and_refills_the_form(town: Town, till: Client, cashier: Any) -> None:
+    method = town.saved_method()
+    address, given = form_of(till, method)
+    till.post(address, {**given, "reference_id": "INV-7"})
+    preview = Payment.objects.get()
+    answer = take_back(till, preview)
+    assert answer.status_code == 302
+    preview.refresh_from_db()
+    assert preview.status == "voided"
+    void = only(action="void")
+    assert (void.actor, void.state, void.payment_id, void.fee_preview) == (cashier, "succeeded", preview.uid, True)
+    assert not cashier.has_perm("govpay.void_payment")
+    nothing_was_charged(town)
+    assert len(town.posts("/void")) == 1
+    to = answer.headers["Location"]
+    assert urlsplit(to).path == reverse(CHARGE)
+    assert "Water" not in to
+    page = till.get(to).content.decode()
+    assert "Nothing was charged" in page
+    for name, value in {"amount": "12.34", "description": "Water, May", "reference_id": "INV-7"}.items():
+        assert re.search(rf'name="{name}" value="{value}"', page), name
+    assert re.search(rf'value="{method.pk}"[^>]*checked', page)
+    # A made reference is not the cashier's, and the filled-in form works.
+    filled = {**hidden(page), **given, "key": hidden(page)["key"], "amount": "20.00"}
+    second = till.post(to, filled).headers["Location"]
+    assert urlsplit(second).path == reverse(CONFIRM)
+    new = Payment.objects.exclude(pk=preview.pk).get()
+    assert (new.status, new.base_amount, new.is_fee_preview) == ("validated", 2000, True)
+    again = take_back(till, new).headers["Location"]
+    assert 'name="reference_id" maxlength="255"' in till.get(again).content.decode()
+
+
+def test_a_link_takes_nothing_back(town: Town, till: Client) -> None:
+    preview = previewed(till, town)
+    answer = till.get(address_of(TAKE_BACK, preview))
+    assert (answer.status_code, answer.headers["Location"]) == (302, address_of(CONFIRM, preview))
+    assert not town.posts("/void")
+    assert only().action == "quote"
+
+
+def test_take_back_needs_its_csrf_token(town: Town, till: Client, cashier: Any, browse: Any) -> None:
+    preview = previewed(till, town)
+    strict = browse(cashier, enforce_csrf_checks=True)
+    assert strict.post(address_of(TAKE_BACK, preview), {"page": "x"}).status_code == 403
+    assert not town.posts("/void")
+
+
+def test_a_double_click_takes_it_back_once(town: Town, till: Client, cashier: Any, browse: Any) -> None:
+    preview = previewed(till, town)
+    address, given = back_form(till.get(address_of(CONFIRM, preview)).content.decode())
+    stale = back_form(till.get(address_of(CONFIRM, preview)).content.decode())
+
+    def click() -> str:
+        return str(browse(cashier).post(address, given).headers["Location"])
+
+    assert {urlsplit(to).path for to in at_once(click, click, click)} == {reverse(CHARGE)}
+    # The same page once more, and another page that was shown before.
+    for where, what in ((address, given), stale):
+        answer = till.post(where, what, follow=True)
+        assert "Nothing was charged" in texts(answer)
+    assert len(town.posts("/void")) == 1
+    assert only(action="void").state == "succeeded"
+    nothing_was_charged(town)
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "settled"),
+    [
+        ({"close": "after"}, "unknown", "succeeded"),
+        ({"close": "before"}, "unknown", "failed"),
+        ({"status": 503}, "unknown", "failed"),
+        ({"status": 429}, "failed", "failed"),
+        ({"status": 409, "body": '{"code": "conflict", "message": "Not now."}'}, "failed", "failed"),
+    ],
+    ids=["lost", "never arrived", "503", "429", "409"],
+)
+def test_a_platform_in_trouble(
+    town: Town, till: Client, other: Client, settings: Any, fault: dict[str, Any], state: str, settled: str
+) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
+    preview = previewed(till, town)
+    town.sandbox.fault(VOID, **fault)
+    answer = take_back(till, preview)
+    page = till.get(answer.headers["Location"])
+    assert "Nothing was charged" in texts(page)
+    assert "it ends by itself" in texts(page)
+    assert 'value="12.34"' in page.content.decode()
+    assert only(action="void").state == state
+    why = "Waits for the outcome of an earlier deed" if state == "unknown" else WHY
+    assert why in texts(other.get(address_of("admin:govpay_payment_capture", preview)))
+    town.sandbox.clear_faults()
+    town.settle_all()
+    void = only(action="void")
+    assert (void.state, void.attention) == (settled, ""), "nobody has to look at it"
+    preview.refresh_from_db()
+    assert preview.status == ("voided" if settled == "succeeded" else "validated")
+    assert len(town.posts("/void")) == 1, "nothing is sent again by itself"
+    with pytest.raises(OperationRefused):
+        operations.capture_payment(payment=preview)
+    nothing_was_charged(town)
+
+
+def test_what_could_not_be_taken_back_goes_with_the_next_fee(town: Town, till: Client) -> None:
+    preview = previewed(till, town)
+    town.sandbox.fault(VOID, status=429, times=1)
+    to = take_back(till, preview).headers["Location"]
+    page = till.get(to).content.decode()
+    _address, given = form_of(till, SavedPaymentMethod.objects.get())
+    till.post(to, {**given, **hidden(page), "amount": "20.00"})
+    preview.refresh_from_db()
+    assert preview.status == "voided"
+    assert Payment.objects.get(status="validated").base_amount == 2000
+    nothing_was_charged(town)
+
+
+# --- Typed anew -----------------------------------------------------------------------------------------
+
+
+def test_another_amount_after_the_browsers_back_takes_the_first_back(town: Town, till: Client, cashier: Any) -> None:
+    address, given = form_of(till, town.saved_method())
+    first = till.post(address, given).headers["Location"]
+    second = till.post(address, {**given, "amount": "20.00", "reference_id": "INV-8"}).headers["Location"]
+    assert first != second
+    assert {row.base_amount: row.status for row in Payment.objects.all()} == {1234: "voided", 2000: "validated"}
+    assert only(action="void").actor == cashier
+    # The same form again is the same preview; a third amount ends the second one.
+    assert till.post(address, {**given, "amount": "20.00", "reference_id": "INV-8"}).headers["Location"] == second
+    till.post(address, {**given, "amount": "30.00"})
+    statuses = {row.base_amount: row.status for row in Payment.objects.all()}
+    assert statuses == {1234: "voided", 2000: "voided", 3000: "validated"}
+    # The first amount again: its preview is gone, so that the next press makes a new one.
+    answer = till.post(address, given)
+    assert "Press the button again" in texts(answer)
+    assert not Payment.objects.filter(status="validated").exists()
+    third = till.post(address, {**given, **hidden(answer.content.decode())}).headers["Location"]
+    assert Payment.objects.get(status="validated").base_amount == 1234
+    till.post(third, hidden(till.get(third).content.decode()))
+    assert [entry["amount"] for entry in town.ledger("capture")] == [
+        Payment.objects.get(status="captured").total_amount
+    ]
+
+
+def test_two_tabs_are_two_previews(town: Town, till: Client, other: Client) -> None:
+    """Another form, another person, another customer: none of them ends this one."""
+    method = town.saved_method()
+    one = quoted(till, method)
+    for client, its in ((till, method), (other, method), (till, town.saved_method())):
+        address, given = form_of(client, its)
+        client.post(address, {**given, "amount": "20.00"})
+    assert Payment.objects.filter(status="validated").count() == 4
+    assert not town.posts("/void")
+    till.post(one, hidden(till.get(one).content.decode()))
+    assert len(town.ledger("capture")) == 1
+
+
+def test_an_earlier_preview_that_stays_is_told_before_the_next(town: Town, till: Client) -> None:
+    address, given = form_of(till, town.saved_method())
+    till.post(address, given)
+    town.sandbox.fault(VOID, status=429, times=1)
+    answer = till.post(address, {**given, "amount": "20.00"})
+    assert "Press the button again" in texts(answer)
+    assert Payment.objects.get().status == "validated"
+    till.post(address, {**given, **hidden(answer.content.decode()), "amount": "20.00"})
+    assert Payment.objects.filter(status="validated").count() == 2
+    nothing_was_charged(town)
+
+
+def test_an_amount_typed_while_the_first_is_charged(town: Town, till: Client, cashier: Any, browse: Any) -> None:
+    address, given = form_of(till, town.saved_method())
+    confirm = till.post(address, given).headers["Location"]
+    town.sandbox.fault("POST /api/payments/{uid}/capture", close="after")
+    till.post(confirm, hidden(till.get(confirm).content.decode()))
+    answer = till.post(address, {**given, "amount": "20.00"}, follow=True)
+    assert "The charge was sent before it could be taken back" in texts(answer)
+    assert "Nothing was charged" not in texts(answer)
+    assert len(town.posts("/void")) == 0
+    assert Payment.objects.count() == 1
+
+
+# --- Both at once ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def race(town: Town, till: Client, cashier: Any, browse: Any) -> tuple[Payment, Any, Any]:
+    """A preview with the two buttons of its page, each pressed in a browser of its own."""
+    preview = previewed(till, town)
+    html = till.get(address_of(CONFIRM, preview)).content.decode()
+    address, given = back_form(html)
+    charge = {name: value for name, value in hidden(html).items() if name == "key"}
+
+    def confirm() -> Any:
+        return browse(cashier).post(address_of(CONFIRM, preview), charge, follow=True)
+
+    def back() -> Any:
+        return browse(cashier).post(address, given, follow=True)
+
+    return preview, confirm, back
+
+
+def test_a_confirmation_while_take_back_runs_charges_nothing(town: Town, race: Any) -> None:
+    preview, confirm, back = race
+    heard: list[str] = []
+    with at_step("sending", lambda: heard.extend(texts(each) for each in at_once(confirm))):
+        answer = back()
+    assert "Nothing was charged" in texts(answer)
+    assert "under way" in heard[0]
+    preview.refresh_from_db()
+    assert preview.status == "voided"
+    nothing_was_charged(town)
+
+
+def test_take_back_while_the_confirmation_runs_voids_nothing(town: Town, race: Any) -> None:
+    preview, confirm, back = race
+    heard: list[str] = []
+    with at_step("sending", lambda: heard.extend(texts(each) for each in at_once(back))):
+        answer = confirm()
+    assert "Charged" in texts(answer)
+    assert "The charge was sent before it could be taken back" in heard[0]
+    assert "Nothing was charged" not in heard[0]
+    preview.refresh_from_db()
+    assert preview.status == "captured"
+    assert town.moved("capture", preview) == preview.total_amount
+    assert not town.posts("/void")
+    told = texts(back())
+    assert "Not taken back" in told
+    assert "Captured" in told
+    assert town.moved("capture", preview) == preview.total_amount
+    assert not town.posts("/void")
+
+
+def test_both_buttons_at_once_do_one_thing(town: Town, race: Any) -> None:
+    preview, confirm, back = race
+    at_once(confirm, back, confirm, back)
+    wait_for(lambda: not Operation.objects.filter(state="started").exists())
+    preview.refresh_from_db()
+    done = Operation.objects.filter(state="succeeded").exclude(action="quote").values_list("action", flat=True)
+    taken = town.moved("capture", preview)
+    if preview.status == "captured":
+        assert (list(done), taken, len(town.posts("/void"))) == (["capture"], preview.total_amount, 0)
+    else:
+        assert (preview.status, list(done), taken) == ("voided", ["void"], 0)
+
+
+# --- Expired cards --------------------------------------------------------------------------------------
+
+
+def checked(client: Client, customer: Any, **query: Any) -> list[int]:
+    """The methods that the form has chosen for staff."""
+    html = client.get(reverse(CHARGE), {"customer": customer.pk, **query}).content.decode()
+    radios = re.findall(r'<input type="radio"[^>]*>', html)
+    assert radios
+    return [int(pk[1]) for each in radios if "checked" in each and (pk := re.search(r'value="(\d+)"', each))]
+
+
+def test_an_expired_card_is_never_preselected(town: Town, till: Client) -> None:
+    default = town.saved_method()
+    customer = default.customer
+    second = town.sandbox.add_method(default.customer_id, "credit")["saved_payment_method_uid"]
+    town.sync("customers", "methods")
+    valid = SavedPaymentMethod.objects.get(uid=second)
+    SavedPaymentMethod.objects.filter(pk=default.pk).update(is_default=True)
+    assert checked(till, customer) == [default.pk]
+    SavedPaymentMethod.objects.filter(pk=default.pk).update(exp_year=2020, exp_month=1)
+    assert checked(till, customer) == [valid.pk]
+    # A link that names it does not choose it, nor another card in its place.
+    assert checked(till, customer, method=default.pk) == []
+    assert checked(till, customer, method=valid.pk) == [valid.pk]
+    SavedPaymentMethod.objects.filter(pk=valid.pk).update(exp_year=2020, exp_month=1)
+    assert checked(till, customer) == []
+    page = till.get(reverse(CHARGE), {"customer": customer.pk})
+    assert "None is chosen for you" in texts(page)
+    address, given = form_of(till, default)
+    assert "errornote" in till.post(address, {k: v for k, v in given.items() if k != "method"}).content.decode()
+    assert not town.posts()
+    # Staff may still choose it themselves: what happens is the platform's to say.
+    assert till.post(address, given).status_code == 302
+
+
+def test_the_form_after_take_back_does_not_choose_an_expired_card_either(town: Town, till: Client) -> None:
+    method = town.saved_method()
+    SavedPaymentMethod.objects.update(exp_year=2020, exp_month=1)
+    address, given = form_of(till, method)
+    till.post(address, given)
+    to = take_back(till, Payment.objects.get()).headers["Location"]
+    query = parse_qs(urlsplit(to).query)
+    assert checked(till, method.customer, again=query["again"][0]) == []
+    assert 'value="12.34"' in till.get(to).content.decode()
+
+
+def test_what_others_typed_is_not_shown(town: Town, till: Client, other: Client) -> None:
+    preview = previewed(till, town)
+    assert preview.customer is not None
+    for again in (str(preview.pk), "999999", "x", "9" * 30, "\x00"):
+        page = other.get(reverse(CHARGE), {"customer": preview.customer.pk, "again": again}).content.decode()
+        assert "Water, May" not in page
+    stranger = town.saved_method().customer
+    assert stranger is not None
+    page = till.get(reverse(CHARGE), {"customer": stranger.pk, "again": preview.pk}).content.decode()
+    assert "Water, May" not in page
