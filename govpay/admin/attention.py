@@ -96,9 +96,9 @@ def held_alerts() -> list[Alert]:
         return []
     lines = (
         _("This site was restored from a backup. What was done after that backup is being read from the platform."),
-        _("Until then nothing can be captured, refunded, voided or charged: it could be done twice. Wait."),
+        _("Nothing can be captured, refunded, voided or charged meanwhile: it could be done twice. Please wait."),
     )
-    return [Alert(_("Nothing is sent to the platform since %(when)s") % {"when": moment(since)}, lines)]
+    return [Alert(_("Operations have been held since %(when)s") % {"when": moment(since)}, lines)]
 
 
 def _card(item: Item, user: Any) -> dict[str, Any]:

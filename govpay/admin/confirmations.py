@@ -139,8 +139,11 @@ class DeedView:
         for row in rows:
             if not self.single:
                 row.reason = row.reason or self.deed.why_not_in_bulk(row)
-            elif self.request.GET.get("operation"):
+                continue
+            if self.request.GET.get("operation"):
                 self.choose(row)
+            if self.deed.asks_amount and row.amount and row.earlier is not None and row.earlier.amount:
+                row.amount = min(row.amount, row.earlier.amount)
         doable = [row for row in rows if not row.reason]
         shown = {row.payment.pk: Shown.of(row.payment, row.earlier) for row in doable}
         context: dict[str, Any] = {
@@ -156,6 +159,8 @@ class DeedView:
             context["form"] = form or self.form(shown)
             context["key"] = tickets.mint(self.request.user, self.deed.name, self.ids, shown)
         title = self.deed.title_one if self.single else self.deed.title_many
+        if self.single and doable and doable[0].earlier is not None:
+            title = _("Try again: %(what)s?") % {"what": deed_in_words(doable[0].earlier)}
         return self.render("govpay/admin/confirm.html", title, context, status=400 if problem else 200)
 
     def choose(self, row: Row) -> None:

@@ -56,7 +56,7 @@ class OneRefundForm(RefundForm):
         if shown.at_stake:
             self.fields["confirm_second_refund"] = forms.BooleanField(
                 required=False,
-                label=_("A second refund beside the earlier one"),
+                label=_("Refund this amount besides the earlier one"),
                 help_text=_(
                     "Only for another amount than %(amount)s. If the earlier refund still arrives, the payer gets both."
                 )

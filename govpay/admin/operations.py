@@ -43,8 +43,8 @@ from govpay.models.choices import OperationAction, OperationState
 def attempt_in_words(ended: dict[str, Any]) -> str:
     """How one earlier attempt ended, in one line: when it began, who asked for it, and who said so."""
     began = moment(parse_datetime(ended["started_at"]))
-    parts = (f"{ended['attempt']}. {began}", ended["by"], ended["error"], ended["resolved_by"], ended["resolution"])
-    return " · ".join(filter(None, parts))
+    resolved = ": ".join(filter(None, (ended["resolved_by"], ended["resolution"])))
+    return " · ".join(filter(None, (f"{ended['attempt']}. {began}", ended["by"], ended["error"], resolved)))
 
 
 @admin.register(Operation)

@@ -80,9 +80,10 @@ def _doable(deed: Deed, rows: Sequence[Row]) -> Table:
 
 def _line(deed: Deed, row: Row) -> tuple[Any, ...]:
     payment = row.payment
+    amounts = (row.amount, *(amount for _head, amount in deed.amounts(payment)[1:]))
     return (
         link_to(payment),
-        *(format_money(amount, payment.currency) for _head, amount in deed.amounts(payment)),
+        *(format_money(amount, payment.currency) for amount in amounts),
         relative(payment, "customer"),
         method_label(payment),
         relative(payment, "account"),

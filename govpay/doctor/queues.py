@@ -76,7 +76,7 @@ def check_restore(visit: Visit) -> Iterator[Finding]:
         yield Finding("restore", Level.OK, _("Operations are not held."))
         return
     unread = [f"{name} {uid}".strip() for name, uid in operations.unread_lists()]
-    what = _("Nothing is sent to the platform since a restore %(age)s ago. Lists not yet read in full: %(lists)s.") % {
+    what = _("Operations have been held since a restore %(age)s ago. Lists not yet read in full: %(lists)s.") % {
         "age": span((timezone.now() - since).total_seconds()),
         "lists": listed(unread) or "–",
     }

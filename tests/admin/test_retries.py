@@ -165,7 +165,8 @@ def test_the_operation_that_was_pressed_and_not_a_newer_one(town: Town, desk: Cl
     newer = lose(town, "refund", payment, amount=700, confirm_second_refund=True)
     page = desk.get(again_of(older))
     assert fields(page)["amount"] == "5.00"
-    assert "Refund of $5.00" in texts(page)
+    assert "Try again: Refund of $5.00?" in texts(page)
+    assert "USD, 1 payment $5.00" in texts(page)
     plain = desk.get(f"{reverse('admin:govpay_payment_refund')}?ids={payment.pk}")
     assert fields(plain)["amount"] == "7.00", "without a word the newest one is meant"
     desk.post(again_of(older), fields(page))
@@ -289,7 +290,7 @@ def test_held_operations_are_refused_and_the_review_page_says_why(town: Town, de
     row = lose(town, "refund", payment, amount=500)
     operations.begin_restore()
     text = texts(desk.get(reverse("admin:govpay_attention")))
-    assert "Nothing is sent to the platform since" in text
+    assert "Operations have been held since" in text
     assert "This site was restored from a backup." in text
     assert "Held, nothing was sent" in texts(press(desk, again_of(row)))
     many = [town.captured() for _ in range(2)]
@@ -297,4 +298,4 @@ def test_held_operations_are_refused_and_the_review_page_says_why(town: Town, de
     assert texts(press(desk, address)).count("Not begun") == 1, "the others would be refused as well"
     assert len(town.posts("refund")) == 1
     operations.finish_restore(anyway=True)
-    assert "Nothing is sent to the platform since" not in texts(desk.get(reverse("admin:govpay_attention")))
+    assert "Operations have been held since" not in texts(desk.get(reverse("admin:govpay_attention")))

@@ -10,6 +10,7 @@ from cryptography.fernet import Fernet
 from django.core.cache import caches
 from django.utils import timezone
 
+from govpay import operations
 from govpay.connection import get_authorizer, get_endpoints, reset
 from govpay.doctor import Finding, Level, examination, examine, network, shared, signs, visit
 from govpay.doctor.examination import CHECKS
@@ -217,6 +218,19 @@ def test_operations_open_for_long(findings: Findings, site: Any, span: dict[str,
     found = findings("operations")
     assert worst(found).level is level
     assert (str(row.key) in worst(found).what) == (level is not Level.OK)
+
+
+def test_operations_are_held_after_a_restore(findings: Findings, site: Any) -> None:
+    operations.begin_restore()
+    Heartbeat.objects.filter(name="restored").update(started_at=ago(hours=3))
+    SyncCursor.objects.exclude(resource="payments").update(full_completed_at=timezone.now())
+    SyncCursor.objects.filter(resource="payments").update(full_completed_at=ago(days=1))
+    found = findings("restore")
+    assert_is(found, Level.ERROR, "held since a restore 3 h ago")
+    assert f"payments {site.account}" in worst(found).what
+    assert "transactions" not in worst(found).what
+    operations.finish_restore(anyway=True)
+    assert worst(findings("restore")).level is Level.OK
 
 
 def test_rejected_rows(findings: Findings, site: Any) -> None:
