@@ -18,7 +18,7 @@ from tests.reading import Calls, listening, read, statements, watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PAGE_SIZES = [1, 100, 1000]
+PAGE_SIZES = [1, 100, pytest.param(1000, marks=pytest.mark.ci)]
 PAGES = 3
 
 
@@ -160,6 +160,7 @@ def test_no_statement_grows_with_the_number_of_rows(sandbox: Any, settings: Any)
 # --- Token, tables ----------------------------------------------------------------------------------
 
 
+@pytest.mark.ci
 def test_eight_cold_processes_fetch_one_token(sandbox: Any) -> None:
     """1 fetch per lifetime over all processes that share a cache."""
     code = (

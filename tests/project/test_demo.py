@@ -56,6 +56,7 @@ def webhooks_arrived(demo: Demo, count: int) -> list[str]:
     return arrived()
 
 
+@pytest.mark.ci
 def test_newcomer_sees_captures_refunds_and_comes_back(tmp_path: Path) -> None:
     var = tmp_path / "var"
     first = Demo(var)
@@ -139,6 +140,7 @@ def test_busy_sandbox_port_is_named(tmp_path: Path) -> None:
     assert processes_on(tmp_path) == []
 
 
+@pytest.mark.ci
 def test_platform_of_ones_own_needs_no_sandbox_and_a_dead_worker_ends_the_demo(tmp_path: Path, sandbox: Any) -> None:
     sandbox.add_payment(sandbox.add_account()["uid"], reference_id="ELSEWHERE-1")
     address = sandbox.address

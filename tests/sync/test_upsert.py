@@ -267,7 +267,7 @@ def test_racing_writers_leave_nothing_stale_and_tell_nothing_twice() -> None:
         return [payment(uid, age, status=statuses[age]) for uid in uids]
 
     with listening() as heard:
-        for number in rounds(100, 8):
+        for number in rounds(100, 3, 16):
             Payment.objects.all().delete()
             OutboxSignal.objects.all().delete()
             heard.clear()
