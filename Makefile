@@ -14,8 +14,8 @@ bin := $(VENV)/bin
 PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
-# Nothing that configures a site, Django or pytest reaches the tests.
-foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CACHE_URL|SECRET_KEY|DEBUG|ALLOWED_HOSTS|VAR_DIR|PYTEST_ADDOPTS
+# Nothing that configures a site, Django or pytest reaches the tests; and each of their processes compiles nothing anew.
+foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CACHE_URL|SECRET_KEY|DEBUG|ALLOWED_HOSTS|VAR_DIR|PYTEST_ADDOPTS|PYTHONDONTWRITEBYTECODE
 clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d '=' | grep -v '^GOVPAY_REQUIRE$$'),-u $(name))
 
 .DEFAULT_GOAL := help

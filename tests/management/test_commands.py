@@ -72,7 +72,7 @@ def test_what_does_not_exist_is_one_line(sandbox: Any, arguments: list[str], tex
 
 @pytest.mark.parametrize(
     "command",
-    ["govpay_sync", *(pytest.param(name, marks=pytest.mark.ci) for name in ("govpay_token", "govpay_reconcile"))],
+    ["govpay_sync", "govpay_token", "govpay_reconcile"],
 )
 def test_a_missing_setting_is_one_line_with_its_cure(settings: Any, command: str) -> None:
     settings.GOVPAY = {"CLIENT_ID": "x", "CLIENT_SECRET": "y", "TOKEN_URL": "http://127.0.0.1:9/", "API_URI": "z"}
