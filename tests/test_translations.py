@@ -100,7 +100,7 @@ def test_catalogues_have_what_the_code_has(tmp_path: Path) -> None:
         cwd=copy,
         env=bare_environment(),
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     wanted = set(map(key, texts("en", copy)))

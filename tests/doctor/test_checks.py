@@ -148,7 +148,7 @@ def test_cache_that_is_not_the_workers(findings: Findings) -> None:
 
 def test_cache_that_another_process_fills_is_shared(findings: Findings) -> None:
     process = start_python("from govpay.doctor import signs; signs.note_beat()")
-    _out, err = process.communicate(timeout=60)
+    _out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert_is(findings("cache"), Level.OK, "is shared with the worker")
 

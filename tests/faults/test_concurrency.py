@@ -46,7 +46,7 @@ def connect():
 def work(action, pk, asked):
     connect()
     deed, payment = getattr(operations, f"{action}_payment"), Payment.objects.get(pk=pk)
-    barrier.wait(30)
+    barrier.wait(300)
     try:
         while True:
             try:

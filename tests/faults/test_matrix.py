@@ -98,7 +98,7 @@ class Meeting:
 
     def arrive(self) -> None:
         """The platform may act after we have given up, or never, if that was before the request had left."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         late = self.trouble.hurried and isinstance(self.error, OutcomeUnknown) and not self.case.reads
         while late and self.done() != 1 and time.monotonic() < end:
             time.sleep(0.02)

@@ -25,7 +25,7 @@ LINE = re.compile(
 
 def run(name: str, *arguments: str) -> tuple[int, str, str]:
     process = start_command(name, *arguments)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 

@@ -242,7 +242,7 @@ def in_parallel(*works: Callable[[], object]) -> None:
 
     def run(work: Callable[[], object]) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(300)
             work()
         except BaseException as error:
             failures.append(error)
@@ -253,7 +253,7 @@ def in_parallel(*works: Callable[[], object]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert not failures, failures
 
 

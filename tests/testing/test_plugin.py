@@ -75,7 +75,7 @@ def test_a_host_tests_its_receivers(tmp_path: Path) -> None:
         env={**bare_environment(), "PYTHONPATH": f"{tmp_path}:{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert process.returncode == 0, process.stdout + process.stderr
     assert "2 passed" in process.stdout
