@@ -15,17 +15,18 @@ bin := $(VENV)/bin
 PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
-# Nothing that configures a site, Django or pytest reaches the tests.
-foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CACHE_URL|SECRET_KEY|DEBUG|ALLOWED_HOSTS|VAR_DIR|PYTEST_ADDOPTS
+# Nothing that configures a site, Django or pytest reaches the tests; and each of their processes compiles nothing anew.
+foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CACHE_URL|SECRET_KEY|DEBUG|ALLOWED_HOSTS|VAR_DIR|PYTEST_ADDOPTS|PYTHONDONTWRITEBYTECODE
 clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d '=' | grep -v '^GOVPAY_REQUIRE$$'),-u $(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-all soak lint format requirements messages schema bench clean distclean
+.PHONY: help demo test test-full test-browser test-all soak lint format requirements messages schema bench clean distclean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo          the whole thing on this machine: platform stand-in, worker, web site (PORT, SANDBOX_PORT)'
-	@echo 'make test          the test suite, without servers or network'
+	@echo 'make test          the test suite in two minutes, without servers or network'
+	@echo 'make test-full     the same with all that takes long, as .ci/run does it'
 	@echo 'make test-browser  the pages in a real browser; needs Chromium, no network'
 	@echo 'make test-all      the suite on every supported pair of Python and Django found here (PAIRS=3.13-6.1 for one)'
 	@echo 'make soak          what chance decides, a thousand times each, for ten minutes at most (SOAK=seconds)'
@@ -49,7 +50,10 @@ demo: $(VENV)/.demo.stamp
 	@exec $(bin)/python manage.py demo --port $(PORT) --sandbox-port $(SANDBOX_PORT)
 
 test: $(VENV)/.test.stamp
-	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal -m "not ci" $(PYTEST_ARGS)
+
+test-full: $(VENV)/.test.stamp
+	@$(clean_env) GOVPAY_TEST_DEPTH=full $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
 test-browser: $(VENV)/.browser.stamp
 	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -m browser tests/browser $(PYTEST_ARGS)
