@@ -20,7 +20,7 @@ OPEN_STATES = (OperationState.STARTED, OperationState.UNKNOWN)
 #: Between the journal row and the call: waiting for a lock, reading, committing.
 BEGINS_WITHIN = dt.timedelta(seconds=10)
 
-#: Reconciliation needs two looks a minute apart after the call's deadline. What is open longer needs a person.
+#: Captures and voids are settled by then. A refund takes ``ABSENT_AFTER``, and staff may look meanwhile.
 OPEN_FOR_LONG = dt.timedelta(minutes=5)
 
 

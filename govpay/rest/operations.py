@@ -20,12 +20,21 @@ class OperationSerializer(RowSerializer):
         source="actor.get_username", read_only=True, allow_null=True, default=None, help_text="Who asked for it."
     )
 
+    retried_by = serializers.CharField(
+        source="retried_by.get_username",
+        read_only=True,
+        allow_null=True,
+        default=None,
+        help_text="Who tried it again last.",
+    )
+
     class Meta:
         model = Operation
         fields = (
             *("key", "action", "state", "account", "payment", "customer", "session", "amount", "currency"),
             *("actor", "reason", "reference_id", "result_uid", "error", "error_code", "remote_request_id"),
             *("created_at", "finished_at", "deadline_at", "checked_at", "sec_code", "authorized_at"),
+            *("attempts", "attempted_at", "retried_by"),
         )
 
 
@@ -47,10 +56,11 @@ class OperationFilter(RowFilter):
 class _Operations:
     model = Operation
     serializer_class = OperationSerializer
-    relatives = ("actor",)
+    relatives = ("actor", "retried_by")
 
     def joined_columns(self) -> tuple[str, ...]:
-        return (f"actor__{get_user_model().USERNAME_FIELD}",)
+        name = get_user_model().USERNAME_FIELD
+        return (f"actor__{name}", f"retried_by__{name}")
 
 
 class OperationList(_Operations, Rows):
@@ -78,5 +88,6 @@ class OperationDetail(_Operations, Row):
     reads = (
         "One operation. `state`: `started`, `succeeded` (accepted by the platform), `failed`, or `unknown`: it was "
         "sent, the answer was lost, and it is looked up until its outcome is known. `result_uid` is what came of it. "
+        "`attempts` counts how often it was tried, under the same key and reference. "
         "Who asked for it sees it without any permission."
     )

@@ -112,7 +112,9 @@ class Shown:
             return None
         rows = view.visible(model).filter(payment=payment.uid).order_by(f"-{order}", "-pk")
         if model is Operation:
-            rows = rows.select_related("actor").defer("validated_method", "row_marks", "authorization_text")
+            rows = rows.select_related("actor", "retried_by").defer(
+                "validated_method", "row_marks", "authorization_text"
+            )
         else:
             rows = rows.only(*columns_of(kind))
         return list(rows[:SHOWN])

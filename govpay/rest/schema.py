@@ -70,7 +70,8 @@ PROBLEMS = {
     429: "Too many requests, with `Retry-After`.",
     500: "A fault of this site. It has been reported; an act may be repeated with its key.",
     502: "The platform gave no usable answer to a read, or does not accept this site's credentials.",
-    503: "Nothing was sent: the platform or the broker cannot be reached now. With `Retry-After`.",
+    503: "Nothing was sent: the platform or the broker cannot be reached now, or this site was restored from a backup "
+    "and reads everything again. With `Retry-After`.",
 }
 READ_PROBLEMS = (400, 401, 403, 429, 500)
 ACT_PROBLEMS = (400, 401, 402, 403, 409, 410, 411, 413, 415, 422, 429, 500, 502, 503)

@@ -148,7 +148,7 @@ def _value(model: type[models.Model], field: Any, number: int, text: str, actor:
     if field.name == "uid" or field.name == "public_id":
         return f"{model._meta.model_name}-{number:06d}"
     if field.remote_field:
-        if field.name in ("actor", "created_by", "settled_by"):
+        if field.name in ("actor", "created_by", "retried_by", "settled_by"):
             return getattr(actor, "pk", None)
         known = {"account": f"acc_{number % 2}", "client": "cl_0", "customer": "cus_0"}
         known |= {"saved_method": "spm_0", "session": "hs_0", "payment": "pay_0"}
@@ -161,6 +161,9 @@ def _value(model: type[models.Model], field: Any, number: int, text: str, actor:
         return SECRET
     if kind == "DateTimeField":
         return START - dt.timedelta(hours=number)
+    if field.name == "earlier_attempts":
+        ended = {"attempt": 1, "started_at": START.isoformat(), "finished_at": START.isoformat()}
+        return [{**ended, "by": text, "error": text, "resolved_by": text, "resolution": text}]
     if kind == "JSONField":
         return [{"uid": text, "error": text}] if field.name == "rejected" else {"uid": text, "number": number}
     if kind == "UUIDField":

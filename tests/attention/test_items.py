@@ -78,7 +78,7 @@ def test_what_comes_next_is_what_happens() -> None:
     ("attention", "known", "step"),
     [
         ("late_failure", "R01", "The money has not left"),
-        ("not_executed", "R01", "Start it anew"),
+        ("not_executed", "R01", "Press Try again"),
         ("contradicted", "shows it now", "a second time"),
     ],
 )
