@@ -19,13 +19,14 @@ foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CA
 clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d '=' | grep -v '^GOVPAY_REQUIRE$$'),-u $(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-all soak lint format requirements messages schema bench clean distclean
+.PHONY: help demo test test-browser test-themes test-all soak lint format requirements messages schema bench clean distclean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo          the whole thing on this machine: platform stand-in, worker, web site (PORT, SANDBOX_PORT)'
 	@echo 'make test          the test suite, without servers or network'
 	@echo 'make test-browser  the pages in a real browser; needs Chromium, no network'
+	@echo 'make test-themes   the admin under the themes unfold, jazzmin and grappelli; needs Chromium, no network'
 	@echo 'make test-all      the suite on Django 5.2, 6.0 and 6.1 with every Python found here'
 	@echo 'make soak          what chance decides, a thousand times each, for ten minutes at most (SOAK=seconds)'
 	@echo 'make lint          ruff, mypy, bandit, advisories, the import contract, missing migrations'
@@ -52,6 +53,14 @@ test: $(VENV)/.test.stamp
 
 test-browser: $(VENV)/.browser.stamp
 	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -m browser tests/browser $(PYTEST_ARGS)
+
+# An environment of its own: what themes bring shall be on the path of no other test.
+test-themes: .venv-themes/.themes.stamp
+	@$(clean_env) .venv-themes/bin/python -m pytest --ds=tests.settings -m themes tests/themes $(PYTEST_ARGS)
+
+.venv-themes/.themes.stamp: requirements/themes.txt
+	@$(PYTHON) requirements/install.py .venv-themes $<
+	@touch $@
 
 test-all: $(VENV)/.test.stamp
 	@$(clean_env) $(bin)/python tests/all_versions.py $(PYTEST_ARGS)
@@ -89,6 +98,7 @@ requirements: $(VENV)/.dev.stamp
 	$(compile) $(UPGRADE) --extra demo --extra postgres --extra redis --group dev -o requirements/dev.txt
 	$(compile) -c requirements/dev.txt --extra demo --extra postgres --extra redis --group test -o requirements/test.txt
 	$(compile) -c requirements/dev.txt --extra demo --extra postgres --extra redis --group browser -o requirements/browser.txt
+	$(compile) -c requirements/dev.txt --extra demo --extra postgres --extra redis --group themes -o requirements/themes.txt
 	$(compile) -c requirements/dev.txt --extra demo -o requirements/demo.txt
 	$(compile) -c requirements/dev.txt -o requirements/base.txt
 
