@@ -14,9 +14,9 @@ from django.http import HttpResponse
 CHECKOUT_HOSTS = ("https://checkout.govifi.io", "https://checkout.govifi.dev")
 
 
-#: What the admin's pages of ours ask of browsers. It limits no script and no style, so it breaks no theme. It stands in
-#: the page's head, where it adds to the policy of the host: as a header it would replace that, because the middleware
-#: of Django 6 and of django-csp leaves alone what has one. Frames, which a head cannot forbid, are up to X-Frame-Options.
+#: Policy in the head of our pages in the admin. It limits no script and no style, so it breaks no theme. In the head it
+#: adds to the host's policy. As a header it would replace that one: the middleware of Django 6 and of django-csp leaves
+#: a response alone that has the header. A head cannot forbid frames; X-Frame-Options does.
 STAFF_POLICY = "base-uri 'none'; form-action 'self'; object-src 'none'"
 
 

@@ -35,14 +35,14 @@ def refunds(site: Site, *names: str) -> list[int]:
 def test_one_refund(site: Site, visit: Visit) -> None:
     from playwright.sync_api import expect
 
-    page = visit(site.page("payment", "refundable"))
+    page = visit(site.page("payment", "refunded"))
     page.get_by_role("link", name="Refund…").click()
     page.get_by_label("Amount to refund").fill("12.50")
     page.get_by_label("Reason").fill("Paid twice")
     page.get_by_role("button", name="Refund").click()
     expect(page.get_by_text("$12.50, payment")).to_be_visible()
-    assert refunds(site, "refundable") == [1250]
-    assert row(site, "SELECT refunded_amount FROM govpay_payment WHERE id = ?", site.named["refundable"]) == (1250,)
+    assert refunds(site, "refunded") == [1250]
+    assert row(site, "SELECT refunded_amount FROM govpay_payment WHERE id = ?", site.named["refunded"]) == (1250,)
 
 
 def test_several_refunds(site: Site, visit: Visit) -> None:
@@ -77,10 +77,10 @@ def test_a_charge(site: Site, visit: Visit) -> None:
 def test_a_dispute_is_dealt_with(site: Site, visit: Visit) -> None:
     from playwright.sync_api import expect
 
-    page = visit(site.page("payment", "disputed"))
+    page = visit(site.page("payment", "settled"))
     page.get_by_role("button", name="Mark as dealt with").click()
     expect(page.get_by_text("Marked as dealt with")).to_be_visible()
-    assert row(site, "SELECT flag FROM govpay_payment WHERE id = ?", site.named["disputed"]) == ("",)
+    assert row(site, "SELECT flag FROM govpay_payment WHERE id = ?", site.named["settled"]) == ("",)
     expect(page.get_by_role("alert").filter(has_text="Disputed by the cardholder")).to_have_count(0)
 
 

@@ -18,13 +18,13 @@ Visit = Callable[..., "Page"]
 
 #: Whether the middle of an element belongs to it, scrolled to: nothing lies over it and nothing cuts it off.
 UNCOVERED = """element => {
-    element.scrollIntoView({block: 'center'});
+    element.scrollIntoView({block: 'center', behavior: 'instant'});
     const box = element.getBoundingClientRect();
     const top = document.elementFromPoint(box.x + Math.min(box.width, innerWidth) / 2, box.y + box.height / 2);
     return top !== null && (element.contains(top) || top.contains(element));
 }"""
 #: The page as it is opened, not scrolled: whether the heading is seen at once.
-AT_FIRST = UNCOVERED.replace("element.scrollIntoView({block: 'center'});", "scrollTo(0, 0);")
+AT_FIRST = UNCOVERED.replace("element.scrollIntoView({block: 'center', behavior: 'instant'});", "scrollTo(0, 0);")
 #: The contrast of an element's text with what is behind it (WCAG 2.2, 1.4.3).
 CONTRAST = """element => {
     const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -57,7 +57,8 @@ def seen(*elements: Locator) -> None:
     for element in elements:
         expect(element).to_be_visible()
         assert element.evaluate(UNCOVERED), f"{element} is covered"
-        assert element.evaluate(CONTRAST) >= 3, f"{element} is hardly legible"
+        if element.evaluate("element => element.innerText"):
+            assert element.evaluate(CONTRAST) >= 3, f"{element} is hardly legible"
 
 
 def pressable(*elements: Locator) -> None:
@@ -77,7 +78,7 @@ def headed(page: Page, text: str) -> None:
 def test_the_list(site: Site, look: Visit) -> None:
     page = look("/admin/govpay/payment/")
     pressable(page.get_by_role("link", name="Needs a person"))
-    seen(page.get_by_text("⚑ Disputed").first, page.get_by_text("Captured", exact=True).nth(0))
+    seen(page.get_by_text("⚑ Disputed").first, page.locator(".govpay-badge", has_text="Captured").first)
     assert "payments" in page.locator(".govpay-count").last.inner_text()
 
 
