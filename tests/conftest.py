@@ -55,12 +55,20 @@ def _no_browser() -> str:
     return "not beside other tests, but by make test-browser" if "PYTEST_XDIST_WORKER" in os.environ else ""
 
 
+def _no_themes() -> str:
+    """What a theme test lacks here."""
+    if not all(map(find_spec, ("unfold", "jazzmin", "grappelli", "csp"))):
+        return "the themes are not installed; make test-themes does so"
+    return _no_browser()
+
+
 #: Mark → (is it there, what is missing otherwise).
 SERVERS: dict[str, tuple[Callable[[], bool], str]] = {
     "postgres": (lambda: connection.vendor == "postgresql", "TEST_DATABASE_URL names no PostgreSQL database"),
     "redis": (lambda: _listening(REDIS_URL), f"no Redis at {REDIS_URL}"),
     "rabbitmq": (lambda: _listening(RABBITMQ_URL), "no RabbitMQ on 127.0.0.1:5672"),
     "browser": (lambda: not _no_browser(), _no_browser()),
+    "themes": (lambda: not _no_themes(), _no_themes()),
 }
 
 
