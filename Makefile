@@ -5,6 +5,7 @@ PORT ?= 8000
 SANDBOX_PORT ?= 8801
 WORKERS ?= 3
 PAIRS ?=
+DEPTH ?= full
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 SOAK ?= 480
@@ -15,18 +16,20 @@ bin := $(VENV)/bin
 PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
-# Nothing that configures a site, Django or pytest reaches the tests.
-foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CACHE_URL|SECRET_KEY|DEBUG|ALLOWED_HOSTS|VAR_DIR|PYTEST_ADDOPTS
+# Nothing that configures a site, Django or pytest reaches the tests; and each of their processes compiles nothing anew.
+foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CACHE_URL|SECRET_KEY|DEBUG|ALLOWED_HOSTS|VAR_DIR|PYTEST_ADDOPTS|PYTHONDONTWRITEBYTECODE
 clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d '=' | grep -v '^GOVPAY_REQUIRE$$'),-u $(name))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-all soak lint format requirements messages schema bench clean distclean
+.PHONY: help demo test test-full test-browser test-themes test-all soak lint format requirements messages schema bench clean distclean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo          the whole thing on this machine: platform stand-in, worker, web site (PORT, SANDBOX_PORT)'
-	@echo 'make test          the test suite, without servers or network'
+	@echo 'make test          the test suite in two minutes, without servers or network'
+	@echo 'make test-full     the same with all that takes long, as .ci/run does it'
 	@echo 'make test-browser  the pages in a real browser; needs Chromium, no network'
+	@echo 'make test-themes   the admin under the themes unfold, jazzmin and grappelli; needs Chromium, no network'
 	@echo 'make test-all      the suite on every supported pair of Python and Django found here (PAIRS=3.13-6.1 for one)'
 	@echo 'make soak          what chance decides, a thousand times each, for ten minutes at most (SOAK=seconds)'
 	@echo 'make lint          ruff, mypy, bandit, advisories, the import contract, missing migrations'
@@ -49,14 +52,26 @@ demo: $(VENV)/.demo.stamp
 	@exec $(bin)/python manage.py demo --port $(PORT) --sandbox-port $(SANDBOX_PORT)
 
 test: $(VENV)/.test.stamp
-	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal -m "not ci" $(PYTEST_ARGS)
+
+test-full: $(VENV)/.test.stamp
+	@$(clean_env) GOVPAY_TEST_DEPTH=full $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
 test-browser: $(VENV)/.browser.stamp
 	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -m browser tests/browser $(PYTEST_ARGS)
 
-# Each pair has an environment of its own.
+# An environment of its own: what themes bring shall be on the path of no other test.
+test-themes: .venv-themes/.themes.stamp
+	@$(clean_env) .venv-themes/bin/python -m pytest --ds=tests.settings -m themes tests/themes $(PYTEST_ARGS)
+
+.venv-themes/.themes.stamp: requirements/themes.txt
+	@$(PYTHON) requirements/install.py .venv-themes $<
+	@touch $@
+
+# Each pair has an environment of its own. DEPTH=quick leaves out what `make test` does.
 test-all:
-	@$(clean_env) $(PYTHON) tests/all_versions.py $(PAIRS) -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+	@$(clean_env) GOVPAY_TEST_DEPTH=$(DEPTH) $(PYTHON) tests/all_versions.py $(PAIRS) -n $(WORKERS) --dist=worksteal \
+		$(if $(filter quick,$(DEPTH)),-m "not ci") $(PYTEST_ARGS)
 
 soak: $(VENV)/.test.stamp
 	@$(clean_env) GOVPAY_SOAK=$(SOAK) $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal -m soak $(PYTEST_ARGS)
@@ -92,6 +107,7 @@ requirements: $(VENV)/.dev.stamp
 	$(compile) $(UPGRADE) --extra demo --extra postgres --extra redis --group dev -o requirements/dev.txt
 	$(compile) -c requirements/dev.txt --extra demo --extra postgres --extra redis --group test -o requirements/test.txt
 	$(compile) -c requirements/dev.txt --extra demo --extra postgres --extra redis --group browser -o requirements/browser.txt
+	$(compile) -c requirements/dev.txt --extra demo --extra postgres --extra redis --group themes -o requirements/themes.txt
 	$(compile) -c requirements/dev.txt --extra demo -o requirements/demo.txt
 	$(compile) -c requirements/dev.txt -o requirements/base.txt
 

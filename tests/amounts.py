@@ -1,4 +1,4 @@
-"""How often a test repeats what chance decides: little on a laptop, more beside servers, all of it by ``make soak``."""
+"""How often a test repeats what chance decides: least in ``make test``, more in ``test-full``, most in ``soak``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 #: ``make soak`` sets it to the seconds that all its tests have together.
 SOAK = float(os.environ.get("GOVPAY_SOAK") or 0)
+
+#: ``make test-full`` sets it, which ``.ci/run`` calls.
+FULL = os.environ.get("GOVPAY_TEST_DEPTH") == "full"
 
 #: Test -> (how often it was repeated, how often it was to be).
 done: dict[str, tuple[int, int]] = {}
@@ -19,13 +22,13 @@ _ends: dict[str, float] = {}
 
 
 def repeats(promised: int, few: int, middle: int | None = None) -> int:
-    """``promised`` by ``make soak``; under ``GOVPAY_REQUIRE``, which ``.ci/run`` sets, ``middle``; else ``few``.
+    """``promised`` by ``make soak``, ``middle`` by ``make test-full``, else ``few``.
 
-    Without ``middle`` it is twice as many as ``few``, so that the suite stays short there, too.
+    Without ``middle`` it is twice as many as ``few``.
     """
     if SOAK:
         return promised
-    if os.environ.get("GOVPAY_REQUIRE"):
+    if FULL:
         return min(promised, 2 * few) if middle is None else middle
     return few
 

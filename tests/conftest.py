@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,12 +55,20 @@ def _no_browser() -> str:
     return "not beside other tests, but by make test-browser" if "PYTEST_XDIST_WORKER" in os.environ else ""
 
 
+def _no_themes() -> str:
+    """What a theme test lacks here."""
+    if not all(map(find_spec, ("unfold", "jazzmin", "grappelli", "csp"))):
+        return "the themes are not installed; make test-themes does so"
+    return _no_browser()
+
+
 #: Mark → (is it there, what is missing otherwise).
 SERVERS: dict[str, tuple[Callable[[], bool], str]] = {
     "postgres": (lambda: connection.vendor == "postgresql", "TEST_DATABASE_URL names no PostgreSQL database"),
     "redis": (lambda: _listening(REDIS_URL), f"no Redis at {REDIS_URL}"),
     "rabbitmq": (lambda: _listening(RABBITMQ_URL), "no RabbitMQ on 127.0.0.1:5672"),
     "browser": (lambda: not _no_browser(), _no_browser()),
+    "themes": (lambda: not _no_themes(), _no_themes()),
 }
 
 
@@ -69,12 +79,23 @@ def missing(mark: str) -> str:
     return "" if is_there() else otherwise
 
 
+def required() -> list[str]:
+    return [mark.strip() for mark in os.environ.get("GOVPAY_REQUIRE", "").split(",") if mark.strip()]
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # while tests are collected, which makes objects and drops none
+    _check_required()
+
+
+def _check_required() -> None:
     """``GOVPAY_REQUIRE=postgres,redis``: what must be there, so that nothing is skipped unnoticed."""
-    for mark in filter(None, os.environ.get("GOVPAY_REQUIRE", "").split(",")):
-        if mark.strip() not in SERVERS:
-            raise pytest.UsageError(f"GOVPAY_REQUIRE names {mark!r}; known: {', '.join(SERVERS)}.")
-        if why := missing(mark.strip()):
+    for mark in required():
+        if mark == "ci":
+            continue  # counted at the end
+        if mark not in SERVERS:
+            raise pytest.UsageError(f"GOVPAY_REQUIRE names {mark!r}; known: {', '.join([*SERVERS, 'ci'])}.")
+        if why := missing(mark):
             raise pytest.UsageError(f"GOVPAY_REQUIRE={mark}: {why}.")
 
 
@@ -94,6 +115,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
 
 
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    _left.update(item.nodeid for item in items if item.get_closest_marker("ci"))
+
+
 def weight(item: pytest.Item) -> float:
     """How much of the time of ``make soak`` a test gets: ``soak(2)`` twice as much as ``soak``."""
     mark = item.get_closest_marker("soak")
@@ -101,11 +126,34 @@ def weight(item: pytest.Item) -> float:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()  # thousands of test items: the collector need not look at them again after each test
+    gc.enable()
     workers = getattr(session.config, "workerinput", {}).get("workercount", 1)
     amounts.second = amounts.SOAK * workers / max(1.0, sum(map(weight, session.items)))
 
 
 # --- What is told in the end -------------------------------------------------------------------
+
+#: Tests marked ``ci`` that passed, and those that were deselected.
+_passed, _left = set[str](), set[str]()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed and "ci" in report.keywords:
+        _passed.add(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """``GOVPAY_REQUIRE=ci``: a run fails that left out what ``make test`` leaves out."""
+    if "workeroutput" in vars(session.config):
+        session.config.workeroutput["left"] = sorted(_left)  # type: ignore[attr-defined]
+    elif "ci" in required() and (_left or not _passed):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _left.update(getattr(node, "workeroutput", {}).get("left", ()))
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
@@ -126,6 +174,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 times, wanted = value
                 end = "FAILED" if report.nodeid in failed else "0 failures"
                 repeated.append(f"soak: {report.nodeid}: {times} of {wanted}, {end}")
+    if _passed or "ci" in required():
+        terminalreporter.write_line(
+            f"ci: of the tests that `make test` leaves out {len(_passed)} passed, {len(_left)} did not run"
+        )
     if matrix:
         pairs, wrong = (sum(column) for column in zip(*matrix, strict=True))
         size = f"{len(matrix)} operations x {max(faults for faults, _ in matrix)} faults"
@@ -169,22 +221,48 @@ def ear() -> Iterator[Ear]:
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """After a test with real transactions Django empties all tables and makes its own rows again, permission by
-    permission, which takes longer than most tests. Here they are put back as they were made."""
-    from django.contrib.auth.models import Group, Permission
-    from django.contrib.contenttypes.models import ContentType
+    permission, which takes longer than most tests. Here the migrated database is kept and copied back."""
     from django.core.management.commands import flush
 
-    kept: list[Any] = [ContentType, Permission, Group, Group.permissions.through]
     with django_db_blocker.unblock():
-        rows = [(model, list(model._default_manager.order_by("pk"))) for model in kept]
-
-    def put_back(verbosity: int, interactive: bool, db: str, **_: Any) -> None:
-        if db == DEFAULT_DB_ALIAS:
-            for model, made in rows:
-                model._default_manager.bulk_create(made)
-
-    with mock.patch.object(flush, "emit_post_migrate_signal", put_back):
+        if connection.vendor == "sqlite":
+            connection.ensure_connection()
+            kept = sqlite3.connect(":memory:", check_same_thread=False)
+            connection.connection.backup(kept)
+            patch = mock.patch.object(flush.Command, "handle", partial(_copy_back, kept))
+        else:
+            patch = mock.patch.object(flush, "emit_post_migrate_signal", partial(_put_back, _rows_of_django()))
+    with patch:
         yield
+
+
+def _copy_back(kept: sqlite3.Connection, **options: Any) -> None:
+    """Instead of ``flush`` on SQLite."""
+    looks = iter(range(120))
+
+    def look(status: int, *_: int) -> None:
+        """Called four times a second while somebody else holds a lock."""
+        if status != sqlite3.SQLITE_DONE and next(looks, None) is None:
+            raise TimeoutError("a test has left a transaction open")
+
+    if options["database"] == DEFAULT_DB_ALIAS:
+        connection.ensure_connection()
+        kept.backup(connection.connection, progress=look)
+
+
+def _rows_of_django() -> list[tuple[Any, list[Any]]]:
+    from django.contrib.auth.models import Group, Permission
+    from django.contrib.contenttypes.models import ContentType
+
+    kept: list[Any] = [ContentType, Permission, Group, Group.permissions.through]
+    return [(model, list(model._default_manager.order_by("pk"))) for model in kept]
+
+
+def _put_back(rows: list[tuple[Any, list[Any]]], verbosity: int, interactive: bool, db: str, **_: Any) -> None:
+    """Instead of the ``post_migrate`` signal after ``flush`` on PostgreSQL."""
+    if db == DEFAULT_DB_ALIAS:
+        for model, made in rows:
+            model._default_manager.bulk_create(made)
 
 
 # --- The platform ------------------------------------------------------------------------------

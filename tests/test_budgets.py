@@ -18,7 +18,7 @@ from tests.reading import Calls, listening, read, statements, watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PAGE_SIZES = [1, 100, 1000]
+PAGE_SIZES = [1, 100, pytest.param(1000, marks=pytest.mark.ci)]
 PAGES = 3
 
 
@@ -160,6 +160,7 @@ def test_no_statement_grows_with_the_number_of_rows(sandbox: Any, settings: Any)
 # --- Token, tables ----------------------------------------------------------------------------------
 
 
+@pytest.mark.ci
 def test_eight_cold_processes_fetch_one_token(sandbox: Any) -> None:
     """1 fetch per lifetime over all processes that share a cache."""
     code = (
@@ -176,7 +177,7 @@ def test_eight_cold_processes_fetch_one_token(sandbox: Any) -> None:
         assert worker.stdin is not None
         worker.stdin.write("\n")
         worker.stdin.flush()
-    outputs = [worker.communicate(timeout=60) for worker in workers]
+    outputs = [worker.communicate(timeout=300) for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * 8, outputs
     assert sandbox.token_requests == 1
 
@@ -194,4 +195,4 @@ def test_a_start_loads_only_what_every_process_needs() -> None:
     late += ["govpay.client", "govpay.sync", "govpay.rest"]
     code = f"import sys; print([each for each in {late} if each in sys.modules])"
     worker = start_python(code)
-    assert worker.communicate(timeout=60)[0].strip() == "[]"
+    assert worker.communicate(timeout=300)[0].strip() == "[]"

@@ -25,7 +25,7 @@ from tests.patience import SILENCE, Held, wait_until, without_hanging
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Bodies that the fuzzer tries.
-FUZZED = repeats(10_000, 300, 10_000)
+FUZZED = repeats(10_000, 60, 10_000)
 
 
 @pytest.fixture
@@ -349,7 +349,8 @@ def test_a_rolled_secret_is_learnt_at_once_and_the_old_one_stays_good_for_a_whil
     cache.clear()  # a minute later
     secrets.forget()
     new = sandbox.rotate_secret(account)
-    assert [deliver(account, envelope(), secret).status_code for secret in (new, old) * 500] == [200] * 1000
+    both = (new, old) * repeats(500, 50, 500)
+    assert {deliver(account, envelope(), secret).status_code for secret in both} == {200}
     assert asked(sandbox) == 2
     settings.GOVPAY = {**settings.GOVPAY, "WEBHOOK_SECRET_GRACE": 0}
     assert deliver(account, envelope(), new).status_code == 200

@@ -14,6 +14,8 @@ import pytest
 
 from tests.processes import ROOT, bare_environment
 
+pytestmark = pytest.mark.ci
+
 CAPTURE = """
 from govpay.models import Operation, Payment
 from govpay.operations import capture_payment

@@ -56,7 +56,7 @@ def start_worker(broker: str, queue: str) -> Iterator[Callable[[], subprocess.Po
         process.wait()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

@@ -77,7 +77,6 @@ def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
     items = find_items(*_visible(request))
     context = {
         "title": _("What needs a person"),
-        "original": _("Needs a person"),
         "alerts": held_alerts(),
         "cards": [_card(item, request.user) for item in items],
         "back": list_of(Operation),
@@ -221,7 +220,6 @@ def _ask(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: Set
     )
     context = {
         "title": _("Settle by hand: %(what)s?") % {"what": item.what},
-        "original": _("Settle by hand"),
         "problem": "" if row.is_overdue else _("Its call may still be under way; look at it again in a minute."),
         "doable": row.is_overdue,
         "consequence": _(

@@ -109,6 +109,14 @@ def joined(
 class LeanChangeList(ChangeList):
     """Django's change list, held to what the indexes serve."""
 
+    def get_results(self, request: HttpRequest) -> None:
+        """Where the two counts differ, Django and themes write the bounded one as if it were the whole one.
+
+        They never differ here; the list's own template tells the count, with a plus sign where there is more.
+        """
+        super().get_results(request)
+        self.full_result_count = self.result_count
+
     def get_ordering_field(self, field_name: Any) -> Any:
         """Only the listed columns sort; Django leaves the others open to ``?o=``."""
         return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None

@@ -269,7 +269,6 @@ class ChargeView:
     def render(self, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
         common = {
             "title": _("Charge a saved payment method"),
-            "original": _("Charge"),
             "back": list_of(Customer),
         }
         return render(self.admin, self.request, template, {**common, **context}, status)

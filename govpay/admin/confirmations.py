@@ -249,5 +249,5 @@ class DeedView:
         return self.render("govpay/admin/result.html", _("What came of it"), context)
 
     def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:
-        common = {"title": title, "original": self.deed.button, "back": self.back()}
+        common = {"title": title, "back": self.back()}
         return render(self.admin, self.request, template, {**common, **context}, status)

@@ -7,13 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.cells import Table, badge, clip, label_of, list_of, moment_column, text_column
 from govpay.admin.confirmations import own_url
+from govpay.admin.pages import render
 from govpay.models import ContractNotice, Heartbeat, PaymentAccount
 from govpay.models.access import reach_of
 from govpay.models.choices import Level
@@ -64,20 +64,14 @@ class HeartbeatAdmin(ReadOnlyAdmin):
             heads=(_("Level"), _("Check"), _("About"), _("What was found"), _("What to do")),
             rows=[(badge(f.level, Level), f.check, clip(f.subject, 128), f.what, f.cure or None) for f in found],
         )
-        request.current_app = self.admin_site.name
         context = {
-            **self.admin_site.each_context(request),
             "title": _("How this site stands"),
-            "original": _("Examination"),
-            "opts": self.opts,
-            "has_view_permission": self.has_view_permission(request),
-            "media": self.media,
             "tables": [table],
             "counts": [(label_of(level, Level), report.counts[level.value]) for level in order],
             "seconds": f"{report.seconds:.1f}",
             "back": list_of(PaymentAccount),
         }
-        return TemplateResponse(request, "govpay/admin/doctor.html", context)
+        return render(self, request, "govpay/admin/doctor.html", context)
 
 
 @admin.register(ContractNotice)

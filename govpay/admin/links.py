@@ -11,7 +11,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -24,6 +23,7 @@ from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.cells import Button, badge_column, clip, column, link_column, moment_column, money_column, page_of
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountFilter, known_values
+from govpay.admin.pages import render
 from govpay.admin.tickets import TicketRefused
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, PaymentAccount, PaymentLink
@@ -163,6 +163,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
             "address": address,
             "qr_code": _qr_code(address) if address else "",
             "cancel": Button(_("Cancel this link"), cancel) if is_open and _may(request) else None,
+            "history_url": reverse("admin:govpay_paymentlink_history", args=[row.pk]),
         }
 
     def create_view(self, request: HttpRequest) -> HttpResponse:
@@ -177,15 +178,12 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
                 self.message_user(request, _("The payment link is ready to be handed out."), messages.SUCCESS)
                 return HttpResponseRedirect(page_of(made))
         context = {
-            **self.admin_site.each_context(request),
             "title": _("Create payment link"),
-            "opts": self.opts,
-            "media": self.media,
             "form": form,
             "key": tickets.mint(request.user, "link", [], {}),
             "back": reverse("admin:govpay_paymentlink_changelist"),
         }
-        return TemplateResponse(request, "govpay/admin/link_create.html", context)
+        return render(self, request, "govpay/admin/link_create.html", context)
 
     def _made(self, request: HttpRequest, form: LinkForm) -> PaymentLink | None:
         data = form.cleaned_data

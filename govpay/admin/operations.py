@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
@@ -161,5 +161,8 @@ class OperationAdmin(ReadOnlyAdmin):
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         raised = operation_alert(row, request.user)
         waiting = [replace(open_operation_alert(row), link="")] if row.is_open else []
-        links = [*settle_links(row, request.user), *retry_links(row, request.user)]
-        return {"alerts": [*waiting, *([raised] if raised else [])], "links": links}
+        return {
+            "alerts": [*waiting, *([raised] if raised else [])],
+            "links": [*settle_links(row, request.user), *retry_links(row, request.user)],
+            "history_url": reverse("admin:govpay_operation_history", args=[row.pk]),
+        }

@@ -8,13 +8,13 @@ from typing import Any
 from django.contrib.admin.options import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from govpay.admin.cells import Table, clip, label_of, link_to, list_of, moment, page_of
+from govpay.admin.pages import render
 from govpay.admin.wording import Alert, Outcome
 from govpay.models import WebhookEvent
 from govpay.models.choices import EventType
@@ -77,19 +77,13 @@ def report(admin: ModelAdmin[Any], request: HttpRequest, events: Sequence[Webhoo
             for event in events
         ],
     )
-    request.current_app = admin.admin_site.name
     context = {
-        **admin.admin_site.each_context(request),
         "title": _("Process again"),
-        "original": _("Process again"),
-        "opts": admin.opts,
-        "has_view_permission": admin.has_view_permission(request),
-        "media": admin.media,
         "tables": [table],
         "back": list_of(WebhookEvent),
         "back_label": _("Back to the events"),
     }
-    return TemplateResponse(request, "govpay/admin/result.html", context)
+    return render(admin, request, "govpay/admin/result.html", context)
 
 
 def badge_of(outcome: Outcome) -> str:

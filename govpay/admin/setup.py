@@ -111,7 +111,6 @@ def setup_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpRes
     steps = steps_of(account, request.user)
     context = {
         "title": _("Set up %(account)s") % {"account": account},
-        "original": account,
         "steps": steps,
         "missing": [step for step in steps if not step.done],
         "back": page_of(account),
@@ -183,7 +182,6 @@ def _respond(
             return HttpResponseRedirect(onward(made))
     context = {
         "title": form.title,
-        "original": form.title,
         "problem": problem,
         "doable": True,
         "consequence": form.consequence,

@@ -10,7 +10,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +19,7 @@ from govpay.admin.confirmations import chosen_ids, own_url
 from govpay.admin.doctor import doctor_tools
 from govpay.admin.filters import ClientFilter
 from govpay.admin.health import health_of
+from govpay.admin.pages import render
 from govpay.admin.setup import PERMISSION as PROVISION
 from govpay.admin.setup import create_account_view, create_client_view, may_create, setup_view, step_view
 from govpay.models import Client, Customer, Payment, PaymentAccount, SyncCursor, SyncRun, Transaction
@@ -221,14 +221,8 @@ class PaymentAccountAdmin(MirrorAdmin):
         if request.method == "POST":
             self.queue(request, accounts)
             return HttpResponseRedirect(list_of(PaymentAccount))
-        request.current_app = self.admin_site.name
         context = {
-            **self.admin_site.each_context(request),
             "title": _("Sync these payment accounts now?"),
-            "original": _("Sync now"),
-            "opts": self.opts,
-            "has_view_permission": self.has_view_permission(request),
-            "media": self.media,
             "tables": [
                 Table(
                     title=_("Payment accounts"),
@@ -244,7 +238,7 @@ class PaymentAccountAdmin(MirrorAdmin):
             "button": _("Sync now"),
             "back": list_of(PaymentAccount),
         }
-        return TemplateResponse(request, "govpay/admin/confirm.html", context)
+        return render(self, request, "govpay/admin/confirm.html", context)
 
     def queue(self, request: HttpRequest, accounts: list[PaymentAccount]) -> None:
         # Here and not above: Celery would be a third of the app's start in every process that has an admin.

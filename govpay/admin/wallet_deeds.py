@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.admin.options import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -77,7 +78,6 @@ def _ask(admin: ModelAdmin[Any], request: HttpRequest, method: SavedPaymentMetho
     )
     context = {
         "title": _("Remove this saved payment method?"),
-        "original": _("Remove"),
         "problem": problem,
         "doable": not method.deleted_at,
         "consequence": _(
@@ -113,11 +113,10 @@ def wallet_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpRe
     script = conf.get("COMPONENT_SCRIPT_URL")
     context = {
         "title": _("Saved payment methods of %(customer)s") % {"customer": customer},
-        "original": customer,
         "session": session,
-        "back": page_of(customer),
     }
-    response = render(admin, request, "govpay/admin/wallet.html", context)
+    # No page of the admin: its scripts, and those of a theme, have no business where a card is typed.
+    response = TemplateResponse(request, "govpay/admin/wallet.html", context)
     response["Content-Security-Policy"] = component_policy(script, conf.get("API_URL"))
     response["Referrer-Policy"] = "same-origin"
     return response

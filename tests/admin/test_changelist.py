@@ -135,6 +135,7 @@ def test_missing_relatives_are_named_by_uid(desk: Client, look: Callable[..., Pa
     assert "cus_nowhere" in page.html
 
 
+@pytest.mark.ci
 def test_big_list_counts_no_further_than_it_must(desk: Client, look: Callable[..., Page]) -> None:
     """100 000 rows: the budget holds, deep pages work, and no statement sorts."""
     relatives()

@@ -140,8 +140,7 @@ def test_list_links_to_the_payment_and_names_known_types(counter: Client) -> Non
     assert ">never.heard_of</a>" in html
 
 
-@pytest.mark.parametrize("query", ["", "?age=older", "?age=day", "?state=failed", "?event_type=payment.refunded"])
-def test_filters_read_an_index_in_order(query: str, counter: Client, look: Callable[..., Page]) -> None:
+def test_filters_read_an_index_in_order(counter: Client, look: Callable[..., Page]) -> None:
     now = timezone.now()
     WebhookEvent.objects.bulk_create(
         WebhookEvent(
@@ -155,11 +154,15 @@ def test_filters_read_an_index_in_order(query: str, counter: Client, look: Calla
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    page = look(counter, LIST + query)
-    assert len(page.statements) <= 7, page.statements
-    assert page.size <= 150 * 1024
-    if connection.vendor != "sqlite":
-        return
+    for query in ("", "?age=older", "?age=day", "?state=failed", "?event_type=payment.refunded"):
+        page = look(counter, LIST + query)
+        assert len(page.statements) <= 7, page.statements
+        assert page.size <= 150 * 1024
+        if connection.vendor == "sqlite":
+            assert_in_index_order(page)
+
+
+def assert_in_index_order(page: Page) -> None:
     for statement in page.statements:
         if 'FROM "govpay_webhookevent"' not in statement:
             continue

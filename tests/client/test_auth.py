@@ -17,6 +17,7 @@ import pytest
 from govpay.client import Authorizer, Endpoints, Token, auth
 from govpay.client.transport import Transport, fetch_token
 from govpay.exceptions import APIConnectionError, APIError, AuthenticationError, InvalidAnswer, ServerError
+from tests.amounts import rounds
 from tests.client.conftest import quick
 from tests.client.servers import Platform, body, drip, hang, later, reply, reset, token_document
 from tests.client.test_tokens import RUBBISH
@@ -94,7 +95,7 @@ def test_a_fresh_token_costs_neither_a_request_nor_a_look_at_the_store(serve: An
 
 
 def test_fifty_threads_that_meet_no_token_fetch_one(serve: Any) -> None:
-    for _ in range(20):
+    for _ in rounds(100, 4, 20):
         server = serve(choose=numbered(after=0.02))
         made = authorizer(server, MemoryStore(token=stored_token(left=-5)))
         assert set(many(50, made.token)) == {"token-1"}

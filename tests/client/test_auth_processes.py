@@ -59,7 +59,7 @@ def worker(url: str, folder: Path, barrier: Any, results: Any) -> None:
     for number, count in enumerate((*ROUNDS, 50)):
         store = BrokenStore() if number == BROKEN else FileStore(folder / f"{number}.json")
         made = member(url, f"client-{number}", store)
-        barrier.wait(60)
+        barrier.wait(300)
         results.put((number, at_once(made, count)))
 
 
@@ -77,10 +77,10 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[int, Counter[s
         process.start()
     found: dict[int, Counter[str]] = {number: Counter() for number in range(len(ROUNDS) + 1)}
     for _ in range(PROCESSES * len(found)):
-        number, got = results.get(timeout=60)
+        number, got = results.get(timeout=300)
         found[number].update(got)
     for process in workers:
-        process.join(10)
+        process.join(300)
     asked = Counter(b64decode(seen.headers["authorization"][6:]).decode().partition(":")[0] for seen in server.seen)
     server.stop()
     return found, asked

@@ -346,6 +346,6 @@ def test_everything_agrees_after_any_history(sandbox: Any, transactional_db: Non
     """Each history has a seed of its own: hypothesis would make a few of many by copying parts of others."""
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": [HERE]}
     with book() as read, written_down():
-        for number in rounds(HISTORIES, 6, 16):
+        for number in rounds(HISTORIES, 2, 16):
             machine = type(f"History{number}", (Histories,), {"sandbox": sandbox, "heard": staticmethod(read)})
             run_state_machine_as_test(seed(number)(machine), settings=SETTINGS)

@@ -186,7 +186,7 @@ def test_killed_at_every_step(town: Town, worker: Worker, told: Any, action: str
 
 def test_killed_during_the_post(town: Town, worker: Worker, told: Any) -> None:
     """M4: the request is there, its sender is gone; the platform acts all the same, or does not."""
-    for round_ in rounds(DURING, 6):
+    for round_ in rounds(DURING, 2, 12):
         action, acts = ("refund", "capture")[round_ // 2 % 2], round_ % 2 == 0
         payment = subject_of(action, town, round_)
         pids: list[int] = []

@@ -50,7 +50,7 @@ def subject_of(town: Town, number: int) -> Payment:
 
 def test_racing_pairs(sandbox: Any) -> None:
     town, sent = Town(sandbox), 0
-    for number in rounds(1000, 20):
+    for number in rounds(1000, 5, 40):
         payment = subject_of(town, number)
         results = at_once(*PAIRS[number % len(PAIRS)](payment))
         errors = [result for result in results if isinstance(result, Exception)]

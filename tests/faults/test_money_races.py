@@ -151,7 +151,7 @@ def test_second_deed_begins_while_the_first_is_being_closed(
             return refund()
 
     def second() -> Any:
-        assert closing.wait(10)
+        assert closing.wait(300)
         return refund()
 
     results = at_once(first, second)

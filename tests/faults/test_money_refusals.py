@@ -15,7 +15,7 @@ from tests.operations.town import Town, listening
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = repeats(20, 10)
+ROUNDS = repeats(20, 4, 20)
 
 
 @pytest.fixture

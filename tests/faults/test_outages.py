@@ -44,7 +44,7 @@ def come_to(step):
     if places.get(threading.get_ident()) == step:
         del places[threading.get_ident()]
         tell("there", step)
-        on.wait(30)
+        on.wait(300)
 
 def page_of(run, sql, *rest):
     answer = run(sql, *rest)

@@ -27,7 +27,7 @@ def kill_at(sandbox: Any, account: str, page: int, delay: float, *options: str) 
     calls = watch(sandbox)
     process = start_command("govpay_sync", "payments", "--account", account, *options, stdout=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while len(calls) < page:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < end

@@ -42,14 +42,22 @@ def asked_twice(calls: Any) -> list[str]:
     return [url for url, times in asked.items() if times > 1]
 
 
-def test_of_two_commands_at_once_one_walks_and_the_other_waits(sandbox: Any, account: str) -> None:
+def test_of_two_commands_at_once_one_walks_and_the_other_waits(
+    sandbox: Any, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """D4: 0 duplicate pages; the one that waited then finds nothing new."""
-    sandbox.fault("GET /api/payments", delay=2.5, skip=2, times=1)
+    monkeypatch.setattr("govpay.sandbox.app.time", held := Held())
+    sandbox.fault("GET /api/payments", delay=1, skip=2, times=1)
     calls = watch(sandbox)
     both = [start_sync(account) for _ in range(2)]
+    wait_until(lambda: len(calls) >= 3)
+    (waiting,) = [process for process in both if process.pid != SyncCursor.objects.get(resource="payments").lease_pid]
+    assert waiting.stderr is not None
+    assert "waiting for process" in waiting.stderr.readline()
+    held.release()
     outputs = [process.communicate(timeout=HANG) for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert sum("waiting for process" in err for _, err in outputs) == 1
+    assert [err for _, err in outputs] == ["", ""]
     created = sorted(run.created for run in SyncRun.objects.all())
     assert created == [0, ROWS]
     assert len(calls) <= ROWS // PAGE + 1 + 2

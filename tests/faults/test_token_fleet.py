@@ -56,7 +56,7 @@ def test_a_fleet_that_meets_an_expired_token_fetches_one(start_sandbox: Any) -> 
     finally:
         for member in members:
             member.stdin.close()
-            member.wait(30)
+            member.wait(300)
 
 
 def expire(access_token: str) -> None:

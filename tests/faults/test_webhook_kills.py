@@ -133,7 +133,7 @@ def test_deliveries_and_two_kills(
             kill(worker)
             worker = start_worker()
     deliverer.stdin.close()
-    deliverer.wait(20)
+    deliverer.wait(300)
     settle()
     events = WebhookEvent.objects.all()
     assert events.count() == len(distinct)
@@ -157,7 +157,7 @@ def posted(account: str, payload: dict[str, Any], secret: str) -> str:
 
 def wait_until_at_work(number: int) -> None:
     """So that the kill meets a worker that has events in hand."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while not WebhookEvent.objects.filter(state="received", claimed_until__gt=timezone.now()).exists():
         assert time.monotonic() < end, f"no worker was at it after {number} deliveries"
         time.sleep(0.005)
@@ -165,7 +165,7 @@ def wait_until_at_work(number: int) -> None:
 
 def settle() -> None:
     """The queue is worked off; then minutes pass: claims of the dead run out, and the ticks come."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     waiting = WebhookEvent.objects.filter(state="received")
     while left := waiting.count():
         assert time.monotonic() < end, f"{left} events are never worked on"
@@ -187,5 +187,5 @@ def tick() -> None:
         cwd=ROOT,
         env={**child_environment(), "TEST_BROKER_URL": ""},
         check=True,
-        timeout=60,
+        timeout=300,
     )

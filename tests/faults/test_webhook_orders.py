@@ -24,7 +24,7 @@ SAME_SECOND = "2040-01-01T00:00:00.000000Z"
 #: What happens to the payment, in this order on the platform.
 HISTORY = ("capture", "refund", "refund", "chargeback", "reversal")
 
-HISTORIES = repeats(1000, 25, 40)
+HISTORIES = repeats(1000, 6, 40)
 
 SIGNALS = {"payment_captured": 1, "payment_refunded": 2, "payment_disputed": 1}
 

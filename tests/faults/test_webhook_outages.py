@@ -49,7 +49,9 @@ print(json.dumps(sorted(threads)))
 """
 
 
-@pytest.mark.parametrize("broker", ["redis://127.0.0.1:1/0", "amqp://guest:guest@127.0.0.1:1//"])
+@pytest.mark.parametrize(
+    "broker", ["redis://127.0.0.1:1/0", pytest.param("amqp://guest:guest@127.0.0.1:1//", marks=pytest.mark.ci)]
+)
 def test_a_broker_that_is_down_holds_no_delivery_up(broker: str) -> None:
     """W7: each is kept and answered; none waits for a connection. The sweeper queues them later."""
     account = known_account()

@@ -25,7 +25,7 @@ LINE = re.compile(
 
 def run(name: str, *arguments: str) -> tuple[int, str, str]:
     process = start_command(name, *arguments)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
@@ -70,7 +70,10 @@ def test_what_does_not_exist_is_one_line(sandbox: Any, arguments: list[str], tex
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["govpay_sync", "govpay_token", "govpay_reconcile"])
+@pytest.mark.parametrize(
+    "command",
+    ["govpay_sync", "govpay_token", "govpay_reconcile"],
+)
 def test_a_missing_setting_is_one_line_with_its_cure(settings: Any, command: str) -> None:
     settings.GOVPAY = {"CLIENT_ID": "x", "CLIENT_SECRET": "y", "TOKEN_URL": "http://127.0.0.1:9/", "API_URI": "z"}
     code, _, err = run(command)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def run(*arguments: str) -> tuple[int, str, str]:
     process = start_command("govpay_doctor", *arguments)
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
@@ -74,7 +74,7 @@ def test_without_settings_each_check_still_says_its_part(settings: Any, db: None
     settings.GOVPAY = {"CLIENT_IDD": "x"}
     reset()
     process = start_command("govpay_doctor", "--json")
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 1, err
     found = json.loads(out)
     assert {each["check"] for each in found["findings"]} >= {"settings", "token", "worker", "operations", "encryption"}

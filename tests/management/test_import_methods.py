@@ -256,7 +256,7 @@ def test_killed_in_the_middle_nothing_is_imported_twice(town: Town, write: Write
     wait_for(lambda: Operation.objects.filter(state="started").exists() and Operation.objects.count() == 2)
     wait_for(lambda: len(writes(town)) == 2)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=20)
+    process.communicate(timeout=300)
     wait_for(lambda: len(town.sandbox.all("method")) == (1000 if moment == "after" else 500), seconds=10)
     assert "unknown=500" in run(town, path)[0], "its call may be under way"
     town.settle_all()
@@ -271,9 +271,9 @@ def test_killed_in_the_middle_nothing_is_imported_twice(town: Town, write: Write
 
 def test_without_a_terminal_there_is_one_line(town: Town, write: Write) -> None:
     process = start_command("govpay_import_methods", str(write(good(1))), "--account", town.account.uid)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err, out.count("\n")) == (0, "", 1)
     process = start_command("govpay_import_methods", str(write(BAD[5][0])), "--account", town.account.uid)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err.count("\n"), out.count("\n")) == (1, 1, 1)
     assert "canary" not in out + err

@@ -70,7 +70,7 @@ def test_a_refused_step_is_named_with_its_line_and_the_exit_code_is_1(sandbox: A
     sandbox.fault(CHECKOUT, times=1, status=422)
     path = write(TOWN)
     process = start_command("govpay_provision", str(path))
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert out.splitlines()[-1] == "changed=6 unchanged=0 failed=1 left=0"
     first, last = err.splitlines()
@@ -111,7 +111,7 @@ def test_a_killed_run_is_continued(sandbox: Any, write: Write, route: str) -> No
     process = start_command("govpay_provision", str(path))
     wait_for(lambda: [each for each in sandbox.platform.faults.active() if each["hits"]])
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=20)
+    process.communicate(timeout=300)
     time.sleep(1.5)  # the platform carries out what it has received, and nobody hears of it
     town.pass_deadlines()
     run(path)

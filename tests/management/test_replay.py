@@ -30,7 +30,7 @@ def test_failed_events_are_worked_on_again(sandbox: Any) -> None:
     WebhookEvent.objects.update(state="processed")
     WebhookEvent.objects.filter(pk=failed.pk).update(state="failed", error="down", attempts=8)
     process = start_command("govpay_replay", "--failed")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert out == f"{failed.webhook_id} payment.completed account={account} processed\n"
     assert Payment.objects.get().uid == uid

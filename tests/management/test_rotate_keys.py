@@ -163,7 +163,7 @@ def test_a_lost_value_is_named_and_left_and_the_others_are_rewritten(use: Keys) 
     PaymentAccount.objects.create(uid="acc_x", webhook_secret="readable")
     use("new", "old")
     process = start_command("govpay_rotate_keys")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "PaymentAccount.webhook_secret rewritten=1 current=0 lost=1" in out
     assert f"PaymentAccount.webhook_secret pk={lost.pk} " in err

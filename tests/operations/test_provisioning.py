@@ -380,7 +380,7 @@ def test_two_runs_at_once_make_one_of_each(sandbox: Any) -> None:
     barrier = threading.Barrier(2)
 
     def one() -> list[Step]:
-        barrier.wait(10)
+        barrier.wait(300)
         return run()
 
     for found in at_once(one, one):

@@ -116,7 +116,7 @@ def test_processes_at_once_make_one(town: Town) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         answers.append(out.strip())
     assert set(answers) == {Customer.objects.get().uid} == {each["uid"] for each in town.sandbox.all("customer")}

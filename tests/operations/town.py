@@ -156,7 +156,7 @@ def refund_of(operation: Operation) -> Transaction:
     return Transaction.objects.get(uid=operation.result_uid)
 
 
-def wait_for(look: Callable[[], Any], seconds: float = 120) -> Any:
+def wait_for(look: Callable[[], Any], seconds: float = 300) -> Any:
     """What ``look`` gives, as soon as that is something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -197,7 +197,7 @@ def at_once(*jobs: Callable[[], Any]) -> list[Any]:
 
     def run(index: int, job: Callable[[], Any]) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(300)
             results[index] = job()
         except Exception as error:
             results[index] = error
@@ -208,6 +208,6 @@ def at_once(*jobs: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert not any(thread.is_alive() for thread in threads)
     return results

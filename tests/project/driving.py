@@ -57,7 +57,7 @@ class Demo:
     def said(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_until_ready(self, patience: float = 180) -> dict[str, str]:
+    def wait_until_ready(self, patience: float = 600) -> dict[str, str]:
         """``url``, ``user`` and ``password`` of the ready line."""
         line = re.compile(READY, re.MULTILINE)
         end = time.monotonic() + patience
@@ -71,7 +71,7 @@ class Demo:
         files = sorted((self.var / "log").glob("*.log"))
         return "".join(f"\n--- {file.name}\n{file.read_text(errors='replace')[-3000:]}" for file in files)
 
-    def stop(self, number: int = signal.SIGTERM, patience: float = 40) -> int:
+    def stop(self, number: int = signal.SIGTERM, patience: float = 300) -> int:
         self.process.send_signal(number)
         code = self.process.wait(patience)
         self._reader.join(5)
@@ -104,7 +104,7 @@ def processes_on(var: Path) -> list[tuple[int, str]]:
     return found
 
 
-def wait_for(condition: Any, patience: float = 20) -> bool:
+def wait_for(condition: Any, patience: float = 300) -> bool:
     end = time.monotonic() + patience
     while not condition():
         if time.monotonic() > end:
@@ -164,7 +164,7 @@ class Browser:
             urljoin(page.url, form["action"] or page.url),
             data={**form["fields"], **filled},
             headers={"Referer": page.url},
-            timeout=60,
+            timeout=300,
         )
         answer.raise_for_status()
         return answer

@@ -31,7 +31,7 @@ def test_what_one_process_puts_another_takes_once(options: dict[str, object]) ->
     ):
         sender.SimpleQueue("work").put({"number": 1})
         queue = receiver.SimpleQueue("work")
-        message = queue.get(timeout=5)
+        message = queue.get(timeout=300)
         assert message.payload == {"number": 1}
         message.ack()
         with pytest.raises(queue.Empty):
@@ -53,7 +53,7 @@ def test_taking_while_another_is_putting_never_sees_half_a_message(options: dict
         queue = connection.SimpleQueue("race")
         sender.start()
         while len(found) < total:
-            message = queue.get(timeout=20)
+            message = queue.get(timeout=300)
             found.append(message.payload["number"])
             message.ack()
     sender.join()
@@ -76,10 +76,10 @@ with Connection(broker.URL, transport_options=broker.transport_options()) as con
     started = [
         subprocess.Popen([sys.executable, "-c", code, str(number)], cwd=ROOT, env=environment) for number in range(4)
     ]
-    assert [process.wait(60) for process in started] == [0] * 4
+    assert [process.wait(300) for process in started] == [0] * 4
     with Connection(broker.URL, transport_options=options) as connection:
         queue = connection.SimpleQueue("together")
-        assert sorted(queue.get(timeout=5).payload["number"] for _ in started) == [0, 1, 2, 3]
+        assert sorted(queue.get(timeout=300).payload["number"] for _ in started) == [0, 1, 2, 3]
 
 
 def test_message_appears_under_its_name_only_when_it_is_complete(

@@ -65,7 +65,7 @@ def test_one_that_outlasts_is_asked_after_the_others_are_gone(tmp_path: Path, mo
 def test_stubborn_one_is_killed_after_its_grace(tmp_path: Path, modules: Path) -> None:
     with company(tmp_path, modules) as started:
         child = started.start("stubborn", "stubborn")
-        started.wait_until(lambda: "up" in child.tail(), "It", patience=20)
+        started.wait_until(lambda: "up" in child.tail(), "It", patience=300)
         child.ask_to_stop()
         child.stop(grace=0.5)
     assert child.process.returncode == -signal.SIGKILL
@@ -74,17 +74,17 @@ def test_stubborn_one_is_killed_after_its_grace(tmp_path: Path, modules: Path) -
 def test_grandchildren_go_too(tmp_path: Path, modules: Path) -> None:
     with company(tmp_path, modules) as started:
         child = started.start("parent", "parent")
-        started.wait_until(lambda: child.tail().strip().isdigit(), "Its child", patience=20)
+        started.wait_until(lambda: child.tail().strip().isdigit(), "Its child", patience=300)
         grandchild = int(child.tail())
         assert is_running(grandchild)
-    assert wait_for(lambda: not is_running(grandchild), 5)
+    assert wait_for(lambda: not is_running(grandchild), 300)
 
 
 def test_dead_one_is_named_with_its_last_words(tmp_path: Path, modules: Path) -> None:
     with company(tmp_path, modules) as started:
         started.start("worker", "dying")
         with pytest.raises(Died, match=r"The worker process ended with code 3.*\n  last words"):
-            started.wait_until(lambda: False, "It", patience=20)
+            started.wait_until(lambda: False, "It", patience=300)
 
 
 def test_waiting_ends(tmp_path: Path, modules: Path) -> None:
@@ -112,7 +112,7 @@ time.sleep(60)
     demo.kill()
     demo.wait()
     demo.stdout.close()
-    assert wait_for(lambda: not is_running(pid), 10)
+    assert wait_for(lambda: not is_running(pid), 300)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -41,7 +41,7 @@ def ask(var: Path, code: str = READ, **environment: str) -> subprocess.Completed
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

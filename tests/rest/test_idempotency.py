@@ -249,7 +249,7 @@ def test_what_is_under_way_says_so_at_once(till: Program, town: Town) -> None:
 
     def act() -> None:
         inside.set()
-        release.wait(20)
+        release.wait(300)
 
     def first() -> None:
         answers.append(till.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="slow"))
@@ -258,7 +258,7 @@ def test_what_is_under_way_says_so_at_once(till: Program, town: Town) -> None:
     with town.while_it_acts(act):
         thread = threading.Thread(target=first)
         thread.start()
-        assert inside.wait(20)
+        assert inside.wait(300)
         again = till.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="slow")
         found = problem(again, 409, "in-progress")
         assert int(again["Retry-After"]) >= 1
@@ -267,7 +267,7 @@ def test_what_is_under_way_says_so_at_once(till: Program, town: Town) -> None:
         problem(other, 409, "in-progress")
         assert other["Retry-After"]
         release.set()
-        thread.join(20)
+        thread.join(300)
     assert answers[0].status_code == 201
     assert till.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="slow").json() == answers[0].json()
     assert town.moved("refund", payment) == 9

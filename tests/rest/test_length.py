@@ -39,7 +39,7 @@ def server(town: Town) -> Iterator[int]:
             yield listening.getsockname()[1]
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(300)
 
 
 def test_a_body_in_chunks_is_refused_by_a_real_server(server: int, till: Program, town: Town) -> None:

@@ -77,7 +77,7 @@ def test_clean_end_on_signals(tmp_path: Path, number: signal.Signals) -> None:
     call = Caller(address)
     assert call("GET", "/api/clients").status_code == 503
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (0, "", "")
     assert [path.name for path in tmp_path.iterdir()] == ["state.sqlite3"]
     with Sandbox(state=file) as sandbox:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from cryptography.fernet import Fernet
 
 from tests.processes import ROOT, bare_environment
@@ -60,6 +61,7 @@ def test_the_deployment_check_finds_nothing(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.ci
 def test_it_finds_what_is_wrong(tmp_path: Path) -> None:
     wrong = {"TRUSTED_PROXIES": "0", "SECURE_COOKIES": "false", "SECURE_SSL_REDIRECT": "false", "DEBUG": "true"}
     done = ask(CHECK, tmp_path, **wrong)
@@ -67,6 +69,7 @@ def test_it_finds_what_is_wrong(tmp_path: Path) -> None:
         assert number in done.stderr
 
 
+@pytest.mark.ci
 def test_reports_leave_out_secrets_and_passwords_of_servers(tmp_path: Path) -> None:
     done = ask(REPORT, tmp_path)
     assert done.returncode == 0, done.stderr

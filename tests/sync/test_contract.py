@@ -22,6 +22,7 @@ def noticed() -> dict[str, int]:
     return {str(row): row.count for row in ContractNotice.objects.order_by("kind", "name", "value")}
 
 
+@pytest.mark.ci
 def test_the_documented_contract_gives_no_notice(city: Any) -> None:
     """All that the stand-in says is known here."""
     from govpay.sync.pull import GLOBAL, SCOPED, account_uids

@@ -325,7 +325,7 @@ def test_the_older_read_never_wins(sandbox: Any, account: str, monkeypatch: pyte
         return found
 
     monkeypatch.setitem(HANDLERS, "payment.completed", between)
-    for round_ in rounds(1000, 20):
+    for round_ in rounds(1000, 6, 40):
         sandbox.touch("payment", uid, refunded_amount=2 * round_, updated_at=moment)
         first, second = (event_for(account, "payment.completed", payment_uid=uid) for _ in range(2))
         interrupted.clear()

@@ -79,7 +79,7 @@ def test_of_many_at_once_one_gets_it() -> None:
 
     def run() -> None:
         mine = SyncCursor.objects.get(pk=pk)
-        start.wait(10)
+        start.wait(300)
         taken.append(lease.acquire(mine))
         connection.close()
 
@@ -87,7 +87,7 @@ def test_of_many_at_once_one_gets_it() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     assert sorted(taken) == [False] * 5 + [True]
 
 

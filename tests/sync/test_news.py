@@ -192,7 +192,7 @@ def test_dispatchers_at_once_send_each_signal_once(heard: Heard) -> None:
 
         def run() -> None:
             try:
-                start.wait(10)
+                start.wait(300)
                 news.dispatch()
             except Exception as error:
                 failures.append(error)
@@ -203,7 +203,7 @@ def test_dispatchers_at_once_send_each_signal_once(heard: Heard) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(300)
     assert failures == []
     assert Client.objects.count() == len(heard.news) == len(set(heard.news)) == 40
 

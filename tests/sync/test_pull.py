@@ -224,7 +224,7 @@ def test_a_worker_that_was_replaced_writes_nothing_more(sandbox: Any, account: s
         if run.pages == 1:
             thread = threading.Thread(target=lambda: (read("payments", account), connection.close()))
             thread.start()
-            thread.join(60)
+            thread.join(300)
 
     run = pull("payments", account, progress=replaced)
     assert (run.state, run.pages, run.created) == ("interrupted", 1, 100)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.processes import ROOT, bare_environment
 
 SETTINGS = """
@@ -61,6 +63,7 @@ def test_a_forged_delivery(client, govpay_platform, govpay_deliver):
 """
 
 
+@pytest.mark.ci
 def test_a_host_tests_its_receivers(tmp_path: Path) -> None:
     files = {"settings.py": SETTINGS, "urls.py": URLS, "conftest.py": CONFTEST, "test_receivers.py": TEST}
     for name, text in files.items():
@@ -72,7 +75,7 @@ def test_a_host_tests_its_receivers(tmp_path: Path) -> None:
         env={**bare_environment(), "PYTHONPATH": f"{tmp_path}:{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert process.returncode == 0, process.stdout + process.stderr
     assert "2 passed" in process.stdout

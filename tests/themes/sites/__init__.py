@@ -1,0 +1,1 @@
+"""Settings of hosts with one theme each."""
