@@ -81,7 +81,7 @@ class DeedView:
 
     def load(self) -> None:
         visible = Payment.objects.visible_to(self.request.user).filter(pk__in=self.ids)
-        rows = joined(visible.with_pending_refunds(), ("account", "customer", "saved_method"))
+        rows = joined(visible.with_pending_refunds(), ("account", "customer", "saved_method", "flag_movement"))
         found = {row.pk: row for row in rows}
         self.payments = {pk: found[pk] for pk in self.ids if pk in found}
 
@@ -114,6 +114,7 @@ class DeedView:
             "consequence": self.deed.consequence,
             "button": summaries.button(self.deed, doable, self.single),
             "notes": self.deed.notes(doable[0].payment) if self.single and doable else [],
+            "warning": summaries.warning(doable),
         }
         if doable:
             context["form"] = form or self.form(shown)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.admin.amounts import amount_field, minor_units
+from govpay.admin.flags import at_stake
 from govpay.admin.tickets import Shown
 from govpay.admin.wording import Outcome, open_operation_reason
 from govpay.models import Operation, Payment
@@ -72,6 +73,8 @@ class Row:
     reason: str = ""
     #: What the deed is about, in minor units.
     amount: int | None = None
+    #: What is at stake with this one; it can be done all the same.
+    warning: str = ""
     outcome: Outcome | None = None
 
 
@@ -90,6 +93,8 @@ class Deed:
     asks_amount = False
     #: Whether its form asks for what the owner of a bank account has to agree to.
     asks_authorization = False
+    #: Whether the payer gets money back.
+    gives_back = False
     #: Whether it is for one payment at a time.
     one_only = False
 
@@ -148,6 +153,7 @@ class Capture(Deed):
 
 class Void(Deed):
     name = "void"
+    gives_back = True
     title_one = gettext_lazy("Void this payment?")
     title_many = gettext_lazy("Void these payments?")
     button = gettext_lazy("Void")
@@ -167,6 +173,7 @@ class Void(Deed):
 class Refund(Deed):
     name = "refund"
     asks_amount = True
+    gives_back = True
     title_one = gettext_lazy("Refund this payment?")
     title_many = gettext_lazy("Refund these payments?")
     button = gettext_lazy("Refund")
@@ -235,5 +242,6 @@ def assess(deed: Deed, payments: list[Payment], waiting: dict[str, Operation] | 
         reason = open_operation_reason(earlier) if earlier else deed.why_not(payment, repeatable)
         if not reason and payment.uid in unauthorized:
             reason = _("A bank account needs its owner's authorization: charge it from the customer's page.")
-        rows.append(Row(payment, reason, None if reason else deed.amount(payment)))
+        warning = at_stake(payment) if deed.gives_back and not reason else ""
+        rows.append(Row(payment, reason, None if reason else deed.amount(payment), warning))
     return rows

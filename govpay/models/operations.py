@@ -23,11 +23,22 @@ BEGINS_WITHIN = dt.timedelta(seconds=10)
 #: Reconciliation needs two looks a minute apart after the call's deadline. What is open longer needs a person.
 OPEN_FOR_LONG = dt.timedelta(minutes=5)
 
+#: For so long after it was settled by hand the platform is asked again.
+WATCHED = dt.timedelta(days=3)
+
 
 class OperationQuerySet(AccountQuerySet):
     def open_for_long(self) -> OperationQuerySet:
         """Those whose outcome reconciliation should know by now, and does not."""
         return self.filter(state__in=OPEN_STATES, deadline_at__lte=timezone.now() - OPEN_FOR_LONG)
+
+    def being_looked_up(self) -> OperationQuerySet:
+        """Those whose outcome is not known now: also a call under way, and what stands by somebody's word alone
+        while the platform is still asked about it.
+        """
+        money = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
+        by_word = Q(settled_at__gt=timezone.now() - WATCHED, attention_at=None, action__in=money)
+        return self.filter(Q(state__in=OPEN_STATES) | by_word)
 
     def needing_attention(self) -> OperationQuerySet:
         """Those that ended in a way that somebody must know of, until it is marked as dealt with."""
