@@ -13,16 +13,17 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from govpay import operations
 from govpay.admin.cells import TONES, Button, Table, clip, label_of, link_to, list_of, moment, page_of, relative
 from govpay.admin.flags import SHORT
 from govpay.admin.pages import render
 from govpay.admin.wording import Alert
-from govpay.attention import Item, count_items, find_items
+from govpay.attention import Group, Item, count_items, find_items
 from govpay.attention.items import MOST, ended_item, unknown_item
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
@@ -78,10 +79,25 @@ def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
     context = {
         "title": _("What needs a person"),
         "alerts": held_alerts(),
-        "cards": [_card(item, request.user) for item in items],
+        "cards": [_group_card(item) if isinstance(item, Group) else _card(item, request.user) for item in items],
+        "nothing": "" if items else _nothing(request),
         "back": list_of(Operation),
     }
     return render(admin, request, "govpay/admin/attention.html", context)
+
+
+def _nothing(request: HttpRequest) -> str:
+    """Said of an empty list: that every outcome is known only if none is being looked up."""
+    count = _visible(request)[0].being_looked_up().count()
+    if not count:
+        return _("Nothing needs a person: every outcome is known, and no dispute or return is open.")
+    return ngettext(
+        "Nothing needs a person yet, and no dispute or return is open. The outcome of %(count)d operation is still "
+        "being looked up; it is listed here if that takes more than some minutes.",
+        "Nothing needs a person yet, and no dispute or return is open. The outcomes of %(count)d operations are still "
+        "being looked up; they are listed here if that takes more than some minutes.",
+        count,
+    ) % {"count": count}
 
 
 def _visible(request: HttpRequest) -> tuple[Any, Any]:
@@ -117,6 +133,24 @@ def _card(item: Item, user: Any) -> dict[str, Any]:
         "kind": KINDS.get(item.kind) or clip(item.kind),
         "facts": [(label, value) for label, value in facts if value],
         "settle": _settle_address(item.row.pk) if item.kind == "unknown" and may_settle(user) else "",
+    }
+
+
+def _group_card(group: Group) -> dict[str, Any]:
+    """Many flags of one kind, which a first load raised: a link to the list of them."""
+    filters = {"flag": group.kind, "flag_backlog": "1", "account": group.account_uid}
+    address = list_of(Payment, **{name: value for name, value in filters.items() if value})
+    facts = (
+        (_("Payment account"), group.account_name or group.account_uid),
+        (_("Since"), moment(group.since)),
+        (_("What is known"), group.known),
+        (_("What comes next"), group.next),
+    )
+    return {
+        "link": format_html('<a href="{}">{}</a>', address, group.what),
+        "tone": TONES.get(group.kind, "alarm"),
+        "kind": KINDS.get(group.kind) or clip(group.kind),
+        "facts": [(label, value) for label, value in facts if value],
     }
 
 

@@ -18,10 +18,8 @@ from govpay.admin.cells import (
     Table,
     action_label,
     badge,
-    badge_column,
     clip,
     column,
-    decline_in_words,
     label_of,
     link_column,
     link_to,
@@ -30,19 +28,23 @@ from govpay.admin.cells import (
     moment,
     money_column,
     payment_badge,
+    reason_cell,
+    reason_of,
     relative,
     text_column,
+    transaction_badge,
 )
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MOST, DeedView, own_url
 from govpay.admin.deeds import DEEDS, assess, open_operations
 from govpay.admin.events import events_of
-from govpay.admin.filters import AccountFilter, FlagFilter, PaymentStatusFilter, known_values, linked
+from govpay.admin.filters import AccountFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, known_values, linked
 from govpay.admin.flags import badges, flag_alert, lower_flag
 from govpay.admin.wording import open_operation_alert
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import OperationState, PaymentStatus, TransactionStatus, TransactionType
 from govpay.models.money import format_money
+from govpay.models.reasons import DECLINE, advice_on, reason_in_words
 from govpay.operations import staff
 
 #: Transactions and operations shown on a payment's page.
@@ -69,6 +71,7 @@ class PaymentAdmin(MirrorAdmin):
     list_filter = (
         PaymentStatusFilter,
         FlagFilter,
+        BacklogFilter,
         AccountFilter,
         linked("customer", _("customer")),
         linked("session", _("hosted session")),
@@ -81,7 +84,7 @@ class PaymentAdmin(MirrorAdmin):
     actions = ("capture_payments", "refund_payments", "void_payments")
 
     change_form_template = "govpay/admin/payment_change_form.html"
-    page_select_related = ("account", "customer", "saved_method", "session")
+    page_select_related = ("account", "customer", "saved_method", "session", "flag_movement")
     fieldsets = (
         (None, {"fields": ("reference_id", "session_link")}),
         MirrorAdmin.RECORD,
@@ -164,7 +167,9 @@ class PaymentAdmin(MirrorAdmin):
     # The payment's page
 
     def get_page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_page_queryset(request).with_pending_refunds()  # type: ignore[attr-defined]
+        rows: Any = super().get_page_queryset(request)
+        found: QuerySet[Any] = rows.with_pending_refunds().with_refunds_before()
+        return found
 
     def page_context(self, request: HttpRequest, row: Payment) -> dict[str, Any]:
         waiting = open_operations([row])
@@ -202,7 +207,8 @@ class PaymentAdmin(MirrorAdmin):
             (_("Saved payment method"), relative(row, "saved_method")),
             (_("Created"), moment(row.remote_created_at)),
             (_("Captured"), moment(row.captured_at)),
-            (_("Declined"), decline_in_words(row.decline_code)),
+            (_("Declined"), reason_in_words(DECLINE, row.decline_code)),
+            (_("What to do"), " ".join(advice_on(DECLINE, row.decline_code))),
             (_("Gone from the platform since"), moment(row.deleted_at)),
         ]
         if row.status == PaymentStatus.VALIDATED:
@@ -236,12 +242,12 @@ class PaymentAdmin(MirrorAdmin):
             heads=(_("Type"), _("Created"), _("Amount"), _("Status"), _("Processor's ID"), _("Reason")),
             rows=[
                 (
-                    link_to(t, label_of(t.type, TransactionType) or t.uid),
+                    link_to(t, label_of(t.type, TransactionType) or clip(t.uid)),
                     moment(t.remote_created_at),
                     format_money(t.amount, t.currency),
-                    badge(t.status, TransactionStatus),
+                    transaction_badge(t),
                     clip(t.processor_transaction_id),
-                    clip(" ".join(filter(None, (t.reason, t.reason_code)))),
+                    reason_cell(t),
                 )
                 for t in found[:SHOWN]
             ],
@@ -275,8 +281,10 @@ class PaymentAdmin(MirrorAdmin):
 
 @admin.register(Transaction)
 class TransactionAdmin(MirrorAdmin):
-    status_badge = badge_column("status", _("status"), TransactionStatus)
+    status_badge = column(_("status"))(lambda admin_, row: transaction_badge(row))
     amount_money = money_column("amount", _("amount"))
+    reason_text = column(_("reason"))(lambda admin_, row: reason_of(row))
+    advice = column(_("What to do"))(lambda admin_, row: " ".join(advice_on(row.type, row.reason_code)))
     processor_text = text_column("processor_transaction_id", _("processor's ID"))
     payment_link = link_column("payment", _("payment"))
     account_link = link_column("account", _("payment account"))
@@ -287,6 +295,7 @@ class TransactionAdmin(MirrorAdmin):
         "amount_money",
         "created",
         "payment_link",
+        "reason_text",
         "processor_text",
         "account_link",
     )
@@ -313,8 +322,8 @@ class TransactionAdmin(MirrorAdmin):
                     "amount_money",
                     "payment_link",
                     "account_link",
-                    "reason",
-                    "reason_code",
+                    "reason_text",
+                    "advice",
                 )
             },
         ),

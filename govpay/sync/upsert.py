@@ -57,8 +57,8 @@ def save_documents(
 
     ``extra`` are the columns that the address of the documents told (``account_id`` and such).
     An older document never overwrites a newer one, an identical one writes nothing, one that cannot
-    be mapped is reported in ``rejected``. With ``quiet`` no signal is owed (a first load). ``known``
-    spares the read: what ``read_known`` gave for all of them.
+    be mapped is reported in ``rejected``. With ``quiet`` no signal is owed (a first load), and only what
+    happened lately raises a flag. ``known`` spares the read: what ``read_known`` gave for all of them.
 
     Run it inside ``in_transaction``. Raises ``RowsChangedMeanwhile`` when another writer got in
     between; the transaction is then repeated, without ``known``.
@@ -93,7 +93,7 @@ def save_documents(
     contradictions.flag_changes(mapper.model, known, saved.written)
     if not quiet:
         news.announce_changes(mapper.model, known, saved.written, source=source)
-        flags.raise_flags(mapper.model, known, saved.written)
+    flags.raise_flags(mapper.model, known, saved.written, quiet=quiet)
     return saved
 
 
