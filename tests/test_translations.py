@@ -156,7 +156,7 @@ def english_in(page: str) -> list[str]:
 
 def test_english_is_found_on_a_page() -> None:
     part = english_parts()[0]
-    assert english_in(f"<p>{part}</p>") == [part]
+    assert part in english_in(f"<p>{part}</p>")
 
 
 @pytest.mark.django_db
