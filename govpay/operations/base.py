@@ -125,7 +125,10 @@ def _found_before(deed: Deed, operation: Operation) -> Mirror | None:
     try:
         answer = deed.look_up(operation)
     except EffectSeen as sign:
-        journal.doubt(operation, str(sign))
+        try:
+            journal.doubt(operation, str(sign))
+        except IntegrityError as error:
+            raise _taken(deed, error) from error
         raise OutcomeUnknown(
             _("Nothing was sent: the platform shows a sign that the earlier attempt was carried out. It is looked up."),
             operation_key=str(operation.key),

@@ -233,8 +233,12 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
     if state == OperationState.FAILED and not (absent and operation.action in KNOWN_BY_METHOD):
         columns["validated_method"] = None  # nothing was validated that could be captured
     row = entries().filter(pk=operation.pk)
-    raised = attention_for(operation, attention or operation.attention)
-    changed = row.filter(state__in=OPEN_STATES).update(**columns, **raised)
+    raised = attention_for(operation, _changed_attention(operation, state, attention))
+    still_open = row.filter(state__in=OPEN_STATES)
+    if error is not None and not operation.result_uid:
+        # What became of one attempt says nothing about a later one, which may be under way.
+        still_open = still_open.filter(attempts=operation.attempts)
+    changed = still_open.update(**columns, **raised)
     if not changed and state != OperationState.UNKNOWN:
         told = attention_for(operation, OperationAttention.CONTRADICTED)
         changed = row.filter(_turnable(state, error)).update(**columns, **told)
@@ -244,6 +248,13 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
     if changed and state != OperationState.UNKNOWN:
         news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
     note_step(operation, "stored")
+
+
+def _changed_attention(operation: Operation, state: str, attention: str) -> str:
+    """The review item of an operation that ends: its user was told "not executed" where a sign reopened it."""
+    if operation.attention == OperationAttention.NOT_EXECUTED and state == OperationState.SUCCEEDED:
+        return OperationAttention.CONTRADICTED
+    return attention or operation.attention
 
 
 def _turnable(state: str, error: GovPayError | None) -> Q:
@@ -317,14 +328,21 @@ def not_found() -> Q:
 
     The platform may still carry them out, however late.
     """
-    absent = Q(error_class=APIConnectionError.__name__) & Q(Q(absent_at__isnull=False) | Q(attempts__gt=1))
-    return Q(absent | Q(settled_at__isnull=False), state=OperationState.FAILED)
+    absent = Q(error_class=APIConnectionError.__name__, absent_at__isnull=False)
+    # A refusal of a later attempt says nothing about the earlier ones: without a result they may still arrive.
+    tried_again = Q(attempts__gt=1, result_uid="")
+    return Q(absent | tried_again | Q(settled_at__isnull=False), state=OperationState.FAILED)
 
 
 def is_not_executed(operation: Operation) -> bool:
-    """Whether *Try again* reopens this operation: nothing was done, as far as is known, and nobody refused it."""
+    """Whether *Try again* reopens this operation: nothing was done, as far as is known.
+
+    One that was refused at its first attempt is over. A refusal of a later attempt leaves the earlier ones open: only
+    the same reference is safe then.
+    """
     absent = operation.error_class == APIConnectionError.__name__
-    return operation.state == OperationState.FAILED and (absent or operation.settled_at is not None)
+    tried_again = operation.attempts > 1 and not operation.result_uid
+    return operation.state == OperationState.FAILED and (absent or tried_again or operation.settled_at is not None)
 
 
 def was_sent(operation: Operation) -> bool:
