@@ -18,6 +18,7 @@ from govpay import exceptions
 from govpay.exceptions import (
     APIConnectionError,
     APIError,
+    Conflict,
     GovPayError,
     KeyReused,
     OperationInProgress,
@@ -245,6 +246,11 @@ def _after_refusal(deed: Deed, operation: Operation, error: GovPayError) -> Answ
             raise lost from error
         if answer is not None:
             return answer
+        if isinstance(error, Conflict) and deed.reads_object:
+            # What the earlier attempt may have changed is in the way of this one, and no read shows it yet.
+            lost = OutcomeUnknown(f"{error} It may be the attempt before it, which is looked up.", code=error.code)
+            _lose(operation, lost)
+            raise lost from error
     _fail(deed, operation, error)
     return None
 

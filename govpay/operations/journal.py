@@ -233,7 +233,7 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
     if state == OperationState.FAILED and not (absent and operation.action in KNOWN_BY_METHOD):
         columns["validated_method"] = None  # nothing was validated that could be captured
     row = entries().filter(pk=operation.pk)
-    raised = attention_for(operation, _changed_attention(operation, state, attention))
+    raised = attention_for(operation, attention or operation.attention)
     still_open = row.filter(state__in=OPEN_STATES)
     if error is not None and not operation.result_uid:
         # What became of one attempt says nothing about a later one, which may be under way.
@@ -248,13 +248,6 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
     if changed and state != OperationState.UNKNOWN:
         news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
     note_step(operation, "stored")
-
-
-def _changed_attention(operation: Operation, state: str, attention: str) -> str:
-    """The review item of an operation that ends: its user was told "not executed" where a sign reopened it."""
-    if operation.attention == OperationAttention.NOT_EXECUTED and state == OperationState.SUCCEEDED:
-        return OperationAttention.CONTRADICTED
-    return attention or operation.attention
 
 
 def _turnable(state: str, error: GovPayError | None) -> Q:
@@ -300,8 +293,9 @@ def turn(operation: Operation, error: str, **columns: Any) -> int:
 def flag_mismatch(operation: Operation) -> None:
     """Raise a review item: the platform has what was sent with another amount, currency, type or object."""
     raised = attention_for(operation, OperationAttention.MISMATCH)
-    row = entries().filter(pk=operation.pk).exclude(attention=OperationAttention.MISMATCH)
-    row.update(**raised, absent_at=None)
+    row = entries().filter(pk=operation.pk)
+    row.filter(state__in=OPEN_STATES).update(absent_at=None)
+    row.exclude(attention=OperationAttention.MISMATCH).update(**raised)
 
 
 def doubt(operation: Operation, why: str) -> None:
