@@ -18,6 +18,7 @@ from govpay import exceptions
 from govpay.exceptions import (
     APIConnectionError,
     APIError,
+    Conflict,
     GovPayError,
     KeyReused,
     OperationInProgress,
@@ -125,7 +126,10 @@ def _found_before(deed: Deed, operation: Operation) -> Mirror | None:
     try:
         answer = deed.look_up(operation)
     except EffectSeen as sign:
-        journal.doubt(operation, str(sign))
+        try:
+            journal.doubt(operation, str(sign))
+        except IntegrityError as error:
+            raise _taken(deed, error) from error
         raise OutcomeUnknown(
             _("Nothing was sent: the platform shows a sign that the earlier attempt was carried out. It is looked up."),
             operation_key=str(operation.key),
@@ -242,6 +246,11 @@ def _after_refusal(deed: Deed, operation: Operation, error: GovPayError) -> Answ
             raise lost from error
         if answer is not None:
             return answer
+        if isinstance(error, Conflict) and deed.reads_object:
+            # What the earlier attempt may have changed is in the way of this one, and no read shows it yet.
+            lost = OutcomeUnknown(f"{error} It may be the attempt before it, which is looked up.", code=error.code)
+            _lose(operation, lost)
+            raise lost from error
     _fail(deed, operation, error)
     return None
 

@@ -234,7 +234,11 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
         columns["validated_method"] = None  # nothing was validated that could be captured
     row = entries().filter(pk=operation.pk)
     raised = attention_for(operation, attention or operation.attention)
-    changed = row.filter(state__in=OPEN_STATES).update(**columns, **raised)
+    still_open = row.filter(state__in=OPEN_STATES)
+    if error is not None and not operation.result_uid:
+        # What became of one attempt says nothing about a later one, which may be under way.
+        still_open = still_open.filter(attempts=operation.attempts)
+    changed = still_open.update(**columns, **raised)
     if not changed and state != OperationState.UNKNOWN:
         told = attention_for(operation, OperationAttention.CONTRADICTED)
         changed = row.filter(_turnable(state, error)).update(**columns, **told)
@@ -294,8 +298,9 @@ def turn(operation: Operation, error: str, **columns: Any) -> int:
 def flag_mismatch(operation: Operation) -> None:
     """Raise a review item: the platform has what was sent with another amount, currency, type or object."""
     raised = attention_for(operation, OperationAttention.MISMATCH)
-    row = entries().filter(pk=operation.pk).exclude(attention=OperationAttention.MISMATCH)
-    row.update(**raised, absent_at=None)
+    row = entries().filter(pk=operation.pk)
+    row.filter(state__in=OPEN_STATES).update(absent_at=None)
+    row.exclude(attention=OperationAttention.MISMATCH).update(**raised)
 
 
 def doubt(operation: Operation, why: str) -> None:
@@ -322,14 +327,21 @@ def not_found() -> Q:
 
     The platform may still carry them out, however late.
     """
-    absent = Q(error_class=APIConnectionError.__name__) & Q(Q(absent_at__isnull=False) | Q(attempts__gt=1))
-    return Q(absent | Q(settled_at__isnull=False), state=OperationState.FAILED)
+    absent = Q(error_class=APIConnectionError.__name__, absent_at__isnull=False)
+    # A refusal of a later attempt says nothing about the earlier ones: without a result they may still arrive.
+    tried_again = Q(attempts__gt=1, result_uid="")
+    return Q(absent | tried_again | Q(settled_at__isnull=False), state=OperationState.FAILED)
 
 
 def is_not_executed(operation: Operation) -> bool:
-    """Whether *Try again* reopens this operation: nothing was done, as far as is known, and nobody refused it."""
+    """Whether *Try again* reopens this operation: nothing was done, as far as is known.
+
+    One that was refused at its first attempt is over. A refusal of a later attempt leaves the earlier ones open: only
+    the same reference is safe then.
+    """
     absent = operation.error_class == APIConnectionError.__name__
-    return operation.state == OperationState.FAILED and (absent or operation.settled_at is not None)
+    tried_again = operation.attempts > 1 and not operation.result_uid
+    return operation.state == OperationState.FAILED and (absent or tried_again or operation.settled_at is not None)
 
 
 def was_sent(operation: Operation) -> bool:
