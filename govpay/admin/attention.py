@@ -14,7 +14,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -27,8 +26,7 @@ from govpay.attention import Group, Item, count_items, find_items
 from govpay.attention.items import MOST, ended_item, unknown_item
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
-from govpay.models.choices import OperationAction, OperationAttention, OperationState
-from govpay.operations import staff
+from govpay.models.choices import OperationAttention, OperationState
 
 PERMISSION = "govpay.settle_operation"
 
@@ -173,19 +171,6 @@ def operation_alert(row: Operation, user: Any) -> Alert | None:
 
 def settle_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
     return [(_("Settle by hand"), _settle_address(row.pk))] if row.is_overdue and may_settle(user) else []
-
-
-def retry_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
-    """*Try again* for a capture, refund or void that was not executed: the confirmation page of its payment."""
-    if operations.why_not_retry(row) or row.payment is None:
-        return []
-    page = row.action
-    if row.action == OperationAction.CAPTURE and staff.may_confirm(user, row.payment):
-        page = "charge"
-    elif not staff.may(user, row.action):
-        return []
-    chosen = urlencode({"ids": row.payment.pk, "operation": row.pk})
-    return [(_("Try again"), f"{reverse(f'admin:govpay_payment_{page}')}?{chosen}")]
 
 
 def _settle_address(pk: int) -> str:

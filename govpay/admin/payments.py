@@ -29,20 +29,18 @@ from govpay.admin.cells import (
     money_column,
     payment_badge,
     reason_cell,
-    reason_of,
     relative,
-    text_column,
     transaction_badge,
 )
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MOST, DeedView, own_url
 from govpay.admin.deeds import DEEDS, assess, open_operations
 from govpay.admin.events import events_of
-from govpay.admin.filters import AccountFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, known_values, linked
+from govpay.admin.filters import AccountFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, linked
 from govpay.admin.flags import badges, flag_alert, lower_flag
 from govpay.admin.wording import open_operation_alert
 from govpay.models import Operation, Payment, Transaction
-from govpay.models.choices import OperationState, PaymentStatus, TransactionStatus, TransactionType
+from govpay.models.choices import OperationState, PaymentStatus, TransactionType
 from govpay.models.money import format_money
 from govpay.models.reasons import DECLINE, advice_on, reason_in_words
 from govpay.operations import staff
@@ -277,61 +275,3 @@ class PaymentAdmin(MirrorAdmin):
             more=(list_of(Operation, payment=row.uid), _("All operations on this payment")),
             numeric=(3,),
         )
-
-
-@admin.register(Transaction)
-class TransactionAdmin(MirrorAdmin):
-    status_badge = column(_("status"))(lambda admin_, row: transaction_badge(row))
-    amount_money = money_column("amount", _("amount"))
-    reason_text = column(_("reason"))(lambda admin_, row: reason_of(row))
-    advice = column(_("What to do"))(lambda admin_, row: " ".join(advice_on(row.type, row.reason_code)))
-    processor_text = text_column("processor_transaction_id", _("processor's ID"))
-    payment_link = link_column("payment", _("payment"))
-    account_link = link_column("account", _("payment account"))
-
-    list_display = (
-        "kind",
-        "status_badge",
-        "amount_money",
-        "created",
-        "payment_link",
-        "reason_text",
-        "processor_text",
-        "account_link",
-    )
-    list_filter = (
-        known_values("type", _("type"), TransactionType),
-        known_values("status", _("status"), TransactionStatus),
-        AccountFilter,
-        linked("payment", _("payment")),
-    )
-    list_select_related = ("payment", "account")
-    sortable_by = ("created",)
-    date_hierarchy = "remote_created_at"
-    search_fields = ("uid__exact", "reference_id__exact", "processor_transaction_id__exact", "payment__exact")
-    search_help_text = _("The whole UID, reference, processor's ID, or the UID of the payment.")
-
-    page_select_related = ("payment", "account")
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    "kind",
-                    "status_badge",
-                    "amount_money",
-                    "payment_link",
-                    "account_link",
-                    "reason_text",
-                    "advice",
-                )
-            },
-        ),
-        (_("Numbers"), {"fields": ("reference_id", "processor_transaction_id")}),
-        MirrorAdmin.RECORD,
-        MirrorAdmin.RAW,
-    )
-
-    @column(_("type"))
-    def kind(self, row: Transaction) -> Any:
-        return label_of(row.type, TransactionType) or clip(row.uid)

@@ -90,11 +90,16 @@ def save_documents(
     saved.created = sum(uid not in known for uid in saved.written)
     saved.updated = len(saved.written) - saved.created
     saved.unchanged += len(rows) - len(saved.written)
-    contradictions.flag_changes(mapper.model, known, saved.written)
-    if not quiet:
-        news.announce_changes(mapper.model, known, saved.written, source=source)
-    flags.raise_flags(mapper.model, known, saved.written, quiet=quiet)
+    _tell(mapper.model, known, saved.written, source, quiet)
     return saved
+
+
+def _tell(model: type[Mirror], known: Known, written: dict[str, Columns], source: str, quiet: bool) -> None:
+    """The signals, flags and review items that the change is worth."""
+    contradictions.flag_changes(model, known, written)
+    if not quiet:
+        news.announce_changes(model, known, written, source=source)
+    flags.raise_flags(model, known, written, quiet=quiet)
 
 
 def save_document(

@@ -56,8 +56,8 @@ def _altered(values: str) -> Trouble:
     return Trouble({"alter": values}, spoilt=True)
 
 
-#: Seconds of the platform's clock: how late a request is carried out, how far a read lags (longer than a meeting lasts),
-#: and how long before it what is read was made.
+#: Seconds of the platform's clock: how late a request is carried out, how far a read lags (longer than a meeting
+#: lasts), and how long before it what is read was made.
 LATE, LAG, AGE = 30.0, 20.0, 30.0
 
 

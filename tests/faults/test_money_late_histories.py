@@ -15,7 +15,7 @@ from hypothesis.stateful import initialize, invariant, rule, run_state_machine_a
 from govpay import operations
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, OutboxSignal
-from govpay.operations import journal
+from govpay.operations import attempts
 from govpay.operations.journal import STEPS
 from tests.amounts import rounds
 from tests.faults import test_money_histories as histories
@@ -84,7 +84,7 @@ class LateHistories(histories.Histories):
         """Whenever they may, and when they may not."""
         for _ in range(3):
             rows = list(self.agreement.journal.filter(state="failed", action__in=MONEY))
-            rows = [row for row in rows if journal.is_not_executed(row)]
+            rows = [row for row in rows if attempts.is_not_executed(row)]
             if rows:
                 self._try_again(chance, chance.choice(rows))
             elif self.works:
