@@ -33,6 +33,7 @@ from govpay.exceptions import (
 )
 from govpay.models import Operation, OutboxSignal, Payment
 from govpay.models import operations as journal_model
+from govpay.operations import outcomes
 from govpay.sync import transactions
 from tests.operations.town import MINUTE, Town, at_once, card, only, refund_of, wait_for
 
