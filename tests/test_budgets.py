@@ -90,6 +90,22 @@ def test_a_page_of_changed_rows_with_signals_and_bad_ones(sandbox: Any, account:
     assert max(pages.asked) == 1
 
 
+def test_a_page_of_disputes_with_signals(sandbox: Any, settings: Any) -> None:
+    """Each raises a flag, which is one statement for all of them."""
+    settings.GOVPAY = {**settings.GOVPAY, "PAGE_SIZE": 10}
+    account = sandbox.add_account()["uid"]
+    uids = sandbox.add_payments(account, 30)
+    for name in ("payments", "transactions"):
+        read(name, account)
+    for uid in uids:
+        sandbox.charge_back(uid)
+    with listening():
+        pages = Pages(watch(sandbox))
+        run = pages.read("transactions", account)
+    assert Payment.objects.filter(flag="chargeback").count() == pages.owed == run.created == 30
+    assert max(map(len, pages.statements)) <= 5, pages.statements
+
+
 def test_an_unchanged_page_is_one_read_and_no_write(sandbox: Any, account: str) -> None:
     read("payments", account)
     pages = Pages(watch(sandbox))

@@ -11,6 +11,7 @@ from govpay.admin import (
     syncing,
     tenants,
     terminals,
+    transactions,
     wallets,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "syncing",
     "tenants",
     "terminals",
+    "transactions",
     "wallets",
 ]

@@ -13,21 +13,20 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.http import urlencode
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from govpay import operations
 from govpay.admin.cells import TONES, Button, Table, clip, label_of, link_to, list_of, moment, page_of, relative
 from govpay.admin.flags import SHORT
 from govpay.admin.pages import render
 from govpay.admin.wording import Alert
-from govpay.attention import Item, count_items, find_items
+from govpay.attention import Group, Item, count_items, find_items
 from govpay.attention.items import MOST, ended_item, unknown_item
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
-from govpay.models.choices import OperationAction, OperationAttention, OperationState
-from govpay.operations import staff
+from govpay.models.choices import OperationAttention, OperationState
 
 PERMISSION = "govpay.settle_operation"
 
@@ -78,10 +77,25 @@ def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
     context = {
         "title": _("What needs a person"),
         "alerts": held_alerts(),
-        "cards": [_card(item, request.user) for item in items],
+        "cards": [_group_card(item) if isinstance(item, Group) else _card(item, request.user) for item in items],
+        "nothing": "" if items else _nothing(request),
         "back": list_of(Operation),
     }
     return render(admin, request, "govpay/admin/attention.html", context)
+
+
+def _nothing(request: HttpRequest) -> str:
+    """Said of an empty list: that every outcome is known only if none is being looked up."""
+    count = _visible(request)[0].being_looked_up().count()
+    if not count:
+        return _("Nothing needs a person: every outcome is known, and no dispute or return is open.")
+    return ngettext(
+        "Nothing needs a person yet, and no dispute or return is open. The outcome of %(count)d operation is still "
+        "being looked up; it is listed here if that takes more than some minutes.",
+        "Nothing needs a person yet, and no dispute or return is open. The outcomes of %(count)d operations are still "
+        "being looked up; they are listed here if that takes more than some minutes.",
+        count,
+    ) % {"count": count}
 
 
 def _visible(request: HttpRequest) -> tuple[Any, Any]:
@@ -120,6 +134,24 @@ def _card(item: Item, user: Any) -> dict[str, Any]:
     }
 
 
+def _group_card(group: Group) -> dict[str, Any]:
+    """Many flags of one kind, which a first load raised: a link to the list of them."""
+    filters = {"flag": group.kind, "flag_backlog": "1", "account": group.account_uid}
+    address = list_of(Payment, **{name: value for name, value in filters.items() if value})
+    facts = (
+        (_("Payment account"), group.account_name or group.account_uid),
+        (_("Since"), moment(group.since)),
+        (_("What is known"), group.known),
+        (_("What comes next"), group.next),
+    )
+    return {
+        "link": format_html('<a href="{}">{}</a>', address, group.what),
+        "tone": TONES.get(group.kind, "alarm"),
+        "kind": KINDS.get(group.kind) or clip(group.kind),
+        "facts": [(label, value) for label, value in facts if value],
+    }
+
+
 # --- An operation's own page --------------------------------------------------------------------------
 
 
@@ -139,19 +171,6 @@ def operation_alert(row: Operation, user: Any) -> Alert | None:
 
 def settle_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
     return [(_("Settle by hand"), _settle_address(row.pk))] if row.is_overdue and may_settle(user) else []
-
-
-def retry_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
-    """*Try again* for a capture, refund or void that was not executed: the confirmation page of its payment."""
-    if operations.why_not_retry(row) or row.payment is None:
-        return []
-    page = row.action
-    if row.action == OperationAction.CAPTURE and staff.may_confirm(user, row.payment):
-        page = "charge"
-    elif not staff.may(user, row.action):
-        return []
-    chosen = urlencode({"ids": row.payment.pk, "operation": row.pk})
-    return [(_("Try again"), f"{reverse(f'admin:govpay_payment_{page}')}?{chosen}")]
 
 
 def _settle_address(pk: int) -> str:

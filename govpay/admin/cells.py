@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
@@ -19,7 +20,7 @@ from django.utils.http import urlencode
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from govpay.models import Operation, Payment, SavedPaymentMethod
+from govpay.models import Operation, Payment, SavedPaymentMethod, Transaction
 from govpay.models.choices import (
     EventState,
     Level,
@@ -32,15 +33,22 @@ from govpay.models.choices import (
     RunState,
     SessionStatus,
     TransactionStatus,
+    TransactionType,
 )
 from govpay.models.money import format_money
+from govpay.models.reasons import find_reason, reason_in_words
 
 #: Nothing known.
 EMPTY = "—"
 #: Longest text in a list; the row's own page shows all of it.
 CLIPPED = 36
+#: As many whole words as there is room for. An amount may hold spaces of its own, which do not break.
+WORDS_BEFORE_CUT = re.compile(r"(.*\S)[ \t\n]", re.DOTALL)
 #: Longest document that a page prints.
 DOCUMENT = 100_000
+
+#: Movements that take back money which was paid.
+TAKES_MONEY = (TransactionType.CHARGEBACK, TransactionType.ACH_RETURN)
 
 #: Colour of a badge by value. The word is always there: colour alone tells nobody anything.
 TONES: dict[str, str] = {
@@ -78,23 +86,20 @@ TONES: dict[str, str] = {
 #: Shown instead of the status of a validated payment that only its maker may capture. The platform has no such status.
 FEE_PREVIEW = _("Fee shown, not charged")
 
-#: The documented error codes (/api/operations/v1hosted-sessionssessionidchallengesend/) in words.
-DECLINES: dict[str, Any] = {
-    "card_declined": _("The bank declined the card."),
-    "expired_card": _("The card has expired."),
-    "incorrect_cvc": _("The security code did not match."),
-    "insufficient_funds": _("There was not enough money on the account."),
-    "processing_error": _("The processor could not carry it out."),
-    "network_error": _("The processor could not be reached."),
-    "validation_error": _("The platform did not accept the payment's data."),
-    "rate_limited": _("There were too many attempts."),
-    "challenge_required": _("The payer had to prove who they are."),
-}
-
 
 def clip(text: Any, limit: int = CLIPPED) -> str | None:
-    """Text for a list cell; nothing at all becomes the empty mark."""
-    return Truncator(str(text)).chars(limit) if text else None
+    """Text for a list cell, cut between two words where it has any; nothing at all becomes the empty mark.
+
+    Half an amount is another amount: ``$1`` of ``$1,234.00``.
+    """
+    if not text:
+        return None
+    whole = str(text)
+    cut = Truncator(whole).chars(limit)
+    if cut == whole:
+        return whole
+    words = WORDS_BEFORE_CUT.match(whole, endpos=limit - 1)
+    return f"{words[1]} …" if words else cut
 
 
 def badge(value: str, choices: type[models.TextChoices]) -> str | None:
@@ -130,11 +135,22 @@ def moment(value: Any) -> str | None:
     return date_format(timezone.localtime(value) if timezone.is_aware(value) else value, "SHORT_DATETIME_FORMAT")
 
 
-def decline_in_words(code: str) -> str | None:
-    if not code:
-        return None
-    words = DECLINES.get(code)
-    return f"{words} ({code})" if words else code
+def reason_of(row: Transaction) -> str | None:
+    """The platform's words for a movement, and what the bank's code means."""
+    code = row.reason_code if find_reason(row.type, row.reason_code) else clip(row.reason_code)
+    return " · ".join(filter(None, (clip(row.reason), code and reason_in_words(row.type, code)))) or None
+
+
+def reason_cell(row: Transaction) -> str:
+    """The same in a table on a page, where it is given the room of a sentence."""
+    return format_html('<div class="govpay-reason">{}</div>', reason_of(row) or EMPTY)
+
+
+def transaction_badge(row: Transaction) -> str | None:
+    """The status of a movement. One that takes money from here is no success, though it succeeded."""
+    if row.type in TAKES_MONEY and row.status == TransactionStatus.SUCCEEDED:
+        return format_html('<span class="govpay-badge govpay-bad">{}</span>', _("Money taken back"))
+    return badge(row.status, TransactionStatus)
 
 
 def method_label(row: Payment | SavedPaymentMethod) -> str | None:
@@ -169,7 +185,8 @@ def list_of(model: type[models.Model], **filters: str) -> str:
 
 
 def link_to(row: models.Model, text: Any = None) -> str:
-    return format_html('<a href="{}">{}</a>', page_of(row), clip(row if text is None else text) or row.pk)
+    """A link to the row's own page; ``text`` is shown as it is, the row's name is clipped."""
+    return format_html('<a href="{}">{}</a>', page_of(row), text or clip(row) or row.pk)
 
 
 def relative(row: models.Model, name: str) -> str | None:

@@ -113,7 +113,7 @@ class DeedView:
     def load(self) -> None:
         visible = Payment.objects.visible_to(self.request.user).filter(pk__in=self.ids)
         annotated = visible.with_pending_refunds().with_fee_preview()
-        rows = joined(annotated, ("account", "customer", "saved_method"))
+        rows = joined(annotated, ("account", "customer", "saved_method", "flag_movement"))
         found = {row.pk: row for row in rows}
         self.payments = {pk: found[pk] for pk in self.ids if pk in found}
 
@@ -154,6 +154,7 @@ class DeedView:
             "consequence": self.deed.consequence,
             "button": summaries.button(self.deed, doable, self.single),
             "notes": self.notes(doable),
+            "warning": summaries.warning(doable),
         }
         if doable:
             context["form"] = form or self.form(shown)

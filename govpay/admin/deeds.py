@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.admin.amounts import amount_field, minor_units
+from govpay.admin.flags import at_stake
 from govpay.admin.tickets import Shown
 from govpay.admin.wording import Outcome, open_operation_reason
 from govpay.models import Operation, Payment
@@ -93,6 +94,8 @@ class Row:
     reason: str = ""
     #: What the deed is about, in minor units.
     amount: int | None = None
+    #: What is at stake with this one; it can be done all the same.
+    warning: str = ""
     outcome: Outcome | None = None
     #: The operation of this kind that was not executed, which this one tries again.
     earlier: Operation | None = None
@@ -115,6 +118,8 @@ class Deed:
     asks_amount = False
     #: Whether its form asks for what the owner of a bank account has to agree to.
     asks_authorization = False
+    #: Whether the payer gets money back.
+    gives_back = False
     #: Whether it is for one payment at a time.
     one_only = False
 
@@ -189,6 +194,7 @@ class Capture(Deed):
 class Void(Deed):
     name = "void"
     action = OperationAction.VOID
+    gives_back = True
     title_one = gettext_lazy("Void this payment?")
     title_many = gettext_lazy("Void these payments?")
     button = gettext_lazy("Void")
@@ -212,6 +218,7 @@ class Refund(Deed):
     name = "refund"
     action = OperationAction.REFUND
     asks_amount = True
+    gives_back = True
     title_one = gettext_lazy("Refund this payment?")
     title_many = gettext_lazy("Refund these payments?")
     button = gettext_lazy("Refund")
@@ -295,6 +302,7 @@ def assess(deed: Deed, payments: list[Payment], waiting: dict[str, Operation] | 
         reason = open_operation_reason(open_one) if open_one else deed.why_not(payment, repeatable)
         if not reason and payment.uid in unauthorized:
             reason = _("A bank account needs its owner's authorization: charge it from the customer's page.")
+        warning = at_stake(payment) if deed.gives_back and not reason else ""
         amount = None if reason else deed.amount(payment)
-        rows.append(Row(payment, reason, amount, earlier=not_executed.get(payment.uid)))
+        rows.append(Row(payment, reason, amount, warning, earlier=not_executed.get(payment.uid)))
     return rows

@@ -164,6 +164,19 @@ class FlagFilter(ExactFilter):
         return raised if wanted == "any" else raised.filter(flag=wanted)
 
 
+class BacklogFilter(ExactFilter):
+    """Flags that a first load raised; it only appears when the link of such a group brought it."""
+
+    title = _("first load")
+    parameter_name = "flag_backlog"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("Yes"))] if self.value() else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        return queryset.filter(FlagFilter.RAISED, flag_backlog=True) if self.value() else None
+
+
 class ExpiryFilter(admin.SimpleListFilter):
     """Cards by the month they run out, from the index on year and month."""
 

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from govpay.admin.cells import TONES, Button, clip, label_of, moment, page_of, payment_badge
 from govpay.admin.wording import Alert
+from govpay.attention import flagged
 from govpay.models import Payment
 from govpay.models.choices import PaymentFlag
 
@@ -30,14 +31,13 @@ WORDS: dict[str, tuple[Any, Any]] = {
         gettext_lazy("Disputed by the cardholder on %(when)s"),
         gettext_lazy(
             "The cardholder's bank takes the money back while the dispute is open. Do not refund this payment "
-            "meanwhile: the payer could get the money twice. The transactions below have the bank's reason."
+            "meanwhile: the payer could get the money twice."
         ),
     ),
     PaymentFlag.RETURN: (
         gettext_lazy("Returned by the bank on %(when)s"),
         gettext_lazy(
-            "The payer's bank did not honour the debit, so the money is not here and what it paid for is open "
-            "again. The transactions below have the bank's reason."
+            "The payer's bank did not honour the debit, so the money is not here and what it paid for is open again."
         ),
     ),
     PaymentFlag.REVERSAL: (
@@ -45,6 +45,17 @@ WORDS: dict[str, tuple[Any, Any]] = {
         gettext_lazy(
             "An earlier dispute was decided the other way. The transactions below show what was given back to you."
         ),
+    ),
+}
+
+#: The same before a deed that gives money back: what is at stake. It does not forbid the deed.
+AT_STAKE: dict[str, Any] = {
+    PaymentFlag.CHARGEBACK: gettext_lazy(
+        "Disputed (%(when)s): the bank takes the money back by itself. With a refund the payer gets it twice."
+    ),
+    PaymentFlag.RETURN: gettext_lazy(
+        "Returned by the bank (%(when)s): the money did not stay here. A refund gives the payer money that was "
+        "never paid."
     ),
 }
 
@@ -61,30 +72,58 @@ def may_lower(user: Any) -> bool:
 
 
 def badges(payment: Payment) -> str | None:
-    """The payment's status with its flag beside it: short, since a list's column is."""
+    """The payment's status with its flag beside it, for a list: short, since a column is."""
+    return _with_flag(payment, payment.flag)
+
+
+def badges_at_stake(payment: Payment) -> str | None:
+    """The same with a flag also where the dispute or the return was marked as dealt with."""
+    return _with_flag(payment, payment.taken_back or payment.flag)
+
+
+def _with_flag(payment: Payment, raised: str) -> str | None:
     status = payment_badge(payment)
-    if not payment.flag:
+    if not raised:
         return status
     flag = format_html(
         '<span class="govpay-badge govpay-{}">⚑ {}</span>',
-        TONES.get(payment.flag, "alarm"),
-        SHORT.get(payment.flag) or clip(payment.flag),
+        TONES.get(raised, "alarm"),
+        SHORT.get(raised) or clip(raised),
     )
     return format_html("{} {}", status, flag) if status else flag
 
 
+def at_stake(payment: Payment) -> str:
+    """Why somebody should think twice before the payer gets money back; an empty string where nothing speaks
+    against it. Needs ``flag_movement`` joined.
+    """
+    text = AT_STAKE.get(payment.taken_back)
+    return str(text) % {"when": _when(payment)} if text else ""
+
+
+def _when(payment: Payment) -> str:
+    """When the bank took the money back or gave it, as the platform tells; else when that was known here."""
+    movement = payment.newest_movement
+    at = movement.remote_created_at if movement else None
+    return moment(at or payment.flagged_at) or _("an unknown day")
+
+
 def flag_alert(payment: Payment, user: Any) -> Alert | None:
-    """The box on a flagged payment's page, with the button for those who handle disputes."""
+    """The box on a flagged payment's page, with the button for those who handle disputes.
+
+    Needs ``flag_movement`` joined and ``with_refunds_before``.
+    """
     if not payment.flag:
         return None
     title, meaning = WORDS.get(payment.flag, (_("Flagged on %(when)s"), label_of(payment.flag, PaymentFlag)))
-    title = title % {"when": moment(payment.flagged_at) or _("an unknown day")}
+    title = title % {"when": _when(payment)}
+    lines = (meaning, *flagged.known(payment), *flagged.advice(payment))
     if not may_lower(user):
-        return Alert(title, (meaning, _("Whoever may refund payments can mark this as dealt with.")))
+        return Alert(title, (*lines, _("Whoever may refund payments can mark this as dealt with.")))
     # What was shown goes along: a newer flag must not be lowered unseen.
     shown = (("flag", payment.flag), ("flagged_at", _written(payment.flagged_at)))
     address = reverse("admin:govpay_payment_lower_flag", args=[payment.pk])
-    return Alert(title, (meaning,), button=Button(_("Mark as dealt with"), address, shown))
+    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown))
 
 
 def lower_flag(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:

@@ -25,6 +25,7 @@ def health_of(account: PaymentAccount, cursors: list[SyncCursor], user: Any) -> 
     since = timezone.now() - LATELY
     synced = max((cursor.completed_at for cursor in cursors if cursor.completed_at), default=None)
     bad = Q(state=OperationState.UNKNOWN) | Q(state=OperationState.FAILED, created_at__gte=since)
+    bad |= Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())  # the process that asked was stopped
     events = WebhookEvent.objects.visible_to(user).filter(account=OuterRef("uid"))
     subscriptions = WebhookSubscription.objects.visible_to(user).filter(enabled=True, deleted_at=None)
     found = (

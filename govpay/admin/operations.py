@@ -10,14 +10,16 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html_join
+from django.utils.http import urlencode
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from govpay import operations
 from govpay.admin.attention import (
     attention_tools,
     dealt_with_view,
     list_view,
     operation_alert,
-    retry_links,
     settle_links,
     settle_view,
 )
@@ -38,6 +40,20 @@ from govpay.admin.filters import AccountFilter, known_values, linked
 from govpay.admin.wording import open_operation_alert
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationState
+from govpay.operations import staff
+
+
+def retry_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
+    """*Try again* for a capture, refund or void that was not executed: the confirmation page of its payment."""
+    if operations.why_not_retry(row) or row.payment is None:
+        return []
+    page = row.action
+    if row.action == OperationAction.CAPTURE and staff.may_confirm(user, row.payment):
+        page = "charge"
+    elif not staff.may(user, row.action):
+        return []
+    chosen = urlencode({"ids": row.payment.pk, "operation": row.pk})
+    return [(gettext("Try again"), f"{reverse(f'admin:govpay_payment_{page}')}?{chosen}")]
 
 
 def attempt_in_words(ended: dict[str, Any]) -> str:

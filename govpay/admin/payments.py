@@ -18,10 +18,8 @@ from govpay.admin.cells import (
     Table,
     action_label,
     badge,
-    badge_column,
     clip,
     column,
-    decline_in_words,
     label_of,
     link_column,
     link_to,
@@ -30,19 +28,21 @@ from govpay.admin.cells import (
     moment,
     money_column,
     payment_badge,
+    reason_cell,
     relative,
-    text_column,
+    transaction_badge,
 )
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MOST, DeedView, own_url
 from govpay.admin.deeds import DEEDS, assess, open_operations
 from govpay.admin.events import events_of
-from govpay.admin.filters import AccountFilter, FlagFilter, PaymentStatusFilter, known_values, linked
+from govpay.admin.filters import AccountFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, linked
 from govpay.admin.flags import badges, flag_alert, lower_flag
 from govpay.admin.wording import open_operation_alert
 from govpay.models import Operation, Payment, Transaction
-from govpay.models.choices import OperationState, PaymentStatus, TransactionStatus, TransactionType
+from govpay.models.choices import OperationState, PaymentStatus, TransactionType
 from govpay.models.money import format_money
+from govpay.models.reasons import DECLINE, advice_on, reason_in_words
 from govpay.operations import staff
 
 #: Transactions and operations shown on a payment's page.
@@ -69,6 +69,7 @@ class PaymentAdmin(MirrorAdmin):
     list_filter = (
         PaymentStatusFilter,
         FlagFilter,
+        BacklogFilter,
         AccountFilter,
         linked("customer", _("customer")),
         linked("session", _("hosted session")),
@@ -81,7 +82,7 @@ class PaymentAdmin(MirrorAdmin):
     actions = ("capture_payments", "refund_payments", "void_payments")
 
     change_form_template = "govpay/admin/payment_change_form.html"
-    page_select_related = ("account", "customer", "saved_method", "session")
+    page_select_related = ("account", "customer", "saved_method", "session", "flag_movement")
     fieldsets = (
         (None, {"fields": ("reference_id", "session_link")}),
         MirrorAdmin.RECORD,
@@ -164,7 +165,9 @@ class PaymentAdmin(MirrorAdmin):
     # The payment's page
 
     def get_page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_page_queryset(request).with_pending_refunds()  # type: ignore[attr-defined]
+        rows: Any = super().get_page_queryset(request)
+        found: QuerySet[Any] = rows.with_pending_refunds().with_refunds_before()
+        return found
 
     def page_context(self, request: HttpRequest, row: Payment) -> dict[str, Any]:
         waiting = open_operations([row])
@@ -202,7 +205,8 @@ class PaymentAdmin(MirrorAdmin):
             (_("Saved payment method"), relative(row, "saved_method")),
             (_("Created"), moment(row.remote_created_at)),
             (_("Captured"), moment(row.captured_at)),
-            (_("Declined"), decline_in_words(row.decline_code)),
+            (_("Declined"), reason_in_words(DECLINE, row.decline_code)),
+            (_("What to do"), " ".join(advice_on(DECLINE, row.decline_code))),
             (_("Gone from the platform since"), moment(row.deleted_at)),
         ]
         if row.status == PaymentStatus.VALIDATED:
@@ -236,12 +240,12 @@ class PaymentAdmin(MirrorAdmin):
             heads=(_("Type"), _("Created"), _("Amount"), _("Status"), _("Processor's ID"), _("Reason")),
             rows=[
                 (
-                    link_to(t, label_of(t.type, TransactionType) or t.uid),
+                    link_to(t, label_of(t.type, TransactionType) or clip(t.uid)),
                     moment(t.remote_created_at),
                     format_money(t.amount, t.currency),
-                    badge(t.status, TransactionStatus),
+                    transaction_badge(t),
                     clip(t.processor_transaction_id),
-                    clip(" ".join(filter(None, (t.reason, t.reason_code)))),
+                    reason_cell(t),
                 )
                 for t in found[:SHOWN]
             ],
@@ -271,58 +275,3 @@ class PaymentAdmin(MirrorAdmin):
             more=(list_of(Operation, payment=row.uid), _("All operations on this payment")),
             numeric=(3,),
         )
-
-
-@admin.register(Transaction)
-class TransactionAdmin(MirrorAdmin):
-    status_badge = badge_column("status", _("status"), TransactionStatus)
-    amount_money = money_column("amount", _("amount"))
-    processor_text = text_column("processor_transaction_id", _("processor's ID"))
-    payment_link = link_column("payment", _("payment"))
-    account_link = link_column("account", _("payment account"))
-
-    list_display = (
-        "kind",
-        "status_badge",
-        "amount_money",
-        "created",
-        "payment_link",
-        "processor_text",
-        "account_link",
-    )
-    list_filter = (
-        known_values("type", _("type"), TransactionType),
-        known_values("status", _("status"), TransactionStatus),
-        AccountFilter,
-        linked("payment", _("payment")),
-    )
-    list_select_related = ("payment", "account")
-    sortable_by = ("created",)
-    date_hierarchy = "remote_created_at"
-    search_fields = ("uid__exact", "reference_id__exact", "processor_transaction_id__exact", "payment__exact")
-    search_help_text = _("The whole UID, reference, processor's ID, or the UID of the payment.")
-
-    page_select_related = ("payment", "account")
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    "kind",
-                    "status_badge",
-                    "amount_money",
-                    "payment_link",
-                    "account_link",
-                    "reason",
-                    "reason_code",
-                )
-            },
-        ),
-        (_("Numbers"), {"fields": ("reference_id", "processor_transaction_id")}),
-        MirrorAdmin.RECORD,
-        MirrorAdmin.RAW,
-    )
-
-    @column(_("type"))
-    def kind(self, row: Transaction) -> Any:
-        return label_of(row.type, TransactionType) or clip(row.uid)

@@ -12,6 +12,8 @@ from django.utils.translation import ngettext
 
 from govpay.admin.cells import Table, link_to, method_label, moment, payment_badge, relative
 from govpay.admin.deeds import Deed, Row
+from govpay.admin.flags import badges_at_stake
+from govpay.admin.wording import Alert
 from govpay.models.money import format_money
 
 
@@ -88,8 +90,27 @@ def _line(deed: Deed, row: Row) -> tuple[Any, ...]:
         method_label(payment),
         relative(payment, "account"),
         moment(payment.remote_created_at),
-        payment_badge(payment),
+        badges_at_stake(payment),
     )
+
+
+def warning(doable: Sequence[Row]) -> Alert | None:
+    """What is at stake with some of the payments, said right before the button."""
+    warned = [row for row in doable if row.warning]
+    if not warned:
+        return None
+    if len(doable) == 1:
+        return Alert(_("Check before you give this money back"), (warned[0].warning,))
+    title = ngettext(
+        "%(count)d of these payments was disputed or returned: %(amounts)s",
+        "%(count)d of these payments were disputed or returned: %(amounts)s",
+        len(warned),
+    )
+    lines = (
+        format_html("{}, {}. {}", link_to(row.payment), format_money(row.amount, row.payment.currency), row.warning)
+        for row in warned
+    )
+    return Alert(title % {"count": len(warned), "amounts": amounts_in_words(warned)}, tuple(lines))
 
 
 def _refused(rows: Sequence[Row]) -> Table:

@@ -26,6 +26,7 @@ from govpay.exceptions import (
 )
 from govpay.models import Operation
 from govpay.models.choices import OperationState
+from govpay.models.reasons import DECLINE, find_reason
 
 #: Said of every open outcome, because it is what people fear.
 NOTHING_AGAIN = gettext_lazy("It is being looked up on the platform; nothing will be sent again by itself.")
@@ -80,7 +81,7 @@ def outcome_of_error(error: GovPayError) -> Outcome:
         case OperationRefused():
             return Outcome("refused", _("Refused, nothing was sent"), text)
         case PaymentDeclined():
-            return Outcome("declined", _("Declined"), text)
+            return Outcome("declined", _("Declined"), " ".join(filter(None, (text, _declined(error)))))
         case APIConnectionError():
             return Outcome("not sent", _("Not sent, the platform could not be reached"), text, halts=True)
         case AuthenticationError():
@@ -92,6 +93,12 @@ def outcome_of_error(error: GovPayError) -> Outcome:
         case APIError():
             return Outcome("refused", _("Refused by the platform"), text)
     return Outcome("refused", _("Not done"), text)
+
+
+def _declined(error: PaymentDeclined) -> str:
+    """What the code means and what to do, where that is known; the error's own text names the code."""
+    reason = find_reason(DECLINE, error.code or "")
+    return f"{reason.means} {reason.do}".strip() if reason else ""
 
 
 @dataclass(frozen=True)

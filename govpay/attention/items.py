@@ -6,23 +6,24 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from govpay.models import Operation, Payment, Transaction
+from govpay.attention import flagged
+from govpay.attention.flagged import Group
+from govpay.models import Operation, Payment
 from govpay.models.choices import (
     OperationAction,
     OperationAttention,
     OperationState,
-    PaymentFlag,
     PaymentStatus,
     TransactionType,
 )
 from govpay.models.money import format_money
 from govpay.models.operations import OperationQuerySet
 from govpay.models.payments import PaymentQuerySet
+from govpay.models.reasons import find_reason, reason_in_words
 
 #: Of each kind at most so many, the oldest first.
 MOST = 100
@@ -59,15 +60,6 @@ NO_TRACE = gettext_lazy(
     "Nothing by itself. See whether the money has moved; if it has not, do it again if it is still wanted."
 )
 
-#: The same for a flag on a payment.
-FLAGGED: dict[str, Any] = {
-    PaymentFlag.CHARGEBACK: gettext_lazy(
-        "Nothing by itself. Do not refund it: the bank takes the money back. Answer the dispute with the processor."
-    ),
-    PaymentFlag.RETURN: gettext_lazy("Nothing by itself. The debit was not honoured: what it paid for is open again."),
-    PaymentFlag.REVERSAL: gettext_lazy("Nothing by itself. The transactions show what was given back to you."),
-}
-
 
 @dataclass(frozen=True)
 class Item:
@@ -86,28 +78,31 @@ class Item:
     def payment(self) -> Payment | None:
         return self.row if isinstance(self.row, Payment) else self.row.payment
 
+    @property
+    def account_name(self) -> str:
+        return self.row.account.name if self.row.account else ""
 
-def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list[Item]:
-    """What needs a person among these rows, of each kind the oldest first: three statements."""
+
+def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list[Item | Group]:
+    """What needs a person among these rows, of each kind the oldest first: four statements."""
     rows: Any = operations.select_related("payment", "account", "actor").defer("validated_method")
     now = timezone.now()
     unknown = rows.open_for_long().order_by("created_at", "id")[:MOST]
     ended = rows.needing_attention().order_by("attention_at", "id")[:MOST]
-    flagged = payments.flagged().select_related("account").annotate(bank_said=_bank_said())
-    flagged = flagged.order_by(F("flagged_at").asc(nulls_first=True), "id")[:MOST]
     return [
         *(unknown_item(row, now) for row in unknown),
         *(ended_item(row) for row in ended),
-        *(_flagged(row) for row in flagged),
+        *(_flagged(row) for row in flagged.find_single(payments)[:MOST]),
+        *flagged.find_groups(payments)[:MOST],
     ]
 
 
 def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int:
     """How many there are, up to ``MOST``: one statement."""
-    kinds = (operations.open_for_long(), operations.needing_attention(), payments.flagged())
+    kinds = (operations.open_for_long(), operations.needing_attention(), payments.flagged().filter(flag_backlog=False))
     first, *others = (rows.order_by().values_list("pk") for rows in kinds)
     # A union takes the model's default ordering, by columns that are not selected here: Django 6.1 refuses that.
-    return len(first.union(*others, all=True).order_by()[:MOST])
+    return len(first.union(*others, flagged.one_row_a_group(payments), all=True).order_by()[:MOST])
 
 
 def deed_in_words(operation: Operation) -> str:
@@ -151,12 +146,20 @@ def ended_item(row: Operation) -> Item:
     known = row.error
     if row.attention == OperationAttention.DIVERGED:
         known = _now_shown(row)
+    if row.attention == OperationAttention.LATE_FAILURE:
+        known = " ".join(filter(None, (known, _why_it_failed(row))))
     if row.attention == OperationAttention.CONTRADICTED:
         known = " ".join(filter(None, (_was_told(row), known)))
     step = ENDED.get(row.attention, "")
     if row.attention == OperationAttention.CONTRADICTED and row.state == OperationState.SUCCEEDED and _is_word(row):
         step = NO_TRACE
     return Item(row, deed_in_words(row), row.attention, row.attention_at, known, str(step))
+
+
+def _why_it_failed(row: Operation) -> str:
+    """The bank's code, with which the error ends, in words."""
+    code = row.error.rstrip(".").rpartition(" ")[2]
+    return reason_in_words(TransactionType.REFUND, code) if find_reason(TransactionType.REFUND, code) else ""
 
 
 def _is_word(row: Operation) -> bool:
@@ -183,20 +186,10 @@ def _was_told(row: Operation) -> str:
     return _("Somebody settled it by hand, and the platform tells otherwise.")
 
 
-def _bank_said() -> Subquery:
-    """The reason code of the movement that raised the flag."""
-    raising = (TransactionType.CHARGEBACK, TransactionType.ACH_RETURN, TransactionType.CHARGEBACK_REVERSAL)
-    found = Transaction.objects.filter(payment=OuterRef("uid"), type__in=raising).order_by("-remote_created_at", "-id")
-    return Subquery(found.values("reason_code")[:1])
-
-
 def _flagged(row: Payment) -> Item:
-    what = str(dict(PaymentFlag.choices).get(row.flag, row.flag))
-    total = format_money(row.total_amount, row.currency)
-    what = _("%(event)s: payment of %(amount)s") % {"event": what, "amount": total}
-    said = row.__dict__.get("bank_said")
-    known = _("The bank's reason: %(code)s.") % {"code": said} if said else _("The bank has given no reason.")
-    return Item(row, what, row.flag, row.flagged_at, known, str(FLAGGED.get(row.flag, "")))
+    since = row.newest_movement.remote_created_at if row.newest_movement else None
+    known, step = " ".join(flagged.known(row)), " ".join((str(flagged.NEXT.get(row.flag, "")), *flagged.advice(row)))
+    return Item(row, flagged.headline(row), row.flag, since or row.flagged_at, known, step.strip())
 
 
 def _clock(value: dt.datetime) -> str:

@@ -14,7 +14,8 @@ from govpay import conf, operations
 from govpay.doctor.findings import Finding, Level, listed, span
 from govpay.doctor.visit import Visit
 from govpay.models import Operation, PaymentAccount, SyncCursor, SyncRun, WebhookEvent
-from govpay.models.choices import EventState, OperationState
+from govpay.models.choices import EventState
+from govpay.models.operations import OPEN_STATES
 from govpay.sync.pull import GLOBAL, SCOPED
 
 #: Age of the oldest event that nobody has finished. Repeated attempts double their pauses, up to two hours.
@@ -52,12 +53,14 @@ def check_queue(visit: Visit) -> Iterator[Finding]:
 def check_operations(visit: Visit) -> Iterator[Finding]:
     """Operations whose outcome is not known for longer than reconciliation takes."""
     now = timezone.now()
-    open_ = Operation.objects.filter(
-        state__in=(OperationState.UNKNOWN, OperationState.STARTED), created_at__lt=now - OPEN_WARNING
-    )
+    every = Operation.objects.filter(state__in=OPEN_STATES)
+    open_ = every.filter(created_at__lt=now - OPEN_WARNING)
     rows = list(open_.order_by("created_at").values_list("key", "created_at")[:9])
     if not rows:
-        yield Finding("operations", Level.OK, _("No operation has been open for long."))
+        what, recent = _("No operation has been open for long."), every.count()
+        if recent:
+            what = f"{what} {_('The outcomes of %(count)d are being looked up.') % {'count': recent}}"
+        yield Finding("operations", Level.OK, what)
         return
     age = now - rows[0][1]
     what = _("%(count)d operations are open, the oldest for %(age)s: %(keys)s.") % {

@@ -43,6 +43,14 @@ class TransactionType(models.TextChoices):
     ACH_RETURN = "ach_return", _("ACH return")
 
 
+#: The movements that nobody here asked for, and the flag that each raises.
+FLAG_OF_TYPE: dict[str, PaymentFlag] = {
+    TransactionType.CHARGEBACK: PaymentFlag.CHARGEBACK,
+    TransactionType.ACH_RETURN: PaymentFlag.RETURN,
+    TransactionType.CHARGEBACK_REVERSAL: PaymentFlag.REVERSAL,
+}
+
+
 class TransactionStatus(models.TextChoices):
     """Assumption A12."""
 

@@ -23,12 +23,23 @@ BEGINS_WITHIN = dt.timedelta(seconds=10)
 #: Captures and voids are settled by then. A refund takes ``ABSENT_AFTER``, and staff may look meanwhile.
 OPEN_FOR_LONG = dt.timedelta(minutes=5)
 
+#: For so long after it was settled by hand the platform is asked again.
+WATCHED = dt.timedelta(days=3)
+
 
 class OperationQuerySet(AccountQuerySet):
     def open_for_long(self) -> OperationQuerySet:
         """Those whose outcome reconciliation should know by now, or that do not match what the platform has."""
         long_ago = Q(deadline_at__lte=timezone.now() - OPEN_FOR_LONG)
         return self.filter(long_ago | ~Q(attention=""), state__in=OPEN_STATES)
+
+    def being_looked_up(self) -> OperationQuerySet:
+        """Those whose outcome is not known now: also a call under way, and what stands by somebody's word alone
+        while the platform is still asked about it.
+        """
+        money = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
+        by_word = Q(settled_at__gt=timezone.now() - WATCHED, attention_at=None, action__in=money)
+        return self.filter(Q(state__in=OPEN_STATES) | by_word)
 
     def needing_attention(self) -> OperationQuerySet:
         """Those that ended in a way that somebody must know of, until it is marked as dealt with."""

@@ -6,14 +6,15 @@ import datetime as dt
 from typing import Any
 
 from django.db import models
-from django.db.models import Case, Exists, OuterRef, Q, Subquery, Sum, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, Exists, Max, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay.models.base import Mirror, MirrorQuerySet, unique_uid
 from govpay.models.choices import (
+    FLAG_OF_TYPE,
     OperationAction,
     OperationState,
     PaymentFlag,
@@ -21,12 +22,15 @@ from govpay.models.choices import (
     TransactionStatus,
     TransactionType,
 )
-from govpay.models.fields import mirror_key
+from govpay.models.fields import UID_LENGTH, UidField, mirror_key
 from govpay.models.operations import Operation
 
 #: How long a validation can be captured (assumption A9).
 TOKEN_VALIDATION = dt.timedelta(minutes=15)
 WALLET_VALIDATION = dt.timedelta(hours=24)
+
+#: A moment, a rank and a uid, with spaces between them.
+FLAG_ORDER_LENGTH = 32 + UID_LENGTH
 
 #: A refund needs money that was taken and is still here (assumption A10).
 REFUNDABLE = (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED)
@@ -67,6 +71,17 @@ class PaymentQuerySet(MirrorQuerySet):
         asked = Coalesce(Subquery(newest), Exists(unrecorded))
         return self.annotate(fee_preview=Case(When(status=PaymentStatus.VALIDATED, then=asked), default=False))
 
+    def with_refunds_before(self) -> PaymentQuerySet:
+        """Annotate what was refunded before the movement that raised the flag: ``refunded_before`` in minor
+        units, refunds under way included, and ``refunded_before_at``, the time of the last of them.
+        """
+        flagged_at = Coalesce(OuterRef("flag_movement__remote_created_at"), OuterRef("flagged_at"), Now())
+        before = ~Q(status=TransactionStatus.FAILED.value) & (
+            Q(remote_created_at=None) | Q(remote_created_at__lte=flagged_at)
+        )
+        last = _refund_rows(before).values("payment").annotate(last=Max("remote_created_at")).values("last")
+        return self.annotate(refunded_before=_refunds(before), refunded_before_at=Subquery(last))
+
 
 def _may_have_arrived() -> Q:
     """Operations that did not fail for certain: one that was not executed may still arrive."""
@@ -74,17 +89,22 @@ def _may_have_arrived() -> Q:
     return ~Q(state=OperationState.FAILED) | absent
 
 
-def _refunds(which: Q) -> Coalesce:
-    """The sum of the payment's refunds for which ``which`` holds; ``OuterRef``: the payment."""
+def _refund_rows(which: Q) -> models.QuerySet[Transaction]:
+    """The payment's refunds for which ``which`` holds; ``OuterRef``: the payment."""
     rows = Transaction.objects.filter(which, payment=OuterRef("uid"), type=TransactionType.REFUND, deleted_at=None)
-    total = rows.order_by().values("payment").annotate(sum=Sum("amount")).values("sum")
+    return rows.order_by()
+
+
+def _refunds(which: Q) -> Coalesce:
+    """The sum of the payment's refunds for which ``which`` holds."""
+    total = _refund_rows(which).values("payment").annotate(sum=Sum("amount")).values("sum")
     return Coalesce(Subquery(total), 0, output_field=models.BigIntegerField())
 
 
 class Payment(Mirror):
     """One payment; all amounts in minor units of ``currency``. Assumption A8."""
 
-    LOCAL = ("flag", "flagged_at")
+    LOCAL = ("flag", "flagged_at", "flag_movement", "flag_order", "flag_backlog")
 
     account = mirror_key("govpay.PaymentAccount", related_name="payments")
     customer = mirror_key("govpay.Customer", related_name="payments")
@@ -103,9 +123,14 @@ class Payment(Mirror):
     last4 = models.CharField(gettext_lazy("last four"), max_length=8, blank=True, default="")
     decline_code = models.TextField(blank=True, default="")
     captured_at = models.DateTimeField(gettext_lazy("captured"), null=True, blank=True)
-    #: Raised once for each dispute, return and reversal that arrives; staff lower it.
+    #: Raised by the newest dispute, return or reversal (``govpay.sync.flags``); staff lower it.
     flag = models.CharField(max_length=32, choices=PaymentFlag, blank=True, default="", editable=False)
     flagged_at = models.DateTimeField(gettext_lazy("flagged"), null=True, blank=True, editable=False)
+    #: The newest of these movements, also after the flag was lowered; and its place in their order.
+    flag_movement = mirror_key("govpay.Transaction", editable=False)
+    flag_order = UidField(max_length=FLAG_ORDER_LENGTH, blank=True, default="", editable=False)
+    #: Raised by the first load of an account: the review queue shows these in groups.
+    flag_backlog = models.BooleanField(default=False, editable=False)
 
     objects = PaymentQuerySet.as_manager()
 
@@ -133,6 +158,23 @@ class Payment(Mirror):
 
     def __str__(self) -> str:
         return self.reference_id or self.uid
+
+    @property
+    def newest_movement(self) -> Transaction | None:
+        """The newest dispute, return or reversal, as far as it was joined (``flag_movement``)."""
+        key: Any = self._meta.get_field("flag_movement")
+        found: Transaction | None = key.get_cached_value(self, default=None)
+        return found
+
+    @property
+    def taken_back(self) -> str:
+        """``chargeback`` or ``return`` if that is the last word on this payment, dealt with by staff or not.
+
+        Needs ``flag_movement`` joined; else only an open flag tells.
+        """
+        movement = self.newest_movement
+        flag = FLAG_OF_TYPE.get(movement.type, "") if movement else self.flag
+        return flag if flag in (PaymentFlag.CHARGEBACK, PaymentFlag.RETURN) else ""
 
     @property
     def saved_method_uid(self) -> str:

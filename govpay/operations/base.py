@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import uuid
 from functools import partial
 from typing import Any
@@ -18,19 +17,19 @@ from govpay import exceptions
 from govpay.exceptions import (
     APIConnectionError,
     APIError,
+    Conflict,
     GovPayError,
     KeyReused,
-    OperationInProgress,
     OperationRefused,
     OutcomeUnknown,
 )
 from govpay.models import Operation
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAttention, OperationState
-from govpay.models.operations import OPEN_STATES
-from govpay.operations import journal
+from govpay.operations import attempts, journal
 from govpay.operations.deeds import Answer, Deed
 from govpay.operations.evidence import EffectSeen, Mismatch
+from govpay.operations.outcomes import outcome_again, taken
 from govpay.sync import news
 from govpay.sync.transactions import in_transaction
 
@@ -55,9 +54,6 @@ NOTHING_DONE = (
     exceptions.ConfigurationError,
     exceptions.OperationRefused,
 )
-
-#: How long the second of two equal calls waits for the first, in seconds.
-PATIENCE = 10.0
 
 
 class RequestKey(str):
@@ -107,14 +103,14 @@ def reopen(deed: Deed, operation: Operation, *, actor: Any = None) -> Mirror:
     Raises what ``perform`` raises; ``OutcomeUnknown`` when the platform shows a sign of the earlier attempt.
     """
     journal.demand_commits()
-    if not journal.is_not_executed(operation):
+    if not attempts.is_not_executed(operation):
         return outcome_again(operation, deed.model)
-    if journal.was_sent(operation) and (found := _found_before(deed, operation)) is not None:
+    if attempts.was_sent(operation) and (found := _found_before(deed, operation)) is not None:
         return found
     try:
-        reopened = in_transaction(partial(journal.reopen_row, deed, operation, actor), durable=True)
+        reopened = in_transaction(partial(attempts.reopen_row, deed, operation, actor), durable=True)
     except IntegrityError as error:
-        raise _taken(deed, error) from error
+        raise taken(deed, error) from error
     if not reopened:
         return outcome_again(journal.entries().get(pk=operation.pk), deed.model)
     return _carry_out(deed, operation)
@@ -125,7 +121,10 @@ def _found_before(deed: Deed, operation: Operation) -> Mirror | None:
     try:
         answer = deed.look_up(operation)
     except EffectSeen as sign:
-        journal.doubt(operation, str(sign))
+        try:
+            attempts.doubt(operation, str(sign))
+        except IntegrityError as error:
+            raise taken(deed, error) from error
         raise OutcomeUnknown(
             _("Nothing was sent: the platform shows a sign that the earlier attempt was carried out. It is looked up."),
             operation_key=str(operation.key),
@@ -242,6 +241,11 @@ def _after_refusal(deed: Deed, operation: Operation, error: GovPayError) -> Answ
             raise lost from error
         if answer is not None:
             return answer
+        if isinstance(error, Conflict) and deed.reads_object:
+            # What the earlier attempt may have changed is in the way of this one, and no read shows it yet.
+            lost = OutcomeUnknown(f"{error} It may be the attempt before it, which is looked up.", code=error.code)
+            _lose(operation, lost)
+            raise lost from error
     _fail(deed, operation, error)
     return None
 
@@ -288,29 +292,13 @@ def _collided(deed: Deed, key: uuid.UUID, mark: str, error: IntegrityError, acto
     earlier = journal.entries().filter(key=key).first()
     if earlier is not None:
         return _repeat(deed, earlier, mark, actor)
-    raise _taken(deed, error)
-
-
-def _taken(deed: Deed, error: IntegrityError) -> Exception:
-    """The payment is taken by another operation; gives the error to raise."""
-    payment = deed.entry().get("payment_id")
-    if payment is None:
-        return error
-    other = journal.entries().filter(payment=payment, state__in=OPEN_STATES).first()
-    if other is None:
-        return OperationRefused(_("Another operation on this payment has just ended. Look at the payment again."))
-    if other.state == OperationState.UNKNOWN:
-        return OperationRefused(
-            _("The outcome of an earlier %(action)s of this payment is not known yet; it is being looked up.")
-            % {"action": other.action}
-        )
-    return OperationInProgress(_("Another operation on this payment is under way."))
+    raise taken(deed, error)
 
 
 def _repeat(deed: Deed, earlier: Operation, mark: str, actor: Any) -> Mirror:
     if earlier.action != deed.action or not _same_request(deed, earlier, mark):
         raise KeyReused(_("This key was used for another operation: each needs one of its own."))
-    if deed.can_retry and journal.is_not_executed(earlier):
+    if deed.can_retry and attempts.is_not_executed(earlier):
         return reopen(deed, earlier, actor=actor)
     return outcome_again(earlier, deed.model)
 
@@ -321,45 +309,6 @@ def _same_request(deed: Deed, earlier: Operation, mark: str) -> bool:
         return earlier.fingerprint == mark
     asked = deed.entry()
     return asked.get("payment_id") == earlier.payment_id and asked.get("amount") in (None, earlier.amount)
-
-
-def outcome_again(earlier: Operation, model: type[Mirror]) -> Mirror:
-    """What came of it, a row of ``model``, waiting for it a while. Raises what the first call has raised."""
-    end = time.monotonic() + PATIENCE
-    while earlier.state == OperationState.STARTED and not earlier.is_overdue and time.monotonic() < end:
-        time.sleep(0.2)
-        earlier = journal.entries().get(pk=earlier.pk)
-    if earlier.state == OperationState.FAILED:
-        raise _error_again(earlier)
-    if earlier.state == OperationState.SUCCEEDED:
-        row = model._default_manager.filter(uid=earlier.result_uid).first()
-        if row is not None:
-            return row
-    elif earlier.state == OperationState.STARTED and not earlier.is_overdue:
-        raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
-    if earlier.settled_at is not None:
-        raise OutcomeUnknown(
-            _("Somebody settled it as carried out; the platform's record of it is not known here."),
-            operation_key=str(earlier.key),
-        )
-    raise OutcomeUnknown(
-        earlier.error
-        or _("The outcome of this %(action)s is not known here yet; it is being looked up.")
-        % {"action": earlier.action},
-        operation_key=str(earlier.key),
-    )
-
-
-def _error_again(operation: Operation) -> GovPayError:
-    kind = getattr(exceptions, operation.error_class, None)
-    if not (isinstance(kind, type) and issubclass(kind, GovPayError)):
-        kind = APIError
-    request_id = operation.remote_request_id
-    leads = bool(request_id) and operation.error.startswith(f"[{request_id}] ")
-    error = kind(operation.error.removeprefix(f"[{request_id}] ") if leads else operation.error)
-    if isinstance(error, APIError):
-        error.code, error.request_id = operation.error_code, request_id if leads else ""
-    return error
 
 
 def _fingerprint(deed: Deed) -> str:

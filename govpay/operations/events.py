@@ -74,6 +74,7 @@ def check_known(enabled: Iterable[str], catalogue: Iterable[str]) -> None:
 
 class SetSubscriptions(AccountDeed):
     action: ClassVar[str] = OperationAction.SET_SUBSCRIPTIONS
+    reads_object: ClassVar[bool] = False
 
     def __init__(self, account: PaymentAccount, enabled: Sequence[str]) -> None:
         super().__init__(account, {"enabled": list(enabled)})

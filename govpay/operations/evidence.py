@@ -10,12 +10,15 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from django.db.models import Q
+
 from govpay.client import PaymentResource, TransactionResource, field
 from govpay.connection import get_endpoints
 from govpay.exceptions import InvalidAnswer, InvalidRequest, NotFound
-from govpay.models import Operation, Transaction, WebhookEvent
+from govpay.models import Operation, Payment, Transaction, WebhookEvent
 from govpay.models.choices import EventType, PaymentStatus, TransactionStatus, TransactionType
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
+from govpay.sync.news import ONCE_CAPTURED
 
 #: Statuses that only a refund gives to a payment.
 REFUNDED = (PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED)
@@ -44,12 +47,15 @@ def transactions_of(operation: Operation) -> Iterator[dict[str, Any]]:
 
 
 def demand_no_refund(operation: Operation, listed: Iterable[Mapping[str, Any]]) -> TransactionResource | None:
-    """Look for signs of a refund outside the lists: the payment's sums and status, and events received.
+    """Look for signs of a refund outside the lists: the mirror, the payment's sums and status, and events received.
 
     ``listed``: the payment's transactions as the lists have them. Returns the refund itself where an event leads to it.
 
     Raises ``EffectSeen``, and ``APIError`` when the payment cannot be read.
     """
+    mirrored = Transaction.objects.filter(reference_id=operation.reference_id, deleted_at=None).first()
+    if mirrored is not None:
+        return _read(operation, mirrored.uid)
     known = {str(row.get("uid")): TransactionResource(row) for row in listed}
     for found in _named_by_events(operation, known):
         if found.reference_id == operation.reference_id:
@@ -65,7 +71,7 @@ def demand_no_refund(operation: Operation, listed: Iterable[Mapping[str, Any]]) 
 
 
 def demand_no_movement(operation: Operation, kind: str, event_type: str = "") -> None:
-    """Look for signs of a capture or void outside the payment itself: its transactions, and events received.
+    """Look for signs of a capture or void outside the payment itself: its transactions, events, and the mirror.
 
     Raises ``EffectSeen``, and ``APIError`` when the transactions cannot be read; a platform that offers no list of them
     (404, 405) shows none.
@@ -76,6 +82,11 @@ def demand_no_movement(operation: Operation, kind: str, event_type: str = "") ->
                 raise EffectSeen("Its transaction is there, and the payment does not show it yet.")
     except NotFound:
         pass  # not offered by this API: no place where the effect could show
+    shown = Q(status=PaymentStatus.VOIDED)
+    if kind == TransactionType.CAPTURE:
+        shown = Q(status__in=ONCE_CAPTURED) | Q(captured_at__isnull=False)
+    if Payment.objects.filter(shown, uid=operation.payment_id, deleted_at=None).exists():
+        raise EffectSeen("A sync has brought it, and the payment itself does not show it yet.")
     if event_type and next(_events(operation, event_type), None) is not None:
         raise EffectSeen("An event has told of it, and the payment does not show it yet.")
 
@@ -125,10 +136,15 @@ def _named_by_events(operation: Operation, known: Mapping[str, TransactionResour
             continue
         if uid in known or Transaction.objects.filter(uid=uid).exclude(reference_id=operation.reference_id).exists():
             continue
-        try:
-            yield get_endpoints().get_transaction(str(operation.account_id), uid)
-        except (NotFound, InvalidRequest) as error:
-            raise EffectSeen("An event has told of a refund that cannot be read yet.") from error
+        yield _read(operation, uid)
+
+
+def _read(operation: Operation, uid: str) -> TransactionResource:
+    """A transaction that an event or the mirror names. Raises ``EffectSeen`` when it is not there yet."""
+    try:
+        return get_endpoints().get_transaction(str(operation.account_id), uid)
+    except (NotFound, InvalidRequest) as error:
+        raise EffectSeen("A refund is known here that cannot be read yet.") from error
 
 
 def _refunded_since(operation: Operation, known: Mapping[str, TransactionResource]) -> bool:

@@ -101,7 +101,7 @@ def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any, known: Mi
 
     Raises ``IntegrityError`` when the key or the payment is taken, and ``OperationRefused``.
     """
-    _read_what_is_committed()
+    read_what_is_committed()
     demand_not_held()
     operation = Operation(
         key=key,
@@ -125,54 +125,7 @@ def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any, known: Mi
     return operation
 
 
-def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
-    """Start the next attempt of an operation that was not executed, and check the rules again.
-
-    Run it in a durable transaction. Returns False when somebody else was quicker.
-
-    Raises ``IntegrityError`` when another operation of this payment is open, and ``OperationRefused``.
-    """
-    _read_what_is_committed()
-    demand_not_held()
-    kept = {name: value for name, value in deed.entry().items() if name in ("validated_method", "method_expires_at")}
-    if operation.validated_method is not None:
-        kept = {}  # what the first attempt was known by still counts
-    columns: dict[str, Any] = {
-        **kept,
-        "state": OperationState.STARTED,
-        "attempts": operation.attempts + 1,
-        "attempted_at": timezone.now(),
-        "retried_by": actor if getattr(actor, "pk", None) else None,
-        "earlier_attempts": _with_this_attempt(operation),
-        "deadline_at": Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
-        **dict.fromkeys(("finished_at", "absent_at", "attention_at", "settled_by", "settled_at")),
-        **dict.fromkeys(("error", "error_class", "error_code", "attention", "settlement", "look_up_error"), ""),
-    }
-    failed = entries().filter(pk=operation.pk, attempts=operation.attempts, state=OperationState.FAILED)
-    if not failed.update(**columns):
-        return False
-    for name, value in columns.items():
-        setattr(operation, name, value)
-    deed.check(operation)
-    note_step(operation, "claimed")
-    return True
-
-
-def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
-    """The earlier attempts and the one that has just ended, with who said so where the platform did not."""
-    ended = {
-        "attempt": operation.attempts,
-        "started_at": (operation.attempted_at or operation.created_at).isoformat(),
-        "finished_at": operation.finished_at.isoformat() if operation.finished_at else None,
-        "by": str(operation.retried_by or operation.actor or ""),
-        "error": operation.error,
-        "resolved_by": str(operation.settled_by or ""),
-        "resolution": operation.settlement,
-    }
-    return [*operation.earlier_attempts, ended]
-
-
-def _read_what_is_committed() -> None:
+def read_what_is_committed() -> None:
     """For sites that run PostgreSQL under a stricter isolation.
 
     There a transaction sees what was so when it began, and this one may have waited for another deed's end:
@@ -234,7 +187,11 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
         columns["validated_method"] = None  # nothing was validated that could be captured
     row = entries().filter(pk=operation.pk)
     raised = attention_for(operation, attention or operation.attention)
-    changed = row.filter(state__in=OPEN_STATES).update(**columns, **raised)
+    still_open = row.filter(state__in=OPEN_STATES)
+    if error is not None and not operation.result_uid:
+        # What became of one attempt says nothing about a later one, which may be under way.
+        still_open = still_open.filter(attempts=operation.attempts)
+    changed = still_open.update(**columns, **raised)
     if not changed and state != OperationState.UNKNOWN:
         told = attention_for(operation, OperationAttention.CONTRADICTED)
         changed = row.filter(_turnable(state, error)).update(**columns, **told)
@@ -294,27 +251,9 @@ def turn(operation: Operation, error: str, **columns: Any) -> int:
 def flag_mismatch(operation: Operation) -> None:
     """Raise a review item: the platform has what was sent with another amount, currency, type or object."""
     raised = attention_for(operation, OperationAttention.MISMATCH)
-    row = entries().filter(pk=operation.pk).exclude(attention=OperationAttention.MISMATCH)
-    row.update(**raised, absent_at=None)
-
-
-def doubt(operation: Operation, why: str) -> None:
-    """Open an operation again that was closed as not executed: the platform shows a sign of it, which is no proof."""
-
-    columns: dict[str, Any] = {
-        "state": OperationState.UNKNOWN,
-        "look_up_error": why[:255],
-        **dict.fromkeys(("finished_at", "absent_at", "settled_by", "settled_at")),
-        **dict.fromkeys(("attention", "settlement"), ""),
-    }
-    if operation.settled_at is not None:
-        columns["earlier_attempts"] = _with_this_attempt(operation)
-
-    def work() -> None:
-        if entries().filter(not_found(), pk=operation.pk).update(**columns):
-            operation.state = OperationState.UNKNOWN
-
-    in_transaction(work)
+    row = entries().filter(pk=operation.pk)
+    row.filter(state__in=OPEN_STATES).update(absent_at=None)
+    row.exclude(attention=OperationAttention.MISMATCH).update(**raised)
 
 
 def not_found() -> Q:
@@ -322,16 +261,7 @@ def not_found() -> Q:
 
     The platform may still carry them out, however late.
     """
-    absent = Q(error_class=APIConnectionError.__name__) & Q(Q(absent_at__isnull=False) | Q(attempts__gt=1))
-    return Q(absent | Q(settled_at__isnull=False), state=OperationState.FAILED)
-
-
-def is_not_executed(operation: Operation) -> bool:
-    """Whether *Try again* reopens this operation: nothing was done, as far as is known, and nobody refused it."""
-    absent = operation.error_class == APIConnectionError.__name__
-    return operation.state == OperationState.FAILED and (absent or operation.settled_at is not None)
-
-
-def was_sent(operation: Operation) -> bool:
-    """Whether some attempt of an operation that was not executed may have reached the platform."""
-    return operation.attempts > 1 or operation.absent_at is not None or operation.settled_at is not None
+    absent = Q(error_class=APIConnectionError.__name__, absent_at__isnull=False)
+    # A refusal of a later attempt says nothing about the earlier ones: without a result they may still arrive.
+    tried_again = Q(attempts__gt=1, result_uid="")
+    return Q(absent | tried_again | Q(settled_at__isnull=False), state=OperationState.FAILED)

@@ -18,7 +18,7 @@ from govpay import conf
 from govpay.client import PaymentResource, field, shapes
 from govpay.client.cards import refuse_cards
 from govpay.connection import get_endpoints
-from govpay.exceptions import OperationRefused, PaymentDeclined
+from govpay.exceptions import InvalidAnswer, OperationRefused, PaymentDeclined
 from govpay.models import Operation, Payment, PaymentAccount, SavedPaymentMethod
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationState, PaymentStatus
@@ -154,6 +154,13 @@ class Quote(Deed):
         found = get_endpoints().validate_payment(self.account.uid, self.body, idempotency_key=key)
         # Of the answer only uid, fee, total and method are documented; the rest is what was asked for.
         return completed(found, {**self.body.to_wire(), "status": PaymentStatus.VALIDATED.value})
+
+    def judge_answer(self, operation: Operation, found: PaymentResource) -> Answer | None:
+        for name in ("base_amount", "tax_amount", "currency", "reference_id"):
+            given = getattr(self.body, name)
+            if found.raw.get(name) not in (None, given):
+                raise InvalidAnswer(f"the answer has another {name}")
+        return self.judge(operation, found)
 
     @staticmethod
     def judge(operation: Operation, found: PaymentResource) -> Answer | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.db import Error as DatabaseTrouble
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from govpay import conf
@@ -114,7 +114,7 @@ def settle_one(operation: Operation) -> str:
         return _absent(deed, operation, asked_at)
     except EffectSeen as sign:
         # Whatever was absent before, something shows it now: the time without any sign begins again.
-        journal.entries().filter(pk=operation.pk).update(absent_at=None)
+        _attempt(operation).update(absent_at=None)
         why = str(sign)
     except Mismatch as error:
         in_transaction(partial(journal.flag_mismatch, operation))
@@ -159,11 +159,15 @@ def _absent(deed: type[Deed], operation: Operation, asked_at: dt.datetime) -> st
             error = APIConnectionError(text)
             journal.close(operation, OperationState.FAILED, error, OperationAttention.NOT_EXECUTED)
             return OperationState.FAILED
-        journal.entries().filter(pk=operation.pk, absent_at=None).update(absent_at=timezone.now())
+        _attempt(operation).filter(absent_at=None).update(absent_at=timezone.now())
     _seen(operation)
     return OperationState.UNKNOWN
 
 
 def _seen(operation: Operation, why_not: str = "") -> None:
-    columns = {"checked_at": timezone.now(), "look_up_error": why_not[:255]}
-    journal.entries().filter(pk=operation.pk).update(**columns)
+    _attempt(operation).update(checked_at=timezone.now(), look_up_error=why_not[:255])
+
+
+def _attempt(operation: Operation) -> QuerySet[Operation]:
+    """The row while it is at the attempt that was looked up: what was not there says nothing about a later one."""
+    return journal.entries().filter(pk=operation.pk, attempts=operation.attempts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from django.db.models import Exists, OuterRef
@@ -100,6 +101,11 @@ class Refund(PaymentDeed):
         # The reference is made from the key, never from payment and amount: two equal partial refunds are
         # legitimate (assumption A25).
         return {**super().entry(), "amount": self.amount, "reason": self.reason}
+
+    def check(self, operation: Operation) -> None:
+        if operation.attempts > 1:
+            self.amount = operation.amount  # "all that is left" may be less by now, under the same reference
+        super().check(operation)
 
     def amount_of(self, row: Payment) -> int:
         return row.refundable_amount if self.amount is None else self.amount
@@ -254,8 +260,21 @@ def follow_refunds() -> int:
         row = failed.filter(reference_id=operation.reference_id).first()
         why = (row.reason_code or row.reason) if row else ""
         count += journal.turn(operation, f"The refund was accepted and failed later: {why or 'no reason given'}.")
-    there = refunds.exclude(status=TransactionStatus.FAILED).filter(reference_id=OuterRef("reference_id"))
-    for operation in ours.filter(Exists(there), state=OperationState.FAILED):
-        uid = refunds.filter(reference_id=operation.reference_id).values_list("uid", flat=True).first()
-        count += journal.turn(operation, "", result_uid=uid)
+    present = Transaction.objects.filter(deleted_at=None).exclude(status=TransactionStatus.FAILED)
+    there = present.filter(reference_id=OuterRef("reference_id"))
+    for operation in ours.filter(Exists(there), state=OperationState.FAILED).exclude(reference_id=""):
+        found = present.filter(reference_id=operation.reference_id).first()
+        if found is None:
+            continue
+        if _is_same(found, operation):
+            count += journal.turn(operation, "", result_uid=found.uid)
+        elif operation.attention_at is None or found.synced_at > operation.attention_at:
+            # Raised once for each state of the row: staff may have dealt with it.
+            in_transaction(partial(journal.flag_mismatch, operation))
     return count
+
+
+def _is_same(row: Transaction, operation: Operation) -> bool:
+    """Whether ``row`` is the refund that was asked for."""
+    asked = (TransactionType.REFUND, operation.amount, operation.currency, operation.payment_id)
+    return (row.type, row.amount, row.currency, row.payment_id) == asked

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
 from govpay.models.base import Mirror
-from govpay.operations import journal
+from govpay.operations import attempts, journal
 from govpay.operations.base import reopen
 from govpay.operations.deeds import Seen
 from govpay.operations.reconciliation import DEEDS
@@ -44,12 +44,12 @@ def not_executed_of(payments: Iterable[Payment], action: str) -> dict[str, Opera
 def is_at_stake(operation: Operation) -> bool:
     """Whether the platform may still carry out what was not executed, so that another one is a second one."""
     ended = operation.finished_at
-    return journal.was_sent(operation) and ended is not None and ended >= timezone.now() - AT_STAKE
+    return attempts.was_sent(operation) and ended is not None and ended >= timezone.now() - AT_STAKE
 
 
 def why_not_retry(operation: Operation) -> str:
     """Why *Try again* is closed for an operation, or an empty string."""
-    if not journal.is_not_executed(operation):
+    if not attempts.is_not_executed(operation):
         return _("There is nothing to try again: this operation did not end as not carried out.")
     if operation.action not in journal.MOVES_MONEY:
         return _("It is started again where it was started.")

@@ -16,7 +16,7 @@ from govpay.client.cards import refuse_cards
 from govpay.exceptions import APIConnectionError, GovPayError, OperationRefused
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
-from govpay.models.operations import OPEN_STATES
+from govpay.models.operations import OPEN_STATES, WATCHED
 from govpay.operations import journal
 from govpay.operations.base import tell
 from govpay.operations.reconciliation import DEEDS, settle_one
@@ -25,8 +25,8 @@ from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
 
-#: For so long after it was settled by hand the platform is asked again, and so often.
-WATCHED, EVERY = dt.timedelta(days=3), dt.timedelta(hours=1)
+#: So often the platform is asked again after an operation was settled by hand.
+EVERY = dt.timedelta(hours=1)
 
 #: Looked up in one pass, for no longer than so many seconds.
 MOST, LONGEST_PASS = 50, 30.0

@@ -13,8 +13,9 @@ from rest_framework.response import Response
 
 from govpay.exceptions import OutcomeUnknown
 from govpay.models import Operation
-from govpay.operations import journal, staff
-from govpay.operations.base import RequestKey, outcome_again
+from govpay.operations import attempts, staff
+from govpay.operations.base import RequestKey
+from govpay.operations.outcomes import outcome_again
 from govpay.rest import bodies, idempotency
 from govpay.rest.base import View
 from govpay.rest.operations import OperationSerializer
@@ -82,7 +83,7 @@ class Act(View):
         if not self.visible(Operation).filter(pk=earlier.pk).exists():
             raise NotFound  # of an account that this user sees no more
         idempotency.demand_idle(earlier)
-        if journal.is_not_executed(earlier) or not earlier.fingerprint:
+        if attempts.is_not_executed(earlier) or not earlier.fingerprint:
             return None  # the same key tries it again, or the operation itself tells whether it is the same request
         return outcome_again(earlier, self.result_class.Meta.model)
 

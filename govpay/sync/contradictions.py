@@ -23,6 +23,9 @@ from govpay.sync.news import ONCE_CAPTURED
 #: A payment that was captured has one of these, or was voided; any other status takes the capture back.
 NEVER_CAPTURED = frozenset({PaymentStatus.VALIDATED, PaymentStatus.FAILED, PaymentStatus.EXPIRED, ""})
 
+#: Statuses that only a refund gives to a payment.
+REFUNDED = frozenset({PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED})
+
 
 def flag_changes(
     model: type[Model], known: Mapping[str, Sequence[Any]], written: Mapping[str, Mapping[str, Any]]
@@ -35,7 +38,7 @@ def flag_changes(
     if model is Payment:
         _flag_payments({uid: (known[uid][2] or "", row.get("status") or "") for uid, row in changed.items()})
     elif model is Transaction:
-        _flag_refunds([row for row in changed.values() if row.get("type") == TransactionType.REFUND])
+        _flag_refunds(list(changed.values()))
 
 
 def flag_losses(model: type[Model], pks: Iterable[int]) -> None:
@@ -51,21 +54,24 @@ def flag_losses(model: type[Model], pks: Iterable[int]) -> None:
 
 
 def _flag_payments(statuses: Mapping[str, tuple[str, str]]) -> None:
-    uncaptured, unvoided = [], []
+    uncaptured, unvoided, unrefunded = [], [], []
     for uid, (old, new) in statuses.items():
         if old in ONCE_CAPTURED and new in NEVER_CAPTURED:
             uncaptured.append(uid)
         elif old == PaymentStatus.VOIDED != new:
             unvoided.append(uid)
-    if uncaptured or unvoided:
+        if old in REFUNDED and (new in NEVER_CAPTURED or new == PaymentStatus.CAPTURED):
+            unrefunded.append(uid)
+    if uncaptured or unvoided or unrefunded:
         _flag(
             Q(payment__in=uncaptured, action=OperationAction.CAPTURE)
             | Q(payment__in=unvoided, action=OperationAction.VOID)
+            | Q(payment__in=unrefunded, action=OperationAction.REFUND)
         )
 
 
 def _flag_refunds(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Refunds that have another amount, currency or payment now than the one that was asked for."""
+    """Refunds that have another type, amount, currency or payment now than the one that was asked for."""
     by_uid = {row["uid"]: row for row in rows if row.get("status") != TransactionStatus.FAILED}
     if not by_uid:
         return
@@ -73,10 +79,10 @@ def _flag_refunds(rows: Sequence[Mapping[str, Any]]) -> None:
     payments = [row["payment_id"] for row in by_uid.values() if row.get("payment_id")]
     mine = Q(reference_id__in=references) | Q(payment__in=payments, result_uid__in=list(by_uid))
     operations = _operations().filter(mine, action=OperationAction.REFUND, state=OperationState.SUCCEEDED)
-    wrong = []
+    wrong, told = [], ("type", "amount", "currency", "payment_id")
     for pk, uid, *asked in operations.values_list("pk", "result_uid", "amount", "currency", "payment_id"):
         row = by_uid.get(uid)
-        if row is not None and asked != [row.get("amount"), row.get("currency"), row.get("payment_id")]:
+        if row is not None and [TransactionType.REFUND, *asked] != [row.get(name) for name in told]:
             wrong.append(pk)
     if wrong:
         _flag(Q(pk__in=wrong))

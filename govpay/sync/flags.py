@@ -1,33 +1,118 @@
-"""What staff must look at: raised on a payment by the movement that arrives, once, whoever brings it."""
+"""Flags on payments: the newest dispute, return or reversal by the platform's time raises one, once."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from django.db.models import Case, Model, Value, When
+from django.db.models import BooleanField, Case, CharField, DateTimeField, Exists, Model, OuterRef, Value, When
 from django.utils import timezone
 
 from govpay.models import Payment, Transaction
-from govpay.models.choices import PaymentFlag, TransactionStatus, TransactionType
+from govpay.models.choices import FLAG_OF_TYPE, PaymentFlag, TransactionStatus, TransactionType
+from govpay.models.fields import UidField
+from govpay.sync.transactions import in_transaction
 
-#: Which new transaction raises which flag.
-FLAGS: dict[str, PaymentFlag] = {
-    TransactionType.CHARGEBACK: PaymentFlag.CHARGEBACK,
-    TransactionType.ACH_RETURN: PaymentFlag.RETURN,
-    TransactionType.CHARGEBACK_REVERSAL: PaymentFlag.REVERSAL,
+#: The order of movements of the same instant: a dispute comes before its reversal. Then the uid decides.
+RANKS: dict[str, int] = {
+    TransactionType.CHARGEBACK: 0,
+    TransactionType.ACH_RETURN: 1,
+    TransactionType.CHARGEBACK_REVERSAL: 2,
 }
 
+#: A first load raises these flags, for movements that are not older than this. A reversal asks for nothing.
+RAISED_AT_FIRST = (PaymentFlag.CHARGEBACK, PaymentFlag.RETURN)
+LATELY = dt.timedelta(days=90)
 
-def raise_flags(model: type[Model], known: Collection[str], written: Mapping[str, Mapping[str, Any]]) -> None:
-    """Flag the payments of the new transactions among ``written``: at most one statement."""
-    if model is not Transaction:
+
+@dataclass(frozen=True)
+class Movement:
+    """A dispute, a return or a reversal."""
+
+    uid: str
+    type: str
+    moment: dt.datetime
+
+    @property
+    def order(self) -> str:
+        """Sorts movements by the platform's time, then kind, then uid; compared byte by byte."""
+        moment = self.moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        return f"{moment} {RANKS[self.type]} {self.uid}"
+
+
+def raise_flags(
+    model: type[Model], known: Mapping[str, Sequence[Any]], written: Mapping[str, Mapping[str, Any]], *, quiet: bool
+) -> None:
+    """Flag the payments of the new movements among ``written``, all of one account: at most one statement.
+
+    ``known``: what was there before (``upsert.Known``). ``quiet``: a first load.
+    """
+    if model is Transaction:
+        new = [row for uid, row in written.items() if _counts(row) and not _counted(known.get(uid))]
+        _follow(new, quiet=quiet)
+
+
+def catch_up(account_uid: str | None, *, quiet: bool) -> None:
+    """Flag the account's payments that were read after their movement. Call it after a walk of either list.
+
+    A page of movements finds no payment that another worker commits at the same time. Of the two walks, the one
+    that ends last sees both rows.
+    """
+    without = Payment.objects.filter(uid=OuterRef("payment"), account=account_uid, flag_movement=None)
+    rows = Transaction.objects.filter(
+        Exists(without), account=account_uid, type__in=RANKS, remote_created_at__gte=timezone.now() - LATELY
+    ).exclude(status=TransactionStatus.FAILED)
+    columns = ("uid", "type", "payment_id", "account_id", "remote_created_at")
+    missed = list(rows.filter(deleted_at=None).order_by().values(*columns))
+    if missed:
+        in_transaction(partial(_follow, missed, quiet=quiet))
+
+
+def _counts(row: Mapping[str, Any]) -> bool:
+    return row.get("type") in RANKS and bool(row.get("payment_id")) and row.get("status") != TransactionStatus.FAILED
+
+
+def _counted(before: Sequence[Any] | None) -> bool:
+    """Whether the movement was known already, and not as a failed one."""
+    return before is not None and before[2] != TransactionStatus.FAILED
+
+
+def _follow(rows: Iterable[Mapping[str, Any]], *, quiet: bool) -> None:
+    """Record the newest movement of each payment, unless a newer one is recorded: one compare-and-set statement."""
+    newest: dict[str, Movement] = {}
+    account, now = None, timezone.now()
+    for row in rows:
+        account = row.get("account_id")
+        # Without any time of the platform's it is new when it is first read: better twice than never.
+        moment = row.get("remote_created_at") or row.get("remote_updated_at") or now
+        movement, uid = Movement(row["uid"], row["type"], moment), str(row["payment_id"])
+        if uid not in newest or newest[uid].order < movement.order:
+            newest[uid] = movement
+    if not newest:
         return
-    flags: dict[str, str] = {}
-    for uid, row in written.items():
-        flag = FLAGS.get(row.get("type") or "")
-        if flag and uid not in known and row.get("payment_id") and row.get("status") != TransactionStatus.FAILED:
-            flags[row["payment_id"]] = flag.value
-    if flags:
-        which = Case(*(When(uid=uid, then=Value(flag)) for uid, flag in flags.items()))
-        Payment.objects.filter(uid__in=flags).update(flag=which, flagged_at=timezone.now())
+
+    def of_each(value: Callable[[Movement], str], field: CharField[Any, Any]) -> Case:
+        return Case(*(When(uid=uid, then=Value(value(each))) for uid, each in newest.items()), output_field=field)
+
+    flags = {uid: _flag(each, now, quiet=quiet) for uid, each in newest.items()}
+    raised = [uid for uid, flag in flags.items() if flag]
+    order = of_each(lambda each: each.order, UidField())
+    older = Payment.objects.filter(uid__in=newest, account=account, flag_order__lt=order)
+    older.update(
+        flag=Case(*(When(uid=uid, then=Value(flag)) for uid, flag in flags.items()), output_field=CharField()),
+        flagged_at=Case(When(uid__in=raised, then=Value(now)), default=None, output_field=DateTimeField()),
+        flag_movement=of_each(lambda each: each.uid, UidField()),
+        flag_order=order,
+        flag_backlog=Value(quiet, output_field=BooleanField()),
+    )
+
+
+def _flag(movement: Movement, now: dt.datetime, *, quiet: bool) -> str:
+    """The flag that the movement raises; none for what a first load leaves alone."""
+    flag = FLAG_OF_TYPE[movement.type]
+    if quiet and (flag not in RAISED_AT_FIRST or movement.moment < now - LATELY):
+        return ""
+    return flag.value

@@ -13,7 +13,7 @@ from govpay.discretion import discreet
 from govpay.exceptions import GovPayError, NotFound
 from govpay.models import PaymentAccount, SyncCursor, SyncRun
 from govpay.models.choices import SyncMode
-from govpay.sync import lease, lists, news
+from govpay.sync import flags, lease, lists, news
 from govpay.sync.lists import Listing
 from govpay.sync.rounds import Progress, Round
 from govpay.sync.sessions import read_open_sessions
@@ -38,6 +38,16 @@ def _paged(listing: Listing) -> Callable[[Round], None]:
     return partial(walk_list, listing)
 
 
+def _flagging(listing: Listing) -> Callable[[Round], None]:
+    """A walk after which every payment has the flag of its newest movement."""
+
+    def walk(round: Round) -> None:
+        walk_list(listing, round)
+        flags.catch_up(round.account_uid, quiet=round.quiet)
+
+    return walk
+
+
 #: In the order in which they are read: what others point at comes first.
 RESOURCES: dict[str, Resource] = {
     resource.name: resource
@@ -46,8 +56,8 @@ RESOURCES: dict[str, Resource] = {
         Resource("accounts", _paged(lists.PAYMENT_ACCOUNTS), scoped=False, assumed=False),
         Resource("customers", _paged(lists.CUSTOMERS)),
         Resource("methods", read_methods),
-        Resource("payments", _paged(lists.PAYMENTS)),
-        Resource("transactions", _paged(lists.TRANSACTIONS)),
+        Resource("payments", _flagging(lists.PAYMENTS)),
+        Resource("transactions", _flagging(lists.TRANSACTIONS)),
         Resource("terminals", _paged(lists.TERMINALS)),
         Resource("subscriptions", read_subscriptions),
         Resource("sessions", read_open_sessions),

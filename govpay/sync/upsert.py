@@ -57,8 +57,8 @@ def save_documents(
 
     ``extra`` are the columns that the address of the documents told (``account_id`` and such).
     An older document never overwrites a newer one, an identical one writes nothing, one that cannot
-    be mapped is reported in ``rejected``. With ``quiet`` no signal is owed (a first load). ``known``
-    spares the read: what ``read_known`` gave for all of them.
+    be mapped is reported in ``rejected``. With ``quiet`` no signal is owed (a first load), and only what
+    happened lately raises a flag. ``known`` spares the read: what ``read_known`` gave for all of them.
 
     Run it inside ``in_transaction``. Raises ``RowsChangedMeanwhile`` when another writer got in
     between; the transaction is then repeated, without ``known``.
@@ -90,11 +90,16 @@ def save_documents(
     saved.created = sum(uid not in known for uid in saved.written)
     saved.updated = len(saved.written) - saved.created
     saved.unchanged += len(rows) - len(saved.written)
-    contradictions.flag_changes(mapper.model, known, saved.written)
-    if not quiet:
-        news.announce_changes(mapper.model, known, saved.written, source=source)
-        flags.raise_flags(mapper.model, known, saved.written)
+    _tell(mapper.model, known, saved.written, source, quiet)
     return saved
+
+
+def _tell(model: type[Mirror], known: Known, written: dict[str, Columns], source: str, quiet: bool) -> None:
+    """The signals, flags and review items that the change is worth."""
+    contradictions.flag_changes(model, known, written)
+    if not quiet:
+        news.announce_changes(model, known, written, source=source)
+    flags.raise_flags(model, known, written, quiet=quiet)
 
 
 def save_document(

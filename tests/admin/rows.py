@@ -151,7 +151,7 @@ def _value(model: type[models.Model], field: Any, number: int, text: str, actor:
         if field.name in ("actor", "created_by", "retried_by", "settled_by"):
             return getattr(actor, "pk", None)
         known = {"account": f"acc_{number % 2}", "client": "cl_0", "customer": "cus_0"}
-        known |= {"saved_method": "spm_0", "session": "hs_0", "payment": "pay_0"}
+        known |= {"saved_method": "spm_0", "session": "hs_0", "payment": "pay_0", "flag_movement": "txn_0"}
         return known[field.name] if number % 3 else f"gone_{field.name}_{number}"
     if field.name in ("status", "state", "type", "mode", "action", "source"):
         values = [value for value, _label in field.flatchoices] or ["captured", "failed", "never_heard_of"]

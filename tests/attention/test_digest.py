@@ -15,7 +15,7 @@ from govpay import tasks
 from govpay.attention import digest, send_digest
 from govpay.models import Heartbeat, Operation, Payment
 from tests.admin.rows import relatives
-from tests.attention.test_items import lost
+from tests.attention.test_items import lost, moved, refund
 from tests.operations.town import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,6 +48,28 @@ def test_says_what_is_known_and_what_comes_next(told: None) -> None:
     assert "Returned by the bank: payment of $107.50" in letter.body
     assert "https://pay.city.example/admin/govpay/operation/attention/" in letter.body
     assert "&#" not in letter.body
+
+
+def test_flags_of_a_first_load_are_one_thing(told: None) -> None:
+    for _ in range(3):
+        moved("chargeback", backlog=True)
+    send_digest()
+    (letter,) = mail.outbox
+    assert letter.subject == "Payments: 1 thing needs a person"
+    assert "Disputed: 3 payments, $322.50 · Account 0" in letter.body
+    assert "Found by the first load of this payment account" in letter.body
+    assert "What comes next: Nothing by itself. Do not refund it" in letter.body
+
+
+def test_reason_and_earlier_refund_are_in_the_letter(told: None) -> None:
+    row = moved("return", reason_code="R10", amount=10_750)
+    refund(row, 4000, dt.datetime(2026, 3, 9, tzinfo=dt.UTC))
+    send_digest()
+    body = mail.outbox[0].body
+    assert "The payer says that the debit was not authorized. (R10)" in body
+    assert "$40.00 of it had been refunded before, last on 03/09/2026." in body
+    assert "What to do: Do not charge this account again." in body
+    assert "By when: A bank has 60 calendar days" in body
 
 
 def test_at_most_once_in_an_interval_and_only_with_something_to_say(told: None) -> None:

@@ -217,6 +217,7 @@ def test_operations_open_for_long(findings: Findings, site: Any, span: dict[str,
     found = findings("operations")
     assert worst(found).level is level
     assert (str(row.key) in worst(found).what) == (level is not Level.OK)
+    assert ("The outcomes of 1 are being looked up." in worst(found).what) == (level is Level.OK)
 
 
 def test_operations_are_held_after_a_restore(findings: Findings, site: Any) -> None:

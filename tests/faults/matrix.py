@@ -477,6 +477,13 @@ OPERATIONS: dict[str, Case] = {
 NO_DEEDS: dict[str, str] = {
     "Authorization": "a record that a capture carries",
     "Seen": "a record that a confirmation carries",
+    "begin_restore": "changes our rows alone",
+    "finish_restore": "changes our rows alone",
+    "is_at_stake": "reads our rows",
+    "not_executed_of": "reads our rows",
+    "retry_operation": "sends what another call has sent before; test_money_signs has its faults",
+    "unread_lists": "reads our rows",
+    "why_not_retry": "reads our rows",
     "callback": "an address, computed",
     "capturable_methods": "reads our rows",
     "catalogue_of": "reads the platform",

@@ -24,6 +24,9 @@ class Trouble:
     write: Options | Callable[[Town], Options] | None = None
     reads: Options | None = None
     token: Options | None = None
+    #: Hit every GET of a list, and every GET of one object, from the operation's answer on.
+    lists: Options | None = None
+    objects: Options | None = None
     times: int | None = 1
     #: Short time limits while the operation runs.
     hurried: bool = False
@@ -31,6 +34,10 @@ class Trouble:
     spoilt: bool = False
     #: The platform says a documented no although it has acted: it is believed, and the next sync shows the truth.
     lies: bool = False
+    #: The platform acts so many seconds after it was asked, once the answer was given up.
+    late: float = 0.0
+    #: The subject was made so many seconds before, so that a read that lags shows it as it was.
+    aged: float = 0.0
 
 
 def _speaking(town: Town) -> Options:
@@ -42,6 +49,16 @@ def _speaking(town: Town) -> Options:
 
 def _lost_and(**reads: Any) -> Trouble:
     return Trouble({"close": "after"}, reads=reads)
+
+
+def _altered(values: str) -> Trouble:
+    """What is answered differs from what was asked for: it is read instead, or right after the next sync."""
+    return Trouble({"alter": values}, spoilt=True)
+
+
+#: Seconds of the platform's clock: how late a request is carried out, how far a read lags (longer than a meeting
+#: lasts), and how long before it what is read was made.
+LATE, LAG, AGE = 30.0, 20.0, 30.0
 
 
 SHAPES = "status,total_amount,amount,currency,reference_id,name,type,scope"
@@ -93,6 +110,24 @@ FAULTS: dict[str, Trouble] = {
     "lost, rows move": _lost_and(shift=1),
     "lost, reads hold unknown properties": _lost_and(extra=True),
     "lost, reads are redirected": _lost_and(redirect="http://127.0.0.1:9/"),
+    "acts later": Trouble({"act_after": LATE}, late=LATE),
+    "accepted, acts later": Trouble({"act_after": LATE, "status": 202}, late=LATE),
+    "202 without acting": Trouble({"status": 202}),
+    "202 with content": Trouble({"status": 202, "act": True}, spoilt=True),
+    "202 without content": Trouble({"status": 202, "act": True, "body": ""}, spoilt=True),
+    "empty object": Trouble({"status": 200, "act": True, "body": "{}"}, spoilt=True),
+    "no status": Trouble({"leave_out": "status"}, spoilt=True),
+    "another amount": _altered("amount:1,base_amount:1,total_amount:1"),
+    "another currency": _altered("currency:EUR"),
+    "another type": _altered("type:chargeback,scope:other"),
+    "another payment": _altered("payment_uid:pay_other"),
+    "another reference": _altered("reference_id:other"),
+    "another object": _altered("uid:other,saved_payment_method_uid:other,session_id:other"),
+    "another status": Trouble({"alter": "status:failed"}, spoilt=True, lies=True),
+    "lost, lists lag": Trouble({"close": "after"}, lists={"lag": LAG}, aged=AGE, spoilt=True),
+    "lost, reads of objects lag": Trouble({"close": "after"}, objects={"lag": LAG}, aged=AGE, spoilt=True),
+    "lists lag": Trouble(lists={"lag": LAG}, aged=AGE, spoilt=True),
+    "reads of objects lag": Trouble(objects={"lag": LAG}, aged=AGE, spoilt=True),
 }
 
 
@@ -100,6 +135,6 @@ def options_used() -> set[str]:
     """The options of the switchboard that the faults above give."""
     used = {"times", "skip"}  # they count, and are no fault by themselves
     for trouble in FAULTS.values():
-        for options in (trouble.write, trouble.reads, trouble.token):
+        for options in (trouble.write, trouble.reads, trouble.token, trouble.lists, trouble.objects):
             used.update(options if isinstance(options, Mapping) else ())
     return used

@@ -1,0 +1,98 @@
+"""Attempts of one operation: when *Try again* reopens it, and what is kept of the attempt before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from govpay import conf
+from govpay.exceptions import APIConnectionError
+from govpay.models import Operation
+from govpay.models.choices import OperationState
+from govpay.operations.deeds import Deed
+from govpay.operations.hold import demand_not_held
+from govpay.operations.journal import entries, not_found, note_step, read_what_is_committed
+from govpay.sync.transactions import in_transaction
+
+
+def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
+    """Start the next attempt of an operation that was not executed, and check the rules again.
+
+    Run it in a durable transaction. Returns False when somebody else was quicker.
+
+    Raises ``IntegrityError`` when another operation of this payment is open, and ``OperationRefused``.
+    """
+    read_what_is_committed()
+    demand_not_held()
+    kept = {name: value for name, value in deed.entry().items() if name in ("validated_method", "method_expires_at")}
+    if operation.validated_method is not None:
+        kept = {}  # what the first attempt was known by still counts
+    columns: dict[str, Any] = {
+        **kept,
+        "state": OperationState.STARTED,
+        "attempts": operation.attempts + 1,
+        "attempted_at": timezone.now(),
+        "retried_by": actor if getattr(actor, "pk", None) else None,
+        "earlier_attempts": _with_this_attempt(operation),
+        "deadline_at": Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
+        **dict.fromkeys(("finished_at", "absent_at", "attention_at", "settled_by", "settled_at")),
+        **dict.fromkeys(("error", "error_class", "error_code", "attention", "settlement", "look_up_error"), ""),
+    }
+    failed = entries().filter(pk=operation.pk, attempts=operation.attempts, state=OperationState.FAILED)
+    if not failed.update(**columns):
+        return False
+    for name, value in columns.items():
+        setattr(operation, name, value)
+    deed.check(operation)
+    note_step(operation, "claimed")
+    return True
+
+
+def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
+    """The earlier attempts and the one that has just ended, with who said so where the platform did not."""
+    ended = {
+        "attempt": operation.attempts,
+        "started_at": (operation.attempted_at or operation.created_at).isoformat(),
+        "finished_at": operation.finished_at.isoformat() if operation.finished_at else None,
+        "by": str(operation.retried_by or operation.actor or ""),
+        "error": operation.error,
+        "resolved_by": str(operation.settled_by or ""),
+        "resolution": operation.settlement,
+    }
+    return [*operation.earlier_attempts, ended]
+
+
+def doubt(operation: Operation, why: str) -> None:
+    """Open an operation again that was closed as not executed: the platform shows a sign of it, which is no proof."""
+
+    columns: dict[str, Any] = {
+        "state": OperationState.UNKNOWN,
+        "look_up_error": why[:255],
+        **dict.fromkeys(("finished_at", "absent_at", "settled_by", "settled_at")),
+        **dict.fromkeys(("attention", "settlement"), ""),
+    }
+    if operation.settled_at is not None:
+        columns["earlier_attempts"] = _with_this_attempt(operation)
+
+    def work() -> None:
+        if entries().filter(not_found(), pk=operation.pk).update(**columns):
+            operation.state = OperationState.UNKNOWN
+
+    in_transaction(work)
+
+
+def is_not_executed(operation: Operation) -> bool:
+    """Whether *Try again* reopens this operation: nothing was done, as far as is known.
+
+    One that was refused at its first attempt is over. A refusal of a later attempt leaves the earlier ones open: only
+    the same reference is safe then.
+    """
+    absent = operation.error_class == APIConnectionError.__name__
+    tried_again = operation.attempts > 1 and not operation.result_uid
+    return operation.state == OperationState.FAILED and (absent or tried_again or operation.settled_at is not None)
+
+
+def was_sent(operation: Operation) -> bool:
+    """Whether some attempt of an operation that was not executed may have reached the platform."""
+    return operation.attempts > 1 or operation.absent_at is not None or operation.settled_at is not None

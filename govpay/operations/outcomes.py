@@ -1,0 +1,75 @@
+"""What an earlier call with the same key came to: its row, or its error once more."""
+
+from __future__ import annotations
+
+import time
+
+from django.db import IntegrityError
+from django.utils.translation import gettext as _
+
+from govpay import exceptions
+from govpay.exceptions import APIError, GovPayError, OperationInProgress, OperationRefused, OutcomeUnknown
+from govpay.models import Operation
+from govpay.models.base import Mirror
+from govpay.models.choices import OperationState
+from govpay.models.operations import OPEN_STATES
+from govpay.operations import journal
+from govpay.operations.deeds import Deed
+
+#: How long the second of two equal calls waits for the first, in seconds.
+PATIENCE = 10.0
+
+
+def outcome_again(earlier: Operation, model: type[Mirror]) -> Mirror:
+    """What came of it, a row of ``model``, waiting for it a while. Raises what the first call has raised."""
+    end = time.monotonic() + PATIENCE
+    while earlier.state == OperationState.STARTED and not earlier.is_overdue and time.monotonic() < end:
+        time.sleep(0.2)
+        earlier = journal.entries().get(pk=earlier.pk)
+    if earlier.state == OperationState.FAILED:
+        raise _error_again(earlier)
+    if earlier.state == OperationState.SUCCEEDED:
+        row = model._default_manager.filter(uid=earlier.result_uid).first()
+        if row is not None:
+            return row
+    elif earlier.state == OperationState.STARTED and not earlier.is_overdue:
+        raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
+    if earlier.settled_at is not None:
+        raise OutcomeUnknown(
+            _("Somebody settled it as carried out; the platform's record of it is not known here."),
+            operation_key=str(earlier.key),
+        )
+    raise OutcomeUnknown(
+        earlier.error
+        or _("The outcome of this %(action)s is not known here yet; it is being looked up.")
+        % {"action": earlier.action},
+        operation_key=str(earlier.key),
+    )
+
+
+def _error_again(operation: Operation) -> GovPayError:
+    kind = getattr(exceptions, operation.error_class, None)
+    if not (isinstance(kind, type) and issubclass(kind, GovPayError)):
+        kind = APIError
+    request_id = operation.remote_request_id
+    leads = bool(request_id) and operation.error.startswith(f"[{request_id}] ")
+    error = kind(operation.error.removeprefix(f"[{request_id}] ") if leads else operation.error)
+    if isinstance(error, APIError):
+        error.code, error.request_id = operation.error_code, request_id if leads else ""
+    return error
+
+
+def taken(deed: Deed, error: IntegrityError) -> Exception:
+    """The error to raise when another operation has the payment, so that no journal row could be inserted."""
+    payment = deed.entry().get("payment_id")
+    if payment is None:
+        return error
+    other = journal.entries().filter(payment=payment, state__in=OPEN_STATES).first()
+    if other is None:
+        return OperationRefused(_("Another operation on this payment has just ended. Look at the payment again."))
+    if other.state == OperationState.UNKNOWN:
+        return OperationRefused(
+            _("The outcome of an earlier %(action)s of this payment is not known yet; it is being looked up.")
+            % {"action": other.action}
+        )
+    return OperationInProgress(_("Another operation on this payment is under way."))
