@@ -276,7 +276,8 @@ class Void(_WholePayment):
 def _demand_same(operation: Operation, found: PaymentResource) -> None:
     """Raises ``Mismatch`` for a payment of another amount or currency than the one that was acted on, and
     ``InvalidAnswer`` for one without a status: neither says that it was done."""
-    if found.total_amount not in (None, operation.amount) or found.currency not in (None, "", operation.currency):
+    differ = None not in (found.total_amount, operation.amount) and found.total_amount != operation.amount
+    if differ or (operation.currency and found.currency not in (None, "", operation.currency)):
         raise Mismatch("the platform has this payment with another amount or currency")
     if not found.status:
         raise InvalidAnswer("the answer has no status")
