@@ -22,7 +22,7 @@ from govpay.admin.authorizations import AuthorizationForm
 from govpay.admin.cells import link_to, moment
 from govpay.admin.charges import PERMISSION, charge_address
 from govpay.admin.confirmations import DeedView
-from govpay.admin.deeds import Capture, ConfirmForm
+from govpay.admin.deeds import Capture, ConfirmForm, open_operations
 from govpay.admin.tickets import Shown
 from govpay.admin.wording import Outcome
 from govpay.models import Payment
@@ -93,10 +93,14 @@ class ChargeConfirmation(DeedView):
 
     def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:
         payment = next(iter(self.payments.values()), None)
-        if payment is not None and payment.is_fee_preview and staff.is_own_charge(self.request.user, payment):
+        if payment is not None and self.can_be_taken_back(payment):
             address = f"{reverse('admin:govpay_payment_take_back')}?ids={payment.pk}"
             context = {**context, "take_back": address, "page": uuid.uuid4().hex}
         return super().render(template, title, context, status)
+
+    def can_be_taken_back(self, payment: Payment) -> bool:
+        own = payment.is_fee_preview and staff.is_own_charge(self.request.user, payment)
+        return own and not open_operations([payment])
 
 
 class TakeBackView(DeedView):

@@ -471,6 +471,23 @@ def test_an_earlier_preview_that_stays_is_told_before_the_next(town: Town, till:
     nothing_was_charged(town)
 
 
+def test_a_charge_that_has_to_wait_can_be_taken_back(town: Town, till: Client) -> None:
+    """The page of a charge in doubt has no such button, that of the next one has."""
+    method = town.saved_method()
+    first = quoted(till, method)
+    town.sandbox.fault("POST /api/payments/{uid}/capture", close="after")
+    till.post(first, hidden(till.get(first).content.decode()))
+    assert "govpay-take-back" not in till.get(first).content.decode()
+    second = quoted(till, method)
+    page = till.get(second).content.decode()
+    assert 'name="key"' not in page
+    address, given = back_form(page)
+    till.post(address, given)
+    statuses = {f"{reverse(CONFIRM)}?ids={row.pk}": row.status for row in Payment.objects.all()}
+    assert statuses == {first: "validated", second: "voided"}
+    assert len(town.posts("/void")) == 1
+
+
 def test_an_amount_typed_while_the_first_is_charged(town: Town, till: Client, cashier: Any, browse: Any) -> None:
     address, given = form_of(till, town.saved_method())
     confirm = till.post(address, given).headers["Location"]
