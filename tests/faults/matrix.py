@@ -478,6 +478,7 @@ NO_DEEDS: dict[str, str] = {
     "Authorization": "a record that a capture carries",
     "Seen": "a record that a confirmation carries",
     "begin_restore": "changes our rows alone",
+    "held_since": "reads our rows",
     "finish_restore": "changes our rows alone",
     "is_at_stake": "reads our rows",
     "not_executed_of": "reads our rows",

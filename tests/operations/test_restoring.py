@@ -235,7 +235,8 @@ def test_a_worker_that_walks_meanwhile_loses_its_lease(town: Town) -> None:
 
     def restored(run: Any) -> None:
         if not begun:
-            begun.append(operations.begin_restore())
+            operations.begin_restore()
+            begun.append(run)
 
     run = pull("payments", town.account.uid, full=True, progress=restored)
     assert run.state == "interrupted"
