@@ -218,6 +218,12 @@ class Capture(_WholePayment):
         found = get_endpoints().capture_payment(account, uid, self.body, idempotency_key=str(operation.key))
         return completed(found, {**self.payment.raw, "status": None})
 
+    def judge_answer(self, operation: Operation, found: PaymentResource) -> Answer | None:
+        answer = self.judge(operation, found)
+        if found.status not in PaymentStatus.values:
+            raise InvalidAnswer("the answer has a status that is not known")
+        return answer
+
     @staticmethod
     def judge(operation: Operation, found: PaymentResource) -> Answer | None:
         """Captured, by whomever: what was asked for is so. Still validated: no trace."""

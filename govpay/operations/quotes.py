@@ -160,6 +160,8 @@ class Quote(Deed):
             given = getattr(self.body, name)
             if found.raw.get(name) not in (None, given):
                 raise InvalidAnswer(f"the answer has another {name}")
+        if found.status not in PaymentStatus.values:
+            raise InvalidAnswer("the answer has a status that is not known")
         return self.judge(operation, found)
 
     @staticmethod

@@ -177,8 +177,8 @@ class Refund(PaymentDeed):
         return found
 
     def judge_answer(self, operation: Operation, found: TransactionResource) -> Answer | None:
-        if not found.status:
-            raise InvalidAnswer("the answer has no status")
+        if found.status not in TransactionStatus.values:
+            raise InvalidAnswer("the answer has no status that is known")
         return self.judge(operation, found)
 
     @staticmethod

@@ -212,6 +212,8 @@ class Agreement:
         expected = Counter[tuple[str, str]]()
         for row in Payment.objects.filter(account=self.account).exclude(uid__in=quiet):
             once = row.status in ONCE_CAPTURED or row.captured_at is not None
+            if self.late and row.status == "voided":
+                once = ("payment_captured", row.uid) in heard  # it may have been voided before its capture was seen
             expected += Counter({("payment_captured", row.uid): int(once)})
             expected += Counter({("payment_failed", row.uid): int(row.status == "failed")})
         of_type = {"refund": "payment_refunded", "chargeback": "payment_disputed", "ach_return": "payment_returned"}

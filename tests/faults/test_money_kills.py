@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from govpay import operations
-from govpay.exceptions import OperationRefused
+from govpay.exceptions import OperationRefused, OutcomeUnknown
 from govpay.models import Operation, OutboxSignal, Payment
 from govpay.operations.journal import STEPS
 from tests.amounts import rounds
@@ -39,13 +39,15 @@ import json, os, signal, sys, traceback
 import tests.host
 from django.db import connections
 from govpay import operations
-from govpay.models import Payment, PaymentAccount
+from govpay.models import Operation, Payment, PaymentAccount
 from tests.operations.town import card
 from tests.stepping import watching
 
 def work(action, pk, key):
     if action == "reconcile":
         operations.reconcile()
+    elif action == "retry":
+        operations.retry_operation(operation=Operation.objects.get(pk=pk))
     elif action == "quote":
         account = PaymentAccount.objects.get(pk=pk)
         operations.quote_payment(account=account, base_amount=700, payment_method=card(), key=key)
@@ -182,6 +184,37 @@ def test_killed_at_every_step(town: Town, worker: Worker, told: Any, action: str
         if action == "quote" and step in ACTED:
             # What reconciliation found can be gone on with, as if the answer had arrived.
             assert operations.capture_payment(payment=Payment.objects.get(uid=operation.result_uid)).captured_at
+
+
+def test_killed_at_every_step_of_a_second_attempt(town: Town, worker: Worker, told: Any) -> None:
+    """M4, M9: *Try again* dies between any two steps, while the first attempt has yet to arrive: one effect."""
+    for number in rounds(ROUNDS, len(STEPS)):
+        step, action = STEPS[number % len(STEPS)], ("refund", "capture", "void")[number % 3]
+        payment = subject_of(action, town, number)
+        town.sandbox.fault(f"POST /api/payments/{payment.uid}/{action}", times=1, act_after=100.0)
+        with pytest.raises(OutcomeUnknown) as lost:
+            getattr(operations, f"{action}_payment")(payment=payment)
+        settle(town, worker)
+        operation = only(key=lost.value.operation_key)
+        assert operation.state == "failed"
+        told()
+        worker.dies("retry", operation.pk, step)
+        row = only(pk=operation.pk)
+        state = "failed" if step == "claimed" else "succeeded" if step in CLOSED else "started"
+        assert (row.state, row.attempts) == (state, 1 + (step != "claimed")), step
+        assert len(town.posts(f"{payment.uid}/{action}")) == 1 + (step in ACTED), step
+        settle(town, worker)
+        assert only(pk=operation.pk).state == ("succeeded" if step in ACTED else "failed"), step
+        if step in ACTED:
+            assert told() == news_of(only(pk=operation.pk)), step
+        operations.retry_operation(operation=operation)
+        town.sandbox.advance(100)
+        row = only(pk=operation.pk)
+        assert (row.state, row.attempts) == ("succeeded", 2 + (step in ("journalled", "sending"))), step
+        entries = [entry for entry in town.ledger(action, payment) if entry["kind"] == action]
+        assert [entry["amount"] for entry in entries] == [operation.amount], step
+        assert {post["idempotency_key"] for post in town.posts(f"{payment.uid}/{action}")} == {str(operation.key)}
+        told()
 
 
 def test_killed_during_the_post(town: Town, worker: Worker, told: Any) -> None:

@@ -432,6 +432,7 @@ NOTHING: dict[str, dict[str, Any]] = {
     "200 and {}": {"status": 200, "act": True, "body": "{}"},
     "no status": {"leave_out": "status"},
     "null status": {"null": "status"},
+    "another status": {"alter": "status:odd"},
     "another amount": {"alter": "amount:1,total_amount:1"},
     "another currency": {"alter": "currency:EUR"},
     "another payment": {"alter": "payment_uid:pay_other,uid:pay_other"},
@@ -475,7 +476,7 @@ def test_answer_that_is_no_success_is_read_at_once(town: Town, action: str, kind
     assert (Operation.objects.get(action=action).state, done(town, action, payment)) == ("succeeded", 1)
 
 
-@pytest.mark.parametrize("kind", ["base_amount:1", "currency:EUR", "reference_id:other"])
+@pytest.mark.parametrize("kind", ["base_amount:1", "currency:EUR", "reference_id:other", "status:odd"])
 def test_quote_that_was_answered_otherwise_is_read(town: Town, kind: str) -> None:
     """M11: what staff are shown, and what is captured, is what the platform has."""
     town.sandbox.fault("POST /api/payments", times=1, alter=kind)
