@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 BROKERS = [
     pytest.param(REDIS_URL, marks=pytest.mark.redis, id="redis"),
-    pytest.param(RABBITMQ_URL, marks=pytest.mark.rabbitmq, id="rabbitmq"),
+    pytest.param(RABBITMQ_URL, marks=[pytest.mark.rabbitmq, pytest.mark.ci], id="rabbitmq"),
 ]
 
 

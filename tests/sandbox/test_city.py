@@ -146,6 +146,7 @@ def test_no_card_number_anywhere(city: Sandbox, tmp_path: Path) -> None:
             assert not [word for word in (doc + private).split('"') if word.isdigit() and 13 <= len(word) <= 19]
 
 
+@pytest.mark.ci
 def test_same_seed_same_city(city: Sandbox) -> None:
     with Sandbox(size="demo") as again:
         for kind in ("account", "customer", "payment", "transaction", "terminal"):
@@ -238,6 +239,7 @@ def test_it_settles_in_accounts_that_are_there(city: Sandbox) -> None:
         assert sandbox.add_customer(uids.pop())["created_at"] > newest
 
 
+@pytest.mark.ci
 def test_the_same_seed_gives_the_same_people() -> None:
     names = []
     for _ in range(2):
