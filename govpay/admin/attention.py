@@ -225,7 +225,7 @@ def _settle(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: 
     else:
         text = _("Settled by hand: %(state)s.") % state
         admin.log_change(request, settled, text)
-        messages.success(request, f"{text} {_('The platform is asked about it for three more days.')}")
+        messages.success(request, " ".join((text, _("The platform is asked about it for three more days."))))
     return HttpResponseRedirect(_back(admin, request, settled))
 
 

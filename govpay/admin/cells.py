@@ -106,8 +106,11 @@ def badge(value: str, choices: type[models.TextChoices]) -> str | None:
     """A status as a word on a coloured ground. Values we do not know are shown as they came."""
     if not value:
         return None
-    label = dict(choices.choices).get(value, clip(value))
-    return format_html('<span class="govpay-badge govpay-{}">{}</span>', TONES.get(value, "plain"), label)
+    return _chip(TONES.get(value, "plain"), dict(choices.choices).get(value, clip(value)))
+
+
+def _chip(tone: str, label: Any) -> str:
+    return format_html('<span class="govpay-badge govpay-{}">{}</span>', tone, label)
 
 
 def payment_badge(payment: Payment) -> str | None:
@@ -149,7 +152,7 @@ def reason_cell(row: Transaction) -> str:
 def transaction_badge(row: Transaction) -> str | None:
     """The status of a movement. One that takes money from here is no success, though it succeeded."""
     if row.type in TAKES_MONEY and row.status == TransactionStatus.SUCCEEDED:
-        return format_html('<span class="govpay-badge govpay-bad">{}</span>', _("Money taken back"))
+        return _chip("bad", _("Money taken back"))
     return badge(row.status, TransactionStatus)
 
 

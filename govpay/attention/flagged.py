@@ -107,7 +107,7 @@ def _group(account: str, flag: str, sums: list[dict[str, Any]]) -> Group:
         },
         since=min((row["since"] for row in sums if row["since"]), default=None),
         known=" ".join(known),
-        next=f"{NEXT.get(flag, '')} {_('Mark each as dealt with on its own page.')}".strip(),
+        next=" ".join(filter(None, (str(NEXT.get(flag, "")), _("Mark each as dealt with on its own page.")))),
     )
 
 

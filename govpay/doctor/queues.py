@@ -59,7 +59,8 @@ def check_operations(visit: Visit) -> Iterator[Finding]:
     if not rows:
         what, recent = _("No operation has been open for long."), every.count()
         if recent:
-            what = f"{what} {_('The outcomes of %(count)d are being looked up.') % {'count': recent}}"
+            more = _("The outcomes of %(count)d are being looked up.") % {"count": recent}
+            what = f"{what} {more}"
         yield Finding("operations", Level.OK, what)
         return
     age = now - rows[0][1]
