@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, cast
 
-from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from govpay.client import PaymentResource, shapes
@@ -19,12 +18,10 @@ from govpay.models.base import Mirror
 from govpay.models.choices import (
     EventType,
     OperationAction,
-    OperationState,
     PaymentStatus,
     Source,
     TransactionType,
 )
-from govpay.operations import journal
 from govpay.operations.authorizations import Authorization, authorization_of, check_authorization
 from govpay.operations.base import perform
 from govpay.operations.deeds import Answer, Deed, Seen, completed
@@ -295,22 +292,6 @@ def _not_done(what: str, status: str) -> APIError:
         raise InvalidAnswer(f"the payment is {status or 'of no status'}, which does not tell")
     kind = Gone if status == PaymentStatus.EXPIRED else Conflict
     return kind(f"Not {what}: the payment is {status}.")
-
-
-def follow_payments() -> int:
-    """Turn captures and voids that were closed as not executed and that the payment shows after all; gives how many.
-
-    A payment that another operation of the same kind captured or voided proves nothing about this one.
-    """
-    journal_rows = journal.entries()
-    others = journal_rows.filter(payment=OuterRef("payment_id"), action=OuterRef("action"))
-    mine = journal_rows.filter(journal.not_found(), payment__deleted_at=None).exclude(
-        Exists(others.exclude(state=OperationState.FAILED).exclude(pk=OuterRef("pk")))
-    )
-    captured = Q(payment__status__in=ONCE_CAPTURED) | Q(payment__captured_at__isnull=False)
-    voided = Q(payment__status=PaymentStatus.VOIDED)
-    shown = Q(captured, action=OperationAction.CAPTURE) | Q(voided, action=OperationAction.VOID)
-    return sum(journal.turn(row, "", result_uid=row.payment_id) for row in list(mine.filter(shown)))
 
 
 def payment_of(operation: Operation) -> Payment:

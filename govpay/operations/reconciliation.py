@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.db import Error as DatabaseTrouble
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from govpay import conf
 from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
-from govpay.models.choices import OperationAttention, OperationState
+from govpay.models.choices import OperationAction, OperationAttention, OperationState, PaymentStatus
 from govpay.operations import journal
 from govpay.operations.account_settings import DEEDS as SETTING_DEEDS
 from govpay.operations.base import read_again, tell
@@ -24,13 +24,14 @@ from govpay.operations.deeds import Answer, Deed
 from govpay.operations.events import DEEDS as EVENT_DEEDS
 from govpay.operations.evidence import EffectSeen, Mismatch
 from govpay.operations.imports import DEEDS as IMPORT_DEEDS
-from govpay.operations.payments import Capture, Void, follow_payments
+from govpay.operations.payments import Capture, Void
 from govpay.operations.quotes import Quote, forget_methods
 from govpay.operations.refunds import Refund, follow_refunds
 from govpay.operations.sessions import CreateSession, ExpireSession, UpdateSession
 from govpay.operations.tenants import CreateAccount, CreateClient
 from govpay.operations.wallets import DEEDS as WALLET_DEEDS
 from govpay.sync.mapping import Unmappable
+from govpay.sync.news import ONCE_CAPTURED
 from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
@@ -101,6 +102,22 @@ def reconcile(limit: int = 500) -> Reconciled:
     in_transaction(forget_methods)
     tell()
     return outcome
+
+
+def follow_payments() -> int:
+    """Turn captures and voids that were closed as not executed and that the payment shows after all; gives how many.
+
+    A payment that another operation of the same kind captured or voided proves nothing about this one.
+    """
+    journal_rows = journal.entries()
+    others = journal_rows.filter(payment=OuterRef("payment_id"), action=OuterRef("action"))
+    mine = journal_rows.filter(journal.not_found(), payment__deleted_at=None).exclude(
+        Exists(others.exclude(state=OperationState.FAILED).exclude(pk=OuterRef("pk")))
+    )
+    captured = Q(payment__status__in=ONCE_CAPTURED) | Q(payment__captured_at__isnull=False)
+    voided = Q(payment__status=PaymentStatus.VOIDED)
+    shown = Q(captured, action=OperationAction.CAPTURE) | Q(voided, action=OperationAction.VOID)
+    return sum(journal.turn(row, "", result_uid=row.payment_id) for row in list(mine.filter(shown)))
 
 
 def settle_one(operation: Operation) -> str:

@@ -17,7 +17,7 @@ TEMPLATES = [path for folder in ("govpay", "templates") for path in sorted((ROOT
 FORMATTED = {
     "govpay/admin/attention.py": 1,
     "govpay/admin/base.py": 1,
-    "govpay/admin/cells.py": 6,
+    "govpay/admin/cells.py": 7,
     "govpay/admin/charge_confirmations.py": 1,
     "govpay/admin/charges.py": 1,
     "govpay/admin/flags.py": 2,

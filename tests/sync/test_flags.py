@@ -328,7 +328,7 @@ def test_migration_records_the_movements_that_have_raised_their_flags() -> None:
     store(movement("b", "chargeback", NOW - DAY), movement("a", "chargeback_reversal"), movement("c", status="failed"))
     expected = Payment.objects.values("flag_order", "flag_movement_id").get()
     Payment.objects.update(flag="", flag_order="", flag_movement=None)
-    migration = import_module("govpay.migrations.0002_flags")
+    migration = import_module("govpay.migrations.0004_flags")
     migration.record_movements(apps, SimpleNamespace(connection=connection))
     assert Payment.objects.values("flag", "flag_order", "flag_movement_id").get() == {"flag": "", **expected}
     assert migration.RANKS == flags.RANKS
