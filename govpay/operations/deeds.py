@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from django.utils.translation import gettext as _
 
 from govpay.client import Resource
-from govpay.exceptions import APIError, OperationRefused
+from govpay.exceptions import APIError, InvalidAnswer, OperationRefused
 from govpay.models import Operation
 from govpay.models.base import Mirror
 from govpay.sync.mapping import Mapper
@@ -58,6 +58,8 @@ class Deed(ABC):
     reads_object: ClassVar[bool] = False
     #: Whether the same key sends it again after it was not executed.
     can_retry: ClassVar[bool] = True
+    #: Statuses that the answer may have, if it has one at all: with any other the platform is read instead.
+    statuses: ClassVar[frozenset[str]] = frozenset()
     #: Prefix of the reference that is made from the operation's key; empty: the caller gives the reference, if any.
     reference_prefix: ClassVar[str] = ""
 
@@ -95,6 +97,8 @@ class Deed(ABC):
 
     def judge_answer(self, operation: Operation, found: Any) -> Answer | None:
         """``judge`` for the answer to the call itself, of which more may be demanded than of a read."""
+        if self.statuses and found.status not in self.statuses:
+            raise InvalidAnswer("the answer has no status that is known")
         return self.judge(operation, found)
 
     @staticmethod

@@ -142,6 +142,7 @@ class _WholePayment(PaymentDeed):
 
     model = Payment
     reads_object: ClassVar[bool] = True
+    statuses = frozenset(PaymentStatus.values)
     #: What else would show it: a transaction of this type, an event of this type.
     shown_by: ClassVar[tuple[str, str]]
 
@@ -214,12 +215,6 @@ class Capture(_WholePayment):
         account, uid = _address(operation)
         found = get_endpoints().capture_payment(account, uid, self.body, idempotency_key=str(operation.key))
         return completed(found, {**self.payment.raw, "status": None})
-
-    def judge_answer(self, operation: Operation, found: PaymentResource) -> Answer | None:
-        answer = self.judge(operation, found)
-        if found.status not in PaymentStatus.values:
-            raise InvalidAnswer("the answer has a status that is not known")
-        return answer
 
     @staticmethod
     def judge(operation: Operation, found: PaymentResource) -> Answer | None:

@@ -76,6 +76,7 @@ class Quote(Deed):
     action: ClassVar[str] = OperationAction.QUOTE
     model = Payment
     reference_prefix: ClassVar[str] = "gp"
+    statuses = frozenset(PaymentStatus.values)
 
     def __init__(
         self,
@@ -160,9 +161,7 @@ class Quote(Deed):
             given = getattr(self.body, name)
             if found.raw.get(name) not in (None, given):
                 raise InvalidAnswer(f"the answer has another {name}")
-        if found.status not in PaymentStatus.values:
-            raise InvalidAnswer("the answer has a status that is not known")
-        return self.judge(operation, found)
+        return super().judge_answer(operation, found)
 
     @staticmethod
     def judge(operation: Operation, found: PaymentResource) -> Answer | None:

@@ -67,6 +67,7 @@ class Refund(PaymentDeed):
     action: ClassVar[str] = OperationAction.REFUND
     model = Transaction
     reference_prefix: ClassVar[str] = "rf"
+    statuses = frozenset(TransactionStatus.values)
     body: shapes.RefundPayment
 
     def __init__(
@@ -175,11 +176,6 @@ class Refund(PaymentDeed):
                 request_id=error.request_id,
             ) from error
         return found
-
-    def judge_answer(self, operation: Operation, found: TransactionResource) -> Answer | None:
-        if found.status not in TransactionStatus.values:
-            raise InvalidAnswer("the answer has no status that is known")
-        return self.judge(operation, found)
 
     @staticmethod
     def judge(operation: Operation, found: TransactionResource) -> Answer | None:

@@ -429,6 +429,8 @@ def test_slow_process_says_nothing_of_a_later_attempt(town: Town) -> None:
 NOTHING: dict[str, dict[str, Any]] = {
     "202": {"status": 202, "act": True},
     "202 without content": {"status": 202, "act": True, "body": ""},
+    "204": {"status": 204, "act": True, "body": ""},
+    "something else": {"status": 200, "act": True, "body": '{"uid": "another", "reference_id": "another"}'},
     "200 and {}": {"status": 200, "act": True, "body": "{}"},
     "no status": {"leave_out": "status"},
     "null status": {"null": "status"},
