@@ -480,7 +480,6 @@ NO_DEEDS: dict[str, str] = {
     "begin_restore": "changes our rows alone",
     "held_since": "reads our rows",
     "finish_restore": "changes our rows alone",
-    "held_since": "reads our rows",
     "is_at_stake": "reads our rows",
     "not_executed_of": "reads our rows",
     "retry_operation": "sends what another call has sent before; test_money_signs has its faults",
