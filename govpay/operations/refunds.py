@@ -88,12 +88,13 @@ class Refund(PaymentDeed):
 
     def not_executed(self) -> Operation | None:
         """The payment's refund of the same amount that was sent and not executed, as far as is known."""
+        earlier = journal.entries().filter(journal.not_found(), action=self.action, payment=self.payment.uid)
+        found = list(earlier.order_by("-finished_at", "-pk"))
         amount = self.amount
-        if amount is None:
+        if found and amount is None:
             row = Payment.objects.with_pending_refunds().filter(uid=self.payment.uid).first()
             amount = row.refundable_amount if row is not None else None
-        earlier = journal.entries().filter(journal.not_found(), action=self.action, payment=self.payment.uid)
-        return earlier.filter(amount=amount).order_by("-finished_at", "-pk").first()
+        return next((operation for operation in found if operation.amount == amount), None)
 
     def arguments(self) -> Mapping[str, Any]:
         return {"payment": self.payment.uid, "amount": self.amount, "reason": self.reason}
