@@ -75,6 +75,10 @@ def test_a_page_of_new_rows(sandbox: Any, account: str, full: bool) -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_page_of_changed_rows_with_signals_and_bad_ones(sandbox: Any, account: str, full: bool) -> None:
+    # A capture that is taken back is a review item, which costs one statement more and is rare.
+    with sandbox.platform.store.transaction():
+        for document in sandbox.all("payment"):
+            sandbox.touch("payment", document["uid"], status="validated", captured_at=None)
     read("payments", account)
     change_all(sandbox)
     with listening():

@@ -32,7 +32,7 @@ ONCE_CAPTURED = frozenset(
 #: The columns that the upsert reads beside the digest, because news depends on their old values.
 WATCHED: dict[type[models.Model], tuple[str, ...]] = {
     Payment: ("status",),
-    Transaction: ("status",),
+    Transaction: ("status", "type", "amount", "currency", "payment_id"),
     HostedSession: ("status",),
     SavedPaymentMethod: (),
 }
