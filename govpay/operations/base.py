@@ -125,6 +125,8 @@ def _found_before(deed: Deed, operation: Operation) -> Mirror | None:
             attempts.doubt(operation, str(sign))
         except IntegrityError as error:
             raise taken(deed, error) from error
+        if operation.state != OperationState.UNKNOWN:  # somebody else was quicker: the sign is that attempt's
+            return outcome_again(journal.entries().get(pk=operation.pk), deed.model)
         raise OutcomeUnknown(
             _("Nothing was sent: the platform shows a sign that the earlier attempt was carried out. It is looked up."),
             operation_key=str(operation.key),

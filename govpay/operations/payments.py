@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, cast
 
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from govpay.client import PaymentResource, shapes
@@ -22,6 +23,7 @@ from govpay.models.choices import (
     Source,
     TransactionType,
 )
+from govpay.operations import journal
 from govpay.operations.authorizations import Authorization, authorization_of, check_authorization
 from govpay.operations.base import perform
 from govpay.operations.deeds import Answer, Deed, Seen, completed
@@ -92,7 +94,10 @@ class PaymentDeed(Deed):
         }
 
     def check(self, operation: Operation) -> None:
+        # Whether a refund was not executed is read with the row: almost always none was.
+        absent = journal.entries().filter(journal.not_found(), action=OperationAction.REFUND, payment=OuterRef("uid"))
         rows = Payment.objects.with_pending_refunds().with_fee_preview().select_related("account")
+        rows = rows.annotate(refund_not_executed=Exists(absent))
         row = rows.select_for_update(of=("self",)).filter(uid=self.payment.uid).first()
         if row is None:
             raise OperationRefused(_("There is no such payment here; sync first."))

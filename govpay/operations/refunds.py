@@ -58,9 +58,18 @@ def refund_payment(
     Raises ``OperationRefused``, ``Conflict``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
     """
     action = Refund(payment, amount, reason, seen, confirmed=confirm_second_refund)
-    if key is None and (earlier := action.not_executed()) is not None:
+    action.may_retry = key is None
+    try:
+        return cast(Transaction, perform(action, actor=actor, key=key))
+    except NotExecutedBefore as before:
+        earlier = journal.entries().get(pk=before.pk)
         return cast(Transaction, reopen(Refund.again(earlier, seen), earlier, actor=actor))
-    return cast(Transaction, perform(action, actor=actor, key=key))
+
+
+class NotExecutedBefore(OperationRefused):
+    """A refund of the same amount was not executed: that one is tried again instead of making a second one."""
+
+    pk: int
 
 
 class Refund(PaymentDeed):
@@ -69,6 +78,8 @@ class Refund(PaymentDeed):
     reference_prefix: ClassVar[str] = "rf"
     statuses = frozenset(TransactionStatus.values)
     body: shapes.RefundPayment
+    #: Whether a refund of the same amount that was not executed is meant.
+    may_retry = False
 
     def __init__(
         self, payment: Payment, amount: int | None, reason: str, seen: Seen | None, *, confirmed: bool = False
@@ -85,16 +96,6 @@ class Refund(PaymentDeed):
     @classmethod
     def again(cls, operation: Operation, seen: Seen | None) -> Refund:
         return cls(payment_of(operation), operation.amount, operation.reason, seen, confirmed=True)
-
-    def not_executed(self) -> Operation | None:
-        """The payment's refund of the same amount that was sent and not executed, as far as is known."""
-        earlier = journal.entries().filter(journal.not_found(), action=self.action, payment=self.payment.uid)
-        found = list(earlier.order_by("-finished_at", "-pk"))
-        amount = self.amount
-        if found and amount is None:
-            row = Payment.objects.with_pending_refunds().filter(uid=self.payment.uid).first()
-            amount = row.refundable_amount if row is not None else None
-        return next((operation for operation in found if operation.amount == amount), None)
 
     def arguments(self) -> Mapping[str, Any]:
         return {"payment": self.payment.uid, "amount": self.amount, "reason": self.reason}
@@ -131,10 +132,19 @@ class Refund(PaymentDeed):
 
     def _demand_no_second(self, row: Payment, operation: Operation, amount: int) -> None:
         """Refuse a refund beside one that may still arrive: the same amount is tried again under its own reference."""
-        since = timezone.now() - AT_STAKE
+        if not row.__dict__["refund_not_executed"]:
+            return
         others = journal.entries().filter(journal.not_found(), action=self.action, payment=row.uid)
-        others = others.filter(finished_at__gte=since).exclude(pk=operation.pk)
-        amounts = list(others.values_list("amount", flat=True))
+        found = others.exclude(pk=operation.pk).order_by("-finished_at", "-pk")
+        earlier = list(found.values_list("pk", "amount", "finished_at"))
+        if self.may_retry:
+            for pk, same, _when in earlier:
+                if same == amount:
+                    before = NotExecutedBefore("It is tried again.")
+                    before.pk = pk
+                    raise before
+        since = timezone.now() - AT_STAKE
+        amounts = [each for _pk, each, when in earlier if when is not None and when >= since]
         if amount in amounts and operation.attempts == 1:
             raise OperationRefused(
                 _(
