@@ -29,7 +29,7 @@ class Application:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self._urls = routes.bound([*routes.ROUTES, *control.ROUTES, *webhook_control.ROUTES])
+        self._urls = routes.bound((*routes.ROUTES, *control.ROUTES, *webhook_control.ROUTES))
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]

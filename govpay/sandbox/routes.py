@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
@@ -32,18 +32,19 @@ from .clock import iso
 from .errors import Refusal, malformed
 from .shapes import parse_json
 
-ROUTES: list[Route] = [
+ROUTES: tuple[Route, ...] = tuple(
     route
     for room in (
         *(tokens, tenants, wallets, payments, refunds, terminals, events),
         *(sessions, session_config, confirm, challenges, session_wallet, vault, checkout),
     )
     for route in room.ROUTES
-]
+)
 
 
-def bound(routes: Iterable[Route]) -> MapAdapter:
-    """The routes, ready for `find`."""
+@cache
+def bound(routes: tuple[Route, ...]) -> MapAdapter:
+    """The routes, ready for `find`; compiled once per process, since that takes longer than most requests."""
     rules = [Rule(route.path, methods=[route.method], endpoint=route) for route in routes]
     return Map(rules, merge_slashes=False).bind("127.0.0.1")
 

@@ -61,14 +61,16 @@ def catch_up(account_uid: str | None, *, quiet: bool) -> None:
     A page of movements finds no payment that another worker commits at the same time. Of the two walks, the one
     that ends last sees both rows.
     """
+    in_transaction(partial(_catch_up, account_uid, quiet=quiet))
+
+
+def _catch_up(account_uid: str | None, *, quiet: bool) -> None:
     without = Payment.objects.filter(uid=OuterRef("payment"), account=account_uid, flag_movement=None)
     rows = Transaction.objects.filter(
         Exists(without), account=account_uid, type__in=RANKS, remote_created_at__gte=timezone.now() - LATELY
     ).exclude(status=TransactionStatus.FAILED)
     columns = ("uid", "type", "payment_id", "account_id", "remote_created_at")
-    missed = list(rows.filter(deleted_at=None).order_by().values(*columns))
-    if missed:
-        in_transaction(partial(_follow, missed, quiet=quiet))
+    _follow(rows.filter(deleted_at=None).order_by().values(*columns), quiet=quiet)
 
 
 def _counts(row: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from govpay import conf
 from govpay.exceptions import SyncBusy
 from govpay.models import SyncCursor
-from govpay.sync.transactions import in_transaction
+from govpay.sync.transactions import in_transaction, reading
 
 #: An owner on another host counts as dead so long after its last beat.
 EXPIRY = dt.timedelta(seconds=60)
@@ -32,7 +32,7 @@ class LeaseLost(SyncBusy):
 
 def cursor_for(resource: str, account_uid: str | None) -> SyncCursor:
     """The cursor of (account, resource), made when it is missing."""
-    cursor, _ = SyncCursor.objects.get_or_create(resource=resource, account_id=account_uid)
+    cursor, _ = in_transaction(lambda: SyncCursor.objects.get_or_create(resource=resource, account_id=account_uid))
     return cursor
 
 
@@ -41,7 +41,7 @@ def acquire(cursor: SyncCursor) -> bool:
 
     Beats are written and judged by the database's clock: those of the hosts may differ by minutes.
     """
-    held = SyncCursor.objects.get(pk=cursor.pk)
+    held = reading(lambda: SyncCursor.objects.get(pk=cursor.pk))
     free = Q(lease_token=None) | Q(heartbeat_at=None) | Q(heartbeat_at__lte=Now() - _expiry())
     if held.lease_token and _owner_is_dead(held):
         free |= Q(lease_token=held.lease_token)
@@ -57,7 +57,7 @@ def acquire(cursor: SyncCursor) -> bool:
         )
     )
     if taken:
-        cursor.refresh_from_db()
+        reading(cursor.refresh_from_db)
     return bool(taken)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from functools import partial
 from typing import Any
 
 from govpay.exceptions import Gone, InvalidAnswer, InvalidRequest, NotFound, OperationRefused
 from govpay.sync.lists import Listing
 from govpay.sync.rounds import Round
+from govpay.sync.transactions import reading
 from govpay.sync.upsert import Known, Saved, bury, read_known, save_documents
 
 #: How many local rows are compared with a page at a time, beyond those that it holds.
@@ -34,7 +36,7 @@ def settle_missing(listing: Listing, round: Round, present: Set[str], after: str
     limit = CHUNK + len(present)
     known: Known | None = None
     while True:
-        here = read_known(rows.filter(uid__gt=after, **span)[:limit])
+        here = reading(partial(read_known, rows.filter(uid__gt=after, **span)[:limit]))
         for uid in sorted(here.keys() - present):
             if here[uid][1] is None:  # no tombstone yet
                 _settle(listing, round, uid)

@@ -21,7 +21,7 @@ from govpay.sync import mapping
 from govpay.sync.finding import rows_naming
 from govpay.sync.news import ONCE_CAPTURED
 from govpay.sync.rounds import Round
-from govpay.sync.transactions import in_transaction
+from govpay.sync.transactions import in_transaction, reading
 from govpay.sync.upsert import Saved, save_documents
 
 logger = logging.getLogger("govpay.sync")
@@ -52,7 +52,7 @@ def _name_payments(account_uid: str) -> None:
     """Links that were known to be paid before their payment was: the list has brought it, if no delivery did."""
     paid = Payment.objects.filter(session=OuterRef("session_id")).exclude(status=PaymentStatus.FAILED)
     waiting = PaymentLink.objects.filter(Exists(paid), account=account_uid, state=LinkState.PAID, payment=None)
-    if waiting.exists():
+    if reading(waiting.exists):
         in_transaction(lambda: waiting.update(payment_id=Subquery(paid.values("uid")[:1])))
 
 
@@ -60,7 +60,7 @@ def _open(round: Round) -> Iterator[HostedSession]:
     rows = HostedSession.objects.filter(account=round.account_uid, credential__isnull=False, deleted_at=None)
     rows = rows.exclude(status__in=ENDED).order_by("uid")
     after = ""
-    while chunk := list(rows.filter(uid__gt=after)[:CHUNK]):
+    while chunk := reading(partial(list, rows.filter(uid__gt=after)[:CHUNK])):
         yield from chunk
         after = chunk[-1].uid
 

@@ -1,4 +1,4 @@
-"""Transactions that are repeated when the database refused for a reason that passes."""
+"""Reads and transactions that are repeated when the database refused for a reason that passes."""
 
 from __future__ import annotations
 
@@ -39,13 +39,26 @@ def in_transaction(work: Callable[[], T], *, durable: bool = False, attempts: in
     to call this inside a transaction, since the caller relies on the commit.
     """
     alias = router.db_for_write(Mirror)
+
+    def whole() -> T:
+        with transaction.atomic(using=alias, durable=durable):
+            return work()
+
+    return _repeated(whole, alias, attempts)
+
+
+def reading(work: Callable[[], T]) -> T:
+    """Do ``work``, which only reads, without a transaction; repeat it as ``in_transaction`` does."""
+    return _repeated(work, router.db_for_write(Mirror), ATTEMPTS)
+
+
+def _repeated(work: Callable[[], T], alias: str, attempts: int) -> T:
     connection = connections[alias]
     nested = connection.in_atomic_block  # an outer transaction cannot be repeated from here
     attempt = 1
     while True:
         try:
-            with transaction.atomic(using=alias, durable=durable):
-                return work()
+            return work()
         except (OperationalError, InterfaceError) as error:
             if nested or attempt >= (ATTEMPTS_WITHOUT_CONNECTION if _is_gone(connection, error) else attempts):
                 raise

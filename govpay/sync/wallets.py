@@ -13,6 +13,7 @@ from govpay.models import Customer, SavedPaymentMethod
 from govpay.models.choices import SyncMode
 from govpay.sync import mapping
 from govpay.sync.rounds import Round
+from govpay.sync.transactions import reading
 from govpay.sync.upsert import Saved, bury, save_documents
 
 #: How many customers are looked up at a time.
@@ -49,7 +50,7 @@ def _due(round: Round) -> Iterator[tuple[str, dt.datetime | None]]:
         after = str((round.place or {}).get("uid", ""))
     else:
         customers = customers.filter(methods_stale=True)  # which is the place, too
-    while chunk := list(customers.filter(uid__gt=after).values_list("uid", "synced_at")[:CHUNK]):
+    while chunk := reading(partial(list, customers.filter(uid__gt=after).values_list("uid", "synced_at")[:CHUNK])):
         yield from chunk
         after = chunk[-1][0]
 

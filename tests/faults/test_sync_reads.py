@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from govpay.models import Payment, SyncRun
-from govpay.sync.pull import pull
+from govpay.models import Payment, PaymentAccount, SyncRun
+from govpay.operations import create_hosted_session
+from govpay.sync.pull import SCOPED, pull
 from tests.reading import agree, counts, cursor_of, read, watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,6 +126,60 @@ def test_rows_that_move_behind_the_reader_are_not_lost(sandbox: Any, account: st
     )
     read("payments", account, progress=lambda run: touched(run) if run.pages < 12 else None)
     assert agree(sandbox, "payment", Payment)
+
+
+@contextmanager
+def cut_before(number: int) -> Iterator[Iterator[int]]:
+    """The connection is lost before this statement, counted from 0. Gives the counter of statements."""
+    counter = itertools.count()
+
+    def execute(run: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if next(counter) == number:
+            if connection.vendor == "postgresql":
+                connection.connection.close()
+            raise OperationalError("the connection was lost")
+        return run(sql, params, many, context)
+
+    with connection.execute_wrapper(execute):
+        yield counter
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("payments", False),
+        *(
+            pytest.param(name, full, marks=pytest.mark.ci)
+            for name in ("payments", "transactions", "methods", "subscriptions", "sessions")
+            for full in (False, True)
+            if (name, full) != ("payments", False)
+        ),
+    ],
+)
+def test_a_connection_lost_before_any_statement_of_a_walk(
+    sandbox: Any, settings: Any, name: str, full: bool
+) -> None:
+    """D1: whatever is read or written, the statement is repeated on a new connection."""
+    settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
+    uid = str(sandbox.add_account()["uid"])
+    customer = str(sandbox.add_customer(uid)["uid"])
+    sandbox.add_method(customer)
+    sandbox.add_payments(uid, 3)
+    sandbox.charge_back(sandbox.add_payment(uid, "captured")["uid"])
+    for each in ("clients", "accounts", "customers", "methods", "payments", "transactions"):
+        read(each, uid if each in SCOPED else None)
+    where = {"success_url": "https://city.example/done", "cancel_url": "https://city.example/"}
+    create_hosted_session(account=PaymentAccount.objects.get(uid=uid), amount=500, **where)
+    gone = Payment.objects.first()
+    with cut_before(-1) as counter:
+        read(name, uid, full=full)
+    for number in range(next(counter)):
+        # Something to be marked as gone, and a movement whose payment has no flag yet.
+        Payment.objects.filter(pk=gone.pk).update(deleted_at=None)
+        Payment.objects.update(flag_movement=None, flag_order="")
+        with cut_before(number):
+            run = pull(name, uid, full=full)
+        assert run.state == "succeeded", (number, run.error)
 
 
 @pytest.mark.postgres

@@ -78,6 +78,7 @@ NEVER_SHOWN = {
     "govpay_hostedsession_expire",
     "govpay_operation_dealt_with",
     "govpay_payment_lower_flag",
+    "govpay_payment_take_back",
     "govpay_paymentlink_cancel",
     "govpay_savedpaymentmethod_default",
     "govpay_webhookevent_replay",
