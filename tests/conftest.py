@@ -24,6 +24,7 @@ from django.test import Client
 
 from tests import amounts
 from tests.canaries import Ear
+from tests.depth import leave_to_ci
 
 # --- Servers that may be absent ----------------------------------------------------------------
 
@@ -112,6 +113,7 @@ LONG = ("test_demo.py", "test_wheel.py", "test_workers.py")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    leave_to_ci(items)
     items.sort(key=lambda item: item.path.name not in LONG)
 
 

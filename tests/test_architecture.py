@@ -17,6 +17,7 @@ from django.db.models import Model
 
 from govpay import checks, conf, exceptions
 from govpay.client import routes
+from tests.depth import KEPT
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = ROOT / "govpay"
@@ -207,3 +208,9 @@ def test_no_file_names_a_machine_a_package_index_or_a_workplace() -> None:
             continue
         found = FOREIGN.search(path.read_text(errors="replace"))
         assert not found, f"{named(path)}: {found and found.group()}"
+
+
+def test_each_test_that_is_left_to_ci_exists() -> None:
+    for name in KEPT:
+        file, _, function = name.partition("::")
+        assert f"def {function}" in (ROOT / "tests" / file).read_text(), name

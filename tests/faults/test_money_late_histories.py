@@ -170,7 +170,7 @@ def test_one_wish_has_one_effect_whatever_is_late(transactional_db: None, settin
     """
     patient = {"CHECKOUT_ORIGINS": [HERE], "MAX_RETRIES": 1, "WEBHOOK_TOLERANCE": 30 * 86_400}
     with book() as read, written_down():
-        for number in rounds(HISTORIES, 2, 8):
+        for number in rounds(HISTORIES, 1, 8):
             with Sandbox() as sandbox, sandbox.serve(port=0) as address:
                 found = {name.upper(): getattr(address, name) for name in ADDRESS}
                 settings.GOVPAY = {**settings.GOVPAY, **patient, **found}
