@@ -156,9 +156,7 @@ def cut_before(number: int) -> Iterator[Iterator[int]]:
         ),
     ],
 )
-def test_a_connection_lost_before_any_statement_of_a_walk(
-    sandbox: Any, settings: Any, name: str, full: bool
-) -> None:
+def test_a_connection_lost_before_any_statement_of_a_walk(sandbox: Any, settings: Any, name: str, full: bool) -> None:
     """D1: whatever is read or written, the statement is repeated on a new connection."""
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
     uid = str(sandbox.add_account()["uid"])

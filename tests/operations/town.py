@@ -16,7 +16,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from govpay import operations, signals
-from govpay.models import Operation, Payment, PaymentAccount, SavedPaymentMethod, Transaction
+from govpay.models import Customer, Operation, Payment, PaymentAccount, SavedPaymentMethod, Transaction
 from govpay.operations.reconciliation import Reconciled
 from govpay.sync import mapping
 from govpay.sync.pull import pull
@@ -73,7 +73,7 @@ class Town:
 
     def _take(self, mapper: mapping.Mapper, document: dict[str, Any], extra: dict[str, Any]) -> Any:
         in_transaction(partial(save_documents, mapper, [document], extra=extra, quiet=True))
-        return mapper.model.objects.get(uid=document["uid"])
+        return mapper.model.objects.get(uid=document.get("uid") or document["saved_payment_method_uid"])
 
     def captured(self, base: int = 10_000, **given: Any) -> Payment:
         return self.add("captured", base_amount=base, **given)
@@ -84,11 +84,14 @@ class Town:
 
     def saved_method(self, kind: str = "credit", account: PaymentAccount | None = None) -> SavedPaymentMethod:
         where = account or self.account
-        customer = self.sandbox.add_customer(where.uid)["uid"]
-        uid = self.sandbox.add_method(customer, kind)["saved_payment_method_uid"]
-        for name in ("customers", "methods"):
-            pull(name, where.uid)
-        return SavedPaymentMethod.objects.get(uid=uid)
+        customer = self.sandbox.add_customer(where.uid)
+        self.sandbox.add_method(customer["uid"], kind)
+        [method] = self.sandbox.methods(customer["uid"])
+        extra = {"account_id": where.uid}
+        self._take(mapping.CUSTOMER, self.sandbox.get("customer", customer["uid"]), extra)
+        row = self._take(mapping.SAVED_METHOD, method, {**extra, "customer_id": customer["uid"]})
+        Customer.objects.filter(uid=customer["uid"]).update(methods_stale=False)
+        return cast(SavedPaymentMethod, row)
 
     # What was sent, and what the platform did.
 
