@@ -26,7 +26,7 @@ clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d 
 
 help:
 	@echo 'make demo          the whole thing on this machine: platform stand-in, worker, web site (PORT, SANDBOX_PORT)'
-	@echo 'make test          the test suite in two minutes, without servers or network'
+	@echo 'make test          the test suite in about four minutes, without servers or network'
 	@echo 'make test-full     the same with all that takes long, as .ci/run does it'
 	@echo 'make test-browser  the pages in a real browser; needs Chromium, no network'
 	@echo 'make test-themes   the admin under the themes unfold, jazzmin and grappelli; needs Chromium, no network'

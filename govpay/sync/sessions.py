@@ -60,6 +60,7 @@ def _open(round: Round) -> Iterator[HostedSession]:
     rows = HostedSession.objects.filter(account=round.account_uid, credential__isnull=False, deleted_at=None)
     rows = rows.exclude(status__in=ENDED).order_by("uid")
     after = ""
+    chunk: list[HostedSession]
     while chunk := reading(partial(list, rows.filter(uid__gt=after)[:CHUNK])):
         yield from chunk
         after = chunk[-1].uid

@@ -50,6 +50,7 @@ def _due(round: Round) -> Iterator[tuple[str, dt.datetime | None]]:
         after = str((round.place or {}).get("uid", ""))
     else:
         customers = customers.filter(methods_stale=True)  # which is the place, too
+    chunk: list[tuple[str, dt.datetime | None]]
     while chunk := reading(partial(list, customers.filter(uid__gt=after).values_list("uid", "synced_at")[:CHUNK])):
         yield from chunk
         after = chunk[-1][0]
