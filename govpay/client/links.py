@@ -8,7 +8,7 @@ from govpay.exceptions import APIError
 
 
 class PagingFault(APIError):
-    """The list cannot be walked: it repeats, leads elsewhere, or never ends (faults A6)."""
+    """The list cannot be walked: it repeats, leads elsewhere, or never ends (faults R6)."""
 
 
 def pinned(link: str, current_url: str, origin: str) -> str:

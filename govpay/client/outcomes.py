@@ -42,7 +42,7 @@ class Trouble:
 
 
 def faulted(request: Request, fault: WireFault) -> Trouble:
-    """No usable answer at all (faults A3, A4, A8)."""
+    """No usable answer at all (faults R3, R4, R8)."""
     if fault.unsent:
         error: GovPayError = APIConnectionError(f"{request.operation}: nothing was sent; {fault.why}.")
         return Trouble(error, Failure.UNSENT)

@@ -236,7 +236,7 @@ class Walk:
         if link is None:
             return None, None
         if self._order in ("updated_at", "uid") and self._position is not None and by_skip(link):
-            # A link that counts rows loses some when rows move meanwhile (faults A5); the keyset does not.
+            # A link that counts rows loses some when rows move meanwhile (faults R5); the keyset does not.
             return None, None
         if self._seen_before(f"link {link}"):
             return None, PagingFault("@odata.nextLink leads to a page that was already read.")

@@ -8,13 +8,13 @@ import random
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-#: Statuses that may pass by themselves (faults A2; 408 as A25 counts it with the 5xx).
+#: Statuses that may pass by themselves (faults R2; 408 as A25 counts it with the 5xx).
 TRANSIENT_STATUSES = frozenset({408, 500, 502, 503, 504})
 
 #: 4xx that the platform is assumed to mean (A24): on a write, only these prove that nothing was done.
 DOCUMENTED_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 409, 410, 422, 429})
 
-#: The longest shared pause after a 429 (faults A1); what asks for more is raised to the caller anyway.
+#: The longest shared pause after a 429 (faults R1); what asks for more is raised to the caller anyway.
 MAX_PAUSE = 300.0
 
 BACKOFF_CAP = 8.0

@@ -58,7 +58,7 @@ class Credentials(Protocol):
 
 
 class PauseStore(Protocol):
-    """Where a fleet keeps the pause that a 429 asked for (faults A1). Optional."""
+    """Where a fleet keeps the pause that a 429 asked for (faults R1). Optional."""
 
     def hold(self, seconds: float) -> None:
         """Nobody calls for ``seconds``."""

@@ -167,7 +167,7 @@ class Transport:
         help. Writes are sent once: what may have left and got no usable answer is ``OutcomeUnknown``;
         ``APIConnectionError`` means that nothing left. Both raise the refusals of A24 and, before
         anything is sent, whatever the token endpoint's refusal is. A 401 is answered once with another
-        token (faults T5); a 429 on a read waits as told when that fits into the call (faults A1).
+        token (faults T5); a 429 on a read waits as told when that fits into the call (faults R1).
         """
         limit = self.config.call_timeout
         deadline = time.monotonic() + (limit if request.within is None else min(limit, request.within))

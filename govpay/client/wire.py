@@ -50,7 +50,7 @@ class DeadlineSocket:
     """A connected socket (plain or TLS) each of whose reads and writes ends at the call's deadline.
 
     A socket's own time-out starts anew with every byte, so a peer that sends one header byte a second
-    holds a call for ever (faults A4). Here each read gets only what is left of the call. Everything
+    holds a call for ever (faults R4). Here each read gets only what is left of the call. Everything
     else is the socket's own.
     """
 

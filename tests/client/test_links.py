@@ -1,4 +1,4 @@
-"""Links to a next page: followed only within our own API (A2; faults A6, A8)."""
+"""Links to a next page: followed only within our own API (A2; faults R6, R8)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_links_within_our_api_are_followed(link: str, target: str) -> None:
     ],
 )  # fmt: skip
 def test_links_that_lead_elsewhere_are_not(link: str) -> None:
-    """A6, A8: no token leaves the origin."""
+    """R6, R8: no token leaves the origin."""
     with pytest.raises(PagingFault) as caught:
         pinned(link, CURRENT, ORIGIN)
     assert len(str(caught.value)) < 250

@@ -1,4 +1,4 @@
-"""Walks over lists: every row once, a true end, and no walk that never ends (A1-A3; faults A5, A6)."""
+"""Walks over lists: every row once, a true end, and no walk that never ends (A1-A3; faults R5, R6)."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ class Changing:
 
 
 def test_in_a_thousand_histories_no_row_is_lost_or_doubled_while_rows_change() -> None:
-    """A5: 0 lost, 0 doubled."""
+    """R5: 0 lost, 0 doubled."""
     for seed in range(1000):
         history = Changing(seed)
         listing = Listing(history.rows, cap=history.dice.randrange(1, 8), meanwhile=history.change)
@@ -283,7 +283,7 @@ def test_without_a_link_the_keyset_goes_on_after_the_last_row() -> None:
 @pytest.mark.parametrize("order", ["updated_at", "uid"])
 @pytest.mark.parametrize("link", ["/x?$skip=2", "/x?%24skip=2&$top=2", "?$SKIP=2"])
 def test_a_link_that_counts_rows_is_not_followed_by_keyset(order: Any, link: str) -> None:
-    """Rows that move meanwhile would be lost (faults A5); our own filter loses none."""
+    """Rows that move meanwhile would be lost (faults R5); our own filter loses none."""
     answers = iter([page("ab", link), page("cd", link), Page()])
     followed: list[str | None] = []
 
@@ -300,7 +300,7 @@ def test_by_skip_such_a_link_is_followed() -> None:
     assert collected(walk(fetch, "skip", 2)) == ["a", "b", "c"]
 
 
-# -- walks that would never end (faults A6) ----------------------------------------------------------------
+# -- walks that would never end (faults R6) ----------------------------------------------------------------
 
 
 def test_a_link_that_was_read_already_stops_the_walk() -> None:
@@ -314,7 +314,7 @@ def test_a_link_that_was_read_already_stops_the_walk() -> None:
 
 @pytest.mark.parametrize("order", ["updated_at", "uid", "skip", "listing"])
 def test_a_page_that_repeats_stops_the_walk(order: Any) -> None:
-    """A6: it stops and names it."""
+    """R6: it stops and names it."""
     numbers = itertools.count()
 
     def fetch(query: Query, link: str | None) -> Page:

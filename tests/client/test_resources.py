@@ -1,4 +1,4 @@
-"""Typed views: tolerant of what is missing or new, strict about what is wrong, and cheap (faults A7)."""
+"""Typed views: tolerant of what is missing or new, strict about what is wrong, and cheap (faults R7)."""
 
 from __future__ import annotations
 

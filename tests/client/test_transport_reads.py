@@ -1,4 +1,4 @@
-"""Reads over HTTP: every fault of the wire, and what the client makes of it (faults A1-A4, A8, T5, T6)."""
+"""Reads over HTTP: every fault of the wire, and what the client makes of it (faults R1-R4, R8, T5, T6)."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_check_that_fails_is_repeated_like_a_broken_transfer(serve: Any, trans
     assert server.count == 2
 
 
-# -- deadlines (faults A4) ---------------------------------------------------------------------------------
+# -- deadlines (faults R4) ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_check_that_fails_is_repeated_like_a_broken_transfer(serve: Any, trans
     ids=["head", "hundred-continue", "body", "silence"],
 )
 def test_no_call_outlives_its_deadline(act: Act, serve: Any, transport_to: Any) -> None:
-    """A4: it ends by itself, whatever hangs."""
+    """R4: it ends by itself, whatever hangs."""
     server = serve(act)
     transport = transport_to(server, call_timeout=0.4, read_timeout=0.3)
     with without_hanging(), pytest.raises(APIConnectionError, match="in time"):
@@ -244,7 +244,7 @@ def test_the_time_spent_on_a_token_counts(serve: Any, transport_to: Any, clock: 
         transport.send(read())
 
 
-# -- 429 (faults A1) ---------------------------------------------------------------------------------------
+# -- 429 (faults R1) ---------------------------------------------------------------------------------------
 
 
 def test_a_pause_in_seconds_is_kept(serve: Any, transport_to: Any, clock: Clock) -> None:
@@ -399,12 +399,12 @@ def test_a_refusals_body_may_be_endless_or_broken(serve: Any, transport_to: Any)
     assert transport.send(read()).document == GOOD
 
 
-# -- where a token may go (faults A8) ----------------------------------------------------------------------
+# -- where a token may go (faults R8) ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_an_error_and_nothing_follows_it(status: int, serve: Any, transport_to: Any) -> None:
-    """A8: no token is sent on."""
+    """R8: no token is sent on."""
     elsewhere = serve(reply(GOOD))
     server = serve(reply(None, status, Location=f"{elsewhere.url}/steal"))
     with pytest.raises(APIError, match=str(status)):

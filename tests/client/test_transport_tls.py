@@ -1,4 +1,4 @@
-"""TLS: verified always, and no token before it is (faults A8); deadlines hold inside it (faults A4)."""
+"""TLS: verified always, and no token before it is (faults R8); deadlines hold inside it (faults R4)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_verified_server_is_spoken_to(serve: Any, transport_to: Any, trusted: 
 def test_a_server_that_is_not_verified_gets_no_request(
     fault: str, request_: Request, serve: Any, transport_to: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A8: and so no token."""
+    """R8: and so no token."""
     name = "pay.example" if fault == "another host" else "127.0.0.1"
     path, context = certificate(tmp_path, name, expired=fault == "expired")
     if fault != "unknown issuer":

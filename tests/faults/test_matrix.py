@@ -210,7 +210,7 @@ def slice_of(name: str) -> dict[str, Trouble]:
 def test_operation_under_every_fault(
     town: Town, settings: Any, name: str, record_property: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """M2, M3, M5 for this operation, under what T, A and C do to its call; S1 for all that it leaves behind."""
+    """M2, M3, M5 for this operation, under the faults T, R and C; S1 for all that it leaves behind."""
     case, found, chosen = OPERATIONS[name], list[str](), slice_of(name)
     for fault, trouble in chosen.items():
         found += [f"{name}, {fault}: {problem}" for problem in Meeting(town, settings, case, trouble).run()]

@@ -84,7 +84,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("full", [False, True])
 def test_one_bad_answer_is_repeated(sandbox: Any, account: str, name: str, full: bool) -> None:
-    """A1, A2, A3: only the bad page is asked for again."""
+    """R1, R2, R3: only the bad page is asked for again."""
     sandbox.fault(LISTS, skip=2, times=1, **FAULTS[name])
     run = read("payments", account, full=full)
     assert (run.created, run.pages) == (ROWS, ROWS // PAGE)
@@ -94,7 +94,7 @@ def test_one_bad_answer_is_repeated(sandbox: Any, account: str, name: str, full:
 
 @pytest.mark.parametrize("name", ["500", "truncated", "half a JSON", "200 with HTML", "reset after"])
 def test_a_platform_that_stays_bad_stops_the_run_cleanly(sandbox: Any, account: str, settings: Any, name: str) -> None:
-    """A2, A3: four attempts, then a rerun that costs only the missing pages; nothing is half-written."""
+    """R2, R3: four attempts, then a rerun that costs only the missing pages; nothing is half-written."""
     sandbox.fault(LISTS, skip=2, **FAULTS[name])
     run = pull("payments", account)
     assert (run.state, run.pages, run.created) == ("failed", 2, 2 * PAGE)
@@ -109,7 +109,7 @@ def test_a_platform_that_stays_bad_stops_the_run_cleanly(sandbox: Any, account: 
 
 
 def test_a_pause_that_was_asked_for_is_kept(sandbox: Any, account: str) -> None:
-    """A1: no request before the time."""
+    """R1: no request before the time."""
     sandbox.fault(LISTS, skip=2, times=1, status=429, retry_after=1)
     calls = watch(sandbox)
     read("payments", account)
@@ -119,7 +119,7 @@ def test_a_pause_that_was_asked_for_is_kept(sandbox: Any, account: str) -> None:
 
 
 def test_rows_that_move_behind_the_reader_are_not_lost(sandbox: Any, account: str, settings: Any) -> None:
-    """A5: each page's last row changes while the next is under way, and so moves to the end of the list."""
+    """R5: each page's last row changes while the next is under way, and so moves to the end of the list."""
     settings.GOVPAY = {**settings.GOVPAY, "PAGE_SIZE": 50}
     touched: Callable[[SyncRun], object] = lambda run: sandbox.touch(  # noqa: E731
         "payment", cursor_of("payments", account).position["uid"], status="voided"

@@ -384,7 +384,7 @@ def test_a_platform_that_is_down_is_asked_again_for_a_session(
 
 
 def test_what_came_along_does_not_spoil_the_rest(sandbox: Any, account: str) -> None:
-    """Assumption A7 of the faults: one bad document is left out."""
+    """Faults R7: one bad document is left out."""
     customer = sandbox.add_customer(account)["uid"]
     good, bad = (sandbox.add_method(customer)["saved_payment_method_uid"] for _ in range(2))
     sandbox.touch("method", bad, credit={"last4": "123456", "exp_month": 1, "exp_year": 2040})

@@ -1,4 +1,4 @@
-"""Faults A5: rows change, vanish and appear while they are being read; after the next full run all is right."""
+"""Faults R5: rows change, vanish and appear while they are being read; after the next full run all is right."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class World:
 def test_nothing_is_lost_or_doubled_after_the_next_full_run(
     sandbox: Any, pages_of: Callable[[int], None], part: int
 ) -> None:
-    """A5: of the platform's rows and ours, a thousand histories by ``make soak``."""
+    """R5: of the platform's rows and ours, a thousand histories by ``make soak``."""
     for number in rounds(170, 4, 40):
         seed = number * PARTS + part
         world = World(sandbox, seed)

@@ -101,7 +101,7 @@ def test_a_subscription_gets_an_identity_of_its_account() -> None:
     assert mapper.uid({"event_type": "payment.failed"}) == "account_1:payment.failed"
 
 
-# --- Assumption A7, faults A7 -------------------------------------------------------------------
+# --- Unknown values (faults R7) --------------------------------------------------------------------
 
 
 def test_an_unknown_status_and_a_new_property_are_kept() -> None:

@@ -138,11 +138,11 @@ def test_a_database_that_refuses_a_page_fails_that_list_and_quotes_no_row(sandbo
     assert counts(read("terminals", account)) == {"created": 1}
 
 
-# --- Bad rows (A7) --------------------------------------------------------------------------------
+# --- Bad rows (R7) --------------------------------------------------------------------------------
 
 
 def test_999_of_1000_rows_are_saved_and_one_is_reported(sandbox: Any, account: str) -> None:
-    """Faults A7."""
+    """Faults R7."""
     uids = sandbox.add_payments(account, 1000)
     sandbox.touch("payment", uids[500], total_amount="12.30")
     run = read("payments", account)

@@ -77,7 +77,7 @@ def test_a_document_without_a_time_counts_as_current() -> None:
 
 
 def test_a_bad_row_is_reported_and_the_others_are_saved() -> None:
-    """Faults A7: 999 of 1 000 saved, 1 reported."""
+    """Faults R7: 999 of 1 000 saved, 1 reported."""
     page = [payment(f"pay_{number:04}") for number in range(1000)]
     page[567]["total_amount"] = "12.30"
     saved = save(*page)

@@ -193,7 +193,7 @@ def test_a_first_full_walk_leaves_a_watermark_from_before_it_began(sandbox: Any,
 def test_an_interrupted_walk_goes_on_where_its_last_page_was_committed(
     sandbox: Any, account: str, pages_of: Callable[[int], None], settings: Any, full: bool
 ) -> None:
-    """Faults A2: a rerun costs only the missing pages."""
+    """Faults R2: a rerun costs only the missing pages."""
     settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
     pages_of(10)
     sandbox.add_payments(account, 60)
@@ -342,7 +342,7 @@ def test_an_api_that_knows_no_options_is_read_whole(
 
 
 def test_a_list_that_repeats_stops_and_says_so(sandbox: Any, account: str, pages_of: Callable[[int], None]) -> None:
-    """Faults A6."""
+    """Faults R6."""
     pages_of(2)
     sandbox.add_payments(account, 6)
     page = [{"uid": "pay_a", "updated_at": INSTANT}, {"uid": "pay_b", "updated_at": INSTANT}]
@@ -354,7 +354,7 @@ def test_a_list_that_repeats_stops_and_says_so(sandbox: Any, account: str, pages
 
 
 def test_a_link_that_leaves_the_origin_is_not_followed(sandbox: Any, account: str) -> None:
-    """Faults A6, A8."""
+    """Faults R6, R8."""
     body = '{"value": [{"uid": "pay_a"}], "@odata.nextLink": "https://elsewhere.example/api/payments"}'
     sandbox.fault("GET /api/payments", body=body, status=200)
     run = pull("payments", account)
