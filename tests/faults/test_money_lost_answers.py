@@ -64,7 +64,7 @@ def test_lost_before_the_platform_acted(town: Town) -> None:
 
 
 def test_lost_after_the_platform_acted(town: Town) -> None:
-    """M3, and number 3 of what peers failed: it is found, and no second call is made."""
+    """M3: the effect is found, and no second request is sent."""
     for round_ in range(ROUNDS):
         action, payment = deed_of(round_, town)
         operation = lose(town, action, payment, ACTED[round_ % len(ACTED)])

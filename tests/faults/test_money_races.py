@@ -54,7 +54,7 @@ def journal_is_the_ledger(town: Town) -> None:
 
 
 def test_double_click_on_a_refund(town: Town) -> None:
-    """M1, and number 2 of what peers failed: the same form twice is one remote call."""
+    """M1: a form that is submitted twice sends one request."""
     for payment in captured(town):
         click = partial(operations.refund_payment, payment=payment, amount=700, key=uuid.uuid4())
         results = at_once(click, click)
@@ -76,7 +76,7 @@ def test_double_click_on_a_capture(town: Town) -> None:
 
 @pytest.mark.parametrize("method", [None, bank_account()], ids=["card", "bank"])
 def test_two_administrators_refund_the_same_payment(town: Town, method: Any) -> None:
-    """M1, and number 1 of what peers failed: the sum never exceeds the captured amount."""
+    """M1: the refunded sum never exceeds the captured amount."""
     for payment in captured(town, payment_method=method):
         total = payment.total_amount or 0
         refund = partial(operations.refund_payment, payment=payment, amount=total * 6 // 10)

@@ -355,7 +355,7 @@ urlpatterns = [path("refund/", refund_it), path("exempt/", refund_it_outside)]
 
 @pytest.mark.urls(__name__)
 def test_view_under_atomic_requests_fails_loudly_unless_exempted(town: Town) -> None:
-    """Number 14 of what peers failed."""
+    """A rollback of the view would also roll back the journal row of a request that was sent."""
     payment = town.captured()
     connections.settings["default"]["ATOMIC_REQUESTS"] = True
     try:

@@ -87,7 +87,7 @@ def test_only_captured_money_is_refunded(town: Town, status: str) -> None:
 
 
 def test_pending_refund_reserves_its_amount(town: Town) -> None:
-    """Number 4 of what peers failed begins here: pending is not done."""
+    """A pending refund reserves its amount, although it may still fail."""
     payment = town.bank_payment()
     total = payment.total_amount or 0
     refund = operations.refund_payment(payment=payment, amount=total - 100)
@@ -216,7 +216,7 @@ def test_any_other_conflict_is_a_refusal(town: Town) -> None:
 
 
 def test_bank_refund_that_fails_days_later_changes_everything(town: Town, heard: list[Any]) -> None:
-    """Number 4 of what peers failed."""
+    """The operation turns to failed, its amount is free again, and signals report it."""
     payment, key = town.bank_payment(), uuid.uuid4()
     refund = operations.refund_payment(payment=payment, amount=1000, key=key)
     good = operations.refund_payment(payment=payment, amount=50)
