@@ -1,4 +1,4 @@
-"""Numbers of assumptions and faults that code and documents cite resolve to a line in ``docs/``.
+"""What documents and code cite exists: numbers of assumptions and faults, and the files that documents name.
 
 A numbers are assumptions (``docs/assumptions.md``). T, R, W, M, D, C and S numbers are faults
 (``docs/reliability.md``). Rule codes of three digits, such as ``S603`` of ruff, do not count, and neither do the
@@ -29,6 +29,10 @@ ROW = re.compile(r"(?m)^\| ([A-Z][1-9]\d*[a-z]?) \|")
 WRONG_KIND = re.compile(r"(?i)\bfaults?:? A\d|\bassumptions?:? [TRWMDCS]\d")
 #: Phrases about documents that are not in this repository. They are split here, so that this file does not hold them.
 FORBIDDEN = ("of what peers" + " failed", "first" + " plan", "differs from the" + " plan")
+
+
+#: A path in a document, such as `govpay/conf.py`; below `govpay/` when no folder at the root has its name.
+PATH = re.compile(r"`([\w.]+/[\w./-]+\.(?:py|toml|json))`")
 
 
 @lru_cache
@@ -95,6 +99,22 @@ def test_each_number_has_one_line() -> None:
     assert assumptions == [f"A{number + 1}" for number in range(len(assumptions))]
     assert len(set(faults)) == len(faults)
     assert {row[0] for row in faults} == set("TRWMDCS")
+
+
+DOCUMENTS = [path for path in files() if path.endswith(".md") and path != "CHANGELOG.md"]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_documents_name_files_that_exist(path: str) -> None:
+    """*Recipes* and *Where it is* in CONTRIBUTING.md are of use only as long as they are right."""
+    named = set(PATH.findall(files()[path]))
+    assert [each for each in sorted(named) if not any((ROOT / top / each).is_file() for top in ("", "govpay"))] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_links_lead_to_files_that_exist(path: str) -> None:
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", files()[path])
+    assert [link for link in links if not ((ROOT / path).parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("phrase", FORBIDDEN)
