@@ -117,6 +117,15 @@ def test_links_lead_to_files_that_exist(path: str) -> None:
     assert [link for link in links if not ((ROOT / path).parent / link).exists()] == []
 
 
+def test_code_cites_documents_that_are_here() -> None:
+    here = {path.name for folder in (ROOT, ROOT / "docs") for path in folder.glob("*.md")}
+    found = {}
+    for path, text in files().items():
+        if path.endswith(".py") and set(re.findall(r"[\w-]+\.md\b", text)) - here:
+            found[path] = set(re.findall(r"[\w-]+\.md\b", "\n".join(prose_of(path, text)))) - here
+    assert {path: names for path, names in found.items() if names} == {}
+
+
 @pytest.mark.parametrize("phrase", FORBIDDEN)
 def test_no_text_speaks_of_documents_that_are_not_here(phrase: str) -> None:
     assert [path for path, text in files().items() if phrase in " ".join(text.lower().split())] == []

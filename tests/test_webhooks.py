@@ -62,7 +62,7 @@ def test_the_prefix_is_optional(account: str, prefix: str) -> None:
 
 
 def test_what_each_costs(account: str) -> None:
-    """budgets.md: accept 3 statements, a duplicate 2, a forged one none once the secrets are known."""
+    """Budget: accept 3 statements, a duplicate 2, a forged one none once the secrets are known."""
     deliver(account, envelope())
     payload = envelope()
     with CaptureQueriesContext(connection) as accepted:
@@ -171,7 +171,7 @@ def test_an_unknown_account(account: str) -> None:
 
 
 def test_the_secret_of_another_account_opens_nothing(account: str) -> None:
-    """models-to-learn-from.md, test 11."""
+    """A delivery must be signed with the secret of its own account."""
     known_account("acc_other", "whsec_other")
     assert deliver(account, envelope(), secret="whsec_other").status_code == 401
     assert deliver("acc_other", envelope()).status_code == 401
@@ -205,7 +205,7 @@ def test_the_same_id_of_another_account_is_another_event(account: str) -> None:
 
 
 def test_160_deliveries_at_once_are_one_row(account: str) -> None:
-    """faults.md W3."""
+    """Faults W3."""
     deliver(account, envelope())
     body = json.dumps(envelope()).encode()
     answers: list[int] = []
@@ -238,7 +238,7 @@ def test_a_redelivery_of_a_failed_event_is_worked_on_again(account: str, queued:
 
 
 def test_a_database_that_is_down_is_503(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """faults.md W8: the sender repeats it."""
+    """Faults W8: the sender repeats it."""
     deliver(account, envelope())
 
     def down(execute: Any, sql: str, *rest: Any) -> Any:
@@ -264,7 +264,7 @@ def test_atomic_requests_of_the_host_do_not_hold_the_row_back(account: str) -> N
 
 
 def test_nothing_secret_is_kept(account: str) -> None:
-    """faults.md W9."""
+    """Faults W9."""
     canaries = {
         "card_number": "4111111111111111",
         "note": "card 4111 1111 1111 1111, Bearer abcdefghijklmnop",
@@ -305,7 +305,7 @@ def test_nothing_secret_is_kept(account: str) -> None:
     signed=st.booleans(),
 )
 def test_no_body_is_a_500(account: str, body: bytes, signed: bool) -> None:
-    """faults.md W5."""
+    """Faults W5."""
     if not another(FUZZED):
         return
     try:
@@ -340,7 +340,7 @@ def test_a_missing_secret_is_fetched_once(sandbox: Any) -> None:
 
 
 def test_a_rolled_secret_is_learnt_at_once_and_the_old_one_stays_good_for_a_while(sandbox: Any, settings: Any) -> None:
-    """faults.md W2: nothing is refused during a rotation."""
+    """Faults W2: nothing is refused during a rotation."""
     account = account_on(sandbox)
     old = sandbox.webhook_secret(account)
     assert deliver(account, envelope(), old).status_code == 200
@@ -379,7 +379,7 @@ def test_a_secret_that_cannot_be_fetched_is_503(sandbox: Any) -> None:
 
 
 def test_a_lost_key_means_a_new_fetch(sandbox: Any, settings: Any) -> None:
-    """faults.md S3."""
+    """Faults S3."""
     account = account_on(sandbox)
     secret = sandbox.webhook_secret(account)
     assert deliver(account, envelope(), secret).status_code == 200
@@ -504,7 +504,7 @@ def test_no_text_makes_a_delivery_slow(account: str, text: str) -> None:
 
 
 def test_card_numbers_hide_nowhere(account: str) -> None:
-    """faults.md S1: neither as an identifier, nor as a name, nor as a number of any kind."""
+    """Faults S1: neither as an identifier, nor as a name, nor as a number of any kind."""
     data = {
         "account_id": "4111111111111111",
         "id": "4111 1111 1111 1111",

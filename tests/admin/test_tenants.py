@@ -116,7 +116,7 @@ def test_account_page_has_the_button_and_no_secret(panel: Client, accounts: list
 
 
 def test_late_deliveries_are_counted_on_the_account(browse: Any, support: Any) -> None:
-    """faults.md W1c: refused, counted and shown."""
+    """Faults W1c: refused, counted and shown."""
     from tests.events import deliver, envelope, known_account
 
     account = known_account()

@@ -117,7 +117,7 @@ def test_a_worker_that_dies_leaves_its_event_to_the_next(sandbox: Any) -> None:
 
 
 def test_four_processes_and_a_secret_that_was_rolled(sandbox: Any) -> None:
-    """faults.md W2 over processes: one of them asks, all of them learn, nothing is refused."""
+    """Faults W2 over processes: one of them asks, all of them learn, nothing is refused."""
     account = account_on(sandbox)
     old = sandbox.webhook_secret(account)
     assert deliver(account, envelope(), old).status_code == 200

@@ -177,7 +177,7 @@ def test_a_session_that_is_not_ours(sandbox: Any, account: str) -> None:
 
 
 def test_the_account_is_that_of_the_address(sandbox: Any, account: str) -> None:
-    """models-to-learn-from.md, test 11: never one that the body names."""
+    """Never an account that the body names."""
     other = account_on(sandbox)
     uid = sandbox.add_payment(other, status="captured")["uid"]
     event = work(account, "payment.completed", payment_uid=uid, payment_account_uid=other, account_uid=other)
@@ -274,7 +274,7 @@ def test_a_refund_that_fails_later_is_news_for_the_journal(sandbox: Any, account
 
 
 def test_what_processing_costs(sandbox: Any, account: str) -> None:
-    """budgets.md: 10 statements, 1 call (2 where payment and transaction are needed), outside any transaction."""
+    """Budget: 10 statements, 1 call (2 where payment and transaction are needed), outside any transaction."""
     uid = sandbox.add_payment(account, status="captured")["uid"]
     refund = sandbox.refund(uid, 100, "ref-1")
     for data, most in (({}, 1), ({"transaction_uid": refund["uid"]}, 2)):
@@ -309,7 +309,7 @@ def test_two_workers_and_one_event(sandbox: Any, account: str, heard: Heard) -> 
 
 @pytest.mark.soak
 def test_the_older_read_never_wins(sandbox: Any, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """faults.md W4: two events of one payment; what was read first would be stored last, in the same second."""
+    """Faults W4: two events of one payment; what was read first would be stored last, in the same second."""
     uid = sandbox.add_payment(account, status="captured")["uid"]
     moment = "2040-02-03T04:05:06.000000Z"
     pull("payments", account)
@@ -438,7 +438,7 @@ def test_a_row_of_another_account_is_not_taken_over(sandbox: Any, account: str) 
 
 
 def test_what_every_kind_costs(sandbox: Any, account: str, session: HostedSession) -> None:
-    """budgets.md: at most 10 statements, whatever happened."""
+    """Budget: at most 10 statements for each event type."""
     uid = sandbox.add_payment(account, status="captured")["uid"]
     sandbox.touch("payment", uid, session_id=session.uid)
     customer = sandbox.add_customer(account)["uid"]

@@ -129,7 +129,7 @@ def test_purge(event: WebhookEvent, settings: Any) -> None:
 
 
 def test_an_identifier_is_remembered_for_a_month_whatever_the_setting_says(event: WebhookEvent, settings: Any) -> None:
-    """faults.md W1b."""
+    """Faults W1b."""
     settings.GOVPAY = {**settings.GOVPAY, "EVENT_RETENTION_DAYS": 1}
     WebhookEvent.objects.update(state="processed", received_at=ago(days=29))
     tasks.purge_events()
