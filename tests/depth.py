@@ -59,7 +59,7 @@ KEPT: dict[str, int] = {
     "sync/test_pull.py::test_the_whole_city_arrives": 0,
     "sandbox/test_city.py": 0,
     "rest/test_schema.py::test_every_answer_keeps_the_document": 1,
-    "admin/test_attention.py::test_page_lists_all_kinds": 0,
+    "admin/test_review.py::test_page_lists_all_kinds": 0,
     # The same for each model, each fault or each action: some of them.
     "admin/test_base.py::test_page_reads_little": 4,
     "admin/test_base.py::test_page_shows_no_secret_and_runs_no_script": 4,

@@ -61,7 +61,7 @@ def at_step(wanted: str, act: Callable[[], Any], times: int = 1) -> Iterator[lis
 def dying_at(wanted: str) -> Iterator[list[str]]:
     """As if the process ended at the step ``wanted``: ``Died`` is raised there.
 
-    ``perform`` could still close its row on the way out, which the dead do not: from that moment on every
+    ``execute`` could still close its row on the way out, which the dead do not: from that moment on every
     statement of this thread raises as well, and the transaction that is open rolls back.
     """
 

@@ -28,7 +28,8 @@ MODELS = {
     "SavedPaymentMethod": f"{MIRROR} customer method_type brand last4 exp_month exp_year holder_name bank_name"
     " account_type is_default",
     "Payment": f"{MIRROR} account customer saved_method session reference_id base_amount tax_amount"
-    " processing_fee_amount total_amount refunded_amount currency status method_type brand last4 decline_code captured_at",
+    " processing_fee_amount total_amount refunded_amount currency status method_type brand last4 decline_code"
+    " captured_at",
     "Transaction": f"{MIRROR} payment account type amount currency status reference_id processor_transaction_id reason"
     " reason_code",
     "HostedSession": f"{MIRROR} account customer amount currency status scope layout expires_at metadata",

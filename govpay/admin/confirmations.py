@@ -18,19 +18,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from govpay import operations
-from govpay.admin import summaries, tickets
-from govpay.admin.cells import clip, list_of, moment, page_of
+from govpay.admin import confirmation_tables, confirmation_tokens
 from govpay.admin.changelist import joined
-from govpay.admin.deeds import Deed, Row, assess
-from govpay.admin.pages import render
-from govpay.admin.tickets import Shown, Ticket, TicketRefused
-from govpay.admin.wording import Outcome, outcome_of_error
-from govpay.attention.items import deed_in_words
+from govpay.admin.confirmation_tokens import ConfirmationToken, Shown, TokenRefused
+from govpay.admin.actions import Action, Row, assess
+from govpay.admin.formatting import clip, list_of, moment, page_of
+from govpay.admin.messages import Outcome, outcome_of_error
+from govpay.admin.rendering import render
+from govpay.decorators import own_view
 from govpay.exceptions import GovPayError
-from govpay.exempt import own_view
 from govpay.models import Operation, Payment
 from govpay.models.money import format_money
-from govpay.policies import guarded_view
+from govpay.review.items import deed_in_words
+from govpay.security.headers import secure_view
 
 logger = logging.getLogger("govpay.admin")
 
@@ -45,7 +45,7 @@ def own_url(admin: Any, route: str, name: str, view: Callable[..., HttpResponse]
 
     Operations commit their journal before they call the platform, which an open transaction would undo.
     """
-    return path(route, own_view(guarded_view(admin.admin_site.admin_view(view))), name=name)
+    return path(route, own_view(secure_view(admin.admin_site.admin_view(view))), name=name)
 
 
 def chosen_ids(request: HttpRequest) -> list[int]:
@@ -85,10 +85,10 @@ def earlier_attempts(rows: Sequence[Row]) -> list[tuple[Any, Any]]:
     return [(_("Earlier attempts"), text % {"count": count})] if count else []
 
 
-class DeedView:
+class ConfirmationView:
     """One request for one deed on one or many payments."""
 
-    def __init__(self, admin: ModelAdmin[Any], deed: Deed, request: HttpRequest) -> None:
+    def __init__(self, admin: ModelAdmin[Any], deed: Action, request: HttpRequest) -> None:
         self.admin = admin
         self.deed = deed
         self.request = request
@@ -147,18 +147,18 @@ class DeedView:
         doable = [row for row in rows if not row.reason]
         shown = {row.payment.pk: Shown.of(row.payment, row.earlier) for row in doable}
         context: dict[str, Any] = {
-            "tables": summaries.before(self.deed, rows),
+            "tables": confirmation_tables.before(self.deed, rows),
             "doable": bool(doable),
             "missing": len(self.ids) - len(rows),
             "problem": problem,
             "consequence": self.deed.consequence,
-            "button": summaries.button(self.deed, doable, self.single),
+            "button": confirmation_tables.button(self.deed, doable, self.single),
             "notes": self.notes(doable),
-            "warning": summaries.warning(doable),
+            "warning": confirmation_tables.warning(doable),
         }
         if doable:
             context["form"] = form or self.form(shown)
-            context["key"] = tickets.mint(self.request.user, self.deed.name, self.ids, shown)
+            context["key"] = confirmation_tokens.sign(self.request.user, self.deed.name, self.ids, shown)
         title = self.deed.title_one if self.single else self.deed.title_many
         if self.single and doable and doable[0].earlier is not None:
             title = _("Try again: %(what)s?") % {"what": deed_in_words(doable[0].earlier)}
@@ -189,8 +189,10 @@ class DeedView:
 
     def submit(self) -> HttpResponse:
         try:
-            ticket = tickets.read(self.request.POST.get("key", ""), self.request.user, self.deed.name, self.ids)
-        except TicketRefused as refusal:
+            ticket = confirmation_tokens.read(
+                self.request.POST.get("key", ""), self.request.user, self.deed.name, self.ids
+            )
+        except TokenRefused as refusal:
             return self.confirm(problem=str(refusal))
         form = self.form(ticket.shown, self.request.POST)
         if not form.is_valid():
@@ -200,7 +202,7 @@ class DeedView:
             return self.tell(rows[0])
         return self.report(rows)
 
-    def execute(self, ticket: Ticket, data: dict[str, Any]) -> list[Row]:
+    def execute(self, ticket: ConfirmationToken, data: dict[str, Any]) -> list[Row]:
         """Each row by itself: one that fails does not stop the others, unless all would fail alike."""
         end = time.monotonic() + PATIENCE
         rows: list[Row] = []
@@ -218,7 +220,7 @@ class DeedView:
             rows.append(row)
         return rows
 
-    def do(self, payment: Payment, shown: Shown, data: dict[str, Any], ticket: Ticket) -> Outcome:
+    def do(self, payment: Payment, shown: Shown, data: dict[str, Any], ticket: ConfirmationToken) -> Outcome:
         try:
             return self.deed.perform(payment, shown, data, actor=self.request.user, key=ticket.key_for(payment))
         except GovPayError as error:
@@ -246,7 +248,7 @@ class DeedView:
         """Many payments: one line each. Loading this page again sends the same form, hence the same deed."""
         left = [str(row.payment.pk) for row in rows if row.outcome and row.outcome.kind in ("left", "not sent")]
         again = f"{self.request.path}?ids={','.join(left)}" if left else ""
-        context = {"tables": summaries.after(rows), "left": len(left), "again": again}
+        context = {"tables": confirmation_tables.after(rows), "left": len(left), "again": again}
         return self.render("govpay/admin/result.html", _("What came of it"), context)
 
     def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:

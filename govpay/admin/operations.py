@@ -15,16 +15,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from govpay import operations
-from govpay.admin.attention import (
-    attention_tools,
-    dealt_with_view,
-    list_view,
-    operation_alert,
-    settle_links,
-    settle_view,
-)
 from govpay.admin.base import ReadOnlyAdmin
-from govpay.admin.cells import (
+from govpay.admin.confirmations import own_url
+from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.formatting import (
     action_label,
     badge_column,
     clip,
@@ -35,9 +29,15 @@ from govpay.admin.cells import (
     money_column,
     text_column,
 )
-from govpay.admin.confirmations import own_url
-from govpay.admin.filters import AccountFilter, known_values, linked
-from govpay.admin.wording import open_operation_alert
+from govpay.admin.messages import open_operation_alert
+from govpay.admin.review import (
+    attention_tools,
+    dealt_with_view,
+    list_view,
+    operation_alert,
+    settle_links,
+    settle_view,
+)
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationState
 from govpay.operations import staff

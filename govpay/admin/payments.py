@@ -12,9 +12,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
-from govpay.admin.attention import attention_tools
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.cells import (
+from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
+from govpay.admin.confirmations import MOST, ConfirmationView, own_url
+from govpay.admin.actions import ACTIONS, assess, open_operations
+from govpay.admin.events import events_of
+from govpay.admin.filters import AccountFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, linked
+from govpay.admin.flags import badges, flag_alert, lower_flag
+from govpay.admin.formatting import (
     Table,
     action_label,
     badge,
@@ -32,13 +37,8 @@ from govpay.admin.cells import (
     relative,
     transaction_badge,
 )
-from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
-from govpay.admin.confirmations import MOST, DeedView, own_url
-from govpay.admin.deeds import DEEDS, assess, open_operations
-from govpay.admin.events import events_of
-from govpay.admin.filters import AccountFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, linked
-from govpay.admin.flags import badges, flag_alert, lower_flag
-from govpay.admin.wording import open_operation_alert
+from govpay.admin.messages import open_operation_alert
+from govpay.admin.review import attention_tools
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import OperationState, PaymentStatus, TransactionType
 from govpay.models.money import format_money
@@ -112,7 +112,7 @@ class PaymentAdmin(MirrorAdmin):
     def get_urls(self) -> list[URLPattern]:
         own = [
             own_url(self, f"{deed.name}/", f"govpay_payment_{deed.name}", partial(self.deed_view, deed))
-            for deed in DEEDS
+            for deed in ACTIONS
         ]
         charge = own_url(self, "charge/", "govpay_payment_charge", partial(self.charge_view, ChargeConfirmation))
         back = own_url(self, "charge/take-back/", "govpay_payment_take_back", partial(self.charge_view, TakeBackView))
@@ -123,9 +123,9 @@ class PaymentAdmin(MirrorAdmin):
         return attention_tools(request)
 
     def deed_view(self, deed: Any, request: HttpRequest) -> HttpResponse:
-        return DeedView(self, deed, request).respond()
+        return ConfirmationView(self, deed, request).respond()
 
-    def charge_view(self, step: type[DeedView], request: HttpRequest) -> HttpResponse:
+    def charge_view(self, step: type[ConfirmationView], request: HttpRequest) -> HttpResponse:
         return step(self, Charge(request.user), request).respond()
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
@@ -217,7 +217,7 @@ class PaymentAdmin(MirrorAdmin):
     def _deeds(self, request: HttpRequest, row: Payment, waiting: dict[str, Operation]) -> list[dict[str, Any]]:
         """The buttons of those deeds that this user may do, with the reason where one is closed."""
         own = row.is_fee_preview and staff.may_confirm(request.user, row)
-        deeds = (Charge(request.user), *DEEDS) if own else DEEDS
+        deeds = (Charge(request.user), *ACTIONS) if own else ACTIONS
         return [
             {
                 "label": deed.button,

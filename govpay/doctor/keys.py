@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 
 from govpay.doctor.findings import Finding, Level, listed
 from govpay.doctor.visit import Visit
-from govpay.encryption import resealed
 from govpay.exceptions import EncryptionError
 from govpay.models.sealed import batches, sealed_columns
+from govpay.security.encryption import resealed
 
 #: Rows that are named; the rest is counted.
 NAMED = 20

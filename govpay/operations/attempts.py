@@ -10,13 +10,13 @@ from govpay import conf
 from govpay.exceptions import APIConnectionError
 from govpay.models import Operation
 from govpay.models.choices import OperationState
-from govpay.operations.deeds import Deed
+from govpay.operations.actions import Action
 from govpay.operations.hold import demand_not_held
 from govpay.operations.journal import entries, not_found, note_step, read_what_is_committed
 from govpay.sync.transactions import in_transaction
 
 
-def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
+def reopen_row(deed: Action, operation: Operation, actor: Any) -> bool:
     """Start the next attempt of an operation that was not executed, and check the rules again.
 
     Run it in a durable transaction. Returns False when somebody else was quicker.

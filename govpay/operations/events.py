@@ -19,10 +19,10 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, Source
 from govpay.operations import journal
 from govpay.operations.account_settings import AccountDeed
-from govpay.operations.base import NOTHING_DONE, perform
-from govpay.operations.deeds import Answer, Deed
+from govpay.operations.actions import Action, Answer
+from govpay.operations.engine import NOTHING_DONE, execute
 from govpay.sync import mapping, secrets
-from govpay.sync.upsert import bury, save_documents
+from govpay.sync.upsert import mark_deleted, save_documents
 
 
 def set_webhook_subscriptions(
@@ -39,7 +39,7 @@ def set_webhook_subscriptions(
     deed = SetSubscriptions(account, sorted(set(enabled)))
     if not journal.is_used(key):
         deed.read_catalogue()
-    perform(deed, actor=actor, key=key)
+    execute(deed, actor=actor, key=key)
     return list(WebhookSubscription.objects.filter(account=account.uid, deleted_at=None).order_by("event_type"))
 
 
@@ -51,7 +51,7 @@ def refresh_webhook_secret(
     One that differs replaces the one before it, which stays good for ``WEBHOOK_SECRET_GRACE`` seconds.
     Raises ``OperationRefused``, ``APIError``.
     """
-    return cast(PaymentAccount, perform(RefreshSecret(account, {}), actor=actor, key=key))
+    return cast(PaymentAccount, execute(RefreshSecret(account, {}), actor=actor, key=key))
 
 
 def catalogue_of(account_uid: str) -> dict[str, str]:
@@ -125,7 +125,9 @@ class SetSubscriptions(AccountDeed):
         saved = save_documents(mapper, listed, extra={"account_id": uid}, source=Source.OPERATION)
         if whole and saved.all_named:
             here = WebhookSubscription.objects.filter(account=uid, deleted_at=None).values_list("uid", flat=True)
-            bury(WebhookSubscription, [each for each in here if each not in saved.listed], source=Source.OPERATION)
+            mark_deleted(
+                WebhookSubscription, [each for each in here if each not in saved.listed], source=Source.OPERATION
+            )
 
 
 class RefreshSecret(AccountDeed):
@@ -189,4 +191,4 @@ def _own_document(operation: Operation) -> dict[str, Any]:
 
 
 #: For ``reconciliation``.
-DEEDS: tuple[type[Deed], ...] = (SetSubscriptions, RefreshSecret)
+DEEDS: tuple[type[Action], ...] = (SetSubscriptions, RefreshSecret)

@@ -12,7 +12,7 @@ from govpay.client.pages import Order, Repeats, uid_of
 from govpay.connection import get_endpoints
 from govpay.exceptions import InvalidAnswer, InvalidRequest, NotFound, OperationRefused
 from govpay.models import Operation
-from govpay.operations.deeds import completed
+from govpay.operations.actions import completed
 
 #: How far the platform's clock may be behind ours where time alone tells an earlier row from the deed's.
 CLOCKS_DIFFER = dt.timedelta(minutes=10)

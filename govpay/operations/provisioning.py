@@ -17,7 +17,7 @@ from govpay.models.choices import OperationState
 from govpay.operations import events, journal
 from govpay.operations.account_settings import CHECKOUT, checkout_as_sent, set_checkout_config, update_payment_account
 from govpay.operations.account_values import alike, as_sent
-from govpay.operations.deeds import completed
+from govpay.operations.actions import completed
 from govpay.operations.lookups import find_account, find_client, read_account
 from govpay.operations.provision_file import ALL, EXTERNAL, Wanted, WantedAccount
 from govpay.operations.provision_steps import FAILED, LEFT, UNCHANGED, Change, Step, Steps

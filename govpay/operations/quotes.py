@@ -26,8 +26,8 @@ from govpay.models.fields import Sealed
 from govpay.models.money import is_amount, is_currency
 from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
 from govpay.operations import journal
-from govpay.operations.base import perform
-from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.engine import execute
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
 from govpay.sync import mapping
 
@@ -69,10 +69,10 @@ def quote_payment(
     method = payment_method if saved_method is None else _wallet_method(saved_method)
     refuse_cards(description=description, reference_id=reference_id, payment_method=method)
     deed = Quote(account, base_amount, tax_amount, currency, reference_id, method, description, fee_preview)
-    return cast(Payment, perform(deed, actor=actor, key=key))
+    return cast(Payment, execute(deed, actor=actor, key=key))
 
 
-class Quote(Deed):
+class Quote(Action):
     action: ClassVar[str] = OperationAction.QUOTE
     model = Payment
     reference_prefix: ClassVar[str] = "gp"

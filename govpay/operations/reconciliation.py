@@ -18,9 +18,9 @@ from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, PaymentStatus
 from govpay.operations import journal
 from govpay.operations.account_settings import DEEDS as SETTING_DEEDS
-from govpay.operations.base import read_again, tell
 from govpay.operations.customers import CreateCustomer
-from govpay.operations.deeds import Answer, Deed
+from govpay.operations.actions import Action, Answer
+from govpay.operations.engine import read_again, tell
 from govpay.operations.events import DEEDS as EVENT_DEEDS
 from govpay.operations.evidence import EffectSeen, Mismatch
 from govpay.operations.imports import DEEDS as IMPORT_DEEDS
@@ -31,7 +31,7 @@ from govpay.operations.sessions import CreateSession, ExpireSession, UpdateSessi
 from govpay.operations.tenants import CreateAccount, CreateClient
 from govpay.operations.wallets import DEEDS as WALLET_DEEDS
 from govpay.sync.mapping import Unmappable
-from govpay.sync.news import ONCE_CAPTURED
+from govpay.sync.outbox import ONCE_CAPTURED
 from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
@@ -42,15 +42,15 @@ BETWEEN_READS = dt.timedelta(seconds=60)
 #: A pass begins no further look-up after so many seconds; the next one goes on with the others.
 LONGEST_PASS = 60.0
 
-MONEY_DEEDS: tuple[type[Deed], ...] = (Quote, Capture, Void, Refund)
-SESSION_DEEDS: tuple[type[Deed], ...] = (CreateSession, UpdateSession, ExpireSession)
+MONEY_DEEDS: tuple[type[Action], ...] = (Quote, Capture, Void, Refund)
+SESSION_DEEDS: tuple[type[Action], ...] = (CreateSession, UpdateSession, ExpireSession)
 
-TENANT_DEEDS: tuple[type[Deed], ...] = (CreateClient, CreateAccount, *SETTING_DEEDS, *EVENT_DEEDS)
-CUSTOMER_DEEDS: tuple[type[Deed], ...] = (CreateCustomer, *WALLET_DEEDS, *IMPORT_DEEDS)
+TENANT_DEEDS: tuple[type[Action], ...] = (CreateClient, CreateAccount, *SETTING_DEEDS, *EVENT_DEEDS)
+CUSTOMER_DEEDS: tuple[type[Action], ...] = (CreateCustomer, *WALLET_DEEDS, *IMPORT_DEEDS)
 
-ALL_DEEDS: tuple[type[Deed], ...] = (*MONEY_DEEDS, *SESSION_DEEDS, *CUSTOMER_DEEDS, *TENANT_DEEDS)
+ALL_DEEDS: tuple[type[Action], ...] = (*MONEY_DEEDS, *SESSION_DEEDS, *CUSTOMER_DEEDS, *TENANT_DEEDS)
 
-DEEDS: dict[str, type[Deed]] = {deed.action: deed for deed in ALL_DEEDS}
+DEEDS: dict[str, type[Action]] = {deed.action: deed for deed in ALL_DEEDS}
 
 
 @dataclass
@@ -147,7 +147,7 @@ def settle_one(operation: Operation) -> str:
     return OperationState.UNKNOWN
 
 
-def _found(deed: type[Deed], operation: Operation, answer: Answer) -> str:
+def _found(deed: type[Action], operation: Operation, answer: Answer) -> str:
     state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
     # Whoever asked was told that the outcome is not known.
     attention = OperationAttention.NOT_EXECUTED if answer.error else ""
@@ -160,12 +160,12 @@ def _found(deed: type[Deed], operation: Operation, answer: Answer) -> str:
     return str(state)
 
 
-def absent_after(deed: type[Deed]) -> dt.timedelta:
+def absent_after(deed: type[Action]) -> dt.timedelta:
     """How long no place may show a sign before an operation counts as not executed."""
     return BETWEEN_READS if deed.reads_object else dt.timedelta(seconds=float(conf.get("ABSENT_AFTER")))
 
 
-def _absent(deed: type[Deed], operation: Operation, asked_at: dt.datetime) -> str:
+def _absent(deed: type[Action], operation: Operation, asked_at: dt.datetime) -> str:
     """The platform shows no sign: remember since when, and after long enough close the row.
 
     ``asked_at``: when this read began, since only what it could have shown counts.

@@ -12,13 +12,13 @@ from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
 from govpay.models.base import Mirror
 from govpay.operations import attempts, journal
-from govpay.operations.base import reopen
-from govpay.operations.deeds import Seen
+from govpay.operations.actions import Snapshot
+from govpay.operations.engine import reopen
 from govpay.operations.reconciliation import DEEDS
 from govpay.operations.refunds import AT_STAKE
 
 
-def retry_operation(*, operation: Operation, actor: Any = None, seen: Seen | None = None) -> Mirror:
+def retry_operation(*, operation: Operation, actor: Any = None, seen: Snapshot | None = None) -> Mirror:
     """Try a capture, refund or void again that was not executed; returns the row that came of it.
 
     The operation keeps its key, its reference and its amount, so that the platform refuses it as a duplicate should an

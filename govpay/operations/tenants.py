@@ -26,8 +26,8 @@ from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.models.operations import OPEN_STATES
 from govpay.operations import journal
 from govpay.operations import tenant_options as options
-from govpay.operations.base import perform
-from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.engine import execute
 from govpay.operations.lookups import find_account, find_client, identity_of, read_account
 from govpay.sync import mapping
 from govpay.sync.mapping import Mapper, Unmappable
@@ -100,7 +100,7 @@ class MadeMeanwhile(OperationInProgress):
     """What was not there has been made since: look again."""
 
 
-class Creation(Deed):
+class Creation(Action):
     """A deed that is not needed when the platform has its object already.
 
     Which one that is its ``identity`` tells; the journal keeps the whole request, in ``reason``.
@@ -246,7 +246,7 @@ def find_or_create(deed: Creation, actor: Any, key: uuid.UUID | str | None) -> M
         if key is None:
             key, deed.claimed = _claim(deed), True
     try:
-        return perform(deed, actor=actor, key=key)
+        return execute(deed, actor=actor, key=key)
     except MadeMeanwhile:
         found = deed.find(deed.body.to_wire())
         if found is None:

@@ -20,7 +20,7 @@ from govpay.operations.lookups import CLOCKS_DIFFER
 from govpay.sync import mapping
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
-from govpay.sync.upsert import bury, save_documents
+from govpay.sync.upsert import mark_deleted, save_documents
 
 #: A method and its customer carry the moment of one change, written so far apart at most.
 SAME_CHANGE = dt.timedelta(seconds=2)
@@ -58,7 +58,7 @@ def store(account_uid: str, customer_uid: str, listed: list[Any], gone: list[str
     """The methods ``listed``, and tombstones for ``gone``; run it in a transaction."""
     where = {"account_id": account_uid, "customer_id": customer_uid}
     save_documents(mapping.SAVED_METHOD, listed, extra=where, source=Source.OPERATION)
-    bury(SavedPaymentMethod, gone, source=Source.OPERATION)
+    mark_deleted(SavedPaymentMethod, gone, source=Source.OPERATION)
 
 
 def listed_after(account_uid: str, customer_uid: str) -> list[Any] | None:

@@ -19,9 +19,9 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, Source
 from govpay.models.fields import Sealed
 from govpay.operations import journal
-from govpay.operations.base import perform
 from govpay.operations.customers import check_account
-from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.engine import execute
 from govpay.operations.wallet_lists import (
     customer_marks,
     demand_no_change,
@@ -37,7 +37,7 @@ from govpay.operations.wallet_lists import (
 from govpay.sync import mapping
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
-from govpay.sync.upsert import bury, save_documents
+from govpay.sync.upsert import mark_deleted, save_documents
 
 
 def save_payment_method(
@@ -73,7 +73,7 @@ def set_default_payment_method(
     return _carried_out(SetDefaultMethod(method), actor, key)
 
 
-class WalletDeed(Deed):
+class WalletDeed(Action):
     """A deed on what a customer keeps on file.
 
     The answers to these writes say little (A13 to A15), while one method's change may change others: what is
@@ -125,7 +125,7 @@ class WalletDeed(Deed):
         where = {"account_id": operation.account_id, "customer_id": row.uid}
         save_documents(mapping.SAVED_METHOD, documents, extra=where, source=Source.OPERATION)
         if found["removed"]:
-            bury(SavedPaymentMethod, [uid], source=Source.OPERATION)
+            mark_deleted(SavedPaymentMethod, [uid], source=Source.OPERATION)
         if not SavedPaymentMethod.objects.filter(uid=uid).exists():
             raise Unmappable("the row is gone")
         if listed is None:
@@ -264,11 +264,11 @@ class SetDefaultMethod(ExistingMethodDeed):
 
 
 #: For ``reconciliation``.
-DEEDS: tuple[type[Deed], ...] = (SaveMethod, RemoveMethod, SetDefaultMethod)
+DEEDS: tuple[type[Action], ...] = (SaveMethod, RemoveMethod, SetDefaultMethod)
 
 
 def _carried_out(deed: WalletDeed, actor: Any, key: uuid.UUID | str | None) -> SavedPaymentMethod:
-    row = perform(deed, actor=actor, key=key)
+    row = execute(deed, actor=actor, key=key)
     if deed.operation is not None and not isinstance(row, SavedPaymentMethod):
         row = SavedPaymentMethod.objects.get(uid=deed.operation.result_uid)
     return cast(SavedPaymentMethod, row)

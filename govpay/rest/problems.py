@@ -22,7 +22,6 @@ from rest_framework import exceptions as drf
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from govpay.discretion import discreet
 from govpay.exceptions import (
     APIConnectionError,
     APIError,
@@ -42,6 +41,7 @@ from govpay.exceptions import (
     PaymentDeclined,
     RateLimited,
 )
+from govpay.security.tracebacks import scrub_traceback
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -146,7 +146,7 @@ def _suspicious(error: SuspiciousOperation, request: Any) -> drf.APIException:
 def reporting(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """A view whose faults are reported as Django does, without what its frames held, and told as a problem."""
 
-    @discreet
+    @scrub_traceback
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response: Any = view(request, *args, **kwargs)
         return response.render()

@@ -18,7 +18,7 @@ from django.db import connection, connections
 from django.test import Client
 from django.urls import reverse
 
-from govpay.admin import confirmations, tickets
+from govpay.admin import confirmation_tokens, confirmations
 from govpay.models import Operation, Payment, PaymentAccount, Transaction
 from govpay.sync.pull import pull
 from tests.admin.rows import XSS, operation, payment
@@ -454,7 +454,7 @@ def test_keys_of_others_are_refused(desk: Client, make_staff: Any, browse: Any) 
 def test_keys_run_out(desk: Client) -> None:
     row = payment()
     sent = fields(desk.get(url("refund", row)))
-    with time_machine.travel(tickets.LIFETIME + 5 + time.time()):
+    with time_machine.travel(confirmation_tokens.LIFETIME + 5 + time.time()):
         refused(desk, url("refund", row), sent)
 
 

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from govpay.admin.cells import CLIPPED, clip
+from govpay.admin.formatting import CLIPPED, clip
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.money import format_money
 from govpay.sync import mapping

@@ -17,7 +17,7 @@ from govpay.models import (
 )
 from govpay.models.operations import OPEN_STATES
 from govpay.operations.journal import not_found
-from govpay.sync.news import ONCE_CAPTURED
+from govpay.sync.outbox import ONCE_CAPTURED
 from tests.operations.town import Town
 
 MONEY = ("capture", "refund", "void")

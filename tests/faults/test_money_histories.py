@@ -301,7 +301,7 @@ class Histories(RuleBasedStateMachine):
         still = self.agreement.journal.filter(state__in=OPEN_STATES, action__in=MONEY)
         for operation in still.filter(deadline_at__lte=timezone.now()):
             done = self.agreement.happened(operation)
-            row = operations.settle_by_hand(operation=operation, carried_out=done, reason="Seen.", actor=self.clerk)
+            row = operations.resolve_manually(operation=operation, carried_out=done, reason="Seen.", actor=self.clerk)
             assert row.state == ("succeeded" if done else "failed"), row.error
         fault.times = 0
 

@@ -15,7 +15,7 @@ from django.db import connection, connections
 from govpay import operations
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
-from govpay.operations import Seen
+from govpay.operations import Snapshot
 from tests.operations.town import Town, at_once, bank_account, card
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -92,7 +92,7 @@ def test_two_administrators_refund_the_same_payment(town: Town, method: Any) -> 
 def test_two_tabs_that_showed_the_same_figures(town: Town) -> None:
     """M1 and M7: what the second page showed is true no longer, though enough would be left."""
     for payment in captured(town):
-        seen = Seen("captured", payment.total_amount, payment.total_amount, "USD")
+        seen = Snapshot("captured", payment.total_amount, payment.total_amount, "USD")
         tab = partial(operations.refund_payment, payment=payment, amount=100, seen=seen)
         results = at_once(partial(tab, key=uuid.uuid4()), partial(tab, key=uuid.uuid4()))
         assert len(refused(results)) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from govpay.client import PaymentResource
-from govpay.operations.deeds import completed
+from govpay.operations.actions import completed
 
 
 def test_what_is_missing_or_null_is_filled_in_and_nothing_else() -> None:

@@ -21,7 +21,7 @@ from govpay.exceptions import (
     PaymentDeclined,
 )
 from govpay.models import Operation, Payment, PaymentAccount
-from govpay.operations import Seen
+from govpay.operations import Snapshot
 from tests.operations.town import Town, bank_account, card, only
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -235,14 +235,16 @@ def test_instance_with_other_money_is_refused(town: Town, column: str) -> None:
     assert not town.posts("capture")
 
 
-@pytest.mark.parametrize("seen", [Seen("captured"), Seen("validated", total=1), Seen("validated", currency="EUR")])
-def test_payment_that_differs_from_what_was_shown_is_refused(town: Town, seen: Seen) -> None:
+@pytest.mark.parametrize(
+    "seen", [Snapshot("captured"), Snapshot("validated", total=1), Snapshot("validated", currency="EUR")]
+)
+def test_payment_that_differs_from_what_was_shown_is_refused(town: Town, seen: Snapshot) -> None:
     payment = town.quoted()
     for deed in (operations.capture_payment, operations.void_payment):
         with pytest.raises(OperationRefused, match="changed since it was shown"):
             deed(payment=payment, seen=seen)
     assert not town.posts(payment.uid)
-    shown = Seen("validated", 0, payment.total_amount, payment.currency)
+    shown = Snapshot("validated", 0, payment.total_amount, payment.currency)
     assert operations.capture_payment(payment=payment, seen=shown).status == "captured"
 
 

@@ -1,4 +1,4 @@
-"""The steps of ``perform``: all are in the list, in its order, and their lines hold no secret."""
+"""The steps of ``execute``: all are in the list, in its order, and their lines hold no secret."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from govpay.models import Client, Operation, PaymentAccount, WebhookSubscription
 from govpay.models.choices import OperationState
 from govpay.operations.account_settings import ChangedMeanwhile, UpdateAccount, checkout_as_sent
 from govpay.operations.account_values import alike, as_sent
-from govpay.operations.base import perform
+from govpay.operations.engine import execute
 from govpay.operations.lookups import find_client
 from govpay.operations.tenants import CreateAccount, CreateClient, Creation
 from govpay.sandbox.answers import Answer as Empty
@@ -296,9 +296,9 @@ def test_update_never_takes_back_another_one(sandbox: Any, account: PaymentAccou
     late.read_current()
     operations.update_payment_account(account=account, name="Water")
     with pytest.raises(ChangedMeanwhile):
-        perform(late)
+        execute(late)
     late.read_current()
-    assert perform(late).name == "Water"
+    assert execute(late).name == "Water"
 
 
 def test_updates_at_once_all_arrive_or_are_refused(sandbox: Any, account: PaymentAccount) -> None:

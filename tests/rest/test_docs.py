@@ -19,7 +19,7 @@ from govpay.models import HostedSession, Operation
 from govpay.operations.links import open_session
 from govpay.rest import problems, urls
 from govpay.signals import session_completed
-from govpay.sync import news
+from govpay.sync import outbox
 from tests.operations.town import Town
 from tests.rest.conftest import Program
 
@@ -163,7 +163,7 @@ def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> Non
             town.sandbox.touch("session", each.uid, status="completed")
         for _ in range(2):
             town.sync("sessions")
-            news.dispatch()
+            outbox.dispatch()
         assert sorted(updates, key=str) == ["17", "18", None], "each was told of once, and nothing was raised"
         assert [hasattr(each, "paid") for each in orders] == [True, False]
     finally:

@@ -16,7 +16,7 @@ from govpay import operations, tasks
 from govpay.exceptions import KeyReused
 from govpay.models import Customer, Operation, WebhookEvent
 from govpay.rest import idempotency, urls
-from govpay.rest.acts import Act
+from govpay.rest.actions import ActionView
 from tests.admin.neighbours import grant
 from tests.operations.town import Town, at_once, bank_account, card, only
 from tests.rest.conftest import Program, problem
@@ -149,7 +149,7 @@ def test_every_acts_key_stands_for_its_whole_request(
         assert (again.status_code, again.json()) == (first.status_code, first.json()), name
         assert (len(town.sandbox.ledger()), len(queued)) == before, name
         seen.add(name)
-    assert seen == {each.name for each in urls.V1 if issubclass(each.callback.cls, Act)}  # type: ignore[union-attr]
+    assert seen == {each.name for each in urls.V1 if issubclass(each.callback.cls, ActionView)}  # type: ignore[union-attr]
 
 
 def test_a_key_stands_for_a_customer_who_was_there_already(till: Program, town: Town) -> None:
