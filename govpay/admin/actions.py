@@ -92,7 +92,7 @@ class Row:
     payment: Payment
     #: Why it cannot be done; empty when it can.
     reason: str = ""
-    #: What the deed is about, in minor units.
+    #: What the action is about, in minor units.
     amount: int | None = None
     #: What is at stake with this one; it can be done all the same.
     warning: str = ""
@@ -102,7 +102,7 @@ class Row:
 
 
 class Action:
-    """One kind of deed. The rules are the payment's, the work is done by ``govpay.operations``."""
+    """One kind of action. The rules are the payment's, the work is done by ``govpay.operations``."""
 
     name: ClassVar[str]
     #: The operation that it is.
@@ -141,11 +141,11 @@ class Action:
         return shown.total
 
     def amounts(self, payment: Payment) -> tuple[tuple[Any, int | None], ...]:
-        """Heads and minor units of the columns beside a payment, the amount of the deed first."""
+        """Heads and minor units of the columns beside a payment, the amount of the action first."""
         return ((_("Total"), payment.total_amount),)
 
     def notes(self, payment: Payment) -> list[tuple[Any, Any]]:
-        """What else is to be known before a single payment's deed: labels and values."""
+        """What else is to be known before a single payment's action: labels and values."""
         return []
 
     def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
@@ -285,24 +285,24 @@ def open_operations(payments: Iterable[Payment]) -> dict[str, Operation]:
     return {row.payment_id: row for row in found}
 
 
-def assess(deed: Action, payments: list[Payment], waiting: dict[str, Operation] | None = None) -> list[Row]:
+def assess(action: Action, payments: list[Payment], waiting: dict[str, Operation] | None = None) -> list[Row]:
     """Each payment with the reason why not, or with what it is about. ``waiting``: its open operations, if known."""
     if waiting is None:
         waiting = open_operations(payments)
     candidates = [payment for payment in payments if payment.uid not in waiting]
     # Whether the method can be repeated costs a statement, and only a validated payment asks for it.
-    validated = [p for p in candidates if deed.repeats_method and p.status == PaymentStatus.VALIDATED]
+    validated = [p for p in candidates if action.repeats_method and p.status == PaymentStatus.VALIDATED]
     repeatable = operations.capturable_methods(validated) if validated else set()
     # What staff take from a bank account on file needs its owner's word (admin/authorizations).
-    unauthorized = set() if deed.asks_authorization else staff.needing_authorization(validated)
-    not_executed = operations.not_executed_of(candidates, deed.action)
+    unauthorized = set() if action.asks_authorization else staff.needing_authorization(validated)
+    not_executed = operations.not_executed_of(candidates, action.action)
     rows = []
     for payment in payments:
         open_one = waiting.get(payment.uid)
-        reason = open_operation_reason(open_one) if open_one else deed.why_not(payment, repeatable)
+        reason = open_operation_reason(open_one) if open_one else action.why_not(payment, repeatable)
         if not reason and payment.uid in unauthorized:
             reason = _("A bank account needs its owner's authorization: charge it from the customer's page.")
-        warning = at_stake(payment) if deed.gives_back and not reason else ""
-        amount = None if reason else deed.amount(payment)
+        warning = at_stake(payment) if action.gives_back and not reason else ""
+        amount = None if reason else action.amount(payment)
         rows.append(Row(payment, reason, amount, warning, earlier=not_executed.get(payment.uid)))
     return rows

@@ -18,11 +18,11 @@ from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.admin import fee_previews
+from govpay.admin.actions import Capture, ConfirmForm, open_operations
 from govpay.admin.authorizations import AuthorizationForm
 from govpay.admin.charges import PERMISSION, charge_address
 from govpay.admin.confirmation_tokens import Shown
 from govpay.admin.confirmations import ConfirmationView
-from govpay.admin.actions import Capture, ConfirmForm, open_operations
 from govpay.admin.formatting import link_to, moment
 from govpay.admin.messages import Outcome
 from govpay.models import Payment

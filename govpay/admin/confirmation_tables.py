@@ -1,4 +1,4 @@
-"""The tables before and after a deed, with totals per currency."""
+"""The tables before and after an action, with totals per currency."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ def amounts_in_words(rows: Sequence[Row]) -> str:
     return " + ".join(format_money(total.amount, total.currency) for total in totals_of(rows))
 
 
-def button(deed: Action, doable: Sequence[Row], single: bool) -> str:
-    """What the button says; a single deed may have its amount in the form instead."""
-    if single and deed.asks_amount:
-        return str(deed.button)
+def button(action: Action, doable: Sequence[Row], single: bool) -> str:
+    """What the button says; a single action may have its amount in the form instead."""
+    if single and action.asks_amount:
+        return str(action.button)
     if single:
-        return _("%(deed)s %(amounts)s") % {"deed": deed.button, "amounts": amounts_in_words(doable)}
-    return _("%(deed)s %(payments)s, %(amounts)s") % {
-        "deed": deed.button,
+        return _("%(action)s %(amounts)s") % {"action": action.button, "amounts": amounts_in_words(doable)}
+    return _("%(action)s %(payments)s, %(amounts)s") % {
+        "action": action.button,
         "payments": counted(len(doable)),
         "amounts": amounts_in_words(doable),
     }
 
 
-def before(deed: Action, rows: Sequence[Row]) -> list[Table]:
+def before(action: Action, rows: Sequence[Row]) -> list[Table]:
     """What would be done, and what is left alone."""
     doable = [row for row in rows if not row.reason]
     refused = [row for row in rows if row.reason]
-    return [table for table in (_doable(deed, doable), _refused(refused)) if table.rows]
+    return [table for table in (_doable(action, doable), _refused(refused)) if table.rows]
 
 
-def _doable(deed: Action, rows: Sequence[Row]) -> Table:
+def _doable(action: Action, rows: Sequence[Row]) -> Table:
     # The amount stands beside the payment: on a narrow screen the rest is out of sight.
-    amounts = [head for head, _amount in deed.amounts(rows[0].payment)] if rows else []
+    amounts = [head for head, _amount in action.amounts(rows[0].payment)] if rows else []
     heads = (_("Payment"), *amounts, _("Customer"), _("Method"), _("Payment account"), _("Created"), _("Status"))
     foot = []
     for total in totals_of(rows):
@@ -74,15 +74,15 @@ def _doable(deed: Action, rows: Sequence[Row]) -> Table:
     return Table(
         title=counted(len(rows)),
         heads=heads,
-        rows=[_line(deed, row) for row in rows],
+        rows=[_line(action, row) for row in rows],
         numeric=tuple(range(1, len(amounts) + 1)),
         foot=foot,
     )
 
 
-def _line(deed: Action, row: Row) -> tuple[Any, ...]:
+def _line(action: Action, row: Row) -> tuple[Any, ...]:
     payment = row.payment
-    amounts = (row.amount, *(amount for _head, amount in deed.amounts(payment)[1:]))
+    amounts = (row.amount, *(amount for _head, amount in action.amounts(payment)[1:]))
     return (
         link_to(payment),
         *(format_money(amount, payment.currency) for amount in amounts),

@@ -1,4 +1,4 @@
-"""The signed key of a confirmation form: who was shown what, for which deed, and until when."""
+"""The signed key of a confirmation form: who was shown what, for which action, and until when."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIFETIME = 3600
 
 
 class TokenRefused(Exception):
-    """The form is not one that we gave to this user for this deed, or it is too old."""
+    """The form is not one that we gave to this user for this action, or it is too old."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ConfirmationToken:
     shown: Mapping[int, Shown]
 
     def key_for(self, payment: Payment) -> uuid.UUID:
-        """The operation's key. The same form sent twice gives the same keys, so it is one deed."""
+        """The operation's key. The same form sent twice gives the same keys, so it is one action."""
         return self.key if len(self.ids) == 1 else uuid.uuid5(self.key, payment.uid)
 
 
@@ -75,7 +75,7 @@ def read(text: str, user: Any, action: str, ids: Sequence[int]) -> ConfirmationT
     Raises ``TokenRefused`` when the signature is wrong or old, or when it is of another user, action or choice of rows.
     """
     try:
-        owner, deed, chosen, key, rows = signing.loads(text, salt=SALT, max_age=LIFETIME)
+        owner, signed_action, chosen, key, rows = signing.loads(text, salt=SALT, max_age=LIFETIME)
     except signing.SignatureExpired:
         raise TokenRefused(
             _("This page lay open for too long, so nothing was sent. Check the figures and confirm again.")
@@ -84,7 +84,7 @@ def read(text: str, user: Any, action: str, ids: Sequence[int]) -> ConfirmationT
         raise TokenRefused(
             _("This form does not come from here, so nothing was sent. Check the figures and confirm again.")
         ) from None
-    if (owner, deed, chosen) != (str(user.pk), action, list(ids)):
+    if (owner, signed_action, chosen) != (str(user.pk), action, list(ids)):
         raise TokenRefused(_("This form was made for somebody else or for other payments, so nothing was sent."))
     shown = {int(pk): Shown(*values) for pk, *values in rows}
     return ConfirmationToken(uuid.UUID(key), tuple(ids), shown)

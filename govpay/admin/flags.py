@@ -48,7 +48,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     ),
 }
 
-#: The same before a deed that gives money back: what is at stake. It does not forbid the deed.
+#: The same before an action that gives money back: what is at stake. It does not forbid the action.
 AT_STAKE: dict[str, Any] = {
     PaymentFlag.CHARGEBACK: gettext_lazy(
         "Disputed (%(when)s): the bank takes the money back by itself. With a refund the payer gets it twice."

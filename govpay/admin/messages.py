@@ -26,7 +26,7 @@ from govpay.exceptions import (
 from govpay.models import Operation
 from govpay.models.choices import OperationState
 from govpay.models.reasons import DECLINE, find_reason
-from govpay.review.items import deed_in_words
+from govpay.review.items import action_in_words
 
 #: Said of every open outcome, because it is what people fear.
 NOTHING_AGAIN = gettext_lazy("It is being looked up on the platform; nothing will be sent again by itself.")
@@ -34,12 +34,12 @@ NOTHING_AGAIN = gettext_lazy("It is being looked up on the platform; nothing wil
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one deed on one payment ended."""
+    """How one action on one payment ended."""
 
     kind: str
     title: Any
     text: Any = ""
-    #: Whether the next deed of the same form would fail in the same way.
+    #: Whether the next action of the same form would fail in the same way.
     halts: bool = False
 
     def __str__(self) -> str:
@@ -118,8 +118,8 @@ def open_operation_alert(operation: Operation) -> Alert:
     link = page_of(operation)
     if operation.state == OperationState.STARTED and not operation.is_overdue:
         return Alert(
-            _("%(deed)s is under way") % {"deed": deed_in_words(operation)},
-            (started, _("Load this page again in a moment. Until then no other deed can start.")),
+            _("%(action)s is under way") % {"action": action_in_words(operation)},
+            (started, _("Load this page again in a moment. Until then no other action can start.")),
             link,
         )
     known = operation.error or _("No answer was recorded: the process that asked was probably stopped.")
@@ -130,14 +130,14 @@ def open_operation_alert(operation: Operation) -> Alert:
     )
     closed = _("Capture, refund and void stay closed for this payment until the outcome is known.")
     return Alert(
-        _("%(deed)s: the outcome is not known yet") % {"deed": deed_in_words(operation)},
+        _("%(action)s: the outcome is not known yet") % {"action": action_in_words(operation)},
         (f"{started} {known}", f"{NOTHING_AGAIN} {closed}", looked),
         link,
     )
 
 
 def open_operation_reason(operation: Operation) -> str:
-    """Why another deed has to wait, in one line."""
+    """Why another action has to wait, in one line."""
     if operation.state == OperationState.STARTED and not operation.is_overdue:
-        return _("%(deed)s is under way.") % {"deed": deed_in_words(operation)}
-    return _("Waits for the outcome of an earlier deed: %(deed)s.") % {"deed": deed_in_words(operation)}
+        return _("%(action)s is under way.") % {"action": action_in_words(operation)}
+    return _("Waits for the outcome of an earlier action: %(action)s.") % {"action": action_in_words(operation)}

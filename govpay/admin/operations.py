@@ -75,7 +75,7 @@ class OperationAdmin(ReadOnlyAdmin):
     error_text = text_column("error", _("error"))
 
     list_display = (
-        "deed",
+        "action",
         "state_badge",
         "amount_money",
         "started",
@@ -102,7 +102,7 @@ class OperationAdmin(ReadOnlyAdmin):
             None,
             {
                 "fields": (
-                    "deed",
+                    "action",
                     "state_badge",
                     "amount_money",
                     "payment_link",
@@ -135,7 +135,7 @@ class OperationAdmin(ReadOnlyAdmin):
         return [each for each in self.fieldsets if all(rare.get(str(name), True) for name in each[1]["fields"])]
 
     @column(_("action"))
-    def deed(self, row: Operation) -> Any:
+    def action(self, row: Operation) -> Any:
         return action_label(row)
 
     @column(_("by"))

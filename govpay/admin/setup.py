@@ -161,15 +161,15 @@ def create_account_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpRes
 
 
 def _respond(
-    admin: ModelAdmin[Any], request: HttpRequest, form: SetupForm, deed: str, pk: int, back: str, onward: Any
+    admin: ModelAdmin[Any], request: HttpRequest, form: SetupForm, action: str, pk: int, back: str, onward: Any
 ) -> HttpResponse:
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
     problem = ""
     if request.method == "POST" and form.is_valid():
         try:
-            ticket = confirmation_tokens.read(request.POST.get("key", ""), request.user, deed, [pk])
-            # What was typed anew after "Back" is another deed.
+            ticket = confirmation_tokens.read(request.POST.get("key", ""), request.user, action, [pk])
+            # What was typed anew after "Back" is another action.
             key = uuid.uuid5(ticket.key, repr(sorted(form.cleaned_data.items(), key=str)))
             made = form.carry_out(actor=request.user, key=key)
         except TokenRefused as refusal:
@@ -186,7 +186,7 @@ def _respond(
         "doable": True,
         "consequence": form.consequence,
         "form": form,
-        "key": confirmation_tokens.sign(request.user, deed, [pk], {}),
+        "key": confirmation_tokens.sign(request.user, action, [pk], {}),
         "button": form.button,
         "back": back,
     }

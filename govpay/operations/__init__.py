@@ -15,9 +15,9 @@ from govpay.security.tracebacks import scrub_traceback
 
 if TYPE_CHECKING:
     from govpay.operations.account_settings import checkout_as_sent, set_checkout_config, update_payment_account
+    from govpay.operations.actions import Snapshot
     from govpay.operations.authorizations import Authorization
     from govpay.operations.customers import create_customer
-    from govpay.operations.actions import Snapshot
     from govpay.operations.events import catalogue_of, refresh_webhook_secret, set_webhook_subscriptions
     from govpay.operations.hold import held_since
     from govpay.operations.imports import import_payment_methods

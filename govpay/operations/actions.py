@@ -1,4 +1,4 @@
-"""What a deed is: rules, one call, and how its outcome is told from what the platform says."""
+"""What an action is: rules, one call, and how its outcome is told from what the platform says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ R = TypeVar("R", bound=Resource)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a confirmation page showed, checked again before the deed: a difference refuses it (faults M7)."""
+    """What a confirmation page showed, checked again before the action: a difference refuses it (faults M7)."""
 
     status: str
     #: What was left to refund, in minor units; ``None`` where that does not matter.
@@ -32,12 +32,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the platform says about a deed: the document of the row it made or changed."""
+    """What the platform says about an action: the document of the row it made or changed."""
 
     mapper: Mapper
     document: Mapping[str, Any]
     request_id: str = ""
-    #: Why the deed certainly did not happen, although the platform knows its object.
+    #: Why the action certainly did not happen, although the platform knows its object.
     error: APIError | None = None
     #: Columns of ours that belong to the row: what the document told and no document may keep.
     local: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -65,14 +65,14 @@ class Action(ABC):
 
     @abstractmethod
     def arguments(self) -> Mapping[str, Any]:
-        """What the caller asked for, so that one key cannot stand for two deeds."""
+        """What the caller asked for, so that one key cannot stand for two actions."""
 
     @abstractmethod
     def entry(self) -> dict[str, Any]:
         """The columns of the journal row."""
 
     def known(self) -> Mirror | None:
-        """The row that the deed would make, where it is there already and nothing needs to be sent."""
+        """The row that the action would make, where it is there already and nothing needs to be sent."""
         return None
 
     @classmethod
@@ -87,7 +87,7 @@ class Action(ABC):
     def check(self, operation: Operation) -> None:
         """Our own rules, on rows that are fresh and locked; completes the journal row and the request.
 
-        Runs after the row was inserted, which claims the payment: whatever another deed changed is
+        Runs after the row was inserted, which claims the payment: whatever another action changed is
         visible by now. Raises ``OperationRefused``, which takes the row back.
         """
 
@@ -104,7 +104,7 @@ class Action(ABC):
     @staticmethod
     @abstractmethod
     def judge(operation: Operation, found: Any) -> Answer | None:
-        """What ``found`` says about the deed; ``None``: it has not happened.
+        """What ``found`` says about the action; ``None``: it has not happened.
 
         Raises ``InvalidAnswer`` or another ``ValueError`` or ``APIError`` when ``found`` does not tell.
         """
@@ -125,12 +125,12 @@ class Action(ABC):
 
     @staticmethod
     def stored(operation: Operation, row: Mirror) -> None:
-        """What else belongs into the transaction that closes the journal row; ``row`` is the deed's own."""
+        """What else belongs into the transaction that closes the journal row; ``row`` is the action's own."""
         return
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
-        """Once the journal row is closed: bring up to date what else the deed may have changed.
+        """Once the journal row is closed: bring up to date what else the action may have changed.
 
         ``refused``: the platform said no and told nothing of the object, so that is what differs from ours.
         """

@@ -45,11 +45,11 @@ def create_customer(
 
     Raises ``OperationRefused``, ``Conflict``, ``OutcomeUnknown``, ``APIError``.
     """
-    deed = CreateCustomer(account, reference_id, name, email)
-    known = deed.known() if key is None else None
+    action = CreateCustomer(account, reference_id, name, email)
+    known = action.known() if key is None else None
     if known is not None:
         return known
-    return cast(Customer, execute(deed, actor=actor, key=key))
+    return cast(Customer, execute(action, actor=actor, key=key))
 
 
 def customers_of(account: PaymentAccount) -> Any:

@@ -57,7 +57,7 @@ NOTHING_DONE = (
 
 
 class RequestKey(str):
-    """A key with ``mark``, a keyed hash of the whole request: more than a deed's arguments tells two of them apart."""
+    """A key with ``mark``, a keyed hash of the whole request, which is more than the arguments of an action."""
 
     mark: str
 
@@ -67,8 +67,8 @@ class RequestKey(str):
         return made
 
 
-def execute(deed: Action, *, actor: Any = None, key: uuid.UUID | str | None = None) -> Mirror:
-    """Carry out ``deed`` once and return the row it made or changed.
+def execute(action: Action, *, actor: Any = None, key: uuid.UUID | str | None = None) -> Mirror:
+    """Carry out ``action`` once and return the row it made or changed.
 
     The journal row is committed before the call and no transaction is open during it. The same
     ``key`` with the same arguments returns the first result without HTTP; an operation that was not
@@ -79,22 +79,22 @@ def execute(deed: Action, *, actor: Any = None, key: uuid.UUID | str | None = No
     ``APIError`` (the platform said no; nothing happened), and ``RuntimeError`` inside a transaction.
     """
     journal.demand_commits()
-    mark = key.mark if isinstance(key, RequestKey) else _fingerprint(deed)
+    mark = key.mark if isinstance(key, RequestKey) else _fingerprint(action)
     chosen = uuid.uuid4() if key is None else _as_uuid(key)
     earlier = journal.entries().filter(key=chosen).first() if key is not None else None
     if earlier is not None:
-        return _repeat(deed, earlier, mark, actor)
-    known = deed.known()
+        return _repeat(action, earlier, mark, actor)
+    known = action.known()
     try:
-        operation = in_transaction(partial(journal.open_row, deed, chosen, mark, actor, known), durable=True)
+        operation = in_transaction(partial(journal.open_row, action, chosen, mark, actor, known), durable=True)
     except IntegrityError as error:
-        return _collided(deed, chosen, mark, error, actor)
+        return _collided(action, chosen, mark, error, actor)
     if known is not None:
         return known
-    return _carry_out(deed, operation)
+    return _carry_out(action, operation)
 
 
-def reopen(deed: Action, operation: Operation, *, actor: Any = None) -> Mirror:
+def reopen(action: Action, operation: Operation, *, actor: Any = None) -> Mirror:
     """Try an operation again that was not executed: the same row, key and reference, so that it stays one wish.
 
     The platform is read first where an earlier attempt was sent: found there, nothing is sent. Returns the row that
@@ -104,29 +104,29 @@ def reopen(deed: Action, operation: Operation, *, actor: Any = None) -> Mirror:
     """
     journal.demand_commits()
     if not attempts.is_not_executed(operation):
-        return outcome_again(operation, deed.model)
-    if attempts.was_sent(operation) and (found := _found_before(deed, operation)) is not None:
+        return outcome_again(operation, action.model)
+    if attempts.was_sent(operation) and (found := _found_before(action, operation)) is not None:
         return found
     try:
-        reopened = in_transaction(partial(attempts.reopen_row, deed, operation, actor), durable=True)
+        reopened = in_transaction(partial(attempts.reopen_row, action, operation, actor), durable=True)
     except IntegrityError as error:
-        raise taken(deed, error) from error
+        raise taken(action, error) from error
     if not reopened:
-        return outcome_again(journal.entries().get(pk=operation.pk), deed.model)
-    return _carry_out(deed, operation)
+        return outcome_again(journal.entries().get(pk=operation.pk), action.model)
+    return _carry_out(action, operation)
 
 
-def _found_before(deed: Action, operation: Operation) -> Mirror | None:
+def _found_before(action: Action, operation: Operation) -> Mirror | None:
     """What an earlier attempt has come to after all; ``None``: there is no sign of it."""
     try:
-        answer = deed.look_up(operation)
+        answer = action.look_up(operation)
     except EffectSeen as sign:
         try:
             attempts.doubt(operation, str(sign))
         except IntegrityError as error:
-            raise taken(deed, error) from error
+            raise taken(action, error) from error
         if operation.state != OperationState.UNKNOWN:  # somebody else was quicker: the sign is that attempt's
-            return outcome_again(journal.entries().get(pk=operation.pk), deed.model)
+            return outcome_again(journal.entries().get(pk=operation.pk), action.model)
         raise OutcomeUnknown(
             _("Nothing was sent: the platform shows a sign that the earlier attempt was carried out. It is looked up."),
             operation_key=str(operation.key),
@@ -138,34 +138,34 @@ def _found_before(deed: Action, operation: Operation) -> Mirror | None:
         ) from error
     if answer is None:
         return None
-    _record(deed, operation, answer)
-    read_again(deed, operation, refused=False)
+    _record(action, operation, answer)
+    read_again(action, operation, refused=False)
     tell(operation)
-    return outcome_again(journal.entries().get(pk=operation.pk), deed.model)
+    return outcome_again(journal.entries().get(pk=operation.pk), action.model)
 
 
-def _carry_out(deed: Action, operation: Operation) -> Mirror:
+def _carry_out(action: Action, operation: Operation) -> Mirror:
     journal.note_step(operation, "journalled")
-    answer = _ask(deed, operation)
-    row = _record(deed, operation, answer)
-    read_again(deed, operation, refused=False)
+    answer = _ask(action, operation)
+    row = _record(action, operation, answer)
+    read_again(action, operation, refused=False)
     tell(operation)
     if answer.error is not None:
         raise answer.error
     return row
 
 
-def read_again(deed: Action | type[Action], operation: Operation, *, refused: bool) -> None:
-    """Bring up to date what the deed may have changed beside its own row. The next sync does so anyway."""
+def read_again(action: Action | type[Action], operation: Operation, *, refused: bool) -> None:
+    """Bring up to date what the action may have changed beside its own row. The next sync does so anyway."""
     try:
-        deed.read_again(operation, refused=refused)
+        action.read_again(operation, refused=refused)
     except (GovPayError, ValueError, DatabaseTrouble) as error:
         logger.info("nothing was read again after operation %s: %s", operation.key, error)
     journal.note_step(operation, "read again")
 
 
 def tell(operation: Operation | None = None) -> None:
-    """Send the signals that are owed. What fails here is sent by the next tick; the deed itself stands."""
+    """Send the signals that are owed. What fails here is sent by the next tick; the action itself stands."""
     try:
         outbox.dispatch()
     except DatabaseTrouble:
@@ -174,15 +174,15 @@ def tell(operation: Operation | None = None) -> None:
         journal.note_step(operation, "told")
 
 
-def _ask(deed: Action, operation: Operation) -> Answer:
+def _ask(action: Action, operation: Operation) -> Answer:
     """Make the call. Whatever happens here, the journal knows how it ended, or that nobody knows."""
     try:
         if operation.is_late:
             # Reconciliation reads the platform after the deadline: a call that begins now could outlast it.
             raise APIConnectionError("Not sent: this site was too slow to begin. Try again.")
-        return _answered(deed, operation)
+        return _answered(action, operation)
     except NOTHING_DONE as error:
-        answer = _after_refusal(deed, operation, error)
+        answer = _after_refusal(action, operation, error)
         if answer is None:
             raise
         return answer
@@ -198,14 +198,14 @@ def _ask(deed: Action, operation: Operation) -> Answer:
         raise
 
 
-def _answered(deed: Action, operation: Operation) -> Answer:
+def _answered(action: Action, operation: Operation) -> Answer:
     journal.note_step(operation, "sending")
     request_id, mismatch = "", False
     try:
-        found = deed.send(operation)
+        found = action.send(operation)
         request_id, why = found.request_id, "the answer does not say that it was done"
         journal.note_step(operation, "answered")
-        answer = deed.judge_answer(operation, found)
+        answer = action.judge_answer(operation, found)
         if answer is not None:
             return answer
     except OutcomeUnknown as lost:
@@ -219,7 +219,7 @@ def _answered(deed: Action, operation: Operation) -> Answer:
         why, mismatch = str(error), isinstance(error, Mismatch)
     # A success that says nothing, or something else than what was sent, is none: the platform is read instead.
     try:
-        answer = deed.look_up(operation)
+        answer = action.look_up(operation)
     except (APIError, ValueError) as error:
         answer, mismatch = None, mismatch or isinstance(error, Mismatch)
     if answer is None:
@@ -229,32 +229,32 @@ def _answered(deed: Action, operation: Operation) -> Answer:
     return answer
 
 
-def _after_refusal(deed: Action, operation: Operation, error: GovPayError) -> Answer | None:
+def _after_refusal(action: Action, operation: Operation, error: GovPayError) -> Answer | None:
     """Close what the platform or we refused; returns the answer where an earlier attempt of it was carried out.
 
     A refusal of a further attempt says nothing about the ones before it.
     """
     if operation.attempts > 1 and isinstance(error, ABOUT_THE_OBJECT):
         try:
-            answer = deed.look_up(operation)
+            answer = action.look_up(operation)
         except (APIError, ValueError) as why:
             lost = OutcomeUnknown(f"{error} The attempt before it is looked up: {why}", code=error.code)
             _lose(operation, lost)
             raise lost from error
         if answer is not None:
             return answer
-        if isinstance(error, Conflict) and deed.reads_object:
+        if isinstance(error, Conflict) and action.reads_object:
             # What the earlier attempt may have changed is in the way of this one, and no read shows it yet.
             lost = OutcomeUnknown(f"{error} It may be the attempt before it, which is looked up.", code=error.code)
             _lose(operation, lost)
             raise lost from error
-    _fail(deed, operation, error)
+    _fail(action, operation, error)
     return None
 
 
-def _record(deed: Action, operation: Operation, answer: Answer) -> Mirror:
+def _record(action: Action, operation: Operation, answer: Answer) -> Mirror:
     try:
-        return journal.settle(type(deed), operation, answer)
+        return journal.settle(type(action), operation, answer)
     except Exception as error:
         # The platform has acted; reconciliation reads it back once we can record it.
         lost = OutcomeUnknown(
@@ -268,7 +268,7 @@ def _record(deed: Action, operation: Operation, answer: Answer) -> Mirror:
         raise lost from error
 
 
-def _fail(deed: Action, operation: Operation, error: GovPayError) -> None:
+def _fail(action: Action, operation: Operation, error: GovPayError) -> None:
     try:
         journal.close(operation, OperationState.FAILED, error)
     except DatabaseTrouble:
@@ -276,7 +276,7 @@ def _fail(deed: Action, operation: Operation, error: GovPayError) -> None:
         logger.exception("operation %s failed (%s), which could not be recorded", operation.key, error)
         return
     if isinstance(error, ABOUT_THE_OBJECT):
-        read_again(deed, operation, refused=True)
+        read_again(action, operation, refused=True)
     tell(operation)
 
 
@@ -289,33 +289,33 @@ def _lose(operation: Operation, error: OutcomeUnknown) -> None:
         logger.exception("operation %s could not be marked unknown", operation.key)
 
 
-def _collided(deed: Action, key: uuid.UUID, mark: str, error: IntegrityError, actor: Any) -> Mirror:
+def _collided(action: Action, key: uuid.UUID, mark: str, error: IntegrityError, actor: Any) -> Mirror:
     """The journal row could not be inserted: the key is taken, or the payment is."""
     earlier = journal.entries().filter(key=key).first()
     if earlier is not None:
-        return _repeat(deed, earlier, mark, actor)
-    raise taken(deed, error)
+        return _repeat(action, earlier, mark, actor)
+    raise taken(action, error)
 
 
-def _repeat(deed: Action, earlier: Operation, mark: str, actor: Any) -> Mirror:
-    if earlier.action != deed.action or not _same_request(deed, earlier, mark):
+def _repeat(action: Action, earlier: Operation, mark: str, actor: Any) -> Mirror:
+    if earlier.action != action.action or not _same_request(action, earlier, mark):
         raise KeyReused(_("This key was used for another operation: each needs one of its own."))
-    if deed.can_retry and attempts.is_not_executed(earlier):
-        return reopen(deed, earlier, actor=actor)
-    return outcome_again(earlier, deed.model)
+    if action.can_retry and attempts.is_not_executed(earlier):
+        return reopen(action, earlier, actor=actor)
+    return outcome_again(earlier, action.model)
 
 
-def _same_request(deed: Action, earlier: Operation, mark: str) -> bool:
+def _same_request(action: Action, earlier: Operation, mark: str) -> bool:
     """A row that was made from the platform's own record after a restore has no fingerprint: its object tells."""
     if earlier.fingerprint:
         return earlier.fingerprint == mark
-    asked = deed.entry()
+    asked = action.entry()
     return asked.get("payment_id") == earlier.payment_id and asked.get("amount") in (None, earlier.amount)
 
 
-def _fingerprint(deed: Action) -> str:
+def _fingerprint(action: Action) -> str:
     # Keyed, because the arguments of a quote could be guessed from a plain hash.
-    text = json.dumps([deed.action, deed.arguments()], sort_keys=True, default=str)
+    text = json.dumps([action.action, action.arguments()], sort_keys=True, default=str)
     return salted_hmac("govpay.operations", text, algorithm="sha256").hexdigest()
 
 

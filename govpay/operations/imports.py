@@ -24,8 +24,8 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.models.fields import Sealed
 from govpay.operations import journal
-from govpay.operations.customers import check_account, customers_named, customers_of
 from govpay.operations.actions import Action, Answer
+from govpay.operations.customers import check_account, customers_named, customers_of
 from govpay.operations.engine import execute
 from govpay.operations.import_marks import mark_of
 from govpay.operations.wallet_lists import (
@@ -153,9 +153,9 @@ def _import_chunk(
             del good[index]
     imported: dict[int, str] = {}
     if good:
-        deed = ImportMethods(account, good, customers, refused)
-        execute(deed, actor=actor, key=key)
-        imported, refused = deed.outcome(chunk, key)
+        action = ImportMethods(account, good, customers, refused)
+        execute(action, actor=actor, key=key)
+        imported, refused = action.outcome(chunk, key)
     done = [RowResult(index, IMPORTED, uid=uid) for index, uid in imported.items()]
     return done + [RowResult(index, REFUSED, error=why) for index, why in refused.items()]
 
@@ -301,7 +301,7 @@ class ImportMethods(Action):
 
 
 #: For ``reconciliation``.
-DEEDS: tuple[type[Action], ...] = (ImportMethods,)
+ACTIONS: tuple[type[Action], ...] = (ImportMethods,)
 
 
 def _kept(operation: Operation) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from govpay.sync.upsert import save_document
 
 logger = logging.getLogger("govpay.operations")
 
-#: How far a deed has come, in this order. A process may end between any two of them and loses nothing.
+#: How far an action has come, in this order. A process may end between any two of them and loses nothing.
 STEPS = (
     "claimed",  # the row is inserted and the rules are kept, in a transaction that is still open
     "journalled",  # that is committed
@@ -86,15 +86,15 @@ def demand_commits() -> None:
         )
 
 
-def reference_of(deed: Action | type[Action], key: uuid.UUID) -> str:
+def reference_of(action: Action | type[Action], key: uuid.UUID) -> str:
     """The reference that the platform gets: made from the key, so that the same key always sends the same one.
 
     A request that is repeated after this database was restored from a backup is then the platform's duplicate.
     """
-    return f"{deed.reference_prefix}-{key.hex}"
+    return f"{action.reference_prefix}-{key.hex}"
 
 
-def open_row(deed: Action, key: uuid.UUID, fingerprint: str, actor: Any, known: Mirror | None = None) -> Operation:
+def open_row(action: Action, key: uuid.UUID, fingerprint: str, actor: Any, known: Mirror | None = None) -> Operation:
     """Insert the row, which is the claim, and check the rules. Run it in a durable transaction.
 
     With ``known`` there is nothing to do: the row is closed at once, so that the key stands for that.
@@ -105,22 +105,22 @@ def open_row(deed: Action, key: uuid.UUID, fingerprint: str, actor: Any, known: 
     demand_not_held()
     operation = Operation(
         key=key,
-        action=deed.action,
+        action=action.action,
         fingerprint=fingerprint,
         actor=actor if getattr(actor, "pk", None) else None,
         deadline_at=Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
-        **deed.entry(),
+        **action.entry(),
     )
-    if deed.reference_prefix and not operation.reference_id:
-        operation.reference_id = reference_of(deed, key)
+    if action.reference_prefix and not operation.reference_id:
+        operation.reference_id = reference_of(action, key)
     if known is not None:
         operation.state, operation.finished_at = OperationState.SUCCEEDED, timezone.now()
         operation.result_uid = known.uid
     operation.save(force_insert=True)
     if known is None:
-        deed.check(operation)
+        action.check(operation)
     else:
-        deed.stored(operation, known)
+        action.stored(operation, known)
     note_step(operation, "claimed")
     return operation
 
@@ -128,7 +128,7 @@ def open_row(deed: Action, key: uuid.UUID, fingerprint: str, actor: Any, known: 
 def read_what_is_committed() -> None:
     """For sites that run PostgreSQL under a stricter isolation.
 
-    There a transaction sees what was so when it began, and this one may have waited for another deed's end:
+    There a transaction sees what was so when it began, and this one may have waited for another action's end:
     its rules would be checked on rows of before.
     """
     connection = transaction.get_connection(router.db_for_write(Operation))
@@ -139,7 +139,7 @@ def read_what_is_committed() -> None:
 
 
 @scrub_traceback
-def settle(deed: type[Action], operation: Operation, answer: Answer, attention: str = "") -> Mirror:
+def settle(action: type[Action], operation: Operation, answer: Answer, attention: str = "") -> Mirror:
     """Store what the platform said and close the row, in one transaction; gives the row that came of it.
 
     ``attention`` tells somebody that it has ended otherwise than they were told.
@@ -148,7 +148,7 @@ def settle(deed: type[Action], operation: Operation, answer: Answer, attention: 
     """
 
     def work() -> Mirror:
-        where = deed.address(operation)
+        where = action.address(operation)
         row = save_document(answer.mapper, answer.document, extra=where, source=Source.OPERATION)
         if row is None:
             raise Unmappable("the row is gone")
@@ -157,7 +157,7 @@ def settle(deed: type[Action], operation: Operation, answer: Answer, attention: 
             row.refresh_from_db()
         operation.result_uid = row.uid
         operation.remote_request_id = operation.remote_request_id or answer.request_id
-        deed.stored(operation, row)
+        action.stored(operation, row)
         state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
         _close(operation, state, answer.error, attention)
         return row

@@ -19,7 +19,7 @@ from govpay.models.choices import OperationAction, OperationAttention, Operation
 from govpay.models.operations import OPEN_STATES, WATCHED
 from govpay.operations import journal
 from govpay.operations.engine import tell
-from govpay.operations.reconciliation import DEEDS, settle_one
+from govpay.operations.reconciliation import ACTIONS, settle_one
 from govpay.sync import outbox
 from govpay.sync.transactions import in_transaction
 
@@ -53,7 +53,7 @@ def resolve_manually(*, operation: Operation, carried_out: bool, reason: str, ac
     if not row.is_overdue:
         raise OperationRefused(_("Its call may still be under way; look at it again in a minute."))
     # An action of another release cannot be looked up, and is still somebody's to settle.
-    told = row.action in DEEDS and settle_one(row) not in OPEN_STATES
+    told = row.action in ACTIONS and settle_one(row) not in OPEN_STATES
     closed = not told and in_transaction(partial(_close, row, carried_out, text, actor))
     tell()
     now = journal.entries().get(pk=row.pk)
@@ -121,10 +121,10 @@ def recheck_settled() -> int:
 def _look_again(operation: Operation) -> bool:
     if _has_later(operation):
         return False  # what is seen now may be the later one's work
-    deed, said = DEEDS[operation.action], operation.state == OperationState.SUCCEEDED
-    answer = deed.look_up(operation)
+    action, said = ACTIONS[operation.action], operation.state == OperationState.SUCCEEDED
+    answer = action.look_up(operation)
     if answer is not None:
-        journal.settle(deed, operation, answer)  # which tells somebody if it turned out otherwise
+        journal.settle(action, operation, answer)  # which tells somebody if it turned out otherwise
         return said != (answer.error is None)
     if said:
         told = journal.attention_for(operation, OperationAttention.CONTRADICTED)
@@ -133,7 +133,7 @@ def _look_again(operation: Operation) -> bool:
 
 
 def _has_later(operation: Operation) -> bool:
-    """Whether the payment's status may be another deed's work. A refund is known by its own reference."""
+    """Whether the payment's status may be another action's work. A refund is known by its own reference."""
     if operation.action == OperationAction.REFUND:
         return False
     later = journal.entries().filter(payment=operation.payment_id, action__in=journal.MOVES_MONEY, pk__gt=operation.pk)

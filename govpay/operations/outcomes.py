@@ -59,9 +59,9 @@ def _error_again(operation: Operation) -> GovPayError:
     return error
 
 
-def taken(deed: Action, error: IntegrityError) -> Exception:
+def taken(action: Action, error: IntegrityError) -> Exception:
     """The error to raise when another operation has the payment, so that no journal row could be inserted."""
-    payment = deed.entry().get("payment_id")
+    payment = action.entry().get("payment_id")
     if payment is None:
         return error
     other = journal.entries().filter(payment=payment, state__in=OPEN_STATES).first()

@@ -1,4 +1,4 @@
-"""Capture and void, and the rules that all deeds on an existing payment share."""
+"""Capture and void, and the rules that all actions on an existing payment share."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from govpay.models.choices import (
     TransactionType,
 )
 from govpay.operations import journal
-from govpay.operations.authorizations import Authorization, authorization_of, check_authorization
 from govpay.operations.actions import Action, Answer, Snapshot, completed
+from govpay.operations.authorizations import Authorization, authorization_of, check_authorization
 from govpay.operations.engine import execute
 from govpay.operations.evidence import Mismatch, demand_no_movement
 from govpay.operations.quotes import forget_method, is_quoted_by_actor, validated_method
@@ -72,8 +72,8 @@ def void_payment(
     return cast(Payment, execute(Void(payment, seen, fee_preview), actor=actor, key=key))
 
 
-class PaymentDeed(Action):
-    """A deed on a payment that exists."""
+class PaymentAction(Action):
+    """An action on a payment that exists."""
 
     def __init__(self, payment: Payment, seen: Snapshot | None) -> None:
         #: As the caller holds it, until ``check`` has read it anew.
@@ -129,12 +129,12 @@ class PaymentDeed(Action):
             )
 
     def amount_of(self, row: Payment) -> int | None:
-        """What the deed is about, in minor units."""
+        """What the action is about, in minor units."""
         return row.total_amount
 
     @abstractmethod
     def rule(self, row: Payment, operation: Operation) -> None:
-        """Raises ``OperationRefused`` when the row does not allow the deed; prepares the request otherwise."""
+        """Raises ``OperationRefused`` when the row does not allow the action; prepares the request otherwise."""
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
@@ -142,8 +142,8 @@ class PaymentDeed(Action):
             in_transaction(lambda: forget_method(str(operation.payment_id)))
 
 
-class _WholePayment(PaymentDeed):
-    """A deed whose outcome is the payment's own status."""
+class _WholePayment(PaymentAction):
+    """An action whose outcome is the payment's own status."""
 
     model = Payment
     reads_object: ClassVar[bool] = True
@@ -156,7 +156,7 @@ class _WholePayment(PaymentDeed):
         try:
             found = get_endpoints().get_payment(*_address(operation))
         except NotFound as error:
-            # Either the payment or the route is missing there: both say nothing about the deed.
+            # Either the payment or the route is missing there: both say nothing about the action.
             raise InvalidAnswer(f"The payment cannot be read: {error}") from error
         answer = cls.judge(operation, found)
         if answer is None:

@@ -68,8 +68,8 @@ def quote_payment(
         raise OperationRefused("A fee preview is confirmed by its actor: give one.", field="actor")
     method = payment_method if saved_method is None else _wallet_method(saved_method)
     refuse_cards(description=description, reference_id=reference_id, payment_method=method)
-    deed = Quote(account, base_amount, tax_amount, currency, reference_id, method, description, fee_preview)
-    return cast(Payment, execute(deed, actor=actor, key=key))
+    action = Quote(account, base_amount, tax_amount, currency, reference_id, method, description, fee_preview)
+    return cast(Payment, execute(action, actor=actor, key=key))
 
 
 class Quote(Action):
@@ -175,7 +175,7 @@ class Quote(Action):
     def look_up(cls, operation: Operation) -> Answer | None:
         """A validation with our reference and amount, made since, that no other quote claims.
 
-        Other deeds may have been done to it meanwhile: the sync brings it, whatever we know of its quote.
+        Other actions may have been done to it meanwhile: the sync brings it, whatever we know of its quote.
         """
         since = operation.created_at - CLOCKS_DIFFER
         asked = (operation.amount, operation.currency)

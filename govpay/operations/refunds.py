@@ -30,7 +30,7 @@ from govpay.operations.actions import Answer, Snapshot, completed
 from govpay.operations.engine import execute, reopen
 from govpay.operations.evidence import EffectSeen, Mismatch, demand_no_refund, transactions_of
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_since
-from govpay.operations.payments import PaymentDeed, payment_of, read_payment
+from govpay.operations.payments import PaymentAction, payment_of, read_payment
 from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
@@ -72,7 +72,7 @@ class NotExecutedBefore(OperationRefused):
     pk: int
 
 
-class Refund(PaymentDeed):
+class Refund(PaymentAction):
     action: ClassVar[str] = OperationAction.REFUND
     model = Transaction
     reference_prefix: ClassVar[str] = "rf"

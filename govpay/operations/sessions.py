@@ -188,8 +188,8 @@ class CreateSession(Action):
         operation.session_id = row.uid
 
 
-class SessionDeed(Action):
-    """A deed on a session that is open here."""
+class SessionAction(Action):
+    """An action on a session that is open here."""
 
     model = HostedSession
     reads_object: ClassVar[bool] = True
@@ -223,7 +223,7 @@ class SessionDeed(Action):
         sessions.wipe_if_ended(row.uid, completed=completed)
 
 
-class UpdateSession(SessionDeed):
+class UpdateSession(SessionAction):
     action: ClassVar[str] = OperationAction.UPDATE_SESSION
 
     def __init__(self, session: HostedSession, body: tenant_shapes.UpdateHostedSession) -> None:
@@ -263,7 +263,7 @@ class UpdateSession(SessionDeed):
         return Answer(mapping.SESSION, document) if document.get("amount") == operation.amount else None
 
 
-class ExpireSession(SessionDeed):
+class ExpireSession(SessionAction):
     action: ClassVar[str] = OperationAction.EXPIRE_SESSION
 
     def send(self, operation: Operation) -> HostedSessionResource:

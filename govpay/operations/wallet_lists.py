@@ -127,7 +127,7 @@ def demand_no_change(operation: Operation, marks: Mapping[str, list[Any]], liste
 
 
 def last_known() -> int:
-    """Up to which primary key the methods are that were known before a deed: kept for ``since``."""
+    """Up to which primary key the methods are that were known before an action: kept for ``since``."""
     return SavedPaymentMethod.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
@@ -135,7 +135,7 @@ def since(operation: Operation, customer_uid: Any, listed: list[Any], known: int
     """Those of a customer's methods that may have come of ``operation``, the oldest first; see ``last_known``."""
     here = SavedPaymentMethod.objects.filter(customer=customer_uid, pk__lte=known)
     earlier = set(here.values_list("uid", flat=True))
-    # Made by another deed; one that was made the default since may well be the one that is sought.
+    # Made by another action; one that was made the default since may well be the one that is sought.
     others = journal.entries().filter(customer=customer_uid).exclude(pk=operation.pk)
     others = others.exclude(action=OperationAction.SET_DEFAULT_METHOD)
     earlier.update(others.values_list("result_uid", flat=True))

@@ -23,7 +23,7 @@ from govpay.rest.rows import RowSerializer
 
 
 class ActionView(View):
-    """One deed. It asks for its own permission, whatever the view shows on GET."""
+    """One action. It asks for its own permission, whatever the view shows on GET."""
 
     action: ClassVar[str]
     body: ClassVar[type[bodies.Body] | None] = None
@@ -104,7 +104,7 @@ class ActionView(View):
     def tell(self, row: Any) -> Response:
         operation = self.operation_of_key()
         headers = {"Operation-Id": str(operation.key)} if operation else {}
-        # A uid with a slash has no address; the deed stands all the same.
+        # A uid with a slash has no address; the action stands all the same.
         if self.made_at and "/" not in row.uid:
             headers["Location"] = self._address(self.made_at, row.uid)
         return Response(

@@ -45,7 +45,7 @@ from govpay.security.tracebacks import scrub_traceback
 
 CONTENT_TYPE = "application/problem+json"
 
-#: A deed under way ends within seconds; one that could not be sent may be tried a little later.
+#: An action under way ends within seconds; one that could not be sent may be tried a little later.
 ASK_AGAIN, TRY_AGAIN = 2, 30
 
 #: Error → status, name and title; the first that fits. What the platform says no to is never a 5xx.

@@ -134,7 +134,7 @@ class OwnMethodDetail(Row, ActionView):
     action = OperationAction.REMOVE_METHOD
     serializer_class = result_class = MethodSerializer
     operations = {"GET": "get_customer_payment_method", "DELETE": "remove_payment_method"}
-    http_method_names = ["get", "head", "delete"]  # not the deed's own "post"
+    http_method_names = ["get", "head", "delete"]  # not the action's own "post"
     reads = "One of a customer's saved payment methods."
     does = (
         "Take a saved method off file. It stays here, with `deleted_at`, and so do its payments. Needs "

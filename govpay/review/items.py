@@ -105,7 +105,7 @@ def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int
     return len(first.union(*others, flagged.one_row_a_group(payments), all=True).order_by()[:MOST])
 
 
-def deed_in_words(operation: Operation) -> str:
+def action_in_words(operation: Operation) -> str:
     """``Refund of $5.00``."""
     action = str(dict(OperationAction.choices).get(operation.action, operation.action))
     if operation.amount is None:
@@ -138,7 +138,7 @@ def unknown_item(row: Operation, now: dt.datetime) -> Item:
         known.append(_("Last looked up at %(when)s.") % {"when": _clock(row.checked_at)})
     if row.look_up_error:
         known.append(row.look_up_error)
-    return Item(row, deed_in_words(row), "unknown", row.created_at, " ".join(known), next_step(row, now))
+    return Item(row, action_in_words(row), "unknown", row.created_at, " ".join(known), next_step(row, now))
 
 
 def ended_item(row: Operation) -> Item:
@@ -153,7 +153,7 @@ def ended_item(row: Operation) -> Item:
     step = ENDED.get(row.attention, "")
     if row.attention == OperationAttention.CONTRADICTED and row.state == OperationState.SUCCEEDED and _is_word(row):
         step = NO_TRACE
-    return Item(row, deed_in_words(row), row.attention, row.attention_at, known, str(step))
+    return Item(row, action_in_words(row), row.attention, row.attention_at, known, str(step))
 
 
 def _why_it_failed(row: Operation) -> str:

@@ -23,7 +23,7 @@ from govpay.sync.upsert import save_documents
 from tests.admin.conftest import Page
 from tests.admin.rows import operation, payment, relatives
 from tests.admin.test_confirmations import Shop, confirm, fields, shop, texts, url
-from tests.attention.test_items import lost, moved, refund
+from tests.review.test_items import lost, moved, refund
 
 __all__ = ["shop"]
 

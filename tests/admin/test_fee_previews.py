@@ -392,7 +392,7 @@ def test_a_platform_in_trouble(
     assert "it ends by itself" in texts(page)
     assert 'value="12.34"' in page.content.decode()
     assert only(action="void").state == state
-    why = "Waits for the outcome of an earlier deed" if state == "unknown" else WHY
+    why = "Waits for the outcome of an earlier action" if state == "unknown" else WHY
     assert why in texts(other.get(address_of("admin:govpay_payment_capture", preview)))
     town.sandbox.clear_faults()
     town.settle_all()

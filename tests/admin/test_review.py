@@ -18,7 +18,7 @@ from govpay.models import Operation, Payment
 from tests.admin.conftest import Page
 from tests.admin.neighbours import grant
 from tests.admin.rows import payment, relatives
-from tests.attention.test_items import lost
+from tests.review.test_items import lost
 from tests.operations.test_manual_resolution import lost_refund
 from tests.operations.town import Town
 

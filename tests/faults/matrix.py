@@ -473,8 +473,8 @@ OPERATIONS: dict[str, Case] = {
     "refresh_webhook_secret": Case("GET /api/webhooks/secret", refresh_secret, reads=True),
 }
 
-#: What ``govpay.operations`` offers beside deeds, and why no fault of a write can hit it.
-NO_DEEDS: dict[str, str] = {
+#: What ``govpay.operations`` offers beside actions, and why no fault of a write can hit it.
+NO_ACTIONS: dict[str, str] = {
     "Authorization": "a record that a capture carries",
     "Snapshot": "a record that a confirmation carries",
     "begin_restore": "changes our rows alone",

@@ -43,12 +43,12 @@ HISTORIES, LENGTH = 500, 30
 HERE = "https://city.example"
 ADDRESSES = {"success_url": f"{HERE}/paid", "cancel_url": f"{HERE}/back"}
 
-#: What happens to the call of a deed. With the second line the platform acts, and its answer is lost.
+#: What happens to the call of an action. With the second line the platform acts, and its answer is lost.
 FAULTS: list[dict[str, Any]] = [
     *({"close": "before"}, {"status": 500}, {"status": 409}, {"status": 429, "retry_after": 0}),
     *({"close": "after"}, {"badjson": True}, {"status": 502, "act": True}, {"truncate": True}),
 ]
-#: And what else can come between. One trouble a deed at most, and often none.
+#: And what else can come between. One trouble an action at most, and often none.
 Trouble = tuple[str, Any]
 TROUBLES: list[Trouble] = [
     *[("", None)] * 16,
@@ -125,11 +125,11 @@ class Histories(RuleBasedStateMachine):
             some = rows  # in vain, as far as we know
         payment, key = chance.choice(some), uuid.uuid4()
         asked = {"amount": chance.choice([None, 1, 2500, 6000])} if action == "refund" else {}
-        deed = getattr(operations, f"{action}_payment")
+        function = getattr(operations, f"{action}_payment")
         self._do(
             f"POST /api/payments/{payment.uid}/{action}",
             chance.choice(TROUBLES),
-            lambda: deed(payment=payment, key=key, **asked),
+            lambda: function(payment=payment, key=key, **asked),
         )
 
     def _quote(self, chance: Random) -> None:

@@ -61,7 +61,7 @@ def _no_patience_with_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "ATTEMPTS_WITHOUT_CONNECTION", 2)
 
 
-# --- One key, one deed ----------------------------------------------------------------------------
+# --- One key, one action ----------------------------------------------------------------------------
 
 
 def test_same_key_gives_the_first_result_without_http(town: Town, heard: list[Any]) -> None:
@@ -377,9 +377,9 @@ def statements(captured: CaptureQueriesContext) -> list[str]:
     return [query["sql"] for query in captured.captured_queries if not query["sql"].startswith(words)]
 
 
-@pytest.mark.parametrize("deed", ["capture", "void", "refund", "refund the rest"])
-def test_deed_costs_one_write_and_ten_statements_and_holds_nothing_meanwhile(town: Town, deed: str) -> None:
-    payment = town.captured() if deed.startswith("refund") else town.quoted()
+@pytest.mark.parametrize("action", ["capture", "void", "refund", "refund the rest"])
+def test_action_costs_one_write_and_ten_statements_and_holds_nothing_meanwhile(town: Town, action: str) -> None:
+    payment = town.captured() if action.startswith("refund") else town.quoted()
     ours, states, written = connections["default"], [], []
 
     def look() -> None:
@@ -393,7 +393,7 @@ def test_deed_costs_one_write_and_ten_statements_and_holds_nothing_meanwhile(tow
         "void": lambda: operations.void_payment(payment=payment, key=uuid.uuid4()),
         "refund": lambda: operations.refund_payment(payment=payment, amount=5, key=uuid.uuid4()),
         "refund the rest": lambda: operations.refund_payment(payment=payment, key=uuid.uuid4()),
-    }[deed]
+    }[action]
     with town.while_it_acts(look), CaptureQueriesContext(connection) as captured:
         work()
     assert len(statements(captured)) <= 10, "\n".join(statements(captured))

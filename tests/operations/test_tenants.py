@@ -510,9 +510,9 @@ def test_secret_that_cannot_be_fetched_leaves_the_old_one(
     assert secrets.secrets_of(account.uid) == (sandbox.webhook_secret(account.uid),)
 
 
-@pytest.mark.parametrize("deed", ["update", "checkout", "subscriptions", "secret"])
-def test_account_that_is_gone_or_unknown_is_refused(sandbox: Any, account: PaymentAccount, deed: str) -> None:
-    deeds: dict[str, Callable[..., Any]] = {
+@pytest.mark.parametrize("action", ["update", "checkout", "subscriptions", "secret"])
+def test_account_that_is_gone_or_unknown_is_refused(sandbox: Any, account: PaymentAccount, action: str) -> None:
+    actions: dict[str, Callable[..., Any]] = {
         "update": partial(operations.update_payment_account, name="X"),
         "checkout": partial(operations.set_checkout_config, display_name="X"),
         "subscriptions": partial(operations.set_webhook_subscriptions, enabled=[]),
@@ -521,7 +521,7 @@ def test_account_that_is_gone_or_unknown_is_refused(sandbox: Any, account: Payme
     for change in ({"uid": "acc_unknown"}, {"deleted_at": "2026-01-01T00:00:00Z"}):
         PaymentAccount.objects.update(**change)
         with pytest.raises((OperationRefused, InvalidAnswer, NotFound)):
-            deeds[deed](account=account)
+            actions[action](account=account)
     assert not [each for each in sent(sandbox) if each.startswith("PUT")]
 
 

@@ -93,7 +93,7 @@ def answer(status: int, body: Any = None, **headers: str) -> requests.Response:
 
 @pytest.mark.parametrize("last", [201, 403])
 def test_the_script_that_waits_bears_with_what_comes_between(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many requests and a lost connection while it looks; a deed that is not told at once though it is done."""
+    """Too many requests and a lost connection while it looks; an action that is not told at once though it is done."""
     unknown = answer(202, {"state": "unknown"}, Retry_After="60", Location="http://here/operations/1")
     busy, lost = answer(429, Retry_After="7"), requests.ConnectionError()
     done = answer(200, {"state": "succeeded"})

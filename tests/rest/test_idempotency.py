@@ -49,14 +49,14 @@ def test_a_capture_is_answered_again_after_the_payment_went_on(till: Program, to
 def test_the_same_key_for_something_else_is_refused(till: Program, town: Town) -> None:
     payment = town.captured()
     assert till.act(f"payments/{payment.uid}/refund", {"amount": 700}, key="k").status_code == 201
-    for deed, body in (
+    for action, body in (
         ("refund", {"amount": 701}),
         ("refund", {"amount": 700, "reason": "Other"}),
         ("refund", {"amount": None}),
         ("void", {}),
         ("capture", {}),
     ):
-        answer = till.act(f"payments/{payment.uid}/{deed}", body, key="k")
+        answer = till.act(f"payments/{payment.uid}/{action}", body, key="k")
         found = problem(answer, 409, "key-reused")
         assert found["operation_id"] == str(only().key)
         assert "Retry-After" not in answer
@@ -164,7 +164,7 @@ def test_a_key_stands_for_a_customer_who_was_there_already(till: Program, town: 
     assert (row.state, row.result_uid, row.customer_id, row.actor) == ("succeeded", *[made["uid"]] * 2, till.user)
 
 
-def test_the_key_of_a_sync_is_no_key_of_a_deed(superuser: Program, town: Town, queued: list[Any]) -> None:
+def test_the_key_of_a_sync_is_no_key_of_a_action(superuser: Program, town: Town, queued: list[Any]) -> None:
     payment = town.captured()
     assert superuser.act(f"accounts/{town.account.uid}/sync", key="k").status_code == 202
     problem(superuser.act(f"payments/{payment.uid}/refund", {"amount": 1}, key="k"), 409, "key-reused")

@@ -15,7 +15,7 @@ from govpay import tasks
 from govpay.models import Heartbeat, Operation, Payment
 from govpay.review import digest, send_digest
 from tests.admin.rows import relatives
-from tests.attention.test_items import lost, moved, refund
+from tests.review.test_items import lost, moved, refund
 from tests.operations.town import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
