@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .kinds import Kind
+from govpay.sandbox.kinds import Kind
 
 
 def schema(kind: Kind) -> Iterator[str]:

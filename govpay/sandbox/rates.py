@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from .errors import Refusal
+from govpay.sandbox.errors import Refusal
 
 # Moments (monotonic seconds) of the calls of the last minute, by caller.
 Calls = dict[str, list[float]]
