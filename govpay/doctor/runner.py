@@ -1,4 +1,4 @@
-"""One examination: every check in turn, none of which stops the others, in bounded time."""
+"""Runs all checks one after the other, in bounded time. A check that fails does not stop the next ones."""
 
 from __future__ import annotations
 
@@ -9,63 +9,63 @@ from collections.abc import Callable, Iterable, Iterator
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from govpay.doctor import accounts, contract, keys, network, processes, queues, shared, site
-from govpay.doctor.findings import Finding, Level, Report
-from govpay.doctor.visit import Visit
+from govpay.doctor import platform, queues, site
+from govpay.doctor.findings import CheckContext, Finding, Level, Report
 from govpay.exceptions import ConfigurationError, GovPayError
 
 logger = logging.getLogger("govpay.doctor")
 
-Check = Callable[[Visit], Iterator[Finding]]
+Check = Callable[[CheckContext], Iterator[Finding]]
 
-#: In the order in which they are told: what others depend on comes first.
+#: In the order of the report: a check comes after those that it depends on.
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("settings", site.check_settings),
-    ("token", network.check_token),
-    ("reachability", network.check_reachability),
-    ("clock", network.check_clock),
-    ("cache", shared.check_cache),
-    ("worker", processes.check_worker),
-    ("beat", processes.check_beat),
+    ("token", platform.check_token),
+    ("reachability", platform.check_reachability),
+    ("clock", platform.check_clock),
+    ("cache", site.check_cache),
+    ("worker", site.check_worker),
+    ("beat", site.check_beat),
     ("queue", queues.check_queue),
     ("operations", queues.check_operations),
     ("restore", queues.check_restore),
     ("quarantine", queues.check_quarantine),
     ("sync", queues.check_sync),
-    ("accounts", accounts.check_accounts),
-    ("webhooks", accounts.check_webhooks),
-    ("callback", accounts.check_callbacks),
-    ("test-event", accounts.check_test_event),
-    ("subscriptions", accounts.check_subscriptions),
-    ("secret", accounts.check_secrets),
+    ("accounts", platform.check_accounts),
+    ("webhooks", platform.check_webhooks),
+    ("callback", platform.check_callbacks),
+    ("test-event", platform.check_test_event),
+    ("subscriptions", platform.check_subscriptions),
+    ("secret", platform.check_secrets),
     ("site", site.check_site),
     ("checkout", site.check_checkout),
-    ("encryption", keys.check_keys),
-    ("contract", contract.check_notices),
+    ("encryption", site.check_keys),
+    ("contract", platform.check_contract),
 )
 
 
 def examine(checks: Iterable[tuple[str, Check]] = CHECKS) -> Report:
-    """Carry out the checks. Only reads, but for a few marks of its own in the cache."""
-    visit = Visit()
+    """Run the checks and return their report. They change nothing but a few keys of their own in the cache."""
+    context = CheckContext()
     started, findings = timezone.now(), []
     clock = time.monotonic()
     for name, check in checks:
-        findings += _guarded(name, check, visit)
+        findings += _run_check(name, check, context)
     return Report(tuple(findings), started, time.monotonic() - clock)
 
 
-def _guarded(name: str, check: Check, visit: Visit) -> list[Finding]:
+def _run_check(name: str, check: Check, context: CheckContext) -> list[Finding]:
+    """The findings of one check. An exception becomes a finding, after those made before it."""
     found: list[Finding] = []
     try:
-        for finding in check(visit):
+        for finding in check(context):
             found.append(finding)
     except ConfigurationError as error:
         found.append(Finding(name, Level.ERROR, str(error), _("Correct the settings.")))
     except GovPayError as error:
         found.append(Finding(name, Level.ERROR, str(error), _("See what the platform says, and try again.")))
     except Exception as error:
-        # The text of an unforeseen error may quote anything: it goes to the log alone.
+        # The text of an unexpected error may contain a secret, so it is written to the log only.
         logger.exception("the check %s could not be carried out", name)
         what = _("The check could not be carried out (%(error)s).") % {"error": type(error).__name__}
         found.append(Finding(name, Level.ERROR, what, _("The log of govpay.doctor has the details.")))
