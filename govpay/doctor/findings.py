@@ -1,4 +1,4 @@
-"""What every check uses: the context of a run, the findings it returns, and the report made of them."""
+"""Types shared by all checks: the context of a run, a finding, and the report of all findings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIN_CALL_TIME = 0.5
 
 
 class CheckContext:
-    """What the checks of one run share: the time left for calls to the platform, and whether it answers."""
+    """State shared by the checks of one run: the time left for calls to the platform, and whether it answers."""
 
     def __init__(self) -> None:
         self._end = time.monotonic() + RUN_TIMEOUT

@@ -172,7 +172,7 @@ def check_callbacks(context: CheckContext) -> Iterator[Finding]:
 
 
 def _callback_fault(uid: str, address: str) -> str:
-    """What is wrong with the callback URL ``address``; empty if nothing is."""
+    """The fault of the callback URL ``address``; an empty text if there is none."""
     try:
         path = reverse("govpay:webhook", args=[uid])
     except NoReverseMatch:
@@ -291,7 +291,7 @@ def check_secrets(context: CheckContext) -> Iterator[Finding]:
 
 
 def _secret_fault(sealed: Sealed) -> tuple[str, str]:
-    """Why the secret cannot be used, and the hint; two empty texts if it can."""
+    """The reason why the secret cannot be used, and the hint; two empty texts if it can be used."""
     try:
         secret = sealed.reveal()
     except EncryptionError:

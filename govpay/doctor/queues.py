@@ -1,4 +1,4 @@
-"""Checks of what waits: webhook events, open operations, a restore, rejected rows, lists that are overdue."""
+"""Checks of pending work: webhook events, open operations, a restore, rejected rows, lists that are overdue."""
 
 from __future__ import annotations
 

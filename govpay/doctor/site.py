@@ -254,7 +254,7 @@ def _is_shared(cache: Any, row: Heartbeat) -> bool:
 
 
 def _use(cache: Any) -> str:
-    """Use the cache and return what is wrong, with placeholders for its names; empty if nothing is."""
+    """Use the cache and return its fault, with placeholders for its names; an empty text if there is none."""
     key, value = f"govpay:doctor:{uuid.uuid4().hex}", uuid.uuid4().hex
     try:
         first, second = cache.add(key, value, timeout=60), cache.add(key, "other", timeout=60)
@@ -278,7 +278,7 @@ def check_worker(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_beat(context: CheckContext) -> Iterator[Finding]:
-    """Beat counts as stopped, too, when no worker runs its ticks."""
+    """Whether a worker ran a tick of beat lately. If no worker runs, beat counts as stopped too."""
     hint = _("Start beat (celery -A your_project beat) with govpay.schedule.BEAT_SCHEDULE in its beat_schedule.")
     yield _heartbeat_finding("beat", BEAT, hint)
 

@@ -2,13 +2,13 @@
 
 It imports neither Django nor this package's client. Both follow the same contract, the vendor's API.
 
-- `control`: the `/_sandbox` routes and all that tests and demos change. It imports the three below.
-- `browser`: what a payer's browser calls. It imports `api`.
-- `api`: the platform's routes and rules. It imports `webhooks`.
-- `webhooks`: outbox and courier.
+- `control`: the `/_sandbox` routes, faults, time and demo data, for tests and demos. It imports the three below.
+- `browser`: the hosted page and the routes that a payer's browser calls. It imports `api`.
+- `api`: the platform's other routes and its rules. It imports `webhooks`.
+- `webhooks`: the outbox and the courier that posts its deliveries.
 
-The modules beside them are the basics that all four share (such as `store`, `clock`, `shapes`) and the parts that join
-everything (`routes`, `app`, `server`, `sandbox`, `command`).
+The modules beside them are of two kinds: basics that all four share (such as `store`, `clock`, `shapes`), and modules
+that combine the four (`routes`, `app`, `server`, `sandbox`, `command`).
 """
 
 from govpay.sandbox.sandbox import Address, Sandbox

@@ -1,4 +1,4 @@
-"""The front door: runs the route of each request, applies faults, answers."""
+"""The WSGI application: runs the route of each request and applies faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request as the routes see it, and the form of a route."""
+"""The types `Call`, one request as the routes receive it, and `Route`."""
 
 from __future__ import annotations
 

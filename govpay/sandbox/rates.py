@@ -1,4 +1,4 @@
-"""Rate limits: so many calls a minute for one caller, then 429 with the time to wait."""
+"""Rate limits: a number of calls a minute for one caller, then 429 with the time to wait."""
 
 from __future__ import annotations
 

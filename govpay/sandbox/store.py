@@ -1,4 +1,4 @@
-"""The platform's memory: one SQLite database, one connection, one lock."""
+"""The platform's store: one SQLite database, one connection, one lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Money that goes back: refunds, settlement, chargebacks, bank returns."""
+"""Refunds and their settlement, chargebacks and bank returns."""
 
 from __future__ import annotations
 

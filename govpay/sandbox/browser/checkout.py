@@ -1,4 +1,4 @@
-"""What the platform serves to browsers: the component's script, and the hosted checkout page.
+"""Files and pages for browsers: the component's script, and the hosted checkout page.
 
 Addresses, redirect signature and page are ours: the vendor's pages show none of them.
 """

@@ -1,4 +1,4 @@
-"""What a browser names to pay with or to save: a fresh token with its details, or a saved method's uid."""
+"""The payment instrument in a browser's request: a new token with its details, or a saved method's uid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processor's door for browsers: a card or a bank account in, a token of 15 minutes out.
+"""The processor's vault for browsers: takes a card or a bank account, returns a token that lasts 15 minutes.
 
 The vendor's component does this in an iframe of the processor, by means its pages do not show, so the
 route and its body are ours. The number itself is looked at and forgotten: only what a merchant may see is kept.

@@ -1,4 +1,4 @@
-"""What a fault changes on the platform itself, or in how it carries out a request, just before that."""
+"""Changes that a fault makes on the platform, or to a request, just before the request is carried out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What time does: validations lapse, refunds settle, sessions run out, late requests are carried out."""
+"""Changes that fall due with time: validations and sessions expire, refunds settle, late requests are carried out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fault switchboard: what goes wrong, on which route, how often."""
+"""Faults of requests: each says what goes wrong, on which route and how often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control surface under `/_sandbox/`: ledger, requests, faults and time, for other processes."""
+"""Control routes under `/_sandbox/` for other processes: ledger, requests, faults and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fault makes of an answer that is otherwise right: more, less and other than was documented."""
+"""Changes that a fault makes in a correct answer: added, missing and undocumented properties and values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to the demo city's payments: one story each, as steps in time."""
+"""The histories of the demo city's payments: one story for each, as steps in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control surface for webhooks, and for what happens outside the platform, under `/_sandbox/`."""
+"""Control routes under `/_sandbox/` for webhooks, and for events that happen outside the platform."""
 
 from __future__ import annotations
 

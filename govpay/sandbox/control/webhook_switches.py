@@ -1,4 +1,4 @@
-"""`WebhookSwitches`: the part of `Sandbox` that sends webhooks, delays them and spoils them."""
+"""`WebhookSwitches`: the part of `Sandbox` that sends webhooks, delays them and makes them faulty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong with webhooks: duplicates, wrong order, stale or forged ones; and holding them back."""
+"""Faults of webhooks: duplicates, wrong order, old timestamps, wrong signatures; and holding deliveries back."""
 
 from __future__ import annotations
 
