@@ -17,7 +17,7 @@ from django.utils import timezone
 from govpay import conf, operations, review
 from govpay.background import Batches
 from govpay.connection import get_authorizer
-from govpay.doctor import signs
+from govpay.doctor import heartbeats
 from govpay.exceptions import APIError, ConfigurationError, SyncBusy
 from govpay.models import SyncCursor, SyncRun
 from govpay.models.choices import RunState
@@ -53,16 +53,16 @@ _long: dict[str, Any] = {
 
 @task_prerun.connect(weak=False, dispatch_uid="govpay.worker")
 def _note_worker(task: Any = None, **_: Any) -> None:
-    """Any of our tasks is a sign of the worker; one that is carried out where it was called is none."""
+    """Record the worker's heartbeat when it begins a task of this package. An eager task runs outside a worker."""
     if str(getattr(task, "name", "")).startswith("govpay.") and not task.request.is_eager:
-        signs.note_worker()
+        heartbeats.record_worker()
 
 
 @shared_task(name="govpay.tasks.heartbeat", **_short)
 @scrub_traceback
 def heartbeat() -> None:
-    """Leave a sign of life: beat ticks, a worker carries it out, and the cache is the one that others see."""
-    signs.note_beat()
+    """Record that beat ticks and a worker runs the tick, with a mark that shows which cache the worker uses."""
+    heartbeats.record_beat()
 
 
 @shared_task(name="govpay.tasks.refresh_token", **_short)

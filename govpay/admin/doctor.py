@@ -62,7 +62,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
         table = Table(
             title=_("Findings"),
             heads=(_("Level"), _("Check"), _("About"), _("What was found"), _("What to do")),
-            rows=[(badge(f.level, Level), f.check, clip(f.subject, 128), f.what, f.cure or None) for f in found],
+            rows=[(badge(f.level, Level), f.check, clip(f.subject, 128), f.what, f.hint or None) for f in found],
         )
         context = {
             "title": _("How this site stands"),

@@ -18,9 +18,9 @@ from govpay.models import Operation, Payment
 from tests.admin.conftest import Page
 from tests.admin.neighbours import grant
 from tests.admin.rows import payment, relatives
-from tests.review.test_items import lost
 from tests.operations.test_manual_resolution import lost_refund
 from tests.operations.town import Town
+from tests.review.test_items import lost
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ from django.db import connection as database
 from govpay import connection, operations
 from govpay.exceptions import GovPayError, OutcomeUnknown
 from govpay.models import Operation
-from govpay.sandbox.faults import OPTIONS
+from govpay.sandbox.control.faults import OPTIONS
 from govpay.sync.pull import pull
 from tests import amounts
 from tests.faults.matrix import CANARY, HERE, NO_ACTIONS, OPERATIONS, Case, Situation

@@ -25,8 +25,8 @@ from govpay.exceptions import GovPayError, OutcomeUnknown
 from govpay.models import HostedSession, OutboxSignal, Payment, PaymentLink, WebhookEvent
 from govpay.models.operations import OPEN_STATES
 from govpay.operations.journal import STEPS
-from govpay.sandbox import payments, refunds
-from govpay.sandbox.direct import the_row
+from govpay.sandbox.api import payments, refunds
+from govpay.sandbox.control.direct import the_row
 from govpay.sandbox.errors import Refusal
 from govpay.sync.pull import pull
 from tests.amounts import rounds
