@@ -14,8 +14,8 @@ from django.core.validators import validate_email
 from django.utils.module_loading import import_string
 
 from govpay import conf
-from govpay.encryption import seal
 from govpay.exceptions import ConfigurationError
+from govpay.security.encryption import seal
 
 #: Caches that other processes cannot share, or whose ``add`` is not atomic.
 UNSHARED_CACHES = {

@@ -16,15 +16,15 @@ from django.dispatch import receiver
 
 from govpay import conf
 from govpay.client import Authorizer, Config, Endpoints, Routes, Token
-from govpay.discretion import discreet
-from govpay.encryption import seal, unseal
 from govpay.exceptions import EncryptionError
+from govpay.security.encryption import seal, unseal
+from govpay.security.tracebacks import scrub_traceback
 
 _lock = threading.Lock()
 _current: Endpoints | None = None
 
 
-@discreet
+@scrub_traceback
 def get_endpoints() -> Endpoints:
     """The endpoints of this process, built from the settings when first asked for.
 
@@ -57,7 +57,7 @@ def _on_setting_changed(*, setting: str, **_: Any) -> None:
 
 def _build() -> Endpoints:
     # Here and not above: the HTTP library is a third of the app's start, and most processes never need it.
-    from govpay.client.connecting import connect  # noqa: PLC0415
+    from govpay.client.factory import connect  # noqa: PLC0415
 
     config = Config(
         api_url=conf.get("API_URL"),

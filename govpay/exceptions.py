@@ -5,9 +5,9 @@
     ├── EncryptionError             a stored value cannot be read with the configured keys
     ├── SignatureError              a webhook that is not the platform's
     ├── OperationRefused            our own rule said no before any HTTP; show the text
-    │   ├── OperationInProgress     a deed is still running; ask again later
+    │   ├── OperationInProgress     an action is still running; ask again later
     │   ├── OperationsHeld          after a restore from a backup; ask again once everything was read
-    │   └── KeyReused               the key belongs to another deed
+    │   └── KeyReused               the key belongs to another action
     ├── SyncBusy                    another worker holds the list; let it finish
     ├── OutcomeUnknown              a write was sent and no usable answer came: reconcile, never repeat
     └── APIError                    the platform (or the way to it) said no
@@ -85,7 +85,7 @@ class OperationRefused(GovPayError):
 
 
 class OperationInProgress(OperationRefused):
-    """The same deed, or another one on the same object, is being carried out right now: ask again in a moment."""
+    """The same action, or another one on the same object, is being carried out right now: ask again in a moment."""
 
 
 class OperationsHeld(OperationRefused):
@@ -93,7 +93,7 @@ class OperationsHeld(OperationRefused):
 
 
 class KeyReused(OperationRefused):
-    """The key stands for another deed, or for the same one with other arguments."""
+    """The key stands for another action, or for the same one with other arguments."""
 
 
 class SyncBusy(GovPayError):

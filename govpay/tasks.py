@@ -14,15 +14,15 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
-from govpay import attention, conf, operations
-from govpay.batches import Batches
+from govpay import conf, operations, review
+from govpay.background import Batches
 from govpay.connection import get_authorizer
-from govpay.discretion import discreet
-from govpay.doctor import signs
+from govpay.doctor import heartbeats
 from govpay.exceptions import APIError, ConfigurationError, SyncBusy
 from govpay.models import SyncCursor, SyncRun
 from govpay.models.choices import RunState
-from govpay.sync import events, inbox, news
+from govpay.security.tracebacks import scrub_traceback
+from govpay.sync import events, inbox, outbox
 from govpay.sync.pull import GLOBAL, SCOPED, account_uids, pull
 
 logger = logging.getLogger("govpay.tasks")
@@ -53,20 +53,20 @@ _long: dict[str, Any] = {
 
 @task_prerun.connect(weak=False, dispatch_uid="govpay.worker")
 def _note_worker(task: Any = None, **_: Any) -> None:
-    """Any of our tasks is a sign of the worker; one that is carried out where it was called is none."""
+    """Record the worker's heartbeat when it begins a task of this package. An eager task runs outside a worker."""
     if str(getattr(task, "name", "")).startswith("govpay.") and not task.request.is_eager:
-        signs.note_worker()
+        heartbeats.record_worker()
 
 
 @shared_task(name="govpay.tasks.heartbeat", **_short)
-@discreet
+@scrub_traceback
 def heartbeat() -> None:
-    """Leave a sign of life: beat ticks, a worker carries it out, and the cache is the one that others see."""
-    signs.note_beat()
+    """Record that beat ticks and a worker runs the tick, with a mark that shows which cache the worker uses."""
+    heartbeats.record_beat()
 
 
 @shared_task(name="govpay.tasks.refresh_token", **_short)
-@discreet
+@scrub_traceback
 def refresh_token() -> None:
     """Keep the token in the cache warm: fetches only when the margin before its expiry is reached."""
     try:
@@ -76,7 +76,7 @@ def refresh_token() -> None:
 
 
 @shared_task(name="govpay.tasks.sync_all", **_long)
-@discreet
+@scrub_traceback
 def sync_all() -> None:
     """Read clients and accounts when they are due, then queue one task per account with its due lists."""
     _pull_all(_due(None, GLOBAL, full=True), None, full=True)
@@ -90,7 +90,7 @@ def sync_all() -> None:
 
 
 @shared_task(name="govpay.tasks.sync_account", **_long)
-@discreet
+@scrub_traceback
 def sync_account(account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
     """Read the lists of one account, due or not. A list that another worker reads is left to it."""
     wanted = SCOPED if resources is None else tuple(resources)
@@ -98,7 +98,7 @@ def sync_account(account_uid: str, resources: Sequence[str] | None = None, full:
 
 
 @shared_task(name="govpay.tasks.reconcile_operations", **_short)
-@discreet
+@scrub_traceback
 def reconcile_operations() -> None:
     """Settle operations whose outcome is open, send the signals that are owed, close links whose days are over."""
     outcome = operations.reconcile()
@@ -112,11 +112,11 @@ def reconcile_operations() -> None:
 @shared_task(name="govpay.tasks.send_digest", **_short)
 def send_digest() -> None:
     """Tell ``DIGEST_RECIPIENTS`` what needs a person, when a digest is due and there is something."""
-    attention.send_digest()
+    review.send_digest()
 
 
 @shared_task(name="govpay.tasks.process_event", **_short)
-@discreet
+@scrub_traceback
 def process_event(event_id: int) -> None:
     """Work on one stored webhook delivery, unless somebody else does or has."""
     _process(event_id)
@@ -124,7 +124,7 @@ def process_event(event_id: int) -> None:
 
 
 @shared_task(name="govpay.tasks.process_events", **_short)
-@discreet
+@scrub_traceback
 def process_events(event_ids: Sequence[int]) -> None:
     """Work on several: deliveries that came in the same moment. What is not reached in time is queued anew."""
     for event_id in event_ids:
@@ -133,7 +133,7 @@ def process_events(event_ids: Sequence[int]) -> None:
 
 
 @shared_task(name="govpay.tasks.send_outstanding", **_short)
-@discreet
+@scrub_traceback
 def send_outstanding() -> None:
     """Queue the events that nobody began to work on, or that are to be tried again."""
     due = inbox.overdue()
@@ -148,7 +148,7 @@ def send_outstanding() -> None:
 
 
 @shared_task(name="govpay.tasks.purge_events", **_short)
-@discreet
+@scrub_traceback
 def purge_events() -> None:
     """Delete events older than ``EVENT_RETENTION_DAYS``."""
     count = inbox.purge()
@@ -243,7 +243,7 @@ def _queue_sync(account_uid: str, names: Sequence[str]) -> None:
 
 def _dispatch() -> None:
     try:
-        news.dispatch()
+        outbox.dispatch()
     except DatabaseError:
         logger.exception("signals could not be sent; the next tick sends them")
 

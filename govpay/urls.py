@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from govpay.checkout import done, pay
-from govpay.webhooks import webhook
+from govpay.web.checkout import done, pay
+from govpay.web.webhooks import webhook
 
 app_name = "govpay"
 

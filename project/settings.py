@@ -11,7 +11,7 @@ import django
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from project.kept import demo_secret_key, mark
+from project.demo_secrets import demo_secret_key, mark
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

@@ -59,7 +59,7 @@ KEPT: dict[str, int] = {
     "sync/test_pull.py::test_the_whole_city_arrives": 0,
     "sandbox/test_city.py": 0,
     "rest/test_schema.py::test_every_answer_keeps_the_document": 1,
-    "admin/test_attention.py::test_page_lists_all_kinds": 0,
+    "admin/test_review.py::test_page_lists_all_kinds": 0,
     # The same for each model, each fault or each action: some of them.
     "admin/test_base.py::test_page_reads_little": 4,
     "admin/test_base.py::test_page_shows_no_secret_and_runs_no_script": 4,
@@ -73,7 +73,7 @@ KEPT: dict[str, int] = {
     "admin/test_changelist.py::test_list_shows_no_secret_and_runs_no_script": 4,
     "admin/test_charges.py::test_what_cannot_be_quoted": 4,
     "admin/test_confirmations.py::test_amount_must_be_money": 4,
-    "admin/test_confirmations.py::test_form_sent_twice_is_one_deed": 1,
+    "admin/test_confirmations.py::test_form_sent_twice_is_one_action": 1,
     "admin/test_confirmations.py::test_row_that_changed_since_it_was_shown_is_refused": 2,
     "admin/test_fee_previews.py::test_a_platform_in_trouble": 2,
     "admin/test_retries.py::test_it_reopens_the_same_operation": 1,

@@ -1,4 +1,4 @@
-"""Being there when a deed comes to one of its steps: to count them, to wait, to break something, to die."""
+"""Being there when an action comes to one of its steps: to count them, to wait, to break something, to die."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Watch(logging.Handler):
 
 @contextmanager
 def watching(notice: Notice) -> Iterator[None]:
-    """``notice`` hears of every step of every deed of this process."""
+    """``notice`` hears of every step of every action of this process."""
     logger = logging.getLogger("govpay.operations")
     watch, before = _Watch(notice), logger.level
     logger.addHandler(watch)
@@ -45,7 +45,7 @@ def watching(notice: Notice) -> Iterator[None]:
 
 @contextmanager
 def at_step(wanted: str, act: Callable[[], Any], times: int = 1) -> Iterator[list[str]]:
-    """``act`` runs the first ``times`` that a deed comes to the step ``wanted``; gives a list of when it did."""
+    """``act`` runs the first ``times`` that an action comes to the step ``wanted``; gives a list of when it did."""
     hits: list[str] = []
 
     def notice(step: str) -> None:
@@ -61,7 +61,7 @@ def at_step(wanted: str, act: Callable[[], Any], times: int = 1) -> Iterator[lis
 def dying_at(wanted: str) -> Iterator[list[str]]:
     """As if the process ended at the step ``wanted``: ``Died`` is raised there.
 
-    ``perform`` could still close its row on the way out, which the dead do not: from that moment on every
+    ``execute`` could still close its row on the way out, which the dead do not: from that moment on every
     statement of this thread raises as well, and the transaction that is open rolls back.
     """
 

@@ -36,7 +36,6 @@ FORBIDDEN_NAMES = {
     "handlers",
     "service",
     "services",
-    "api",
     "misc",
 }
 

@@ -1,4 +1,4 @@
-"""``govpay.checkout``: what a payer sees, and that nothing is paid twice."""
+"""``govpay.web.checkout``: what a payer sees, and that nothing is paid twice."""
 
 from __future__ import annotations
 

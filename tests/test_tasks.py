@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from govpay import schedule, tasks
-from govpay.doctor import signs
+from govpay.doctor import heartbeats
 from govpay.models import Heartbeat, Operation, Payment, PaymentAccount, SyncCursor, SyncRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -162,13 +162,13 @@ def test_old_records_of_runs_are_forgotten(sandbox: Any) -> None:
 def test_a_tick_leaves_a_sign_of_beat_and_a_mark_in_the_cache(sandbox: Any) -> None:
     tasks.heartbeat()
     row = Heartbeat.objects.get(name="beat")
-    assert cache.get(signs.mark_key()) == row.mark
+    assert cache.get(heartbeats.mark_key()) == row.mark
     tasks.heartbeat()
     assert Heartbeat.objects.get().mark != row.mark
 
 
 def test_a_task_in_a_worker_is_a_sign_of_it_and_one_carried_out_here_is_none(sandbox: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(signs, "_noted_at", 0.0)
+    monkeypatch.setattr(heartbeats, "_recorded_at", 0.0)
     tasks.purge_events.apply()
     assert not Heartbeat.objects.exists()
     tasks.purge_events.push_request(is_eager=False)
@@ -184,6 +184,6 @@ def test_a_sign_that_cannot_be_written_stops_no_task(monkeypatch: Any) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(signs, "_noted_at", 0.0)
-    monkeypatch.setattr(signs, "_note", fail)
-    signs.note_worker()
+    monkeypatch.setattr(heartbeats, "_recorded_at", 0.0)
+    monkeypatch.setattr(heartbeats, "_record", fail)
+    heartbeats.record_worker()

@@ -1,4 +1,4 @@
-"""``govpay.webhooks``: what is accepted, what is refused, and what each costs (faults W1 to W9)."""
+"""``govpay.web.webhooks``: what is accepted, what is refused, and what each costs (faults W1 to W9)."""
 
 from __future__ import annotations
 

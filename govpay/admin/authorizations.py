@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
-from govpay.admin.cells import method_label
+from govpay.admin.formatting import method_label
 from govpay.models import Payment
 from govpay.models.choices import SecCode
 

@@ -15,8 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from govpay.admin.cells import EMPTY, Table, clip, document_field, moment_column
 from govpay.admin.changelist import BoundedPaginator, LeanChangeList, joined, requested_page
+from govpay.admin.formatting import EMPTY, Table, clip, document_field, moment_column
 from govpay.models.fields import SealedField
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.admin import fee_previews
+from govpay.admin.actions import Capture, ConfirmForm, open_operations
 from govpay.admin.authorizations import AuthorizationForm
-from govpay.admin.cells import link_to, moment
 from govpay.admin.charges import PERMISSION, charge_address
-from govpay.admin.confirmations import DeedView
-from govpay.admin.deeds import Capture, ConfirmForm, open_operations
-from govpay.admin.tickets import Shown
-from govpay.admin.wording import Outcome
+from govpay.admin.confirmation_tokens import Shown
+from govpay.admin.confirmations import ConfirmationView
+from govpay.admin.formatting import link_to, moment
+from govpay.admin.messages import Outcome
 from govpay.models import Payment
 from govpay.models.choices import PaymentStatus
 from govpay.models.money import format_money
@@ -88,7 +88,7 @@ class Charge(Capture):
         return Outcome("done", _("Charged"))
 
 
-class ChargeConfirmation(DeedView):
+class ChargeConfirmation(ConfirmationView):
     """The confirmation, with a button that takes the fee preview back."""
 
     def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:
@@ -103,7 +103,7 @@ class ChargeConfirmation(DeedView):
         return own and not open_operations([payment])
 
 
-class TakeBackView(DeedView):
+class TakeBackView(ConfirmationView):
     """*No, take me back*: POST voids the fee preview; GET, as after a log-in, leads to the confirmation again."""
 
     def confirm(self, problem: str = "", form: forms.Form | None = None) -> HttpResponse:

@@ -20,12 +20,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
-from govpay.admin import fee_previews, tickets
+from govpay.admin import confirmation_tokens, fee_previews
 from govpay.admin.amounts import amount_field, clean_money, currency_field
-from govpay.admin.cells import Table, expiry, link_to, list_of, method_label, page_of, relative
-from govpay.admin.pages import render
-from govpay.admin.tickets import Ticket, TicketRefused
-from govpay.admin.wording import outcome_of_error
+from govpay.admin.confirmation_tokens import ConfirmationToken, TokenRefused
+from govpay.admin.formatting import Table, expiry, link_to, list_of, method_label, page_of, relative
+from govpay.admin.messages import outcome_of_error
+from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, Operation, Payment, SavedPaymentMethod
 from govpay.models.choices import OperationAction, PaymentStatus
@@ -122,7 +122,7 @@ def _confirmation(payment: Payment) -> str:
     return f"{reverse('admin:govpay_payment_charge')}?ids={payment.pk}"
 
 
-def _quote_key(ticket: Ticket, data: dict[str, Any]) -> uuid.UUID:
+def _quote_key(ticket: ConfirmationToken, data: dict[str, Any]) -> uuid.UUID:
     """The same form sent twice is one quote; another amount typed after "Back" is another quote."""
     return uuid.uuid5(ticket.key, json.dumps(data, sort_keys=True))
 
@@ -203,7 +203,7 @@ class ChargeView:
             "account_link": relative(customer, "account"),
             "form": form,
             "problem": problem,
-            "key": tickets.mint(self.request.user, "quote", [customer.pk], {}) if form else "",
+            "key": confirmation_tokens.sign(self.request.user, "quote", [customer.pk], {}) if form else "",
             "back": page_of(customer),
         }
         status = 400 if problem else 200
@@ -212,8 +212,10 @@ class ChargeView:
     def submit(self, customer: Customer, methods: list[SavedPaymentMethod]) -> HttpResponse:
         form = ChargeForm(methods, "", self.request.POST)
         try:
-            ticket = tickets.read(self.request.POST.get("key", ""), self.request.user, "quote", [customer.pk])
-        except TicketRefused as refusal:
+            ticket = confirmation_tokens.read(
+                self.request.POST.get("key", ""), self.request.user, "quote", [customer.pk]
+            )
+        except TokenRefused as refusal:
             return self.page(customer, form, str(refusal))
         if not form.is_valid():
             return self.page(customer, form)
@@ -240,7 +242,7 @@ class ChargeView:
         return HttpResponseRedirect(_confirmation(payment))
 
     def shown_before(
-        self, customer: Customer, methods: list[SavedPaymentMethod], ticket: Ticket, data: dict[str, Any]
+        self, customer: Customer, methods: list[SavedPaymentMethod], ticket: ConfirmationToken, data: dict[str, Any]
     ) -> list[Operation]:
         """The fee previews that ``data`` replaces: those of this very form, and the one that it follows."""
         again, key = self.request.GET.get("again", ""), _quote_key(ticket, data)
@@ -252,7 +254,7 @@ class ChargeView:
         ]
 
     def quote(
-        self, customer: Customer, methods: list[SavedPaymentMethod], ticket: Ticket, data: dict[str, Any]
+        self, customer: Customer, methods: list[SavedPaymentMethod], ticket: ConfirmationToken, data: dict[str, Any]
     ) -> Payment:
         return operations.quote_payment(
             account=customer.account,

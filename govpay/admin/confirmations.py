@@ -1,4 +1,4 @@
-"""The pages before and after a deed: GET shows what would happen, POST does it once."""
+"""The pages before and after an action: GET shows what would happen, POST does it once."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from govpay import operations
-from govpay.admin import summaries, tickets
-from govpay.admin.cells import clip, list_of, moment, page_of
+from govpay.admin import confirmation_tables, confirmation_tokens
+from govpay.admin.actions import Action, Row, assess
 from govpay.admin.changelist import joined
-from govpay.admin.deeds import Deed, Row, assess
-from govpay.admin.pages import render
-from govpay.admin.tickets import Shown, Ticket, TicketRefused
-from govpay.admin.wording import Outcome, outcome_of_error
-from govpay.attention.items import deed_in_words
+from govpay.admin.confirmation_tokens import ConfirmationToken, Shown, TokenRefused
+from govpay.admin.formatting import clip, list_of, moment, page_of
+from govpay.admin.messages import Outcome, outcome_of_error
+from govpay.admin.rendering import render
+from govpay.decorators import own_view
 from govpay.exceptions import GovPayError
-from govpay.exempt import own_view
 from govpay.models import Operation, Payment
 from govpay.models.money import format_money
-from govpay.policies import guarded_view
+from govpay.review.items import action_in_words
+from govpay.security.headers import secure_view
 
 logger = logging.getLogger("govpay.admin")
 
 #: Rows of one confirmation page.
 MOST = 100
-#: After so many seconds no further deed is begun; the rest is offered again. Web servers kill slow requests.
+#: After so many seconds no further action is begun; the rest is offered again. Web servers kill slow requests.
 PATIENCE = 20.0
 
 
@@ -45,7 +45,7 @@ def own_url(admin: Any, route: str, name: str, view: Callable[..., HttpResponse]
 
     Operations commit their journal before they call the platform, which an open transaction would undo.
     """
-    return path(route, own_view(guarded_view(admin.admin_site.admin_view(view))), name=name)
+    return path(route, own_view(secure_view(admin.admin_site.admin_view(view))), name=name)
 
 
 def chosen_ids(request: HttpRequest) -> list[int]:
@@ -67,7 +67,7 @@ def earlier_attempt(row: Row) -> list[tuple[Any, Any]]:
         "again, under the same reference: should the earlier attempt still arrive, the platform refuses one of them."
     )
     parts = {
-        "what": deed_in_words(earlier),
+        "what": action_in_words(earlier),
         "when": moment(earlier.attempted_at or earlier.created_at),
         "who": clip(earlier.retried_by or earlier.actor) or _("a program"),
     }
@@ -85,24 +85,24 @@ def earlier_attempts(rows: Sequence[Row]) -> list[tuple[Any, Any]]:
     return [(_("Earlier attempts"), text % {"count": count})] if count else []
 
 
-class DeedView:
-    """One request for one deed on one or many payments."""
+class ConfirmationView:
+    """One request for one action on one or many payments."""
 
-    def __init__(self, admin: ModelAdmin[Any], deed: Deed, request: HttpRequest) -> None:
+    def __init__(self, admin: ModelAdmin[Any], action: Action, request: HttpRequest) -> None:
         self.admin = admin
-        self.deed = deed
+        self.action = action
         self.request = request
         self.ids: list[int] = []
         self.payments: dict[int, Payment] = {}
 
     def respond(self) -> HttpResponse:
         # On every method and every address, not only on the button that leads here.
-        if not self.deed.is_allowed(self.request.user):
+        if not self.action.is_allowed(self.request.user):
             raise PermissionDenied
         if self.request.method not in ("GET", "HEAD", "POST"):
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         self.ids = chosen_ids(self.request)
-        most = 1 if self.deed.one_only else MOST
+        most = 1 if self.action.one_only else MOST
         if len(self.ids) > most:
             return self.turn_back(_("Choose at most %(most)d payments at once.") % {"most": most})
         self.load()
@@ -135,33 +135,33 @@ class DeedView:
 
     def confirm(self, problem: str = "", form: forms.Form | None = None) -> HttpResponse:
         """Show the rows as they are now, under a new key."""
-        rows = assess(self.deed, list(self.payments.values()))
+        rows = assess(self.action, list(self.payments.values()))
         for row in rows:
             if not self.single:
-                row.reason = row.reason or self.deed.why_not_in_bulk(row)
+                row.reason = row.reason or self.action.why_not_in_bulk(row)
                 continue
             if self.request.GET.get("operation"):
                 self.choose(row)
-            if self.deed.asks_amount and row.amount and row.earlier is not None and row.earlier.amount:
+            if self.action.asks_amount and row.amount and row.earlier is not None and row.earlier.amount:
                 row.amount = min(row.amount, row.earlier.amount)
         doable = [row for row in rows if not row.reason]
         shown = {row.payment.pk: Shown.of(row.payment, row.earlier) for row in doable}
         context: dict[str, Any] = {
-            "tables": summaries.before(self.deed, rows),
+            "tables": confirmation_tables.before(self.action, rows),
             "doable": bool(doable),
             "missing": len(self.ids) - len(rows),
             "problem": problem,
-            "consequence": self.deed.consequence,
-            "button": summaries.button(self.deed, doable, self.single),
+            "consequence": self.action.consequence,
+            "button": confirmation_tables.button(self.action, doable, self.single),
             "notes": self.notes(doable),
-            "warning": summaries.warning(doable),
+            "warning": confirmation_tables.warning(doable),
         }
         if doable:
             context["form"] = form or self.form(shown)
-            context["key"] = tickets.mint(self.request.user, self.deed.name, self.ids, shown)
-        title = self.deed.title_one if self.single else self.deed.title_many
+            context["key"] = confirmation_tokens.sign(self.request.user, self.action.name, self.ids, shown)
+        title = self.action.title_one if self.single else self.action.title_many
         if self.single and doable and doable[0].earlier is not None:
-            title = _("Try again: %(what)s?") % {"what": deed_in_words(doable[0].earlier)}
+            title = _("Try again: %(what)s?") % {"what": action_in_words(doable[0].earlier)}
         return self.render("govpay/admin/confirm.html", title, context, status=400 if problem else 200)
 
     def choose(self, row: Row) -> None:
@@ -170,7 +170,7 @@ class DeedView:
         named = None
         if re.fullmatch(r"[0-9]{1,18}", given):
             rows = Operation.objects.visible_to(self.request.user).select_related("actor", "retried_by")
-            mine = rows.filter(pk=given, payment=row.payment.uid, action=self.deed.action)
+            mine = rows.filter(pk=given, payment=row.payment.uid, action=self.action.action)
             named = mine.defer("validated_method").first()
         why = _("There is no such operation here.") if named is None else operations.why_not_retry(named)
         row.earlier, row.reason = named, row.reason or why
@@ -178,19 +178,21 @@ class DeedView:
     def notes(self, rows: Sequence[Row]) -> list[tuple[Any, Any]]:
         if not self.single:
             return earlier_attempts(rows)
-        return [each for row in rows for each in (*self.deed.notes(row.payment), *earlier_attempt(row))]
+        return [each for row in rows for each in (*self.action.notes(row.payment), *earlier_attempt(row))]
 
     def form(self, shown: Mapping[int, Shown], data: Any = None) -> forms.Form:
         if not self.single:
-            return self.deed.form(None, None, data)
-        return self.deed.form(next(iter(self.payments.values())), next(iter(shown.values())), data)
+            return self.action.form(None, None, data)
+        return self.action.form(next(iter(self.payments.values())), next(iter(shown.values())), data)
 
     # POST
 
     def submit(self) -> HttpResponse:
         try:
-            ticket = tickets.read(self.request.POST.get("key", ""), self.request.user, self.deed.name, self.ids)
-        except TicketRefused as refusal:
+            ticket = confirmation_tokens.read(
+                self.request.POST.get("key", ""), self.request.user, self.action.name, self.ids
+            )
+        except TokenRefused as refusal:
             return self.confirm(problem=str(refusal))
         form = self.form(ticket.shown, self.request.POST)
         if not form.is_valid():
@@ -200,7 +202,7 @@ class DeedView:
             return self.tell(rows[0])
         return self.report(rows)
 
-    def execute(self, ticket: Ticket, data: dict[str, Any]) -> list[Row]:
+    def execute(self, ticket: ConfirmationToken, data: dict[str, Any]) -> list[Row]:
         """Each row by itself: one that fails does not stop the others, unless all would fail alike."""
         end = time.monotonic() + PATIENCE
         rows: list[Row] = []
@@ -209,7 +211,7 @@ class DeedView:
             payment = self.payments.get(pk)
             if payment is None:
                 continue
-            row = Row(payment, amount=data.get("amount", self.deed.amount_shown(shown)))
+            row = Row(payment, amount=data.get("amount", self.action.amount_shown(shown)))
             if halted or time.monotonic() > end:
                 row.outcome = Outcome("left", _("Not begun"), _("Nothing was sent for this one."))
             else:
@@ -218,15 +220,15 @@ class DeedView:
             rows.append(row)
         return rows
 
-    def do(self, payment: Payment, shown: Shown, data: dict[str, Any], ticket: Ticket) -> Outcome:
+    def do(self, payment: Payment, shown: Shown, data: dict[str, Any], ticket: ConfirmationToken) -> Outcome:
         try:
-            return self.deed.perform(payment, shown, data, actor=self.request.user, key=ticket.key_for(payment))
+            return self.action.perform(payment, shown, data, actor=self.request.user, key=ticket.key_for(payment))
         except GovPayError as error:
             return outcome_of_error(error)
         except Exception as error:
             # The rows before this one are done, and staff must hear so: a blank error page would invite
             # them to start all over. The log has the traceback.
-            logger.exception("%s of payment %s", self.deed.name, payment.uid)
+            logger.exception("%s of payment %s", self.action.name, payment.uid)
             text = _("This site failed (%(error)s); look at the payment's operations before you do anything else.")
             return Outcome("unknown", _("Outcome not known"), text % {"error": type(error).__name__})
 
@@ -243,10 +245,10 @@ class DeedView:
         return HttpResponseRedirect(page_of(row.payment))
 
     def report(self, rows: list[Row]) -> HttpResponse:
-        """Many payments: one line each. Loading this page again sends the same form, hence the same deed."""
+        """Many payments: one line each. Loading this page again sends the same form, hence the same action."""
         left = [str(row.payment.pk) for row in rows if row.outcome and row.outcome.kind in ("left", "not sent")]
         again = f"{self.request.path}?ids={','.join(left)}" if left else ""
-        context = {"tables": summaries.after(rows), "left": len(left), "again": again}
+        context = {"tables": confirmation_tables.after(rows), "left": len(left), "again": again}
         return self.render("govpay/admin/result.html", _("What came of it"), context)
 
     def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:

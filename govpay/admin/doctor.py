@@ -11,9 +11,9 @@ from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import ReadOnlyAdmin
-from govpay.admin.cells import Table, badge, clip, label_of, list_of, moment_column, text_column
 from govpay.admin.confirmations import own_url
-from govpay.admin.pages import render
+from govpay.admin.formatting import Table, badge, clip, label_of, list_of, moment_column, text_column
+from govpay.admin.rendering import render
 from govpay.models import ContractNotice, Heartbeat, PaymentAccount
 from govpay.models.access import reach_of
 from govpay.models.choices import Level
@@ -62,7 +62,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
         table = Table(
             title=_("Findings"),
             heads=(_("Level"), _("Check"), _("About"), _("What was found"), _("What to do")),
-            rows=[(badge(f.level, Level), f.check, clip(f.subject, 128), f.what, f.cure or None) for f in found],
+            rows=[(badge(f.level, Level), f.check, clip(f.subject, 128), f.what, f.hint or None) for f in found],
         )
         context = {
             "title": _("How this site stands"),

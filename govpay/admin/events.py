@@ -12,7 +12,9 @@ from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin, ReadOnlyAdmin
-from govpay.admin.cells import (
+from govpay.admin.confirmations import MOST, own_url, own_view
+from govpay.admin.filters import AccountFilter, AgeFilter, known_values, linked
+from govpay.admin.formatting import (
     Button,
     Table,
     badge,
@@ -27,8 +29,6 @@ from govpay.admin.cells import (
     moment_column,
     text_column,
 )
-from govpay.admin.confirmations import MOST, own_url, own_view
-from govpay.admin.filters import AccountFilter, AgeFilter, known_values, linked
 from govpay.admin.replays import failure_alert, may_replay, replay_one, report
 from govpay.models import Payment, WebhookEvent, WebhookSubscription
 from govpay.models.choices import EventState, EventType

@@ -8,9 +8,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from govpay import operations
-from govpay.admin.cells import label_of, moment
-from govpay.admin.deeds import open_operations
-from govpay.admin.wording import Outcome, open_operation_reason, outcome_of_error
+from govpay.admin.actions import open_operations
+from govpay.admin.formatting import label_of, moment
+from govpay.admin.messages import Outcome, open_operation_reason, outcome_of_error
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment, SavedPaymentMethod
 from govpay.models.choices import OperationAction, PaymentStatus

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from govpay.admin.cells import FEE_PREVIEW
+from govpay.admin.formatting import FEE_PREVIEW
 from govpay.models import Client, PaymentAccount
 from govpay.models.access import reach_of
 from govpay.models.choices import PaymentFlag, PaymentStatus

@@ -16,11 +16,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from govpay.admin.cells import TONES, Button, clip, label_of, moment, page_of, payment_badge
-from govpay.admin.wording import Alert
-from govpay.attention import flagged
+from govpay.admin.formatting import TONES, Button, clip, label_of, moment, page_of, payment_badge
+from govpay.admin.messages import Alert
 from govpay.models import Payment
 from govpay.models.choices import PaymentFlag
+from govpay.review import flagged
 
 #: Disputes and returns are the business of those who give money back.
 PERMISSION = "govpay.refund_payment"
@@ -48,7 +48,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     ),
 }
 
-#: The same before a deed that gives money back: what is at stake. It does not forbid the deed.
+#: The same before an action that gives money back: what is at stake. It does not forbid the action.
 AT_STAKE: dict[str, Any] = {
     PaymentFlag.CHARGEBACK: gettext_lazy(
         "Disputed (%(when)s): the bank takes the money back by itself. With a refund the payer gets it twice."

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from govpay.admin.cells import Table, moment
+from govpay.admin.formatting import Table, moment
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, PaymentAccount, SyncCursor, WebhookEvent, WebhookSubscription
 from govpay.models.choices import EventState, OperationState

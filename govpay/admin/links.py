@@ -17,14 +17,23 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
-from govpay.admin import tickets
+from govpay.admin import confirmation_tokens
 from govpay.admin.amounts import amount_field, clean_money, currency_field
 from govpay.admin.base import ReadOnlyAdmin
-from govpay.admin.cells import Button, badge_column, clip, column, link_column, moment_column, money_column, page_of
+from govpay.admin.confirmation_tokens import TokenRefused
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountFilter, known_values
-from govpay.admin.pages import render
-from govpay.admin.tickets import TicketRefused
+from govpay.admin.formatting import (
+    Button,
+    badge_column,
+    clip,
+    column,
+    link_column,
+    moment_column,
+    money_column,
+    page_of,
+)
+from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState, OperationAction
@@ -180,7 +189,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
         context = {
             "title": _("Create payment link"),
             "form": form,
-            "key": tickets.mint(request.user, "link", [], {}),
+            "key": confirmation_tokens.sign(request.user, "link", [], {}),
             "back": reverse("admin:govpay_paymentlink_changelist"),
         }
         return render(self, request, "govpay/admin/link_create.html", context)
@@ -188,7 +197,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
     def _made(self, request: HttpRequest, form: LinkForm) -> PaymentLink | None:
         data = form.cleaned_data
         try:
-            ticket = tickets.read(request.POST.get("key", ""), request.user, "link", [])
+            ticket = confirmation_tokens.read(request.POST.get("key", ""), request.user, "link", [])
             _check_page(request)
             return operations.create_payment_link(
                 account=data["account"],
@@ -202,7 +211,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
                 # The same form sent twice is one link; what was typed anew after "Back" is another.
                 key=uuid.uuid5(ticket.key, json.dumps([str(data[name]) for name in form.fields])),
             )
-        except (GovPayError, TicketRefused) as error:
+        except (GovPayError, TokenRefused) as error:
             form.add_error(None, str(error))
             return None
 

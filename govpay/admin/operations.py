@@ -15,16 +15,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from govpay import operations
-from govpay.admin.attention import (
-    attention_tools,
-    dealt_with_view,
-    list_view,
-    operation_alert,
-    settle_links,
-    settle_view,
-)
 from govpay.admin.base import ReadOnlyAdmin
-from govpay.admin.cells import (
+from govpay.admin.confirmations import own_url
+from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.formatting import (
     action_label,
     badge_column,
     clip,
@@ -35,9 +29,15 @@ from govpay.admin.cells import (
     money_column,
     text_column,
 )
-from govpay.admin.confirmations import own_url
-from govpay.admin.filters import AccountFilter, known_values, linked
-from govpay.admin.wording import open_operation_alert
+from govpay.admin.messages import open_operation_alert
+from govpay.admin.review import (
+    attention_tools,
+    dealt_with_view,
+    list_view,
+    operation_alert,
+    settle_links,
+    settle_view,
+)
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationState
 from govpay.operations import staff
@@ -75,7 +75,7 @@ class OperationAdmin(ReadOnlyAdmin):
     error_text = text_column("error", _("error"))
 
     list_display = (
-        "deed",
+        "action",
         "state_badge",
         "amount_money",
         "started",
@@ -102,7 +102,7 @@ class OperationAdmin(ReadOnlyAdmin):
             None,
             {
                 "fields": (
-                    "deed",
+                    "action",
                     "state_badge",
                     "amount_money",
                     "payment_link",
@@ -135,7 +135,7 @@ class OperationAdmin(ReadOnlyAdmin):
         return [each for each in self.fieldsets if all(rare.get(str(name), True) for name in each[1]["fields"])]
 
     @column(_("action"))
-    def deed(self, row: Operation) -> Any:
+    def action(self, row: Operation) -> Any:
         return action_label(row)
 
     @column(_("by"))

@@ -12,9 +12,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
-from govpay.admin.attention import attention_tools
+from govpay.admin.actions import ACTIONS, assess, open_operations
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.cells import (
+from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
+from govpay.admin.confirmations import MOST, ConfirmationView, own_url
+from govpay.admin.events import events_of
+from govpay.admin.filters import AccountFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, linked
+from govpay.admin.flags import badges, flag_alert, lower_flag
+from govpay.admin.formatting import (
     Table,
     action_label,
     badge,
@@ -32,13 +37,8 @@ from govpay.admin.cells import (
     relative,
     transaction_badge,
 )
-from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
-from govpay.admin.confirmations import MOST, DeedView, own_url
-from govpay.admin.deeds import DEEDS, assess, open_operations
-from govpay.admin.events import events_of
-from govpay.admin.filters import AccountFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, linked
-from govpay.admin.flags import badges, flag_alert, lower_flag
-from govpay.admin.wording import open_operation_alert
+from govpay.admin.messages import open_operation_alert
+from govpay.admin.review import attention_tools
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import OperationState, PaymentStatus, TransactionType
 from govpay.models.money import format_money
@@ -107,12 +107,12 @@ class PaymentAdmin(MirrorAdmin):
     def refunded_if_any(self, row: Payment) -> str | None:
         return format_money(row.refunded_amount, row.currency) if row.refunded_amount else None
 
-    # Deeds: the actions only lead to the confirmation pages.
+    # Actions: the actions only lead to the confirmation pages.
 
     def get_urls(self) -> list[URLPattern]:
         own = [
-            own_url(self, f"{deed.name}/", f"govpay_payment_{deed.name}", partial(self.deed_view, deed))
-            for deed in DEEDS
+            own_url(self, f"{action.name}/", f"govpay_payment_{action.name}", partial(self.action_view, action))
+            for action in ACTIONS
         ]
         charge = own_url(self, "charge/", "govpay_payment_charge", partial(self.charge_view, ChargeConfirmation))
         back = own_url(self, "charge/take-back/", "govpay_payment_take_back", partial(self.charge_view, TakeBackView))
@@ -122,10 +122,10 @@ class PaymentAdmin(MirrorAdmin):
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
         return attention_tools(request)
 
-    def deed_view(self, deed: Any, request: HttpRequest) -> HttpResponse:
-        return DeedView(self, deed, request).respond()
+    def action_view(self, action: Any, request: HttpRequest) -> HttpResponse:
+        return ConfirmationView(self, action, request).respond()
 
-    def charge_view(self, step: type[DeedView], request: HttpRequest) -> HttpResponse:
+    def charge_view(self, step: type[ConfirmationView], request: HttpRequest) -> HttpResponse:
         return step(self, Charge(request.user), request).respond()
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
@@ -149,7 +149,7 @@ class PaymentAdmin(MirrorAdmin):
     def void_payments(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
         return self.lead_to("void", request, queryset)
 
-    def lead_to(self, deed: str, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
+    def lead_to(self, action: str, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
         """To the confirmation page of the ticked rows; a whole list is too many to look through."""
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if request.POST.get("select_across") == "1" or len(ticked) > MOST:
@@ -157,7 +157,7 @@ class PaymentAdmin(MirrorAdmin):
             self.message_user(request, text % {"most": MOST}, messages.ERROR)
             return None
         ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True)[:MOST])
-        return HttpResponseRedirect(f"{reverse(f'admin:govpay_payment_{deed}')}?ids={ids}")
+        return HttpResponseRedirect(f"{reverse(f'admin:govpay_payment_{action}')}?ids={ids}")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).with_fee_preview()  # type: ignore[attr-defined]
@@ -178,7 +178,7 @@ class PaymentAdmin(MirrorAdmin):
             "status_badge": payment_badge(row),
             "amounts": self._amounts(row),
             "facts": self._facts(row),
-            "deeds": self._deeds(request, row, waiting),
+            "available_actions": self._available_actions(request, row, waiting),
             "tables_first": True,
         }
 
@@ -214,18 +214,20 @@ class PaymentAdmin(MirrorAdmin):
             facts.append((until, moment(row.capturable_until)))
         return [(label, value) for label, value in facts if value]
 
-    def _deeds(self, request: HttpRequest, row: Payment, waiting: dict[str, Operation]) -> list[dict[str, Any]]:
-        """The buttons of those deeds that this user may do, with the reason where one is closed."""
+    def _available_actions(
+        self, request: HttpRequest, row: Payment, waiting: dict[str, Operation]
+    ) -> list[dict[str, Any]]:
+        """The buttons of those actions that this user may do, with the reason where one is closed."""
         own = row.is_fee_preview and staff.may_confirm(request.user, row)
-        deeds = (Charge(request.user), *DEEDS) if own else DEEDS
+        actions = (Charge(request.user), *ACTIONS) if own else ACTIONS
         return [
             {
-                "label": deed.button,
-                "url": f"{reverse(f'admin:govpay_payment_{deed.name}')}?ids={row.pk}",
-                "reason": assess(deed, [row], waiting)[0].reason,
+                "label": action.button,
+                "url": f"{reverse(f'admin:govpay_payment_{action.name}')}?ids={row.pk}",
+                "reason": assess(action, [row], waiting)[0].reason,
             }
-            for deed in deeds
-            if deed.is_allowed(request.user)
+            for action in actions
+            if action.is_allowed(request.user)
         ]
 
     def related_tables(self, request: HttpRequest, row: Payment) -> list[Table]:

@@ -13,9 +13,9 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from govpay.admin.cells import Table, clip, label_of, link_to, list_of, moment, page_of
-from govpay.admin.pages import render
-from govpay.admin.wording import Alert, Outcome
+from govpay.admin.formatting import Table, clip, label_of, link_to, list_of, moment, page_of
+from govpay.admin.messages import Alert, Outcome
+from govpay.admin.rendering import render
 from govpay.models import WebhookEvent
 from govpay.models.choices import EventType
 from govpay.operations import staff

@@ -12,7 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from govpay import operations
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.cells import (
+from govpay.admin.confirmations import own_url
+from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.formatting import (
     Button,
     Table,
     badge_column,
@@ -28,8 +30,6 @@ from govpay.admin.cells import (
     page_of,
     payment_badge,
 )
-from govpay.admin.confirmations import own_url
-from govpay.admin.filters import AccountFilter, known_values, linked
 from govpay.exceptions import GovPayError
 from govpay.models import HostedSession, Payment
 from govpay.models.choices import SessionStatus

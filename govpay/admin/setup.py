@@ -15,12 +15,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from govpay import operations
-from govpay.admin import tickets
-from govpay.admin.cells import list_of, moment, page_of
-from govpay.admin.pages import render, tell
+from govpay.admin import confirmation_tokens
+from govpay.admin.confirmation_tokens import TokenRefused
+from govpay.admin.formatting import list_of, moment, page_of
+from govpay.admin.messages import outcome_of_error
+from govpay.admin.rendering import render, tell
 from govpay.admin.setup_forms import FORMS, AccountForm, ClientForm, SetupForm, own_site
-from govpay.admin.tickets import TicketRefused
-from govpay.admin.wording import outcome_of_error
 from govpay.exceptions import GovPayError
 from govpay.models import Client, PaymentAccount, WebhookEvent, WebhookSubscription
 from govpay.models.access import reach_of
@@ -161,18 +161,18 @@ def create_account_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpRes
 
 
 def _respond(
-    admin: ModelAdmin[Any], request: HttpRequest, form: SetupForm, deed: str, pk: int, back: str, onward: Any
+    admin: ModelAdmin[Any], request: HttpRequest, form: SetupForm, action: str, pk: int, back: str, onward: Any
 ) -> HttpResponse:
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
     problem = ""
     if request.method == "POST" and form.is_valid():
         try:
-            ticket = tickets.read(request.POST.get("key", ""), request.user, deed, [pk])
-            # What was typed anew after "Back" is another deed.
+            ticket = confirmation_tokens.read(request.POST.get("key", ""), request.user, action, [pk])
+            # What was typed anew after "Back" is another action.
             key = uuid.uuid5(ticket.key, repr(sorted(form.cleaned_data.items(), key=str)))
             made = form.carry_out(actor=request.user, key=key)
-        except TicketRefused as refusal:
+        except TokenRefused as refusal:
             problem = str(refusal)
         except GovPayError as error:
             outcome = outcome_of_error(error)
@@ -186,7 +186,7 @@ def _respond(
         "doable": True,
         "consequence": form.consequence,
         "form": form,
-        "key": tickets.mint(request.user, deed, [pk], {}),
+        "key": confirmation_tokens.sign(request.user, action, [pk], {}),
         "button": form.button,
         "back": back,
     }

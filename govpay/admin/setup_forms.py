@@ -1,4 +1,4 @@
-"""The forms that bring a client or a payment account to the platform: each knows its deed."""
+"""The forms that bring a client or a payment account to the platform: each knows its action."""
 
 from __future__ import annotations
 

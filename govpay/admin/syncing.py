@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from govpay.admin.base import ReadOnlyAdmin
-from govpay.admin.cells import (
+from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.formatting import (
     Table,
     badge_column,
     clip,
@@ -22,7 +23,6 @@ from govpay.admin.cells import (
     moment_column,
     text_column,
 )
-from govpay.admin.filters import AccountFilter, known_values, linked
 from govpay.models import OutboxSignal, SyncCursor, SyncRun
 from govpay.models.choices import RunState, SyncMode
 

@@ -14,12 +14,22 @@ from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.cells import Table, clip, column, document_field, link_column, link_to, list_of, moment, text_column
 from govpay.admin.confirmations import chosen_ids, own_url
 from govpay.admin.doctor import doctor_tools
 from govpay.admin.filters import ClientFilter
+from govpay.admin.formatting import (
+    Table,
+    clip,
+    column,
+    document_field,
+    link_column,
+    link_to,
+    list_of,
+    moment,
+    text_column,
+)
 from govpay.admin.health import health_of
-from govpay.admin.pages import render
+from govpay.admin.rendering import render
 from govpay.admin.setup import PERMISSION as PROVISION
 from govpay.admin.setup import create_account_view, create_client_view, may_create, setup_view, step_view
 from govpay.models import Client, Customer, Payment, PaymentAccount, SyncCursor, SyncRun, Transaction

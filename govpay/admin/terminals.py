@@ -6,8 +6,8 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.cells import clip, column, link_column, text_column
 from govpay.admin.filters import AccountFilter
+from govpay.admin.formatting import clip, column, link_column, text_column
 from govpay.models import Terminal
 
 

@@ -8,7 +8,8 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.cells import (
+from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.formatting import (
     clip,
     column,
     label_of,
@@ -18,7 +19,6 @@ from govpay.admin.cells import (
     text_column,
     transaction_badge,
 )
-from govpay.admin.filters import AccountFilter, known_values, linked
 from govpay.models import Transaction
 from govpay.models.choices import TransactionStatus, TransactionType
 from govpay.models.reasons import advice_on

@@ -11,7 +11,11 @@ from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.cells import (
+from govpay.admin.charges import PERMISSION as CHARGE
+from govpay.admin.charges import ChargeView, charge_address
+from govpay.admin.confirmations import own_url
+from govpay.admin.filters import AccountFilter, ExpiryFilter, linked
+from govpay.admin.formatting import (
     Button,
     Table,
     clip,
@@ -26,12 +30,8 @@ from govpay.admin.cells import (
     payment_badge,
     text_column,
 )
-from govpay.admin.charges import PERMISSION as CHARGE
-from govpay.admin.charges import ChargeView, charge_address
-from govpay.admin.confirmations import own_url
-from govpay.admin.filters import AccountFilter, ExpiryFilter, linked
-from govpay.admin.wallet_deeds import PERMISSION as MANAGE
-from govpay.admin.wallet_deeds import default_view, remove_view, wallet_view
+from govpay.admin.wallet_actions import PERMISSION as MANAGE
+from govpay.admin.wallet_actions import default_view, remove_view, wallet_view
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod
 from govpay.models.choices import MethodType
 from govpay.models.money import format_money

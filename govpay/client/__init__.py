@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from govpay.client.auth import Authorizer
 from govpay.client.endpoints import Endpoints
-from govpay.client.messages import Answer, Config, Request
 from govpay.client.odata import Field, Filter, Query, Timestamp, field
 from govpay.client.pages import NoKeyset, Page, PagingFault, Position, Walk, parse_page, walk
 from govpay.client.resources import (
@@ -26,6 +25,7 @@ from govpay.client.resources import (
 from govpay.client.routes import Route, Routes
 from govpay.client.stores import NoStore, Pause, PauseStore, TokenStore
 from govpay.client.tokens import Token
+from govpay.client.types import Answer, Config, Request
 from govpay.client.values import BadValue
 
 __all__ = [

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from govpay import exceptions
-from govpay.client.messages import RawAnswer, TokenGrant, WireFault
 from govpay.client.stores import NOT_BLOCKED, Guard, NoStore, TokenStore
 from govpay.client.tokens import Token, read_token
-from govpay.discretion import discreet
+from govpay.client.types import RawAnswer, TokenGrant, WireFault
 from govpay.exceptions import APIConnectionError, APIError
+from govpay.security.tracebacks import scrub_traceback
 
 log = logging.getLogger("govpay.client")
 
@@ -84,7 +84,7 @@ class Authorizer:
         self._failure: APIError | None = None  # why
         self._keep_refused_until = 0.0  # a second 401 came: new tokens do not help, so none is fetched
 
-    @discreet
+    @scrub_traceback
     def token(self, patience: float | None = None) -> str:
         """A token for one call. Costs no lock and no cache read while the one in hand is fresh.
 
@@ -97,7 +97,7 @@ class Authorizer:
             return held.token.access_token
         return self._renewed(patience, force=False).access_token
 
-    @discreet
+    @scrub_traceback
     def refresh(self, force: bool = False) -> Token:
         """Replaces the token if it is due, or (``force``) whatever the breaker says. Raises as ``token``."""
         held = self._held

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from govpay.client.calling import Calls, an_object, has_text, is_a
+from govpay.client.base import Calls, an_object, has_text, is_a
 from govpay.client.odata import Query
 from govpay.client.pages import Page
 from govpay.client.resources import (

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from govpay.client.answers import parse_json
+from govpay.client.errors import parse_json
 from govpay.exceptions import SignatureError
 
 #: /guides/webhooks/: deliveries are good for four hours, counted both ways (faults W1).

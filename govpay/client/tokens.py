@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from govpay.client.answers import explain, parse_json
-from govpay.client.messages import HEADER_SAFE, RawAnswer
+from govpay.client.errors import explain, parse_json
+from govpay.client.types import HEADER_SAFE, RawAnswer
 from govpay.exceptions import APIError, AuthenticationError, InvalidAnswer, RateLimited, ServerError
 
 #: A life beyond this is a mistake of the endpoint (milliseconds, a date), not a promise.

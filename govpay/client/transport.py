@@ -16,13 +16,13 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from govpay.client import wire
-from govpay.client.answers import decoded
-from govpay.client.messages import HEADER_SAFE, Answer, Config, RawAnswer, Request, TokenGrant, WireFault
-from govpay.client.outcomes import Trouble, faulted, judged, log_attempt
+from govpay.client.classify import Trouble, faulted, judged, log_attempt
+from govpay.client.errors import decoded
 from govpay.client.retry import MAX_PAUSE, Failure, backoff, may_repeat, parse_http_date
 from govpay.client.stores import Credentials, Pause
-from govpay.discretion import discreet
+from govpay.client.types import HEADER_SAFE, Answer, Config, RawAnswer, Request, TokenGrant, WireFault
 from govpay.exceptions import ConfigurationError, RateLimited
+from govpay.security.tracebacks import scrub_traceback
 
 ERROR_BODY = 64 * 1024  # of an error answer no more than this is read
 _PIECE = 64 * 1024
@@ -159,7 +159,7 @@ class Transport:
         self.skew: float | None = None
         self._local = threading.local()
 
-    @discreet
+    @scrub_traceback
     def send(self, request: Request) -> Answer:
         """The answer to ``request``, after as many attempts as ``retry`` allows within ``call_timeout``.
 
@@ -293,7 +293,7 @@ class Transport:
             self.skew = time.time() - raw.seconds / 2 - (date + 0.5)
 
 
-@discreet
+@scrub_traceback
 def fetch_token(config: Config, grant: TokenGrant, seconds: float) -> RawAnswer:
     """One request for a token (client credentials, RFC 6749 4.4.2; /platform/overview/), within ``seconds``.
 

@@ -1,6 +1,10 @@
-"""Whether everything still fits: one set of checks for the command, the staff page and monitors."""
+"""The checks of a site and of its connection to the platform, for the command, the staff page and monitors.
 
-from govpay.doctor.examination import examine
+``runner`` runs them. ``site``, ``platform`` and ``queues`` hold the checks, grouped by subject. ``findings`` defines
+what a check receives and returns. The workers call ``heartbeats``.
+"""
+
 from govpay.doctor.findings import Finding, Level, Report
+from govpay.doctor.runner import examine
 
 __all__ = ["Finding", "Level", "Report", "examine"]

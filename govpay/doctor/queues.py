@@ -1,4 +1,4 @@
-"""What waits or was left behind: events, operations, rows that could not be read, lists that are overdue."""
+"""Checks of pending work: webhook events, open operations, a restore, rejected rows, lists that are overdue."""
 
 from __future__ import annotations
 
@@ -11,50 +11,49 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from govpay import conf, operations
-from govpay.doctor.findings import Finding, Level, listed, span
-from govpay.doctor.visit import Visit
+from govpay.doctor.findings import CheckContext, Finding, Level, listed, span
 from govpay.models import Operation, PaymentAccount, SyncCursor, SyncRun, WebhookEvent
 from govpay.models.choices import EventState
 from govpay.models.operations import OPEN_STATES
 from govpay.sync.pull import GLOBAL, SCOPED
 
-#: Age of the oldest event that nobody has finished. Repeated attempts double their pauses, up to two hours.
-QUEUE_WARNING, QUEUE_ERROR = dt.timedelta(minutes=5), dt.timedelta(minutes=60)
+#: Age of the oldest unprocessed event. Retries double their pauses, up to two hours.
+QUEUE_WARNING_AGE, QUEUE_ERROR_AGE = dt.timedelta(minutes=5), dt.timedelta(minutes=60)
 
-#: Reconciliation needs two looks a minute apart, and the platform to answer.
-OPEN_WARNING, OPEN_ERROR = dt.timedelta(minutes=10), dt.timedelta(hours=24)
+#: Age of the oldest open operation. Reconciliation reads twice, a minute apart, and needs the platform to answer.
+OPERATION_WARNING_AGE, OPERATION_ERROR_AGE = dt.timedelta(minutes=10), dt.timedelta(hours=24)
 
-#: Rejected rows are told about for so long after the run.
-QUARANTINE = dt.timedelta(days=7)
+#: Rejected rows are reported for this long after the run.
+REJECTED_ROWS_AGE = dt.timedelta(days=7)
 
-#: A list is late after so many intervals, and given up on after so many.
-LATE, LOST = 3, 12
+#: A list that was not read for this many sync intervals is a warning, or an error.
+SYNC_WARNING_INTERVALS, SYNC_ERROR_INTERVALS = 3, 12
 
 
-def check_queue(visit: Visit) -> Iterator[Finding]:
-    """Events that were stored and are not worked on, and those that failed for good."""
+def check_queue(context: CheckContext) -> Iterator[Finding]:
+    """Events that were stored and not processed, and those that failed."""
     waiting = WebhookEvent.objects.filter(state=EventState.RECEIVED)
     oldest = waiting.aggregate(oldest=Min("received_at"))["oldest"]
-    cure = _("See whether workers are alive, and what the events say in the admin.")
+    hint = _("See whether workers are alive, and what the events say in the admin.")
     if oldest is None:
         yield Finding("queue", Level.OK, _("No webhook event waits."))
     else:
         age = timezone.now() - oldest
         what = _("%(count)d webhook events wait, the oldest for %(age)s.")
-        level = Level.ERROR if age > QUEUE_ERROR else Level.WARNING if age > QUEUE_WARNING else Level.OK
+        level = Level.ERROR if age > QUEUE_ERROR_AGE else Level.WARNING if age > QUEUE_WARNING_AGE else Level.OK
         what = what % {"count": waiting.count(), "age": span(age.total_seconds())}
-        yield Finding("queue", level, what, "" if level is Level.OK else cure)
+        yield Finding("queue", level, what, "" if level is Level.OK else hint)
     failed = WebhookEvent.objects.filter(state=EventState.FAILED).count()
     if failed:
         what = _("%(count)d webhook events have failed.") % {"count": failed}
         yield Finding("queue", Level.WARNING, what, _("See why in the admin; govpay_replay --failed tries again."))
 
 
-def check_operations(visit: Visit) -> Iterator[Finding]:
-    """Operations whose outcome is not known for longer than reconciliation takes."""
+def check_operations(context: CheckContext) -> Iterator[Finding]:
+    """Operations whose outcome has been unknown for longer than reconciliation usually takes."""
     now = timezone.now()
     every = Operation.objects.filter(state__in=OPEN_STATES)
-    open_ = every.filter(created_at__lt=now - OPEN_WARNING)
+    open_ = every.filter(created_at__lt=now - OPERATION_WARNING_AGE)
     rows = list(open_.order_by("created_at").values_list("key", "created_at")[:9])
     if not rows:
         what, recent = _("No operation has been open for long."), every.count()
@@ -69,11 +68,11 @@ def check_operations(visit: Visit) -> Iterator[Finding]:
         "age": span(age.total_seconds()),
         "keys": listed([key for key, _created in rows]),
     }
-    cure = _("Run govpay_reconcile; what stays open has to be looked up in the platform's own records.")
-    yield Finding("operations", Level.ERROR if age > OPEN_ERROR else Level.WARNING, what, cure)
+    hint = _("Run govpay_reconcile; what stays open has to be looked up in the platform's own records.")
+    yield Finding("operations", Level.ERROR if age > OPERATION_ERROR_AGE else Level.WARNING, what, hint)
 
 
-def check_restore(visit: Visit) -> Iterator[Finding]:
+def check_restore(context: CheckContext) -> Iterator[Finding]:
     """Whether operations are held since this database was restored from a backup."""
     since = operations.held_since()
     if since is None:
@@ -84,25 +83,25 @@ def check_restore(visit: Visit) -> Iterator[Finding]:
         "age": span((timezone.now() - since).total_seconds()),
         "lists": listed(unread) or "–",
     }
-    cure = _("Run govpay_restored; it says which list cannot be read and why.")
-    yield Finding("restore", Level.ERROR, what, cure)
+    hint = _("Run govpay_restored; it says which list cannot be read and why.")
+    yield Finding("restore", Level.ERROR, what, hint)
 
 
-def check_quarantine(visit: Visit) -> Iterator[Finding]:
-    """Rows of the platform that could not be read lately."""
-    runs = SyncRun.objects.filter(rejected_count__gt=0, started_at__gt=timezone.now() - QUARANTINE)
+def check_quarantine(context: CheckContext) -> Iterator[Finding]:
+    """Rows of the platform that the sync rejected lately."""
+    runs = SyncRun.objects.filter(rejected_count__gt=0, started_at__gt=timezone.now() - REJECTED_ROWS_AGE)
     found = runs.order_by("resource").values("resource").annotate(rows=Sum("rejected_count"))
     told = [f"{each['resource']} {each['rows']}" for each in found]
     if told:
         what = _("Rows were rejected within a week: %(lists)s.") % {"lists": listed(told)}
-        cure = _("The sync runs in the admin name each row and the reason; the rest of its page was saved.")
-        yield Finding("quarantine", Level.WARNING, what, cure)
+        hint = _("The sync runs in the admin name each row and the reason; the rest of its page was saved.")
+        yield Finding("quarantine", Level.WARNING, what, hint)
     else:
         yield Finding("quarantine", Level.OK, _("No row was rejected within a week."))
 
 
-def check_sync(visit: Visit) -> Iterator[Finding]:
-    """When each list was last read to its end, against ``SYNC_INTERVAL``."""
+def check_sync(context: CheckContext) -> Iterator[Finding]:
+    """Whether each list was read to its end within a few times ``SYNC_INTERVAL`` (seconds)."""
     interval = float(conf.get("SYNC_INTERVAL"))
     accounts = PaymentAccount.objects.filter(deleted_at=None).order_by("uid").values_list("uid", flat=True)
     cursors = SyncCursor.objects.values_list("account_id", "resource", "completed_at", "error")
@@ -111,24 +110,25 @@ def check_sync(visit: Visit) -> Iterator[Finding]:
     for account, names in ((None, GLOBAL), *((uid, SCOPED) for uid in accounts)):
         worst: dict[Level, list[str]] = {Level.WARNING: [], Level.ERROR: []}
         for name in names:
-            level, text = _standing(*known.get((account, name), (None, "")), interval=interval)
+            level, text = _list_state(*known.get((account, name), (None, "")), interval=interval)
             if level is not Level.OK:
                 worst[level].append(f"{name} ({text})")
         for level, texts in worst.items():
             if texts:
                 late = True
                 what = _("Lists that are overdue: %(lists)s.") % {"lists": listed(texts)}
-                cure = _("See whether beat and workers are alive, and the sync cursors in the admin.")
-                yield Finding("sync", level, what, cure, account or "")
+                hint = _("See whether beat and workers are alive, and the sync cursors in the admin.")
+                yield Finding("sync", level, what, hint, account or "")
     if not late:
         yield Finding("sync", Level.OK, _("Every list was read within its time."))
 
 
-def _standing(done: dt.datetime | None, error: str, *, interval: float) -> tuple[Level, str]:
+def _list_state(done: dt.datetime | None, error: str, *, interval: float) -> tuple[Level, str]:
+    """Level and text for one list: ``done`` is when it was last read, ``interval`` is in seconds."""
     if done is None:
         return Level.WARNING, _("never")
     age = (timezone.now() - done).total_seconds()
     words = span(age) + (f": {error[:160]}" if error else "")
-    if age > LOST * interval:
+    if age > SYNC_ERROR_INTERVALS * interval:
         return Level.ERROR, words
-    return (Level.WARNING, words) if age > LATE * interval or error else (Level.OK, "")
+    return (Level.WARNING, words) if age > SYNC_WARNING_INTERVALS * interval or error else (Level.OK, "")

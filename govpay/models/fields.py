@@ -8,8 +8,8 @@ from typing import Any
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
-from govpay.discretion import Secret
-from govpay.encryption import seal, unseal
+from govpay.security.encryption import seal, unseal
+from govpay.security.tracebacks import Secret
 
 #: The longest remote identifier that is kept.
 UID_LENGTH = 128

@@ -47,7 +47,7 @@ class OperationQuerySet(AccountQuerySet):
 
 
 class Operation(models.Model):
-    """One deed on the platform. It is committed as ``started`` before anything is sent.
+    """One action on the platform. It is committed as ``started`` before anything is sent.
 
     ``amount`` is in minor units of ``currency``. ``succeeded`` means accepted by the platform.
     """

@@ -1,26 +1,28 @@
-"""Deeds: local to remote to local. Everything here is keyword-only and journalled before it is sent.
+"""Operations: local to remote to local. Every function is keyword-only and is journalled before anything is sent.
 
-The names are looked up when they are first used, so that a process that performs no deed need not load
-the platform's client at its start. Each is a door: its errors hold nothing of what was given to it.
+A name is loaded when it is first used, so that a process that starts no operation does not load the platform's
+client. Tracebacks of these functions hold no argument (``govpay.security.tracebacks``).
 """
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from govpay.discretion import discreet
+from govpay.security.tracebacks import scrub_traceback
 
 if TYPE_CHECKING:
     from govpay.operations.account_settings import checkout_as_sent, set_checkout_config, update_payment_account
+    from govpay.operations.actions import Snapshot
     from govpay.operations.authorizations import Authorization
     from govpay.operations.customers import create_customer
-    from govpay.operations.deeds import Seen
     from govpay.operations.events import catalogue_of, refresh_webhook_secret, set_webhook_subscriptions
     from govpay.operations.hold import held_since
     from govpay.operations.imports import import_payment_methods
     from govpay.operations.links import cancel_payment_link, close_expired_links, create_payment_link, open_session
+    from govpay.operations.manual_resolution import recheck_settled, resolve_manually
     from govpay.operations.payments import capture_payment, void_payment
     from govpay.operations.provisioning import callback
     from govpay.operations.quotes import capturable_methods, quote_of, quote_payment, quoted_by_staff
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
         expire_hosted_session,
         update_hosted_session,
     )
-    from govpay.operations.settling import recheck_settled, settle_by_hand
     from govpay.operations.tenant_options import check_site
     from govpay.operations.tenants import create_client, create_payment_account
     from govpay.operations.wallet_lists import refresh_wallet
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authorization",
-    "Seen",
+    "Snapshot",
     "begin_restore",
     "callback",
     "cancel_payment_link",
@@ -75,12 +76,12 @@ __all__ = [
     "refresh_webhook_secret",
     "refund_payment",
     "remove_payment_method",
+    "resolve_manually",
     "retry_operation",
     "save_payment_method",
     "set_checkout_config",
     "set_default_payment_method",
     "set_webhook_subscriptions",
-    "settle_by_hand",
     "unread_lists",
     "update_hosted_session",
     "update_payment_account",
@@ -90,7 +91,7 @@ __all__ = [
 
 _WHERE = {
     "Authorization": "authorizations",
-    "Seen": "deeds",
+    "Snapshot": "actions",
     "cancel_payment_link": "links",
     "capturable_methods": "quotes",
     "capture_payment": "payments",
@@ -113,7 +114,7 @@ _WHERE = {
     "quote_of": "quotes",
     "quote_payment": "quotes",
     "quoted_by_staff": "quotes",
-    "recheck_settled": "settling",
+    "recheck_settled": "manual_resolution",
     "reconcile": "reconciliation",
     "refresh_wallet": "wallet_lists",
     "refresh_webhook_secret": "events",
@@ -130,19 +131,26 @@ _WHERE = {
     "set_checkout_config": "account_settings",
     "set_default_payment_method": "wallets",
     "set_webhook_subscriptions": "events",
-    "settle_by_hand": "settling",
+    "resolve_manually": "manual_resolution",
     "update_hosted_session": "sessions",
     "update_payment_account": "account_settings",
     "void_payment": "payments",
 }
 
 
+#: Old name → new name. The old ones go with the next release.
+_RENAMED = {"Seen": "Snapshot", "settle_by_hand": "resolve_manually"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        warnings.warn(f"{__name__}.{name} is now {_RENAMED[name]}.", DeprecationWarning, stacklevel=2)
+        return globals().get(_RENAMED[name]) or __getattr__(_RENAMED[name])
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
     if isinstance(found, FunctionType):
-        found = discreet(found)
+        found = scrub_traceback(found)
     globals()[name] = found
     return found
 

@@ -18,9 +18,9 @@ from govpay.models.choices import OperationAction, OperationState
 from govpay.operations import journal
 from govpay.operations import tenant_options as options
 from govpay.operations.account_values import PROPERTIES, alike, filled
-from govpay.operations.base import perform
+from govpay.operations.actions import Action, Answer, completed
 from govpay.operations.customers import check_account
-from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.engine import execute
 from govpay.operations.lookups import read_account
 from govpay.operations.markup import clean_message
 from govpay.operations.tenants import refuse_while_under_way
@@ -80,13 +80,13 @@ def update_payment_account(
         "callback_url": callback_url,
         "webhook_enabled": webhook_enabled,
     }
-    deed = UpdateAccount(account, {name: value for name, value in given.items() if value is not None})
+    action = UpdateAccount(account, {name: value for name, value in given.items() if value is not None})
     journal.demand_commits()
     for attempts_left in (2, 1, 0):
         if not journal.is_used(key):
-            deed.read_current()
+            action.read_current()
         try:
-            return cast(PaymentAccount, perform(deed, actor=actor, key=key))
+            return cast(PaymentAccount, execute(action, actor=actor, key=key))
         except ChangedMeanwhile:
             if not attempts_left:
                 raise
@@ -123,7 +123,7 @@ def set_checkout_config(
         accent_color=accent_color,
         page_message=page_message,
     )
-    return cast(PaymentAccount, perform(SetCheckout(account, body), actor=actor, key=key))
+    return cast(PaymentAccount, execute(SetCheckout(account, body), actor=actor, key=key))
 
 
 def checkout_as_sent(account_uid: str) -> dict[str, Any]:
@@ -142,8 +142,8 @@ class ChangedMeanwhile(OperationInProgress):
     """What a request was made of is no longer so: read it again."""
 
 
-class AccountDeed(Deed):
-    """A deed on a payment account that is known here; the journal keeps what was asked for, in ``reason``."""
+class AccountAction(Action):
+    """An action on a payment account that is known here; the journal keeps what was asked for, in ``reason``."""
 
     model = PaymentAccount
     reads_object: ClassVar[bool] = True
@@ -171,7 +171,7 @@ class AccountDeed(Deed):
         return Answer(mapping.ACCOUNT, found.raw, found.request_id)
 
 
-class UpdateAccount(AccountDeed):
+class UpdateAccount(AccountAction):
     action: ClassVar[str] = OperationAction.UPDATE_ACCOUNT
 
     def __init__(self, account: PaymentAccount, changes: Mapping[str, Any]) -> None:
@@ -225,7 +225,7 @@ class UpdateAccount(AccountDeed):
         return cls.judge(operation, found) if same else None
 
 
-class SetCheckout(AccountDeed):
+class SetCheckout(AccountAction):
     action: ClassVar[str] = OperationAction.SET_CHECKOUT
 
     def __init__(self, account: PaymentAccount, body: tenant_shapes.CheckoutConfig) -> None:
@@ -271,4 +271,4 @@ def _read_back(uid: str, known: Mapping[str, Any], instead: Mapping[str, Any]) -
 
 
 #: For ``reconciliation``.
-DEEDS: tuple[type[Deed], ...] = (UpdateAccount, SetCheckout)
+ACTIONS: tuple[type[Action], ...] = (UpdateAccount, SetCheckout)

@@ -10,13 +10,13 @@ from govpay import conf
 from govpay.exceptions import APIConnectionError
 from govpay.models import Operation
 from govpay.models.choices import OperationState
-from govpay.operations.deeds import Deed
+from govpay.operations.actions import Action
 from govpay.operations.hold import demand_not_held
 from govpay.operations.journal import entries, not_found, note_step, read_what_is_committed
 from govpay.sync.transactions import in_transaction
 
 
-def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
+def reopen_row(action: Action, operation: Operation, actor: Any) -> bool:
     """Start the next attempt of an operation that was not executed, and check the rules again.
 
     Run it in a durable transaction. Returns False when somebody else was quicker.
@@ -25,7 +25,7 @@ def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
     """
     read_what_is_committed()
     demand_not_held()
-    kept = {name: value for name, value in deed.entry().items() if name in ("validated_method", "method_expires_at")}
+    kept = {name: value for name, value in action.entry().items() if name in ("validated_method", "method_expires_at")}
     if operation.validated_method is not None:
         kept = {}  # what the first attempt was known by still counts
     columns: dict[str, Any] = {
@@ -44,7 +44,7 @@ def reopen_row(deed: Deed, operation: Operation, actor: Any) -> bool:
         return False
     for name, value in columns.items():
         setattr(operation, name, value)
-    deed.check(operation)
+    action.check(operation)
     note_step(operation, "claimed")
     return True
 

@@ -17,8 +17,8 @@ from govpay.models import Customer, Operation, PaymentAccount
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction
 from govpay.operations import journal
-from govpay.operations.base import perform
-from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.engine import execute
 from govpay.operations.lookups import THE_BEGINNING, rows_since
 from govpay.operations.quotes import REFERENCE_LENGTH
 from govpay.sync import mapping
@@ -45,11 +45,11 @@ def create_customer(
 
     Raises ``OperationRefused``, ``Conflict``, ``OutcomeUnknown``, ``APIError``.
     """
-    deed = CreateCustomer(account, reference_id, name, email)
-    known = deed.known() if key is None else None
+    action = CreateCustomer(account, reference_id, name, email)
+    known = action.known() if key is None else None
     if known is not None:
         return known
-    return cast(Customer, perform(deed, actor=actor, key=key))
+    return cast(Customer, execute(action, actor=actor, key=key))
 
 
 def customers_of(account: PaymentAccount) -> Any:
@@ -65,7 +65,7 @@ def customers_named(account_uid: str, reference_id: str) -> list[CustomerResourc
     return [CustomerResource(document) for document in rows if document.get("reference_id") == reference_id]
 
 
-class CreateCustomer(Deed):
+class CreateCustomer(Action):
     action: ClassVar[str] = OperationAction.CREATE_CUSTOMER
     model = Customer
 

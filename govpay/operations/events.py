@@ -18,11 +18,11 @@ from govpay.models import Operation, PaymentAccount, WebhookSubscription
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, Source
 from govpay.operations import journal
-from govpay.operations.account_settings import AccountDeed
-from govpay.operations.base import NOTHING_DONE, perform
-from govpay.operations.deeds import Answer, Deed
+from govpay.operations.account_settings import AccountAction
+from govpay.operations.actions import Action, Answer
+from govpay.operations.engine import NOTHING_DONE, execute
 from govpay.sync import mapping, secrets
-from govpay.sync.upsert import bury, save_documents
+from govpay.sync.upsert import mark_deleted, save_documents
 
 
 def set_webhook_subscriptions(
@@ -36,10 +36,10 @@ def set_webhook_subscriptions(
     if isinstance(enabled, str) or not all(isinstance(each, str) for each in enabled):
         raise OperationRefused("enabled must be a list of event types.")
     journal.demand_commits()
-    deed = SetSubscriptions(account, sorted(set(enabled)))
+    action = SetSubscriptions(account, sorted(set(enabled)))
     if not journal.is_used(key):
-        deed.read_catalogue()
-    perform(deed, actor=actor, key=key)
+        action.read_catalogue()
+    execute(action, actor=actor, key=key)
     return list(WebhookSubscription.objects.filter(account=account.uid, deleted_at=None).order_by("event_type"))
 
 
@@ -51,7 +51,7 @@ def refresh_webhook_secret(
     One that differs replaces the one before it, which stays good for ``WEBHOOK_SECRET_GRACE`` seconds.
     Raises ``OperationRefused``, ``APIError``.
     """
-    return cast(PaymentAccount, perform(RefreshSecret(account, {}), actor=actor, key=key))
+    return cast(PaymentAccount, execute(RefreshSecret(account, {}), actor=actor, key=key))
 
 
 def catalogue_of(account_uid: str) -> dict[str, str]:
@@ -72,7 +72,7 @@ def check_known(enabled: Iterable[str], catalogue: Iterable[str]) -> None:
         raise OperationRefused(f"The platform has no such events: {', '.join(wrong)}.")
 
 
-class SetSubscriptions(AccountDeed):
+class SetSubscriptions(AccountAction):
     action: ClassVar[str] = OperationAction.SET_SUBSCRIPTIONS
     reads_object: ClassVar[bool] = False
 
@@ -125,10 +125,12 @@ class SetSubscriptions(AccountDeed):
         saved = save_documents(mapper, listed, extra={"account_id": uid}, source=Source.OPERATION)
         if whole and saved.all_named:
             here = WebhookSubscription.objects.filter(account=uid, deleted_at=None).values_list("uid", flat=True)
-            bury(WebhookSubscription, [each for each in here if each not in saved.listed], source=Source.OPERATION)
+            mark_deleted(
+                WebhookSubscription, [each for each in here if each not in saved.listed], source=Source.OPERATION
+            )
 
 
-class RefreshSecret(AccountDeed):
+class RefreshSecret(AccountAction):
     action: ClassVar[str] = OperationAction.REFRESH_SECRET
 
     def entry(self) -> dict[str, Any]:
@@ -181,7 +183,7 @@ def _fits(listed: Iterable[Mapping[str, Any]], switches: Mapping[str, bool]) -> 
 
 
 def _own_document(operation: Operation) -> dict[str, Any]:
-    """The account as it is known: these deeds do not change its document."""
+    """The account as it is known: these actions do not change its document."""
     account = PaymentAccount.objects.filter(uid=operation.account_id).first()
     if account is None:
         raise InvalidAnswer("its payment account is no longer known here")
@@ -189,4 +191,4 @@ def _own_document(operation: Operation) -> dict[str, Any]:
 
 
 #: For ``reconciliation``.
-DEEDS: tuple[type[Deed], ...] = (SetSubscriptions, RefreshSecret)
+ACTIONS: tuple[type[Action], ...] = (SetSubscriptions, RefreshSecret)

@@ -18,7 +18,7 @@ from govpay.exceptions import InvalidAnswer, InvalidRequest, NotFound
 from govpay.models import Operation, Payment, Transaction, WebhookEvent
 from govpay.models.choices import EventType, PaymentStatus, TransactionStatus, TransactionType
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
-from govpay.sync.news import ONCE_CAPTURED
+from govpay.sync.outbox import ONCE_CAPTURED
 
 #: Statuses that only a refund gives to a payment.
 REFUNDED = (PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED)

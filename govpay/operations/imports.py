@@ -24,9 +24,9 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.models.fields import Sealed
 from govpay.operations import journal
-from govpay.operations.base import perform
+from govpay.operations.actions import Action, Answer
 from govpay.operations.customers import check_account, customers_named, customers_of
-from govpay.operations.deeds import Answer, Deed
+from govpay.operations.engine import execute
 from govpay.operations.import_marks import mark_of
 from govpay.operations.wallet_lists import (
     customer_marks,
@@ -153,9 +153,9 @@ def _import_chunk(
             del good[index]
     imported: dict[int, str] = {}
     if good:
-        deed = ImportMethods(account, good, customers, refused)
-        perform(deed, actor=actor, key=key)
-        imported, refused = deed.outcome(chunk, key)
+        action = ImportMethods(account, good, customers, refused)
+        execute(action, actor=actor, key=key)
+        imported, refused = action.outcome(chunk, key)
     done = [RowResult(index, IMPORTED, uid=uid) for index, uid in imported.items()]
     return done + [RowResult(index, REFUSED, error=why) for index, why in refused.items()]
 
@@ -172,7 +172,7 @@ def _customers(account: PaymentAccount, references: Sequence[str]) -> dict[str, 
     return found
 
 
-class ImportMethods(Deed):
+class ImportMethods(Action):
     """One call. The document that closes the journal row is its first customer's own."""
 
     action: ClassVar[str] = OperationAction.IMPORT_METHODS
@@ -301,7 +301,7 @@ class ImportMethods(Deed):
 
 
 #: For ``reconciliation``.
-DEEDS: tuple[type[Deed], ...] = (ImportMethods,)
+ACTIONS: tuple[type[Action], ...] = (ImportMethods,)
 
 
 def _kept(operation: Operation) -> dict[str, Any]:

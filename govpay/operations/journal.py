@@ -11,22 +11,22 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from govpay import conf
-from govpay.discretion import discreet
 from govpay.exceptions import APIConnectionError, APIError, GovPayError
 from govpay.models import Operation
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
 from govpay.models.operations import OPEN_STATES
-from govpay.operations.deeds import Answer, Deed
+from govpay.operations.actions import Action, Answer
 from govpay.operations.hold import demand_not_held
-from govpay.sync import news
+from govpay.security.tracebacks import scrub_traceback
+from govpay.sync import outbox
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_document
 
 logger = logging.getLogger("govpay.operations")
 
-#: How far a deed has come, in this order. A process may end between any two of them and loses nothing.
+#: How far an action has come, in this order. A process may end between any two of them and loses nothing.
 STEPS = (
     "claimed",  # the row is inserted and the rules are kept, in a transaction that is still open
     "journalled",  # that is committed
@@ -67,7 +67,7 @@ def is_used(key: uuid.UUID | str | None) -> bool:
     try:
         return key is not None and entries().filter(key=uuid.UUID(str(key))).exists()
     except ValueError:
-        return True  # it is none, as ``perform`` will say
+        return True  # it is none, as ``execute`` will say
 
 
 def demand_commits() -> None:
@@ -86,15 +86,15 @@ def demand_commits() -> None:
         )
 
 
-def reference_of(deed: Deed | type[Deed], key: uuid.UUID) -> str:
+def reference_of(action: Action | type[Action], key: uuid.UUID) -> str:
     """The reference that the platform gets: made from the key, so that the same key always sends the same one.
 
     A request that is repeated after this database was restored from a backup is then the platform's duplicate.
     """
-    return f"{deed.reference_prefix}-{key.hex}"
+    return f"{action.reference_prefix}-{key.hex}"
 
 
-def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any, known: Mirror | None = None) -> Operation:
+def open_row(action: Action, key: uuid.UUID, fingerprint: str, actor: Any, known: Mirror | None = None) -> Operation:
     """Insert the row, which is the claim, and check the rules. Run it in a durable transaction.
 
     With ``known`` there is nothing to do: the row is closed at once, so that the key stands for that.
@@ -105,22 +105,22 @@ def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any, known: Mi
     demand_not_held()
     operation = Operation(
         key=key,
-        action=deed.action,
+        action=action.action,
         fingerprint=fingerprint,
         actor=actor if getattr(actor, "pk", None) else None,
         deadline_at=Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
-        **deed.entry(),
+        **action.entry(),
     )
-    if deed.reference_prefix and not operation.reference_id:
-        operation.reference_id = reference_of(deed, key)
+    if action.reference_prefix and not operation.reference_id:
+        operation.reference_id = reference_of(action, key)
     if known is not None:
         operation.state, operation.finished_at = OperationState.SUCCEEDED, timezone.now()
         operation.result_uid = known.uid
     operation.save(force_insert=True)
     if known is None:
-        deed.check(operation)
+        action.check(operation)
     else:
-        deed.stored(operation, known)
+        action.stored(operation, known)
     note_step(operation, "claimed")
     return operation
 
@@ -128,7 +128,7 @@ def open_row(deed: Deed, key: uuid.UUID, fingerprint: str, actor: Any, known: Mi
 def read_what_is_committed() -> None:
     """For sites that run PostgreSQL under a stricter isolation.
 
-    There a transaction sees what was so when it began, and this one may have waited for another deed's end:
+    There a transaction sees what was so when it began, and this one may have waited for another action's end:
     its rules would be checked on rows of before.
     """
     connection = transaction.get_connection(router.db_for_write(Operation))
@@ -138,8 +138,8 @@ def read_what_is_committed() -> None:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 
-@discreet
-def settle(deed: type[Deed], operation: Operation, answer: Answer, attention: str = "") -> Mirror:
+@scrub_traceback
+def settle(action: type[Action], operation: Operation, answer: Answer, attention: str = "") -> Mirror:
     """Store what the platform said and close the row, in one transaction; gives the row that came of it.
 
     ``attention`` tells somebody that it has ended otherwise than they were told.
@@ -148,7 +148,7 @@ def settle(deed: type[Deed], operation: Operation, answer: Answer, attention: st
     """
 
     def work() -> Mirror:
-        where = deed.address(operation)
+        where = action.address(operation)
         row = save_document(answer.mapper, answer.document, extra=where, source=Source.OPERATION)
         if row is None:
             raise Unmappable("the row is gone")
@@ -157,7 +157,7 @@ def settle(deed: type[Deed], operation: Operation, answer: Answer, attention: st
             row.refresh_from_db()
         operation.result_uid = row.uid
         operation.remote_request_id = operation.remote_request_id or answer.request_id
-        deed.stored(operation, row)
+        action.stored(operation, row)
         state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
         _close(operation, state, answer.error, attention)
         return row
@@ -167,7 +167,7 @@ def settle(deed: type[Deed], operation: Operation, answer: Answer, attention: st
     return row
 
 
-@discreet
+@scrub_traceback
 def close(operation: Operation, state: str, error: GovPayError | None = None, attention: str = "") -> None:
     """Write how the operation ended, unless somebody else did so first."""
     in_transaction(lambda: _close(operation, state, error, attention))
@@ -199,7 +199,7 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
             # Somebody's word was right, and now it is known what came of it.
             row.filter(state=state, settled_at__isnull=False).update(result_uid=operation.result_uid)
     if changed and state != OperationState.UNKNOWN:
-        news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
+        outbox.enqueue([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
     note_step(operation, "stored")
 
 
@@ -242,7 +242,7 @@ def turn(operation: Operation, error: str, **columns: Any) -> int:
     def work() -> int:
         changed = entries().filter(pk=operation.pk, state=operation.state).update(**columns)
         if changed:
-            news.announce([("operation_finished", Operation, int(operation.pk))], source=Source.SYNC)
+            outbox.enqueue([("operation_finished", Operation, int(operation.pk))], source=Source.SYNC)
         return changed
 
     return in_transaction(work)

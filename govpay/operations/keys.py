@@ -8,10 +8,10 @@ from typing import Any
 
 from django.db import models
 
-from govpay.encryption import resealed, seal
 from govpay.exceptions import EncryptionError
 from govpay.models.fields import Sealed
 from govpay.models.sealed import batches, filled, sealed_columns
+from govpay.security.encryption import resealed, seal
 
 #: So often a value is looked at again that changed between our reading and our writing.
 ATTEMPTS = 5

@@ -1,4 +1,4 @@
-"""Reading a list for the trace of a deed: by a filter where the API takes it, else row by row."""
+"""Reading a list for the trace of an action: by a filter where the API takes it, else row by row."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from govpay.client.pages import Order, Repeats, uid_of
 from govpay.connection import get_endpoints
 from govpay.exceptions import InvalidAnswer, InvalidRequest, NotFound, OperationRefused
 from govpay.models import Operation
-from govpay.operations.deeds import completed
+from govpay.operations.actions import completed
 
-#: How far the platform's clock may be behind ours where time alone tells an earlier row from the deed's.
+#: How far the platform's clock may be behind ours where time alone tells an earlier row from the action's.
 CLOCKS_DIFFER = dt.timedelta(minutes=10)
 
-#: Where a walk by time begins before the deed: so far that no clock is an excuse.
+#: Where a walk by time begins before the action: so far that no clock is an excuse.
 REACH_BACK = dt.timedelta(days=1)
 
 #: Earlier than anything on the platform: where nothing is left out of a walk by time.
@@ -30,7 +30,7 @@ def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[d
     """The rows of ``listing`` that ``wanted`` names, and perhaps others: compare each.
 
     The vendor documents ``$filter`` for names only. An API that answers 400 to ``wanted``, or gives one
-    page of it again and again, is asked for all rows that changed since the deed, and failing that for
+    page of it again and again, is asked for all rows that changed since the action, and failing that for
     the whole list. It always reads to the end: a row that was merely not looked at must not count as
     absent. Nor does one page count as the whole list where the API gave the same page twice.
 

@@ -14,7 +14,7 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationState
 from govpay.models.operations import OPEN_STATES
 from govpay.operations import journal
-from govpay.operations.deeds import Deed
+from govpay.operations.actions import Action
 
 #: How long the second of two equal calls waits for the first, in seconds.
 PATIENCE = 10.0
@@ -59,9 +59,9 @@ def _error_again(operation: Operation) -> GovPayError:
     return error
 
 
-def taken(deed: Deed, error: IntegrityError) -> Exception:
+def taken(action: Action, error: IntegrityError) -> Exception:
     """The error to raise when another operation has the payment, so that no journal row could be inserted."""
-    payment = deed.entry().get("payment_id")
+    payment = action.entry().get("payment_id")
     if payment is None:
         return error
     other = journal.entries().filter(payment=payment, state__in=OPEN_STATES).first()

@@ -1,4 +1,4 @@
-"""Capture and void, and the rules that all deeds on an existing payment share."""
+"""Capture and void, and the rules that all actions on an existing payment share."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from govpay.models.choices import (
     TransactionType,
 )
 from govpay.operations import journal
+from govpay.operations.actions import Action, Answer, Snapshot, completed
 from govpay.operations.authorizations import Authorization, authorization_of, check_authorization
-from govpay.operations.base import perform
-from govpay.operations.deeds import Answer, Deed, Seen, completed
+from govpay.operations.engine import execute
 from govpay.operations.evidence import Mismatch, demand_no_movement
 from govpay.operations.quotes import forget_method, is_quoted_by_actor, validated_method
 from govpay.sync import mapping
-from govpay.sync.news import ONCE_CAPTURED
+from govpay.sync.outbox import ONCE_CAPTURED
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_document
 
@@ -42,7 +42,7 @@ def capture_payment(
     fee_preview: bool = False,
     actor: Any = None,
     key: uuid.UUID | str | None = None,
-    seen: Seen | None = None,
+    seen: Snapshot | None = None,
 ) -> Payment:
     """Take the money of a validated payment, repeating its method and amounts exactly (assumption A9).
 
@@ -52,7 +52,7 @@ def capture_payment(
 
     Raises ``OperationRefused``, ``PaymentDeclined``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
     """
-    return cast(Payment, perform(Capture(payment, seen, authorization, fee_preview), actor=actor, key=key))
+    return cast(Payment, execute(Capture(payment, seen, authorization, fee_preview), actor=actor, key=key))
 
 
 def void_payment(
@@ -61,7 +61,7 @@ def void_payment(
     fee_preview: bool = False,
     actor: Any = None,
     key: uuid.UUID | str | None = None,
-    seen: Seen | None = None,
+    seen: Snapshot | None = None,
 ) -> Payment:
     """Cancel a payment before capture or on the UTC day of capture (assumption A11).
 
@@ -69,13 +69,13 @@ def void_payment(
 
     Raises ``OperationRefused``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
     """
-    return cast(Payment, perform(Void(payment, seen, fee_preview), actor=actor, key=key))
+    return cast(Payment, execute(Void(payment, seen, fee_preview), actor=actor, key=key))
 
 
-class PaymentDeed(Deed):
-    """A deed on a payment that exists."""
+class PaymentAction(Action):
+    """An action on a payment that exists."""
 
-    def __init__(self, payment: Payment, seen: Seen | None) -> None:
+    def __init__(self, payment: Payment, seen: Snapshot | None) -> None:
         #: As the caller holds it, until ``check`` has read it anew.
         self.payment = payment
         self.seen = seen
@@ -129,12 +129,12 @@ class PaymentDeed(Deed):
             )
 
     def amount_of(self, row: Payment) -> int | None:
-        """What the deed is about, in minor units."""
+        """What the action is about, in minor units."""
         return row.total_amount
 
     @abstractmethod
     def rule(self, row: Payment, operation: Operation) -> None:
-        """Raises ``OperationRefused`` when the row does not allow the deed; prepares the request otherwise."""
+        """Raises ``OperationRefused`` when the row does not allow the action; prepares the request otherwise."""
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
@@ -142,8 +142,8 @@ class PaymentDeed(Deed):
             in_transaction(lambda: forget_method(str(operation.payment_id)))
 
 
-class _WholePayment(PaymentDeed):
-    """A deed whose outcome is the payment's own status."""
+class _WholePayment(PaymentAction):
+    """An action whose outcome is the payment's own status."""
 
     model = Payment
     reads_object: ClassVar[bool] = True
@@ -156,7 +156,7 @@ class _WholePayment(PaymentDeed):
         try:
             found = get_endpoints().get_payment(*_address(operation))
         except NotFound as error:
-            # Either the payment or the route is missing there: both say nothing about the deed.
+            # Either the payment or the route is missing there: both say nothing about the action.
             raise InvalidAnswer(f"The payment cannot be read: {error}") from error
         answer = cls.judge(operation, found)
         if answer is None:
@@ -176,7 +176,7 @@ class Capture(_WholePayment):
     def __init__(
         self,
         payment: Payment,
-        seen: Seen | None,
+        seen: Snapshot | None,
         authorization: Authorization | None = None,
         fee_preview: bool = False,
     ) -> None:
@@ -186,7 +186,7 @@ class Capture(_WholePayment):
             check_authorization(authorization)
 
     @classmethod
-    def again(cls, operation: Operation, seen: Seen | None) -> Capture:
+    def again(cls, operation: Operation, seen: Snapshot | None) -> Capture:
         return cls(payment_of(operation), seen, authorization_of(operation), fee_preview=True)
 
     def arguments(self) -> Mapping[str, Any]:
@@ -242,10 +242,10 @@ class Void(_WholePayment):
     shown_by: ClassVar[tuple[str, str]] = (TransactionType.VOID, "")
 
     @classmethod
-    def again(cls, operation: Operation, seen: Seen | None) -> Void:
+    def again(cls, operation: Operation, seen: Snapshot | None) -> Void:
         return cls(payment_of(operation), seen)
 
-    def __init__(self, payment: Payment, seen: Seen | None, fee_preview: bool = False) -> None:
+    def __init__(self, payment: Payment, seen: Snapshot | None, fee_preview: bool = False) -> None:
         super().__init__(payment, seen)
         self.fee_preview = fee_preview
 

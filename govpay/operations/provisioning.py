@@ -17,11 +17,11 @@ from govpay.models.choices import OperationState
 from govpay.operations import events, journal
 from govpay.operations.account_settings import CHECKOUT, checkout_as_sent, set_checkout_config, update_payment_account
 from govpay.operations.account_values import alike, as_sent
-from govpay.operations.deeds import completed
+from govpay.operations.actions import completed
 from govpay.operations.lookups import find_account, find_client, read_account
 from govpay.operations.provision_file import ALL, EXTERNAL, Wanted, WantedAccount
 from govpay.operations.provision_steps import FAILED, LEFT, UNCHANGED, Change, Step, Steps
-from govpay.operations.reconciliation import TENANT_DEEDS, reconcile
+from govpay.operations.reconciliation import TENANT_ACTIONS, reconcile
 from govpay.operations.tenants import create_client, create_payment_account, keep
 from govpay.sync import mapping
 
@@ -62,7 +62,7 @@ def callback(site: str, account_uid: str) -> str:
 def _settle() -> None:
     """What an earlier run was not told: read it before anything is compared."""
     over = Q(state=OperationState.UNKNOWN) | Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())
-    if journal.entries().filter(over, action__in=[deed.action for deed in TENANT_DEEDS]).exists():
+    if journal.entries().filter(over, action__in=[action.action for action in TENANT_ACTIONS]).exists():
         reconcile()
 
 

@@ -26,8 +26,8 @@ from govpay.models.fields import Sealed
 from govpay.models.money import is_amount, is_currency
 from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
 from govpay.operations import journal
-from govpay.operations.base import perform
-from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.engine import execute
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
 from govpay.sync import mapping
 
@@ -68,11 +68,11 @@ def quote_payment(
         raise OperationRefused("A fee preview is confirmed by its actor: give one.", field="actor")
     method = payment_method if saved_method is None else _wallet_method(saved_method)
     refuse_cards(description=description, reference_id=reference_id, payment_method=method)
-    deed = Quote(account, base_amount, tax_amount, currency, reference_id, method, description, fee_preview)
-    return cast(Payment, perform(deed, actor=actor, key=key))
+    action = Quote(account, base_amount, tax_amount, currency, reference_id, method, description, fee_preview)
+    return cast(Payment, execute(action, actor=actor, key=key))
 
 
-class Quote(Deed):
+class Quote(Action):
     action: ClassVar[str] = OperationAction.QUOTE
     model = Payment
     reference_prefix: ClassVar[str] = "gp"
@@ -175,7 +175,7 @@ class Quote(Deed):
     def look_up(cls, operation: Operation) -> Answer | None:
         """A validation with our reference and amount, made since, that no other quote claims.
 
-        Other deeds may have been done to it meanwhile: the sync brings it, whatever we know of its quote.
+        Other actions may have been done to it meanwhile: the sync brings it, whatever we know of its quote.
         """
         since = operation.created_at - CLOCKS_DIFFER
         asked = (operation.amount, operation.currency)

@@ -17,40 +17,40 @@ from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, PaymentStatus
 from govpay.operations import journal
-from govpay.operations.account_settings import DEEDS as SETTING_DEEDS
-from govpay.operations.base import read_again, tell
+from govpay.operations.account_settings import ACTIONS as SETTING_ACTIONS
+from govpay.operations.actions import Action, Answer
 from govpay.operations.customers import CreateCustomer
-from govpay.operations.deeds import Answer, Deed
-from govpay.operations.events import DEEDS as EVENT_DEEDS
+from govpay.operations.engine import read_again, tell
+from govpay.operations.events import ACTIONS as EVENT_ACTIONS
 from govpay.operations.evidence import EffectSeen, Mismatch
-from govpay.operations.imports import DEEDS as IMPORT_DEEDS
+from govpay.operations.imports import ACTIONS as IMPORT_ACTIONS
 from govpay.operations.payments import Capture, Void
 from govpay.operations.quotes import Quote, forget_methods
 from govpay.operations.refunds import Refund, follow_refunds
 from govpay.operations.sessions import CreateSession, ExpireSession, UpdateSession
 from govpay.operations.tenants import CreateAccount, CreateClient
-from govpay.operations.wallets import DEEDS as WALLET_DEEDS
+from govpay.operations.wallets import ACTIONS as WALLET_ACTIONS
 from govpay.sync.mapping import Unmappable
-from govpay.sync.news import ONCE_CAPTURED
+from govpay.sync.outbox import ONCE_CAPTURED
 from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
 
-#: Two reads of the object so far apart must both miss it before a deed counts as not executed.
+#: Two reads of the object so far apart must both miss it before an action counts as not executed.
 BETWEEN_READS = dt.timedelta(seconds=60)
 
 #: A pass begins no further look-up after so many seconds; the next one goes on with the others.
 LONGEST_PASS = 60.0
 
-MONEY_DEEDS: tuple[type[Deed], ...] = (Quote, Capture, Void, Refund)
-SESSION_DEEDS: tuple[type[Deed], ...] = (CreateSession, UpdateSession, ExpireSession)
+MONEY_ACTIONS: tuple[type[Action], ...] = (Quote, Capture, Void, Refund)
+SESSION_ACTIONS: tuple[type[Action], ...] = (CreateSession, UpdateSession, ExpireSession)
 
-TENANT_DEEDS: tuple[type[Deed], ...] = (CreateClient, CreateAccount, *SETTING_DEEDS, *EVENT_DEEDS)
-CUSTOMER_DEEDS: tuple[type[Deed], ...] = (CreateCustomer, *WALLET_DEEDS, *IMPORT_DEEDS)
+TENANT_ACTIONS: tuple[type[Action], ...] = (CreateClient, CreateAccount, *SETTING_ACTIONS, *EVENT_ACTIONS)
+CUSTOMER_ACTIONS: tuple[type[Action], ...] = (CreateCustomer, *WALLET_ACTIONS, *IMPORT_ACTIONS)
 
-ALL_DEEDS: tuple[type[Deed], ...] = (*MONEY_DEEDS, *SESSION_DEEDS, *CUSTOMER_DEEDS, *TENANT_DEEDS)
+ALL_ACTIONS: tuple[type[Action], ...] = (*MONEY_ACTIONS, *SESSION_ACTIONS, *CUSTOMER_ACTIONS, *TENANT_ACTIONS)
 
-DEEDS: dict[str, type[Deed]] = {deed.action: deed for deed in ALL_DEEDS}
+ACTIONS: dict[str, type[Action]] = {action.action: action for action in ALL_ACTIONS}
 
 
 @dataclass
@@ -91,7 +91,7 @@ def reconcile(limit: int = 500) -> Reconciled:
     outcome = Reconciled()
     end = time.monotonic() + LONGEST_PASS
     over = Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())
-    due = journal.entries().filter(Q(state=OperationState.UNKNOWN) | over, action__in=DEEDS)
+    due = journal.entries().filter(Q(state=OperationState.UNKNOWN) | over, action__in=ACTIONS)
     order = (F("checked_at").asc(nulls_first=True), "deadline_at")
     for operation in list(due.order_by(*order)[:limit]):
         if time.monotonic() > end:
@@ -122,13 +122,13 @@ def follow_payments() -> int:
 
 def settle_one(operation: Operation) -> str:
     """Look up one open operation and close it if that can be told; gives its state. Never raises."""
-    deed = DEEDS[operation.action]
+    action = ACTIONS[operation.action]
     asked_at = timezone.now()
     try:
-        answer = deed.look_up(operation)
+        answer = action.look_up(operation)
         if answer is not None:
-            return _found(deed, operation, answer)
-        return _absent(deed, operation, asked_at)
+            return _found(action, operation, answer)
+        return _absent(action, operation, asked_at)
     except EffectSeen as sign:
         # Whatever was absent before, something shows it now: the time without any sign begins again.
         _attempt(operation).update(absent_at=None)
@@ -147,31 +147,31 @@ def settle_one(operation: Operation) -> str:
     return OperationState.UNKNOWN
 
 
-def _found(deed: type[Deed], operation: Operation, answer: Answer) -> str:
+def _found(action: type[Action], operation: Operation, answer: Answer) -> str:
     state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
     # Whoever asked was told that the outcome is not known.
     attention = OperationAttention.NOT_EXECUTED if answer.error else ""
     try:
-        journal.settle(deed, operation, answer, attention)
+        journal.settle(action, operation, answer, attention)
     except Unmappable as unmappable:
         logger.warning("operation %s is settled, but its row cannot be made: %s", operation.key, unmappable)
         journal.close(operation, state, answer.error, attention)
-    read_again(deed, operation, refused=False)
+    read_again(action, operation, refused=False)
     return str(state)
 
 
-def absent_after(deed: type[Deed]) -> dt.timedelta:
+def absent_after(action: type[Action]) -> dt.timedelta:
     """How long no place may show a sign before an operation counts as not executed."""
-    return BETWEEN_READS if deed.reads_object else dt.timedelta(seconds=float(conf.get("ABSENT_AFTER")))
+    return BETWEEN_READS if action.reads_object else dt.timedelta(seconds=float(conf.get("ABSENT_AFTER")))
 
 
-def _absent(deed: type[Deed], operation: Operation, asked_at: dt.datetime) -> str:
+def _absent(action: type[Action], operation: Operation, asked_at: dt.datetime) -> str:
     """The platform shows no sign: remember since when, and after long enough close the row.
 
     ``asked_at``: when this read began, since only what it could have shown counts.
     """
     if asked_at >= operation.deadline_at:
-        if operation.absent_at is not None and asked_at - operation.absent_at >= absent_after(deed):
+        if operation.absent_at is not None and asked_at - operation.absent_at >= absent_after(action):
             text = "Not executed: the platform shows no sign of it. It may be tried again."
             error = APIConnectionError(text)
             journal.close(operation, OperationState.FAILED, error, OperationAttention.NOT_EXECUTED)

@@ -26,11 +26,11 @@ from govpay.models.choices import (
 )
 from govpay.models.money import format_money, is_amount
 from govpay.operations import journal
-from govpay.operations.base import perform, reopen
-from govpay.operations.deeds import Answer, Seen, completed
+from govpay.operations.actions import Answer, Snapshot, completed
+from govpay.operations.engine import execute, reopen
 from govpay.operations.evidence import EffectSeen, Mismatch, demand_no_refund, transactions_of
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_since
-from govpay.operations.payments import PaymentDeed, payment_of, read_payment
+from govpay.operations.payments import PaymentAction, payment_of, read_payment
 from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
@@ -47,7 +47,7 @@ def refund_payment(
     confirm_second_refund: bool = False,
     actor: Any = None,
     key: uuid.UUID | str | None = None,
-    seen: Seen | None = None,
+    seen: Snapshot | None = None,
 ) -> Transaction:
     """Give back ``amount`` minor units of a captured payment, or with ``None`` all that is left (assumption A10).
 
@@ -60,7 +60,7 @@ def refund_payment(
     action = Refund(payment, amount, reason, seen, confirmed=confirm_second_refund)
     action.may_retry = key is None
     try:
-        return cast(Transaction, perform(action, actor=actor, key=key))
+        return cast(Transaction, execute(action, actor=actor, key=key))
     except NotExecutedBefore as before:
         earlier = journal.entries().get(pk=before.pk)
         return cast(Transaction, reopen(Refund.again(earlier, seen), earlier, actor=actor))
@@ -72,7 +72,7 @@ class NotExecutedBefore(OperationRefused):
     pk: int
 
 
-class Refund(PaymentDeed):
+class Refund(PaymentAction):
     action: ClassVar[str] = OperationAction.REFUND
     model = Transaction
     reference_prefix: ClassVar[str] = "rf"
@@ -82,7 +82,7 @@ class Refund(PaymentDeed):
     may_retry = False
 
     def __init__(
-        self, payment: Payment, amount: int | None, reason: str, seen: Seen | None, *, confirmed: bool = False
+        self, payment: Payment, amount: int | None, reason: str, seen: Snapshot | None, *, confirmed: bool = False
     ) -> None:
         if amount is not None and not is_amount(amount):
             raise OperationRefused("The amount must be a positive whole number of minor units.", field="amount")
@@ -94,7 +94,7 @@ class Refund(PaymentDeed):
         super().__init__(payment, seen)
 
     @classmethod
-    def again(cls, operation: Operation, seen: Seen | None) -> Refund:
+    def again(cls, operation: Operation, seen: Snapshot | None) -> Refund:
         return cls(payment_of(operation), operation.amount, operation.reason, seen, confirmed=True)
 
     def arguments(self) -> Mapping[str, Any]:

@@ -12,13 +12,13 @@ from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
 from govpay.models.base import Mirror
 from govpay.operations import attempts, journal
-from govpay.operations.base import reopen
-from govpay.operations.deeds import Seen
-from govpay.operations.reconciliation import DEEDS
+from govpay.operations.actions import Snapshot
+from govpay.operations.engine import reopen
+from govpay.operations.reconciliation import ACTIONS
 from govpay.operations.refunds import AT_STAKE
 
 
-def retry_operation(*, operation: Operation, actor: Any = None, seen: Seen | None = None) -> Mirror:
+def retry_operation(*, operation: Operation, actor: Any = None, seen: Snapshot | None = None) -> Mirror:
     """Try a capture, refund or void again that was not executed; returns the row that came of it.
 
     The operation keeps its key, its reference and its amount, so that the platform refuses it as a duplicate should an
@@ -28,9 +28,9 @@ def retry_operation(*, operation: Operation, actor: Any = None, seen: Seen | Non
     Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``, and ``RuntimeError`` inside a transaction.
     """
     row = journal.entries().select_related("actor", "retried_by", "settled_by").get(pk=operation.pk)
-    if row.action not in DEEDS:
+    if row.action not in ACTIONS:
         raise OperationRefused(f"{row.action} is an action of another release.")
-    return reopen(DEEDS[row.action].again(row, seen), row, actor=actor)
+    return reopen(ACTIONS[row.action].again(row, seen), row, actor=actor)
 
 
 def not_executed_of(payments: Iterable[Payment], action: str) -> dict[str, Operation]:

@@ -19,8 +19,8 @@ from govpay.models.base import Mirror
 from govpay.models.choices import LinkState, OperationAction, SessionStatus
 from govpay.models.fields import Sealed
 from govpay.operations import session_options as options
-from govpay.operations.base import perform
-from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.engine import execute
 from govpay.sync import mapping, sessions
 
 #: What the row keeps of the request beside the answer; the payer's traces (``fraud_signals``) are not kept.
@@ -76,7 +76,7 @@ def create_hosted_session(
         metadata=metadata,
         fraud_signals=options.form("fraud_signals", tenant_shapes.FraudSignals, fraud_signals),
     )
-    return cast(HostedSession, perform(CreateSession(account, body), actor=actor, key=key))
+    return cast(HostedSession, execute(CreateSession(account, body), actor=actor, key=key))
 
 
 def create_wallet_session(
@@ -107,7 +107,7 @@ def create_wallet_session(
         expires_in_seconds=expires_in_seconds,
         branding=options.form("branding", tenant_shapes.Branding, branding),
     )
-    return cast(HostedSession, perform(CreateSession(account, body), actor=actor, key=key))
+    return cast(HostedSession, execute(CreateSession(account, body), actor=actor, key=key))
 
 
 def update_hosted_session(
@@ -124,17 +124,17 @@ def update_hosted_session(
     Raises as ``create_hosted_session``.
     """
     body = tenant_shapes.UpdateHostedSession(amount=amount, line_items=options.line_items(line_items))
-    return cast(HostedSession, perform(UpdateSession(session, body), actor=actor, key=key))
+    return cast(HostedSession, execute(UpdateSession(session, body), actor=actor, key=key))
 
 
 def expire_hosted_session(
     *, session: HostedSession, actor: Any = None, key: uuid.UUID | str | None = None
 ) -> HostedSession:
     """End an open session at once; /api/operations/v1hosted-sessionssessionidexpire/. Raises as the others."""
-    return cast(HostedSession, perform(ExpireSession(session), actor=actor, key=key))
+    return cast(HostedSession, execute(ExpireSession(session), actor=actor, key=key))
 
 
-class CreateSession(Deed):
+class CreateSession(Action):
     action: ClassVar[str] = OperationAction.CREATE_SESSION
     model = HostedSession
     reads_object: ClassVar[bool] = True  # nothing can be read: waiting longer tells nothing
@@ -188,8 +188,8 @@ class CreateSession(Deed):
         operation.session_id = row.uid
 
 
-class SessionDeed(Deed):
-    """A deed on a session that is open here."""
+class SessionAction(Action):
+    """An action on a session that is open here."""
 
     model = HostedSession
     reads_object: ClassVar[bool] = True
@@ -223,7 +223,7 @@ class SessionDeed(Deed):
         sessions.wipe_if_ended(row.uid, completed=completed)
 
 
-class UpdateSession(SessionDeed):
+class UpdateSession(SessionAction):
     action: ClassVar[str] = OperationAction.UPDATE_SESSION
 
     def __init__(self, session: HostedSession, body: tenant_shapes.UpdateHostedSession) -> None:
@@ -263,7 +263,7 @@ class UpdateSession(SessionDeed):
         return Answer(mapping.SESSION, document) if document.get("amount") == operation.amount else None
 
 
-class ExpireSession(SessionDeed):
+class ExpireSession(SessionAction):
     action: ClassVar[str] = OperationAction.EXPIRE_SESSION
 
     def send(self, operation: Operation) -> HostedSessionResource:

@@ -1,4 +1,4 @@
-"""Rules for who is signed in, beside those of the deed itself: the same in the admin and over REST."""
+"""Rules for who is signed in, beside those of the action itself: the same in the admin and over REST."""
 
 from __future__ import annotations
 

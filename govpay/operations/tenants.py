@@ -26,8 +26,8 @@ from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.models.operations import OPEN_STATES
 from govpay.operations import journal
 from govpay.operations import tenant_options as options
-from govpay.operations.base import perform
-from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.engine import execute
 from govpay.operations.lookups import find_account, find_client, identity_of, read_account
 from govpay.sync import mapping
 from govpay.sync.mapping import Mapper, Unmappable
@@ -100,15 +100,15 @@ class MadeMeanwhile(OperationInProgress):
     """What was not there has been made since: look again."""
 
 
-class Creation(Deed):
-    """A deed that is not needed when the platform has its object already.
+class Creation(Action):
+    """An action that is not needed when the platform has its object already.
 
     Which one that is its ``identity`` tells; the journal keeps the whole request, in ``reason``.
     """
 
     mapper: ClassVar[Mapper]
     body: Any
-    #: Its key was made of its identity: whoever asks for the same object has the same deed.
+    #: Its key was made of its identity: whoever asks for the same object has the same action.
     claimed = False
     #: When the platform was asked for it.
     looked_at: dt.datetime | None = None
@@ -235,23 +235,23 @@ class CreateAccount(Creation):
         journal.entries().filter(pk=operation.pk).update(account=row.uid)
 
 
-def find_or_create(deed: Creation, actor: Any, key: uuid.UUID | str | None) -> Mirror:
-    """The row of what ``deed`` would make: found on the platform and kept here, else made now."""
+def find_or_create(action: Creation, actor: Any, key: uuid.UUID | str | None) -> Mirror:
+    """The row of what ``action`` would make: found on the platform and kept here, else made now."""
     journal.demand_commits()
     if not journal.is_used(key):  # a key that was used is answered for what it was used for
-        deed.looked_at = clock.now()
-        found = deed.find(deed.body.to_wire())
+        action.looked_at = clock.now()
+        found = action.find(action.body.to_wire())
         if found is not None:
-            return keep(deed.mapper, found)
+            return keep(action.mapper, found)
         if key is None:
-            key, deed.claimed = _claim(deed), True
+            key, action.claimed = _claim(action), True
     try:
-        return perform(deed, actor=actor, key=key)
+        return execute(action, actor=actor, key=key)
     except MadeMeanwhile:
-        found = deed.find(deed.body.to_wire())
+        found = action.find(action.body.to_wire())
         if found is None:
             raise
-        return keep(deed.mapper, found)
+        return keep(action.mapper, found)
 
 
 def keep(mapper: Mapper, found: Resource) -> Mirror:
@@ -274,26 +274,26 @@ def _queue(*name: str) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest[:8], signed=True)])
 
 
-def _claim(deed: Creation) -> uuid.UUID:
+def _claim(action: Creation) -> uuid.UUID:
     """The key of the one attempt to create this: a new one only when those before are known to have come to nothing.
 
     So two runs at once, or one after a crash, meet in one row of the journal.
     """
     for attempt in itertools.count():
-        text = json.dumps([conf.get("API_URL"), deed.action, *deed.identity, attempt])
+        text = json.dumps([conf.get("API_URL"), action.action, *action.identity, attempt])
         key = uuid.UUID(bytes=salted_hmac("govpay.claim", text, algorithm="sha256").digest()[:16])
         earlier = journal.entries().filter(key=key).first()
         if earlier is None or earlier.is_open:
             return key
-        if earlier.state == OperationState.SUCCEEDED and _is_there(deed, str(earlier.result_uid)):
+        if earlier.state == OperationState.SUCCEEDED and _is_there(action, str(earlier.result_uid)):
             return key
     raise AssertionError
 
 
-def _is_there(deed: Creation, uid: str) -> bool:
+def _is_there(action: Creation, uid: str) -> bool:
     """Whether what an earlier call made is on the platform still, although it was not found a moment ago."""
     try:
-        keep(deed.mapper, deed.read(uid))
+        keep(action.mapper, action.read(uid))
     except NotFound:
         return False
     return True

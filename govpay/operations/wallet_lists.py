@@ -20,7 +20,7 @@ from govpay.operations.lookups import CLOCKS_DIFFER
 from govpay.sync import mapping
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
-from govpay.sync.upsert import bury, save_documents
+from govpay.sync.upsert import mark_deleted, save_documents
 
 #: A method and its customer carry the moment of one change, written so far apart at most.
 SAME_CHANGE = dt.timedelta(seconds=2)
@@ -58,7 +58,7 @@ def store(account_uid: str, customer_uid: str, listed: list[Any], gone: list[str
     """The methods ``listed``, and tombstones for ``gone``; run it in a transaction."""
     where = {"account_id": account_uid, "customer_id": customer_uid}
     save_documents(mapping.SAVED_METHOD, listed, extra=where, source=Source.OPERATION)
-    bury(SavedPaymentMethod, gone, source=Source.OPERATION)
+    mark_deleted(SavedPaymentMethod, gone, source=Source.OPERATION)
 
 
 def listed_after(account_uid: str, customer_uid: str) -> list[Any] | None:
@@ -127,7 +127,7 @@ def demand_no_change(operation: Operation, marks: Mapping[str, list[Any]], liste
 
 
 def last_known() -> int:
-    """Up to which primary key the methods are that were known before a deed: kept for ``since``."""
+    """Up to which primary key the methods are that were known before an action: kept for ``since``."""
     return SavedPaymentMethod.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
@@ -135,7 +135,7 @@ def since(operation: Operation, customer_uid: Any, listed: list[Any], known: int
     """Those of a customer's methods that may have come of ``operation``, the oldest first; see ``last_known``."""
     here = SavedPaymentMethod.objects.filter(customer=customer_uid, pk__lte=known)
     earlier = set(here.values_list("uid", flat=True))
-    # Made by another deed; one that was made the default since may well be the one that is sought.
+    # Made by another action; one that was made the default since may well be the one that is sought.
     others = journal.entries().filter(customer=customer_uid).exclude(pk=operation.pk)
     others = others.exclude(action=OperationAction.SET_DEFAULT_METHOD)
     earlier.update(others.values_list("result_uid", flat=True))

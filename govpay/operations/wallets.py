@@ -19,9 +19,9 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, Source
 from govpay.models.fields import Sealed
 from govpay.operations import journal
-from govpay.operations.base import perform
+from govpay.operations.actions import Action, Answer, completed
 from govpay.operations.customers import check_account
-from govpay.operations.deeds import Answer, Deed, completed
+from govpay.operations.engine import execute
 from govpay.operations.wallet_lists import (
     customer_marks,
     demand_no_change,
@@ -37,7 +37,7 @@ from govpay.operations.wallet_lists import (
 from govpay.sync import mapping
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
-from govpay.sync.upsert import bury, save_documents
+from govpay.sync.upsert import mark_deleted, save_documents
 
 
 def save_payment_method(
@@ -73,8 +73,8 @@ def set_default_payment_method(
     return _carried_out(SetDefaultMethod(method), actor, key)
 
 
-class WalletDeed(Deed):
-    """A deed on what a customer keeps on file.
+class WalletAction(Action):
+    """An action on what a customer keeps on file.
 
     The answers to these writes say little (A13 to A15), while one method's change may change others: what is
     stored is the customer's list as it is read after the call, with the same address as a sync gives it, so
@@ -118,14 +118,14 @@ class WalletDeed(Deed):
         found: Mapping[str, Any] = vars(operation)["_wallet"]
         uid, listed = found["method"], found["listed"]
         methods = SavedPaymentMethod.objects.filter(customer=row.uid)
-        # A list that was read before another deed removed one must not bring it back; the sync knows better.
+        # A list that was read before another action removed one must not bring it back; the sync knows better.
         gone = set(methods.exclude(deleted_at=None).values_list("uid", flat=True))
         gone = (gone | {uid}) if found["removed"] else (gone - {uid})
         documents = [document for document in listed or found["known"] if uid_of(document) not in gone]
         where = {"account_id": operation.account_id, "customer_id": row.uid}
         save_documents(mapping.SAVED_METHOD, documents, extra=where, source=Source.OPERATION)
         if found["removed"]:
-            bury(SavedPaymentMethod, [uid], source=Source.OPERATION)
+            mark_deleted(SavedPaymentMethod, [uid], source=Source.OPERATION)
         if not SavedPaymentMethod.objects.filter(uid=uid).exists():
             raise Unmappable("the row is gone")
         if listed is None:
@@ -135,11 +135,11 @@ class WalletDeed(Deed):
 
 
 def wallet(method: str, listed: Any, *, removed: bool = False, known: Any = (), request_id: str = "") -> Resource:
-    """What was found: the deed's ``method``, and the whole list, or ``None`` and the documents ``known``."""
+    """What was found: the action's ``method``, and the whole list, or ``None`` and the documents ``known``."""
     return Resource({"method": method, "listed": listed, "removed": removed, "known": known}, request_id)
 
 
-class SaveMethod(WalletDeed):
+class SaveMethod(WalletAction):
     action: ClassVar[str] = OperationAction.SAVE_METHOD
 
     def __init__(self, customer: Customer, payment_method: Any) -> None:
@@ -182,8 +182,8 @@ class SaveMethod(WalletDeed):
         return None
 
 
-class ExistingMethodDeed(WalletDeed):
-    """A deed on a method that is on file; the journal's ``reference_id`` is its uid."""
+class ExistingMethodAction(WalletAction):
+    """An action on a method that is on file; the journal's ``reference_id`` is its uid."""
 
     def __init__(self, method: SavedPaymentMethod) -> None:
         self.method = method
@@ -214,7 +214,7 @@ class ExistingMethodDeed(WalletDeed):
             in_transaction(partial(store, str(operation.account_id), str(operation.customer_id), listed, gone))
 
 
-class RemoveMethod(ExistingMethodDeed):
+class RemoveMethod(ExistingMethodAction):
     action: ClassVar[str] = OperationAction.REMOVE_METHOD
 
     def send(self, operation: Operation) -> Resource:
@@ -237,7 +237,7 @@ class RemoveMethod(ExistingMethodDeed):
         return cls.judge(operation, wallet(uid, listed, removed=True))
 
 
-class SetDefaultMethod(ExistingMethodDeed):
+class SetDefaultMethod(ExistingMethodAction):
     action: ClassVar[str] = OperationAction.SET_DEFAULT_METHOD
 
     def send(self, operation: Operation) -> Resource:
@@ -264,11 +264,11 @@ class SetDefaultMethod(ExistingMethodDeed):
 
 
 #: For ``reconciliation``.
-DEEDS: tuple[type[Deed], ...] = (SaveMethod, RemoveMethod, SetDefaultMethod)
+ACTIONS: tuple[type[Action], ...] = (SaveMethod, RemoveMethod, SetDefaultMethod)
 
 
-def _carried_out(deed: WalletDeed, actor: Any, key: uuid.UUID | str | None) -> SavedPaymentMethod:
-    row = perform(deed, actor=actor, key=key)
-    if deed.operation is not None and not isinstance(row, SavedPaymentMethod):
-        row = SavedPaymentMethod.objects.get(uid=deed.operation.result_uid)
+def _carried_out(action: WalletAction, actor: Any, key: uuid.UUID | str | None) -> SavedPaymentMethod:
+    row = execute(action, actor=actor, key=key)
+    if action.operation is not None and not isinstance(row, SavedPaymentMethod):
+        row = SavedPaymentMethod.objects.get(uid=action.operation.result_uid)
     return cast(SavedPaymentMethod, row)

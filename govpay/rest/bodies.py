@@ -11,8 +11,8 @@ from rest_framework import ISO_8601, serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
-from govpay.client.answers import parse_json
 from govpay.client.cards import refuse_cards
+from govpay.client.errors import parse_json
 from govpay.exceptions import OperationRefused
 from govpay.models.money import MAX_AMOUNT
 from govpay.rest.problems import LengthRequired, TooLarge

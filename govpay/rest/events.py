@@ -6,7 +6,7 @@ from govpay import tasks
 from govpay.exceptions import OperationInProgress
 from govpay.models import WebhookEvent
 from govpay.operations import staff
-from govpay.rest.acts import Asked
+from govpay.rest.actions import QueuedActionView
 from govpay.rest.base import Row, Rows
 from govpay.rest.filters import Moment, RowFilter, Text
 from govpay.rest.rows import RowSerializer
@@ -50,7 +50,7 @@ class EventDetail(Row):
     reads = "One webhook event."
 
 
-class ReplayEvent(Asked):
+class ReplayEvent(QueuedActionView):
     model = WebhookEvent
     operations = {"POST": "replay_event"}
     does = (

@@ -19,7 +19,7 @@ from govpay.exceptions import KeyReused, OperationInProgress
 from govpay.models import Operation
 from govpay.models.choices import OperationState
 from govpay.operations import journal
-from govpay.operations.base import RequestKey
+from govpay.operations.engine import RequestKey
 
 #: Apart from every other use of such names.
 NAMESPACE = uuid.UUID("0f6a86b9-43a3-5a2b-9d28-6d7d6cf7b0a4")
@@ -64,7 +64,7 @@ def demand_same(earlier: Operation, key: RequestKey) -> None:
 
 
 def demand_idle(earlier: Operation) -> None:
-    """Raises ``OperationInProgress`` at once, where ``perform`` would wait a while for the first call's end."""
+    """Raises ``OperationInProgress`` at once, where ``execute`` would wait a while for the first call's end."""
     if earlier.state == OperationState.STARTED and not earlier.is_overdue:
         raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
 

@@ -12,7 +12,7 @@ from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment, PaymentAccount, SavedPaymentMethod, Transaction
 from govpay.models.choices import OperationAction, PaymentStatus, SecCode
 from govpay.operations import staff
-from govpay.rest.acts import Act
+from govpay.rest.actions import ActionView
 from govpay.rest.base import Row, Rows
 from govpay.rest.bodies import Body, Cents, Flag, Json, Moment, Text
 from govpay.rest.events import EventSerializer
@@ -166,7 +166,7 @@ class QuoteBody(Body):
     description = Text(required=False, help_text="What it is for. Kept in the operation.")
 
 
-class Quote(Act):
+class Quote(ActionView):
     model = Payment
     action = OperationAction.QUOTE
     body = QuoteBody
@@ -191,7 +191,7 @@ class Quote(Act):
         return operations.quote_payment(account=account, saved_method=saved, payment_method=method, **given, **who)
 
 
-class PaymentAct(Act):
+class PaymentAct(ActionView):
     """An act on one payment."""
 
     model = Payment
@@ -247,7 +247,7 @@ class Capture(PaymentAct):
         self._demand(target, authorization)
         seen = None
         if "total_amount" in given:
-            seen = operations.Seen(PaymentStatus.VALIDATED, total=given["total_amount"], currency=target.currency)
+            seen = operations.Snapshot(PaymentStatus.VALIDATED, total=given["total_amount"], currency=target.currency)
         return operations.capture_payment(payment=target, authorization=authorization, seen=seen, **who)
 
     def _demand(self, payment: Payment, authorization: Any) -> None:

@@ -22,7 +22,6 @@ from rest_framework import exceptions as drf
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from govpay.discretion import discreet
 from govpay.exceptions import (
     APIConnectionError,
     APIError,
@@ -42,10 +41,11 @@ from govpay.exceptions import (
     PaymentDeclined,
     RateLimited,
 )
+from govpay.security.tracebacks import scrub_traceback
 
 CONTENT_TYPE = "application/problem+json"
 
-#: A deed under way ends within seconds; one that could not be sent may be tried a little later.
+#: An action under way ends within seconds; one that could not be sent may be tried a little later.
 ASK_AGAIN, TRY_AGAIN = 2, 30
 
 #: Error → status, name and title; the first that fits. What the platform says no to is never a 5xx.
@@ -146,7 +146,7 @@ def _suspicious(error: SuspiciousOperation, request: Any) -> drf.APIException:
 def reporting(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """A view whose faults are reported as Django does, without what its frames held, and told as a problem."""
 
-    @discreet
+    @scrub_traceback
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response: Any = view(request, *args, **kwargs)
         return response.render()

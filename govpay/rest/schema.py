@@ -19,9 +19,9 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from govpay.exempt import public
-from govpay.policies import guarded, page_policy
+from govpay.decorators import public
 from govpay.rest.problems import CONTENT_TYPE, TITLES, Problem, written
+from govpay.security.headers import page_policy, with_security_headers
 
 #: Made by ``make schema``, and served as it is: to make it takes DRF's settings for the whole process.
 FILE = Path(__file__).with_name("openapi.json")
@@ -162,4 +162,4 @@ def page(request: HttpRequest) -> HttpResponse:
     installed = apps.is_installed("drf_spectacular_sidecar")
     context = {"schema": reverse("govpay:rest:schema"), "installed": installed}
     response = render(request, "govpay/rest/docs.html", context)
-    return guarded(response, page_policy(pictures="'self' data:"), referrer="same-origin")
+    return with_security_headers(response, page_policy(pictures="'self' data:"), referrer="same-origin")

@@ -12,7 +12,7 @@ from govpay import operations
 from govpay.models import Customer, HostedSession, PaymentAccount
 from govpay.models.choices import OperationAction
 from govpay.operations import staff
-from govpay.rest.acts import Act
+from govpay.rest.actions import ActionView
 from govpay.rest.base import Row, Rows
 from govpay.rest.bodies import Body, Cents, Json, Text, Texts, Whole
 from govpay.rest.filters import Cents as CentsFilter
@@ -107,7 +107,7 @@ class CreateSessionBody(Body):
         return attrs
 
 
-class SessionList(Rows, Act):
+class SessionList(Rows, ActionView):
     model = HostedSession
     action = OperationAction.CREATE_SESSION
     serializer_class = SessionSerializer
@@ -147,7 +147,7 @@ class SessionDetail(Row):
     reads = "One hosted session."
 
 
-class ExpireSession(Act):
+class ExpireSession(ActionView):
     model = HostedSession
     action = OperationAction.EXPIRE_SESSION
     serializer_class = result_class = SessionSerializer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from govpay import tasks
 from govpay.models import Client, PaymentAccount
 from govpay.operations import staff
-from govpay.rest.acts import Asked
+from govpay.rest.actions import QueuedActionView
 from govpay.rest.base import Row, Rows
 from govpay.rest.filters import Flag, RowFilter, Text
 from govpay.rest.problems import Unavailable
@@ -74,7 +74,7 @@ class AccountDetail(Row):
     reads = "One payment account. The two limits are cents."
 
 
-class SyncAccount(Asked):
+class SyncAccount(QueuedActionView):
     model = PaymentAccount
     operations = {"POST": "sync_account"}
     does = (

@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import URLPattern, path, re_path
 from rest_framework.exceptions import NotFound
 
-from govpay.exempt import own_view
+from govpay.decorators import own_view
 from govpay.rest import (
     events,
     operations,

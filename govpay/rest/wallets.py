@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from govpay import operations
 from govpay.models import Customer, PaymentAccount, SavedPaymentMethod
 from govpay.models.choices import OperationAction
-from govpay.rest.acts import Act
+from govpay.rest.actions import ActionView
 from govpay.rest.base import Row, Rows
 from govpay.rest.bodies import Body, Json, Text
 from govpay.rest.filters import Flag, MirrorFilter
@@ -56,7 +56,7 @@ class CreateCustomerBody(Body):
     email = Text(required=False)
 
 
-class CustomerList(Rows, Act):
+class CustomerList(Rows, ActionView):
     model = Customer
     action = OperationAction.CREATE_CUSTOMER
     serializer_class = result_class = CustomerSerializer
@@ -102,7 +102,7 @@ class SaveMethodBody(Body):
     payment_method = Json(help_text="The vendor's object with the 15-minute token, never a card number.")
 
 
-class OwnMethodList(Rows, Act):
+class OwnMethodList(Rows, ActionView):
     """Below a customer's address, which is ``customer`` there."""
 
     model = SavedPaymentMethod
@@ -129,12 +129,12 @@ class OwnMethodList(Rows, Act):
         return operations.save_payment_method(customer=target, **given, **who)
 
 
-class OwnMethodDetail(Row, Act):
+class OwnMethodDetail(Row, ActionView):
     model = SavedPaymentMethod
     action = OperationAction.REMOVE_METHOD
     serializer_class = result_class = MethodSerializer
     operations = {"GET": "get_customer_payment_method", "DELETE": "remove_payment_method"}
-    http_method_names = ["get", "head", "delete"]  # not the deed's own "post"
+    http_method_names = ["get", "head", "delete"]  # not the action's own "post"
     reads = "One of a customer's saved payment methods."
     does = (
         "Take a saved method off file. It stays here, with `deleted_at`, and so do its payments. Needs "
@@ -152,7 +152,7 @@ class OwnMethodDetail(Row, Act):
         return operations.remove_payment_method(method=target, **who)
 
 
-class DefaultMethod(Act):
+class DefaultMethod(ActionView):
     model = SavedPaymentMethod
     action = OperationAction.SET_DEFAULT_METHOD
     serializer_class = result_class = MethodSerializer

@@ -1,9 +1,17 @@
 """A stand-in for the vendor's platform on loopback, written from the vendor's documents alone.
 
-It knows nothing of Django and nothing of this package's client: what the two agree on is the contract.
+It imports neither Django nor this package's client. Both follow the same contract, the vendor's API.
+
+- `control`: the `/_sandbox` routes, faults, time and demo data, for tests and demos. It imports the three below.
+- `browser`: the hosted page and the routes that a payer's browser calls. It imports `api`.
+- `api`: the platform's other routes and its rules. It imports `webhooks`.
+- `webhooks`: the outbox and the courier that posts its deliveries.
+
+The modules beside them are of two kinds: basics that all four share (such as `store`, `clock`, `shapes`), and modules
+that combine the four (`routes`, `app`, `server`, `sandbox`, `command`).
 """
 
-from .sandbox import Address, Sandbox
-from .server import PortBusy
+from govpay.sandbox.sandbox import Address, Sandbox
+from govpay.sandbox.server import PortBusy
 
 __all__ = ["Address", "PortBusy", "Sandbox"]

@@ -6,8 +6,8 @@ import argparse
 import sqlite3
 import sys
 
-from .command import add_arguments, serve
-from .server import PortBusy
+from govpay.sandbox.command import add_arguments, serve
+from govpay.sandbox.server import PortBusy
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""What a route gives back."""
+"""The answer of a route: status, body and headers."""
 
 from __future__ import annotations
 

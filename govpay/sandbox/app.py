@@ -1,4 +1,4 @@
-"""The front door: runs the route of each request, applies faults, answers."""
+"""The WSGI application: runs the route of each request and applies faults."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
-from . import browsers, control, late, routes, webhook_control
-from .answers import Answer
-from .calls import Call
-from .disturbances import disturb
-from .due import run_due
-from .errors import Refusal
-from .faults import Fault
-from .platform import Platform
-from .store import dump
+from govpay.sandbox import routes
+from govpay.sandbox.answers import Answer
+from govpay.sandbox.browser import access
+from govpay.sandbox.calls import Call
+from govpay.sandbox.control import late, webhook_routes
+from govpay.sandbox.control import routes as control_routes
+from govpay.sandbox.control.disturbances import disturb
+from govpay.sandbox.control.due import run_due
+from govpay.sandbox.control.faults import Fault
+from govpay.sandbox.errors import Refusal
+from govpay.sandbox.platform import Platform
+from govpay.sandbox.store import dump
 
 
 class Dropped(ConnectionError):
@@ -29,7 +32,7 @@ class Application:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self._urls = routes.bound((*routes.ROUTES, *control.ROUTES, *webhook_control.ROUTES))
+        self._urls = routes.bound((*routes.ROUTES, *control_routes.ROUTES, *webhook_routes.ROUTES))
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -41,7 +44,7 @@ class Application:
             answer = self._run_recorded(method, call, request_id, environ)
         data = _text(answer).encode("utf-8", "surrogatepass")
         headers = {"Content-Type": "application/json", **answer.headers, "X-Request-Id": request_id}
-        headers.update(browsers.cross_origin(call))
+        headers.update(access.cross_origin(call))
         if answer.status == 204:
             del headers["Content-Type"]
         else:
@@ -92,8 +95,8 @@ class Application:
 
     def _run(self, method: str, call: Call, request_id: str) -> Answer:
         try:
-            if browsers.is_preflight(method, call):
-                return browsers.preflight(call)
+            if access.is_preflight(method, call):
+                return access.preflight(call)
             route, values = routes.find(self._urls, method, call.path)
             if route.path.startswith("/_sandbox"):
                 return route.run(call, **values)

@@ -1,4 +1,4 @@
-"""One request as the routes see it, and the form of a route."""
+"""The types `Call`, one request as the routes receive it, and `Route`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .answers import Answer
-from .errors import Refusal
-from .platform import Platform
-from .store import Row
+from govpay.sandbox.answers import Answer
+from govpay.sandbox.errors import Refusal
+from govpay.sandbox.platform import Platform
+from govpay.sandbox.store import Row
 
 # Who may call: anybody, the admin token, the admin token with an account, a session's own credential.
 ANYONE, ADMIN, ACCOUNT, SESSION = "anyone", "admin", "account", "session"

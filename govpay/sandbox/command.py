@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .faults import OPTIONS, parse_fault
-from .platform import Settings
-from .sandbox import Sandbox
-from .webhook_faults import parse_webhook_fault
+from govpay.sandbox.control.faults import OPTIONS, parse_fault
+from govpay.sandbox.platform import Settings
+from govpay.sandbox.sandbox import Sandbox
+from govpay.sandbox.webhooks.faults import parse_webhook_fault
 
 DEFAULT_PORT = 8801
 

@@ -1,4 +1,4 @@
-"""How the platform refuses: one exception, and the documented error object it becomes."""
+"""Refusals: one exception, and the documented error object that is made from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the store knows of each kind of object: its table, its id property, its filterable properties."""
+"""The kinds of objects in the store, each with its table, its id property and its filterable properties."""
 
 from __future__ import annotations
 

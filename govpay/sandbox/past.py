@@ -1,10 +1,10 @@
-"""What the tables held before: the SQL that keeps each row's earlier versions and reads a table as of an instant."""
+"""Earlier versions of rows: the SQL that stores them, and that reads a table as it was at an instant."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .kinds import Kind
+from govpay.sandbox.kinds import Kind
 
 
 def schema(kind: Kind) -> Iterator[str]:

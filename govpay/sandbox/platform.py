@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .clock import Clock
-from .faults import Faults
-from .rates import Calls
-from .shapes import Doc
-from .store import Store
-from .webhook_faults import WebhookFaults
+from govpay.sandbox.clock import Clock
+from govpay.sandbox.control.faults import Faults
+from govpay.sandbox.rates import Calls
+from govpay.sandbox.shapes import Doc
+from govpay.sandbox.store import Store
+from govpay.sandbox.webhooks.faults import WebhookFaults
 
 REQUESTS_KEPT = 10_000
 

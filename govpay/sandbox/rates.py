@@ -1,10 +1,10 @@
-"""Rate limits: so many calls a minute for one caller, then 429 with the time to wait."""
+"""Rate limits: a number of calls a minute for one caller, then 429 with the time to wait."""
 
 from __future__ import annotations
 
 import time
 
-from .errors import Refusal
+from govpay.sandbox.errors import Refusal
 
 # Moments (monotonic seconds) of the calls of the last minute, by caller.
 Calls = dict[str, list[float]]

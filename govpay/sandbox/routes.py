@@ -9,28 +9,13 @@ from typing import Any
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
 
-from . import (
-    browsers,
-    challenges,
-    checkout,
-    confirm,
-    events,
-    payments,
-    refunds,
-    session_config,
-    session_wallet,
-    sessions,
-    tenants,
-    terminals,
-    tokens,
-    vault,
-    wallets,
-)
-from .answers import Answer
-from .calls import ACCOUNT, ADMIN, SESSION, Call, Route
-from .clock import iso
-from .errors import Refusal, malformed
-from .shapes import parse_json
+from govpay.sandbox.answers import Answer
+from govpay.sandbox.api import events, payments, refunds, sessions, tenants, terminals, tokens, wallets
+from govpay.sandbox.browser import access, challenges, checkout, confirm, session_config, session_wallet, vault
+from govpay.sandbox.calls import ACCOUNT, ADMIN, SESSION, Call, Route
+from govpay.sandbox.clock import iso
+from govpay.sandbox.errors import Refusal, malformed
+from govpay.sandbox.shapes import parse_json
 
 ROUTES: tuple[Route, ...] = tuple(
     route
@@ -64,7 +49,7 @@ def find(urls: MapAdapter, method: str, path: str) -> tuple[Route, dict[str, Any
 def admit(route: Route, call: Call, values: dict[str, Any]) -> None:
     """Check the credential, then account and body."""
     if route.credential == SESSION:
-        browsers.check_session(call, values["uid"])
+        access.check_session(call, values["uid"])
     elif route.credential in (ADMIN, ACCOUNT):
         _check_admin(call)
     read(route, call)

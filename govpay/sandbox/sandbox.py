@@ -8,30 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import (
-    bulk,
-    challenges,
-    checkout,
-    city,
-    control,
-    direct,
-    late,
-    payers,
-    refunds,
-    tenants,
-    terminals,
-    tokens,
-    wallets,
-)
-from .app import Application
-from .courier import Courier
-from .due import run_due
-from .faults import Fault, fault_from, parse_fault
-from .kinds import kind_named
-from .platform import Platform, Settings
-from .server import HOST, Server
-from .shapes import Doc
-from .webhook_switches import WebhookSwitches
+from govpay.sandbox.api import refunds, tenants, terminals, tokens, wallets
+from govpay.sandbox.app import Application
+from govpay.sandbox.browser import challenges, checkout
+from govpay.sandbox.control import bulk, city, direct, late, payers
+from govpay.sandbox.control import routes as control_routes
+from govpay.sandbox.control.due import let_time_act, run_due
+from govpay.sandbox.control.faults import Fault, fault_from, parse_fault
+from govpay.sandbox.control.webhook_switches import WebhookSwitches
+from govpay.sandbox.kinds import kind_named
+from govpay.sandbox.platform import Platform, Settings
+from govpay.sandbox.server import HOST, Server
+from govpay.sandbox.shapes import Doc
+from govpay.sandbox.webhooks.courier import Courier
 
 
 @dataclass(frozen=True)
@@ -86,7 +75,7 @@ class Sandbox(WebhookSwitches):
             raise RuntimeError("the sandbox is being served already")
         self._server = Server(Application(self.platform), port)
         self._server.start()
-        self._courier = Courier(self.platform)
+        self._courier = Courier(self.platform, let_time_act)
         self._courier.start()
         url = f"http://{HOST}:{self._server.port}"
         settings = self.platform.settings
@@ -143,7 +132,7 @@ class Sandbox(WebhookSwitches):
         return self.platform.token_requests
 
     def stats(self) -> Doc:
-        return control.stats(self.platform)
+        return control_routes.stats(self.platform)
 
     # What goes wrong, and when.
 

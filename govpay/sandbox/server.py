@@ -15,8 +15,8 @@ from typing import Any
 
 from werkzeug.serving import DechunkedInput, ThreadedWSGIServer, WSGIRequestHandler
 
-from .app import Application, Dropped
-from .faults import Fault
+from govpay.sandbox.app import Application, Dropped
+from govpay.sandbox.control.faults import Fault
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 10_000_000

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import Refusal, invalid, malformed
+from govpay.sandbox.errors import Refusal, invalid, malformed
 
 Doc = dict[str, Any]
 Checker = Callable[[Any, str], None]

@@ -1,4 +1,4 @@
-"""The platform's memory: one SQLite database, one connection, one lock."""
+"""The platform's store: one SQLite database, one connection, one lock."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import past
-from .kinds import KINDS, Kind
-from .shapes import Doc
+from govpay.sandbox import past
+from govpay.sandbox.kinds import KINDS, Kind
+from govpay.sandbox.shapes import Doc
 
 LEDGER_COLUMNS = (
     "kind",

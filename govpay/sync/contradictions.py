@@ -18,7 +18,7 @@ from govpay.models.choices import (
     TransactionStatus,
     TransactionType,
 )
-from govpay.sync.news import ONCE_CAPTURED, WATCHED
+from govpay.sync.outbox import OBSERVED_FIELDS, ONCE_CAPTURED
 
 #: A payment that was captured has one of these, or was voided; any other status takes the capture back.
 NEVER_CAPTURED = frozenset({PaymentStatus.VALIDATED, PaymentStatus.FAILED, PaymentStatus.EXPIRED, ""})
@@ -39,7 +39,7 @@ def flag_changes(
         _flag_payments({uid: (known[uid][2] or "", row.get("status") or "") for uid, row in changed.items()})
     elif model is Transaction:
         # Read with the rows before they were written: a page that only settles refunds costs no statement here.
-        told = WATCHED[Transaction][1:]
+        told = OBSERVED_FIELDS[Transaction][1:]
         _flag_refunds([row for uid, row in changed.items() if known[uid][3:] != [row.get(name) for name in told]])
 
 

@@ -15,14 +15,14 @@ from typing import Any
 from django.db.models import Q
 
 from govpay.connection import get_endpoints
-from govpay.discretion import discreet
 from govpay.exceptions import GovPayError, NotFound
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod, Transaction, WebhookEvent
 from govpay.models.base import Mirror
 from govpay.models.choices import EventState, EventType, SessionStatus, Source, TransactionType
+from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import contract, inbox, mapping, sessions
-from govpay.sync.finding import rows_naming
 from govpay.sync.mapping import Mapper, Unmappable
+from govpay.sync.related import fetch_related
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 from govpay.sync.upsert import Known, Saved, read_known, save_documents
 
@@ -79,7 +79,7 @@ class Outcome:
     refunds: bool = False
 
 
-@discreet
+@scrub_traceback
 def work_on(event: WebhookEvent) -> Outcome:
     """Read what a claimed ``event`` names, store it and close the event. Never raises for what may pass."""
     read = HANDLERS.get(event.event_type)
@@ -207,7 +207,7 @@ def _session(event: WebhookEvent, seen: Seen) -> Found:
         found.also.append(partial(_save_session, uid, account, document))
     if completed:
         known = _known(Payment, account, Q(session=uid) | Q(uid__in=seen))
-        documents = rows_naming("list_payments", account, "session_id", uid)
+        documents = fetch_related("list_payments", account, "session_id", uid)
         if documents:
             found.readings.append(Reading(mapping.PAYMENT, documents, {"account_id": account}, known))
             found.payment_uid = _uid_in(documents[0])
@@ -253,7 +253,7 @@ def _transaction(account_uid: str, uid: str) -> Sequence[Mapping[str, Any]]:
 
 
 def _transactions_of(account_uid: str, payment_uid: str) -> Sequence[Mapping[str, Any]]:
-    return rows_naming("list_transactions", account_uid, "payment_uid", payment_uid)
+    return fetch_related("list_transactions", account_uid, "payment_uid", payment_uid)
 
 
 def _known(model: type[Mirror], account_uid: str, where: Q) -> Known:

@@ -19,7 +19,7 @@ from govpay.client.redaction import mask
 from govpay.client.stores import Guard
 from govpay.models import WebhookEvent
 from govpay.models.choices import EventState, Source
-from govpay.sync import news
+from govpay.sync import outbox
 from govpay.sync.mapping import scrub
 from govpay.sync.transactions import in_transaction
 
@@ -130,7 +130,7 @@ def close(event: WebhookEvent, state: EventState, *, payment_uid: str | None = N
         columns["payment_id"] = payment_uid
     row = WebhookEvent.objects.filter(pk=event.pk)
     if row.filter(processed_at=None).update(processed_at=timezone.now(), **columns):
-        news.announce([("event_received", WebhookEvent, event.pk)], source=Source.WEBHOOK)
+        outbox.enqueue([("event_received", WebhookEvent, event.pk)], source=Source.WEBHOOK)
     else:
         row.update(**columns)
 

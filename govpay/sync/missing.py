@@ -8,9 +8,9 @@ from typing import Any
 
 from govpay.exceptions import Gone, InvalidAnswer, InvalidRequest, NotFound, OperationRefused
 from govpay.sync.lists import Listing
-from govpay.sync.rounds import Round
+from govpay.sync.passes import SyncPass
 from govpay.sync.transactions import reading
-from govpay.sync.upsert import Known, Saved, bury, read_known, save_documents
+from govpay.sync.upsert import Known, Saved, mark_deleted, read_known, save_documents
 
 #: How many local rows are compared with a page at a time, beyond those that it holds.
 CHUNK = 200
@@ -24,11 +24,11 @@ def last_of(uids: list[str], after: str) -> str | None:
     return uids[-1] if uids and uids[0] > after and uids == sorted(uids) else None
 
 
-def settle_missing(listing: Listing, round: Round, present: Set[str], after: str, upto: str | None) -> Known | None:
+def settle_missing(listing: Listing, round: SyncPass, present: Set[str], after: str, upto: str | None) -> Known | None:
     """Ask for each local row with ``after < uid <= upto`` that is not ``present`` by itself.
 
     One that the platform still has was only shifted while the list was being read; it is brought up
-    to date instead of buried. Returns what is known of all rows in that range, or ``None`` when
+    to date instead of marked as deleted. Returns what is known of all rows in that range, or ``None`` when
     they are too many to be held at once.
     """
     rows = listing.mapper.model._default_manager.order_by("uid")
@@ -45,17 +45,17 @@ def settle_missing(listing: Listing, round: Round, present: Set[str], after: str
         known, after = here, next(reversed(here))
 
 
-def _settle(listing: Listing, round: Round, uid: str) -> None:
+def _settle(listing: Listing, round: SyncPass, uid: str) -> None:
     try:
         found = listing.read(round.account_uid, uid)
     except UNCLEAR as error:
         if isinstance(error, NotFound) and error.status == 404:
-            round.commit(lambda: Saved(deleted=bury(listing.mapper.model, [uid])), pages=0)
+            round.commit(lambda: Saved(deleted=mark_deleted(listing.mapper.model, [uid])), pages=0)
         else:
             round.reject(uid, f"not listed, and: {error}")
     else:
         round.commit(lambda: _save(listing, round, found), pages=0)
 
 
-def _save(listing: Listing, round: Round, found: Mapping[str, Any]) -> Saved:
+def _save(listing: Listing, round: SyncPass, found: Mapping[str, Any]) -> Saved:
     return save_documents(listing.mapper, [found], extra=round.address, quiet=round.quiet)

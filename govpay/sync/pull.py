@@ -9,13 +9,13 @@ from functools import partial
 
 from django.db import DatabaseError
 
-from govpay.discretion import discreet
 from govpay.exceptions import GovPayError, NotFound
 from govpay.models import PaymentAccount, SyncCursor, SyncRun
 from govpay.models.choices import SyncMode
-from govpay.sync import flags, lease, lists, news
+from govpay.security.tracebacks import scrub_traceback
+from govpay.sync import flags, lease, lists, outbox
 from govpay.sync.lists import Listing
-from govpay.sync.rounds import Progress, Round
+from govpay.sync.passes import Progress, SyncPass
 from govpay.sync.sessions import read_open_sessions
 from govpay.sync.subscriptions import read_subscriptions
 from govpay.sync.walks import walk_list
@@ -29,19 +29,19 @@ class Resource:
     """One kind of list. ``assumed``: the vendor does not document it, so a 404 means "not offered"."""
 
     name: str
-    walk: Callable[[Round], None]
+    walk: Callable[[SyncPass], None]
     scoped: bool = True
     assumed: bool = True
 
 
-def _paged(listing: Listing) -> Callable[[Round], None]:
+def _paged(listing: Listing) -> Callable[[SyncPass], None]:
     return partial(walk_list, listing)
 
 
-def _flagging(listing: Listing) -> Callable[[Round], None]:
+def _flagging(listing: Listing) -> Callable[[SyncPass], None]:
     """A walk after which every payment has the flag of its newest movement."""
 
-    def walk(round: Round) -> None:
+    def walk(round: SyncPass) -> None:
         walk_list(listing, round)
         flags.catch_up(round.account_uid, quiet=round.quiet)
 
@@ -92,20 +92,20 @@ def pull(
     cursor = lease.cursor_for(name, account_uid if resource.scoped else None)
     lease.acquire_or_wait(cursor, wait=wait, on_wait=on_wait)
     try:
-        round = Round(cursor, SyncMode.FULL if full else SyncMode.INCREMENTAL, progress)
+        round = SyncPass(cursor, SyncMode.FULL if full else SyncMode.INCREMENTAL, progress)
         _carry_out(resource, round)
     finally:
         lease.release(cursor)
     try:
-        news.dispatch()
+        outbox.dispatch()
     except DatabaseError:
         logger.exception("signals could not be sent; the next tick sends them")
     return round.run
 
 
-def _carry_out(resource: Resource, round: Round) -> None:
+def _carry_out(resource: Resource, round: SyncPass) -> None:
     try:
-        discreet(resource.walk)(round)  # what is logged below is read by reporters, too
+        scrub_traceback(resource.walk)(round)  # what is logged below is read by reporters, too
     except lease.LeaseLost as error:
         round.interrupt(str(error))
     except NotFound as error:

@@ -12,15 +12,15 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from govpay.connection import get_endpoints
-from govpay.discretion import discreet
 from govpay.exceptions import AuthenticationError, EncryptionError, Gone, InvalidRequest, NotFound
 from govpay.models import Customer, HostedSession, Payment, PaymentLink
 from govpay.models.choices import LinkState, PaymentStatus, SessionStatus, Source
 from govpay.models.fields import Sealed
+from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import mapping
-from govpay.sync.finding import rows_naming
-from govpay.sync.news import ONCE_CAPTURED
-from govpay.sync.rounds import Round
+from govpay.sync.outbox import ONCE_CAPTURED
+from govpay.sync.passes import SyncPass
+from govpay.sync.related import fetch_related
 from govpay.sync.transactions import in_transaction, reading
 from govpay.sync.upsert import Saved, save_documents
 
@@ -35,7 +35,7 @@ CHUNK = 200
 MARGIN = dt.timedelta(seconds=60)
 
 
-def read_open_sessions(round: Round) -> None:
+def read_open_sessions(round: SyncPass) -> None:
     """Read the account's open sessions again; there is no list of them (assumption A29)."""
     round.whole = True
     for session in _open(round):
@@ -56,7 +56,7 @@ def _name_payments(account_uid: str) -> None:
         in_transaction(lambda: waiting.update(payment_id=Subquery(paid.values("uid")[:1])))
 
 
-def _open(round: Round) -> Iterator[HostedSession]:
+def _open(round: SyncPass) -> Iterator[HostedSession]:
     rows = HostedSession.objects.filter(account=round.account_uid, credential__isnull=False, deleted_at=None)
     rows = rows.exclude(status__in=ENDED).order_by("uid")
     after = ""
@@ -66,7 +66,7 @@ def _open(round: Round) -> Iterator[HostedSession]:
         after = chunk[-1].uid
 
 
-@discreet
+@scrub_traceback
 def read_session(session: HostedSession) -> dict[str, Any] | None:
     """The session as it is now; ``None`` once it has expired unpaid.
 
@@ -89,7 +89,7 @@ def _ended(session: HostedSession) -> dict[str, Any] | None:
     here = Payment.objects.filter(session=session.uid, status__in=ONCE_CAPTURED)
     paid = here.exists() or any(
         document.get("status") in ONCE_CAPTURED
-        for document in rows_naming("list_payments", str(session.account_id), "session_id", session.uid)
+        for document in fetch_related("list_payments", str(session.account_id), "session_id", session.uid)
     )
     if not paid:
         return None
@@ -123,7 +123,7 @@ def _credential(session: HostedSession) -> str:
     return sealed.reveal()
 
 
-@discreet
+@scrub_traceback
 def save_session(
     uid: str, document: Mapping[str, Any] | None, *, extra: Mapping[str, Any], source: str = Source.SYNC
 ) -> Saved:

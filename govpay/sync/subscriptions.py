@@ -5,11 +5,11 @@ from __future__ import annotations
 from govpay.connection import get_endpoints
 from govpay.models import WebhookSubscription
 from govpay.sync import mapping
-from govpay.sync.rounds import Round
-from govpay.sync.upsert import Saved, bury, save_documents
+from govpay.sync.passes import SyncPass
+from govpay.sync.upsert import Saved, mark_deleted, save_documents
 
 
-def read_subscriptions(round: Round) -> None:
+def read_subscriptions(round: SyncPass) -> None:
     """All subscriptions of the account (assumption A20)."""
     account = str(round.account_uid)
     page = get_endpoints().list_subscriptions(account)
@@ -20,7 +20,7 @@ def read_subscriptions(round: Round) -> None:
         if saved.all_named and page.next_link is None:  # what the list lacks is gone
             present = WebhookSubscription.objects.filter(account=account, deleted_at=None)
             uids = present.order_by().values_list("uid", flat=True)
-            saved.deleted = bury(WebhookSubscription, [uid for uid in uids if uid not in saved.listed])
+            saved.deleted = mark_deleted(WebhookSubscription, [uid for uid in uids if uid not in saved.listed])
         return saved
 
     round.commit(work)

@@ -11,10 +11,10 @@ from typing import Any
 from django.db import connections, models, router
 from django.utils import timezone
 
-from govpay.discretion import discreet
 from govpay.models.base import Mirror, MirrorQuerySet
 from govpay.models.choices import Source
-from govpay.sync import contract, contradictions, flags, news
+from govpay.security.tracebacks import scrub_traceback
+from govpay.sync import contract, contradictions, flags, outbox
 from govpay.sync.mapping import Columns, Mapper, Unmappable, digests
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 
@@ -43,7 +43,7 @@ class Saved:
     written: dict[str, Columns] = field(default_factory=dict)
 
 
-@discreet
+@scrub_traceback
 def save_documents(
     mapper: Mapper,
     documents: Sequence[Mapping[str, Any]],
@@ -98,7 +98,7 @@ def _tell(model: type[Mirror], known: Known, written: dict[str, Columns], source
     """The signals, flags and review items that the change is worth."""
     contradictions.flag_changes(model, known, written)
     if not quiet:
-        news.announce_changes(model, known, written, source=source)
+        outbox.enqueue_changes(model, known, written, source=source)
     flags.raise_flags(model, known, written, quiet=quiet)
 
 
@@ -121,7 +121,7 @@ def _instance(model: type[Mirror], row: Columns) -> Mirror:
     return model.from_db(router.db_for_write(model), names, [told[name] for name in names])
 
 
-def bury(model: type[Mirror], uids: Sequence[str], *, source: str = Source.SYNC) -> int:
+def mark_deleted(model: type[Mirror], uids: Sequence[str], *, source: str = Source.SYNC) -> int:
     """Mark rows as gone upstream; their history stays. Returns how many were not yet marked."""
     if not uids:
         return 0
@@ -131,14 +131,14 @@ def bury(model: type[Mirror], uids: Sequence[str], *, source: str = Source.SYNC)
         return 0
     now = timezone.now()
     count = model._default_manager.filter(pk__in=pks, deleted_at=None).update(deleted_at=now, synced_at=now)
-    news.announce_loss(model, pks, source=source)
+    outbox.enqueue_loss(model, pks, source=source)
     contradictions.flag_losses(model, pks)
     return count
 
 
 def read_known(rows: MirrorQuerySet) -> Known:
     """What ``save_documents`` must know of ``rows``."""
-    columns = ("uid", "digest", "deleted_at", *news.WATCHED.get(rows.model, ()))
+    columns = ("uid", "digest", "deleted_at", *outbox.OBSERVED_FIELDS.get(rows.model, ()))
     return {uid: rest for uid, *rest in rows.values_list(*columns)}
 
 
@@ -230,4 +230,4 @@ def _values(fields: Sequence[models.Field[Any, Any]], rows: Sequence[Columns]) -
     return ([row.get(name, default) for name, default in defaults] for row in rows)
 
 
-__all__ = ["Saved", "bury", "in_transaction", "read_known", "save_document", "save_documents"]
+__all__ = ["Saved", "in_transaction", "mark_deleted", "read_known", "save_document", "save_documents"]

@@ -19,7 +19,7 @@ from govpay.exceptions import InvalidRequest
 from govpay.models.choices import SyncMode
 from govpay.sync.lists import Listing
 from govpay.sync.missing import last_of, settle_missing
-from govpay.sync.rounds import Round
+from govpay.sync.passes import SyncPass
 from govpay.sync.upsert import Known, Saved, save_documents
 
 logger = logging.getLogger("govpay.sync")
@@ -31,7 +31,7 @@ OVERLAP = dt.timedelta(seconds=60)
 FALLBACK = dict(pairwise(ORDERS))
 
 
-def walk_list(listing: Listing, round: Round) -> None:
+def walk_list(listing: Listing, round: SyncPass) -> None:
     """Read ``listing`` page by page, each committed together with the place after it.
 
     The order that the API accepts is remembered once it has worked; an API without an order by time
@@ -56,7 +56,7 @@ def walk_list(listing: Listing, round: Round) -> None:
 class _Walk:
     """One walk in one order."""
 
-    def __init__(self, listing: Listing, round: Round, order: Order, *, remember: bool) -> None:
+    def __init__(self, listing: Listing, round: SyncPass, order: Order, *, remember: bool) -> None:
         self.listing, self.round, self.order = listing, round, order
         self.start = _start(round, order)
         self.tail = _Tail(round.cursor.watermark) if order == "updated_at" else None
@@ -137,7 +137,7 @@ class _Walk:
         self.round.commit(Saved, pages=0, **columns)
 
 
-def _start(round: Round, order: Order) -> Position | None:
+def _start(round: SyncPass, order: Order) -> Position | None:
     """The place where the walk before broke off, if it went in this order; else the watermark."""
     for kept in (round.place, round.cursor.watermark if order == "updated_at" else None):
         position = Position.from_dict(kept) if kept else None

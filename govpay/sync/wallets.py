@@ -12,9 +12,9 @@ from govpay.exceptions import NotFound
 from govpay.models import Customer, SavedPaymentMethod
 from govpay.models.choices import SyncMode
 from govpay.sync import mapping
-from govpay.sync.rounds import Round
+from govpay.sync.passes import SyncPass
 from govpay.sync.transactions import reading
-from govpay.sync.upsert import Saved, bury, save_documents
+from govpay.sync.upsert import Saved, mark_deleted, save_documents
 
 #: How many customers are looked up at a time.
 CHUNK = 500
@@ -23,7 +23,7 @@ CHUNK = 500
 MISSING_LISTS = 3
 
 
-def read_methods(round: Round) -> None:
+def read_methods(round: SyncPass) -> None:
     """The methods of every customer that changed; of all of them on a full run (assumption A14).
 
     Raises ``NotFound`` when the API offers no such list.
@@ -42,7 +42,7 @@ def read_methods(round: Round) -> None:
         round.commit(partial(_save, round, page, uid, synced_at), place={"uid": uid})
 
 
-def _due(round: Round) -> Iterator[tuple[str, dt.datetime | None]]:
+def _due(round: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
     """The customers whose methods are to be read, in uid order: ``(uid, last change here)``."""
     customers = Customer.objects.filter(account=round.account_uid, deleted_at=None).order_by("uid")
     after = ""
@@ -56,7 +56,7 @@ def _due(round: Round) -> Iterator[tuple[str, dt.datetime | None]]:
         after = chunk[-1][0]
 
 
-def _methods_of(round: Round, customer: str) -> Page:
+def _methods_of(round: SyncPass, customer: str) -> Page:
     """The customer's list; empty for one that is gone. Raises ``NotFound`` when a customer has no list."""
     endpoints, account = get_endpoints(), str(round.account_uid)
     try:
@@ -70,13 +70,13 @@ def _methods_of(round: Round, customer: str) -> Page:
         raise
 
 
-def _save(round: Round, page: Page, customer: str, synced_at: dt.datetime | None) -> Saved:
+def _save(round: SyncPass, page: Page, customer: str, synced_at: dt.datetime | None) -> Saved:
     extra = {**round.address, "customer_id": customer}
     saved = save_documents(mapping.SAVED_METHOD, page.items, extra=extra, quiet=round.quiet)
     if saved.all_named and page.next_link is None:  # what the list lacks is gone
         present = SavedPaymentMethod.objects.filter(customer=customer, deleted_at=None)
         uids = present.order_by().values_list("uid", flat=True)
-        saved.deleted = bury(SavedPaymentMethod, [uid for uid in uids if uid not in saved.listed])
+        saved.deleted = mark_deleted(SavedPaymentMethod, [uid for uid in uids if uid not in saved.listed])
     # Only if the customer is still the one whose methods were read.
     Customer.objects.filter(uid=customer, synced_at=synced_at).update(methods_stale=False)
     return saved

@@ -18,8 +18,8 @@ from django.utils.html import escape
 
 import govpay
 from govpay import tasks
-from govpay.admin import tickets
-from govpay.admin.tickets import Shown
+from govpay.admin import confirmation_tokens
+from govpay.admin.confirmation_tokens import Shown
 from govpay.models import AccountAccess, Operation, Payment, PaymentLink
 from tests.admin.conftest import Page
 from tests.admin.neighbours import (
@@ -224,14 +224,14 @@ def test_dates_of_the_drill_down_are_those_of_own_rows(limited: Client, foreign:
     assert "=20" in html
 
 
-@pytest.mark.parametrize("deed", ["capture", "refund", "void", "charge"])
-def test_no_deed_reaches_a_foreign_payment_even_with_a_signed_key(
-    deed: str, limited: Client, clerk: User, foreign: Side, sandbox: Any
+@pytest.mark.parametrize("action", ["capture", "refund", "void", "charge"])
+def test_no_action_reaches_a_foreign_payment_even_with_a_signed_key(
+    action: str, limited: Client, clerk: User, foreign: Side, sandbox: Any
 ) -> None:
     before = everything()
     row = Payment.objects.with_pending_refunds().get(pk=foreign.rows["payment"].pk)
-    key = tickets.mint(clerk, deed, [row.pk], {row.pk: Shown.of(row)})
-    address = reverse(f"admin:govpay_payment_{deed}") + f"?ids={row.pk}"
+    key = confirmation_tokens.sign(clerk, action, [row.pk], {row.pk: Shown.of(row)})
+    address = reverse(f"admin:govpay_payment_{action}") + f"?ids={row.pk}"
     Walker(limited).ask(address, {"key": key, "amount": "1.00", "reason": ""})
     assert limited.post(address, {"key": key, "amount": "1.00"})["Location"] == reverse(
         "admin:govpay_payment_changelist"
@@ -240,7 +240,7 @@ def test_no_deed_reaches_a_foreign_payment_even_with_a_signed_key(
     assert not sandbox.requests()
 
 
-def test_a_deed_on_many_leaves_foreign_ones_out(limited: Client, clerk: User, foreign: Side, own: Side) -> None:
+def test_a_action_on_many_leaves_foreign_ones_out(limited: Client, clerk: User, foreign: Side, own: Side) -> None:
     both = [own.rows["payment"].pk, foreign.rows["payment"].pk]
     address = reverse("admin:govpay_payment_refund") + "?ids=" + ",".join(map(str, both))
     response = limited.get(address)
@@ -253,10 +253,10 @@ def test_no_charge_and_no_removal_with_a_signed_key(limited: Client, clerk: User
     customer, method = foreign.rows["customer"], foreign.rows["savedpaymentmethod"]
     charge = reverse("admin:govpay_customer_charge") + f"?customer={customer.pk}"
     data = {"method": method.pk, "amount": "1.00", "currency": "USD"}
-    key = tickets.mint(clerk, "quote", [customer.pk], {})
+    key = confirmation_tokens.sign(clerk, "quote", [customer.pk], {})
     assert limited.post(charge, {**data, "key": key}).status_code == 404
     remove = reverse("admin:govpay_savedpaymentmethod_remove", args=[method.pk])
-    assert limited.post(remove, {"key": tickets.mint(clerk, "remove", [method.pk], {})}).status_code == 404
+    assert limited.post(remove, {"key": confirmation_tokens.sign(clerk, "remove", [method.pk], {})}).status_code == 404
     assert everything() == before
     assert not sandbox.requests()
 
@@ -468,7 +468,7 @@ def test_a_site_without_searchable_users_has_a_plain_field(
 
 #: Read for a row that the user has been found to see already.
 WITHOUT_ASKING = {
-    ("deeds.py", "Operation"),
+    ("actions.py", "Operation"),
     ("flags.py", "Payment"),
 }
 

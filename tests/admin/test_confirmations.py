@@ -1,4 +1,4 @@
-"""Deeds from the admin against the platform: who may, what is shown, and that each happens once."""
+"""Actions from the admin against the platform: who may, what is shown, and that each happens once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from django.db import connection, connections
 from django.test import Client
 from django.urls import reverse
 
-from govpay.admin import confirmations, tickets
+from govpay.admin import confirmation_tokens, confirmations
 from govpay.models import Operation, Payment, PaymentAccount, Transaction
 from govpay.sync.pull import pull
 from tests.admin.rows import XSS, operation, payment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DEEDS = ("capture", "refund", "void")
+ACTIONS = ("capture", "refund", "void")
 
 
 @dataclass
@@ -66,8 +66,8 @@ def shop(sandbox: Any) -> Shop:
     return Shop(sandbox, account, method.get("saved_payment_method_uid") or method["uid"])
 
 
-def url(deed: str, *rows: Payment) -> str:
-    return reverse(f"admin:govpay_payment_{deed}") + "?ids=" + ",".join(str(row.pk) for row in rows)
+def url(action: str, *rows: Payment) -> str:
+    return reverse(f"admin:govpay_payment_{action}") + "?ids=" + ",".join(str(row.pk) for row in rows)
 
 
 def fields(response: Any) -> dict[str, str]:
@@ -82,13 +82,13 @@ def texts(response: Any) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
 
 
-def confirm(client: Client, deed: str, *rows: Payment, **typed: str) -> Any:
+def confirm(client: Client, action: str, *rows: Payment, **typed: str) -> Any:
     """Look at the page and press its button."""
-    address = url(deed, *rows)
+    address = url(action, *rows)
     return client.post(address, {**fields(client.get(address)), **typed}, follow=True)
 
 
-# --- Each deed, once ------------------------------------------------------------------------------
+# --- Each action, once ------------------------------------------------------------------------------
 
 
 def test_capture(shop: Shop, desk: Client, finance: Any) -> None:
@@ -162,21 +162,21 @@ def test_full_refund_of_many_with_one_reason(shop: Shop, desk: Client) -> None:
 # --- Once, whatever happens -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-def test_form_sent_twice_is_one_deed(deed: str, shop: Shop, desk: Client) -> None:
-    row = shop.add("captured" if deed == "refund" else "validated")
-    address = url(deed, row)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_form_sent_twice_is_one_action(action: str, shop: Shop, desk: Client) -> None:
+    row = shop.add("captured" if action == "refund" else "validated")
+    address = url(action, row)
     sent = fields(desk.get(address))
     first = desk.post(address, sent, follow=True)
     second = desk.post(address, sent, follow=True)
-    title = {"capture": "Captured: $", "refund": "Refunded: $", "void": "Voided: $"}[deed]
+    title = {"capture": "Captured: $", "refund": "Refunded: $", "void": "Voided: $"}[action]
     assert title in texts(first)
     assert title in texts(second)
-    assert len([entry for entry in shop.moves(deed) if entry["payment_uid"] == row.uid]) == 1
+    assert len([entry for entry in shop.moves(action) if entry["payment_uid"] == row.uid]) == 1
     assert Operation.objects.count() == 1
 
 
-def test_form_of_many_sent_twice_is_one_deed_each(shop: Shop, desk: Client) -> None:
+def test_form_of_many_sent_twice_is_one_action_each(shop: Shop, desk: Client) -> None:
     rows = [shop.add(), shop.add(), shop.add()]
     address = url("refund", *rows)
     sent = fields(desk.get(address)) | {"reason": "x"}
@@ -185,7 +185,7 @@ def test_form_of_many_sent_twice_is_one_deed_each(shop: Shop, desk: Client) -> N
     assert len(shop.moves("refund")) == 3
 
 
-def test_two_clicks_at_the_same_instant_are_one_deed(shop: Shop, finance: Any, browse: Any) -> None:
+def test_two_clicks_at_the_same_instant_are_one_action(shop: Shop, finance: Any, browse: Any) -> None:
     clients = [browse(finance), browse(finance)]
     for _ in range(5):
         row = shop.add()
@@ -255,7 +255,7 @@ def test_lost_answer_is_a_warning_and_never_called_a_failure(shop: Shop, desk: C
     assert "govpay-closed" in response.content.decode()
     assert len(shop.moves("refund")) == 1
     again = desk.get(url("refund", row))
-    assert "Waits for the outcome of an earlier deed" in texts(again)
+    assert "Waits for the outcome of an earlier action" in texts(again)
     assert "key" not in fields(again)
 
 
@@ -307,7 +307,7 @@ def test_own_failure_does_not_hide_what_is_done(shop: Shop, desk: Client, monkey
     assert "This site failed (RuntimeError)" in text
 
 
-def test_deed_runs_outside_the_transaction_of_the_request(shop: Shop, desk: Client, settings: Any) -> None:
+def test_action_runs_outside_the_transaction_of_the_request(shop: Shop, desk: Client, settings: Any) -> None:
     """``ATOMIC_REQUESTS`` would wrap the view, and the durable journal would refuse to be written."""
     row = shop.add()
     before = connection.settings_dict["ATOMIC_REQUESTS"]
@@ -327,9 +327,9 @@ def test_page_executes_nothing(shop: Shop, desk: Client) -> None:
     """S2: no method but POST does anything."""
     row, other = shop.add("validated"), shop.add()
     ledger, requests = shop.sandbox.ledger(), len(shop.sandbox.requests())
-    for deed in DEEDS:
+    for action in ACTIONS:
         for method in (desk.get, desk.head, desk.put, desk.delete):
-            response = method(url(deed, row, other))
+            response = method(url(action, row, other))
             assert response.status_code in (200, 405)
     assert shop.sandbox.ledger() == ledger
     assert len(shop.sandbox.requests()) == requests
@@ -352,7 +352,7 @@ def test_page_adds_up_by_currency_and_names_what_is_left_alone(desk: Client) -> 
     assert "EUR, 1 payment €7.00" in text
     assert "2 payments are left alone" in text
     assert "Only captured money can be refunded; this payment is failed." in text
-    assert "Waits for the outcome of an earlier deed: Refund of $12.50." in text
+    assert "Waits for the outcome of an earlier action: Refund of $12.50." in text
     assert 'value="Refund 3 payments, €7.00 + $30.00"' in response.content.decode()
 
 
@@ -378,8 +378,8 @@ def test_too_many_rows_are_refused(desk: Client) -> None:
 
 def test_page_of_a_hundred_rows_reads_little(desk: Client, look: Callable[..., Any]) -> None:
     rows = [payment() for _ in range(100)]
-    for deed in DEEDS:
-        page = look(desk, url(deed, *rows))
+    for action in ACTIONS:
+        page = look(desk, url(action, *rows))
         assert page.status == 200
         assert len(page.statements) <= 4, page.statements
 
@@ -454,7 +454,7 @@ def test_keys_of_others_are_refused(desk: Client, make_staff: Any, browse: Any) 
 def test_keys_run_out(desk: Client) -> None:
     row = payment()
     sent = fields(desk.get(url("refund", row)))
-    with time_machine.travel(tickets.LIFETIME + 5 + time.time()):
+    with time_machine.travel(confirmation_tokens.LIFETIME + 5 + time.time()):
         refused(desk, url("refund", row), sent)
 
 
@@ -463,7 +463,7 @@ def test_keys_run_out(desk: Client) -> None:
 
 @pytest.mark.parametrize(
     ("group", "allowed"),
-    [("Support", ()), ("Operations", ()), ("Cashier", ("capture",)), ("Finance", DEEDS)],
+    [("Support", ()), ("Operations", ()), ("Cashier", ("capture",)), ("Finance", ACTIONS)],
 )
 def test_every_address_checks_the_exact_permission(
     group: str, allowed: tuple[str, ...], make_staff: Any, browse: Any, desk: Client, caplog: Any
@@ -471,35 +471,35 @@ def test_every_address_checks_the_exact_permission(
     """S2: 403 without it, logged, and nothing happens."""
     client = browse(make_staff(group, name="somebody"))
     row = payment(status="validated", captured_at=None)
-    for deed in DEEDS:
-        sent = fields(desk.get(url(deed, row)))
-        expected = 200 if deed in allowed else 403
-        assert client.get(url(deed, row)).status_code == expected
+    for action in ACTIONS:
+        sent = fields(desk.get(url(action, row)))
+        expected = 200 if action in allowed else 403
+        assert client.get(url(action, row)).status_code == expected
         caplog.clear()
-        assert client.post(url(deed, row), sent).status_code == (400 if deed in allowed else 403)
-        if deed not in allowed:
+        assert client.post(url(action, row), sent).status_code == (400 if action in allowed else 403)
+        if action not in allowed:
             assert any("Forbidden" in line.getMessage() for line in caplog.records)
     assert not Operation.objects.exists()
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-def test_nobody_else_gets_in(deed: str, admin_user: Any, browse: Any, django_user_model: Any) -> None:
+@pytest.mark.parametrize("action", ACTIONS)
+def test_nobody_else_gets_in(action: str, admin_user: Any, browse: Any, django_user_model: Any) -> None:
     row = payment()
-    assert browse(admin_user).get(url(deed, row)).status_code == 200
+    assert browse(admin_user).get(url(action, row)).status_code == 200
     for client in (Client(), browse(django_user_model.objects.create_user("citizen"))):
         for method in (client.get, client.post):
-            response = method(url(deed, row))
+            response = method(url(action, row))
             assert response.status_code == 302
             assert "/login/" in response["Location"]
     retired = django_user_model.objects.create_user("retired", is_staff=True, is_active=False)
     retired.user_permissions.set(Permission.objects.all())
-    assert browse(retired).get(url(deed, row)).status_code == 302
+    assert browse(retired).get(url(action, row)).status_code == 302
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-def test_forms_need_their_csrf_token(deed: str, finance: Any, browse: Any, desk: Client) -> None:
+@pytest.mark.parametrize("action", ACTIONS)
+def test_forms_need_their_csrf_token(action: str, finance: Any, browse: Any, desk: Client) -> None:
     """S2: 403, and no effect."""
-    row = payment(status="validated" if deed == "capture" else "captured")
+    row = payment(status="validated" if action == "capture" else "captured")
     strict = browse(finance, enforce_csrf_checks=True)
-    assert strict.post(url(deed, row), fields(desk.get(url(deed, row)))).status_code == 403
+    assert strict.post(url(action, row), fields(desk.get(url(action, row)))).status_code == 403
     assert not Operation.objects.exists()

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from govpay.admin.cells import CLIPPED, clip
+from govpay.admin.formatting import CLIPPED, clip
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.money import format_money
 from govpay.sync import mapping
@@ -23,7 +23,7 @@ from govpay.sync.upsert import save_documents
 from tests.admin.conftest import Page
 from tests.admin.rows import operation, payment, relatives
 from tests.admin.test_confirmations import Shop, confirm, fields, shop, texts, url
-from tests.attention.test_items import lost, moved, refund
+from tests.review.test_items import lost, moved, refund
 
 __all__ = ["shop"]
 

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from govpay.doctor import examination
+from govpay.doctor import runner
 from govpay.models import PaymentAccount
 from tests.doctor.conftest import site as site
 
@@ -29,7 +29,7 @@ def test_page_shows_findings_the_worst_first(site: Any, browser: Client) -> None
     assert "no-store" in response["Cache-Control"]
     assert "elsewhere.example is not in ALLOWED_HOSTS" in html
     assert html.index("govpay-alarm") < html.index("govpay-good")
-    assert all(name in html for name, _check in examination.CHECKS)
+    assert all(name in html for name, _check in runner.CHECKS)
     assert "whsec_canary" not in html
 
 

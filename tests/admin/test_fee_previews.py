@@ -15,8 +15,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from govpay import operations
-from govpay.admin import tickets
-from govpay.admin.tickets import Shown
+from govpay.admin import confirmation_tokens
+from govpay.admin.confirmation_tokens import Shown
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment, SavedPaymentMethod
 from tests.admin.test_charges import CHARGE, CONFIRM, form_of, hidden, quoted
@@ -119,7 +119,7 @@ def test_a_page_of_before_charges_nothing(
     preview = previewed(till, town)
     user = {"maker": cashier, "superuser": admin_user}.get(who) or make_staff("Cashier", name="other")
     row = Payment.objects.with_pending_refunds().get(pk=preview.pk)
-    key = tickets.mint(user, "capture", [row.pk], {row.pk: Shown.of(row)})
+    key = confirmation_tokens.sign(user, "capture", [row.pk], {row.pk: Shown.of(row)})
     answer = browse(user).post(address_of("admin:govpay_payment_capture", row), {"key": key}, follow=True)
     assert "Refused, nothing was sent" in texts(answer)
     assert WHY in texts(answer)
@@ -392,7 +392,7 @@ def test_a_platform_in_trouble(
     assert "it ends by itself" in texts(page)
     assert 'value="12.34"' in page.content.decode()
     assert only(action="void").state == state
-    why = "Waits for the outcome of an earlier deed" if state == "unknown" else WHY
+    why = "Waits for the outcome of an earlier action" if state == "unknown" else WHY
     assert why in texts(other.get(address_of("admin:govpay_payment_capture", preview)))
     town.sandbox.clear_faults()
     town.settle_all()

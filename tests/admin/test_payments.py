@@ -92,7 +92,7 @@ def test_decline_is_told_in_words(desk: Client, look: Callable[..., Page]) -> No
     assert "x_new" in html
 
 
-def test_open_operation_is_prominent_and_closes_the_deeds(
+def test_open_operation_is_prominent_and_closes_the_actions(
     desk: Client, finance: Any, look: Callable[..., Page]
 ) -> None:
     html = look(desk, page_of(busy_payment(finance))).html
@@ -142,14 +142,14 @@ def test_buttons_and_actions_are_for_those_who_may(
         assert (f'value="{name.lower()}_payments"' in listed) == (name in buttons)
 
 
-@pytest.mark.parametrize("deed", ["capture", "refund", "void"])
-def test_action_only_leads_to_the_confirmation(deed: str, desk: Client, look: Callable[..., Page]) -> None:
+@pytest.mark.parametrize("action", ["capture", "refund", "void"])
+def test_action_only_leads_to_the_confirmation(action: str, desk: Client, look: Callable[..., Page]) -> None:
     rows = [payment(), payment()]
     chosen = [row.pk for row in rows]
-    response = desk.post(LIST, {"action": f"{deed}_payments", "_selected_action": chosen})
+    response = desk.post(LIST, {"action": f"{action}_payments", "_selected_action": chosen})
     assert response.status_code == 302
     where, _, ids = response["Location"].partition("?ids=")
-    assert where == reverse(f"admin:govpay_payment_{deed}")
+    assert where == reverse(f"admin:govpay_payment_{action}")
     assert sorted(map(int, ids.split(","))) == sorted(chosen)
     assert not Operation.objects.exists()
 
@@ -177,7 +177,7 @@ def test_customer_page_lists_what_belongs_to_it(counter: Client, look: Callable[
     assert "····1111" in html
 
 
-def test_user_with_the_deed_alone_needs_no_other_permission(
+def test_user_with_the_action_alone_needs_no_other_permission(
     make_staff: Callable[..., Any], browse: Callable[..., Client]
 ) -> None:
     user = make_staff()

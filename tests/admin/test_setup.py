@@ -80,7 +80,7 @@ def test_from_nothing_to_a_working_account(town: Town, setter: Browser, settings
     assert set(states) == {"succeeded"}
 
 
-def test_a_form_sent_twice_is_one_deed(town: Town, setter: Browser) -> None:
+def test_a_form_sent_twice_is_one_action(town: Town, setter: Browser) -> None:
     address = step(town.account, "checkout")
     html = setter.get(address).content.decode()
     key = re.search(r'name="key" value="([^"]+)"', html)

@@ -105,10 +105,10 @@ class Town:
 
     # -- host code ----------------------------------------------------------------------------------------
 
-    def have(self, deed: str, **given: Any) -> Any:
-        """The host's code does ``deed`` (``tests.browser.urls``) on the account *Utilities*."""
-        answer = requests.post(f"{self.host}/have/{deed}/", json={"account": self.account, **given}, timeout=PATIENCE)
-        assert answer.ok, f"{deed}: {answer.status_code}\n{self.demo.logs()}"
+    def have(self, action: str, **given: Any) -> Any:
+        """The host's code does ``action`` (``tests.browser.urls``) on the account *Utilities*."""
+        answer = requests.post(f"{self.host}/have/{action}/", json={"account": self.account, **given}, timeout=PATIENCE)
+        assert answer.ok, f"{action}: {answer.status_code}\n{self.demo.logs()}"
         return answer.json()["result"]
 
     def link(self, **given: Any) -> str:

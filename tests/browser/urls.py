@@ -75,22 +75,22 @@ def cancel_link(account: PaymentAccount, public_id: str) -> str:
     return operations.cancel_payment_link(link=link).public_id
 
 
-DEEDS = {
+ACTIONS = {
     each.__name__: each for each in (register, customer, methods, sync, link, session, wallet, expire, cancel_link)
 }
 
 
 @csrf_exempt
 @require_POST
-def have(request: HttpRequest, deed: str) -> JsonResponse:
-    """Runs a deed on the account in the body and gives what it returned. No test host does this for the public."""
+def have(request: HttpRequest, action: str) -> JsonResponse:
+    """Runs an action on the account in the body and gives what it returned. No test host does this for the public."""
     given = json.loads(request.body)
     account = PaymentAccount.objects.get(uid=given.pop("account"))
-    return JsonResponse({"result": DEEDS[deed](account, **given)})
+    return JsonResponse({"result": ACTIONS[action](account, **given)})
 
 
 urlpatterns = [
-    path("have/<str:deed>/", have),
+    path("have/<str:action>/", have),
     path("host/<str:template>/<str:uid>/", show),
     path("govpay/", include("govpay.urls")),
 ]

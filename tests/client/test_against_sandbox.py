@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from govpay.client import Config, Endpoints, PaymentResource, Query, SavedMethodResource, field
-from govpay.client.connecting import connect
+from govpay.client.factory import connect
 from govpay.client.shapes import CapturePayment, RefundPayment, ValidatePayment, payment_method_from_dict
 from govpay.client.tenant_shapes import (
     CheckoutConfig,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from govpay.client.answers import explain, parse_json, refusal
+from govpay.client.errors import explain, parse_json, refusal
 from govpay.exceptions import APIError, RateLimited
 
 JSON_VALUES = st.recursive(

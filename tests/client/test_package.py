@@ -9,7 +9,7 @@ from pathlib import Path
 
 import govpay.client
 from govpay.client import Config
-from govpay.client.connecting import connect
+from govpay.client.factory import connect
 from tests.client.servers import reply, token_document
 
 HERE = Path(govpay.client.__file__).parent
@@ -32,9 +32,12 @@ def test_it_imports_no_django_no_other_room_and_http_in_one_module_only() -> Non
             assert top not in {"django", "rest_framework", "celery"}, path.name
             assert top not in {"requests", "urllib3"} or path.name == "transport.py", path.name
             if top == "govpay":
-                assert name in {"govpay", "govpay.discretion", "govpay.exceptions"} or name.startswith(
-                    "govpay.client"
-                ), path.name
+                assert name in {
+                    "govpay",
+                    "govpay.security",
+                    "govpay.security.tracebacks",
+                    "govpay.exceptions",
+                } or name.startswith("govpay.client"), path.name
 
 
 def test_it_works_where_django_cannot_be_imported() -> None:

@@ -202,10 +202,10 @@ class Changing:
     def change(self, page: int) -> None:
         for _ in range(min(self.changes, self.dice.randrange(0, 4))):
             self.changes -= 1
-            deed = self.dice.choice(("update", "update", "add", "remove"))
-            if deed == "add" or not self.rows:
+            action = self.dice.choice(("update", "update", "add", "remove"))
+            if action == "add" or not self.rows:
                 self.add()
-            elif deed == "remove":
+            elif action == "remove":
                 del self.rows[self.dice.randrange(len(self.rows))]
             else:
                 row = self.dice.choice(self.rows)

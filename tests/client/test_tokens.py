@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from govpay.client.messages import RawAnswer, TokenGrant
 from govpay.client.tokens import Token, read_token
+from govpay.client.types import RawAnswer, TokenGrant
 from govpay.exceptions import (
     APIError,
     AuthenticationError,

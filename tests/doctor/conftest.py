@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.urls import reverse
 
-from govpay.doctor import Finding, examine, signs
+from govpay.doctor import Finding, examine, heartbeats
 from govpay.models import PaymentAccount
 from govpay.sync.events import HANDLERS
 
@@ -39,9 +39,9 @@ def site(sandbox: Any, settings: Any) -> Any:
     subscribe(sandbox, account, *HANDLERS)
     call_command("govpay_sync", stdout=StringIO())
     PaymentAccount.objects.update(webhook_secret="whsec_canary")
-    signs.note_beat()
-    signs._noted_at = 0.0
-    signs.note_worker()
+    heartbeats.record_beat()
+    heartbeats._recorded_at = 0.0
+    heartbeats.record_worker()
     sandbox.account = account
     return sandbox
 

@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from govpay import operations
 from govpay.connection import get_authorizer, get_endpoints, reset
-from govpay.doctor import Finding, Level, examination, examine, network, shared, signs, visit
-from govpay.doctor.examination import CHECKS
+from govpay.doctor import Finding, Level, examine, heartbeats, platform
+from govpay.doctor import findings as doctor_findings
+from govpay.doctor import site as site_checks
+from govpay.doctor.runner import CHECKS
 from govpay.models import (
     ContractNotice,
     Heartbeat,
@@ -46,7 +48,7 @@ def worst(found: list[Finding]) -> Finding:
 def assert_is(found: list[Finding], level: Level, text: str) -> None:
     finding = worst(found)
     assert (finding.level, text in finding.what) == (level, True), found
-    assert finding.cure or level is Level.OK, "a finding without a cure helps nobody"
+    assert finding.hint or level is Level.OK, "a problem is reported without a hint how to solve it"
 
 
 def use(settings: Any, **changes: Any) -> None:
@@ -67,7 +69,7 @@ def test_token_that_is_refused(findings: Findings, settings: Any) -> None:
     use(settings, CLIENT_SECRET="canary-wrong")
     found = findings("token")
     assert worst(found).level is Level.ERROR
-    assert "CLIENT_SECRET" in worst(found).cure
+    assert "CLIENT_SECRET" in worst(found).hint
     assert "canary" not in str(found)
 
 
@@ -81,7 +83,7 @@ def test_token_that_could_not_be_renewed(findings: Findings, site: Any, settings
 
 
 @pytest.mark.parametrize(
-    ("fault", "cure"),
+    ("fault", "hint"),
     [
         ({"status": 403}, "SCOPE"),
         ({"status": 404}, "API_URL"),
@@ -89,11 +91,11 @@ def test_token_that_could_not_be_renewed(findings: Findings, site: Any, settings
         ({"close": "before"}, "network"),
     ],
 )
-def test_platform_that_does_not_answer(findings: Findings, site: Any, fault: dict[str, Any], cure: str) -> None:
+def test_platform_that_does_not_answer(findings: Findings, site: Any, fault: dict[str, Any], hint: str) -> None:
     site.fault("GET /api/clients", times=99, **fault)
     found = findings("reachability")
     assert worst(found).level is Level.ERROR
-    assert cure in worst(found).cure
+    assert hint in worst(found).hint
 
 
 def test_platform_that_asks_for_a_pause(findings: Findings, site: Any) -> None:
@@ -116,7 +118,7 @@ def test_clock(findings: Findings, monkeypatch: Any, seconds: float, level: Leve
 
 def test_clock_of_a_platform_that_tells_none(site: Any) -> None:
     reset()
-    found = list(network.check_clock(visit.Visit()))
+    found = list(platform.check_clock(doctor_findings.CheckContext()))
     assert_is(found, Level.WARNING, "not known")
 
 
@@ -136,19 +138,19 @@ def test_cache_of_files_is_a_warning(findings: Findings, settings: Any, tmp_path
     backend = "django.core.cache.backends.filebased.FileBasedCache"
     settings.CACHES = {**settings.CACHES, "files": {"BACKEND": backend, "LOCATION": str(tmp_path)}}
     use(settings, CACHE="files")
-    signs.note_beat()
+    heartbeats.record_beat()
     assert_is(findings("cache"), Level.WARNING, "not atomic")
 
 
 def test_cache_that_is_not_the_workers(findings: Findings) -> None:
     """By what a tick has left there, whatever the settings say."""
     assert_is(findings("cache"), Level.OK, "is shared with the worker")
-    caches["default"].set(signs.mark_key(), "of another site")
+    caches["default"].set(heartbeats.mark_key(), "of another site")
     assert_is(findings("cache"), Level.ERROR, "not the worker's")
 
 
 def test_cache_that_another_process_fills_is_shared(findings: Findings) -> None:
-    process = start_python("from govpay.doctor import signs; signs.note_beat()")
+    process = start_python("from govpay.doctor import heartbeats; heartbeats.record_beat()")
     _out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert_is(findings("cache"), Level.OK, "is shared with the worker")
@@ -170,7 +172,7 @@ def test_cache_that_fails_or_forgets(findings: Findings, monkeypatch: Any, setti
     monkeypatch.setattr(type(caches["default"]), "add", lambda *_args, **_options: True)
     assert_is(findings("cache"), Level.ERROR, "does not keep")
     use(settings, CACHE="nowhere")
-    assert_is(list(shared.check_cache(visit.Visit())), Level.ERROR, "There is no cache 'nowhere'")
+    assert_is(list(site_checks.check_cache(doctor_findings.CheckContext())), Level.ERROR, "There is no cache 'nowhere'")
 
 
 @pytest.mark.parametrize("name", ["worker", "beat"])
@@ -181,12 +183,12 @@ def test_process_that_is_silent_or_was_never_seen(findings: Findings, name: str)
     assert_is(findings(name), Level.WARNING, "ever seen")
 
 
-def test_signs_without_a_gap_keep_their_start(site: Any) -> None:
+def test_heartbeats_without_a_gap_keep_their_start(site: Any) -> None:
     Heartbeat.objects.update(started_at=ago(days=3), last_seen=ago(minutes=1))
-    signs.note_beat()
+    heartbeats.record_beat()
     assert Heartbeat.objects.get(name="beat").started_at < ago(days=2)
     Heartbeat.objects.update(last_seen=ago(minutes=9))
-    signs.note_beat()
+    heartbeats.record_beat()
     assert Heartbeat.objects.get(name="beat").started_at > ago(minutes=1)
 
 
@@ -333,7 +335,7 @@ def test_settings_that_are_wrong(findings: Findings, settings: Any) -> None:
     use(settings, PAGE_SIZ=3)
     found = findings("settings")
     assert_is(found, Level.ERROR, "PAGE_SIZ")
-    assert "PAGE_SIZE" in worst(found).cure
+    assert "PAGE_SIZE" in worst(found).hint
 
 
 def test_site_of_a_real_platform(findings: Findings, settings: Any) -> None:
@@ -400,7 +402,7 @@ def test_contract_notices(findings: Findings) -> None:
     assert len(findings("contract")) == 21
 
 
-# --- The examination ---------------------------------------------------------------------------------
+# --- The runner --------------------------------------------------------------------------------------
 
 
 def test_a_check_that_raises_is_a_finding_and_the_others_go_on(site: Any) -> None:
@@ -417,14 +419,14 @@ def test_a_check_that_raises_is_a_finding_and_the_others_go_on(site: Any) -> Non
     assert {finding.check for finding in report.findings} >= {name for name, _check in CHECKS}
 
 
-def test_an_examination_ends_in_time(site: Any, monkeypatch: Any) -> None:
+def test_a_run_ends_in_time(site: Any, monkeypatch: Any) -> None:
     """However many accounts there are, and however slow the platform is: when the time is up, none is asked for."""
     for number in range(12):
         PaymentAccount.objects.create(uid=f"acc_{number:02}", webhook_enabled=True, active=True)
     clock = Clock()
-    monkeypatch.setattr(visit, "time", clock)
+    monkeypatch.setattr(doctor_findings, "time", clock)
     monkeypatch.setattr("govpay.sandbox.app.time", clock)
-    slow = site.fault("GET /api/webhooks/subscriptions", delay=visit.NETWORK_TIME / 4)
+    slow = site.fault("GET /api/webhooks/subscriptions", delay=doctor_findings.RUN_TIMEOUT / 4)
     report = examine()
     assert slow.hits == 4
     assert any("not asked for" in finding.what for finding in report.findings)
@@ -436,4 +438,4 @@ def test_a_dead_platform_is_asked_once(site: Any) -> None:
     report = examine()
     assert {call["path"] for call in calls.all} == {"/api/clients"}
     assert not [finding for finding in report.findings if finding.check == "subscriptions"]
-    assert examination.CHECKS
+    assert CHECKS

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 
-from govpay.doctor import Level, examine, signs
+from govpay.doctor import Level, examine, heartbeats
 from govpay.models import ContractNotice, Heartbeat, PaymentAccount
 from tests.doctor.conftest import Findings
 from tests.doctor.test_checks import LOCMEM, ago, assert_is, use, worst
@@ -27,7 +27,7 @@ def test_a_pause_is_a_warning_to_whoever_asks_next(site: Any) -> None:
     report = examine()
     found = [finding for finding in report.findings if finding.check == "subscriptions"]
     assert [finding.level for finding in found] == [Level.WARNING]
-    assert "Wait" in found[0].cure
+    assert "Wait" in found[0].hint
     assert report.level is Level.WARNING
 
 
@@ -40,14 +40,14 @@ def test_beat_is_alive_while_the_cache_is_down(
     Heartbeat.objects.update(last_seen=ago(hours=1))
     with monkeypatch.context() as patch:
         patch.setattr(type(caches["default"]), "set", fail)
-        signs.note_beat()
+        heartbeats.record_beat()
     assert worst(findings("beat")).level is Level.OK
     assert "ConnectionError" in caplog.text
     assert "canary" not in caplog.text
     assert_is(findings("cache"), Level.ERROR, "not the worker's")
-    caches["default"].delete(signs.mark_key())
+    caches["default"].delete(heartbeats.mark_key())
     assert_is(findings("cache"), Level.ERROR, "not the worker's")
-    signs.note_beat()
+    heartbeats.record_beat()
     assert_is(findings("cache"), Level.OK, "is shared with the worker")
 
 

@@ -17,7 +17,7 @@ from govpay.models import (
 )
 from govpay.models.operations import OPEN_STATES
 from govpay.operations.journal import not_found
-from govpay.sync.news import ONCE_CAPTURED
+from govpay.sync.outbox import ONCE_CAPTURED
 from tests.operations.town import Town
 
 MONEY = ("capture", "refund", "void")
@@ -93,17 +93,17 @@ class Agreement:
     def holds(self) -> None:
         self.journal_is_the_ledger()
         self.nothing_is_given_back_twice()
-        self.one_deed_at_a_time()
-        self.each_deed_is_sent_once()
+        self.one_action_at_a_time()
+        self.each_action_is_sent_once()
         self.statuses_move_on()
         self.nothing_is_orphaned()
 
     def journal_is_the_ledger(self) -> None:
-        """Succeeded: it happened. Happened: exactly one deed stands for it, closed so or not closed yet."""
+        """Succeeded: it happened. Happened: exactly one action stands for it, closed so or not closed yet."""
         for action, ours in (("capture", "gp-"), ("void", "")):
-            deeds = self.journal.filter(action=action)
-            done = Counter(deeds.filter(state="succeeded").values_list("payment", flat=True))
-            still = Counter(deeds.filter(state__in=OPEN_STATES).values_list("payment", flat=True))
+            rows = self.journal.filter(action=action)
+            done = Counter(rows.filter(state="succeeded").values_list("payment", flat=True))
+            still = Counter(rows.filter(state__in=OPEN_STATES).values_list("payment", flat=True))
             happened = Counter(entry["payment_uid"] for entry in self.entries(action, ours))
             late = Counter(self.may_arrive().filter(action=action).values_list("payment", flat=True))
             for uid in {*done, *still, *happened}:
@@ -114,27 +114,27 @@ class Agreement:
         refunds = {entry["reference_id"]: entry["amount"] for entry in self.entries("refund", "rf-")}
         turned = {entry["reference_id"] for entry in self.entries("refund_failed", "rf-")}
         assert len(refunds) == len(self.entries("refund", "rf-")), "one wish, two effects"
-        deeds = self.journal.filter(action="refund")
+        rows = self.journal.filter(action="refund")
         late = set(self.may_arrive().values_list("reference_id", flat=True))
-        for reference, amount, state in deeds.values_list("reference_id", "amount", "state"):
+        for reference, amount, state in rows.values_list("reference_id", "amount", "state"):
             if state == "succeeded" or (state in OPEN_STATES and reference in refunds):
                 assert refunds[reference] == amount
             elif state == "failed":
                 assert reference not in refunds.keys() - turned - late
-        assert refunds.keys() <= set(deeds.values_list("reference_id", flat=True))
+        assert refunds.keys() <= set(rows.values_list("reference_id", flat=True))
         quoted = defaultdict[str, set[str]](set)
         for uid, each in self.there("payment").items():
             if _is_quote(each):
                 quoted[each["reference_id"]].add(uid)
-        deeds = self.journal.filter(action="quote")
-        for reference, state, result in deeds.values_list("reference_id", "state", "result_uid"):
+        rows = self.journal.filter(action="quote")
+        for reference, state, result in rows.values_list("reference_id", "state", "result_uid"):
             if state == "succeeded":
                 assert result in quoted[reference]
             # A quote moves nothing: one that lists showed too late ends by itself.
             assert self.late or (state != "failed" or reference not in quoted)
             assert self.late or len(quoted[reference]) <= 1
         assert {reference for reference, uids in quoted.items() if uids} <= set(
-            deeds.values_list("reference_id", flat=True)
+            rows.values_list("reference_id", flat=True)
         )
 
     def may_arrive(self) -> Any:
@@ -148,11 +148,11 @@ class Agreement:
                 taken[entry["payment_uid"]] += sign * entry["amount"]
         assert not {uid: left for uid, left in taken.items() if left < 0}
 
-    def one_deed_at_a_time(self) -> None:
+    def one_action_at_a_time(self) -> None:
         still = self.journal.filter(state__in=OPEN_STATES, action__in=MONEY)
         assert max(Counter(still.values_list("payment", flat=True)).values(), default=0) <= 1
 
-    def each_deed_is_sent_once(self) -> None:
+    def each_action_is_sent_once(self) -> None:
         """By each attempt. A call that is answered 401 was not let in; it is repeated with a new token."""
         let_in = Counter(request["idempotency_key"] for request in self.town.posts() if request["status"] != 401)
         attempts = {str(key): number for key, number in self.journal.values_list("key", "attempts")}

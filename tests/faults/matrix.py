@@ -473,10 +473,10 @@ OPERATIONS: dict[str, Case] = {
     "refresh_webhook_secret": Case("GET /api/webhooks/secret", refresh_secret, reads=True),
 }
 
-#: What ``govpay.operations`` offers beside deeds, and why no fault of a write can hit it.
-NO_DEEDS: dict[str, str] = {
+#: What ``govpay.operations`` offers beside actions, and why no fault of a write can hit it.
+NO_ACTIONS: dict[str, str] = {
     "Authorization": "a record that a capture carries",
-    "Seen": "a record that a confirmation carries",
+    "Snapshot": "a record that a confirmation carries",
     "begin_restore": "changes our rows alone",
     "held_since": "reads our rows",
     "finish_restore": "changes our rows alone",
@@ -494,8 +494,8 @@ NO_DEEDS: dict[str, str] = {
     "follow_refunds": "changes our rows alone",
     "quote_of": "reads our rows",
     "quoted_by_staff": "reads our rows",
-    "recheck_settled": "reads the platform; test_settling has its faults",
+    "recheck_settled": "reads the platform; test_manual_resolution has its faults",
     "reconcile": "reads the platform; it is what every combination ends with",
     "refresh_wallet": "reads the platform",
-    "settle_by_hand": "reads the platform and takes somebody's word; test_settling has its faults",
+    "resolve_manually": "reads the platform and takes somebody's word; test_manual_resolution has its faults",
 }

@@ -45,12 +45,12 @@ def connect():
 
 def work(action, pk, asked):
     connect()
-    deed, payment = getattr(operations, f"{action}_payment"), Payment.objects.get(pk=pk)
+    action, payment = getattr(operations, f"{action}_payment"), Payment.objects.get(pk=pk)
     barrier.wait(300)
     try:
         while True:
             try:
-                deed(payment=payment, **asked)
+                action(payment=payment, **asked)
                 done.append("done")
             except OperationRefused as error:
                 if "under way" not in str(error) and "just ended" not in str(error):
@@ -199,17 +199,17 @@ def test_everybody_writes_one_row_at_once(town: Town, isolation: str, caplog: py
 
 
 @pytest.mark.parametrize("isolation", LEVELS, indirect=True)
-def test_deeds_race_and_no_conflict_of_the_database_is_seen(town: Town, isolation: str) -> None:
+def test_actions_race_and_no_conflict_of_the_database_is_seen(town: Town, isolation: str) -> None:
     """D2: of many at once on one payment each is done or refused by a rule, whatever the database made of it."""
     for round_ in rounds(100, 2, 12):
         payment = town.quoted() if round_ % 2 else town.captured()
-        deeds = [partial(operations.refund_payment, payment=payment, amount=100) for _ in range(6)]
-        deeds += [
+        actions = [partial(operations.refund_payment, payment=payment, amount=100) for _ in range(6)]
+        actions += [
             partial(operations.capture_payment, payment=payment),
             partial(operations.void_payment, payment=payment),
         ]
-        results = at_once(*deeds, operations.reconcile)
+        results = at_once(*actions, operations.reconcile)
         errors = [result for result in results if isinstance(result, Exception)]
         assert all(isinstance(error, OperationRefused) for error in errors), errors
-        done = len(deeds) - len(errors)
+        done = len(actions) - len(errors)
         assert len(town.posts(payment.uid)) == len(town.ledger("", payment)) - (round_ % 2 == 0) == done >= 1

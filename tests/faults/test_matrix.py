@@ -15,10 +15,10 @@ from django.db import connection as database
 from govpay import connection, operations
 from govpay.exceptions import GovPayError, OutcomeUnknown
 from govpay.models import Operation
-from govpay.sandbox.faults import OPTIONS
+from govpay.sandbox.control.faults import OPTIONS
 from govpay.sync.pull import pull
 from tests import amounts
-from tests.faults.matrix import CANARY, HERE, NO_DEEDS, OPERATIONS, Case, Situation
+from tests.faults.matrix import CANARY, HERE, NO_ACTIONS, OPERATIONS, Case, Situation
 from tests.faults.matrix_faults import CARD, CLIENT_SECRET, FAULTS, Trouble, options_used
 from tests.operations.test_wallets import everything
 from tests.operations.town import Town
@@ -222,8 +222,8 @@ def test_operation_under_every_fault(
 
 def test_every_operation_is_in_the_matrix() -> None:
     covered = {name.partition(" ")[0] for name in OPERATIONS}
-    assert covered | set(NO_DEEDS) == set(operations.__all__)
-    assert not covered & set(NO_DEEDS)
+    assert covered | set(NO_ACTIONS) == set(operations.__all__)
+    assert not covered & set(NO_ACTIONS)
 
 
 def test_every_fault_is_met_each_time() -> None:

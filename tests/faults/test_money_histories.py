@@ -25,8 +25,8 @@ from govpay.exceptions import GovPayError, OutcomeUnknown
 from govpay.models import HostedSession, OutboxSignal, Payment, PaymentLink, WebhookEvent
 from govpay.models.operations import OPEN_STATES
 from govpay.operations.journal import STEPS
-from govpay.sandbox import payments, refunds
-from govpay.sandbox.direct import the_row
+from govpay.sandbox.api import payments, refunds
+from govpay.sandbox.control.direct import the_row
 from govpay.sandbox.errors import Refusal
 from govpay.sync.pull import pull
 from tests.amounts import rounds
@@ -43,12 +43,12 @@ HISTORIES, LENGTH = 500, 30
 HERE = "https://city.example"
 ADDRESSES = {"success_url": f"{HERE}/paid", "cancel_url": f"{HERE}/back"}
 
-#: What happens to the call of a deed. With the second line the platform acts, and its answer is lost.
+#: What happens to the call of an action. With the second line the platform acts, and its answer is lost.
 FAULTS: list[dict[str, Any]] = [
     *({"close": "before"}, {"status": 500}, {"status": 409}, {"status": 429, "retry_after": 0}),
     *({"close": "after"}, {"badjson": True}, {"status": 502, "act": True}, {"truncate": True}),
 ]
-#: And what else can come between. One trouble a deed at most, and often none.
+#: And what else can come between. One trouble an action at most, and often none.
 Trouble = tuple[str, Any]
 TROUBLES: list[Trouble] = [
     *[("", None)] * 16,
@@ -125,11 +125,11 @@ class Histories(RuleBasedStateMachine):
             some = rows  # in vain, as far as we know
         payment, key = chance.choice(some), uuid.uuid4()
         asked = {"amount": chance.choice([None, 1, 2500, 6000])} if action == "refund" else {}
-        deed = getattr(operations, f"{action}_payment")
+        function = getattr(operations, f"{action}_payment")
         self._do(
             f"POST /api/payments/{payment.uid}/{action}",
             chance.choice(TROUBLES),
-            lambda: deed(payment=payment, key=key, **asked),
+            lambda: function(payment=payment, key=key, **asked),
         )
 
     def _quote(self, chance: Random) -> None:
@@ -301,7 +301,7 @@ class Histories(RuleBasedStateMachine):
         still = self.agreement.journal.filter(state__in=OPEN_STATES, action__in=MONEY)
         for operation in still.filter(deadline_at__lte=timezone.now()):
             done = self.agreement.happened(operation)
-            row = operations.settle_by_hand(operation=operation, carried_out=done, reason="Seen.", actor=self.clerk)
+            row = operations.resolve_manually(operation=operation, carried_out=done, reason="Seen.", actor=self.clerk)
             assert row.state == ("succeeded" if done else "failed"), row.error
         fault.times = 0
 

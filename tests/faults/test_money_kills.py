@@ -23,14 +23,14 @@ from tests.processes import start_python
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(3)]
 
-#: Of each deed at each step: with those during the POST a thousand kills.
+#: Of each action at each step: with those during the POST a thousand kills.
 ROUNDS = 30 * len(STEPS)
 DURING = 40
 
 #: Steps at which the platform has acted already, and those at which the journal says so.
 ACTED, CLOSED = STEPS[STEPS.index("answered") :], STEPS[STEPS.index("closed") :]
 
-#: What hosts are told of a deed that was done, beside its end.
+#: What hosts are told of an action that was done, beside its end.
 NEWS: dict[str, list[str]] = {"capture": ["payment_captured"], "refund": ["payment_refunded"], "void": [], "quote": []}
 
 #: For each line on stdin it starts a process that does what the line says, and prints how that ended.
@@ -129,7 +129,7 @@ def told(transactional_db: None) -> Iterator[Callable[[], list[str]]]:
 
 
 def subject_of(action: str, town: Town, round_: int) -> Any:
-    """What the deed is done to."""
+    """What the action is done to."""
     if action == "quote":
         return town.account
     return town.quoted(method=card()) if action == "capture" or (action == "void" and round_ % 2) else town.captured()
@@ -167,7 +167,7 @@ def news_of(operation: Operation) -> list[str]:
 
 @pytest.mark.parametrize("action", NEWS)
 def test_killed_at_every_step(town: Town, worker: Worker, told: Any, action: str) -> None:
-    """M4: between any two steps of the deed. Before the journal row there was no deed; after it, none is lost."""
+    """M4: between any two steps of the action. Before the journal row there was no action; after it, none is lost."""
     for number in rounds(ROUNDS, len(STEPS)):
         step = STEPS[number % len(STEPS)]
         key = worker.dies(action, subject_of(action, town, number).pk, step)

@@ -30,7 +30,7 @@ def town(sandbox: Any, transactional_db: None) -> Town:
     return Town(sandbox)
 
 
-def deed_of(round_: int, town: Town) -> tuple[str, Payment]:
+def action_of(round_: int, town: Town) -> tuple[str, Payment]:
     action = ("refund", "capture", "void")[round_ % 3]
     if action != "refund":
         return action, town.quoted()
@@ -39,9 +39,9 @@ def deed_of(round_: int, town: Town) -> tuple[str, Payment]:
 
 def lose(town: Town, action: str, payment: Payment, fault: dict[str, Any]) -> Operation:
     town.sandbox.fault(f"POST /api/payments/{{uid}}/{action}", times=1, **fault)
-    deed = getattr(operations, f"{action}_payment")
+    function = getattr(operations, f"{action}_payment")
     with pytest.raises(OutcomeUnknown) as error:
-        deed(payment=payment)
+        function(payment=payment)
     operation = only(key=error.value.operation_key)
     assert (operation.state, operation.finished_at) == ("unknown", None)
     return operation
@@ -50,7 +50,7 @@ def lose(town: Town, action: str, payment: Payment, fault: dict[str, Any]) -> Op
 def test_lost_before_the_platform_acted(town: Town) -> None:
     """M2: not executed, said so, and started anew only by staff."""
     for round_ in range(ROUNDS):
-        action, payment = deed_of(round_, town)
+        action, payment = action_of(round_, town)
         operation = lose(town, action, payment, NOT_ACTED[round_ % len(NOT_ACTED)])
         with listening() as heard:
             assert town.settle_all().failed == 1
@@ -66,7 +66,7 @@ def test_lost_before_the_platform_acted(town: Town) -> None:
 def test_lost_after_the_platform_acted(town: Town) -> None:
     """M3: the effect is found, and no second request is sent."""
     for round_ in range(ROUNDS):
-        action, payment = deed_of(round_, town)
+        action, payment = action_of(round_, town)
         operation = lose(town, action, payment, ACTED[round_ % len(ACTED)])
         with listening() as heard:
             assert operations.reconcile().succeeded == 1, "at the first tick, no deadline to wait for"
@@ -84,7 +84,7 @@ def test_lost_after_the_platform_acted(town: Town) -> None:
 def test_sync_brings_the_result_before_reconciliation_does(town: Town) -> None:
     """M6: whichever comes first settles it, the other is a no-op; the news is told once."""
     for round_ in range(ROUNDS):
-        action, payment = deed_of(round_, town)
+        action, payment = action_of(round_, town)
         lose(town, action, payment, {"close": "after"})
         with listening() as heard:
             for step in (town.sync, operations.reconcile) if round_ % 4 else (operations.reconcile, town.sync):
@@ -103,7 +103,7 @@ def test_sync_brings_the_result_before_reconciliation_does(town: Town) -> None:
 def test_platform_that_is_away_for_long(town: Town, settings: Any) -> None:
     """M3: nothing is given up meanwhile, and everything is settled by the first tick after it."""
     settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
-    lost = [(lose(town, *deed_of(round_, town), {"close": "after"})) for round_ in range(6)]
+    lost = [(lose(town, *action_of(round_, town), {"close": "after"})) for round_ in range(6)]
     town.sandbox.fault("GET *", status=503)
     for _ in range(3):
         town.settle_all()

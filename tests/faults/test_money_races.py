@@ -1,4 +1,4 @@
-"""M1: double clicks, two tabs, two administrators, a task that runs twice: one deed, one POST each time."""
+"""M1: double clicks, two tabs, two administrators, a task that runs twice: one action, one POST each time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.db import connection, connections
 from govpay import operations
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
-from govpay.operations import Seen
+from govpay.operations import Snapshot
 from tests.operations.town import Town, at_once, bank_account, card
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -92,7 +92,7 @@ def test_two_administrators_refund_the_same_payment(town: Town, method: Any) -> 
 def test_two_tabs_that_showed_the_same_figures(town: Town) -> None:
     """M1 and M7: what the second page showed is true no longer, though enough would be left."""
     for payment in captured(town):
-        seen = Seen("captured", payment.total_amount, payment.total_amount, "USD")
+        seen = Snapshot("captured", payment.total_amount, payment.total_amount, "USD")
         tab = partial(operations.refund_payment, payment=payment, amount=100, seen=seen)
         results = at_once(partial(tab, key=uuid.uuid4()), partial(tab, key=uuid.uuid4()))
         assert len(refused(results)) == 1
@@ -103,15 +103,15 @@ def test_two_tabs_that_showed_the_same_figures(town: Town) -> None:
 
 
 def test_capture_against_void_against_capture(town: Town) -> None:
-    """M1: whatever deeds meet on one payment, one of them is sent at a time."""
+    """M1: whatever actions meet on one payment, one of them is sent at a time."""
     for _ in range(ROUNDS // 2):
         payment = town.quoted()
-        deeds: list[Callable[[], Any]] = [
+        actions: list[Callable[[], Any]] = [
             partial(operations.capture_payment, payment=payment),
             partial(operations.void_payment, payment=payment),
             partial(operations.capture_payment, payment=payment),
         ]
-        results = at_once(*deeds)
+        results = at_once(*actions)
         winners = len(results) - len(refused(results))
         posts = town.posts(payment.uid)
         assert winners == len(posts) == len(town.ledger("", payment)) >= 1
@@ -127,7 +127,7 @@ LEVELS = [
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_second_deed_begins_while_the_first_is_being_closed(
+def test_second_action_begins_while_the_first_is_being_closed(
     town: Town, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
     """M1: it waits for the first one's commit, and must then see what that one did, whatever the isolation."""

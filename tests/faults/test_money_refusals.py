@@ -9,7 +9,7 @@ import pytest
 from govpay import operations
 from govpay.exceptions import Conflict, InvalidRequest, OperationRefused
 from govpay.models import Operation, Payment
-from govpay.operations import Seen
+from govpay.operations import Snapshot
 from tests.amounts import repeats
 from tests.operations.town import Town, listening
 
@@ -23,9 +23,9 @@ def town(sandbox: Any, transactional_db: None) -> Town:
     return Town(sandbox)
 
 
-def shown(payment: Payment) -> Seen:
+def shown(payment: Payment) -> Snapshot:
     row = Payment.objects.with_pending_refunds().get(pk=payment.pk)
-    return Seen(row.status, row.refundable_amount, row.total_amount, row.currency)
+    return Snapshot(row.status, row.refundable_amount, row.total_amount, row.currency)
 
 
 def test_captured_by_somebody_else_meanwhile(town: Town) -> None:

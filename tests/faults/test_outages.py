@@ -1,4 +1,4 @@
-"""D1: PostgreSQL is away for a while, connections are reset and new ones refused, under deeds and a sync at once."""
+"""D1: PostgreSQL is away for a while, connections are reset and new ones refused, under actions and a sync at once."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def page_of(run, sql, *rest):
         come_to(f"page {len(pages)}")
     return answer
 
-def deed(action, pk):
+def action(action, pk):
     getattr(operations, f"{action}_payment")(payment=Payment.objects.get(pk=pk))
     return "done"
 
@@ -65,7 +65,7 @@ def sync(account):
 def work(job, step, given):
     places[threading.get_ident()] = step
     try:
-        how = sync(given) if job == "sync" else deed(job, given)
+        how = sync(given) if job == "sync" else action(job, given)
     except Exception as error:
         how = type(error).__name__
     finally:
@@ -148,11 +148,11 @@ def site(town: Town, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 @pytest.mark.parametrize("in_time", [True, False], ids=["back in time", "given up"])
 def test_the_database_is_away_for_a_while(town: Town, relay: Relay, site: Site, in_time: bool) -> None:
     """D1, M3: who waits long enough goes on; who gives up leaves a row that reconciliation settles. One POST each."""
-    deeds = [(action, step) for action in ("refund", "capture") for step in ("answered", "stored")]
-    payments = [town.captured() if action == "refund" else town.quoted() for action, _ in deeds]
+    actions = [(action, step) for action in ("refund", "capture") for step in ("answered", "stored")]
+    payments = [town.captured() if action == "refund" else town.quoted() for action, _ in actions]
     town.sandbox.add_payments(town.account.uid, ROWS)
     posts = len(town.posts())
-    jobs = [(action, step, payment.pk) for (action, step), payment in zip(deeds, payments, strict=True)]
+    jobs = [(action, step, payment.pk) for (action, step), payment in zip(actions, payments, strict=True)]
     site.begin(0 if in_time else 2, *jobs, ("sync", "page 2", town.account.uid))
     relay.cut()
     assert relay.cuts > len(jobs), "each had a connection that was cut"
@@ -160,16 +160,16 @@ def test_the_database_is_away_for_a_while(town: Town, relay: Relay, site: Site, 
     if in_time:
         time.sleep(1.2)
         relay.restore()
-        assert site.ended() == {**dict.fromkeys(deeds, "done"), ("sync", "page 2"): "succeeded"}
+        assert site.ended() == {**dict.fromkeys(actions, "done"), ("sync", "page 2"): "succeeded"}
     else:
-        assert site.ended() == {**dict.fromkeys(deeds, "OutcomeUnknown"), ("sync", "page 2"): "OperationalError"}
+        assert site.ended() == {**dict.fromkeys(actions, "OutcomeUnknown"), ("sync", "page 2"): "OperationalError"}
         recover(town, relay, site, payments)
-    for (action, _), payment in zip(deeds, payments, strict=True):
+    for (action, _), payment in zip(actions, payments, strict=True):
         assert only(payment=payment.uid, action=action).state == "succeeded"
         (entry,) = town.ledger(action, payment)
         assert entry["amount"] == Payment.objects.get(pk=payment.pk).total_amount
         assert len(town.posts(payment.uid)) == 1
-    assert len(town.posts()) == posts + len(deeds)
+    assert len(town.posts()) == posts + len(actions)
     assert agree(town.sandbox, "payment", Payment), "no half page, and none left out"
     operations.reconcile()
     assert not OutboxSignal.objects.exists()

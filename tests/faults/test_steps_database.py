@@ -1,4 +1,4 @@
-"""D1: the database goes away in the middle of a deed, at each of its steps, and is back a moment later."""
+"""D1: the database goes away in the middle of an action, at each of its steps, and is back a moment later."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def subject_of(town: Town, action: str) -> Payment | None:
 
 @pytest.mark.parametrize("action", NEWS)
 def test_the_database_is_restarted_at_every_step(town: Town, outage: Outage, action: str) -> None:
-    """D1, M3: the deed is done all the same, by one POST, recorded and told once."""
+    """D1, M3: the action is done all the same, by one POST, recorded and told once."""
     for number in rounds(ROUNDS, len(STEPS)):
         step = STEPS[number % len(STEPS)]
         subject, before, ended = subject_of(town, action), len(town.posts()), outage.ended

@@ -16,7 +16,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from govpay import tasks
 from govpay.exceptions import OutcomeUnknown
 from govpay.models import Operation, Payment, SyncRun
-from govpay.sandbox.faults import Fault
+from govpay.sandbox.control.faults import Fault
 from tests.operations.town import Town
 from tests.reading import agree, counts, cursor_of, read, watch
 

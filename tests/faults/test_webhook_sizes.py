@@ -15,7 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from govpay.models import WebhookEvent
-from govpay.webhooks import LARGEST
+from govpay.web.webhooks import LARGEST
 from tests.events import known_account
 
 pytestmark = pytest.mark.django_db(transaction=True)

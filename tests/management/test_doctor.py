@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 
 from govpay.connection import get_authorizer, reset
-from govpay.doctor.examination import CHECKS
+from govpay.doctor.runner import CHECKS
 from govpay.models import HostedSession, PaymentAccount
 from tests.doctor.conftest import site as site
 from tests.processes import start_command

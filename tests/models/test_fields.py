@@ -9,9 +9,9 @@ from django.core import serializers
 from django.core.management import call_command
 from django.db import connection
 
-from govpay.encryption import seal
 from govpay.exceptions import EncryptionError
 from govpay.models import Client, PaymentAccount
+from govpay.security.encryption import seal
 
 
 @pytest.mark.django_db

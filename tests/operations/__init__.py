@@ -1,1 +1,1 @@
-"""Tests of the deeds."""
+"""Tests of the actions."""

@@ -1,4 +1,4 @@
-"""What tests of deeds share."""
+"""What tests of actions share."""
 
 from __future__ import annotations
 

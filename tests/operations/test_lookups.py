@@ -58,7 +58,7 @@ def test_api_that_refuses_options_is_read_row_by_row(
     assert len(town.posts("refund")) == 1
 
 
-def test_rows_since_the_deed_are_enough(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_since_the_action_are_enough(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     payment = town.captured()
     lose(town, payment, "after")
     queries = refuse(town, monkeypatch, "payment_uid eq")

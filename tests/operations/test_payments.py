@@ -21,7 +21,7 @@ from govpay.exceptions import (
     PaymentDeclined,
 )
 from govpay.models import Operation, Payment, PaymentAccount
-from govpay.operations import Seen
+from govpay.operations import Snapshot
 from tests.operations.town import Town, bank_account, card, only
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -235,34 +235,36 @@ def test_instance_with_other_money_is_refused(town: Town, column: str) -> None:
     assert not town.posts("capture")
 
 
-@pytest.mark.parametrize("seen", [Seen("captured"), Seen("validated", total=1), Seen("validated", currency="EUR")])
-def test_payment_that_differs_from_what_was_shown_is_refused(town: Town, seen: Seen) -> None:
+@pytest.mark.parametrize(
+    "seen", [Snapshot("captured"), Snapshot("validated", total=1), Snapshot("validated", currency="EUR")]
+)
+def test_payment_that_differs_from_what_was_shown_is_refused(town: Town, seen: Snapshot) -> None:
     payment = town.quoted()
-    for deed in (operations.capture_payment, operations.void_payment):
+    for action in (operations.capture_payment, operations.void_payment):
         with pytest.raises(OperationRefused, match="changed since it was shown"):
-            deed(payment=payment, seen=seen)
+            action(payment=payment, seen=seen)
     assert not town.posts(payment.uid)
-    shown = Seen("validated", 0, payment.total_amount, payment.currency)
+    shown = Snapshot("validated", 0, payment.total_amount, payment.currency)
     assert operations.capture_payment(payment=payment, seen=shown).status == "captured"
 
 
-@pytest.mark.parametrize("deed", [operations.capture_payment, operations.void_payment, operations.refund_payment])
-def test_payments_of_others_and_of_nobody_are_refused(town: Town, deed: Any) -> None:
+@pytest.mark.parametrize("action", [operations.capture_payment, operations.void_payment, operations.refund_payment])
+def test_payments_of_others_and_of_nobody_are_refused(town: Town, action: Any) -> None:
     payment = town.add("validated", method=town.saved_method().uid)
     other = town.add_account(name="Courts")
     with pytest.raises(OperationRefused, match="another payment account"):
-        deed(payment=Payment(uid=payment.uid, account_id=other.uid))
+        action(payment=Payment(uid=payment.uid, account_id=other.uid))
     with pytest.raises(OperationRefused, match="another payment account"):
-        deed(payment=Payment(uid=payment.uid))
+        action(payment=Payment(uid=payment.uid))
     with pytest.raises(OperationRefused, match="no such payment"):
-        deed(payment=Payment(uid="pay_none", account_id=other.uid))
+        action(payment=Payment(uid="pay_none", account_id=other.uid))
     PaymentAccount.objects.filter(uid=town.account.uid).update(deleted_at=timezone.now())
     with pytest.raises(OperationRefused, match="no longer has this payment account"):
-        deed(payment=payment)
+        action(payment=payment)
     PaymentAccount.objects.update(deleted_at=None)
     Payment.objects.update(deleted_at=timezone.now())
     with pytest.raises(OperationRefused, match="no longer has this payment"):
-        deed(payment=payment)
+        action(payment=payment)
     assert not town.posts()
     assert not Operation.objects.exists()
 
@@ -320,17 +322,17 @@ def test_void_is_refused_while_a_refund_is_pending(town: Town) -> None:
 # --- Lost answers ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("deed", "route"), [("capture", CAPTURE), ("void", VOID)])
-def test_lost_answer_is_looked_up_and_never_sent_again(town: Town, heard: list[Any], deed: str, route: str) -> None:
+@pytest.mark.parametrize(("action", "route"), [("capture", CAPTURE), ("void", VOID)])
+def test_lost_answer_is_looked_up_and_never_sent_again(town: Town, heard: list[Any], action: str, route: str) -> None:
     payment = town.quoted()
     town.sandbox.fault(route, times=1, close="after")
     with pytest.raises(OutcomeUnknown):
-        {"capture": operations.capture_payment, "void": operations.void_payment}[deed](payment=payment)
-    assert only(action=deed).state == "unknown"
+        {"capture": operations.capture_payment, "void": operations.void_payment}[action](payment=payment)
+    assert only(action=action).state == "unknown"
     assert operations.reconcile().succeeded == 1
-    assert Payment.objects.get().status == {"capture": "captured", "void": "voided"}[deed]
-    assert heard.count(("operation_finished", f"{deed} succeeded", "operation")) == 1
-    assert len(town.posts(deed)) == len(town.ledger(deed)) == 1
+    assert Payment.objects.get().status == {"capture": "captured", "void": "voided"}[action]
+    assert heard.count(("operation_finished", f"{action} succeeded", "operation")) == 1
+    assert len(town.posts(action)) == len(town.ledger(action)) == 1
     assert only(action="quote").validated_method is None
 
 

@@ -68,7 +68,7 @@ def test_absent_needs_two_reads_so_far_apart_after_the_deadline(town: Town, hear
     assert len(town.ledger("refund")) == 1
 
 
-def test_deed_that_is_committed_after_the_first_look_is_found_by_the_second(town: Town) -> None:
+def test_action_that_is_committed_after_the_first_look_is_found_by_the_second(town: Town) -> None:
     operation = lose(town, "before")
     town.pass_deadlines()
     operations.reconcile()
@@ -151,12 +151,12 @@ def test_answer_that_comes_after_all_counts_more_than_absence(town: Town, heard:
     assert finished == ["refund failed", "refund succeeded"]
 
 
-def test_payment_with_an_unknown_outcome_is_closed_to_all_deeds(town: Town) -> None:
+def test_payment_with_an_unknown_outcome_is_closed_to_all_actions(town: Town) -> None:
     lose(town, "before")
     payment = Payment.objects.get()
-    for deed in (operations.refund_payment, operations.void_payment):
+    for action in (operations.refund_payment, operations.void_payment):
         with pytest.raises(OperationRefused, match="earlier refund of this payment is not known yet"):
-            deed(payment=payment)
+            action(payment=payment)
     assert town.settle_all().failed == 1
     assert operations.void_payment(payment=payment).status == "voided"
 

@@ -11,7 +11,7 @@ import pytest
 from govpay import operations
 from govpay.exceptions import APIError, Conflict, InvalidRequest, OperationRefused, OutcomeUnknown
 from govpay.models import Operation, Payment, Transaction
-from govpay.operations import Seen
+from govpay.operations import Snapshot
 from tests.operations.town import Town, only, refund_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -124,13 +124,13 @@ def test_refund_counts_before_the_payments_own_sum_is_known(town: Town, impatien
     assert (Payment.objects.get().refunded_amount, left(payment)) == (total - 1, 1)
 
 
-@pytest.mark.parametrize("seen", [Seen("captured", 5), Seen("refunded"), Seen("captured", total=5)])
-def test_payment_that_differs_from_what_was_shown_is_refused(town: Town, seen: Seen) -> None:
+@pytest.mark.parametrize("seen", [Snapshot("captured", 5), Snapshot("refunded"), Snapshot("captured", total=5)])
+def test_payment_that_differs_from_what_was_shown_is_refused(town: Town, seen: Snapshot) -> None:
     payment = town.captured()
     with pytest.raises(OperationRefused, match="changed since it was shown"):
         operations.refund_payment(payment=payment, amount=1, seen=seen)
     assert not town.posts("refund")
-    operations.refund_payment(payment=payment, amount=1, seen=Seen("captured", payment.total_amount))
+    operations.refund_payment(payment=payment, amount=1, seen=Snapshot("captured", payment.total_amount))
 
 
 def test_stale_instance_counts_for_nothing(town: Town) -> None:

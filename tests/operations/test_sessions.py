@@ -204,9 +204,9 @@ def test_expire_wipes_the_credential(town: Town, close: str) -> None:
     session.refresh_from_db()
     assert (session.status, session.credential, session.hosted_url) == ("expired", None, None)
     assert session.amount == 5000
-    for deed in (operations.expire_hosted_session, lambda **a: operations.update_hosted_session(amount=1, **a)):
+    for action in (operations.expire_hosted_session, lambda **a: operations.update_hosted_session(amount=1, **a)):
         with pytest.raises(OperationRefused, match="expired"):
-            deed(session=session)
+            action(session=session)
 
 
 WALLET_REFUSED: list[tuple[dict[str, Any], str]] = [

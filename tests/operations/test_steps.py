@@ -1,4 +1,4 @@
-"""The steps of ``perform``: all are in the list, in its order, and their lines hold no secret."""
+"""The steps of ``execute``: all are in the list, in its order, and their lines hold no secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 REFUND = "POST /api/payments/{uid}/refund"
 
 
-def deeds(town: Town) -> dict[str, Callable[[], Any]]:
+def actions_of(town: Town) -> dict[str, Callable[[], Any]]:
     quoted, other, captured = town.quoted(), town.quoted(), town.captured()
     return {
         "quote": lambda: operations.quote_payment(account=town.account, base_amount=700, payment_method=card()),
@@ -33,10 +33,10 @@ def deeds(town: Town) -> dict[str, Callable[[], Any]]:
 
 
 @pytest.mark.parametrize("action", ["quote", "capture", "void", "refund"])
-def test_a_deed_passes_every_step_once_and_in_order(town: Town, action: str) -> None:
-    deed, passed = deeds(town)[action], list[str]()
+def test_a_action_passes_every_step_once_and_in_order(town: Town, action: str) -> None:
+    function, passed = actions_of(town)[action], list[str]()
     with watching(passed.append):
-        deed()
+        function()
     assert tuple(passed) == STEPS
 
 
@@ -48,7 +48,7 @@ def endings(town: Town) -> list[tuple[dict[str, Any], type[Exception]]]:
     ]
 
 
-def test_a_deed_that_fails_passes_some_of_them_and_no_others(town: Town) -> None:
+def test_a_action_that_fails_passes_some_of_them_and_no_others(town: Town) -> None:
     """However it ends: what a test of all steps does not know, it cannot break."""
     for fault, error in endings(town):
         payment, passed = town.captured(), list[str]()

@@ -27,7 +27,7 @@ from govpay.models import Client, Operation, PaymentAccount, WebhookSubscription
 from govpay.models.choices import OperationState
 from govpay.operations.account_settings import ChangedMeanwhile, UpdateAccount, checkout_as_sent
 from govpay.operations.account_values import alike, as_sent
-from govpay.operations.base import perform
+from govpay.operations.engine import execute
 from govpay.operations.lookups import find_client
 from govpay.operations.tenants import CreateAccount, CreateClient, Creation
 from govpay.sandbox.answers import Answer as Empty
@@ -296,9 +296,9 @@ def test_update_never_takes_back_another_one(sandbox: Any, account: PaymentAccou
     late.read_current()
     operations.update_payment_account(account=account, name="Water")
     with pytest.raises(ChangedMeanwhile):
-        perform(late)
+        execute(late)
     late.read_current()
-    assert perform(late).name == "Water"
+    assert execute(late).name == "Water"
 
 
 def test_updates_at_once_all_arrive_or_are_refused(sandbox: Any, account: PaymentAccount) -> None:
@@ -510,9 +510,9 @@ def test_secret_that_cannot_be_fetched_leaves_the_old_one(
     assert secrets.secrets_of(account.uid) == (sandbox.webhook_secret(account.uid),)
 
 
-@pytest.mark.parametrize("deed", ["update", "checkout", "subscriptions", "secret"])
-def test_account_that_is_gone_or_unknown_is_refused(sandbox: Any, account: PaymentAccount, deed: str) -> None:
-    deeds: dict[str, Callable[..., Any]] = {
+@pytest.mark.parametrize("action", ["update", "checkout", "subscriptions", "secret"])
+def test_account_that_is_gone_or_unknown_is_refused(sandbox: Any, account: PaymentAccount, action: str) -> None:
+    actions: dict[str, Callable[..., Any]] = {
         "update": partial(operations.update_payment_account, name="X"),
         "checkout": partial(operations.set_checkout_config, display_name="X"),
         "subscriptions": partial(operations.set_webhook_subscriptions, enabled=[]),
@@ -521,7 +521,7 @@ def test_account_that_is_gone_or_unknown_is_refused(sandbox: Any, account: Payme
     for change in ({"uid": "acc_unknown"}, {"deleted_at": "2026-01-01T00:00:00Z"}):
         PaymentAccount.objects.update(**change)
         with pytest.raises((OperationRefused, InvalidAnswer, NotFound)):
-            deeds[deed](account=account)
+            actions[action](account=account)
     assert not [each for each in sent(sandbox) if each.startswith("PUT")]
 
 

@@ -404,9 +404,9 @@ def test_method_that_turns_out_to_be_gone_is_marked_so(town: Town, two: list[Sav
     assert list(gone) == [two[0]]
 
 
-@pytest.mark.parametrize("deed", ["remove_payment_method", "set_default_payment_method"])
-def test_unknown_foreign_or_ownerless_method_is_refused(town: Town, two: list[SavedPaymentMethod], deed: str) -> None:
-    run, before = getattr(operations, deed), len(writes(town))
+@pytest.mark.parametrize("action", ["remove_payment_method", "set_default_payment_method"])
+def test_unknown_foreign_or_ownerless_method_is_refused(town: Town, two: list[SavedPaymentMethod], action: str) -> None:
+    run, before = getattr(operations, action), len(writes(town))
     with pytest.raises(OperationRefused, match="sync first"):
         run(method=SavedPaymentMethod(uid="spm_none", account=town.account, customer_id=two[0].customer_id))
     with pytest.raises(OperationRefused, match="not known here"):

@@ -1,4 +1,4 @@
-"""One payment account, there and here: what tests of deeds need to set up, to break and to look at."""
+"""One payment account, there and here: what tests of actions need to set up, to break and to look at."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Town:
         for name in names or ("payments", "transactions"):
             assert pull(name, self.account.uid).state == "succeeded"
 
-    # Payments in the states that deeds need.
+    # Payments in the states that actions need.
 
     def quoted(self, base: int = 10_000, method: dict[str, Any] | None = None, **given: Any) -> Payment:
         """Validated by us, so that it can be captured."""

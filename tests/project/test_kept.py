@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from project.kept import demo_password, kept_secret
+from project.demo_secrets import demo_password, kept_secret
 
 
 def test_it_stays_and_only_its_owner_reads_it(tmp_path: Path) -> None:

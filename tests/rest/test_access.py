@@ -16,7 +16,7 @@ import govpay
 from govpay import tasks
 from govpay.models import Operation, Payment
 from govpay.rest import urls
-from govpay.rest.acts import Act
+from govpay.rest.actions import ActionView
 from govpay.rest.base import Row, Rows
 from tests.admin.neighbours import FOREIGN, Side, everything, foreign_side, grant, own_side
 from tests.admin.test_access import told
@@ -225,7 +225,7 @@ ALLOWED = {
 
 
 def acts() -> Iterator[URLPattern]:
-    yield from (each for each in urls.V1 if issubclass(each.callback.cls, Act))  # type: ignore[union-attr]
+    yield from (each for each in urls.V1 if issubclass(each.callback.cls, ActionView))  # type: ignore[union-attr]
 
 
 def test_the_table_has_every_act() -> None:

@@ -19,7 +19,7 @@ from govpay.models import HostedSession, Operation
 from govpay.operations.links import open_session
 from govpay.rest import problems, urls
 from govpay.signals import session_completed
-from govpay.sync import news
+from govpay.sync import outbox
 from tests.operations.town import Town
 from tests.rest.conftest import Program
 
@@ -93,7 +93,7 @@ def answer(status: int, body: Any = None, **headers: str) -> requests.Response:
 
 @pytest.mark.parametrize("last", [201, 403])
 def test_the_script_that_waits_bears_with_what_comes_between(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many requests and a lost connection while it looks; a deed that is not told at once though it is done."""
+    """Too many requests and a lost connection while it looks; an action that is not told at once though it is done."""
     unknown = answer(202, {"state": "unknown"}, Retry_After="60", Location="http://here/operations/1")
     busy, lost = answer(429, Retry_After="7"), requests.ConnectionError()
     done = answer(200, {"state": "succeeded"})
@@ -163,7 +163,7 @@ def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> Non
             town.sandbox.touch("session", each.uid, status="completed")
         for _ in range(2):
             town.sync("sessions")
-            news.dispatch()
+            outbox.dispatch()
         assert sorted(updates, key=str) == ["17", "18", None], "each was told of once, and nothing was raised"
         assert [hasattr(each, "paid") for each in orders] == [True, False]
     finally:

@@ -16,7 +16,7 @@ from govpay import operations, tasks
 from govpay.exceptions import KeyReused
 from govpay.models import Customer, Operation, WebhookEvent
 from govpay.rest import idempotency, urls
-from govpay.rest.acts import Act
+from govpay.rest.actions import ActionView
 from tests.admin.neighbours import grant
 from tests.operations.town import Town, at_once, bank_account, card, only
 from tests.rest.conftest import Program, problem
@@ -49,14 +49,14 @@ def test_a_capture_is_answered_again_after_the_payment_went_on(till: Program, to
 def test_the_same_key_for_something_else_is_refused(till: Program, town: Town) -> None:
     payment = town.captured()
     assert till.act(f"payments/{payment.uid}/refund", {"amount": 700}, key="k").status_code == 201
-    for deed, body in (
+    for action, body in (
         ("refund", {"amount": 701}),
         ("refund", {"amount": 700, "reason": "Other"}),
         ("refund", {"amount": None}),
         ("void", {}),
         ("capture", {}),
     ):
-        answer = till.act(f"payments/{payment.uid}/{deed}", body, key="k")
+        answer = till.act(f"payments/{payment.uid}/{action}", body, key="k")
         found = problem(answer, 409, "key-reused")
         assert found["operation_id"] == str(only().key)
         assert "Retry-After" not in answer
@@ -149,7 +149,7 @@ def test_every_acts_key_stands_for_its_whole_request(
         assert (again.status_code, again.json()) == (first.status_code, first.json()), name
         assert (len(town.sandbox.ledger()), len(queued)) == before, name
         seen.add(name)
-    assert seen == {each.name for each in urls.V1 if issubclass(each.callback.cls, Act)}  # type: ignore[union-attr]
+    assert seen == {each.name for each in urls.V1 if issubclass(each.callback.cls, ActionView)}  # type: ignore[union-attr]
 
 
 def test_a_key_stands_for_a_customer_who_was_there_already(till: Program, town: Town) -> None:
@@ -164,7 +164,7 @@ def test_a_key_stands_for_a_customer_who_was_there_already(till: Program, town: 
     assert (row.state, row.result_uid, row.customer_id, row.actor) == ("succeeded", *[made["uid"]] * 2, till.user)
 
 
-def test_the_key_of_a_sync_is_no_key_of_a_deed(superuser: Program, town: Town, queued: list[Any]) -> None:
+def test_the_key_of_a_sync_is_no_key_of_a_action(superuser: Program, town: Town, queued: list[Any]) -> None:
     payment = town.captured()
     assert superuser.act(f"accounts/{town.account.uid}/sync", key="k").status_code == 202
     problem(superuser.act(f"payments/{payment.uid}/refund", {"amount": 1}, key="k"), 409, "key-reused")

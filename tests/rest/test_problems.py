@@ -13,7 +13,7 @@ from django.test import Client
 
 from govpay.models import Operation
 from govpay.rest import urls
-from govpay.rest.acts import Act
+from govpay.rest.actions import ActionView
 from tests.admin.neighbours import own_side
 from tests.operations.town import Town, card, only
 from tests.rest.conftest import Program, address, problem
@@ -75,7 +75,7 @@ def test_a_card_number_is_refused_at_the_door_of_every_act_and_never_repeated(su
     own = own_side()
     count = 0
     for pattern in urls.V1:
-        if not issubclass(pattern.callback.cls, Act):  # type: ignore[union-attr]
+        if not issubclass(pattern.callback.cls, ActionView):  # type: ignore[union-attr]
             continue
         method = "delete" if pattern.name == "customer-payment-method" else "post"
         body = body_of(pattern, own)

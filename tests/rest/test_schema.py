@@ -231,7 +231,7 @@ def test_every_answer_keeps_the_document(
             assert label.startswith(("POST", "DELETE")) or 200 in statuses, (label, statuses)
 
 
-def deeds(town: Town, places: dict[str, dict[str, Any]]) -> dict[str, tuple[dict[str, Any], Any]]:
+def actions(town: Town, places: dict[str, dict[str, Any]]) -> dict[str, tuple[dict[str, Any], Any]]:
     """Operation → path parameters and body that it is done with, on a row of its own where that ends it."""
     quoted, void, captured = town.quoted(), town.quoted(), town.captured()
     kept, removed = town.saved_method(), town.saved_method()
@@ -268,7 +268,7 @@ def test_every_act_that_is_done_keeps_the_document(
 ) -> None:
     schema = strict_site()
     headers = {"Authorization": superuser.client.defaults["HTTP_AUTHORIZATION"]}
-    given, done = deeds(town, places), set()
+    given, done = actions(town, places), set()
     for found in schema.get_all_operations():
         operation = found.ok()
         if operation.method == "get":

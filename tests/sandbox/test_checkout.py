@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from govpay.sandbox import Sandbox
-from govpay.sandbox.checkout import STATIC
+from govpay.sandbox.browser.checkout import STATIC
 
 from .conftest import Caller
 from .payers import Payer

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from govpay.sandbox import Sandbox
-from govpay.sandbox import city as city_module
-from govpay.sandbox.city import DEPARTMENTS
+from govpay.sandbox.control import city as city_module
+from govpay.sandbox.control.city import DEPARTMENTS
 
 from .conftest import Caller, capture_body
 

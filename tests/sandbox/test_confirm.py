@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from govpay.sandbox import Sandbox
+from govpay.sandbox.api.fees import DECLINING_CARDS
 from govpay.sandbox.errors import Refusal
-from govpay.sandbox.fees import DECLINING_CARDS
 
 from .conftest import Caller
 from .payers import Payer

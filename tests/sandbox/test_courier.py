@@ -15,7 +15,7 @@ import pytest
 
 from govpay.sandbox import Sandbox
 from govpay.sandbox.__main__ import main
-from govpay.sandbox.courier import Courier
+from govpay.sandbox.webhooks.courier import Courier
 from tests.patience import HANG, SILENCE, wait_until
 
 from .conftest import Caller, stand_still
@@ -168,7 +168,7 @@ def test_the_first_attempt_waits_for_the_delay(receiver: Receiver) -> None:
 def test_a_slow_receiver_holds_up_neither_others_nor_the_api(
     sandbox: Sandbox, call: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("govpay.sandbox.courier.TIMEOUT", SILENCE)
+    monkeypatch.setattr("govpay.sandbox.webhooks.courier.TIMEOUT", SILENCE)
     others = [sandbox.add_account() for _ in range(2)]
     for other in others:
         sandbox.subscribe(other["uid"], receiver.url)
@@ -188,7 +188,7 @@ def test_a_slow_receiver_holds_up_neither_others_nor_the_api(
 def test_nothing_outlives_the_stop_and_what_was_under_way_is_kept(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("govpay.sandbox.courier.TIMEOUT", SILENCE)
+    monkeypatch.setattr("govpay.sandbox.webhooks.courier.TIMEOUT", SILENCE)
     before = len(couriers())
     with deaf() as url, Sandbox() as sandbox:
         with sandbox.serve():
@@ -208,7 +208,7 @@ def test_nothing_outlives_the_stop_and_what_was_under_way_is_kept(
 
 
 def test_a_stop_does_not_wait_for_a_connection_that_never_comes_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("govpay.sandbox.courier.TIMEOUT", SILENCE)
+    monkeypatch.setattr("govpay.sandbox.webhooks.courier.TIMEOUT", SILENCE)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, Sandbox() as sandbox:
         # A full queue of connections: the next ones are not even answered.
         port = listener.getsockname()[1]
@@ -242,7 +242,7 @@ def test_an_idle_platform_sleeps(
 
 
 def test_an_answer_that_drips_is_given_up(sandbox: Sandbox, account: Doc, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("govpay.sandbox.courier.TIMEOUT", 1.5)
+    monkeypatch.setattr("govpay.sandbox.webhooks.courier.TIMEOUT", 1.5)
 
     def drip(listener: socket.socket) -> None:
         listener.settimeout(5)

@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from govpay.sandbox import Sandbox
-from govpay.sandbox.faults import OPTIONS, fault_from, parse_fault
-from govpay.sandbox.spoiling import UNKNOWN_PROPERTY, UNKNOWN_VALUE, Spoiling
+from govpay.sandbox.control.faults import OPTIONS, fault_from, parse_fault
+from govpay.sandbox.control.spoiling import UNKNOWN_PROPERTY, UNKNOWN_VALUE, Spoiling
 from tests.patience import Clock
 
 from .conftest import Caller, stand_still, validation

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from govpay.sandbox import Sandbox
-from govpay.sandbox.challenges import CAPTCHA_TOKEN, CODE
+from govpay.sandbox.browser.challenges import CAPTCHA_TOKEN, CODE
 
 from .conftest import Caller
 from .payers import Payer

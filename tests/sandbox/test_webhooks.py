@@ -197,7 +197,7 @@ def test_payments_made_elsewhere_are_told_once(
 
 
 def test_a_completed_session_is_told_as_in_the_vendors_sample(sandbox: Sandbox, account: Doc, heard: Receiver) -> None:
-    from govpay.sandbox import payments, sessions
+    from govpay.sandbox.api import payments, sessions
 
     platform = sandbox.platform
     with platform.store.transaction():

@@ -12,10 +12,11 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
-from govpay import floods, operations, webhooks
-from govpay.floods import MOST, Refusals, address_of
+from govpay import operations, ratelimit
 from govpay.models import WebhookEvent
+from govpay.ratelimit import MOST, Refusals, address_of
 from govpay.sync import secrets
+from govpay.web import webhooks
 from tests.events import deliver, envelope, known_account
 from tests.operations.town import Town
 
@@ -26,7 +27,7 @@ SCRIPT = "https://cdn.example/govifi.js"
 @pytest.fixture(autouse=True)
 def at_the_begin_of_a_minute(monkeypatch: Any) -> None:
     """Else the counting would begin anew in the middle of a test."""
-    monkeypatch.setattr(floods, "WINDOW", 86400 * 365)
+    monkeypatch.setattr(ratelimit, "WINDOW", 86400 * 365)
     monkeypatch.setattr(webhooks, "_flood", Refusals())
 
 
@@ -87,7 +88,7 @@ def test_one_address_guesses(sandbox: Any, limit: int, tail: str) -> None:
     codes = [visit(f"/govpay/pay/guess-{n}/{tail}").status_code for n in range(limit + 2)]
     assert codes == [404] * limit + [429, 429]
     answer = visit(f"/govpay/pay/guess/{tail}")
-    assert 0 < int(answer["Retry-After"]) <= floods.WINDOW
+    assert 0 < int(answer["Retry-After"]) <= ratelimit.WINDOW
     assert "no-store" in answer["Cache-Control"]
     assert visit(f"/govpay/pay/guess/{tail}", OTHER).status_code == 404
     assert len(sandbox.requests()) == before, "an id that nobody knows costs no call"
@@ -120,8 +121,8 @@ def test_a_cache_that_is_down_stops_nobody(sandbox: Any, limit: int, settings: A
 @pytest.mark.django_db(transaction=True)
 def test_neither_addresses_nor_ids_stand_in_the_cache(sandbox: Any, limit: int, monkeypatch: Any) -> None:
     keys: list[str] = []
-    real = floods._counted
-    monkeypatch.setattr(floods, "_counted", lambda key: keys.append(key) or real(key))  # type: ignore[func-returns-value]
+    real = ratelimit._counted
+    monkeypatch.setattr(ratelimit, "_counted", lambda key: keys.append(key) or real(key))  # type: ignore[func-returns-value]
     town = Town(sandbox)
     link = operations.create_payment_link(account=town.account, amount=500)
     visit(f"/govpay/pay/{link.public_id}/")

@@ -239,7 +239,7 @@ def kept_by_django(answer: Any) -> None:
 
 
 def test_static_files_of_another_host_are_allowed(settings: Any) -> None:
-    from govpay.policies import component_policy, page_policy
+    from govpay.security.headers import component_policy, page_policy
 
     settings.STATIC_URL = "https://static.example/files/"
     for policy in (page_policy(), component_policy("https://cdn.example/x.js", "https://api.example")):

@@ -15,15 +15,15 @@ TEMPLATES = [path for folder in ("govpay", "templates") for path in sorted((ROOT
 
 #: Every use of ``format_html`` and its kin: module → how often. All have a literal with places; the values are escaped.
 FORMATTED = {
-    "govpay/admin/attention.py": 1,
+    "govpay/admin/review.py": 1,
     "govpay/admin/base.py": 1,
-    "govpay/admin/cells.py": 7,
+    "govpay/admin/formatting.py": 7,
     "govpay/admin/charge_confirmations.py": 1,
     "govpay/admin/charges.py": 1,
     "govpay/admin/flags.py": 2,
     "govpay/admin/operations.py": 1,
     "govpay/admin/replays.py": 1,
-    "govpay/admin/summaries.py": 2,
+    "govpay/admin/confirmation_tables.py": 2,
 }
 FORMATTERS = {"format_html", "format_html_join"}
 #: What marks a text as safe without looking at it.

@@ -20,10 +20,10 @@ from django.test import Client
 from govpay import operations
 from govpay.client.transport import Transport
 from govpay.connection import get_endpoints, reset
-from govpay.discretion import Secret, discreet
 from govpay.exceptions import GovPayError
 from govpay.models import PaymentAccount
 from govpay.models.fields import Sealed
+from govpay.security.tracebacks import Secret, scrub_traceback
 from govpay.sync.pull import pull
 from tests.events import deliver, envelope, known_account
 from tests.operations.town import Town, card
@@ -227,7 +227,7 @@ def test_a_door_keeps_the_error_and_its_lines() -> None:
         except KeyError as error:
             raise ValueError("second") from error
 
-    @discreet
+    @scrub_traceback
     def outer(number: str) -> str:
         """Doc."""
         mine = number + "!"

@@ -11,9 +11,9 @@ from django.urls import URLPattern
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
 
-from govpay.discretion import Secret
-from govpay.exempt import exact_headers, own_view
+from govpay.decorators import exact_headers, own_view
 from govpay.models.choices import LinkState
+from govpay.security.tracebacks import Secret
 from tests.security.test_pages import DJANGOS_OWN, is_rest, ours, patterns
 
 VALUES = [Secret("secret"), mark_safe("safe"), gettext_lazy("lazy"), LinkState.OPEN, 7, b"bytes"]

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from govpay.exceptions import SyncBusy
 from govpay.models import Customer, OutboxSignal, Payment, PaymentAccount, SavedPaymentMethod, SyncCursor, SyncRun
-from govpay.sync import lease, rounds
+from govpay.sync import lease, passes
 from govpay.sync.pull import GLOBAL, RESOURCES, SCOPED, account_uids, pull
 from tests.reading import Heard, agree, counts, cursor_of, read, watch
 
@@ -152,11 +152,11 @@ def test_999_of_1000_rows_are_saved_and_one_is_reported(sandbox: Any, account: s
 
 
 def test_a_run_lists_a_hundred_bad_rows_and_counts_them_all(sandbox: Any, account: str) -> None:
-    for uid in sandbox.add_payments(account, rounds.REJECTED_LISTED + 20):
+    for uid in sandbox.add_payments(account, passes.REJECTED_LISTED + 20):
         sandbox.touch("payment", uid, total_amount=-1)
     run = read("payments", account)
-    assert run.rejected_count == rounds.REJECTED_LISTED + 20
-    assert len(run.rejected) == rounds.REJECTED_LISTED
+    assert run.rejected_count == passes.REJECTED_LISTED + 20
+    assert len(run.rejected) == passes.REJECTED_LISTED
 
 
 def test_a_bad_row_is_reported_even_if_the_worker_dies_on_the_next_page(sandbox: Any, account: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 from cryptography.fernet import Fernet
 from django.utils import timezone
 
-from govpay.doctor.keys import check_keys
-from govpay.doctor.visit import Visit
+from govpay.doctor.findings import CheckContext
+from govpay.doctor.site import check_keys
 from govpay.models import PaymentAccount
 from govpay.sync import secrets
 
@@ -29,7 +29,7 @@ def other_key(settings: Any) -> None:
 
 
 def levels() -> set[str]:
-    return {finding.level.value for finding in check_keys(Visit())}
+    return {finding.level.value for finding in check_keys(CheckContext())}
 
 
 def test_a_secret_that_can_be_read_becomes_the_previous_one() -> None:

@@ -15,7 +15,7 @@ from govpay.models import Customer, HostedSession, OutboxSignal, Payment, Paymen
 from govpay.sync import mapping, upsert
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
-from govpay.sync.upsert import Saved, bury, read_known, save_document, save_documents
+from govpay.sync.upsert import Saved, mark_deleted, read_known, save_document, save_documents
 from tests.amounts import rounds
 from tests.reading import Heard, listening, rows_of, statements
 
@@ -202,9 +202,9 @@ def test_one_document_gives_its_row_changed_or_not() -> None:
 
 def test_burying_marks_once_and_keeps_the_row() -> None:
     save(payment("a"), payment("b"))
-    assert in_transaction(lambda: bury(Payment, ["a", "unknown"])) == 1
+    assert in_transaction(lambda: mark_deleted(Payment, ["a", "unknown"])) == 1
     marked = Payment.objects.get(uid="a")
-    assert in_transaction(lambda: bury(Payment, ["a"])) == 0
+    assert in_transaction(lambda: mark_deleted(Payment, ["a"])) == 0
     assert Payment.objects.get(uid="a").deleted_at == marked.deleted_at
     assert marked.status == "captured"
     assert [row.uid for row in Payment.objects.present()] == ["b"]
@@ -212,7 +212,7 @@ def test_burying_marks_once_and_keeps_the_row() -> None:
 
 def test_a_tombstone_rises_again_when_its_document_is_back() -> None:
     save(payment())
-    in_transaction(lambda: bury(Payment, ["pay_1"]))
+    in_transaction(lambda: mark_deleted(Payment, ["pay_1"]))
     assert outcome(save(payment())) == (0, 1, 0, 0)
     assert Payment.objects.get().deleted_at is None
 
@@ -290,5 +290,5 @@ def test_racing_first_writers_make_one_row_and_one_signal() -> None:
 
 def test_a_removed_method_is_news(heard: Heard) -> None:
     save({"uid": "spm_1"}, mapper=mapping.SAVED_METHOD, quiet=True)
-    in_transaction(lambda: bury(SavedPaymentMethod, ["spm_1"]))
+    in_transaction(lambda: mark_deleted(SavedPaymentMethod, ["spm_1"]))
     assert list(OutboxSignal.objects.values_list("name", flat=True)) == ["saved_method_changed"]

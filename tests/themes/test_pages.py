@@ -17,8 +17,8 @@ def addresses(site: Site) -> list[str]:
         found += [f"/admin/govpay/{model}/", f"/admin/govpay/{model}/?q=nothing"]
         if pk is not None:
             found += [f"/admin/govpay/{model}/{pk}/change/", f"/admin/govpay/{model}/{pk}/history/"]
-    for deed in ("capture", "refund", "void"):
-        found += [f"/admin/govpay/payment/{deed}/?ids={ids}" for ids in (one, many)]
+    for action in ("capture", "refund", "void"):
+        found += [f"/admin/govpay/payment/{action}/?ids={ids}" for ids in (one, many)]
     return [
         *found,
         f"/admin/govpay/payment/{named['disputed']}/change/",

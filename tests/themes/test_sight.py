@@ -87,7 +87,7 @@ def test_a_disputed_payment(site: Site, look: Visit) -> None:
     alert = page.get_by_role("alert").filter(has_text="Disputed by the cardholder")
     seen(alert.get_by_role("heading"), alert.get_by_text("Do not refund this payment meanwhile"))
     pressable(alert.get_by_role("button", name="Mark as dealt with"))
-    pressable(*(page.get_by_role("link", name=f"{deed}…") for deed in ("Refund", "Void")))
+    pressable(*(page.get_by_role("link", name=f"{action}…") for action in ("Refund", "Void")))
     seen(page.get_by_text("Capture", exact=True).first, page.get_by_text("Only a validated payment can be captured"))
     pressable(page.get_by_role("link", name="History", exact=True))
     seen(page.get_by_role("rowheader", name="Left to refund"))
@@ -104,14 +104,14 @@ def test_a_payment_link(site: Site, look: Visit) -> None:
     pressable(page.get_by_role("button", name="Copy"), page.get_by_role("button", name="Cancel this link"))
 
 
-@pytest.mark.parametrize("deed", ["capture", "refund", "void"])
-def test_confirmations(site: Site, look: Visit, deed: str) -> None:
-    row = "quoted" if deed == "capture" else "refundable"
-    page = look(f"/admin/govpay/payment/{deed}/?ids={site.named[row]}")
-    headed(page, f"{deed.capitalize()} this payment?")
+@pytest.mark.parametrize("action", ["capture", "refund", "void"])
+def test_confirmations(site: Site, look: Visit, action: str) -> None:
+    row = "quoted" if action == "capture" else "refundable"
+    page = look(f"/admin/govpay/payment/{action}/?ids={site.named[row]}")
+    headed(page, f"{action.capitalize()} this payment?")
     seen(page.locator(".govpay-consequence"))
-    pressable(page.get_by_role("button", name=deed.capitalize()), page.get_by_role("link", name="No, take me back"))
-    if deed == "refund":
+    pressable(page.get_by_role("button", name=action.capitalize()), page.get_by_role("link", name="No, take me back"))
+    if action == "refund":
         pressable(page.get_by_label("Amount to refund"), page.get_by_label("Reason"))
 
 

@@ -1,4 +1,4 @@
-"""``manage.py govpay_doctor``: whether everything still fits, each check with its cure."""
+"""``manage.py govpay_doctor``: the findings of every check, each problem with a hint how to solve it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ class Command(BaseCommand):
             level = style[finding.level](f"{finding.level.value:7}")
             subject = f" {finding.subject}" if finding.subject else ""
             self.stdout.write(f"{level} {finding.check}{subject}: {finding.what}")
-            if finding.cure and finding.level is not Level.OK:
-                self.stdout.write(f"        {finding.cure}")
+            if finding.hint and finding.level is not Level.OK:
+                self.stdout.write(f"        {finding.hint}")
         self.stdout.write(" ".join(f"{level}={count}" for level, count in report.counts.items()))

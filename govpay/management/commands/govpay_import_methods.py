@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from govpay.client.cards import looks_like_card, refuse_cards
 from govpay.client.tenant_shapes import ImportedMethod
-from govpay.discretion import discreet
 from govpay.exceptions import APIError, OperationRefused
 from govpay.management.base import PlatformCommand
 from govpay.models import PaymentAccount
@@ -31,7 +30,8 @@ from govpay.models.choices import OperationState
 from govpay.operations import import_payment_methods, reconcile
 from govpay.operations.import_marks import marks_of, recorded
 from govpay.operations.imports import CHUNK, IMPORTED, REFUSED, UNKNOWN, RowResult, checked_row, recall
-from govpay.spreadsheets import as_meant, disarmed
+from govpay.security.csv import escape_formula, unescape_formula
+from govpay.security.tracebacks import scrub_traceback
 
 #: Column -> property of the card's block.
 CARD = {
@@ -122,7 +122,7 @@ class Command(PlatformCommand):
         except csv.Error as error:
             raise CommandError(f"{path} is not CSV: {error}.") from error
 
-    @discreet
+    @scrub_traceback
     def _read(self, account: PaymentAccount, path: Path, lines: Any, rehearsal: bool) -> None:
         header: list[str] = next(lines, [])
         names = _names(header)
@@ -228,7 +228,7 @@ class Refused:
         kept = [cells[index] if index < len(cells) else "" for index in self._keep]
         # What may be a card number is not written a second time.
         shown = ["***" if looks_like_card(cell) else cell for cell in [*kept, why]]
-        csv.writer(self._file).writerow(disarmed(shown))
+        csv.writer(self._file).writerow(escape_formula(shown))
         self._file.flush()
 
 
@@ -256,7 +256,7 @@ def _row(cells: list[str], names: Sequence[str]) -> dict[str, Any]:
     if len(cells) > len(names):
         refuse_cards(row=cells)
         raise OperationRefused("The row has more cells than the header.")
-    meant = as_meant(cells)
+    meant = unescape_formula(cells)
     given = {name: cell.strip() for name, cell in zip(names, meant, strict=False) if cell.strip() and name != "reason"}
     refuse_cards(**given)
     for name in REQUIRED:

@@ -1,5 +1,5 @@
 // A form is sent once: its button closes while the answer is under way. The server does not rely on it,
-// the signed key in the form makes a second copy the same deed.
+// the signed key in the form makes a second copy the same action.
 'use strict';
 {
     const forms = () => document.querySelectorAll('form[data-govpay-once]');

@@ -21,7 +21,7 @@ from django.utils import timezone
 from project.demo.first_sync import SyncFailed, order_sync, read_stats, rows_there, watch
 from project.demo.founding import NotFounded, provision_city, settle_city
 from project.demo.processes import HOST, Company, Died, Stopped, first_busy, is_busy, stop_on_signals
-from project.kept import demo_password
+from project.demo_secrets import demo_password
 from project.routers import CACHE
 
 USER = "demo"

@@ -1,0 +1,308 @@
+"""Capture, refund and void as staff do them: which rows, what happens, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from govpay import operations
+from govpay.admin.amounts import amount_field, minor_units
+from govpay.admin.confirmation_tokens import Shown
+from govpay.admin.flags import at_stake
+from govpay.admin.messages import Outcome, open_operation_reason
+from govpay.models import Operation, Payment
+from govpay.models.choices import OperationAction, PaymentStatus, TransactionStatus
+from govpay.models.money import format_money, to_major
+from govpay.models.operations import OPEN_STATES
+from govpay.operations import staff
+
+MONEY_ACTIONS = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
+
+
+class ConfirmForm(forms.Form):
+    """Nothing to type: the payments say it all."""
+
+
+class RefundForm(forms.Form):
+    """One reason, for one or many."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        required=False,
+        max_length=255,
+        help_text=gettext_lazy("Optional. Kept with the refund, here and on the platform."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class OneRefundForm(RefundForm):
+    """An amount of one payment, at most what was left when the page was shown."""
+
+    amount = amount_field(gettext_lazy("Amount to refund"))
+    field_order = ("amount", "reason")
+
+    def __init__(self, *args: Any, shown: Shown, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.shown = shown
+        amount = shown.refundable if shown.retry_amount is None else min(shown.retry_amount, shown.refundable)
+        self.fields["amount"].initial = f"{to_major(amount, shown.currency):f}"
+        if shown.retry:
+            self.fields["reason"].help_text = _("Only for another amount: what is tried again keeps its first reason.")
+        if shown.at_stake:
+            self.fields["confirm_second_refund"] = forms.BooleanField(
+                required=False,
+                label=_("Refund this amount besides the earlier one"),
+                help_text=_(
+                    "Only for another amount than %(amount)s. If the earlier refund still arrives, the payer gets both."
+                )
+                % {"amount": format_money(shown.retry_amount, shown.currency)},
+            )
+        self.fields["amount"].help_text = _("In %(currency)s, at most %(most)s.") % {
+            "currency": shown.currency,
+            "most": format_money(shown.refundable, shown.currency),
+        }
+
+    def clean_amount(self) -> int:
+        amount = minor_units(self.cleaned_data["amount"], self.shown.currency)
+        if amount > self.shown.refundable:
+            most = format_money(self.shown.refundable, self.shown.currency)
+            raise ValidationError(_("Only %(most)s is left to refund.") % {"most": most})
+        return amount
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = dict(super().clean() or {})
+        second = data.get("amount") not in (None, self.shown.retry_amount)
+        if self.shown.at_stake and second and not data.get("confirm_second_refund"):
+            text = _("This is another amount than the earlier refund of %(amount)s: confirm that you want both.")
+            amount = format_money(self.shown.retry_amount, self.shown.currency)
+            self.add_error("confirm_second_refund", ValidationError(text % {"amount": amount}))
+        return data
+
+
+@dataclass
+class Row:
+    """One payment on a confirmation or a result page."""
+
+    payment: Payment
+    #: Why it cannot be done; empty when it can.
+    reason: str = ""
+    #: What the action is about, in minor units.
+    amount: int | None = None
+    #: What is at stake with this one; it can be done all the same.
+    warning: str = ""
+    outcome: Outcome | None = None
+    #: The operation of this kind that was not executed, which this one tries again.
+    earlier: Operation | None = None
+
+
+class Action:
+    """One kind of action. The rules are the payment's, the work is done by ``govpay.operations``."""
+
+    name: ClassVar[str]
+    #: The operation that it is.
+    action: ClassVar[str]
+    title_one: ClassVar[Any]
+    title_many: ClassVar[Any]
+    button: ClassVar[Any]
+    #: What will happen, said before the button.
+    consequence: ClassVar[Any]
+    #: Whether it needs the method that was validated.
+    repeats_method = False
+    #: Whether its form names an amount, which is not on the button then.
+    asks_amount = False
+    #: Whether its form asks for what the owner of a bank account has to agree to.
+    asks_authorization = False
+    #: Whether the payer gets money back.
+    gives_back = False
+    #: Whether it is for one payment at a time.
+    one_only = False
+
+    @property
+    def permission(self) -> str:
+        return staff.PERMISSIONS[self.name]
+
+    def is_allowed(self, user: Any) -> bool:
+        return bool(user.has_perm(self.permission))
+
+    def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        raise NotImplementedError
+
+    def amount(self, payment: Payment) -> int | None:
+        return payment.total_amount
+
+    def amount_shown(self, shown: Shown) -> int | None:
+        """The same from what the page showed."""
+        return shown.total
+
+    def amounts(self, payment: Payment) -> tuple[tuple[Any, int | None], ...]:
+        """Heads and minor units of the columns beside a payment, the amount of the action first."""
+        return ((_("Total"), payment.total_amount),)
+
+    def notes(self, payment: Payment) -> list[tuple[Any, Any]]:
+        """What else is to be known before a single payment's action: labels and values."""
+        return []
+
+    def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
+        """``payment`` and ``shown`` are given for a single payment."""
+        return ConfirmForm(data)
+
+    def why_not_in_bulk(self, row: Row) -> str:
+        """Why one of many is left to its own page."""
+        return ""
+
+    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+        """Do it. Raises what ``govpay.operations`` raises."""
+        raise NotImplementedError
+
+    def again(self, shown: Shown, who: dict[str, Any]) -> Any:
+        """Try the operation again that was not executed: the same key and reference, so that it stays one."""
+        earlier = Operation.objects.get(key=shown.retry)
+        return operations.retry_operation(operation=earlier, actor=who["actor"], seen=shown.seen())
+
+
+class Capture(Action):
+    name = "capture"
+    action = OperationAction.CAPTURE
+    #: Whether it charges what its maker was shown the fee of.
+    confirms_preview: ClassVar[bool] = False
+    repeats_method = True
+    title_one = gettext_lazy("Capture this payment?")
+    title_many = gettext_lazy("Capture these payments?")
+    button = gettext_lazy("Capture")
+    consequence = gettext_lazy(
+        "The platform charges the payment method that was validated, with the amounts shown here. "
+        "A capture can be voided on the same day (UTC), and refunded later."
+    )
+
+    def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        return payment.why_not_capturable(has_method=payment.uid in repeatable, confirming=self.confirms_preview)
+
+    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+        if shown.retry:
+            self.again(shown, who)
+        else:
+            operations.capture_payment(payment=payment, seen=shown.seen(), **who)
+        return Outcome("done", _("Captured"))
+
+
+class Void(Action):
+    name = "void"
+    action = OperationAction.VOID
+    gives_back = True
+    title_one = gettext_lazy("Void this payment?")
+    title_many = gettext_lazy("Void these payments?")
+    button = gettext_lazy("Void")
+    consequence = gettext_lazy(
+        "The payment is cancelled as a whole: what was validated is not charged, and what was captured today "
+        "(UTC) is given back. This cannot be undone."
+    )
+
+    def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        return payment.why_not_voidable()
+
+    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+        if shown.retry:
+            self.again(shown, who)
+        else:
+            operations.void_payment(payment=payment, seen=shown.seen(), **who)
+        return Outcome("done", _("Voided"))
+
+
+class Refund(Action):
+    name = "refund"
+    action = OperationAction.REFUND
+    asks_amount = True
+    gives_back = True
+    title_one = gettext_lazy("Refund this payment?")
+    title_many = gettext_lazy("Refund these payments?")
+    button = gettext_lazy("Refund")
+    consequence = gettext_lazy(
+        "The money goes back to the card or bank account that paid. A refund to a bank account settles some "
+        "days later and can still fail. This cannot be undone."
+    )
+
+    def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        return payment.why_not_refundable()
+
+    def amount(self, payment: Payment) -> int | None:
+        return payment.refundable_amount
+
+    def amount_shown(self, shown: Shown) -> int | None:
+        return shown.refundable
+
+    def amounts(self, payment: Payment) -> tuple[tuple[Any, int | None], ...]:
+        left = payment.refundable_amount
+        refunded = (payment.total_amount or 0) - left
+        return ((_("To refund"), left), (_("Total"), payment.total_amount), (_("Refunded"), refunded))
+
+    def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
+        return RefundForm(data) if shown is None else OneRefundForm(data, shown=shown)
+
+    def why_not_in_bulk(self, row: Row) -> str:
+        earlier = row.earlier
+        if earlier is None or earlier.amount == row.amount or not operations.is_at_stake(earlier):
+            return ""
+        amount = format_money(earlier.amount, earlier.currency)
+        return _("An earlier refund of %(amount)s may still arrive: refund this one on its own page.") % {
+            "amount": amount
+        }
+
+    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+        # The exact figure that was shown, never "whatever is left by now".
+        amount = data.get("amount", shown.refundable)
+        if shown.retry and amount == shown.retry_amount:
+            refund = self.again(shown, who)
+        else:
+            refund = operations.refund_payment(
+                payment=payment,
+                amount=amount,
+                reason=data["reason"],
+                confirm_second_refund=data.get("confirm_second_refund", False),
+                seen=shown.seen(),
+                **who,
+            )
+        if refund.status == TransactionStatus.PENDING:
+            return Outcome("pending", _("Refund accepted"), _("It is pending and settles later."))
+        return Outcome("done", _("Refunded"))
+
+
+#: In the order of the buttons.
+ACTIONS: tuple[Action, ...] = (Capture(), Refund(), Void())
+
+
+def open_operations(payments: Iterable[Payment]) -> dict[str, Operation]:
+    """The open operation of each payment that has one, by the payment's uid: one statement."""
+    rows = Operation.objects.filter(
+        payment__in=[payment.uid for payment in payments], state__in=OPEN_STATES, action__in=MONEY_ACTIONS
+    )
+    found = rows.select_related("actor").defer("validated_method")
+    return {row.payment_id: row for row in found}
+
+
+def assess(action: Action, payments: list[Payment], waiting: dict[str, Operation] | None = None) -> list[Row]:
+    """Each payment with the reason why not, or with what it is about. ``waiting``: its open operations, if known."""
+    if waiting is None:
+        waiting = open_operations(payments)
+    candidates = [payment for payment in payments if payment.uid not in waiting]
+    # Whether the method can be repeated costs a statement, and only a validated payment asks for it.
+    validated = [p for p in candidates if action.repeats_method and p.status == PaymentStatus.VALIDATED]
+    repeatable = operations.capturable_methods(validated) if validated else set()
+    # What staff take from a bank account on file needs its owner's word (admin/authorizations).
+    unauthorized = set() if action.asks_authorization else staff.needing_authorization(validated)
+    not_executed = operations.not_executed_of(candidates, action.action)
+    rows = []
+    for payment in payments:
+        open_one = waiting.get(payment.uid)
+        reason = open_operation_reason(open_one) if open_one else action.why_not(payment, repeatable)
+        if not reason and payment.uid in unauthorized:
+            reason = _("A bank account needs its owner's authorization: charge it from the customer's page.")
+        warning = at_stake(payment) if action.gives_back and not reason else ""
+        amount = None if reason else action.amount(payment)
+        rows.append(Row(payment, reason, amount, warning, earlier=not_executed.get(payment.uid)))
+    return rows

@@ -1,0 +1,143 @@
+"""How operations and their errors are told to staff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from govpay.admin.formatting import Button, clip, moment, page_of
+from govpay.exceptions import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    ConfigurationError,
+    GovPayError,
+    OperationInProgress,
+    OperationRefused,
+    OperationsHeld,
+    OutcomeUnknown,
+    PaymentDeclined,
+    RateLimited,
+)
+from govpay.models import Operation
+from govpay.models.choices import OperationState
+from govpay.models.reasons import DECLINE, find_reason
+from govpay.review.items import action_in_words
+
+#: Said of every open outcome, because it is what people fear.
+NOTHING_AGAIN = gettext_lazy("It is being looked up on the platform; nothing will be sent again by itself.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one action on one payment ended."""
+
+    kind: str
+    title: Any
+    text: Any = ""
+    #: Whether the next action of the same form would fail in the same way.
+    halts: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.title}. {self.text}".strip()
+
+    @property
+    def level(self) -> int:
+        """The level of Django's messages."""
+        return LEVELS[self.kind][0]
+
+    @property
+    def tone(self) -> str:
+        """The colour of its badge."""
+        return LEVELS[self.kind][1]
+
+
+LEVELS: dict[str, tuple[int, str]] = {
+    "done": (messages.SUCCESS, "good"),
+    "pending": (messages.SUCCESS, "wait"),
+    "declined": (messages.ERROR, "bad"),
+    "refused": (messages.ERROR, "bad"),
+    "unknown": (messages.WARNING, "alarm"),
+    "running": (messages.WARNING, "wait"),
+    "not sent": (messages.ERROR, "note"),
+    "left": (messages.WARNING, "note"),
+}
+
+
+def outcome_of_error(error: GovPayError) -> Outcome:
+    """The error in the platform's own words, under a title that says what it means for the money."""
+    text = str(error)
+    match error:
+        case OutcomeUnknown():
+            return Outcome("unknown", _("Outcome not known"), f"{text} {NOTHING_AGAIN}".strip())
+        case OperationInProgress():
+            return Outcome("running", _("Under way"), text)
+        case OperationsHeld():
+            return Outcome("not sent", _("Held, nothing was sent"), text, halts=True)
+        case OperationRefused():
+            return Outcome("refused", _("Refused, nothing was sent"), text)
+        case PaymentDeclined():
+            return Outcome("declined", _("Declined"), " ".join(filter(None, (text, _declined(error)))))
+        case APIConnectionError():
+            return Outcome("not sent", _("Not sent, the platform could not be reached"), text, halts=True)
+        case AuthenticationError():
+            return Outcome("refused", _("The platform does not accept this site's credentials"), text, halts=True)
+        case RateLimited():
+            return Outcome("refused", _("The platform asks to wait"), text, halts=True)
+        case ConfigurationError():
+            return Outcome("not sent", _("Not sent, a setting is wrong"), text, halts=True)
+        case APIError():
+            return Outcome("refused", _("Refused by the platform"), text)
+    return Outcome("refused", _("Not done"), text)
+
+
+def _declined(error: PaymentDeclined) -> str:
+    """What the code means and what to do, where that is known; the error's own text names the code."""
+    reason = find_reason(DECLINE, error.code or "")
+    return f"{reason.means} {reason.do}".strip() if reason else ""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A box at the head of a page."""
+
+    title: str
+    lines: tuple[str, ...]
+    link: str = ""
+    button: Button | None = None
+
+
+def open_operation_alert(operation: Operation) -> Alert:
+    """What is known of an operation without an outcome. Join its ``actor`` before."""
+    who = clip(operation.actor) or _("nobody signed in")
+    started = _("Started %(when)s by %(who)s.") % {"when": moment(operation.created_at), "who": who}
+    link = page_of(operation)
+    if operation.state == OperationState.STARTED and not operation.is_overdue:
+        return Alert(
+            _("%(action)s is under way") % {"action": action_in_words(operation)},
+            (started, _("Load this page again in a moment. Until then no other action can start.")),
+            link,
+        )
+    known = operation.error or _("No answer was recorded: the process that asked was probably stopped.")
+    looked = (
+        _("Last looked up: %(when)s") % {"when": moment(operation.checked_at)}
+        if operation.checked_at
+        else _("It has not been looked up yet.")
+    )
+    closed = _("Capture, refund and void stay closed for this payment until the outcome is known.")
+    return Alert(
+        _("%(action)s: the outcome is not known yet") % {"action": action_in_words(operation)},
+        (f"{started} {known}", f"{NOTHING_AGAIN} {closed}", looked),
+        link,
+    )
+
+
+def open_operation_reason(operation: Operation) -> str:
+    """Why another action has to wait, in one line."""
+    if operation.state == OperationState.STARTED and not operation.is_overdue:
+        return _("%(action)s is under way.") % {"action": action_in_words(operation)}
+    return _("Waits for the outcome of an earlier action: %(action)s.") % {"action": action_in_words(operation)}

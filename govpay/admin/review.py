@@ -1,0 +1,320 @@
+"""What needs a person: the page that lists it, *Settle by hand*, and *Mark as dealt with*."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.options import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from govpay import operations
+from govpay.admin.flags import SHORT
+from govpay.admin.formatting import TONES, Button, Table, clip, label_of, link_to, list_of, moment, page_of, relative
+from govpay.admin.messages import Alert
+from govpay.admin.rendering import render
+from govpay.exceptions import GovPayError
+from govpay.models import Operation, Payment
+from govpay.models.choices import OperationAttention, OperationState
+from govpay.review import Group, Item, count_items, find_items
+from govpay.review.items import MOST, ended_item, unknown_item
+
+PERMISSION = "govpay.settle_operation"
+
+#: The kinds in one or two words.
+KINDS: dict[str, Any] = {
+    "unknown": gettext_lazy("Outcome unknown"),
+    OperationAttention.LATE_FAILURE: gettext_lazy("Refund failed"),
+    **{each: each.label for each in OperationAttention if each != OperationAttention.LATE_FAILURE},
+    **SHORT,
+}
+
+#: Titles of the box on the operation's own page.
+TITLES: dict[str, Any] = {
+    OperationAttention.LATE_FAILURE: gettext_lazy("It was accepted, and failed on %(when)s"),
+    OperationAttention.NOT_EXECUTED: gettext_lazy("It was not carried out, as the platform told on %(when)s"),
+    OperationAttention.CONTRADICTED: gettext_lazy("It turned out otherwise on %(when)s"),
+    OperationAttention.MISMATCH: gettext_lazy("The platform's record does not match what was sent (%(when)s)"),
+    OperationAttention.DIVERGED: gettext_lazy("The platform no longer shows it, as seen on %(when)s"),
+    OperationAttention.UNRECORDED: gettext_lazy("Found on the platform on %(when)s, after a restore"),
+}
+
+
+def may_settle(user: Any) -> bool:
+    return bool(user.has_perm(PERMISSION))
+
+
+def may_see(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm("govpay.view_operation") and request.user.has_perm("govpay.view_payment"))
+
+
+def attention_tools(request: HttpRequest) -> list[tuple[Any, str]]:
+    """The link above a list, with how much there is: one statement, spared where the list is filtered."""
+    if not may_see(request):
+        return []
+    count = 0 if request.GET else count_items(*_visible(request))
+    number = f"{MOST}+" if count >= MOST else str(count)
+    label = _("Needs a person (%(count)s)") % {"count": number} if count else _("Needs a person")
+    return [(label, reverse("admin:govpay_attention"))]
+
+
+def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
+    """GET only: everything that needs somebody, the longest open first."""
+    if not may_see(request):
+        raise PermissionDenied
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    items = find_items(*_visible(request))
+    context = {
+        "title": _("What needs a person"),
+        "alerts": held_alerts(),
+        "cards": [_group_card(item) if isinstance(item, Group) else _card(item, request.user) for item in items],
+        "nothing": "" if items else _nothing(request),
+        "back": list_of(Operation),
+    }
+    return render(admin, request, "govpay/admin/attention.html", context)
+
+
+def _nothing(request: HttpRequest) -> str:
+    """Said of an empty list: that every outcome is known only if none is being looked up."""
+    count = _visible(request)[0].being_looked_up().count()
+    if not count:
+        return _("Nothing needs a person: every outcome is known, and no dispute or return is open.")
+    return ngettext(
+        "Nothing needs a person yet, and no dispute or return is open. The outcome of %(count)d operation is still "
+        "being looked up; it is listed here if that takes more than some minutes.",
+        "Nothing needs a person yet, and no dispute or return is open. The outcomes of %(count)d operations are still "
+        "being looked up; they are listed here if that takes more than some minutes.",
+        count,
+    ) % {"count": count}
+
+
+def _visible(request: HttpRequest) -> tuple[Any, Any]:
+    return Operation.objects.visible_to(request.user), Payment.objects.visible_to(request.user)
+
+
+def held_alerts() -> list[Alert]:
+    """The box that says why every capture, refund and void is refused now, after a restore from a backup."""
+    since = operations.held_since()
+    if since is None:
+        return []
+    lines = (
+        _("This site was restored from a backup. What was done after that backup is being read from the platform."),
+        _("Nothing can be captured, refunded, voided or charged meanwhile: it could be done twice. Please wait."),
+    )
+    return [Alert(_("Operations have been held since %(when)s") % {"when": moment(since)}, lines)]
+
+
+def _card(item: Item, user: Any) -> dict[str, Any]:
+    """One thing as the page shows it: links to what there is to see, a button where there is something to do."""
+    tone = "alarm" if item.kind == "unknown" else TONES.get(item.kind, "alarm")
+    facts = (
+        (_("Payment"), link_to(item.row) if isinstance(item.row, Payment) else relative(item.row, "payment")),
+        (_("Payment account"), relative(item.row, "account")),
+        (_("Since"), moment(item.since)),
+        (_("By"), clip(getattr(item.row, "actor", None))),
+        (_("What is known"), item.known),
+        (_("What comes next"), item.next),
+    )
+    return {
+        "link": link_to(item.row, item.what),
+        "tone": tone,
+        "kind": KINDS.get(item.kind) or clip(item.kind),
+        "facts": [(label, value) for label, value in facts if value],
+        "settle": _settle_address(item.row.pk) if item.kind == "unknown" and may_settle(user) else "",
+    }
+
+
+def _group_card(group: Group) -> dict[str, Any]:
+    """Many flags of one kind, which a first load raised: a link to the list of them."""
+    filters = {"flag": group.kind, "flag_backlog": "1", "account": group.account_uid}
+    address = list_of(Payment, **{name: value for name, value in filters.items() if value})
+    facts = (
+        (_("Payment account"), group.account_name or group.account_uid),
+        (_("Since"), moment(group.since)),
+        (_("What is known"), group.known),
+        (_("What comes next"), group.next),
+    )
+    return {
+        "link": format_html('<a href="{}">{}</a>', address, group.what),
+        "tone": TONES.get(group.kind, "alarm"),
+        "kind": KINDS.get(group.kind) or clip(group.kind),
+        "facts": [(label, value) for label, value in facts if value],
+    }
+
+
+# --- An operation's own page --------------------------------------------------------------------------
+
+
+def operation_alert(row: Operation, user: Any) -> Alert | None:
+    """The box on the page of an operation that ended in a way somebody must know of."""
+    if not row.attention:
+        return None
+    title = TITLES.get(row.attention, _("Raised on %(when)s")) % {"when": moment(row.attention_at) or "—"}
+    item = ended_item(row)
+    lines = tuple(filter(None, (item.known, item.next)))
+    if not may_settle(user):
+        return Alert(title, (*lines, _("Whoever may settle operations can mark this as dealt with.")))
+    shown = (("attention", row.attention), ("at", row.attention_at.isoformat() if row.attention_at else ""))
+    address = reverse("admin:govpay_operation_dealt_with", args=[row.pk])
+    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown))
+
+
+def settle_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
+    return [(_("Settle by hand"), _settle_address(row.pk))] if row.is_overdue and may_settle(user) else []
+
+
+def _settle_address(pk: int) -> str:
+    return reverse("admin:govpay_operation_settle", args=[pk])
+
+
+class SettleForm(forms.Form):
+    """Two answers, and how they are known."""
+
+    carried_out = forms.TypedChoiceField(
+        label=gettext_lazy("What became of it?"),
+        choices=[
+            ("yes", gettext_lazy("It was carried out: the platform's own records show it.")),
+            ("no", gettext_lazy("It was not carried out: the platform's own records have no trace of it.")),
+        ],
+        coerce=lambda value: value == "yes",
+        widget=forms.RadioSelect,
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("How is that known?"),
+        help_text=gettext_lazy("What you looked at, where, and what it said. It is kept with your name."),
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
+    )
+
+
+def settle_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
+    """GET asks, POST closes the operation by the word of this user, unless the platform tells."""
+    row = _operation(request, pk)
+    if request.method not in ("GET", "HEAD", "POST"):
+        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    if not row.is_open:
+        messages.info(request, _("Its outcome is known already."))
+        return HttpResponseRedirect(_back(admin, request, row))
+    form = SettleForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        return _settle(admin, request, row, form)
+    return _ask(admin, request, row, form)
+
+
+def _settle(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: SettleForm) -> HttpResponse:
+    try:
+        settled = operations.resolve_manually(operation=row, actor=request.user, **form.cleaned_data)
+    except GovPayError as error:
+        form.add_error("reason", str(error))
+        return _ask(admin, request, row, form)
+    state = {"state": label_of(settled.state, OperationState)}
+    if settled.settled_at is None:
+        messages.warning(
+            request, _("The platform has told meanwhile, so your answer was not needed: %(state)s.") % state
+        )
+    else:
+        text = _("Settled by hand: %(state)s.") % state
+        admin.log_change(request, settled, text)
+        messages.success(request, " ".join((text, _("The platform is asked about it for three more days."))))
+    return HttpResponseRedirect(_back(admin, request, settled))
+
+
+def _ask(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: SettleForm) -> HttpResponse:
+    item = unknown_item(row, timezone.now())
+    facts = (
+        (_("What is known"), item.known),
+        (_("What comes next"), item.next),
+        (_("Reference"), row.reference_id),
+        (_("Platform's request ID"), row.remote_request_id),
+    )
+    context = {
+        "title": _("Settle by hand: %(what)s?") % {"what": item.what},
+        "problem": "" if row.is_overdue else _("Its call may still be under way; look at it again in a minute."),
+        "doable": row.is_overdue,
+        "consequence": _(
+            "Look for it in the platform's own records first. The platform is asked once more when you press the "
+            "button, and what it tells counts. No money moves. Afterwards the payment can be captured, refunded or "
+            "voided again: should this one have been carried out after all, the money moves twice."
+        ),
+        "notes": [(label, value) for label, value in facts if value],
+        "tables": [_about(item, row)],
+        "form": form,
+        "button": _("Settle by hand"),
+        "back": _back(admin, request, row),
+    }
+    status = 400 if form.errors else 200
+    return render(admin, request, "govpay/admin/confirm.html", context, status)
+
+
+def _about(item: Item, row: Operation) -> Table:
+    return Table(
+        title=_("Operation"),
+        heads=(_("What"), _("Payment"), _("Payment account"), _("Started"), _("By")),
+        rows=[
+            (
+                link_to(row, item.what),
+                relative(row, "payment"),
+                relative(row, "account"),
+                moment(row.created_at),
+                clip(row.actor),
+            )
+        ],
+    )
+
+
+def dealt_with_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
+    """POST only: lower what was shown, and keep in the row's history who did it."""
+    row = _operation(request, pk)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    level, text = _lower(admin, request, row)
+    admin.message_user(request, text, level)
+    return HttpResponseRedirect(_back(admin, request, row))
+
+
+def _lower(admin: ModelAdmin[Any], request: HttpRequest, row: Operation) -> tuple[int, str]:
+    attention, at = request.POST.get("attention", ""), _read(request.POST.get("at", ""))
+    if attention not in OperationAttention.values or at is None:
+        return messages.ERROR, _("This form does not come from here, so nothing was changed.")
+    with transaction.atomic():
+        shown = Operation.objects.visible_to(request.user).filter(pk=row.pk, attention=attention, attention_at=at)
+        if shown.update(attention=""):
+            text = _("Marked as dealt with: %(what)s.") % {"what": label_of(attention, OperationAttention)}
+            admin.log_change(request, row, text)
+            return messages.SUCCESS, text
+    if not row.attention:
+        return messages.INFO, _("Somebody else has marked it as dealt with already.")
+    return messages.WARNING, _("Something newer has happened to this operation since the page was shown. Look again.")
+
+
+def _operation(request: HttpRequest, pk: int) -> Operation:
+    """On every method and address. Raises ``PermissionDenied`` and ``Http404``."""
+    if not may_settle(request.user):
+        raise PermissionDenied
+    visible: Any = Operation.objects.visible_to(request.user).select_related("payment", "account", "actor")
+    row = visible.defer("validated_method").filter(pk=pk).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def _back(admin: ModelAdmin[Any], request: HttpRequest, row: Operation) -> str:
+    return page_of(row) if admin.has_view_permission(request, row) else reverse("admin:index")
+
+
+def _read(text: str) -> Any:
+    """A moment as the button carries it; ``None`` for nonsense."""
+    try:
+        return parse_datetime(text)
+    except ValueError:
+        return None

@@ -1,0 +1,188 @@
+"""How an endpoint is called: path, account header, and the check that an answer is really its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from govpay.client.links import pinned
+from govpay.client.odata import Query
+from govpay.client.pages import Order, Page, Position, Walk, parse_page
+from govpay.client.resources import Resource
+from govpay.client.routes import Route, Routes
+from govpay.client.shapes import Shape
+from govpay.client.types import Answer, Request
+from govpay.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from govpay.client.transport import Transport
+
+Check = Callable[[Any], None]
+R = TypeVar("R", bound=Resource)
+
+
+def is_a(kind: type[Resource], uid: str | None = None) -> Check:
+    """An object of ``kind`` with its identity: ``uid``, when the call named one; its vital properties typed.
+
+    An answer about another object, or with an amount that is none, is never a success whatever its
+    status: a write's outcome is then unknown (A25), a read is repeated.
+    """
+
+    def check(document: Any) -> None:
+        found = kind(an_object(document))
+        for name in kind.VITAL:
+            getattr(found, name)
+        if uid is not None and getattr(found, kind.VITAL[0]) != uid:
+            raise ValueError("the answer is about another object")
+
+    return check
+
+
+def has_text(*names: str) -> Check:
+    def check(document: Any) -> None:
+        for name in names:
+            value = an_object(document).get(name)
+            if not isinstance(value, str) or not value:
+                raise ValueError(f"the answer has no {name}")
+
+    return check
+
+
+def an_object(document: Any) -> Mapping[str, Any]:
+    if not isinstance(document, Mapping):
+        raise ValueError("the answer is not an object")
+    return document
+
+
+def is_page(document: Any) -> None:
+    parse_page(document)
+
+
+class Calls:
+    """The three kinds of call that every endpoint is made of."""
+
+    def __init__(self, transport: Transport, routes: Routes | None = None) -> None:
+        self.transport = transport
+        self.routes = routes or Routes()
+
+    def _read(
+        self,
+        operation: str,
+        account_uid: str | None = None,
+        *,
+        check: Check,
+        bearer: str | None = None,
+        within: float | None = None,
+        **path: str,
+    ) -> Answer:
+        """The answer to a read; ``check`` raises ``ValueError`` for one that is not what was asked for."""
+        request = self._request(operation, account_uid, path, check=check, bearer=bearer, within=within)
+        return self.transport.send(request)
+
+    def _one(self, kind: type[R], operation: str, account_uid: str | None, uid: str) -> R:
+        """A read of one object as a typed view."""
+        answer = self._read(operation, account_uid, check=is_a(kind, uid), uid=uid)
+        return kind(answer.document, answer.request_id)
+
+    def _page(
+        self,
+        operation: str,
+        account_uid: str | None,
+        query: Query | None,
+        link: str | None = None,
+        *,
+        within: float | None = None,
+        **path: str,
+    ) -> Page:
+        """One page of a list, by our query or by the platform's own link, with the same account header."""
+        request = self._request(operation, account_uid, path, query=query, link=link, check=is_page, within=within)
+        return parse_page(self.transport.send(request).document)
+
+    def _write(
+        self,
+        operation: str,
+        account_uid: str | None,
+        body: Shape | None,
+        idempotency_key: str,
+        *,
+        check: Check | None = None,
+        **path: str,
+    ) -> Answer:
+        """The answer to a write, sent at most once. The key goes along on every write (A25)."""
+        if not isinstance(idempotency_key, str) or not idempotency_key:
+            raise ConfigurationError(f"{operation} needs an idempotency key.")
+        request = self._request(
+            operation,
+            account_uid,
+            path,
+            json=body.to_wire() if body is not None else None,
+            idempotency_key=idempotency_key,
+            check=check,
+        )
+        return self.transport.send(request)
+
+    def _request(
+        self,
+        operation: str,
+        account_uid: str | None,
+        path: dict[str, str],
+        *,
+        query: Query | None = None,
+        link: str | None = None,
+        **more: Any,
+    ) -> Request:
+        route = self.routes[operation]
+        where, encoded, rooted = self.routes.path(operation, **path), query.encoded() if query else "", False
+        if link is not None:
+            config = self.transport.config
+            where, _, encoded = pinned(link, config.api_url.rstrip("/") + where, config.origin).partition("?")
+            rooted = True
+        return Request(
+            operation=operation,
+            method=route.method,
+            path=where,
+            query=encoded,
+            rooted=rooted,
+            account_uid=_account(route, account_uid),
+            safe=route.kind == "read",
+            credential=route.credential,
+            empty_ok=route.answers == "any",
+            **more,
+        )
+
+    def walk(
+        self,
+        operation: str,
+        account_uid: str | None = None,
+        order: Order = "uid",
+        page_size: int = 100,
+        start: Position | None = None,
+        **path: str,
+    ) -> Walk:
+        """A lazy walk over the list ``operation`` (``list_payments``, …); see ``pages.Walk``.
+
+        ``account_uid`` is required for account-scoped lists and must be None for the others; every page,
+        those behind links too, is asked for with it. Nothing is sent before the first page is taken.
+        Raises ``ConfigurationError`` for an operation that is no list.
+        """
+        route = self.routes[operation]
+        if route.answers != "page" or route.browser:
+            raise ConfigurationError(f"{operation} is not a list.")
+        _account(route, account_uid)
+        self.routes.path(operation, **path)
+
+        def fetch(query: Query, link: str | None) -> Page:
+            return self._page(operation, account_uid, None if link is not None else query, link, within=None, **path)
+
+        return Walk(fetch, order, page_size=page_size, start=start)
+
+
+def _account(route: Route, account_uid: str | None) -> str | None:
+    """The account header's value. Forgetting it must be impossible, not merely wrong."""
+    if not route.account:
+        if account_uid is not None:
+            raise ConfigurationError(f"{route.operation} takes no payment account.")
+        return None
+    if not isinstance(account_uid, str) or not account_uid.strip():
+        raise ConfigurationError(f"{route.operation} needs the uid of a payment account.")
+    return account_uid

@@ -1,0 +1,146 @@
+"""What one attempt means: success, plain refusal, something to repeat, or an outcome nobody knows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+from govpay.client.errors import Explanation, explain, parse_json, refusal
+from govpay.client.redaction import mask
+from govpay.client.retry import (
+    DOCUMENTED_REFUSALS,
+    TRANSIENT_STATUSES,
+    Failure,
+    parse_http_date,
+    parse_retry_after,
+)
+from govpay.client.types import Answer, RawAnswer, Request, WireFault
+from govpay.exceptions import APIConnectionError, GovPayError, InvalidAnswer, OutcomeUnknown
+
+log = logging.getLogger("govpay.client")
+
+#: Refusals that belong to the day's work: nothing is wrong with the site when the log shows them.
+ORDINARY = frozenset({402, 404, 405, 409, 410, 422})
+
+#: The successes there can be. Another 2xx (206, 207) does not carry what was asked for.
+SUCCESSES = frozenset({200, 201, 202, 204})
+#: To a write it says that nothing is done yet, whatever its body says.
+ACCEPTED = 202
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An attempt that brought no success: the error to raise unless it is repeated, and why."""
+
+    error: GovPayError
+    failure: Failure
+    status: int | None = None
+    request_id: str = ""
+    retry_after: float | None = None
+    stale: bool = False
+
+
+def faulted(request: Request, fault: WireFault) -> Trouble:
+    """No usable answer at all (faults R3, R4, R8)."""
+    if fault.unsent:
+        error: GovPayError = APIConnectionError(f"{request.operation}: nothing was sent; {fault.why}.")
+        return Trouble(error, Failure.UNSENT)
+    if not request.safe:
+        return Trouble(unknown(request, fault.why), Failure.LOST)
+    kind = InvalidAnswer if fault.answered else APIConnectionError
+    return Trouble(kind(f"{request.operation}: {fault.why}."), Failure.LOST, stale=fault.stale)
+
+
+def judged(request: Request, raw: RawAnswer, token: str) -> Answer | Trouble:
+    """What ``raw`` means for ``request``, by A23 (error forms), A24 (statuses) and A25 (writes).
+
+    ``token`` is the secret that was sent, masked wherever the answer repeats it.
+    """
+    known = (token,) if token else ()
+    header_id = raw.headers.get("x-request-id", "")
+    if raw.status == ACCEPTED and not request.safe:
+        why = "the platform has only accepted it for later (202)"
+        said = explain(b"", header_id, known)
+        return Trouble(unknown(request, why, raw.status, said), Failure.LOST, raw.status, said.request_id)
+    if raw.status in SUCCESSES:
+        return _success(request, raw, explain(b"", header_id, known).request_id)
+    said = explain(raw.body, header_id, known)
+    if not request.safe and raw.status not in DOCUMENTED_REFUSALS:
+        error: GovPayError = unknown(request, f"the platform answered {raw.status}", raw.status, said)
+        return Trouble(error, Failure.LOST, raw.status, said.request_id)
+    retry_after = parse_retry_after(
+        raw.headers.get("retry-after"), now=time.time(), server_now=parse_http_date(raw.headers.get("date"))
+    )
+    error = refusal(raw.status, said, request.operation, retry_after)
+    failure = Failure.FINAL
+    if raw.status == 429:
+        failure = Failure.LIMITED
+    elif raw.status in TRANSIENT_STATUSES:
+        failure = Failure.TRANSIENT
+    return Trouble(error, failure, raw.status, said.request_id, retry_after)
+
+
+def _success(request: Request, raw: RawAnswer, request_id: str) -> Answer | Trouble:
+    document = None
+    try:
+        if raw.body.strip():
+            document = parse_json(raw.body)
+        elif not request.empty_ok:
+            raise ValueError("the answer is empty")
+        elif raw.status != 204 and not raw.headers.keys() & {"content-length", "transfer-encoding"}:
+            raise ValueError("the answer was cut short")  # empty only because the connection ended
+        if request.check is not None:
+            request.check(document)
+    except (ValueError, InvalidAnswer) as error:
+        return _unusable(request, raw, request_id, error)
+    return Answer(
+        document=document,
+        status=raw.status,
+        request_id=request_id,
+        date=parse_http_date(raw.headers.get("date")),
+        seconds=raw.seconds,
+    )
+
+
+def _unusable(request: Request, raw: RawAnswer, request_id: str, error: Exception) -> Trouble:
+    """A success that is none: not JSON, or not what was promised. Our checks name no value."""
+    why = "the answer is not JSON" if type(error).__name__ == "JSONDecodeError" else str(error)
+    if isinstance(error, UnicodeDecodeError):
+        why = "the answer is not UTF-8"
+    said = Explanation(request_id=request_id)
+    failed: GovPayError
+    if request.safe:
+        failed = InvalidAnswer(f"{request.operation}: {why}.", status=raw.status, request_id=request_id)
+    else:
+        failed = unknown(request, why, raw.status, said)
+    return Trouble(failed, Failure.LOST, raw.status, request_id)
+
+
+def log_attempt(request: Request, outcome: Answer | Trouble, seconds: float, attempt: int, why: str = "") -> None:
+    """One line per attempt. Never a query, a header, a body or a token: paths hold no more than uids."""
+    log.log(
+        logging.INFO if isinstance(outcome, Answer) or outcome.status in ORDINARY else logging.WARNING,
+        "%s %s %s -> %s id=%s %.3fs attempt=%d%s",
+        request.operation,
+        request.method,
+        mask(request.path),
+        outcome.status or "-",
+        outcome.request_id or "-",
+        seconds,
+        attempt,
+        f" ({why})" if why else "",
+    )
+
+
+def unknown(request: Request, why: str, status: int | None = None, said: Explanation | None = None) -> OutcomeUnknown:
+    """The error for a write that may have been carried out. Its text tells staff what not to do."""
+    said = said or Explanation()
+    return OutcomeUnknown(
+        f"{request.operation}: sent, but {why}. It may have been carried out; it is looked up, not repeated.",
+        operation_key=request.idempotency_key,
+        status=status,
+        code=said.code,
+        request_id=said.request_id,
+        recoverable=said.recoverable,
+    )

@@ -1,0 +1,70 @@
+"""Heartbeats: rows that workers write, and a mark in the cache that shows whether processes share it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import socket
+import time
+import uuid
+from typing import Any
+
+from django.core.cache import caches
+from django.db import DatabaseError
+from django.db.models import Case, F, Value, When
+from django.utils import timezone
+
+from govpay import conf
+from govpay.models import Heartbeat
+
+logger = logging.getLogger("govpay.doctor")
+
+WORKER, BEAT = "worker", "beat"
+
+#: A process without a heartbeat for this long counts as stopped.
+MAX_SILENCE = dt.timedelta(minutes=5)
+
+#: A worker writes its row at most once in this many seconds.
+WORKER_WRITE_INTERVAL = 30.0
+
+#: Seconds that the mark stays in the cache. Longer than MAX_SILENCE, so that a live worker's mark is found.
+MARK_TIMEOUT = 3600
+
+_recorded_at = 0.0
+
+
+def record_beat() -> None:
+    """Record that a worker ran a tick of beat: update the row of beat and put a new mark into the cache."""
+    mark = uuid.uuid4().hex
+    try:
+        caches[conf.get("CACHE")].set(mark_key(), mark, timeout=MARK_TIMEOUT)
+    except Exception as error:  # each backend has its own exceptions, and their texts may contain a password
+        logger.warning("the mark could not be put into the cache (%s)", type(error).__name__)
+        mark = ""  # beat is alive all the same; no value in a cache equals the empty text
+    _record(BEAT, mark=mark)
+
+
+def record_worker() -> None:
+    """Record that a worker began a task. Errors are logged and not raised, so that the task runs."""
+    global _recorded_at
+    now = time.monotonic()
+    if _recorded_at and now - _recorded_at < WORKER_WRITE_INTERVAL:
+        return
+    _recorded_at = now
+    try:
+        _record(WORKER)
+    except DatabaseError:
+        logger.warning("the worker's heartbeat could not be written", exc_info=True)
+
+
+def mark_key() -> str:
+    """The cache key of the mark."""
+    return "govpay:heartbeat:mark"
+
+
+def _record(name: str, **columns: Any) -> None:
+    now = timezone.now()
+    columns.update(last_seen=now, host=socket.gethostname()[:255])
+    since = Case(When(last_seen__lt=now - MAX_SILENCE, then=Value(now)), default=F("started_at"))
+    if not Heartbeat.objects.filter(name=name).update(started_at=since, **columns):
+        Heartbeat.objects.bulk_create([Heartbeat(name=name, started_at=now, **columns)], ignore_conflicts=True)

@@ -1,0 +1,73 @@
+"""The digest: what needs a person, by e-mail, at most once in ``DIGEST_INTERVAL`` and only when there is something."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import Any
+
+from django.core.mail import send_mail
+from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.translation import ngettext
+
+from govpay import conf
+from govpay.models import Heartbeat, Operation, Payment
+from govpay.review.items import find_items
+
+logger = logging.getLogger("govpay.attention")
+
+#: The row that remembers when the last one was sent.
+NAME = "digest"
+
+#: A mail server that refuses is asked again after this.
+AGAIN = dt.timedelta(minutes=10)
+
+NEVER = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+
+def send_digest() -> int:
+    """Send the digest when it is due; gives how many things it names. Names, amounts and references only."""
+    recipients = list(conf.get("DIGEST_RECIPIENTS"))
+    if not recipients:
+        return 0
+    interval = dt.timedelta(seconds=float(conf.get("DIGEST_INTERVAL")))
+    now = timezone.now()
+    sent, _made = Heartbeat.objects.get_or_create(name=NAME, defaults={"started_at": now, "last_seen": NEVER})
+    if sent.last_seen > now - interval:
+        return 0
+    items = find_items(Operation.objects.all(), Payment.objects.all())
+    # Two workers may both have come so far: one of them goes on.
+    if not items or not _note(sent.last_seen, now):
+        return 0
+    try:
+        send_mail(_subject(len(items)), _body(items), None, recipients)
+    except Exception as error:  # each mail back-end has its own kinds, whose text may name a password
+        logger.warning("the digest could not be sent (%s); it is tried again", type(error).__name__)
+        _note(now, now - interval + AGAIN)
+        return 0
+    return len(items)
+
+
+def _note(seen: dt.datetime, now: dt.datetime) -> int:
+    return Heartbeat.objects.filter(name=NAME, last_seen=seen).update(last_seen=now)
+
+
+def _subject(count: int) -> str:
+    return ngettext("Payments: %(count)d thing needs a person", "Payments: %(count)d things need a person", count) % {
+        "count": count
+    }
+
+
+def _body(items: list[Any]) -> str:
+    return render_to_string("govpay/mail/digest.txt", {"items": items, "address": _address()})
+
+
+def _address() -> str:
+    """Of the staff page, where the admin is mounted and ``SITE_URL`` says where this site is."""
+    site = str(conf.get("SITE_URL")).rstrip("/")
+    try:
+        return site and site + reverse("admin:govpay_attention")
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,196 @@
+"""Operations of unknown outcome, refunds that failed late, disputes and returns: what is known, and what comes next."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from govpay.models import Operation, Payment
+from govpay.models.choices import (
+    OperationAction,
+    OperationAttention,
+    OperationState,
+    PaymentStatus,
+    TransactionType,
+)
+from govpay.models.money import format_money
+from govpay.models.operations import OperationQuerySet
+from govpay.models.payments import PaymentQuerySet
+from govpay.models.reasons import find_reason, reason_in_words
+from govpay.review import flagged
+from govpay.review.flagged import Group
+
+#: Of each kind at most so many, the oldest first.
+MOST = 100
+
+#: Workers look up open operations each minute.
+LOOKED_UP_EVERY = dt.timedelta(minutes=1)
+#: No look-up for so long: nobody is at it.
+SILENT = dt.timedelta(minutes=5)
+
+#: What the system will do about one that has ended: nothing.
+ENDED: dict[str, Any] = {
+    OperationAttention.LATE_FAILURE: gettext_lazy(
+        "Nothing by itself. The money has not left: refund it again, or give it back in another way, if it is owed."
+    ),
+    OperationAttention.NOT_EXECUTED: gettext_lazy(
+        "Nothing by itself. Press Try again on the operation if it is still wanted: it keeps its reference, so that it "
+        "cannot be carried out twice."
+    ),
+    OperationAttention.CONTRADICTED: gettext_lazy(
+        "Nothing by itself. Look whether the same was done a second time meanwhile."
+    ),
+    OperationAttention.MISMATCH: gettext_lazy(
+        "Nothing by itself. Compare the platform's own record with this operation, then settle it by hand."
+    ),
+    OperationAttention.DIVERGED: gettext_lazy(
+        "Nothing by itself. Ask the platform's support which is true before you act on this payment again."
+    ),
+    OperationAttention.UNRECORDED: gettext_lazy(
+        "Nothing by itself. Compare it with your own records: whoever asked for it is no longer known here."
+    ),
+}
+
+NO_TRACE = gettext_lazy(
+    "Nothing by itself. See whether the money has moved; if it has not, do it again if it is still wanted."
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing for a person to look at. The texts are plain, in the active language."""
+
+    row: Operation | Payment
+    #: In how few words it can be said: ``Refund of $5.00``.
+    what: str
+    #: ``unknown``, a value of ``OperationAttention`` or one of ``PaymentFlag``.
+    kind: str
+    since: dt.datetime | None
+    known: str
+    next: str
+
+    @property
+    def payment(self) -> Payment | None:
+        return self.row if isinstance(self.row, Payment) else self.row.payment
+
+    @property
+    def account_name(self) -> str:
+        return self.row.account.name if self.row.account else ""
+
+
+def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list[Item | Group]:
+    """What needs a person among these rows, of each kind the oldest first: four statements."""
+    rows: Any = operations.select_related("payment", "account", "actor").defer("validated_method")
+    now = timezone.now()
+    unknown = rows.open_for_long().order_by("created_at", "id")[:MOST]
+    ended = rows.needing_attention().order_by("attention_at", "id")[:MOST]
+    return [
+        *(unknown_item(row, now) for row in unknown),
+        *(ended_item(row) for row in ended),
+        *(_flagged(row) for row in flagged.find_single(payments)[:MOST]),
+        *flagged.find_groups(payments)[:MOST],
+    ]
+
+
+def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int:
+    """How many there are, up to ``MOST``: one statement."""
+    kinds = (operations.open_for_long(), operations.needing_attention(), payments.flagged().filter(flag_backlog=False))
+    first, *others = (rows.order_by().values_list("pk") for rows in kinds)
+    # A union takes the model's default ordering, by columns that are not selected here: Django 6.1 refuses that.
+    return len(first.union(*others, flagged.one_row_a_group(payments), all=True).order_by()[:MOST])
+
+
+def action_in_words(operation: Operation) -> str:
+    """``Refund of $5.00``."""
+    action = str(dict(OperationAction.choices).get(operation.action, operation.action))
+    if operation.amount is None:
+        return action
+    amount = format_money(operation.amount, operation.currency)
+    return _("%(action)s of %(amount)s") % {"action": action, "amount": amount}
+
+
+def next_step(operation: Operation, now: dt.datetime) -> str:
+    """What the system will do about an operation of unknown outcome, and when."""
+    seen = operation.checked_at
+    if seen is None or now - seen > SILENT:
+        return _(
+            "It should be looked up each minute, and no worker has done so. See whether workers and beat are alive."
+        )
+    if operation.absent_at is not None:
+        return _(
+            "The platform has shown no sign of it since %(when)s. If that stays so for long enough, it ends as not "
+            "carried out."
+        ) % {"when": _clock(operation.absent_at)}
+    return _("It is looked up each minute, next at %(when)s, and ends by itself as soon as the platform tells.") % {
+        "when": _clock(max(seen + LOOKED_UP_EVERY, now))
+    }
+
+
+def unknown_item(row: Operation, now: dt.datetime) -> Item:
+    """One whose outcome is open."""
+    known = [row.error or _("No answer was recorded: the process that asked was probably stopped.")]
+    if row.checked_at is not None:
+        known.append(_("Last looked up at %(when)s.") % {"when": _clock(row.checked_at)})
+    if row.look_up_error:
+        known.append(row.look_up_error)
+    return Item(row, action_in_words(row), "unknown", row.created_at, " ".join(known), next_step(row, now))
+
+
+def ended_item(row: Operation) -> Item:
+    """One that ended in a way somebody must know of."""
+    known = row.error
+    if row.attention == OperationAttention.DIVERGED:
+        known = _now_shown(row)
+    if row.attention == OperationAttention.LATE_FAILURE:
+        known = " ".join(filter(None, (known, _why_it_failed(row))))
+    if row.attention == OperationAttention.CONTRADICTED:
+        known = " ".join(filter(None, (_was_told(row), known)))
+    step = ENDED.get(row.attention, "")
+    if row.attention == OperationAttention.CONTRADICTED and row.state == OperationState.SUCCEEDED and _is_word(row):
+        step = NO_TRACE
+    return Item(row, action_in_words(row), row.attention, row.attention_at, known, str(step))
+
+
+def _why_it_failed(row: Operation) -> str:
+    """The bank's code, with which the error ends, in words."""
+    code = row.error.rstrip(".").rpartition(" ")[2]
+    return reason_in_words(TransactionType.REFUND, code) if find_reason(TransactionType.REFUND, code) else ""
+
+
+def _is_word(row: Operation) -> bool:
+    """It stands as carried out by somebody's word alone."""
+    return row.settled_at is not None and row.finished_at == row.settled_at
+
+
+def _now_shown(row: Operation) -> str:
+    """What the mirror says against a succeeded operation. Join its ``payment`` before."""
+    payment = row.payment
+    if payment is None or payment.deleted_at:
+        return _("It succeeded, and the platform no longer has the payment.")
+    status = str(dict(PaymentStatus.choices).get(payment.status, payment.status or _("of unknown status")))
+    if row.action == OperationAction.REFUND:
+        return _("It succeeded, and the platform now has the refund with other figures or no longer has it.")
+    return _("It succeeded, and the platform now shows the payment as %(status)s.") % {"status": status}
+
+
+def _was_told(row: Operation) -> str:
+    if row.settled_at is None:
+        return _("The platform had no trace of it, and shows it now.")
+    if _is_word(row):
+        return _("Somebody settled it as carried out, and the platform shows no trace of it.")
+    return _("Somebody settled it by hand, and the platform tells otherwise.")
+
+
+def _flagged(row: Payment) -> Item:
+    since = row.newest_movement.remote_created_at if row.newest_movement else None
+    known, step = " ".join(flagged.known(row)), " ".join((str(flagged.NEXT.get(row.flag, "")), *flagged.advice(row)))
+    return Item(row, flagged.headline(row), row.flag, since or row.flagged_at, known, step.strip())
+
+
+def _clock(value: dt.datetime) -> str:
+    return f"{timezone.localtime(value):%H:%M}"

@@ -1,0 +1,99 @@
+"""Payment instruments on the wire: the shapes of cards, bank accounts and wallet references."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from govpay.sandbox.errors import invalid, malformed
+from govpay.sandbox.shapes import Doc, Part, Shape, integer, shape, text
+
+
+def is_token(value: str, path: str) -> None:
+    """A processor token, never a card number: the platform takes none (PCI scope, [/component/theming/])."""
+    digits = re.sub(r"[\s-]", "", value)
+    if re.fullmatch(r"\d{13,19}", digits) and passes_luhn(digits):
+        invalid(f"{path} must be a token, not a card number.")
+
+
+def passes_luhn(digits: str) -> bool:
+    doubled = [sum(divmod(int(digit) * 2, 10)) for digit in digits[-2::-2]]
+    return (sum(doubled) + sum(int(digit) for digit in digits[-1::-2])) % 10 == 0
+
+
+_CARD: dict[str, Part] = {
+    "fingerprint": text(required=True, rule=is_token),
+    "last4": text(required=True, pattern=r"\d{4}"),
+    "exp_month": integer(required=True, low=1, high=12),
+    "exp_year": integer(required=True, low=2000, high=2099),
+    "bin": text(pattern=r"\d{6,8}"),
+    "holder_name": text(),
+}
+ACH = shape(
+    routing_number=text(required=True, pattern=r"\d{9}"),
+    account_number_suffix=text(required=True, pattern=r"\d{1,6}"),
+    account_type=text(required=True, choices=("checking", "savings")),
+    bank_name=text(),
+    holder_name=text(),
+    fingerprint=text(required=True, rule=is_token),
+)
+WALLET = shape(saved_payment_method_uid=text(required=True))
+
+# `card_brand` belongs to saving a method only (A17).
+PAYABLE: dict[str, tuple[str, Shape]] = {
+    "credit": ("credit", Shape(_CARD)),
+    "ach": ("ach", ACH),
+    "wallet_credit": ("wallet", WALLET),
+    "wallet_ach": ("wallet", WALLET),
+}
+SAVABLE: dict[str, tuple[str, Shape]] = {
+    "credit": ("credit", Shape({**_CARD, "card_brand": text()})),
+    "ach": ("ach", ACH),
+}
+
+
+def payment_method(variants: dict[str, tuple[str, Shape]], *, required: bool = True) -> Part:
+    """`payment_method_type` decides which one other property must stand beside it."""
+
+    def check_type(value: Any, path: str) -> None:
+        if not isinstance(value, dict):
+            malformed(f"{path} must be an object.")
+        kind = value.get("payment_method_type")
+        if not isinstance(kind, str):
+            malformed(f"{path}.payment_method_type is required and must be a string.")
+        if kind in variants:
+            _variant(kind).check_type(value, path)
+
+    def check_value(value: Doc, path: str) -> None:
+        kind = value["payment_method_type"]
+        if kind not in variants:
+            invalid(f"{path}.payment_method_type must be one of: {', '.join(variants)}.")
+        _variant(kind).check_value(value, path)
+
+    def _variant(kind: str) -> Shape:
+        name, wanted = variants[kind]
+        return Shape({"payment_method_type": text(required=True), name: wanted.part(required=True)})
+
+    return Part("object", check_type, check_value, required)
+
+
+def sanitized(method: Doc) -> Doc:
+    """As requested, without `fingerprint` (A8)."""
+    return {
+        name: {key: part for key, part in value.items() if key != "fingerprint"} if isinstance(value, dict) else value
+        for name, value in method.items()
+    }
+
+
+def brand_of(card: Doc) -> str:
+    """The card's brand in lower case: as given when it was saved, else by its first digits."""
+    if card.get("card_brand"):
+        return str(card["card_brand"]).lower()
+    first = str(card.get("bin") or "")
+    if first.startswith("4"):
+        return "visa"
+    if first[:2] in ("34", "37"):
+        return "amex"
+    if first[:1] == "5" or "2221" <= first[:4] <= "2720":
+        return "mastercard"
+    return "discover" if first.startswith("6") else "unknown"

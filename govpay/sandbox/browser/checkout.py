@@ -1,0 +1,123 @@
+"""Files and pages for browsers: the component's script, and the hosted checkout page.
+
+Addresses, redirect signature and page are ours: the vendor's pages show none of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from functools import cache
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from govpay.sandbox.answers import Answer
+from govpay.sandbox.calls import ANYONE, SESSION, Call, Route
+from govpay.sandbox.errors import not_found
+from govpay.sandbox.store import Row
+
+STATIC = Path(__file__).parent / "static"
+# One script for both elements; the parts in the order in which they need each other.
+PARTS = (
+    "wire.js",
+    "dom.js",
+    "rules.js",
+    "entry.js",
+    "element.js",
+    "challenge.js",
+    "form.js",
+    "payment.js",
+    "wallet.js",
+)
+
+# The page runs nothing but its own files; a merchant's logo may come from anywhere.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' https: http: data:;"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@cache
+def component_script() -> str:
+    """`govifi.js`: a plain script, no module, so that it can be loaded either way."""
+    css = json.dumps((STATIC / "component.css").read_text())
+    parts = "\n".join((STATIC / name).read_text() for name in PARTS)
+    return f'(() => {{\n"use strict";\nconst STYLES = {css};\n{parts}\n}})();\n'
+
+
+@cache
+def component_integrity() -> str:
+    """The script's subresource integrity: `sha384-…`."""
+    digest = hashlib.sha384(component_script().encode()).digest()
+    return "sha384-" + base64.b64encode(digest).decode()
+
+
+def serve_component(call: Call) -> Answer:
+    """Any page may load it; with `crossorigin`, which an integrity hash needs."""
+    headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-cache"}
+    return _file(component_script(), "text/javascript", headers)
+
+
+def _file(text: str, kind: str, headers: dict[str, str] | None = None) -> Answer:
+    safe = {"Content-Type": f"{kind}; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+    return Answer(200, text=text, headers={**safe, **(headers or {})})
+
+
+def serve_script(call: Call) -> Answer:
+    return _file((STATIC / "checkout.js").read_text(), "text/javascript")
+
+
+def serve_style(call: Call) -> Answer:
+    return _file((STATIC / "checkout.css").read_text(), "text/css")
+
+
+def serve_page(call: Call, uid: str) -> Answer:
+    """`hosted_url`: the same page for every session; its script reads the credential from the fragment."""
+    if call.platform.store.get("session", uid) is None:
+        not_found("session")
+    headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+    return _file((STATIC / "checkout.html").read_text(), "text/html", headers)
+
+
+def redirects(call: Call, uid: str) -> Answer:
+    """`GET /checkout/{sessionId}/redirects`, for our own page: where to go now. Works for ended sessions too."""
+    session = call.session or not_found("session")
+    request = session.private["request"]
+    answer = {"cancel_url": _with_id(request.get("cancel_url", ""), session.uid)}
+    if session.doc["status"] == "completed":
+        answer["success_url"] = success_url(session, _signature(call, session))
+    return Answer(200, {name: url for name, url in answer.items() if url})
+
+
+def _signature(call: Call, session: Row) -> str:
+    """How the vendor signs is not documented (A28); nobody may rely on this."""
+    account = call.platform.store.get("account", str(session.account_uid))
+    secret = account.private["webhook_secret"] if account else ""
+    return hmac.new(secret.encode(), session.uid.encode(), hashlib.sha256).hexdigest()
+
+
+def _with_id(url: str, uid: str) -> str:
+    """The literal token is replaced, in either spelling [/guides/hosted-sessions/]."""
+    literal = "{CHECKOUT_SESSION_ID}"
+    return url.replace(literal, uid).replace(quote(literal), uid)
+
+
+def success_url(session: Row, sig: str) -> str:
+    """With `session_id` and `sig` in the query [/guides/hosted-redirect/]."""
+    parts = urlsplit(_with_id(session.private["request"].get("success_url", ""), session.uid))
+    if not parts.netloc:
+        return ""
+    more = {"session_id": session.uid, "sig": sig}
+    kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in more]
+    return urlunsplit(parts._replace(query=urlencode([*kept, *more.items()])))
+
+
+ROUTES = [
+    Route("GET", "/component/govifi.js", serve_component, ANYONE),
+    Route("GET", "/component/checkout.js", serve_script, ANYONE),
+    Route("GET", "/component/checkout.css", serve_style, ANYONE),
+    Route("GET", "/checkout/<uid>", serve_page, ANYONE),
+    Route("GET", "/checkout/<uid>/redirects", redirects, SESSION),
+]

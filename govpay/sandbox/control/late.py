@@ -1,0 +1,77 @@
+"""Late requests: received and admitted, and carried out by the platform some time later."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from govpay.sandbox import routes
+from govpay.sandbox.answers import Answer
+from govpay.sandbox.calls import SESSION, Call
+from govpay.sandbox.clock import iso
+from govpay.sandbox.errors import Refusal
+from govpay.sandbox.platform import Platform
+from govpay.sandbox.shapes import Doc
+from govpay.sandbox.store import dump
+
+#: The answer to a request that was kept: that it was received.
+RECEIVED = Answer(202, text="")
+
+_URLS = routes.bound(routes.ROUTES)
+# A credential is checked when the request comes, and not kept.
+_SECRET = ("authorization", "cookie")
+
+
+def keep(call: Call, method: str) -> Answer:
+    """Keep an admitted request for `call.act_after` seconds of the platform's clock."""
+    platform = call.platform
+    headers = {name: value for name, value in call.headers.items() if name not in _SECRET}
+    due_at = iso(platform.clock.now() + timedelta(seconds=call.act_after or 0))
+    platform.store.execute(
+        "INSERT INTO late_requests (method, path, origin, headers, query, data, due_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (method, call.path, call.origin, dump(headers), dump(call.query), call.data, due_at),
+    )
+    platform.store.has_news = True
+    return RECEIVED
+
+
+def carry_out(platform: Platform, seq: int) -> None:
+    """Do what the request asks, by the rules and the state of this moment; once, whatever comes of it."""
+    try:
+        with platform.store.transaction():
+            try:
+                answer = _run(platform, seq)
+            except Refusal as refusal:
+                if refusal.keep_changes:
+                    _close(platform, seq, refusal.status, refusal.code)
+                raise
+            _close(platform, seq, answer.status)
+    except Refusal as refusal:
+        if not refusal.keep_changes:
+            _close(platform, seq, refusal.status, refusal.code)
+
+
+def _run(platform: Platform, seq: int) -> Answer:
+    columns = "method, path, origin, headers, query, data"
+    ((method, path, origin, headers, query, data),) = platform.store.execute(
+        f"SELECT {columns} FROM late_requests WHERE seq = ?",
+        (seq,),
+    )
+    call = Call(platform, path, origin, json.loads(headers), json.loads(query), data=data)
+    route, values = routes.find(_URLS, method, path)
+    if route.credential == SESSION:
+        call.session = platform.store.get("session", values["uid"])
+    routes.read(route, call)
+    return route.run(call, **values)
+
+
+def _close(platform: Platform, seq: int, status: int, code: str | None = None) -> None:
+    sql = "UPDATE late_requests SET status = ?, code = ?, data = NULL, headers = NULL WHERE seq = ?"
+    platform.store.execute(sql, (status, code, seq))
+
+
+def every(platform: Platform) -> list[Doc]:
+    """All late requests in order: method, path, due_at, and what came of each: status (None: not yet), error code."""
+    names = ("method", "path", "due_at", "status", "code")
+    rows = platform.store.execute(f"SELECT {', '.join(names)} FROM late_requests ORDER BY seq")
+    return [dict(zip(names, row, strict=True)) for row in rows]

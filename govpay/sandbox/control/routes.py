@@ -1,0 +1,110 @@
+"""Control routes under `/_sandbox/` for other processes: ledger, requests, faults and time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from govpay.sandbox.answers import Answer
+from govpay.sandbox.api import refunds, tokens
+from govpay.sandbox.calls import ANYONE, Call, Route
+from govpay.sandbox.control import late
+from govpay.sandbox.control.due import run_due
+from govpay.sandbox.control.faults import fault_from, parse_fault
+from govpay.sandbox.errors import Refusal, malformed
+from govpay.sandbox.kinds import KINDS
+from govpay.sandbox.platform import Platform
+from govpay.sandbox.shapes import Doc, parse_json
+
+_LOCAL = ("127.0.0.1", "localhost")
+
+
+def given_in(call: Call) -> Doc:
+    """The body as an object. A page in a browser must not reach these switches, hence the Host check."""
+    if call.headers.get("host", "").partition(":")[0] not in _LOCAL or "origin" in call.headers:
+        raise Refusal(403, "origin_not_allowed", "The control surface answers to local programs only.")
+    body = parse_json(call.data) if call.data else {}
+    if not isinstance(body, dict):
+        malformed("The body must be an object.")
+    return body
+
+
+def stats(platform: Platform) -> Doc:
+    """How many of each kind there are, and how many requests came."""
+    payments = dict(platform.store.execute("SELECT status, count(*) FROM payments GROUP BY status"))
+    return {
+        **{kind.table: platform.store.count(name) for name, kind in KINDS.items()},
+        "payments_by_status": payments,
+        "ledger": int(platform.store.execute("SELECT count(*) FROM ledger")[0][0]),
+        "requests": len(platform.requests),
+        "token_requests": platform.token_requests,
+        "now": platform.clock.text(),
+    }
+
+
+def add_fault(call: Call) -> Answer:
+    """Body: `{"spec": "GET /api/payments status=500 times=2"}`, or `{"route": "GET /api/payments", …}`."""
+    given = given_in(call)
+    try:
+        spec, route = given.get("spec"), given.pop("route", "")
+        fault = parse_fault(str(spec)) if spec else fault_from(str(route), given)
+    except (ValueError, TypeError) as error:
+        malformed(str(error))
+    return Answer(201, call.platform.faults.add(fault).described())
+
+
+def list_faults(call: Call) -> Answer:
+    return Answer(200, call.platform.faults.active())
+
+
+def clear_faults(call: Call) -> Answer:
+    given_in(call)
+    call.platform.faults.clear()
+    call.platform.webhook_faults.clear()
+    return Answer(204)
+
+
+def revoke(call: Call) -> Answer:
+    given_in(call)
+    return Answer(200, {"revoked": tokens.revoke_all(call.platform)})
+
+
+def settle(call: Call) -> Answer:
+    """`{"fail": ["<transaction uid or refund reference_id>", …]}`, or nothing."""
+    failing = given_in(call).get("fail", [])
+    if not isinstance(failing, list):
+        malformed("fail must be an array.")
+    return Answer(200, {"settled": refunds.settle_pending(call.platform, [str(uid) for uid in failing])})
+
+
+def advance(call: Call) -> Answer:
+    """`{"seconds": 900}` moves the platform's clock on."""
+    seconds: Any = given_in(call).get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        malformed("seconds must be a number.")
+    call.platform.clock.advance(seconds)
+    run_due(call.platform)
+    return Answer(200, {"now": call.platform.clock.text()})
+
+
+def list_ledger(call: Call) -> Answer:
+    run_due(call.platform)
+    return Answer(200, call.platform.store.ledger())
+
+
+def list_late_requests(call: Call) -> Answer:
+    run_due(call.platform)
+    return Answer(200, late.every(call.platform))
+
+
+ROUTES = [
+    Route("GET", "/_sandbox/ledger", list_ledger, ANYONE),
+    Route("GET", "/_sandbox/late-requests", list_late_requests, ANYONE),
+    Route("GET", "/_sandbox/requests", lambda call: Answer(200, list(call.platform.requests)), ANYONE),
+    Route("GET", "/_sandbox/stats", lambda call: Answer(200, stats(call.platform)), ANYONE),
+    Route("GET", "/_sandbox/faults", list_faults, ANYONE),
+    Route("POST", "/_sandbox/faults", add_fault, ANYONE),
+    Route("DELETE", "/_sandbox/faults", clear_faults, ANYONE),
+    Route("POST", "/_sandbox/revoke", revoke, ANYONE),
+    Route("POST", "/_sandbox/settle", settle, ANYONE),
+    Route("POST", "/_sandbox/advance", advance, ANYONE),
+]

@@ -1,0 +1,116 @@
+"""`WebhookSwitches`: the part of `Sandbox` that sends webhooks, delays them and makes them faulty."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from govpay.sandbox.api import events, refunds, wallets
+from govpay.sandbox.control import direct
+from govpay.sandbox.control.due import run_due
+from govpay.sandbox.platform import Platform
+from govpay.sandbox.shapes import Doc
+from govpay.sandbox.webhooks import outbox
+from govpay.sandbox.webhooks.courier import Courier
+from govpay.sandbox.webhooks.faults import WebhookFault
+
+
+class WebhookSwitches:
+    """Webhooks go out while the platform is served; what happened before goes out at the start.
+
+    They are written for accounts with a `callback_url`, `webhook_enabled` and a subscription to the event,
+    and posted to addresses on this machine only; any other counts as not answering.
+    """
+
+    platform: Platform
+    _courier: Courier | None
+
+    def subscribe(self, account_uid: str, callback_url: str, event_types: Iterable[str] | None = None) -> Doc:
+        """Set the address, switch webhooks on and subscribe to exactly `event_types` (None: all)."""
+        with self.platform.store.transaction():
+            account = direct.the_row(self.platform, "account", account_uid)
+            return events.subscribe(self.platform, account, callback_url, event_types).doc
+
+    def follow_base(self, base: str) -> list[str]:
+        """Accounts without an address get `<base>/<account uid>/` and all events; gives their uids."""
+        return events.follow_base(self.platform, base)
+
+    def webhook_secret(self, account_uid: str) -> str:
+        return str(direct.the_row(self.platform, "account", account_uid).private["webhook_secret"])
+
+    def rotate_secret(self, account_uid: str) -> str:
+        """A new secret, which signs everything from now on, retries included."""
+        with self.platform.store.transaction():
+            return events.rotate_secret(self.platform, direct.the_row(self.platform, "account", account_uid))
+
+    # What was sent.
+
+    def deliveries(self, account_uid: str | None = None) -> list[Doc]:
+        """In order: webhook_id, event_type, account_uid, payload, attempts, status (of the last answer), done.
+
+        `done` is True once it was answered 2xx or given up.
+        """
+        return [delivery.shown() for delivery in outbox.every(self.platform, account_uid)]
+
+    def send_webhook(
+        self,
+        account_uid: str,
+        event_type: str,
+        data: Doc,
+        *,
+        webhook_id: str | None = None,
+        timestamp: int | None = None,
+    ) -> Doc:
+        """Send any event, subscribed to or not; ValueError when the account has no address."""
+        with self.platform.store.transaction():
+            return events.send(self.platform, account_uid, event_type, data, webhook_id, timestamp).shown()
+
+    def wait_for_webhooks(self, timeout: float = 10) -> bool:
+        """True once nothing is left that is due. A retry's pause or `webhook_delay` is not waited for."""
+        run_due(self.platform)
+        end = time.monotonic() + timeout
+        while outbox.due_count(self.platform):
+            if self._courier is None or time.monotonic() > end:
+                return False
+            self._courier.rest(0.05)
+        return True
+
+    # What goes wrong with them.
+
+    def hold_webhooks(self) -> None:
+        """Nothing more goes out until `release_webhooks`."""
+        self.platform.webhook_faults.held = True
+
+    def release_webhooks(self, shuffle: bool = False, seed: int = 0) -> None:
+        """Let go what was held, in order or shuffled by `seed`."""
+        if shuffle:
+            outbox.shuffle(self.platform, seed)
+        self.platform.webhook_faults.held = False
+        self.platform.wake()
+
+    def webhook_fault(self, kind: str, times: int | None = None, share: float = 1.0) -> WebhookFault:
+        """`duplicate`, `reorder`, `stale` or `bad_signature` for a `share` of the attempts. See `WebhookFault`."""
+        return self.platform.webhook_faults.add(WebhookFault(kind, times, share))
+
+    # What happens outside this platform, and is told by it.
+
+    def update_method(self, saved_payment_method_uid: str, **changes: Any) -> Doc:
+        """A network update of a saved method, such as `exp_year=2044`; its customer's `updated_at` moves on."""
+        with self.platform.store.transaction():
+            row = direct.the_row(self.platform, "method", saved_payment_method_uid)
+            return wallets.update_method(self.platform, row, changes).doc
+
+    def reverse_chargeback(self, payment_uid: str) -> Doc:
+        """The dispute was won; gives the transaction."""
+        with self.platform.store.transaction():
+            payment = direct.the_row(self.platform, "payment", payment_uid)
+            return refunds.reverse_chargeback(self.platform, payment).doc
+
+    def pay_elsewhere(self, account_uid: str, event_type: str, **given: Any) -> Doc:
+        """A captured payment made by the payer's bank (`provider.bankbillpay`) or telephone (`ivr.completed`).
+
+        `given` as for `add_payment`. It is told by this event alone.
+        """
+        with self.platform.store.transaction():
+            return direct.pay_elsewhere(self.platform, account_uid, event_type, given).doc

@@ -1,0 +1,271 @@
+"""The courier: posts the outbox's deliveries from threads of its own, signed, until they are answered 2xx."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import http.client
+import json
+import queue
+import secrets
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from govpay.sandbox.clock import parse
+from govpay.sandbox.platform import Platform
+from govpay.sandbox.store import Row
+from govpay.sandbox.webhooks import outbox
+from govpay.sandbox.webhooks.outbox import Delivery
+
+THREADS = 4
+TIMEOUT = 10.0
+STALE = 5 * 3600
+# One that is held back by `reorder` goes after this even if no other comes.
+HELD_BACK = 1.0
+# The clock may be moved by whoever holds it, so that no nap should be endless.
+LONGEST_NAP = 600.0
+
+
+class NotHere(OSError):
+    """The address is not on this machine, and the sandbox talks to this machine only."""
+
+
+class Courier:
+    """One thread looks what is due; up to four post, one at a time for each account.
+
+    So a slow receiver holds up nobody else, and the events of an account go out in order unless
+    something goes wrong. Nothing here runs inside a request of the platform.
+    """
+
+    def __init__(self, platform: Platform, let_time_act: Callable[[Platform], str | None]) -> None:
+        """`let_time_act` does what is due by now and returns the instant of what is due next, or None."""
+        self.platform = platform
+        self._act_and_look_ahead = let_time_act
+        self._turn = threading.Condition()
+        # All below is guarded by `_turn`.
+        self._news = False
+        self._stopping = False
+        self._busy: set[str] = set()
+        self._sockets: dict[socket.socket, float] = {}
+        # By account: the delivery that `reorder` holds back, and until when (monotonic).
+        self._held_back: dict[str, tuple[int, float]] = {}
+        self._was_held_back: set[int] = set()
+        # Only the looking thread starts threads.
+        self._jobs: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        outbox.resume(self.platform)
+        self.platform.wake = self.wake
+        self._start_thread(self._look_out)
+
+    def _start_thread(self, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, daemon=True, name="sandbox-courier")
+        self._threads.append(thread)
+        thread.start()
+
+    def stop(self) -> None:
+        """End every thread; what they were posting stays undelivered and goes with the next start."""
+        with self._turn:
+            self._stopping = True
+            self._turn.notify_all()
+        self.platform.wake = lambda: None
+        # The first thread starts the others: after it, the list is complete.
+        self._join(self._threads[0])
+        for _ in self._threads[1:]:
+            self._jobs.put(None)
+        for thread in self._threads[1:]:
+            self._join(thread)
+
+    def _join(self, thread: threading.Thread) -> None:
+        # More than once, since a socket that is only about to connect cannot be shut down yet.
+        while thread.is_alive():
+            self._hang_up(float("inf"))
+            thread.join(0.02)
+
+    def wake(self) -> None:
+        with self._turn:
+            self._news = True
+            self._turn.notify_all()
+
+    def rest(self, seconds: float) -> None:
+        """Wait until something happens here, at most that long."""
+        with self._turn:
+            self._turn.wait(seconds)
+
+    # The thread that looks.
+
+    def _look_out(self) -> None:
+        while True:
+            with self._turn:
+                if self._stopping:
+                    return
+                self._news = False
+            nap = self._look()
+            with self._turn:
+                if not self._news and not self._stopping:
+                    self._turn.wait(nap)
+
+    def _look(self) -> float:
+        """Hand out what is due; gives the seconds until there is something to do by itself."""
+        self._hang_up(time.monotonic())
+        instants = [self._let_time_act()]
+        if not self.platform.webhook_faults.held:
+            self._hand_out()
+            instants.append(outbox.next_instant(self.platform))
+        at = outbox.now(self.platform)
+        naps = [instant - at for instant in instants if instant is not None]
+        with self._turn:
+            naps += [end - time.monotonic() for _, end in self._held_back.values()]
+            # Whoever is at it is watched, so that none takes longer than TIMEOUT.
+            naps.append(1.0 if self._busy else LONGEST_NAP)
+        return min(max(0.01, min(naps)), LONGEST_NAP)
+
+    def _let_time_act(self) -> float | None:
+        """Settle and expire what is due even if nobody asks, where somebody listens; gives the next instant."""
+        store = self.platform.store
+        if not store.count("account", "webhook_enabled = 1 AND callback_url IS NOT NULL"):
+            return None
+        instant = self._act_and_look_ahead(self.platform)
+        return parse(instant).timestamp() if instant else None
+
+    def _hand_out(self) -> None:
+        while True:
+            with self._turn:
+                if len(self._busy) >= THREADS or self._stopping:
+                    return
+                self._let_go(time.monotonic())
+                busy, waiting = set(self._busy), {seq for seq, _ in self._held_back.values()}
+            delivery = outbox.next_due(self.platform, busy, waiting)
+            if delivery is None:
+                return
+            if outbox.is_late(self.platform, delivery):
+                outbox.give_up(self.platform, delivery)
+                continue
+            with self._turn:
+                if self._holds_back(delivery):
+                    continue
+                self._busy.add(delivery.account_uid)
+                wanted = len(self._busy)
+            if len(self._threads) - 1 < wanted:
+                self._start_thread(self._post_all)
+            self._jobs.put(delivery)
+
+    def _holds_back(self, delivery: Delivery) -> bool:
+        """Whether `reorder` makes it wait: one at a time for an account, each at most once."""
+        if delivery.account_uid in self._held_back or delivery.seq in self._was_held_back:
+            return False
+        if not self.platform.webhook_faults.take("reorder"):
+            return False
+        self._was_held_back.add(delivery.seq)
+        self._held_back[delivery.account_uid] = (delivery.seq, time.monotonic() + HELD_BACK)
+        return True
+
+    def _let_go(self, moment: float) -> None:
+        self._held_back = {uid: kept for uid, kept in self._held_back.items() if kept[1] > moment}
+
+    def _hang_up(self, moment: float) -> None:
+        """End the posts whose time is up by then."""
+        with self._turn:
+            overdue = [each for each, end in self._sockets.items() if end <= moment]
+        for each in overdue:
+            # The other side, or its own thread, may be quicker.
+            with contextlib.suppress(OSError):
+                # Below TLS, which wants no hands but those of its own thread.
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+    # The threads that post.
+
+    def _post_all(self) -> None:
+        while (delivery := self._jobs.get()) is not None:
+            try:
+                self._deliver(delivery)
+            finally:
+                with self._turn:
+                    self._busy.discard(delivery.account_uid)
+                    # The next one has gone: what was held back for it may go now.
+                    self._held_back.pop(delivery.account_uid, None)
+                self.wake()
+
+    def _deliver(self, delivery: Delivery) -> None:
+        account = self.platform.store.get("account", delivery.account_uid)
+        if account is None or not outbox.listens(account):
+            outbox.give_up(self.platform, delivery)
+            return
+        faults = self.platform.webhook_faults
+        body, headers = _signed(
+            delivery, account.private["webhook_secret"], faults.take("stale"), faults.take("bad_signature")
+        )
+        statuses = [self._post(account, body, headers) for _ in range(2 if faults.take("duplicate") else 1)]
+        with self._turn:
+            if self._stopping and None in statuses:
+                return
+        arrived = [status for status in statuses if status is not None and 200 <= status < 300]
+        outbox.record(self.platform, delivery, arrived[0] if arrived else statuses[-1])
+
+    def _post(self, account: Row, body: bytes, headers: dict[str, str]) -> int | None:
+        """The status of the answer, or None."""
+        begun = time.monotonic()
+        try:
+            parts = urlsplit(str(account.doc["callback_url"]))
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            with self._line(parts.scheme, parts.hostname or "", parts.port) as connection:
+                connection.request("POST", target, body, headers)
+                with connection.getresponse() as response:
+                    # Cut off for its slowness, half an answer may look like a whole one.
+                    return response.status if time.monotonic() - begun < TIMEOUT else None
+        except (OSError, ValueError, http.client.HTTPException):
+            return None
+
+    @contextlib.contextmanager
+    def _line(self, scheme: str, host: str, port: int | None) -> Iterator[http.client.HTTPConnection]:
+        """A connection whose socket is known before it connects, so that stopping can end it at any moment."""
+        family, address = _loopback(host)
+        line = socket.socket(family, socket.SOCK_STREAM)
+        if scheme == "https":
+            line = ssl.create_default_context().wrap_socket(line, server_hostname=host)
+        try:
+            with self._turn:
+                if self._stopping:
+                    raise NotHere("the courier is stopping")
+                self._sockets[line] = time.monotonic() + TIMEOUT
+            line.settimeout(TIMEOUT)
+            line.connect((address, port or (443 if scheme == "https" else 80)))
+            connection = http.client.HTTPConnection(host, port)
+            connection.sock = line
+            yield connection
+        finally:
+            with self._turn:
+                self._sockets.pop(line, None)
+            line.close()
+
+
+def _loopback(host: str) -> tuple[socket.AddressFamily, str]:
+    """Family and address. Play money must not ring at a real site whose address somebody has copied."""
+    if host == "::1":
+        return socket.AF_INET6, host
+    if host == "localhost":
+        return socket.AF_INET, "127.0.0.1"
+    if host.startswith("127."):
+        return socket.AF_INET, host
+    raise NotHere(f"{host} is not on this machine")
+
+
+def _signed(delivery: Delivery, secret: str, stale: bool, forged: bool) -> tuple[bytes, dict[str, str]]:
+    """Body and headers [/guides/webhooks/]: the signature covers the body's own `timestamp` and its bytes."""
+    body, timestamp = delivery.body, delivery.timestamp
+    if stale:
+        timestamp -= STALE
+        body = outbox.encoded({**json.loads(body), "timestamp": timestamp})
+    key = secrets.token_hex(24) if forged else secret
+    digest = hmac.new(key.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return body, {
+        "Content-Type": "application/json",
+        "User-Agent": "govpay-sandbox",
+        "X-Webhook-Signature": f"sha256={digest}",
+    }

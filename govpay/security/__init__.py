@@ -1,0 +1,1 @@
+"""What keeps secrets and hostile texts in: tracebacks, encryption, headers, CSV."""

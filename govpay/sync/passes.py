@@ -1,0 +1,134 @@
+"""One round over one list: each page is committed together with the place after it, the lease and the report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import F
+from django.utils import timezone
+
+from govpay.models import SyncCursor, SyncRun
+from govpay.models.choices import RunState, SyncMode
+from govpay.sync import lease
+from govpay.sync.transactions import in_transaction
+from govpay.sync.upsert import Saved
+
+logger = logging.getLogger("govpay.sync")
+
+#: How many rejected rows a run lists; it counts them all.
+REJECTED_LISTED = 100
+
+Progress = Callable[[SyncRun], None]
+
+
+class SyncPass:
+    """What a walk needs to know and to tell. Made by the owner of the lease on ``cursor``."""
+
+    def __init__(self, cursor: SyncCursor, mode: SyncMode, progress: Progress | None = None) -> None:
+        self.cursor = cursor
+        self.mode = mode
+        #: A first load is no news to the host.
+        self.quiet = cursor.full_completed_at is None
+        #: At its end all that the platform has was read. The very first round starts from nothing.
+        self.whole = mode == SyncMode.FULL or cursor.full_completed_at is None
+        self.run = in_transaction(self._begin)
+        self._progress = progress
+
+    @property
+    def account_uid(self) -> str | None:
+        return self.cursor.account_id
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """The columns that a document's address tells: whose it is."""
+        return {"account_id": self.account_uid} if self.account_uid else {}
+
+    @property
+    def place(self) -> dict[str, Any] | None:
+        """Where the round before broke off; each mode has a place of its own."""
+        found: dict[str, Any] | None = getattr(self.cursor, self._place)
+        return found
+
+    def commit(
+        self, work: Callable[[], Saved], *, pages: int = 1, place: dict[str, Any] | None = None, **columns: Any
+    ) -> None:
+        """``work``, the ``place`` after it and other ``columns`` of the cursor, all in one transaction.
+
+        ``pages``: how many were fetched for it. Raises ``LeaseLost``.
+        """
+        if place is not None:
+            columns[self._place] = place
+
+        def whole() -> dict[str, Any]:
+            saved = work()
+            lease.beat(self.cursor, mode=self.mode, **columns)
+            counted = self._counted(saved, pages)
+            if saved.rejected:
+                # Reported with the page that brought them: they may not be met again.
+                SyncRun.objects.filter(pk=self.run.pk).update(**counted)
+            return counted
+
+        for name, value in in_transaction(whole).items():
+            setattr(self.run, name, value)
+        if self._progress is not None:
+            self._progress(self.run)
+
+    def reject(self, uid: str, why: str) -> None:
+        """Report a row that could not be read; nothing else is known of it now."""
+        self.commit(lambda: Saved(rejected=[(uid, why)]), pages=0)
+
+    def finish(self, *, not_offered: bool = False) -> None:
+        """The end was reached. ``not_offered``: the API has no such list, which is no failure."""
+        now = timezone.now()
+        columns: dict[str, Any] = {"mode": "", self._place: None, "completed_at": now, "error": ""}
+        columns["not_offered_at"] = (self.cursor.not_offered_at or now) if not_offered else None
+        if self.whole and not (not_offered and self.quiet):
+            columns["full_completed_at"] = now
+        self._close(RunState.SUCCEEDED, "Not offered by this API." if not_offered else "", columns)
+
+    def fail(self, error: str) -> None:
+        """The platform, or the database, stopped the round; the place is kept."""
+        logger.warning("sync of %s for %s stopped: %s", self.run.resource, self.account_uid or "-", error)
+        self._close(RunState.FAILED, error, {"error": error})
+
+    def interrupt(self, error: str = "") -> None:
+        """A time limit, Ctrl-C, or another worker that took over: the next round goes on from the place."""
+        self._close(RunState.INTERRUPTED, error, {})
+
+    @property
+    def _place(self) -> str:
+        return "full_position" if self.mode == SyncMode.FULL else "position"
+
+    def _begin(self) -> SyncRun:
+        where = {"account_id": self.account_uid, "resource": self.cursor.resource}
+        # Nobody else holds the lease, so these were killed; when is not known.
+        killed = SyncRun.objects.filter(**where, state=RunState.RUNNING)
+        killed.update(state=RunState.INTERRUPTED, finished_at=F("started_at"))
+        return SyncRun.objects.create(**where, mode=self.mode)
+
+    def _counted(self, saved: Saved, pages: int) -> dict[str, Any]:
+        run = self.run
+        room = max(0, REJECTED_LISTED - len(run.rejected))
+        return {
+            "pages": run.pages + pages,
+            "fetched": run.fetched + saved.fetched,
+            "created": run.created + saved.created,
+            "updated": run.updated + saved.updated,
+            "unchanged": run.unchanged + saved.unchanged,
+            "deleted": run.deleted + saved.deleted,
+            "rejected_count": run.rejected_count + len(saved.rejected),
+            "rejected": [*run.rejected, *({"uid": uid, "error": why} for uid, why in saved.rejected[:room])],
+        }
+
+    def _close(self, state: RunState, error: str, columns: dict[str, Any]) -> None:
+        self.run.state, self.run.error, self.run.finished_at = state, error, timezone.now()
+
+        def work() -> None:
+            ours = SyncCursor.objects.filter(pk=self.cursor.pk, lease_token=self.cursor.lease_token)
+            if columns:
+                ours.update(**columns)
+            self.run.save()
+
+        in_transaction(work)

@@ -1,0 +1,28 @@
+"""Rows of the platform that name another object."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from govpay.client import Query
+from govpay.client import field as named
+from govpay.connection import get_endpoints
+from govpay.exceptions import InvalidRequest, NotFound
+
+logger = logging.getLogger("govpay.sync")
+
+#: More rows than one object brings forth.
+SEVERAL = 100
+
+
+def fetch_related(listing: str, account_uid: str, name: str, uid: str) -> Sequence[Mapping[str, Any]]:
+    """The rows whose ``name`` is ``uid``; none where the API does not take that filter: the sync brings them."""
+    query = Query(filter=named(name).eq(uid), top=SEVERAL)
+    try:
+        page = getattr(get_endpoints(), listing)(account_uid, query)
+    except (InvalidRequest, NotFound) as error:
+        logger.info("%s of %s is left to the sync: %s", listing, uid, error)
+        return []
+    return [item for item in page.items if item.get(name) == uid]

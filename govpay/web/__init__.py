@@ -1,0 +1,1 @@
+"""Pages and addresses for outsiders: webhook deliveries and the payment page."""

@@ -1,0 +1,246 @@
+"""``pay/<public id>/``: the page on which a payer pays a link or a session, and the one that says how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import Any, cast
+
+from django.core.cache import caches
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from govpay import conf, operations, ratelimit
+from govpay.client.stores import Guard
+from govpay.decorators import public
+from govpay.exceptions import EncryptionError, GovPayError, OperationRefused
+from govpay.models import HostedSession, PaymentAccount, PaymentLink
+from govpay.models.choices import LinkState, SessionStatus
+from govpay.models.fields import Sealed
+from govpay.security.headers import component_policy, with_security_headers
+from govpay.security.tracebacks import scrub_traceback
+from govpay.sync import sessions
+from govpay.sync.transactions import in_transaction
+
+logger = logging.getLogger("govpay.checkout")
+
+#: Done pages ask the platform about a session at most once in so many seconds, however many of them are open.
+ASK_EVERY = 5
+
+_guard = Guard("cache of done pages")
+
+
+#: A state of the done page alone: nobody is paying just now, and somebody still may.
+UNPAID = "unpaid"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be paid: a link, or a session by itself."""
+
+    public_id: str
+    link: PaymentLink | None
+    session: HostedSession | None
+
+    @property
+    def row(self) -> PaymentLink | HostedSession:
+        row = self.link or self.session
+        assert row is not None  # noqa: S101 - one of them was found
+        return row
+
+    @property
+    def state(self) -> str:
+        """``open``, ``paid``, ``cancelled`` or ``expired``."""
+        if self.link is not None:
+            over = self.link.state == LinkState.OPEN and self.link.expires_at <= timezone.now()
+            paid = self.session is not None and self.session.status == SessionStatus.COMPLETED
+            return LinkState.PAID.value if paid else LinkState.EXPIRED.value if over else self.link.state
+        status = self.session.status if self.session is not None else ""
+        known: dict[str, LinkState] = {
+            SessionStatus.ACTIVE: LinkState.OPEN,
+            SessionStatus.COMPLETED: LinkState.PAID,
+        }
+        return known.get(status, LinkState.EXPIRED).value
+
+    @property
+    def may_be_paid(self) -> bool:
+        """A session is open, as far as we know: nobody may be told that nothing was charged, whatever the link is."""
+        return self.state != LinkState.PAID and self.session is not None and self.session.status == SessionStatus.ACTIVE
+
+
+@public
+@require_GET
+@never_cache
+@scrub_traceback
+def pay(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Show what is to be paid and the vendor's component, or lead to the vendor's own page.
+
+    404 for an unknown id, 410 for one that is over, 429 for too many visits, 503 when no session can be opened
+    now; what is paid leads to the done page. Nothing in the query is looked at.
+    """
+    found = _visited(request, public_id)
+    if isinstance(found, HttpResponse):
+        return found
+    found = _told_anew(found)
+    if found.state == LinkState.PAID or (found.state != LinkState.OPEN and found.may_be_paid):
+        return HttpResponseRedirect(reverse("govpay:pay-done", args=[public_id]))
+    if found.state != LinkState.OPEN:
+        return _over(request, found.state)
+    try:
+        session = _session_of(request, found)
+    except OperationRefused as refused:
+        logger.warning("payment page %s: %s", public_id, refused)
+        again = _find(public_id)
+        if again is not None and again.state not in (LinkState.OPEN, LinkState.PAID):
+            return _over(request, again.state)
+        return _unavailable(request)
+    except GovPayError as error:
+        logger.warning("no session for payment page %s: %s", public_id, error)
+        return _unavailable(request)
+    if session is None:
+        return HttpResponseRedirect(reverse("govpay:pay-done", args=[public_id]))
+    return _shown(request, found, session)
+
+
+@public
+@require_GET
+@never_cache
+@scrub_traceback
+def done(request: HttpRequest, public_id: str) -> HttpResponse:
+    """How it ended, by what the platform says: the redirect that leads here is never trusted (assumption A28).
+
+    ``?format=json`` gives ``{"state": …}`` alone, for the page that waits: ``paid``, ``open``, ``unpaid`` (it
+    can still be paid), ``expired`` or ``cancelled``.
+    """
+    found = _visited(request, public_id)
+    if isinstance(found, HttpResponse):
+        return found
+    found = _told_anew(found, always=True)
+    state = LinkState.OPEN.value if found.may_be_paid else found.state
+    if state == LinkState.OPEN and not found.may_be_paid:
+        state = UNPAID
+    if request.GET.get("format") == "json":
+        return with_security_headers(JsonResponse({"state": state}))
+    return _page(request, "done.html", 200, found=found, row=found.row, state=state)
+
+
+def _visited(request: HttpRequest, public_id: str) -> Request | HttpResponse:
+    """What is to be paid here, or why this visitor is not shown it: an unknown id, or too many visits."""
+    wait = ratelimit.wait_of_address(request)
+    found = None if wait else _find(public_id)
+    if found is not None:
+        wait = ratelimit.wait_of_page(public_id)
+    if wait:
+        text = _("There were too many visits just now. Please try again in a minute.")
+        response = _page(request, "gone.html", 429, title=_("Please try again"), text=text)
+        response["Retry-After"] = str(wait)
+        return response
+    if found is None:
+        return _page(request, "gone.html", 404, title=_("Not found"), text=_("This payment page does not exist."))
+    return found
+
+
+def _told_anew(found: Request, *, always: bool = False) -> Request:
+    """``found`` as the platform has it: at once on the done page, else where we may have missed an end."""
+    session = found.session
+    if session is None or session.status != SessionStatus.ACTIVE:
+        return found
+    by_itself = found.link is None and sessions.is_ending(session)
+    if not (always or by_itself or found.state != LinkState.OPEN):
+        return found
+    _read_again(session)
+    return _find(found.public_id) or found
+
+
+def _find(public_id: str) -> Request | None:
+    if "\x00" in public_id:
+        return None
+    link = PaymentLink.objects.filter(public_id=public_id).first()
+    if link is not None:
+        session = HostedSession.objects.filter(uid=link.session_id).first() if link.session_id else None
+        return Request(public_id, link, session)
+    session = HostedSession.objects.filter(public_id=public_id, deleted_at=None).exclude(scope="wallet").first()
+    return None if session is None else Request(public_id, None, session)
+
+
+def _session_of(request: HttpRequest, found: Request) -> HostedSession | None:
+    if found.link is None:
+        session = found.session
+        if session is None or session.credential is None:
+            raise OperationRefused("This session cannot be opened here.")
+        return session
+    address = request.build_absolute_uri(reverse("govpay:pay-done", args=[found.public_id]))
+    back = request.build_absolute_uri(reverse("govpay:pay", args=[found.public_id]))
+    return operations.open_session(found.link, success_url=address, cancel_url=back)
+
+
+def _shown(request: HttpRequest, found: Request, session: HostedSession) -> HttpResponse:
+    script = conf.get("COMPONENT_SCRIPT_URL")
+    try:
+        cast(Sealed, session.credential).reveal()  # which the component's tag does, where no error can be told
+        hosted = cast(Sealed, session.hosted_url).reveal() if session.hosted_url is not None else ""
+    except EncryptionError as error:
+        logger.error("session %s: %s", session.uid, error)
+        return _unavailable(request)
+    if hosted and (session.layout == "hosted" or not script):
+        return _lead_to(hosted)
+    if not script:
+        return _unavailable(request)
+    account = PaymentAccount.objects.filter(uid=session.account_id).first()
+    return _page(
+        request,
+        "pay.html",
+        200,
+        policy=component_policy(script, conf.get("API_URL")),
+        session=session,
+        account=account,
+        row=found.row,
+        link=found.link,
+        done_url=reverse("govpay:pay-done", args=[found.public_id]),
+    )
+
+
+def _lead_to(hosted_url: str) -> HttpResponse:
+    """The address carries a credential in its fragment: it goes to the payer's browser and nowhere else."""
+    response = HttpResponse(status=302)
+    response["Location"] = hosted_url  # as it was returned, fragment and all
+    return with_security_headers(response)
+
+
+def _read_again(session: HostedSession) -> None:
+    if session.status != SessionStatus.ACTIVE or session.credential is None or not _may_ask(session.uid):
+        return
+    try:
+        document = sessions.read_session(session)
+        in_transaction(lambda: sessions.save_session(session.uid, document, extra={"account_id": session.account_id}))
+    except GovPayError as error:
+        logger.info("session %s could not be read: %s", session.uid, error)  # the webhook tells
+
+
+def _may_ask(session_uid: str) -> bool:
+    """Whether no process asked a moment ago; from now on one did. A cache that is down forbids nothing."""
+    name = hashlib.sha256(f"{conf.get('API_URL')}|{session_uid}".encode()).hexdigest()[:32]
+    return bool(_guard(lambda: caches[conf.get("CACHE")].add(f"govpay:{name}:done", "asked", timeout=ASK_EVERY), True))
+
+
+def _over(request: HttpRequest, state: str) -> HttpResponse:
+    text = _("It was cancelled.") if state == LinkState.CANCELLED else _("Its time is over.")
+    return _page(request, "gone.html", 410, title=_("This payment page is closed"), text=text)
+
+
+def _unavailable(request: HttpRequest) -> HttpResponse:
+    text = _("The payment page cannot be opened just now. Nothing was charged. Please try again in a few minutes.")
+    response = _page(request, "gone.html", 503, title=_("Please try again"), text=text)
+    response["Retry-After"] = "60"
+    return response
+
+
+def _page(request: HttpRequest, template: str, status: int, policy: str = "", **context: Any) -> HttpResponse:
+    response = render(request, f"govpay/pay/{template}", context, status=status)
+    return with_security_headers(response, policy)

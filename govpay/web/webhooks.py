@@ -1,0 +1,172 @@
+"""``webhooks/<account uid>/``: what the platform tells is verified, stored and answered; the work is a task's."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections import Counter
+from functools import partial
+from typing import Any, cast
+
+from django.db import Error as DatabaseTrouble
+from django.db import router, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+
+from govpay import conf, tasks
+from govpay.client import signature
+from govpay.client.redaction import one_line
+from govpay.decorators import public
+from govpay.exceptions import SignatureError
+from govpay.models import WebhookEvent
+from govpay.models.fields import UID_LENGTH
+from govpay.ratelimit import Refusals, address_of
+from govpay.security.tracebacks import scrub_traceback
+from govpay.sync import inbox
+from govpay.sync.mapping import Unmappable
+from govpay.sync.secrets import NoSecret, UnknownAccount, secrets_after_mismatch, secrets_of
+
+logger = logging.getLogger("govpay.webhooks")
+
+#: The largest body, in bytes (faults W6); the platform's own are some hundred.
+LARGEST = 256 * 1024
+
+#: The longest identifier and event type that a row can hold.
+LONGEST = 255
+
+#: Refusals of this process by status and reason, told with each log line.
+_refusals: Counter[tuple[int, str]] = Counter()
+#: ... and those that are only counted: what is verified costs less than any look at who sends it, so nobody is refused
+#: unheard, but a flood of forgeries must not fill the log.
+_flood = Refusals()
+
+
+class Refused(Exception):
+    """A request that is no delivery to store."""
+
+    def __init__(self, status: int, why: str, **headers: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+        self.headers = headers
+
+
+class Late(Refused):
+    """A delivery of the platform's own, after its time."""
+
+
+@public
+@csrf_exempt
+@scrub_traceback
+def webhook(request: HttpRequest, account_uid: str) -> HttpResponse:
+    """Accept one delivery; /guides/webhooks/.
+
+    200 for one that is stored, now or before. What cannot be believed is answered by a 4xx before any row
+    is written (429, in place of any other, where an address sends too much of that); 503, so that the sender
+    repeats it, when it cannot be verified or stored now.
+    """
+    try:
+        body = _body(request)
+        payload = _verified(request.headers.get("X-Webhook-Signature"), body, account_uid)
+        pk = _stored(account_uid, payload)
+    except Refused as refused:
+        counts = refused.status < 500 and not isinstance(refused, Late)
+        wait = _flood.too_many(address_of(request)) if counts else 0
+        return _too_often(wait) if wait else _refuse(account_uid, refused)
+    except DatabaseTrouble as error:
+        logger.error("a delivery for %s could not be stored (%s)", account_uid, type(error).__name__)
+        return _refuse(account_uid, Refused(503, "not now", **{"Retry-After": "30"}))
+    if pk is not None:
+        transaction.on_commit(partial(tasks.queue_event_soon, pk), using=router.db_for_write(WebhookEvent), robust=True)
+    return _answer(200, "duplicate" if pk is None else "accepted")
+
+
+def _body(request: HttpRequest) -> bytes:
+    if request.method != "POST":
+        raise Refused(405, "not a POST", Allow="POST")
+    if request.content_type != "application/json":
+        raise Refused(415, "not application/json")
+    declared = request.META.get("CONTENT_LENGTH") or ""
+    if len(declared) > 9 or (declared.isascii() and declared.isdigit() and int(declared) > LARGEST):
+        raise Refused(413, "too large")
+    # Sent in chunks, it has no length, and Django reads nothing; a server that finds its end says so.
+    chunked = not declared and request.META.get("wsgi.input_terminated")
+    source: Any = request.META["wsgi.input"] if chunked else request
+    try:
+        body = source.read(LARGEST + 1)
+    except (UnreadablePostError, OSError):
+        raise Refused(400, "cut short") from None
+    if len(body) > LARGEST:
+        raise Refused(413, "too large")
+    return body
+
+
+def _verified(header: str | None, body: bytes, account_uid: str) -> dict[str, Any]:
+    if len(account_uid) > UID_LENGTH or not account_uid.isprintable():
+        raise Refused(404, "unknown payment account")
+    try:
+        signature.digest_of(header)
+        secrets = secrets_of(account_uid)
+        try:
+            return _signed(header, body, secrets)
+        except SignatureError as error:
+            # Only a signature that fits nothing may mean that the secret was rolled.
+            others = secrets_after_mismatch(account_uid, secrets) if error.reason == "signature" else ()
+            if not others:
+                raise
+            return _signed(header, body, others)
+    except SignatureError as error:
+        if error.reason == "stale":
+            inbox.count_stale(account_uid)
+            raise Late(401, str(error)) from None
+        raise Refused(400 if error.reason == "body" else 401, str(error)) from None
+    except UnknownAccount:
+        raise Refused(404, "unknown payment account") from None
+    except NoSecret:
+        raise Refused(503, "the webhook secret is not known yet", **{"Retry-After": "30"}) from None
+
+
+def _signed(header: str | None, body: bytes, secrets: tuple[str, ...]) -> dict[str, Any]:
+    tolerance = float(conf.get("WEBHOOK_TOLERANCE"))
+    return signature.verify(header, body, secrets, now=time.time(), tolerance=tolerance)
+
+
+def _stored(account_uid: str, payload: dict[str, Any]) -> int | None:
+    webhook_id, event_type = payload.get("webhook_id"), payload.get("event_type")
+    for name, value in (("webhook_id", webhook_id), ("event_type", event_type)):
+        if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not value.isprintable():
+            raise Refused(400, f"no usable {name}")
+    try:
+        return inbox.store(
+            account_uid=account_uid,
+            webhook_id=str(webhook_id),
+            event_type=str(event_type),
+            sent_at=dt.datetime.fromtimestamp(payload["timestamp"], dt.UTC),
+            payload=payload,
+        )
+    except Unmappable as error:
+        raise Refused(400, str(error)) from None
+
+
+def _refuse(account_uid: str, refused: Refused) -> HttpResponse:
+    _refusals[refused.status, refused.why] += 1
+    count = _refusals[refused.status, refused.why]
+    logger.warning(
+        "webhook refused: %d %s, account %s (no. %d)", refused.status, refused.why, one_line(account_uid, 128), count
+    )
+    return _quiet(_answer(refused.status, "refused", **refused.headers))
+
+
+def _too_often(wait: int) -> HttpResponse:
+    return _quiet(_answer(429, "refused", **{"Retry-After": str(wait)}))
+
+
+def _quiet(response: Any) -> HttpResponse:
+    response._has_been_logged = True  # else Django adds a line of its own, and for a 503 a mail to the admins
+    return cast(HttpResponse, response)
+
+
+def _answer(status: int, what: str, **headers: str) -> HttpResponse:
+    return JsonResponse({"status": what}, status=status, headers=headers)
