@@ -21,7 +21,7 @@ from govpay.client.stores import Guard
 #: Seconds over which visits are counted.
 WINDOW = 60
 #: Addresses that a process counts refusals of at a time.
-MOST = 10_000
+MAX_ADDRESSES = 10_000
 
 _guard = Guard("cache of visits")
 
@@ -108,7 +108,7 @@ class Refusals:
             if self._window != int(now // WINDOW):
                 self._window = int(now // WINDOW)
                 self._count.clear()
-            if address not in self._count and len(self._count) >= MOST:
+            if address not in self._count and len(self._count) >= MAX_ADDRESSES:
                 return 0
             self._count[address] += 1
             over = self._count[address] > most

@@ -432,7 +432,7 @@ def test_forged_ones_hold_no_threads_while_the_platform_is_slow(sandbox: Any, mo
     slow = sandbox.fault("GET /api/webhooks/secret", delay=1)
     monkeypatch.setattr("govpay.sandbox.app.time", held := Held())
     monkeypatch.setattr(secrets, "ASK_WITHIN", SILENCE)
-    monkeypatch.setattr(secrets, "PATIENCE", SILENCE)
+    monkeypatch.setattr(secrets, "SECRET_FETCH_TIMEOUT", SILENCE)
     answered: list[int] = []
 
     def forge(account: str) -> None:

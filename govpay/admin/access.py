@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from govpay import conf
-from govpay.admin.filters import AccountFilter
+from govpay.admin.filters import AccountListFilter
 from govpay.models import AccountAccess
 from govpay.models.access import reach_of
 
@@ -30,7 +30,7 @@ class AccountAccessAdmin(AnyModelAdmin):
     list_display = ("account", "user", "group")
     list_display_links = ("account", "user", "group")
     list_select_related = ("account", "user", "group")
-    list_filter = (AccountFilter,)
+    list_filter = (AccountListFilter,)
     list_per_page = 100
     sortable_by = ()
     show_full_result_count = False

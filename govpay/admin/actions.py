@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.admin.amounts import amount_field, minor_units
-from govpay.admin.confirmation_tokens import Shown
+from govpay.admin.confirmation_tokens import ShownPayment
 from govpay.admin.flags import at_stake
-from govpay.admin.messages import Outcome, open_operation_reason
+from govpay.admin.messages import StaffOutcome, open_operation_reason
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAction, PaymentStatus, TransactionStatus
 from govpay.models.money import format_money, to_major
@@ -47,7 +47,7 @@ class OneRefundForm(RefundForm):
     amount = amount_field(gettext_lazy("Amount to refund"))
     field_order = ("amount", "reason")
 
-    def __init__(self, *args: Any, shown: Shown, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, shown: ShownPayment, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.shown = shown
         amount = shown.refundable if shown.retry_amount is None else min(shown.retry_amount, shown.refundable)
@@ -86,7 +86,7 @@ class OneRefundForm(RefundForm):
 
 
 @dataclass
-class Row:
+class ConfirmationRow:
     """One payment on a confirmation or a result page."""
 
     payment: Payment
@@ -96,12 +96,12 @@ class Row:
     amount: int | None = None
     #: What is at stake with this one; it can be done all the same.
     warning: str = ""
-    outcome: Outcome | None = None
+    outcome: StaffOutcome | None = None
     #: The operation of this kind that was not executed, which this one tries again.
     earlier: Operation | None = None
 
 
-class Action:
+class StaffAction:
     """One kind of action. The rules are the payment's, the work is done by ``govpay.operations``."""
 
     name: ClassVar[str]
@@ -136,7 +136,7 @@ class Action:
     def amount(self, payment: Payment) -> int | None:
         return payment.total_amount
 
-    def amount_shown(self, shown: Shown) -> int | None:
+    def amount_shown(self, shown: ShownPayment) -> int | None:
         """The same from what the page showed."""
         return shown.total
 
@@ -148,25 +148,25 @@ class Action:
         """What else is to be known before a single payment's action: labels and values."""
         return []
 
-    def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
+    def form(self, payment: Payment | None, shown: ShownPayment | None, data: Any = None) -> forms.Form:
         """``payment`` and ``shown`` are given for a single payment."""
         return ConfirmForm(data)
 
-    def why_not_in_bulk(self, row: Row) -> str:
+    def why_not_in_bulk(self, row: ConfirmationRow) -> str:
         """Why one of many is left to its own page."""
         return ""
 
-    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+    def perform(self, payment: Payment, shown: ShownPayment, data: dict[str, Any], **who: Any) -> StaffOutcome:
         """Do it. Raises what ``govpay.operations`` raises."""
         raise NotImplementedError
 
-    def again(self, shown: Shown, who: dict[str, Any]) -> Any:
+    def again(self, shown: ShownPayment, who: dict[str, Any]) -> Any:
         """Try the operation again that was not executed: the same key and reference, so that it stays one."""
         earlier = Operation.objects.get(key=shown.retry)
         return operations.retry_operation(operation=earlier, actor=who["actor"], seen=shown.seen())
 
 
-class Capture(Action):
+class StaffCapture(StaffAction):
     name = "capture"
     action = OperationAction.CAPTURE
     #: Whether it charges what its maker was shown the fee of.
@@ -183,15 +183,15 @@ class Capture(Action):
     def why_not(self, payment: Payment, repeatable: set[str]) -> str:
         return payment.why_not_capturable(has_method=payment.uid in repeatable, confirming=self.confirms_preview)
 
-    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+    def perform(self, payment: Payment, shown: ShownPayment, data: dict[str, Any], **who: Any) -> StaffOutcome:
         if shown.retry:
             self.again(shown, who)
         else:
             operations.capture_payment(payment=payment, seen=shown.seen(), **who)
-        return Outcome("done", _("Captured"))
+        return StaffOutcome("done", _("Captured"))
 
 
-class Void(Action):
+class StaffVoid(StaffAction):
     name = "void"
     action = OperationAction.VOID
     gives_back = True
@@ -206,15 +206,15 @@ class Void(Action):
     def why_not(self, payment: Payment, repeatable: set[str]) -> str:
         return payment.why_not_voidable()
 
-    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+    def perform(self, payment: Payment, shown: ShownPayment, data: dict[str, Any], **who: Any) -> StaffOutcome:
         if shown.retry:
             self.again(shown, who)
         else:
             operations.void_payment(payment=payment, seen=shown.seen(), **who)
-        return Outcome("done", _("Voided"))
+        return StaffOutcome("done", _("Voided"))
 
 
-class Refund(Action):
+class StaffRefund(StaffAction):
     name = "refund"
     action = OperationAction.REFUND
     asks_amount = True
@@ -233,7 +233,7 @@ class Refund(Action):
     def amount(self, payment: Payment) -> int | None:
         return payment.refundable_amount
 
-    def amount_shown(self, shown: Shown) -> int | None:
+    def amount_shown(self, shown: ShownPayment) -> int | None:
         return shown.refundable
 
     def amounts(self, payment: Payment) -> tuple[tuple[Any, int | None], ...]:
@@ -241,10 +241,10 @@ class Refund(Action):
         refunded = (payment.total_amount or 0) - left
         return ((_("To refund"), left), (_("Total"), payment.total_amount), (_("Refunded"), refunded))
 
-    def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
+    def form(self, payment: Payment | None, shown: ShownPayment | None, data: Any = None) -> forms.Form:
         return RefundForm(data) if shown is None else OneRefundForm(data, shown=shown)
 
-    def why_not_in_bulk(self, row: Row) -> str:
+    def why_not_in_bulk(self, row: ConfirmationRow) -> str:
         earlier = row.earlier
         if earlier is None or earlier.amount == row.amount or not operations.is_at_stake(earlier):
             return ""
@@ -253,7 +253,7 @@ class Refund(Action):
             "amount": amount
         }
 
-    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+    def perform(self, payment: Payment, shown: ShownPayment, data: dict[str, Any], **who: Any) -> StaffOutcome:
         # The exact figure that was shown, never "whatever is left by now".
         amount = data.get("amount", shown.refundable)
         if shown.retry and amount == shown.retry_amount:
@@ -268,12 +268,12 @@ class Refund(Action):
                 **who,
             )
         if refund.status == TransactionStatus.PENDING:
-            return Outcome("pending", _("Refund accepted"), _("It is pending and settles later."))
-        return Outcome("done", _("Refunded"))
+            return StaffOutcome("pending", _("Refund accepted"), _("It is pending and settles later."))
+        return StaffOutcome("done", _("Refunded"))
 
 
 #: In the order of the buttons.
-ACTIONS: tuple[Action, ...] = (Capture(), Refund(), Void())
+ACTIONS: tuple[StaffAction, ...] = (StaffCapture(), StaffRefund(), StaffVoid())
 
 
 def open_operations(payments: Iterable[Payment]) -> dict[str, Operation]:
@@ -285,7 +285,9 @@ def open_operations(payments: Iterable[Payment]) -> dict[str, Operation]:
     return {row.payment_id: row for row in found}
 
 
-def assess(action: Action, payments: list[Payment], waiting: dict[str, Operation] | None = None) -> list[Row]:
+def assess(
+    action: StaffAction, payments: list[Payment], waiting: dict[str, Operation] | None = None
+) -> list[ConfirmationRow]:
     """Each payment with the reason why not, or with what it is about. ``waiting``: its open operations, if known."""
     if waiting is None:
         waiting = open_operations(payments)
@@ -304,5 +306,5 @@ def assess(action: Action, payments: list[Payment], waiting: dict[str, Operation
             reason = _("A bank account needs its owner's authorization: charge it from the customer's page.")
         warning = at_stake(payment) if action.gives_back and not reason else ""
         amount = None if reason else action.amount(payment)
-        rows.append(Row(payment, reason, amount, warning, earlier=not_executed.get(payment.uid)))
+        rows.append(ConfirmationRow(payment, reason, amount, warning, earlier=not_executed.get(payment.uid)))
     return rows

@@ -18,23 +18,23 @@ from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.admin import fee_previews
-from govpay.admin.actions import Capture, ConfirmForm, open_operations
+from govpay.admin.actions import ConfirmForm, StaffCapture, open_operations
 from govpay.admin.authorizations import AuthorizationForm
 from govpay.admin.charges import PERMISSION, charge_address
-from govpay.admin.confirmation_tokens import Shown
+from govpay.admin.confirmation_tokens import ShownPayment
 from govpay.admin.confirmations import ConfirmationView
 from govpay.admin.formatting import link_to, moment
-from govpay.admin.messages import Outcome
+from govpay.admin.messages import StaffOutcome
 from govpay.models import Payment
 from govpay.models.choices import PaymentStatus
 from govpay.models.money import format_money
 from govpay.operations import staff
 
 #: Within which another payment of the same sum by the same customer is pointed out.
-LATELY = dt.timedelta(hours=24)
+SIMILAR_PAYMENT_WINDOW = dt.timedelta(hours=24)
 
 
-class Charge(Capture):
+class Charge(StaffCapture):
     """The capture of a quote that the same person made of a saved method: its own permission is enough."""
 
     name = "charge"
@@ -73,19 +73,19 @@ class Charge(Capture):
             found.append((_("This customer has paid the same amount within a day"), said))
         return found
 
-    def form(self, payment: Payment | None, shown: Shown | None, data: Any = None) -> forms.Form:
+    def form(self, payment: Payment | None, shown: ShownPayment | None, data: Any = None) -> forms.Form:
         # An operation that is tried again keeps the authorization that it was begun with.
         if payment is None or not staff.is_debit(payment) or (shown is not None and shown.retry):
             return ConfirmForm(data)
         return AuthorizationForm(payment, data)
 
-    def perform(self, payment: Payment, shown: Shown, data: dict[str, Any], **who: Any) -> Outcome:
+    def perform(self, payment: Payment, shown: ShownPayment, data: dict[str, Any], **who: Any) -> StaffOutcome:
         if shown.retry:
             self.again(shown, who)
         else:
             given = data.get("authorization")
             operations.capture_payment(payment=payment, authorization=given, fee_preview=True, seen=shown.seen(), **who)
-        return Outcome("done", _("Charged"))
+        return StaffOutcome("done", _("Charged"))
 
 
 class ChargeConfirmation(ConfirmationView):
@@ -132,6 +132,6 @@ def _charged_lately(payment: Payment, user: Any) -> list[Payment]:
     taken = rows.filter(
         status__in=(PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED),
         currency=payment.currency,
-        remote_created_at__gte=timezone.now() - LATELY,
+        remote_created_at__gte=timezone.now() - SIMILAR_PAYMENT_WINDOW,
     )
     return list(taken.defer("raw").order_by("-remote_created_at", "-id")[:3])

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from govpay.admin.actions import Action, Row
+from govpay.admin.actions import ConfirmationRow, StaffAction
 from govpay.admin.flags import badges_at_stake
 from govpay.admin.formatting import Table, link_to, method_label, moment, payment_badge, relative
 from govpay.admin.messages import Alert
@@ -26,7 +26,7 @@ class Total:
     amount: int
 
 
-def totals_of(rows: Sequence[Row]) -> list[Total]:
+def totals_of(rows: Sequence[ConfirmationRow]) -> list[Total]:
     """One per currency; rows without an amount count as nothing."""
     sums: dict[str, list[int]] = {}
     for row in rows:
@@ -38,12 +38,12 @@ def counted(number: int) -> str:
     return ngettext("%(count)d payment", "%(count)d payments", number) % {"count": number}
 
 
-def amounts_in_words(rows: Sequence[Row]) -> str:
+def amounts_in_words(rows: Sequence[ConfirmationRow]) -> str:
     """``$12.34 and €5.00``, for a button."""
     return " + ".join(format_money(total.amount, total.currency) for total in totals_of(rows))
 
 
-def button(action: Action, doable: Sequence[Row], single: bool) -> str:
+def button(action: StaffAction, doable: Sequence[ConfirmationRow], single: bool) -> str:
     """What the button says; a single action may have its amount in the form instead."""
     if single and action.asks_amount:
         return str(action.button)
@@ -56,14 +56,14 @@ def button(action: Action, doable: Sequence[Row], single: bool) -> str:
     }
 
 
-def before(action: Action, rows: Sequence[Row]) -> list[Table]:
+def before(action: StaffAction, rows: Sequence[ConfirmationRow]) -> list[Table]:
     """What would be done, and what is left alone."""
     doable = [row for row in rows if not row.reason]
     refused = [row for row in rows if row.reason]
     return [table for table in (_doable(action, doable), _refused(refused)) if table.rows]
 
 
-def _doable(action: Action, rows: Sequence[Row]) -> Table:
+def _doable(action: StaffAction, rows: Sequence[ConfirmationRow]) -> Table:
     # The amount stands beside the payment: on a narrow screen the rest is out of sight.
     amounts = [head for head, _amount in action.amounts(rows[0].payment)] if rows else []
     heads = (_("Payment"), *amounts, _("Customer"), _("Method"), _("Payment account"), _("Created"), _("Status"))
@@ -80,7 +80,7 @@ def _doable(action: Action, rows: Sequence[Row]) -> Table:
     )
 
 
-def _line(action: Action, row: Row) -> tuple[Any, ...]:
+def _line(action: StaffAction, row: ConfirmationRow) -> tuple[Any, ...]:
     payment = row.payment
     amounts = (row.amount, *(amount for _head, amount in action.amounts(payment)[1:]))
     return (
@@ -94,7 +94,7 @@ def _line(action: Action, row: Row) -> tuple[Any, ...]:
     )
 
 
-def warning(doable: Sequence[Row]) -> Alert | None:
+def warning(doable: Sequence[ConfirmationRow]) -> Alert | None:
     """What is at stake with some of the payments, said right before the button."""
     warned = [row for row in doable if row.warning]
     if not warned:
@@ -113,7 +113,7 @@ def warning(doable: Sequence[Row]) -> Alert | None:
     return Alert(title % {"count": len(warned), "amounts": amounts_in_words(warned)}, tuple(lines))
 
 
-def _refused(rows: Sequence[Row]) -> Table:
+def _refused(rows: Sequence[ConfirmationRow]) -> Table:
     title = ngettext("%(count)d payment is left alone", "%(count)d payments are left alone", len(rows))
     return Table(
         title=title % {"count": len(rows)},
@@ -132,7 +132,7 @@ def _refused(rows: Sequence[Row]) -> Table:
     )
 
 
-def after(rows: Sequence[Row]) -> list[Table]:
+def after(rows: Sequence[ConfirmationRow]) -> list[Table]:
     """One line per payment: what was asked, how it ended, in whose words."""
     done = [row for row in rows if row.outcome and row.outcome.kind in ("done", "pending")]
     title = _("%(done)d of %(payments)s done") % {"done": len(done), "payments": counted(len(rows))}
@@ -166,7 +166,7 @@ def after(rows: Sequence[Row]) -> list[Table]:
     ]
 
 
-def _outcome(row: Row) -> str | None:
+def _outcome(row: ConfirmationRow) -> str | None:
     if row.outcome is None:
         return None
     return format_html('<span class="govpay-badge govpay-{}">{}</span>', row.outcome.tone, row.outcome.title)

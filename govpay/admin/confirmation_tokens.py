@@ -23,7 +23,7 @@ class TokenRefused(Exception):
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownPayment:
     """What the page said about one payment; amounts in minor units."""
 
     status: str
@@ -37,7 +37,7 @@ class Shown:
     at_stake: bool = False
 
     @classmethod
-    def of(cls, payment: Payment, earlier: Operation | None = None) -> Shown:
+    def of(cls, payment: Payment, earlier: Operation | None = None) -> ShownPayment:
         """Needs ``with_pending_refunds``. ``earlier``: the operation that was not executed, if there is one."""
         shown = (payment.status, payment.refundable_amount, payment.currency, payment.total_amount)
         if earlier is None:
@@ -55,14 +55,14 @@ class ConfirmationToken:
 
     key: uuid.UUID
     ids: tuple[int, ...]
-    shown: Mapping[int, Shown]
+    shown: Mapping[int, ShownPayment]
 
     def key_for(self, payment: Payment) -> uuid.UUID:
         """The operation's key. The same form sent twice gives the same keys, so it is one action."""
         return self.key if len(self.ids) == 1 else uuid.uuid5(self.key, payment.uid)
 
 
-def sign(user: Any, action: str, ids: Sequence[int], shown: Mapping[int, Shown]) -> str:
+def sign(user: Any, action: str, ids: Sequence[int], shown: Mapping[int, ShownPayment]) -> str:
     """The text of a new ticket, signed. It holds no secret: only what the page shows anyway."""
     rows = [[pk, *astuple(row)] for pk, row in shown.items()]
     content = [str(user.pk), action, list(ids), uuid.uuid4().hex, rows]
@@ -86,5 +86,5 @@ def read(text: str, user: Any, action: str, ids: Sequence[int]) -> ConfirmationT
         ) from None
     if (owner, signed_action, chosen) != (str(user.pk), action, list(ids)):
         raise TokenRefused(_("This form was made for somebody else or for other payments, so nothing was sent."))
-    shown = {int(pk): Shown(*values) for pk, *values in rows}
+    shown = {int(pk): ShownPayment(*values) for pk, *values in rows}
     return ConfirmationToken(uuid.UUID(key), tuple(ids), shown)

@@ -19,11 +19,11 @@ from django.utils.translation import ngettext
 
 from govpay import operations
 from govpay.admin import confirmation_tables, confirmation_tokens
-from govpay.admin.actions import Action, Row, assess
+from govpay.admin.actions import ConfirmationRow, StaffAction, assess
 from govpay.admin.changelist import joined
-from govpay.admin.confirmation_tokens import ConfirmationToken, Shown, TokenRefused
+from govpay.admin.confirmation_tokens import ConfirmationToken, ShownPayment, TokenRefused
 from govpay.admin.formatting import clip, list_of, moment, page_of
-from govpay.admin.messages import Outcome, outcome_of_error
+from govpay.admin.messages import StaffOutcome, outcome_of_error
 from govpay.admin.rendering import render
 from govpay.decorators import own_view
 from govpay.exceptions import GovPayError
@@ -35,9 +35,9 @@ from govpay.security.headers import secure_view
 logger = logging.getLogger("govpay.admin")
 
 #: Rows of one confirmation page.
-MOST = 100
+MAX_ROWS = 100
 #: After so many seconds no further action is begun; the rest is offered again. Web servers kill slow requests.
-PATIENCE = 20.0
+SUBMIT_TIMEOUT = 20.0
 
 
 def own_url(admin: Any, route: str, name: str, view: Callable[..., HttpResponse]) -> URLPattern:
@@ -57,7 +57,7 @@ def chosen_ids(request: HttpRequest) -> list[int]:
     return list(dict.fromkeys(int(part) for part in parts))
 
 
-def earlier_attempt(row: Row) -> list[tuple[Any, Any]]:
+def earlier_attempt(row: ConfirmationRow) -> list[tuple[Any, Any]]:
     """What staff must know of an operation that was not executed before they try it again."""
     earlier = row.earlier
     if earlier is None:
@@ -74,7 +74,7 @@ def earlier_attempt(row: Row) -> list[tuple[Any, Any]]:
     return [(_("Earlier attempt"), text % parts)]
 
 
-def earlier_attempts(rows: Sequence[Row]) -> list[tuple[Any, Any]]:
+def earlier_attempts(rows: Sequence[ConfirmationRow]) -> list[tuple[Any, Any]]:
     """The same for many: how many of them try an earlier operation again."""
     count = sum(row.earlier is not None for row in rows)
     text = ngettext(
@@ -88,7 +88,7 @@ def earlier_attempts(rows: Sequence[Row]) -> list[tuple[Any, Any]]:
 class ConfirmationView:
     """One request for one action on one or many payments."""
 
-    def __init__(self, admin: ModelAdmin[Any], action: Action, request: HttpRequest) -> None:
+    def __init__(self, admin: ModelAdmin[Any], action: StaffAction, request: HttpRequest) -> None:
         self.admin = admin
         self.action = action
         self.request = request
@@ -102,7 +102,7 @@ class ConfirmationView:
         if self.request.method not in ("GET", "HEAD", "POST"):
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         self.ids = chosen_ids(self.request)
-        most = 1 if self.action.one_only else MOST
+        most = 1 if self.action.one_only else MAX_ROWS
         if len(self.ids) > most:
             return self.turn_back(_("Choose at most %(most)d payments at once.") % {"most": most})
         self.load()
@@ -145,7 +145,7 @@ class ConfirmationView:
             if self.action.asks_amount and row.amount and row.earlier is not None and row.earlier.amount:
                 row.amount = min(row.amount, row.earlier.amount)
         doable = [row for row in rows if not row.reason]
-        shown = {row.payment.pk: Shown.of(row.payment, row.earlier) for row in doable}
+        shown = {row.payment.pk: ShownPayment.of(row.payment, row.earlier) for row in doable}
         context: dict[str, Any] = {
             "tables": confirmation_tables.before(self.action, rows),
             "doable": bool(doable),
@@ -164,7 +164,7 @@ class ConfirmationView:
             title = _("Try again: %(what)s?") % {"what": action_in_words(doable[0].earlier)}
         return self.render("govpay/admin/confirm.html", title, context, status=400 if problem else 200)
 
-    def choose(self, row: Row) -> None:
+    def choose(self, row: ConfirmationRow) -> None:
         """Try that operation again whose page led here; there may be a newer one on its payment."""
         given = self.request.GET["operation"]
         named = None
@@ -175,12 +175,12 @@ class ConfirmationView:
         why = _("There is no such operation here.") if named is None else operations.why_not_retry(named)
         row.earlier, row.reason = named, row.reason or why
 
-    def notes(self, rows: Sequence[Row]) -> list[tuple[Any, Any]]:
+    def notes(self, rows: Sequence[ConfirmationRow]) -> list[tuple[Any, Any]]:
         if not self.single:
             return earlier_attempts(rows)
         return [each for row in rows for each in (*self.action.notes(row.payment), *earlier_attempt(row))]
 
-    def form(self, shown: Mapping[int, Shown], data: Any = None) -> forms.Form:
+    def form(self, shown: Mapping[int, ShownPayment], data: Any = None) -> forms.Form:
         if not self.single:
             return self.action.form(None, None, data)
         return self.action.form(next(iter(self.payments.values())), next(iter(shown.values())), data)
@@ -202,25 +202,27 @@ class ConfirmationView:
             return self.tell(rows[0])
         return self.report(rows)
 
-    def execute(self, ticket: ConfirmationToken, data: dict[str, Any]) -> list[Row]:
+    def execute(self, ticket: ConfirmationToken, data: dict[str, Any]) -> list[ConfirmationRow]:
         """Each row by itself: one that fails does not stop the others, unless all would fail alike."""
-        end = time.monotonic() + PATIENCE
-        rows: list[Row] = []
+        end = time.monotonic() + SUBMIT_TIMEOUT
+        rows: list[ConfirmationRow] = []
         halted = False
         for pk, shown in ticket.shown.items():
             payment = self.payments.get(pk)
             if payment is None:
                 continue
-            row = Row(payment, amount=data.get("amount", self.action.amount_shown(shown)))
+            row = ConfirmationRow(payment, amount=data.get("amount", self.action.amount_shown(shown)))
             if halted or time.monotonic() > end:
-                row.outcome = Outcome("left", _("Not begun"), _("Nothing was sent for this one."))
+                row.outcome = StaffOutcome("left", _("Not begun"), _("Nothing was sent for this one."))
             else:
                 row.outcome = self.do(payment, shown, data, ticket)
                 halted = row.outcome.halts
             rows.append(row)
         return rows
 
-    def do(self, payment: Payment, shown: Shown, data: dict[str, Any], ticket: ConfirmationToken) -> Outcome:
+    def do(
+        self, payment: Payment, shown: ShownPayment, data: dict[str, Any], ticket: ConfirmationToken
+    ) -> StaffOutcome:
         try:
             return self.action.perform(payment, shown, data, actor=self.request.user, key=ticket.key_for(payment))
         except GovPayError as error:
@@ -230,9 +232,9 @@ class ConfirmationView:
             # them to start all over. The log has the traceback.
             logger.exception("%s of payment %s", self.action.name, payment.uid)
             text = _("This site failed (%(error)s); look at the payment's operations before you do anything else.")
-            return Outcome("unknown", _("Outcome not known"), text % {"error": type(error).__name__})
+            return StaffOutcome("unknown", _("Outcome not known"), text % {"error": type(error).__name__})
 
-    def tell(self, row: Row) -> HttpResponse:
+    def tell(self, row: ConfirmationRow) -> HttpResponse:
         """One payment: a message on its page, which shows the rest."""
         assert row.outcome is not None  # noqa: S101
         parts = {
@@ -244,7 +246,7 @@ class ConfirmationView:
         messages.add_message(self.request, row.outcome.level, f"{text} {row.outcome.text}".strip())
         return HttpResponseRedirect(page_of(row.payment))
 
-    def report(self, rows: list[Row]) -> HttpResponse:
+    def report(self, rows: list[ConfirmationRow]) -> HttpResponse:
         """Many payments: one line each. Loading this page again sends the same form, hence the same action."""
         left = [str(row.payment.pk) for row in rows if row.outcome and row.outcome.kind in ("left", "not sent")]
         again = f"{self.request.path}?ids={','.join(left)}" if left else ""

@@ -12,8 +12,8 @@ from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin, ReadOnlyAdmin
-from govpay.admin.confirmations import MOST, own_url, own_view
-from govpay.admin.filters import AccountFilter, AgeFilter, known_values, linked
+from govpay.admin.confirmations import MAX_ROWS, own_url, own_view
+from govpay.admin.filters import AccountListFilter, AgeFilter, known_values, linked
 from govpay.admin.formatting import (
     Button,
     Table,
@@ -34,7 +34,7 @@ from govpay.models import Payment, WebhookEvent, WebhookSubscription
 from govpay.models.choices import EventState, EventType
 
 #: Events shown on a payment's page.
-SHOWN = 50
+RELATED_EVENTS_LIMIT = 50
 
 
 @admin.register(WebhookSubscription)
@@ -44,7 +44,7 @@ class WebhookSubscriptionAdmin(MirrorAdmin):
     account_link = link_column("account", _("payment account"))
 
     list_display = ("event", "enabled", "account_link", "changed")
-    list_filter = (AccountFilter,)
+    list_filter = (AccountListFilter,)
     list_select_related = ("account",)
     # By the column, not by the account's own order, which would be a join and a sort.
     ordering = ("account_id", "event_type", "id")
@@ -84,7 +84,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
         known_values("state", _("state"), EventState),
         AgeFilter,
         known_values("event_type", _("event type"), EventType),
-        AccountFilter,
+        AccountListFilter,
         linked("payment", _("payment")),
     )
     list_select_related = ("account", "payment")
@@ -147,11 +147,11 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     @admin.action(permissions=["replay"], description=_("Process again"))
     def process_again(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if request.POST.get("select_across") == "1" or len(ticked) > MOST:
+        if request.POST.get("select_across") == "1" or len(ticked) > MAX_ROWS:
             text = _("Tick the events one by one or a page at a time, %(most)d at most.")
-            self.message_user(request, text % {"most": MOST}, messages.ERROR)
+            self.message_user(request, text % {"most": MAX_ROWS}, messages.ERROR)
             return None
-        return report(self, request, list(queryset[:MOST]))
+        return report(self, request, list(queryset[:MAX_ROWS]))
 
     def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         return replay_one(self, request, pk)
@@ -180,7 +180,7 @@ def events_of(payment: Payment, user: Any) -> Table:
                 badge(e.state, EventState),
                 e.attempts,
             )
-            for e in found.order_by("-received_at", "-id")[:SHOWN]
+            for e in found.order_by("-received_at", "-id")[:RELATED_EVENTS_LIMIT]
         ],
         empty=_("The platform has sent no news of this payment."),
         more=(list_of(WebhookEvent, payment=payment.uid), _("All events of this payment")),

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from govpay import operations
 from govpay.admin.actions import open_operations
 from govpay.admin.formatting import label_of, moment
-from govpay.admin.messages import Outcome, open_operation_reason, outcome_of_error
+from govpay.admin.messages import StaffOutcome, open_operation_reason, outcome_of_error
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment, SavedPaymentMethod
 from govpay.models.choices import OperationAction, PaymentStatus
@@ -31,7 +31,7 @@ def typed(quote: Operation, payment: Payment, methods: list[SavedPaymentMethod])
     }
 
 
-def take_back(quote: Operation, payment: Payment, user: Any, form: str) -> Outcome:
+def take_back(quote: Operation, payment: Payment, user: Any, form: str) -> StaffOutcome:
     """Void ``payment``, of which ``user`` was shown the fee by ``quote``. ``form`` sent twice is one void.
 
     The kind of the outcome is ``done``, or ``left`` when the payment could not be voided and is not charged either.
@@ -41,23 +41,23 @@ def take_back(quote: Operation, payment: Payment, user: Any, form: str) -> Outco
         operations.void_payment(payment=payment, fee_preview=True, actor=user, key=uuid.uuid5(quote.key, form))
     except GovPayError as error:
         return _not_voided(payment, outcome_of_error(error))
-    return Outcome("done", _("Nothing was charged"))
+    return StaffOutcome("done", _("Nothing was charged"))
 
 
-def _not_voided(payment: Payment, why: Outcome) -> Outcome:
+def _not_voided(payment: Payment, why: StaffOutcome) -> StaffOutcome:
     waiting = open_operations([payment]).get(payment.uid)
     if waiting is not None and waiting.action == OperationAction.CAPTURE:
         title = _("The charge was sent before it could be taken back")
-        return Outcome("unknown", title, open_operation_reason(waiting))
+        return StaffOutcome("unknown", title, open_operation_reason(waiting))
     payment.refresh_from_db(fields=["status"])
     if payment.status in ENDED:
-        return Outcome("done", _("Nothing was charged"))
+        return StaffOutcome("done", _("Nothing was charged"))
     if payment.status != PaymentStatus.VALIDATED:
         text = _("The payment is now: %(status)s. Look at it before you charge anything.")
-        return Outcome("refused", _("Not taken back"), text % {"status": label_of(payment.status, PaymentStatus)})
+        return StaffOutcome("refused", _("Not taken back"), text % {"status": label_of(payment.status, PaymentStatus)})
     text = _(
         "The fee preview could not be voided; it ends by itself, at the latest %(when)s, and nobody else can charge it "
         "until then. (%(why)s)"
     )
     when = moment(payment.capturable_until) or _("a day later")
-    return Outcome("left", _("Nothing was charged"), text % {"when": when, "why": why})
+    return StaffOutcome("left", _("Nothing was charged"), text % {"when": when, "why": why})

@@ -22,7 +22,7 @@ from govpay.models.access import reach_of
 from govpay.models.choices import PaymentFlag, PaymentStatus
 
 #: A filter lists that many accounts; the others are reached from their own page.
-LISTED = 50
+FILTER_ACCOUNTS_LIMIT = 50
 
 
 class ExactFilter(admin.SimpleListFilter):
@@ -76,7 +76,7 @@ class TenantFilter(ExactFilter):
 
     def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
         within = self.rows.visible_to(request.user)
-        found = list(within.order_by("name", "id").values_list("uid", "name")[:LISTED])
+        found = list(within.order_by("name", "id").values_list("uid", "name")[:FILTER_ACCOUNTS_LIMIT])
         wanted = self.value()
         if wanted and not reach_of(request.user).is_all and wanted not in dict(found):
             asked = list(within.filter(uid=wanted).values_list("uid", "name"))
@@ -86,13 +86,13 @@ class TenantFilter(ExactFilter):
         return [(uid, name or uid) for uid, name in found]
 
 
-class AccountFilter(TenantFilter):
+class AccountListFilter(TenantFilter):
     title = _("payment account")
     parameter_name = "account"
     rows = PaymentAccount.objects
 
 
-class ClientFilter(TenantFilter):
+class ClientListFilter(TenantFilter):
     title = _("client")
     parameter_name = "client"
     rows = Client.objects

@@ -17,12 +17,12 @@ from govpay.models import Operation, PaymentAccount, SyncCursor, WebhookEvent, W
 from govpay.models.choices import EventState, OperationState
 
 #: Over how long failures are counted.
-LATELY = dt.timedelta(days=1)
+FAILURES_WINDOW = dt.timedelta(days=1)
 
 
 def health_of(account: PaymentAccount, cursors: list[SyncCursor], user: Any) -> Table:
     """Last sync, token, subscriptions, last event, failing operations: one line each, one statement."""
-    since = timezone.now() - LATELY
+    since = timezone.now() - FAILURES_WINDOW
     synced = max((cursor.completed_at for cursor in cursors if cursor.completed_at), default=None)
     bad = Q(state=OperationState.UNKNOWN) | Q(state=OperationState.FAILED, created_at__gte=since)
     bad |= Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())  # the process that asked was stopped

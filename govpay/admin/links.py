@@ -22,7 +22,7 @@ from govpay.admin.amounts import amount_field, clean_money, currency_field
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmation_tokens import TokenRefused
 from govpay.admin.confirmations import own_url
-from govpay.admin.filters import AccountFilter, known_values
+from govpay.admin.filters import AccountListFilter, known_values
 from govpay.admin.formatting import (
     Button,
     badge_column,
@@ -121,7 +121,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
         "customer_link",
         "account_link",
     )
-    list_filter = (known_values("state", gettext_lazy("state"), LinkState), AccountFilter)
+    list_filter = (known_values("state", gettext_lazy("state"), LinkState), AccountListFilter)
     list_select_related = ("payment", "customer", "account")
     sortable_by = ("created",)
     date_hierarchy = "created_at"

@@ -33,7 +33,7 @@ NOTHING_AGAIN = gettext_lazy("It is being looked up on the platform; nothing wil
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StaffOutcome:
     """How one action on one payment ended."""
 
     kind: str
@@ -68,31 +68,31 @@ LEVELS: dict[str, tuple[int, str]] = {
 }
 
 
-def outcome_of_error(error: GovPayError) -> Outcome:
+def outcome_of_error(error: GovPayError) -> StaffOutcome:
     """The error in the platform's own words, under a title that says what it means for the money."""
     text = str(error)
     match error:
         case OutcomeUnknown():
-            return Outcome("unknown", _("Outcome not known"), f"{text} {NOTHING_AGAIN}".strip())
+            return StaffOutcome("unknown", _("Outcome not known"), f"{text} {NOTHING_AGAIN}".strip())
         case OperationInProgress():
-            return Outcome("running", _("Under way"), text)
+            return StaffOutcome("running", _("Under way"), text)
         case OperationsHeld():
-            return Outcome("not sent", _("Held, nothing was sent"), text, halts=True)
+            return StaffOutcome("not sent", _("Held, nothing was sent"), text, halts=True)
         case OperationRefused():
-            return Outcome("refused", _("Refused, nothing was sent"), text)
+            return StaffOutcome("refused", _("Refused, nothing was sent"), text)
         case PaymentDeclined():
-            return Outcome("declined", _("Declined"), " ".join(filter(None, (text, _declined(error)))))
+            return StaffOutcome("declined", _("Declined"), " ".join(filter(None, (text, _declined(error)))))
         case APIConnectionError():
-            return Outcome("not sent", _("Not sent, the platform could not be reached"), text, halts=True)
+            return StaffOutcome("not sent", _("Not sent, the platform could not be reached"), text, halts=True)
         case AuthenticationError():
-            return Outcome("refused", _("The platform does not accept this site's credentials"), text, halts=True)
+            return StaffOutcome("refused", _("The platform does not accept this site's credentials"), text, halts=True)
         case RateLimited():
-            return Outcome("refused", _("The platform asks to wait"), text, halts=True)
+            return StaffOutcome("refused", _("The platform asks to wait"), text, halts=True)
         case ConfigurationError():
-            return Outcome("not sent", _("Not sent, a setting is wrong"), text, halts=True)
+            return StaffOutcome("not sent", _("Not sent, a setting is wrong"), text, halts=True)
         case APIError():
-            return Outcome("refused", _("Refused by the platform"), text)
-    return Outcome("refused", _("Not done"), text)
+            return StaffOutcome("refused", _("Refused by the platform"), text)
+    return StaffOutcome("refused", _("Not done"), text)
 
 
 def _declined(error: PaymentDeclined) -> str:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from govpay import operations
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmations import own_url
-from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.filters import AccountListFilter, known_values, linked
 from govpay.admin.formatting import (
     action_label,
     badge_column,
@@ -87,7 +87,7 @@ class OperationAdmin(ReadOnlyAdmin):
     list_filter = (
         known_values("state", _("state"), OperationState),
         known_values("action", _("action"), OperationAction),
-        AccountFilter,
+        AccountListFilter,
         linked("payment", _("payment")),
     )
     list_select_related = ("payment", "actor", "account")

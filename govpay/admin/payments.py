@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from govpay.admin.actions import ACTIONS, assess, open_operations
 from govpay.admin.base import MirrorAdmin
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
-from govpay.admin.confirmations import MOST, ConfirmationView, own_url
+from govpay.admin.confirmations import MAX_ROWS, ConfirmationView, own_url
 from govpay.admin.events import events_of
-from govpay.admin.filters import AccountFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, linked
+from govpay.admin.filters import AccountListFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, linked
 from govpay.admin.flags import badges, flag_alert, lower_flag
 from govpay.admin.formatting import (
     Table,
@@ -46,7 +46,7 @@ from govpay.models.reasons import DECLINE, advice_on, reason_in_words
 from govpay.operations import staff
 
 #: Transactions and operations shown on a payment's page.
-SHOWN = 50
+RELATED_ROWS_LIMIT = 50
 
 
 @admin.register(Payment)
@@ -70,7 +70,7 @@ class PaymentAdmin(MirrorAdmin):
         PaymentStatusFilter,
         FlagFilter,
         BacklogFilter,
-        AccountFilter,
+        AccountListFilter,
         linked("customer", _("customer")),
         linked("session", _("hosted session")),
     )
@@ -152,11 +152,11 @@ class PaymentAdmin(MirrorAdmin):
     def lead_to(self, action: str, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
         """To the confirmation page of the ticked rows; a whole list is too many to look through."""
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if request.POST.get("select_across") == "1" or len(ticked) > MOST:
+        if request.POST.get("select_across") == "1" or len(ticked) > MAX_ROWS:
             text = _("Tick the payments one by one or a page at a time, %(most)d at most.")
-            self.message_user(request, text % {"most": MOST}, messages.ERROR)
+            self.message_user(request, text % {"most": MAX_ROWS}, messages.ERROR)
             return None
-        ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True)[:MOST])
+        ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True)[:MAX_ROWS])
         return HttpResponseRedirect(f"{reverse(f'admin:govpay_payment_{action}')}?ids={ids}")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -249,7 +249,7 @@ class PaymentAdmin(MirrorAdmin):
                     clip(t.processor_transaction_id),
                     reason_cell(t),
                 )
-                for t in found[:SHOWN]
+                for t in found[:RELATED_ROWS_LIMIT]
             ],
             empty=_("No transaction is known."),
             more=(list_of(Transaction, payment=row.uid), _("All transactions of this payment")),
@@ -271,7 +271,7 @@ class PaymentAdmin(MirrorAdmin):
                     badge(o.state, OperationState),
                     clip(o.error or o.reason, 200),
                 )
-                for o in found.order_by("-created_at", "-id")[:SHOWN]
+                for o in found.order_by("-created_at", "-id")[:RELATED_ROWS_LIMIT]
             ],
             empty=_("Nothing was done to this payment from here."),
             more=(list_of(Operation, payment=row.uid), _("All operations on this payment")),

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from govpay.admin.formatting import Table, clip, label_of, link_to, list_of, moment, page_of
-from govpay.admin.messages import Alert, Outcome
+from govpay.admin.messages import Alert, StaffOutcome
 from govpay.admin.rendering import render
 from govpay.models import WebhookEvent
 from govpay.models.choices import EventType
@@ -25,7 +25,7 @@ def may_replay(user: Any) -> bool:
     return bool(user.has_perm(staff.REPLAY))
 
 
-def replay(events: Sequence[WebhookEvent]) -> dict[int, Outcome]:
+def replay(events: Sequence[WebhookEvent]) -> dict[int, StaffOutcome]:
     """Put the events back and queue them; what came of each, by primary key.
 
     Outside any transaction: a worker must find the rows as they were put back.
@@ -34,9 +34,9 @@ def replay(events: Sequence[WebhookEvent]) -> dict[int, Outcome]:
     from govpay import tasks  # noqa: PLC0415
 
     told = {
-        "busy": Outcome("left", _("Being processed already"), _("A worker is on it; look again in a moment.")),
-        "queued": Outcome("done", _("Queued"), _("A worker takes it next.")),
-        "waiting": Outcome(
+        "busy": StaffOutcome("left", _("Being processed already"), _("A worker is on it; look again in a moment.")),
+        "queued": StaffOutcome("done", _("Queued"), _("A worker takes it next.")),
+        "waiting": StaffOutcome(
             "pending",
             _("Waiting"),
             _("The message broker cannot be reached; a worker takes it within two minutes of its return."),
@@ -86,7 +86,7 @@ def report(admin: ModelAdmin[Any], request: HttpRequest, events: Sequence[Webhoo
     return render(admin, request, "govpay/admin/result.html", context)
 
 
-def badge_of(outcome: Outcome) -> str:
+def badge_of(outcome: StaffOutcome) -> str:
     return format_html('<span class="govpay-badge govpay-{}">{}</span>', outcome.tone, outcome.title)
 
 

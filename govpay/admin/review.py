@@ -26,7 +26,7 @@ from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention, OperationState
 from govpay.review import Group, Item, count_items, find_items
-from govpay.review.items import MOST, ended_item, unknown_item
+from govpay.review.items import ITEMS_PER_KIND_LIMIT, ended_item, unknown_item
 
 PERMISSION = "govpay.settle_operation"
 
@@ -62,7 +62,7 @@ def attention_tools(request: HttpRequest) -> list[tuple[Any, str]]:
     if not may_see(request):
         return []
     count = 0 if request.GET else count_items(*_visible(request))
-    number = f"{MOST}+" if count >= MOST else str(count)
+    number = f"{ITEMS_PER_KIND_LIMIT}+" if count >= ITEMS_PER_KIND_LIMIT else str(count)
     label = _("Needs a person (%(count)s)") % {"count": number} if count else _("Needs a person")
     return [(label, reverse("admin:govpay_attention"))]
 

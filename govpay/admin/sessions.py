@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from govpay import operations
 from govpay.admin.base import MirrorAdmin
 from govpay.admin.confirmations import own_url
-from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.filters import AccountListFilter, known_values, linked
 from govpay.admin.formatting import (
     Button,
     Table,
@@ -58,7 +58,7 @@ class HostedSessionAdmin(MirrorAdmin):
     )
     list_filter = (
         known_values("status", _("status"), SessionStatus),
-        AccountFilter,
+        AccountListFilter,
         linked("customer", _("customer")),
     )
     list_select_related = ("customer", "account")

@@ -29,7 +29,7 @@ PERMISSION = "govpay.provision_account"
 
 
 @dataclass(frozen=True)
-class Step:
+class SetupStep:
     """One line of the guided page."""
 
     title: Any
@@ -40,7 +40,7 @@ class Step:
     address: str = ""
 
 
-def steps_of(account: PaymentAccount, user: Any) -> list[Step]:
+def steps_of(account: PaymentAccount, user: Any) -> list[SetupStep]:
     """What is done for ``account`` and what is missing, from our rows alone."""
 
     def at(name: str) -> str:
@@ -53,21 +53,23 @@ def steps_of(account: PaymentAccount, user: Any) -> list[Step]:
     hooked = bool(account.webhook_enabled and own_site(account))
     origins = account.allowed_origins or operations.checkout_as_sent(account.uid).get("allowed_origins") or []
     return [
-        Step(_("Client"), bool(account.client_id), str(account.client or _("The client is not read yet; sync first."))),
-        Step(
+        SetupStep(
+            _("Client"), bool(account.client_id), str(account.client or _("The client is not read yet; sync first."))
+        ),
+        SetupStep(
             _("Payment account"),
             bool(account.active and takes),
             _("Takes %(ways)s.") % {"ways": takes} if account.active and takes else _("It takes no payments."),
             at("account"),
         ),
-        Step(
+        SetupStep(
             _("Payment page"),
             bool(origins),
             ", ".join(map(str, origins)) or _("No origin may show it."),
             at("checkout"),
         ),
-        Step(_("Webhooks"), hooked, _webhooks_text(account, hooked), at("webhooks")),
-        Step(
+        SetupStep(_("Webhooks"), hooked, _webhooks_text(account, hooked), at("webhooks")),
+        SetupStep(
             _("Events"),
             bool(on),
             ngettext("%(count)d type is sent.", "%(count)d types are sent.", on) % {"count": on}
@@ -75,7 +77,7 @@ def steps_of(account: PaymentAccount, user: Any) -> list[Step]:
             else _("Nothing is sent."),
             at("events"),
         ),
-        Step(
+        SetupStep(
             _("Signing secret"),
             account.webhook_secret is not None,
             _("Fetched: %(when)s") % {"when": moment(account.webhook_secret_fetched_at)}
@@ -87,13 +89,13 @@ def steps_of(account: PaymentAccount, user: Any) -> list[Step]:
     ]
 
 
-def _delivery(account: PaymentAccount, user: Any) -> Step:
+def _delivery(account: PaymentAccount, user: Any) -> SetupStep:
     last = WebhookEvent.objects.visible_to(user).filter(account=account.uid).order_by("-received_at").first()
     if last is None:
         text = _("No event has come yet. The platform offers no test delivery; the first payment sends one.")
-        return Step(_("Test delivery"), False, text)
+        return SetupStep(_("Test delivery"), False, text)
     text = _("The last event came: %(when)s") % {"when": moment(last.received_at)}
-    return Step(_("Test delivery"), True, text, list_of(WebhookEvent, account=account.uid))
+    return SetupStep(_("Test delivery"), True, text, list_of(WebhookEvent, account=account.uid))
 
 
 def _webhooks_text(account: PaymentAccount, hooked: bool) -> str:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from govpay.admin.base import ReadOnlyAdmin
-from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.filters import AccountListFilter, known_values, linked
 from govpay.admin.formatting import (
     Table,
     badge_column,
@@ -46,7 +46,7 @@ class SyncCursorAdmin(ReadOnlyAdmin):
         "attempted",
         "error_text",
     )
-    list_filter = (AccountFilter,)
+    list_filter = (AccountListFilter,)
     list_select_related = ("account",)
     ordering = ("account_id", "resource", "id")
 
@@ -119,7 +119,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
     )
     list_filter = (
         known_values("state", _("state"), RunState),
-        AccountFilter,
+        AccountListFilter,
         linked("resource", _("resource")),
     )
     list_select_related = ("account",)

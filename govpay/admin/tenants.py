@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from govpay.admin.base import MirrorAdmin
 from govpay.admin.confirmations import chosen_ids, own_url
 from govpay.admin.doctor import doctor_tools
-from govpay.admin.filters import ClientFilter
+from govpay.admin.filters import ClientListFilter
 from govpay.admin.formatting import (
     Table,
     clip,
@@ -39,7 +39,7 @@ from govpay.operations import staff
 logger = logging.getLogger("govpay.admin")
 
 #: Accounts of one confirmation page.
-MOST = 100
+MAX_ACCOUNTS = 100
 #: Limits have no currency on the wire; the samples are in dollars (assumption A27).
 LIMIT_CURRENCY = "USD"
 
@@ -107,7 +107,7 @@ class PaymentAccountAdmin(MirrorAdmin):
         "enable_ach",
         "webhook_enabled",
     )
-    list_filter = (ClientFilter,)
+    list_filter = (ClientListFilter,)
     list_select_related = ("client",)
     search_fields = ("uid__exact",)
     search_help_text = _("The whole UID.")
@@ -213,7 +213,7 @@ class PaymentAccountAdmin(MirrorAdmin):
 
     @admin.action(permissions=["sync"], description=_("Sync selected payment accounts now…"))
     def sync_now(self, request: HttpRequest, queryset: QuerySet[PaymentAccount]) -> HttpResponse | None:
-        ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True)[:MOST])
+        ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True)[:MAX_ACCOUNTS])
         return HttpResponseRedirect(f"{reverse('admin:govpay_paymentaccount_sync')}?ids={ids}")
 
     def sync_view(self, request: HttpRequest) -> HttpResponse:
@@ -222,7 +222,7 @@ class PaymentAccountAdmin(MirrorAdmin):
             raise PermissionDenied
         if request.method not in ("GET", "HEAD", "POST"):
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-        ids = chosen_ids(request)[:MOST]
+        ids = chosen_ids(request)[:MAX_ACCOUNTS]
         visible = PaymentAccount.objects.visible_to(request.user).filter(pk__in=ids)
         accounts = list(visible.only("uid", "name", "active"))
         if not accounts:

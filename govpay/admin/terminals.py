@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.filters import AccountFilter
+from govpay.admin.filters import AccountListFilter
 from govpay.admin.formatting import clip, column, link_column, text_column
 from govpay.models import Terminal
 
@@ -19,7 +19,7 @@ class TerminalAdmin(MirrorAdmin):
     account_link = link_column("account", _("payment account"))
 
     list_display = ("terminal", "serial", "kind", "condition", "account_link", "created")
-    list_filter = (AccountFilter,)
+    list_filter = (AccountListFilter,)
     list_select_related = ("account",)
     search_fields = ("uid__exact", "serial_number__exact")
     search_help_text = _("The whole UID or serial number.")

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.filters import AccountFilter, known_values, linked
+from govpay.admin.filters import AccountListFilter, known_values, linked
 from govpay.admin.formatting import (
     clip,
     column,
@@ -47,7 +47,7 @@ class TransactionAdmin(MirrorAdmin):
     list_filter = (
         known_values("type", _("type"), TransactionType),
         known_values("status", _("status"), TransactionStatus),
-        AccountFilter,
+        AccountListFilter,
         linked("payment", _("payment")),
     )
     list_select_related = ("payment", "account")

@@ -14,7 +14,7 @@ from govpay.admin.base import MirrorAdmin
 from govpay.admin.charges import PERMISSION as CHARGE
 from govpay.admin.charges import ChargeView, charge_address
 from govpay.admin.confirmations import own_url
-from govpay.admin.filters import AccountFilter, ExpiryFilter, linked
+from govpay.admin.filters import AccountListFilter, ExpiryFilter, linked
 from govpay.admin.formatting import (
     Button,
     Table,
@@ -37,7 +37,7 @@ from govpay.models.choices import MethodType
 from govpay.models.money import format_money
 
 #: Rows in a table on a relative's page; the rest is behind its link.
-SHOWN = 10
+RELATED_ROWS_LIMIT = 10
 
 
 @admin.register(Customer)
@@ -47,7 +47,7 @@ class CustomerAdmin(MirrorAdmin):
     account_link = link_column("account", _("payment account"))
 
     list_display = ("name_or_uid", "reference", "address", "account_link", "created")
-    list_filter = (AccountFilter,)
+    list_filter = (AccountListFilter,)
     list_select_related = ("account",)
     sortable_by = ("created",)
     date_hierarchy = "remote_created_at"
@@ -96,7 +96,7 @@ class CustomerAdmin(MirrorAdmin):
 
     def _methods(self, row: Customer, user: Any) -> Table:
         visible = SavedPaymentMethod.objects.visible_to(user).filter(customer=row.uid)
-        methods = visible.defer("raw").order_by("-id")[:SHOWN]
+        methods = visible.defer("raw").order_by("-id")[:RELATED_ROWS_LIMIT]
         return Table(
             title=_("Saved payment methods"),
             heads=(_("Method"), _("Kind"), _("Expires"), _("Default")),
@@ -115,7 +115,7 @@ class CustomerAdmin(MirrorAdmin):
 
     def _payments(self, row: Customer, user: Any) -> Table:
         visible = Payment.objects.visible_to(user).filter(customer=row.uid)
-        payments = visible.defer("raw").with_fee_preview().order_by("-remote_created_at", "-id")[:SHOWN]
+        payments = visible.defer("raw").with_fee_preview().order_by("-remote_created_at", "-id")[:RELATED_ROWS_LIMIT]
         return Table(
             title=_("Latest payments"),
             heads=(_("Payment"), _("Created"), _("Status"), _("Total")),
@@ -141,7 +141,7 @@ class CustomerAdmin(MirrorAdmin):
             heads=(_("Session"), _("Created"), _("Status")),
             rows=[
                 (link_to(s), moment(s.remote_created_at), s.status)
-                for s in sessions.order_by("-remote_created_at", "-id")[:SHOWN]
+                for s in sessions.order_by("-remote_created_at", "-id")[:RELATED_ROWS_LIMIT]
             ],
             empty=_("No hosted session is known."),
             more=(list_of(HostedSession, customer=row.uid), _("All hosted sessions")),
@@ -164,7 +164,7 @@ class SavedPaymentMethodAdmin(MirrorAdmin):
         "account_link",
         "created",
     )
-    list_filter = (AccountFilter, ExpiryFilter, linked("customer", _("customer")))
+    list_filter = (AccountListFilter, ExpiryFilter, linked("customer", _("customer")))
     list_select_related = ("customer", "account")
     sortable_by = ("created",)
     date_hierarchy = "remote_created_at"

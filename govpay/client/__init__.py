@@ -25,11 +25,10 @@ from govpay.client.resources import (
 from govpay.client.routes import Route, Routes
 from govpay.client.stores import NoStore, Pause, PauseStore, TokenStore
 from govpay.client.tokens import Token
-from govpay.client.types import Answer, Config, Request
+from govpay.client.types import Config, Request, Response
 from govpay.client.values import BadValue
 
 __all__ = [
-    "Answer",
     "Authorizer",
     "BadValue",
     "ClientResource",
@@ -51,6 +50,7 @@ __all__ = [
     "Query",
     "Request",
     "Resource",
+    "Response",
     "Route",
     "Routes",
     "SavedMethodResource",

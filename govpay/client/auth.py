@@ -25,7 +25,7 @@ log = logging.getLogger("govpay.client")
 #: Sends one token request within so many seconds (``transport.fetch_token``).
 Fetch = Callable[[TokenGrant, float], RawAnswer]
 
-PATIENCE = 15.0  # nobody waits longer for a token (faults T2)
+TOKEN_WAIT_TIMEOUT = 15.0  # nobody waits longer for a token (faults T2)
 LEASE = 20.0  # a fetcher that died is replaced after this
 HURRY = 5.0  # ... of which a fetch gets so many while the old token is good: its caller has work to do
 COOL_DOWN = 30.0  # after a failed fetch nobody in the fleet tries again for this long
@@ -151,7 +151,7 @@ class Authorizer:
 
     def _renewed(self, patience: float | None, *, force: bool) -> Token:
         started = time.monotonic()
-        give_up_at = started + min(PATIENCE, patience if patience is not None else PATIENCE)
+        give_up_at = started + min(TOKEN_WAIT_TIMEOUT, patience if patience is not None else TOKEN_WAIT_TIMEOUT)
         before = self._held
         while True:
             with self._changed:

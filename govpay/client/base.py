@@ -11,7 +11,7 @@ from govpay.client.pages import Order, Page, Position, Walk, parse_page
 from govpay.client.resources import Resource
 from govpay.client.routes import Route, Routes
 from govpay.client.shapes import Shape
-from govpay.client.types import Answer, Request
+from govpay.client.types import Request, Response
 from govpay.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Calls:
         bearer: str | None = None,
         within: float | None = None,
         **path: str,
-    ) -> Answer:
+    ) -> Response:
         """The answer to a read; ``check`` raises ``ValueError`` for one that is not what was asked for."""
         request = self._request(operation, account_uid, path, check=check, bearer=bearer, within=within)
         return self.transport.send(request)
@@ -107,7 +107,7 @@ class Calls:
         *,
         check: Check | None = None,
         **path: str,
-    ) -> Answer:
+    ) -> Response:
         """The answer to a write, sent at most once. The key goes along on every write (A25)."""
         if not isinstance(idempotency_key, str) or not idempotency_key:
             raise ConfigurationError(f"{operation} needs an idempotency key.")

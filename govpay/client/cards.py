@@ -18,7 +18,7 @@ _DASHES = dict.fromkeys(map(ord, "\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u22
 #: The groups in which cards are embossed, which are looked for among other numbers as well.
 _EMBOSSED = re.compile("4(,4)*(,[1-4])?|4,6,[45]")
 
-SHORTEST, LONGEST = 13, 19
+MIN_DIGITS, MAX_DIGITS = 13, 19
 
 
 def looks_like_card(text: str) -> bool:
@@ -85,7 +85,7 @@ def _read(run: str) -> Iterator[str]:
 
 
 def _is_card(digits: str) -> bool:
-    if not SHORTEST <= len(digits) <= LONGEST:
+    if not MIN_DIGITS <= len(digits) <= MAX_DIGITS:
         return False
     doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
     return (sum(doubled) + sum(map(int, digits[-1::-2]))) % 10 == 0

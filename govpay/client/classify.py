@@ -15,7 +15,7 @@ from govpay.client.retry import (
     parse_http_date,
     parse_retry_after,
 )
-from govpay.client.types import Answer, RawAnswer, Request, WireFault
+from govpay.client.types import RawAnswer, Request, Response, WireFault
 from govpay.exceptions import APIConnectionError, GovPayError, InvalidAnswer, OutcomeUnknown
 
 log = logging.getLogger("govpay.client")
@@ -52,7 +52,7 @@ def faulted(request: Request, fault: WireFault) -> Trouble:
     return Trouble(kind(f"{request.operation}: {fault.why}."), Failure.LOST, stale=fault.stale)
 
 
-def judged(request: Request, raw: RawAnswer, token: str) -> Answer | Trouble:
+def judged(request: Request, raw: RawAnswer, token: str) -> Response | Trouble:
     """What ``raw`` means for ``request``, by A23 (error forms), A24 (statuses) and A25 (writes).
 
     ``token`` is the secret that was sent, masked wherever the answer repeats it.
@@ -81,7 +81,7 @@ def judged(request: Request, raw: RawAnswer, token: str) -> Answer | Trouble:
     return Trouble(error, failure, raw.status, said.request_id, retry_after)
 
 
-def _success(request: Request, raw: RawAnswer, request_id: str) -> Answer | Trouble:
+def _success(request: Request, raw: RawAnswer, request_id: str) -> Response | Trouble:
     document = None
     try:
         if raw.body.strip():
@@ -94,7 +94,7 @@ def _success(request: Request, raw: RawAnswer, request_id: str) -> Answer | Trou
             request.check(document)
     except (ValueError, InvalidAnswer) as error:
         return _unusable(request, raw, request_id, error)
-    return Answer(
+    return Response(
         document=document,
         status=raw.status,
         request_id=request_id,
@@ -117,10 +117,10 @@ def _unusable(request: Request, raw: RawAnswer, request_id: str, error: Exceptio
     return Trouble(failed, Failure.LOST, raw.status, request_id)
 
 
-def log_attempt(request: Request, outcome: Answer | Trouble, seconds: float, attempt: int, why: str = "") -> None:
+def log_attempt(request: Request, outcome: Response | Trouble, seconds: float, attempt: int, why: str = "") -> None:
     """One line per attempt. Never a query, a header, a body or a token: paths hold no more than uids."""
     log.log(
-        logging.INFO if isinstance(outcome, Answer) or outcome.status in ORDINARY else logging.WARNING,
+        logging.INFO if isinstance(outcome, Response) or outcome.status in ORDINARY else logging.WARNING,
         "%s %s %s -> %s id=%s %.3fs attempt=%d%s",
         request.operation,
         request.method,

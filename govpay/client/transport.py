@@ -20,7 +20,7 @@ from govpay.client.classify import Trouble, faulted, judged, log_attempt
 from govpay.client.errors import decoded
 from govpay.client.retry import MAX_PAUSE, Failure, backoff, may_repeat, parse_http_date
 from govpay.client.stores import Credentials, Pause
-from govpay.client.types import HEADER_SAFE, Answer, Config, RawAnswer, Request, TokenGrant, WireFault
+from govpay.client.types import HEADER_SAFE, Config, RawAnswer, Request, Response, TokenGrant, WireFault
 from govpay.exceptions import ConfigurationError, RateLimited
 from govpay.security.tracebacks import scrub_traceback
 
@@ -160,7 +160,7 @@ class Transport:
         self._local = threading.local()
 
     @scrub_traceback
-    def send(self, request: Request) -> Answer:
+    def send(self, request: Request) -> Response:
         """The answer to ``request``, after as many attempts as ``retry`` allows within ``call_timeout``.
 
         Reads raise ``APIConnectionError``, ``ServerError`` or ``InvalidAnswer`` when the repeats did not
@@ -176,7 +176,7 @@ class Transport:
             self._await_pause(request, deadline)
             token = self._token(request, deadline)
             outcome = self._attempt(request, token, deadline, attempt)
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, Response):
                 return outcome
             if outcome.status == 401 and request.credential == "admin":
                 if self.auth.refused(token, again=renewed) and not renewed:
@@ -216,7 +216,7 @@ class Transport:
             raise ConfigurationError(f"{request.operation} needs the session's own credential.")
         return request.bearer
 
-    def _attempt(self, request: Request, token: str, deadline: float, attempt: int) -> Answer | Trouble:
+    def _attempt(self, request: Request, token: str, deadline: float, attempt: int) -> Response | Trouble:
         """One exchange, judged and logged. Writes get a connection of their own.
 
         An idle pooled connection may be closed by the server just as we write to it, and nobody can tell
@@ -229,7 +229,7 @@ class Transport:
             raw = _exchange(adapter, prepared, self.config, deadline)
         except WireFault as fault:
             self._discard(adapter)
-            outcome: Answer | Trouble = faulted(request, fault)
+            outcome: Response | Trouble = faulted(request, fault)
             log_attempt(request, outcome, time.monotonic() - started, attempt, fault.why)
             return outcome
         except BaseException as error:

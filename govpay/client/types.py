@@ -126,7 +126,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Response:
     """A success. ``document`` is the parsed JSON (None for no body), ``date`` the server's clock (epoch)."""
 
     document: Any = field(repr=False)

@@ -14,7 +14,7 @@ from typing import Any
 Address = tuple[Any, ...]
 
 
-class Call(threading.local):
+class WireCall(threading.local):
     """What the connections of this thread must know of the call under way.
 
     ``deadline`` is on the monotonic clock. ``connected`` turns true once a connection made during the
@@ -43,7 +43,7 @@ class Call(threading.local):
         return left if wanted is None else min(wanted, left)
 
 
-call = Call()
+call = WireCall()
 
 
 class DeadlineSocket:

@@ -18,7 +18,7 @@ from govpay.models.choices import OperationAction, OperationState
 from govpay.operations import journal
 from govpay.operations import tenant_options as options
 from govpay.operations.account_values import PROPERTIES, alike, filled
-from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.customers import check_account
 from govpay.operations.engine import execute
 from govpay.operations.lookups import read_account
@@ -80,7 +80,7 @@ def update_payment_account(
         "callback_url": callback_url,
         "webhook_enabled": webhook_enabled,
     }
-    action = UpdateAccount(account, {name: value for name, value in given.items() if value is not None})
+    action = UpdateAccountAction(account, {name: value for name, value in given.items() if value is not None})
     journal.demand_commits()
     for attempts_left in (2, 1, 0):
         if not journal.is_used(key):
@@ -123,7 +123,7 @@ def set_checkout_config(
         accent_color=accent_color,
         page_message=page_message,
     )
-    return cast(PaymentAccount, execute(SetCheckout(account, body), actor=actor, key=key))
+    return cast(PaymentAccount, execute(SetCheckoutAction(account, body), actor=actor, key=key))
 
 
 def checkout_as_sent(account_uid: str) -> dict[str, Any]:
@@ -167,11 +167,11 @@ class AccountAction(Action):
         return {}
 
     @staticmethod
-    def judge(operation: Operation, found: Resource) -> Answer | None:
-        return Answer(mapping.ACCOUNT, found.raw, found.request_id)
+    def judge(operation: Operation, found: Resource) -> ActionResult | None:
+        return ActionResult(mapping.ACCOUNT, found.raw, found.request_id)
 
 
-class UpdateAccount(AccountAction):
+class UpdateAccountAction(AccountAction):
     action: ClassVar[str] = OperationAction.UPDATE_ACCOUNT
 
     def __init__(self, account: PaymentAccount, changes: Mapping[str, Any]) -> None:
@@ -217,7 +217,7 @@ class UpdateAccount(AccountAction):
         return _read_back(uid, known, known) if found is None else completed(found, known)
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         found = read_account(str(operation.account_id))
         asked = json.loads(operation.reason)
         # An empty text asked for none; 1 and 1.0 are the same number of dollars.
@@ -225,7 +225,7 @@ class UpdateAccount(AccountAction):
         return cls.judge(operation, found) if same else None
 
 
-class SetCheckout(AccountAction):
+class SetCheckoutAction(AccountAction):
     action: ClassVar[str] = OperationAction.SET_CHECKOUT
 
     def __init__(self, account: PaymentAccount, body: tenant_shapes.CheckoutConfig) -> None:
@@ -245,7 +245,7 @@ class SetCheckout(AccountAction):
         return _read_back(uid, known, {**self.account.raw, **known})
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         """Done if the account says so, or if a later call has set all of it again."""
         uid, asked = str(operation.account_id), json.loads(operation.reason)
         found = read_account(uid)
@@ -271,4 +271,4 @@ def _read_back(uid: str, known: Mapping[str, Any], instead: Mapping[str, Any]) -
 
 
 #: For ``reconciliation``.
-ACTIONS: tuple[type[Action], ...] = (UpdateAccount, SetCheckout)
+ACTIONS: tuple[type[Action], ...] = (UpdateAccountAction, SetCheckoutAction)

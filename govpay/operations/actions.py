@@ -31,7 +31,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ActionResult:
     """What the platform says about an action: the document of the row it made or changed."""
 
     mapper: Mapper
@@ -95,7 +95,7 @@ class Action(ABC):
     def send(self, operation: Operation) -> Resource:
         """The API call and nothing else: whatever it raises is taken for the outcome of the call."""
 
-    def judge_answer(self, operation: Operation, found: Any) -> Answer | None:
+    def judge_answer(self, operation: Operation, found: Any) -> ActionResult | None:
         """``judge`` for the answer to the call itself, of which more may be demanded than of a read."""
         if self.statuses and found.status not in self.statuses:
             raise InvalidAnswer("the answer has no status that is known")
@@ -103,7 +103,7 @@ class Action(ABC):
 
     @staticmethod
     @abstractmethod
-    def judge(operation: Operation, found: Any) -> Answer | None:
+    def judge(operation: Operation, found: Any) -> ActionResult | None:
         """What ``found`` says about the action; ``None``: it has not happened.
 
         Raises ``InvalidAnswer`` or another ``ValueError`` or ``APIError`` when ``found`` does not tell.
@@ -111,7 +111,7 @@ class Action(ABC):
 
     @classmethod
     @abstractmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         """Read the platform for the outcome; ``None``: there is no sign of it in any place. Only reads.
 
         Raises ``EffectSeen`` when a place shows a sign that is no proof, and another ``APIError`` or

@@ -17,7 +17,7 @@ from govpay.models import Customer, Operation, PaymentAccount
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction
 from govpay.operations import journal
-from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
 from govpay.operations.lookups import THE_BEGINNING, rows_since
 from govpay.operations.quotes import REFERENCE_LENGTH
@@ -45,7 +45,7 @@ def create_customer(
 
     Raises ``OperationRefused``, ``Conflict``, ``OutcomeUnknown``, ``APIError``.
     """
-    action = CreateCustomer(account, reference_id, name, email)
+    action = CreateCustomerAction(account, reference_id, name, email)
     known = action.known() if key is None else None
     if known is not None:
         return known
@@ -65,7 +65,7 @@ def customers_named(account_uid: str, reference_id: str) -> list[CustomerResourc
     return [CustomerResource(document) for document in rows if document.get("reference_id") == reference_id]
 
 
-class CreateCustomer(Action):
+class CreateCustomerAction(Action):
     action: ClassVar[str] = OperationAction.CREATE_CUSTOMER
     model = Customer
 
@@ -114,13 +114,13 @@ class CreateCustomer(Action):
         raise conflict
 
     @staticmethod
-    def judge(operation: Operation, found: CustomerResource) -> Answer | None:
+    def judge(operation: Operation, found: CustomerResource) -> ActionResult | None:
         if found.reference_id not in (None, operation.reference_id):
             raise InvalidAnswer("the answer is about another customer")
-        return Answer(mapping.CUSTOMER, found.raw, found.request_id)
+        return ActionResult(mapping.CUSTOMER, found.raw, found.request_id)
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         for found in customers_named(str(operation.account_id), operation.reference_id):
             return cls.judge(operation, found)
         return None

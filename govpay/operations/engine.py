@@ -27,7 +27,7 @@ from govpay.models import Operation
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAttention, OperationState
 from govpay.operations import attempts, journal
-from govpay.operations.actions import Action, Answer
+from govpay.operations.actions import Action, ActionResult
 from govpay.operations.evidence import EffectSeen, Mismatch
 from govpay.operations.outcomes import outcome_again, taken
 from govpay.sync import outbox
@@ -174,7 +174,7 @@ def tell(operation: Operation | None = None) -> None:
         journal.note_step(operation, "told")
 
 
-def _ask(action: Action, operation: Operation) -> Answer:
+def _ask(action: Action, operation: Operation) -> ActionResult:
     """Make the call. Whatever happens here, the journal knows how it ended, or that nobody knows."""
     try:
         if operation.is_late:
@@ -198,7 +198,7 @@ def _ask(action: Action, operation: Operation) -> Answer:
         raise
 
 
-def _answered(action: Action, operation: Operation) -> Answer:
+def _answered(action: Action, operation: Operation) -> ActionResult:
     journal.note_step(operation, "sending")
     request_id, mismatch = "", False
     try:
@@ -229,7 +229,7 @@ def _answered(action: Action, operation: Operation) -> Answer:
     return answer
 
 
-def _after_refusal(action: Action, operation: Operation, error: GovPayError) -> Answer | None:
+def _after_refusal(action: Action, operation: Operation, error: GovPayError) -> ActionResult | None:
     """Close what the platform or we refused; returns the answer where an earlier attempt of it was carried out.
 
     A refusal of a further attempt says nothing about the ones before it.
@@ -252,7 +252,7 @@ def _after_refusal(action: Action, operation: Operation, error: GovPayError) -> 
     return None
 
 
-def _record(action: Action, operation: Operation, answer: Answer) -> Mirror:
+def _record(action: Action, operation: Operation, answer: ActionResult) -> Mirror:
     try:
         return journal.settle(type(action), operation, answer)
     except Exception as error:

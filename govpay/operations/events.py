@@ -19,7 +19,7 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, Source
 from govpay.operations import journal
 from govpay.operations.account_settings import AccountAction
-from govpay.operations.actions import Action, Answer
+from govpay.operations.actions import Action, ActionResult
 from govpay.operations.engine import NOTHING_DONE, execute
 from govpay.sync import mapping, secrets
 from govpay.sync.upsert import mark_deleted, save_documents
@@ -36,7 +36,7 @@ def set_webhook_subscriptions(
     if isinstance(enabled, str) or not all(isinstance(each, str) for each in enabled):
         raise OperationRefused("enabled must be a list of event types.")
     journal.demand_commits()
-    action = SetSubscriptions(account, sorted(set(enabled)))
+    action = SetSubscriptionsAction(account, sorted(set(enabled)))
     if not journal.is_used(key):
         action.read_catalogue()
     execute(action, actor=actor, key=key)
@@ -51,7 +51,7 @@ def refresh_webhook_secret(
     One that differs replaces the one before it, which stays good for ``WEBHOOK_SECRET_GRACE`` seconds.
     Raises ``OperationRefused``, ``APIError``.
     """
-    return cast(PaymentAccount, execute(RefreshSecret(account, {}), actor=actor, key=key))
+    return cast(PaymentAccount, execute(RefreshSecretAction(account, {}), actor=actor, key=key))
 
 
 def catalogue_of(account_uid: str) -> dict[str, str]:
@@ -72,7 +72,7 @@ def check_known(enabled: Iterable[str], catalogue: Iterable[str]) -> None:
         raise OperationRefused(f"The platform has no such events: {', '.join(wrong)}.")
 
 
-class SetSubscriptions(AccountAction):
+class SetSubscriptionsAction(AccountAction):
     action: ClassVar[str] = OperationAction.SET_SUBSCRIPTIONS
     reads_object: ClassVar[bool] = False
 
@@ -103,16 +103,16 @@ class SetSubscriptions(AccountAction):
         return Resource({"listed": listed})
 
     @staticmethod
-    def judge(operation: Operation, found: Resource) -> Answer | None:
+    def judge(operation: Operation, found: Resource) -> ActionResult | None:
         """``found`` rides on the journal row until ``stored``, which sees nothing else."""
         listed, switches = found.raw["listed"], json.loads(operation.reason)
         if listed is not None and not _fits(listed, switches):
             return None
         vars(operation)["_listed"] = listed
-        return Answer(mapping.ACCOUNT, _own_document(operation))
+        return ActionResult(mapping.ACCOUNT, _own_document(operation))
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         return cls.judge(operation, Resource({"listed": read_subscriptions(str(operation.account_id))}))
 
     @staticmethod
@@ -130,7 +130,7 @@ class SetSubscriptions(AccountAction):
             )
 
 
-class RefreshSecret(AccountAction):
+class RefreshSecretAction(AccountAction):
     action: ClassVar[str] = OperationAction.REFRESH_SECRET
 
     def entry(self) -> dict[str, Any]:
@@ -147,12 +147,12 @@ class RefreshSecret(AccountAction):
         return PaymentAccountResource({"secret": secret})
 
     @staticmethod
-    def judge(operation: Operation, found: Resource) -> Answer | None:
+    def judge(operation: Operation, found: Resource) -> ActionResult | None:
         vars(operation)["_secret"] = found.raw["secret"]
-        return Answer(mapping.ACCOUNT, _own_document(operation))
+        return ActionResult(mapping.ACCOUNT, _own_document(operation))
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         """A process that was killed has kept nothing of it; whoever wants it starts anew."""
         return None
 
@@ -191,4 +191,4 @@ def _own_document(operation: Operation) -> dict[str, Any]:
 
 
 #: For ``reconciliation``.
-ACTIONS: tuple[type[Action], ...] = (SetSubscriptions, RefreshSecret)
+ACTIONS: tuple[type[Action], ...] = (SetSubscriptionsAction, RefreshSecretAction)

@@ -24,7 +24,7 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.models.fields import Sealed
 from govpay.operations import journal
-from govpay.operations.actions import Action, Answer
+from govpay.operations.actions import Action, ActionResult
 from govpay.operations.customers import check_account, customers_named, customers_of
 from govpay.operations.engine import execute
 from govpay.operations.import_marks import mark_of
@@ -153,7 +153,7 @@ def _import_chunk(
             del good[index]
     imported: dict[int, str] = {}
     if good:
-        action = ImportMethods(account, good, customers, refused)
+        action = ImportMethodsAction(account, good, customers, refused)
         execute(action, actor=actor, key=key)
         imported, refused = action.outcome(chunk, key)
     done = [RowResult(index, IMPORTED, uid=uid) for index, uid in imported.items()]
@@ -172,7 +172,7 @@ def _customers(account: PaymentAccount, references: Sequence[str]) -> dict[str, 
     return found
 
 
-class ImportMethods(Action):
+class ImportMethodsAction(Action):
     """One call. The document that closes the journal row is its first customer's own."""
 
     action: ClassVar[str] = OperationAction.IMPORT_METHODS
@@ -232,7 +232,7 @@ class ImportMethods(Action):
         return Resource({"imported": imported, "refused": refused, "whole": False})
 
     @staticmethod
-    def judge(operation: Operation, found: Resource) -> Answer | None:
+    def judge(operation: Operation, found: Resource) -> ActionResult | None:
         kept = _kept(operation)
         imported, refused = found.raw["imported"], found.raw["refused"]
         if len(imported) + len(refused) != len(kept["rows"]):
@@ -243,10 +243,10 @@ class ImportMethods(Action):
         customer = Customer.objects.filter(uid=kept["rows"][0][1]).first()
         if customer is None:
             raise InvalidAnswer("its customer is no longer known here")
-        return Answer(mapping.CUSTOMER, {**customer.raw, "uid": customer.uid})
+        return ActionResult(mapping.CUSTOMER, {**customer.raw, "uid": customer.uid})
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         """Every row by its customer's methods. Some without the others: only once the call is long over."""
         wanted: dict[str, list[Any]] = defaultdict(list)
         kept = _kept(operation)
@@ -301,7 +301,7 @@ class ImportMethods(Action):
 
 
 #: For ``reconciliation``.
-ACTIONS: tuple[type[Action], ...] = (ImportMethods,)
+ACTIONS: tuple[type[Action], ...] = (ImportMethodsAction,)
 
 
 def _kept(operation: Operation) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from govpay.models import Operation
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
 from govpay.models.operations import OPEN_STATES
-from govpay.operations.actions import Action, Answer
+from govpay.operations.actions import Action, ActionResult
 from govpay.operations.hold import demand_not_held
 from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import outbox
@@ -139,7 +139,7 @@ def read_what_is_committed() -> None:
 
 
 @scrub_traceback
-def settle(action: type[Action], operation: Operation, answer: Answer, attention: str = "") -> Mirror:
+def settle(action: type[Action], operation: Operation, answer: ActionResult, attention: str = "") -> Mirror:
     """Store what the platform said and close the row, in one transaction; gives the row that came of it.
 
     ``attention`` tells somebody that it has ended otherwise than they were told.

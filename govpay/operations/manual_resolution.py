@@ -26,10 +26,10 @@ from govpay.sync.transactions import in_transaction
 logger = logging.getLogger("govpay.operations")
 
 #: So often the platform is asked again after an operation was settled by hand.
-EVERY = dt.timedelta(hours=1)
+RECHECK_INTERVAL = dt.timedelta(hours=1)
 
 #: Looked up in one pass, for no longer than so many seconds.
-MOST, LONGEST_PASS = 50, 30.0
+RECHECKS_PER_PASS, PASS_TIMEOUT = 50, 30.0
 
 
 def resolve_manually(*, operation: Operation, carried_out: bool, reason: str, actor: Any) -> Operation:
@@ -96,12 +96,15 @@ def recheck_settled() -> int:
     somebody's word; that it has no trace proves less than somebody's word, which then stays. Reads only. Raises
     database errors; none of the platform's.
     """
-    now, end = timezone.now(), time.monotonic() + LONGEST_PASS
+    now, end = timezone.now(), time.monotonic() + PASS_TIMEOUT
     watched = journal.entries().filter(
-        settled_at__gt=now - WATCHED, attention_at=None, action__in=journal.MOVES_MONEY, checked_at__lt=now - EVERY
+        settled_at__gt=now - WATCHED,
+        attention_at=None,
+        action__in=journal.MOVES_MONEY,
+        checked_at__lt=now - RECHECK_INTERVAL,
     )
     turned = 0
-    for operation in list(watched.order_by("checked_at")[:MOST]):
+    for operation in list(watched.order_by("checked_at")[:RECHECKS_PER_PASS]):
         if time.monotonic() > end:
             break
         journal.entries().filter(pk=operation.pk).update(checked_at=timezone.now())

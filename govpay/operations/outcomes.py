@@ -17,12 +17,12 @@ from govpay.operations import journal
 from govpay.operations.actions import Action
 
 #: How long the second of two equal calls waits for the first, in seconds.
-PATIENCE = 10.0
+SAME_KEY_TIMEOUT = 10.0
 
 
 def outcome_again(earlier: Operation, model: type[Mirror]) -> Mirror:
     """What came of it, a row of ``model``, waiting for it a while. Raises what the first call has raised."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + SAME_KEY_TIMEOUT
     while earlier.state == OperationState.STARTED and not earlier.is_overdue and time.monotonic() < end:
         time.sleep(0.2)
         earlier = journal.entries().get(pk=earlier.pk)

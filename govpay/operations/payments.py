@@ -24,7 +24,7 @@ from govpay.models.choices import (
     TransactionType,
 )
 from govpay.operations import journal
-from govpay.operations.actions import Action, Answer, Snapshot, completed
+from govpay.operations.actions import Action, ActionResult, Snapshot, completed
 from govpay.operations.authorizations import Authorization, authorization_of, check_authorization
 from govpay.operations.engine import execute
 from govpay.operations.evidence import Mismatch, demand_no_movement
@@ -52,7 +52,7 @@ def capture_payment(
 
     Raises ``OperationRefused``, ``PaymentDeclined``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
     """
-    return cast(Payment, execute(Capture(payment, seen, authorization, fee_preview), actor=actor, key=key))
+    return cast(Payment, execute(CaptureAction(payment, seen, authorization, fee_preview), actor=actor, key=key))
 
 
 def void_payment(
@@ -69,7 +69,7 @@ def void_payment(
 
     Raises ``OperationRefused``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
     """
-    return cast(Payment, execute(Void(payment, seen, fee_preview), actor=actor, key=key))
+    return cast(Payment, execute(VoidAction(payment, seen, fee_preview), actor=actor, key=key))
 
 
 class PaymentAction(Action):
@@ -142,7 +142,7 @@ class PaymentAction(Action):
             in_transaction(lambda: forget_method(str(operation.payment_id)))
 
 
-class _WholePayment(PaymentAction):
+class _WholePaymentAction(PaymentAction):
     """An action whose outcome is the payment's own status."""
 
     model = Payment
@@ -152,7 +152,7 @@ class _WholePayment(PaymentAction):
     shown_by: ClassVar[tuple[str, str]]
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         try:
             found = get_endpoints().get_payment(*_address(operation))
         except NotFound as error:
@@ -168,7 +168,7 @@ class _WholePayment(PaymentAction):
         forget_method(row.uid)
 
 
-class Capture(_WholePayment):
+class CaptureAction(_WholePaymentAction):
     action: ClassVar[str] = OperationAction.CAPTURE
     shown_by: ClassVar[tuple[str, str]] = (TransactionType.CAPTURE, EventType.PAYMENT_COMPLETED)
     body: shapes.CapturePayment
@@ -186,7 +186,7 @@ class Capture(_WholePayment):
             check_authorization(authorization)
 
     @classmethod
-    def again(cls, operation: Operation, seen: Snapshot | None) -> Capture:
+    def again(cls, operation: Operation, seen: Snapshot | None) -> CaptureAction:
         return cls(payment_of(operation), seen, authorization_of(operation), fee_preview=True)
 
     def arguments(self) -> Mapping[str, Any]:
@@ -222,7 +222,7 @@ class Capture(_WholePayment):
         return completed(found, {**self.payment.raw, "status": None})
 
     @staticmethod
-    def judge(operation: Operation, found: PaymentResource) -> Answer | None:
+    def judge(operation: Operation, found: PaymentResource) -> ActionResult | None:
         """Captured, by whomever: what was asked for is so. Still validated: no trace."""
         status = found.status or ""
         _demand_same(operation, found)
@@ -234,15 +234,15 @@ class Capture(_WholePayment):
             return None
         elif status not in ONCE_CAPTURED and found.captured_at is None:
             error = _not_done("captured", status)
-        return Answer(mapping.PAYMENT, found.raw, found.request_id, error)
+        return ActionResult(mapping.PAYMENT, found.raw, found.request_id, error)
 
 
-class Void(_WholePayment):
+class VoidAction(_WholePaymentAction):
     action: ClassVar[str] = OperationAction.VOID
     shown_by: ClassVar[tuple[str, str]] = (TransactionType.VOID, "")
 
     @classmethod
-    def again(cls, operation: Operation, seen: Snapshot | None) -> Void:
+    def again(cls, operation: Operation, seen: Snapshot | None) -> VoidAction:
         return cls(payment_of(operation), seen)
 
     def __init__(self, payment: Payment, seen: Snapshot | None, fee_preview: bool = False) -> None:
@@ -267,13 +267,13 @@ class Void(_WholePayment):
         return completed(found, {**self.payment.raw, "status": None})
 
     @staticmethod
-    def judge(operation: Operation, found: PaymentResource) -> Answer | None:
+    def judge(operation: Operation, found: PaymentResource) -> ActionResult | None:
         status = found.status or ""
         _demand_same(operation, found)
         if status in (PaymentStatus.VALIDATED, PaymentStatus.CAPTURED):
             return None
         error = None if status == PaymentStatus.VOIDED else _not_done("voided", status)
-        return Answer(mapping.PAYMENT, found.raw, found.request_id, error)
+        return ActionResult(mapping.PAYMENT, found.raw, found.request_id, error)
 
 
 def _demand_same(operation: Operation, found: PaymentResource) -> None:

@@ -27,7 +27,7 @@ Rule = Callable[[str, Any], Any]
 
 
 @dataclass(frozen=True)
-class Problem:
+class ProvisionProblem:
     line: int
     text: str
 
@@ -38,7 +38,7 @@ class Problem:
 class BadFile(OperationRefused):
     """A file that says something wrong. ``problems``: all of it, by line."""
 
-    def __init__(self, message: str = "", problems: tuple[Problem, ...] = ()) -> None:
+    def __init__(self, message: str = "", problems: tuple[ProvisionProblem, ...] = ()) -> None:
         super().__init__(message or "\n".join(map(str, problems)))
         self.problems = problems
 
@@ -81,13 +81,13 @@ def read_file(text: str) -> Wanted:
     except tomllib.TOMLDecodeError as error:
         at = re.search(r"\(at line (\d+)", str(error))
         line = int(at[1]) if at else text.count("\n") + 1
-        raise BadFile(problems=(Problem(line, f"no TOML: {error}."),)) from None
+        raise BadFile(problems=(ProvisionProblem(line, f"no TOML: {error}."),)) from None
     except RecursionError:
         raise BadFile("The file is nested too deeply.") from None
     try:
         lines = Lines(text)
     except TooLong as error:
-        raise BadFile(problems=(Problem(error.line, "this value has too many lines."),)) from None
+        raise BadFile(problems=(ProvisionProblem(error.line, "this value has too many lines."),)) from None
     return _Reader(given, lines).read()
 
 
@@ -189,7 +189,7 @@ CENTS = {f"{which}_payment_dollars": f"{which}_payment_amount" for which in ("mi
 class _Reader:
     def __init__(self, given: Mapping[str, Any], lines: Lines) -> None:
         self.given, self.lines = given, lines
-        self.problems: list[Problem] = []
+        self.problems: list[ProvisionProblem] = []
 
     def read(self) -> Wanted:
         top = self._part((), self.given, TOP, ("client",))
@@ -233,7 +233,7 @@ class _Reader:
                 first[ids] = line
             else:
                 text = f"the account in line {first[ids]} has the same external ids."
-                self.problems.append(Problem(line, text))
+                self.problems.append(ProvisionProblem(line, text))
 
     def _part(
         self, path: Path, given: Mapping[str, Any], rules: Mapping[str, Rule], required: tuple[str, ...]
@@ -257,7 +257,7 @@ class _Reader:
         return found
 
     def _add(self, path: Path, text: str, near: str = "") -> None:
-        self.problems.append(Problem(self.lines.of(path, near), text))
+        self.problems.append(ProvisionProblem(self.lines.of(path, near), text))
 
 
 def _culprit(rule: Rule, name: str, value: Any) -> str:

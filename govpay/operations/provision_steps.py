@@ -21,7 +21,7 @@ UNCHANGED, CHANGED, PLANNED, FAILED, LEFT = "unchanged", "changed", "planned", "
 FILE_KEYS = {option: key for key, option in CENTS.items()}
 
 #: While another run does the same, a step is compared anew for so many seconds.
-PATIENCE = 10.0
+STEP_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Steps:
         read: Callable[[], object] = lambda: None,
     ) -> Step:
         """Compare, act if anything differs, and tell. ``read`` is called before it is compared anew."""
-        end, again = time.monotonic() + PATIENCE, False
+        end, again = time.monotonic() + STEP_TIMEOUT, False
         while not self.halted:
             try:
                 step.notes.clear()

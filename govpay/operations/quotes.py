@@ -26,7 +26,7 @@ from govpay.models.fields import Sealed
 from govpay.models.money import is_amount, is_currency
 from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
 from govpay.operations import journal
-from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
 from govpay.sync import mapping
@@ -68,11 +68,11 @@ def quote_payment(
         raise OperationRefused("A fee preview is confirmed by its actor: give one.", field="actor")
     method = payment_method if saved_method is None else _wallet_method(saved_method)
     refuse_cards(description=description, reference_id=reference_id, payment_method=method)
-    action = Quote(account, base_amount, tax_amount, currency, reference_id, method, description, fee_preview)
+    action = QuoteAction(account, base_amount, tax_amount, currency, reference_id, method, description, fee_preview)
     return cast(Payment, execute(action, actor=actor, key=key))
 
 
-class Quote(Action):
+class QuoteAction(Action):
     action: ClassVar[str] = OperationAction.QUOTE
     model = Payment
     reference_prefix: ClassVar[str] = "gp"
@@ -156,7 +156,7 @@ class Quote(Action):
         # Of the answer only uid, fee, total and method are documented; the rest is what was asked for.
         return completed(found, {**self.body.to_wire(), "status": PaymentStatus.VALIDATED.value})
 
-    def judge_answer(self, operation: Operation, found: PaymentResource) -> Answer | None:
+    def judge_answer(self, operation: Operation, found: PaymentResource) -> ActionResult | None:
         for name in ("base_amount", "tax_amount", "currency", "reference_id"):
             given = getattr(self.body, name)
             if found.raw.get(name) not in (None, given):
@@ -164,15 +164,15 @@ class Quote(Action):
         return super().judge_answer(operation, found)
 
     @staticmethod
-    def judge(operation: Operation, found: PaymentResource) -> Answer | None:
+    def judge(operation: Operation, found: PaymentResource) -> ActionResult | None:
         error = None
         if found.status == PaymentStatus.FAILED:
             code = found.decline_code or ""
             error = PaymentDeclined(f"The payment was declined: {code or 'no reason given'}.", code=code)
-        return Answer(mapping.PAYMENT, found.raw, found.request_id, error)
+        return ActionResult(mapping.PAYMENT, found.raw, found.request_id, error)
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         """A validation with our reference and amount, made since, that no other quote claims.
 
         Other actions may have been done to it meanwhile: the sync brings it, whatever we know of its quote.

@@ -18,17 +18,17 @@ from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, PaymentStatus
 from govpay.operations import journal
 from govpay.operations.account_settings import ACTIONS as SETTING_ACTIONS
-from govpay.operations.actions import Action, Answer
-from govpay.operations.customers import CreateCustomer
+from govpay.operations.actions import Action, ActionResult
+from govpay.operations.customers import CreateCustomerAction
 from govpay.operations.engine import read_again, tell
 from govpay.operations.events import ACTIONS as EVENT_ACTIONS
 from govpay.operations.evidence import EffectSeen, Mismatch
 from govpay.operations.imports import ACTIONS as IMPORT_ACTIONS
-from govpay.operations.payments import Capture, Void
-from govpay.operations.quotes import Quote, forget_methods
-from govpay.operations.refunds import Refund, follow_refunds
-from govpay.operations.sessions import CreateSession, ExpireSession, UpdateSession
-from govpay.operations.tenants import CreateAccount, CreateClient
+from govpay.operations.payments import CaptureAction, VoidAction
+from govpay.operations.quotes import QuoteAction, forget_methods
+from govpay.operations.refunds import RefundAction, follow_refunds
+from govpay.operations.sessions import CreateSessionAction, ExpireSessionAction, UpdateSessionAction
+from govpay.operations.tenants import CreateAccount, CreateClientAction
 from govpay.operations.wallets import ACTIONS as WALLET_ACTIONS
 from govpay.sync.mapping import Unmappable
 from govpay.sync.outbox import ONCE_CAPTURED
@@ -42,11 +42,11 @@ BETWEEN_READS = dt.timedelta(seconds=60)
 #: A pass begins no further look-up after so many seconds; the next one goes on with the others.
 LONGEST_PASS = 60.0
 
-MONEY_ACTIONS: tuple[type[Action], ...] = (Quote, Capture, Void, Refund)
-SESSION_ACTIONS: tuple[type[Action], ...] = (CreateSession, UpdateSession, ExpireSession)
+MONEY_ACTIONS: tuple[type[Action], ...] = (QuoteAction, CaptureAction, VoidAction, RefundAction)
+SESSION_ACTIONS: tuple[type[Action], ...] = (CreateSessionAction, UpdateSessionAction, ExpireSessionAction)
 
-TENANT_ACTIONS: tuple[type[Action], ...] = (CreateClient, CreateAccount, *SETTING_ACTIONS, *EVENT_ACTIONS)
-CUSTOMER_ACTIONS: tuple[type[Action], ...] = (CreateCustomer, *WALLET_ACTIONS, *IMPORT_ACTIONS)
+TENANT_ACTIONS: tuple[type[Action], ...] = (CreateClientAction, CreateAccount, *SETTING_ACTIONS, *EVENT_ACTIONS)
+CUSTOMER_ACTIONS: tuple[type[Action], ...] = (CreateCustomerAction, *WALLET_ACTIONS, *IMPORT_ACTIONS)
 
 ALL_ACTIONS: tuple[type[Action], ...] = (*MONEY_ACTIONS, *SESSION_ACTIONS, *CUSTOMER_ACTIONS, *TENANT_ACTIONS)
 
@@ -147,7 +147,7 @@ def settle_one(operation: Operation) -> str:
     return OperationState.UNKNOWN
 
 
-def _found(action: type[Action], operation: Operation, answer: Answer) -> str:
+def _found(action: type[Action], operation: Operation, answer: ActionResult) -> str:
     state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
     # Whoever asked was told that the outcome is not known.
     attention = OperationAttention.NOT_EXECUTED if answer.error else ""

@@ -26,7 +26,7 @@ from govpay.models.choices import (
 )
 from govpay.models.money import format_money, is_amount
 from govpay.operations import journal
-from govpay.operations.actions import Answer, Snapshot, completed
+from govpay.operations.actions import ActionResult, Snapshot, completed
 from govpay.operations.engine import execute, reopen
 from govpay.operations.evidence import EffectSeen, Mismatch, demand_no_refund, transactions_of
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_since
@@ -57,13 +57,13 @@ def refund_payment(
 
     Raises ``OperationRefused``, ``Conflict``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
     """
-    action = Refund(payment, amount, reason, seen, confirmed=confirm_second_refund)
+    action = RefundAction(payment, amount, reason, seen, confirmed=confirm_second_refund)
     action.may_retry = key is None
     try:
         return cast(Transaction, execute(action, actor=actor, key=key))
     except NotExecutedBefore as before:
         earlier = journal.entries().get(pk=before.pk)
-        return cast(Transaction, reopen(Refund.again(earlier, seen), earlier, actor=actor))
+        return cast(Transaction, reopen(RefundAction.again(earlier, seen), earlier, actor=actor))
 
 
 class NotExecutedBefore(OperationRefused):
@@ -72,7 +72,7 @@ class NotExecutedBefore(OperationRefused):
     pk: int
 
 
-class Refund(PaymentAction):
+class RefundAction(PaymentAction):
     action: ClassVar[str] = OperationAction.REFUND
     model = Transaction
     reference_prefix: ClassVar[str] = "rf"
@@ -94,7 +94,7 @@ class Refund(PaymentAction):
         super().__init__(payment, seen)
 
     @classmethod
-    def again(cls, operation: Operation, seen: Snapshot | None) -> Refund:
+    def again(cls, operation: Operation, seen: Snapshot | None) -> RefundAction:
         return cls(payment_of(operation), operation.amount, operation.reason, seen, confirmed=True)
 
     def arguments(self) -> Mapping[str, Any]:
@@ -189,7 +189,7 @@ class Refund(PaymentAction):
         return found
 
     @staticmethod
-    def judge(operation: Operation, found: TransactionResource) -> Answer | None:
+    def judge(operation: Operation, found: TransactionResource) -> ActionResult | None:
         if found.reference_id not in (None, "", operation.reference_id):
             raise InvalidAnswer("the answer is about another refund")
         if found.amount not in (None, operation.amount) or found.currency not in (None, "", operation.currency):
@@ -199,10 +199,10 @@ class Refund(PaymentAction):
         error = None
         if found.status == TransactionStatus.FAILED:
             error = APIError(f"The refund failed: {found.reason_code or found.reason or 'no reason given'}.")
-        return Answer(mapping.TRANSACTION, found.raw, found.request_id, error)
+        return ActionResult(mapping.TRANSACTION, found.raw, found.request_id, error)
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         found = _find(operation)
         return cls.judge(operation, found) if found is not None else None
 

@@ -25,11 +25,11 @@ from govpay.models.choices import (
 )
 from govpay.operations import journal
 from govpay.operations.hold import NAME, held_since
-from govpay.operations.refunds import Refund
+from govpay.operations.refunds import RefundAction
 from govpay.sync.pull import GLOBAL, SCOPED, account_uids
 from govpay.sync.transactions import in_transaction
 
-_REFERENCE = re.compile(f"{Refund.reference_prefix}-([0-9a-f]{{32}})")
+_REFERENCE = re.compile(f"{RefundAction.reference_prefix}-([0-9a-f]{{32}})")
 
 #: Transactions looked at in one statement.
 CHUNK = 500
@@ -85,7 +85,7 @@ def adopt_refunds() -> int:
     """
     last, count = 0, 0
     rows = Transaction.objects.filter(
-        type=TransactionType.REFUND, reference_id__startswith=f"{Refund.reference_prefix}-", deleted_at=None
+        type=TransactionType.REFUND, reference_id__startswith=f"{RefundAction.reference_prefix}-", deleted_at=None
     ).defer("raw")
     while chunk := list(rows.filter(pk__gt=last).order_by("pk")[:CHUNK]):
         last = chunk[-1].pk
@@ -105,7 +105,7 @@ def _operation_of(row: Transaction) -> Operation:
     now = timezone.now()
     failed = row.status == TransactionStatus.FAILED
     return Operation(
-        key=uuid.UUID(row.reference_id.removeprefix(f"{Refund.reference_prefix}-")),
+        key=uuid.UUID(row.reference_id.removeprefix(f"{RefundAction.reference_prefix}-")),
         action=OperationAction.REFUND,
         account_id=row.account_id,
         payment_id=row.payment_id,

@@ -19,7 +19,7 @@ from govpay.models.base import Mirror
 from govpay.models.choices import LinkState, OperationAction, SessionStatus
 from govpay.models.fields import Sealed
 from govpay.operations import session_options as options
-from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
 from govpay.sync import mapping, sessions
 
@@ -76,7 +76,7 @@ def create_hosted_session(
         metadata=metadata,
         fraud_signals=options.form("fraud_signals", tenant_shapes.FraudSignals, fraud_signals),
     )
-    return cast(HostedSession, execute(CreateSession(account, body), actor=actor, key=key))
+    return cast(HostedSession, execute(CreateSessionAction(account, body), actor=actor, key=key))
 
 
 def create_wallet_session(
@@ -107,7 +107,7 @@ def create_wallet_session(
         expires_in_seconds=expires_in_seconds,
         branding=options.form("branding", tenant_shapes.Branding, branding),
     )
-    return cast(HostedSession, execute(CreateSession(account, body), actor=actor, key=key))
+    return cast(HostedSession, execute(CreateSessionAction(account, body), actor=actor, key=key))
 
 
 def update_hosted_session(
@@ -124,17 +124,17 @@ def update_hosted_session(
     Raises as ``create_hosted_session``.
     """
     body = tenant_shapes.UpdateHostedSession(amount=amount, line_items=options.line_items(line_items))
-    return cast(HostedSession, execute(UpdateSession(session, body), actor=actor, key=key))
+    return cast(HostedSession, execute(UpdateSessionAction(session, body), actor=actor, key=key))
 
 
 def expire_hosted_session(
     *, session: HostedSession, actor: Any = None, key: uuid.UUID | str | None = None
 ) -> HostedSession:
     """End an open session at once; /api/operations/v1hosted-sessionssessionidexpire/. Raises as the others."""
-    return cast(HostedSession, execute(ExpireSession(session), actor=actor, key=key))
+    return cast(HostedSession, execute(ExpireSessionAction(session), actor=actor, key=key))
 
 
-class CreateSession(Action):
+class CreateSessionAction(Action):
     action: ClassVar[str] = OperationAction.CREATE_SESSION
     model = HostedSession
     reads_object: ClassVar[bool] = True  # nothing can be read: waiting longer tells nothing
@@ -167,17 +167,17 @@ class CreateSession(Action):
         return completed(found, {"scope": "payment", **asked, "status": SessionStatus.ACTIVE.value})
 
     @staticmethod
-    def judge(operation: Operation, found: HostedSessionResource) -> Answer | None:
+    def judge(operation: Operation, found: HostedSessionResource) -> ActionResult | None:
         local: dict[str, Any] = {"public_id": secrets.token_urlsafe(18)}
         local["credential"] = _sealed(found.raw.get("client_secret"))
         local["hosted_url"] = _sealed(found.raw.get("hosted_url"))
         local["customer_id"] = operation.customer_id
         local["metadata"] = mapping.scrub(found.raw.get("metadata") or {})
         local["remote_created_at"] = timezone.now()  # of which the platform says nothing
-        return Answer(mapping.SESSION, found.raw, found.request_id, local=local)
+        return ActionResult(mapping.SESSION, found.raw, found.request_id, local=local)
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         """There is no list of sessions, and without its credential one is of no use: it ends by itself."""
         return None
 
@@ -223,7 +223,7 @@ class SessionAction(Action):
         sessions.wipe_if_ended(row.uid, completed=completed)
 
 
-class UpdateSession(SessionAction):
+class UpdateSessionAction(SessionAction):
     action: ClassVar[str] = OperationAction.UPDATE_SESSION
 
     def __init__(self, session: HostedSession, body: tenant_shapes.UpdateHostedSession) -> None:
@@ -249,21 +249,21 @@ class UpdateSession(SessionAction):
         return completed(found, {**self.session.raw, **self.body.to_wire(), "session_id": self.session.uid})
 
     @staticmethod
-    def judge(operation: Operation, found: HostedSessionResource) -> Answer | None:
-        return Answer(mapping.SESSION, found.raw, found.request_id)
+    def judge(operation: Operation, found: HostedSessionResource) -> ActionResult | None:
+        return ActionResult(mapping.SESSION, found.raw, found.request_id)
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         """Done if the session has the amount now. One whose line items alone were changed cannot be told."""
         row, document = _read_again(operation)
         if document is None:
             return _ended(row, "The session has expired.")
         if operation.amount is None:
             raise NotFound("Whether the line items were changed cannot be read back.")
-        return Answer(mapping.SESSION, document) if document.get("amount") == operation.amount else None
+        return ActionResult(mapping.SESSION, document) if document.get("amount") == operation.amount else None
 
 
-class ExpireSession(SessionAction):
+class ExpireSessionAction(SessionAction):
     action: ClassVar[str] = OperationAction.EXPIRE_SESSION
 
     def send(self, operation: Operation) -> HostedSessionResource:
@@ -272,17 +272,17 @@ class ExpireSession(SessionAction):
         return HostedSessionResource(_expired(session))
 
     @staticmethod
-    def judge(operation: Operation, found: HostedSessionResource) -> Answer | None:
-        return Answer(mapping.SESSION, found.raw, found.request_id)
+    def judge(operation: Operation, found: HostedSessionResource) -> ActionResult | None:
+        return ActionResult(mapping.SESSION, found.raw, found.request_id)
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         row, document = _read_again(operation)
         if document is None:
-            return Answer(mapping.SESSION, _expired(row))
+            return ActionResult(mapping.SESSION, _expired(row))
         if document.get("status") == SessionStatus.COMPLETED:
-            return Answer(mapping.SESSION, document, error=Conflict("The session was completed meanwhile."))
-        return Answer(mapping.SESSION, document) if document.get("status") == SessionStatus.EXPIRED else None
+            return ActionResult(mapping.SESSION, document, error=Conflict("The session was completed meanwhile."))
+        return ActionResult(mapping.SESSION, document) if document.get("status") == SessionStatus.EXPIRED else None
 
 
 def _read_again(operation: Operation) -> tuple[HostedSession, Mapping[str, Any] | None]:
@@ -293,8 +293,8 @@ def _read_again(operation: Operation) -> tuple[HostedSession, Mapping[str, Any] 
     return row, sessions.read_session(row)
 
 
-def _ended(row: HostedSession, why: str) -> Answer:
-    return Answer(mapping.SESSION, _expired(row), error=Gone(why))
+def _ended(row: HostedSession, why: str) -> ActionResult:
+    return ActionResult(mapping.SESSION, _expired(row), error=Gone(why))
 
 
 def _expired(row: HostedSession) -> dict[str, Any]:

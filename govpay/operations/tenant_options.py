@@ -14,7 +14,7 @@ from govpay.client.shapes import is_cents
 from govpay.exceptions import OperationRefused
 
 #: What the columns of the platform's texts hold here.
-LONGEST = 255
+MAX_TEXT_LENGTH = 255
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -24,8 +24,8 @@ PRIVATE = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa
 
 def check_length(**texts: Any) -> None:
     for name, text in texts.items():
-        if isinstance(text, str) and len(text) > LONGEST:
-            raise OperationRefused(f"{name} must have at most {LONGEST} characters.")
+        if isinstance(text, str) and len(text) > MAX_TEXT_LENGTH:
+            raise OperationRefused(f"{name} must have at most {MAX_TEXT_LENGTH} characters.")
 
 
 def dollars(name: str, cents: int | None) -> float | None:

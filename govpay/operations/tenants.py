@@ -26,7 +26,7 @@ from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.models.operations import OPEN_STATES
 from govpay.operations import journal
 from govpay.operations import tenant_options as options
-from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
 from govpay.operations.lookups import find_account, find_client, identity_of, read_account
 from govpay.sync import mapping
@@ -49,7 +49,7 @@ def create_client(
     One that exists is returned as it is: the other options are for a new one. Of several calls at once one
     creates it. Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``.
     """
-    return cast(Client, find_or_create(CreateClient(name, customer_id, timezone, subdomain), actor, key))
+    return cast(Client, find_or_create(CreateClientAction(name, customer_id, timezone, subdomain), actor, key))
 
 
 def create_payment_account(
@@ -100,7 +100,7 @@ class MadeMeanwhile(OperationInProgress):
     """What was not there has been made since: look again."""
 
 
-class Creation(Action):
+class CreationAction(Action):
     """An action that is not needed when the platform has its object already.
 
     Which one that is its ``identity`` tells; the journal keeps the whole request, in ``reason``.
@@ -133,7 +133,7 @@ class Creation(Action):
 
     def entry(self) -> dict[str, Any]:
         reference = " / ".join(self.identity)
-        return {"reference_id": reference[: options.LONGEST], "reason": json.dumps(self.body.to_wire())}
+        return {"reference_id": reference[: options.MAX_TEXT_LENGTH], "reason": json.dumps(self.body.to_wire())}
 
     def check(self, operation: Operation) -> None:
         mine = journal.entries().filter(action=self.action, reference_id=operation.reference_id)
@@ -148,16 +148,16 @@ class Creation(Action):
         return {}
 
     @classmethod
-    def judge(cls, operation: Operation, found: Resource) -> Answer | None:
-        return Answer(cls.mapper, found.raw, found.request_id)
+    def judge(cls, operation: Operation, found: Resource) -> ActionResult | None:
+        return ActionResult(cls.mapper, found.raw, found.request_id)
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         found = cls.find(json.loads(operation.reason))
         return None if found is None else cls.judge(operation, found)
 
 
-class CreateClient(Creation):
+class CreateClientAction(CreationAction):
     action: ClassVar[str] = OperationAction.CREATE_CLIENT
     model = Client
     mapper = mapping.CLIENT
@@ -192,7 +192,7 @@ class CreateClient(Creation):
         )
 
 
-class CreateAccount(Creation):
+class CreateAccount(CreationAction):
     action: ClassVar[str] = OperationAction.CREATE_ACCOUNT
     model = PaymentAccount
     mapper = mapping.ACCOUNT
@@ -235,7 +235,7 @@ class CreateAccount(Creation):
         journal.entries().filter(pk=operation.pk).update(account=row.uid)
 
 
-def find_or_create(action: Creation, actor: Any, key: uuid.UUID | str | None) -> Mirror:
+def find_or_create(action: CreationAction, actor: Any, key: uuid.UUID | str | None) -> Mirror:
     """The row of what ``action`` would make: found on the platform and kept here, else made now."""
     journal.demand_commits()
     if not journal.is_used(key):  # a key that was used is answered for what it was used for
@@ -274,7 +274,7 @@ def _queue(*name: str) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest[:8], signed=True)])
 
 
-def _claim(action: Creation) -> uuid.UUID:
+def _claim(action: CreationAction) -> uuid.UUID:
     """The key of the one attempt to create this: a new one only when those before are known to have come to nothing.
 
     So two runs at once, or one after a crash, meet in one row of the journal.
@@ -290,7 +290,7 @@ def _claim(action: Creation) -> uuid.UUID:
     raise AssertionError
 
 
-def _is_there(action: Creation, uid: str) -> bool:
+def _is_there(action: CreationAction, uid: str) -> bool:
     """Whether what an earlier call made is on the platform still, although it was not found a moment ago."""
     try:
         keep(action.mapper, action.read(uid))

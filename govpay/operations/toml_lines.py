@@ -14,7 +14,7 @@ from typing import Any
 Path = tuple[str | int, ...]
 
 #: A longer value would be parsed as often as it has lines.
-LONGEST = 200
+MAX_VALUE_LINES = 200
 
 
 class TooLong(ValueError):
@@ -61,7 +61,7 @@ class Lines:
             try:
                 parsed = tomllib.loads(statement)
             except tomllib.TOMLDecodeError:
-                if end - start > LONGEST:
+                if end - start > MAX_VALUE_LINES:
                     raise TooLong(start + 1) from None
                 continue
             if parsed:

@@ -19,7 +19,7 @@ from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, Source
 from govpay.models.fields import Sealed
 from govpay.operations import journal
-from govpay.operations.actions import Action, Answer, completed
+from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.customers import check_account
 from govpay.operations.engine import execute
 from govpay.operations.wallet_lists import (
@@ -49,7 +49,7 @@ def save_payment_method(
     last four digits, brand, expiry and holder, and neither that token nor the permanent one.
     Raises ``OperationRefused``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
     """
-    return _carried_out(SaveMethod(customer, payment_method), actor, key)
+    return _carried_out(SaveMethodAction(customer, payment_method), actor, key)
 
 
 def remove_payment_method(
@@ -60,7 +60,7 @@ def remove_payment_method(
     One that the platform no longer has counts as removed. Raises ``OperationRefused``, ``Conflict`` (it is
     locked, in the platform's words), ``OutcomeUnknown``, ``APIError``.
     """
-    return _carried_out(RemoveMethod(method), actor, key)
+    return _carried_out(RemoveMethodAction(method), actor, key)
 
 
 def set_default_payment_method(
@@ -70,7 +70,7 @@ def set_default_payment_method(
 
     Raises ``OperationRefused``, ``Conflict``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
     """
-    return _carried_out(SetDefaultMethod(method), actor, key)
+    return _carried_out(SetDefaultMethodAction(method), actor, key)
 
 
 class WalletAction(Action):
@@ -105,13 +105,13 @@ class WalletAction(Action):
             raise OperationRefused(_("The platform no longer has this customer."))
 
     @staticmethod
-    def judge(operation: Operation, found: Resource) -> Answer | None:
+    def judge(operation: Operation, found: Resource) -> ActionResult | None:
         """``found`` is a ``wallet``: it rides on the journal row until ``stored``, which sees nothing else."""
         vars(operation)["_wallet"] = found.raw
         customer = Customer.objects.filter(uid=operation.customer_id).first()
         if customer is None:
             raise InvalidAnswer("its customer is no longer known here")
-        return Answer(mapping.CUSTOMER, {**customer.raw, "uid": customer.uid}, found.request_id)
+        return ActionResult(mapping.CUSTOMER, {**customer.raw, "uid": customer.uid}, found.request_id)
 
     @staticmethod
     def stored(operation: Operation, row: Mirror) -> None:
@@ -139,7 +139,7 @@ def wallet(method: str, listed: Any, *, removed: bool = False, known: Any = (), 
     return Resource({"method": method, "listed": listed, "removed": removed, "known": known}, request_id)
 
 
-class SaveMethod(WalletAction):
+class SaveMethodAction(WalletAction):
     action: ClassVar[str] = OperationAction.SAVE_METHOD
 
     def __init__(self, customer: Customer, payment_method: Any) -> None:
@@ -169,7 +169,7 @@ class SaveMethod(WalletAction):
         return wallet(found.uid, listed, known=[document], request_id=found.request_id)
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         """A method with the same traits that came since and that no other operation claims."""
         listed = read_methods(operation.account_id, operation.customer_id)
         if operation.validated_method is None:
@@ -214,7 +214,7 @@ class ExistingMethodAction(WalletAction):
             in_transaction(partial(store, str(operation.account_id), str(operation.customer_id), listed, gone))
 
 
-class RemoveMethod(ExistingMethodAction):
+class RemoveMethodAction(ExistingMethodAction):
     action: ClassVar[str] = OperationAction.REMOVE_METHOD
 
     def send(self, operation: Operation) -> Resource:
@@ -230,14 +230,14 @@ class RemoveMethod(ExistingMethodAction):
         return wallet(uid, listed_after(*where), removed=True)
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         listed, uid = read_methods(operation.account_id, operation.customer_id), operation.reference_id
         if any(SavedMethodResource(document).uid == uid for document in listed):
             return None
         return cls.judge(operation, wallet(uid, listed, removed=True))
 
 
-class SetDefaultMethod(ExistingMethodAction):
+class SetDefaultMethodAction(ExistingMethodAction):
     action: ClassVar[str] = OperationAction.SET_DEFAULT_METHOD
 
     def send(self, operation: Operation) -> Resource:
@@ -247,7 +247,7 @@ class SetDefaultMethod(ExistingMethodAction):
         return wallet(uid, listed_after(*where))
 
     @classmethod
-    def look_up(cls, operation: Operation) -> Answer | None:
+    def look_up(cls, operation: Operation) -> ActionResult | None:
         account, customer, uid = str(operation.account_id), str(operation.customer_id), operation.reference_id
         listed = read_methods(account, customer)
         for found in map(SavedMethodResource, listed):
@@ -264,7 +264,7 @@ class SetDefaultMethod(ExistingMethodAction):
 
 
 #: For ``reconciliation``.
-ACTIONS: tuple[type[Action], ...] = (SaveMethod, RemoveMethod, SetDefaultMethod)
+ACTIONS: tuple[type[Action], ...] = (SaveMethodAction, RemoveMethodAction, SetDefaultMethodAction)
 
 
 def _carried_out(action: WalletAction, actor: Any, key: uuid.UUID | str | None) -> SavedPaymentMethod:

@@ -183,7 +183,7 @@ class Rows(View):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
-class Row(View):
+class RowView(View):
     """One row by its address."""
 
     #: The column that the address names.

@@ -18,7 +18,7 @@ from govpay.models.money import MAX_AMOUNT
 from govpay.rest.problems import LengthRequired, TooLarge
 
 #: The longest body, in bytes.
-LONGEST = 256 * 1024
+MAX_BODY_LENGTH = 256 * 1024
 #: Objects and lists within each other.
 DEEPEST = 24
 
@@ -37,8 +37,8 @@ class StrictJSON(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        body = stream.read(LONGEST + 1)
-        if len(body) > LONGEST:
+        body = stream.read(MAX_BODY_LENGTH + 1)
+        if len(body) > MAX_BODY_LENGTH:
             raise TooLarge
         try:
             found = parse_json(body, once=True)
@@ -68,7 +68,7 @@ class Strict(serializers.Field):
         set_override(self, "field", dict(schema))
 
 
-class Text(Strict):
+class TextField(Strict):
     """A text, as it is: no number is taken for one. ``one_of``: the only ones there are."""
 
     default_error_messages = {
@@ -103,7 +103,7 @@ class Texts(Strict):
         return list(data)
 
 
-class Cents(Strict):
+class CentsField(Strict):
     """Minor units: a whole number, never a text."""
 
     default_error_messages = {"cents": "Must be a whole number of minor units from {least} to {most}."}
@@ -118,11 +118,11 @@ class Cents(Strict):
         return int(data)
 
 
-class Whole(Cents):
+class Whole(CentsField):
     default_error_messages = {"cents": "Must be a whole number from {least} to {most}."}
 
 
-class Flag(Strict):
+class StrictFlagField(Strict):
     """True or false, never a text."""
 
     default_error_messages = {"flag": "Must be true or false."}
@@ -136,7 +136,7 @@ class Flag(Strict):
         return bool(data)
 
 
-class Moment(serializers.DateTimeField):
+class StrictMomentField(serializers.DateTimeField):
     """With its time zone: an act's moment must not depend on the site's."""
 
     input_formats = (ISO_8601,)

@@ -7,8 +7,8 @@ from govpay.exceptions import OperationInProgress
 from govpay.models import WebhookEvent
 from govpay.operations import staff
 from govpay.rest.actions import QueuedActionView
-from govpay.rest.base import Row, Rows
-from govpay.rest.filters import Moment, RowFilter, Text
+from govpay.rest.base import Rows, RowView
+from govpay.rest.filters import MomentFilter, RowFilter, TextFilter
 from govpay.rest.rows import RowSerializer
 
 
@@ -24,13 +24,13 @@ class EventSerializer(RowSerializer):
 
 
 class EventFilter(RowFilter):
-    state = Text()
-    event_type = Text()
-    account = Text()
-    payment = Text()
-    webhook_id = Text()
-    created_from = Moment("received_at", "gte")
-    created_before = Moment("received_at", "lt")
+    state = TextFilter()
+    event_type = TextFilter()
+    account = TextFilter()
+    payment = TextFilter()
+    webhook_id = TextFilter()
+    created_from = MomentFilter("received_at", "gte")
+    created_before = MomentFilter("received_at", "lt")
 
 
 class EventList(Rows):
@@ -42,7 +42,7 @@ class EventList(Rows):
     reads = "Webhook events, the last one received first."
 
 
-class EventDetail(Row):
+class EventDetail(RowView):
     model = WebhookEvent
     serializer_class = EventSerializer
     lookup_field = "pk"

@@ -44,7 +44,7 @@ class FlagField(forms.CharField):
 
 
 @extend_schema_field({"type": "string", "maxLength": 255})
-class Text(filters.CharFilter):
+class TextFilter(filters.CharFilter):
     """The whole value, as it is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -52,12 +52,12 @@ class Text(filters.CharFilter):
 
 
 @extend_schema_field({"type": "string", "format": "date-time"})
-class Moment(filters.Filter):
+class MomentFilter(filters.Filter):
     field_class = MomentField
 
 
 @extend_schema_field({"type": "integer", "minimum": 0, "maximum": MAX_AMOUNT})
-class Cents(filters.Filter):
+class CentsFilter(filters.Filter):
     """An amount in minor units."""
 
     field_class = forms.IntegerField
@@ -67,7 +67,7 @@ class Cents(filters.Filter):
 
 
 @extend_schema_field({"type": "boolean"})
-class Flag(filters.Filter):
+class FlagFilter(filters.Filter):
     field_class = FlagField
 
 
@@ -76,7 +76,7 @@ class RowFilter(filters.FilterSet):
 
 
 class MirrorFilter(RowFilter):
-    created_from = Moment("remote_created_at", "gte")
-    created_before = Moment("remote_created_at", "lt")
+    created_from = MomentFilter("remote_created_at", "gte")
+    created_before = MomentFilter("remote_created_at", "lt")
     #: Whether the platform no longer has it.
-    deleted = Flag("deleted_at", "isnull", exclude=True)
+    deleted = FlagFilter("deleted_at", "isnull", exclude=True)

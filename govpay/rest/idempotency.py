@@ -24,7 +24,7 @@ from govpay.operations.engine import RequestKey
 #: Apart from every other use of such names.
 NAMESPACE = uuid.UUID("0f6a86b9-43a3-5a2b-9d28-6d7d6cf7b0a4")
 HEADER = "Idempotency-Key"
-LONGEST = 255
+MAX_KEY_LENGTH = 255
 
 #: How long an act that the journal does not know is remembered, and one that is under way is waited for.
 REMEMBERED = dt.timedelta(days=1).total_seconds()
@@ -47,7 +47,7 @@ def key_of(request: Any) -> uuid.UUID:
     given = request.headers.get(HEADER, "").strip()
     if not given:
         raise ValidationError({HEADER: ["Is missing: give each act a key of its own, and repeat it with that key."]})
-    if len(given) > LONGEST:
+    if len(given) > MAX_KEY_LENGTH:
         raise ValidationError({HEADER: ["May have 255 characters."]})
     return uuid.uuid5(NAMESPACE, json.dumps([str(request.user.pk), given]))
 

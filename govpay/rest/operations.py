@@ -10,8 +10,8 @@ from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 
 from govpay.models import Operation
-from govpay.rest.base import Row, Rows
-from govpay.rest.filters import Cents, Moment, RowFilter, Text
+from govpay.rest.base import Rows, RowView
+from govpay.rest.filters import CentsFilter, MomentFilter, RowFilter, TextFilter
 from govpay.rest.rows import RowSerializer
 
 
@@ -39,18 +39,18 @@ class OperationSerializer(RowSerializer):
 
 
 class OperationFilter(RowFilter):
-    state = Text()
-    action = Text()
-    account = Text()
-    payment = Text()
-    customer = Text()
-    session = Text()
-    reference_id = Text()
+    state = TextFilter()
+    action = TextFilter()
+    account = TextFilter()
+    payment = TextFilter()
+    customer = TextFilter()
+    session = TextFilter()
+    reference_id = TextFilter()
     key = UUIDFilter()
-    created_from = Moment("created_at", "gte")
-    created_before = Moment("created_at", "lt")
-    amount_from = Cents("amount", "gte")
-    amount_to = Cents("amount", "lte")
+    created_from = MomentFilter("created_at", "gte")
+    created_before = MomentFilter("created_at", "lt")
+    amount_from = CentsFilter("amount", "gte")
+    amount_to = CentsFilter("amount", "lte")
 
 
 class _Operations:
@@ -70,7 +70,7 @@ class OperationList(_Operations, Rows):
     reads = "Operations, newest first. Amounts are minor units of `currency`."
 
 
-class OperationDetail(_Operations, Row):
+class OperationDetail(_Operations, RowView):
     lookup_field = "key"
     operations = {"GET": "get_operation"}
 

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 Position = tuple[dt.datetime | None, int]
 
 #: Rows of a page unless asked for otherwise, and at most.
-USUAL, MOST = 50, 100
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 100
 #: Keys are 64 bits.
 LARGEST_KEY = 2**63
 
@@ -59,7 +59,7 @@ class CursorPagination(BasePagination):
                 "in": "query",
                 "required": False,
                 "description": "Rows of a page.",
-                "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL},
+                "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
             },
         ]
 
@@ -88,9 +88,9 @@ def _rows(rows: QuerySet[Any], column: str, after: Position | None, count: int) 
 def _size(parameters: Mapping[str, str]) -> int:
     text = parameters.get("page_size", "")
     if not text:
-        return USUAL
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MOST):
-        raise ValidationError({"page_size": [f"Must be a whole number from 1 to {MOST}."]})
+        return DEFAULT_PAGE_SIZE
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_PAGE_SIZE):
+        raise ValidationError({"page_size": [f"Must be a whole number from 1 to {MAX_PAGE_SIZE}."]})
     return int(text)
 
 

@@ -13,17 +13,17 @@ from govpay.models import Operation, Payment, PaymentAccount, SavedPaymentMethod
 from govpay.models.choices import OperationAction, PaymentStatus, SecCode
 from govpay.operations import staff
 from govpay.rest.actions import ActionView
-from govpay.rest.base import Row, Rows
-from govpay.rest.bodies import Body, Cents, Flag, Json, Moment, Text
+from govpay.rest.base import Rows, RowView
+from govpay.rest.bodies import Body, CentsField, Json, StrictFlagField, StrictMomentField, TextField
 from govpay.rest.events import EventSerializer
-from govpay.rest.filters import Cents as CentsFilter
+from govpay.rest.filters import CentsFilter as CentsFilter
 from govpay.rest.filters import MirrorFilter
-from govpay.rest.filters import Text as TextFilter
+from govpay.rest.filters import TextFilter as TextFilter
 from govpay.rest.operations import OperationSerializer
 from govpay.rest.rows import RECORD, MirrorSerializer, columns_of
 
 #: Of each kind shown with a payment; its list has them all.
-SHOWN = 50
+RELATED_ROWS_LIMIT = 50
 
 
 class TransactionSerializer(MirrorSerializer):
@@ -92,10 +92,10 @@ class PaymentList(Rows):
     )
 
 
-class Shown:
+class ShownDetails:
     """What a payment's own page shows beside its columns; ``None`` for what this user may not see."""
 
-    def __init__(self, view: Row, payment: Payment) -> None:
+    def __init__(self, view: RowView, payment: Payment) -> None:
         for name, kind, order in (
             ("transactions", TransactionSerializer, "remote_created_at"),
             ("operations", OperationSerializer, "created_at"),
@@ -106,7 +106,7 @@ class Shown:
                 setattr(self, name, self._rows(view, payment, kind, order))
 
     @staticmethod
-    def _rows(view: Row, payment: Payment, kind: Any, order: str) -> list[Any] | None:
+    def _rows(view: RowView, payment: Payment, kind: Any, order: str) -> list[Any] | None:
         model = kind.Meta.model
         if not view.request.user.has_perm(f"govpay.view_{model._meta.model_name}"):
             return None
@@ -117,10 +117,10 @@ class Shown:
             )
         else:
             rows = rows.only(*columns_of(kind))
-        return list(rows[:SHOWN])
+        return list(rows[:RELATED_ROWS_LIMIT])
 
 
-class PaymentDetail(Row):
+class PaymentDetail(RowView):
     model = Payment
     serializer_class = FullPaymentSerializer
     operations = {"GET": "get_payment"}
@@ -133,7 +133,7 @@ class PaymentDetail(Row):
         return super().get_queryset().with_pending_refunds()  # type: ignore[attr-defined]
 
     def complete(self, row: Any) -> Any:
-        row.shown = Shown(self, row)
+        row.shown = ShownDetails(self, row)
         return row
 
 
@@ -145,7 +145,7 @@ class TransactionList(Rows):
     reads = "Transactions, newest first: captures, refunds, voids, disputes, returns."
 
 
-class TransactionDetail(Row):
+class TransactionDetail(RowView):
     model = Transaction
     serializer_class = TransactionSerializer
     operations = {"GET": "get_transaction"}
@@ -156,17 +156,19 @@ class TransactionDetail(Row):
 
 
 class QuoteBody(Body):
-    account = Text(longest=128, help_text="The payment account's uid.")
-    base_amount = Cents(help_text="Minor units, without any fee.")
-    tax_amount = Cents(least=0, required=False)
-    currency = Text(longest=3, required=False, help_text="`USD` unless given.")
-    reference_id = Text(required=False, help_text="Your own, such as an invoice number. Left out, one is made.")
-    saved_method = Text(longest=128, required=False, help_text="The uid of a saved method: this or `payment_method`.")
+    account = TextField(longest=128, help_text="The payment account's uid.")
+    base_amount = CentsField(help_text="Minor units, without any fee.")
+    tax_amount = CentsField(least=0, required=False)
+    currency = TextField(longest=3, required=False, help_text="`USD` unless given.")
+    reference_id = TextField(required=False, help_text="Your own, such as an invoice number. Left out, one is made.")
+    saved_method = TextField(
+        longest=128, required=False, help_text="The uid of a saved method: this or `payment_method`."
+    )
     payment_method = Json(required=False, help_text="The vendor's object with a token, never a card number.")
-    description = Text(required=False, help_text="What it is for. Kept in the operation.")
+    description = TextField(required=False, help_text="What it is for. Kept in the operation.")
 
 
-class Quote(ActionView):
+class QuoteView(ActionView):
     model = Payment
     action = OperationAction.QUOTE
     body = QuoteBody
@@ -209,18 +211,18 @@ class PaymentAct(ActionView):
 class AuthorizationBody(Body):
     """What the owner of a bank account agreed to."""
 
-    sec_code = Text(one_of=SecCode.values, help_text="How.")
-    text = Text(longest=5000, help_text="The very text.")
-    accepted_at = Moment(help_text="When, with its time zone.")
+    sec_code = TextField(one_of=SecCode.values, help_text="How.")
+    text = TextField(longest=5000, help_text="The very text.")
+    accepted_at = StrictMomentField(help_text="When, with its time zone.")
 
 
 class CaptureBody(Body):
-    total_amount = Cents(required=False, help_text="What you expect to take: another total refuses.")
-    currency = Text(longest=3, required=False)
+    total_amount = CentsField(required=False, help_text="What you expect to take: another total refuses.")
+    currency = TextField(longest=3, required=False)
     authorization = AuthorizationBody(required=False, help_text="For a bank account that somebody signed in quoted.")
 
 
-class Capture(PaymentAct):
+class CaptureView(PaymentAct):
     action = OperationAction.CAPTURE
     body = CaptureBody
     operations = {"POST": "capture_payment"}
@@ -259,16 +261,16 @@ class Capture(PaymentAct):
 
 
 class RefundBody(Body):
-    amount = Cents(allow_null=True, help_text="Minor units; `null` for all that is left.")
-    currency = Text(longest=3, required=False)
-    reason = Text(required=False)
-    confirm_second_refund = Flag(
+    amount = CentsField(allow_null=True, help_text="Minor units; `null` for all that is left.")
+    currency = TextField(longest=3, required=False)
+    reason = TextField(required=False)
+    confirm_second_refund = StrictFlagField(
         required=False,
         help_text="`true`: refund although an earlier one of another amount was not executed and may still arrive.",
     )
 
 
-class Refund(PaymentAct):
+class RefundView(PaymentAct):
     action = OperationAction.REFUND
     body = RefundBody
     result_class = TransactionSerializer
@@ -290,7 +292,7 @@ class Refund(PaymentAct):
         )
 
 
-class Void(PaymentAct):
+class VoidView(PaymentAct):
     action = OperationAction.VOID
     operations = {"POST": "void_payment"}
     does = (

@@ -13,7 +13,7 @@ from rest_framework import serializers
 RECORD = ("created_at", "updated_at", "synced_at", "deleted_at")
 
 
-class Moment(serializers.DateTimeField):
+class UtcField(serializers.DateTimeField):
     """ISO 8601 in UTC, whatever the host's settings say of dates."""
 
     def to_representation(self, value: Any) -> str | None:
@@ -25,7 +25,7 @@ class RowSerializer(serializers.ModelSerializer):
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
-        models.DateTimeField: Moment,
+        models.DateTimeField: UtcField,
     }
 
     def build_standard_field(self, field_name: str, model_field: Any) -> Any:
@@ -49,8 +49,8 @@ class RowSerializer(serializers.ModelSerializer):
 
 
 class MirrorSerializer(RowSerializer):
-    created_at = Moment(source="remote_created_at", read_only=True, allow_null=True)
-    updated_at = Moment(source="remote_updated_at", read_only=True, allow_null=True)
+    created_at = UtcField(source="remote_created_at", read_only=True, allow_null=True)
+    updated_at = UtcField(source="remote_updated_at", read_only=True, allow_null=True)
 
 
 @cache

@@ -13,11 +13,11 @@ from govpay.models import Customer, HostedSession, PaymentAccount
 from govpay.models.choices import OperationAction
 from govpay.operations import staff
 from govpay.rest.actions import ActionView
-from govpay.rest.base import Row, Rows
-from govpay.rest.bodies import Body, Cents, Json, Text, Texts, Whole
-from govpay.rest.filters import Cents as CentsFilter
+from govpay.rest.base import Rows, RowView
+from govpay.rest.bodies import Body, CentsField, Json, TextField, Texts, Whole
+from govpay.rest.filters import CentsFilter as CentsFilter
 from govpay.rest.filters import MirrorFilter
-from govpay.rest.filters import Text as TextFilter
+from govpay.rest.filters import TextFilter as TextFilter
 from govpay.rest.rows import RECORD, MirrorSerializer
 
 #: Options of a payment session that a wallet session does not have, and of all sessions; the others are for wallets.
@@ -75,19 +75,19 @@ class SessionFilter(MirrorFilter):
 class CreateSessionBody(Body):
     """All options are the vendor's; objects are given as the vendor's."""
 
-    scope = Text(one_of=("payment", "wallet"), required=False, help_text="`payment` unless given.")
-    account = Text(longest=128, required=False, help_text="The payment account's uid. For payments.")
-    customer = Text(longest=128, required=False, help_text="A customer's uid. A wallet session needs it.")
-    amount = Cents(required=False, help_text="Minor units, without any fee. A payment session needs it.")
-    currency = Text(longest=3, required=False, help_text="`USD` unless given.")
-    success_url = Text(longest=2000, required=False, help_text="https, and of an origin that the site allows.")
-    cancel_url = Text(longest=2000, required=False, help_text="The same.")
-    description = Text(longest=2000, required=False)
+    scope = TextField(one_of=("payment", "wallet"), required=False, help_text="`payment` unless given.")
+    account = TextField(longest=128, required=False, help_text="The payment account's uid. For payments.")
+    customer = TextField(longest=128, required=False, help_text="A customer's uid. A wallet session needs it.")
+    amount = CentsField(required=False, help_text="Minor units, without any fee. A payment session needs it.")
+    currency = TextField(longest=3, required=False, help_text="`USD` unless given.")
+    success_url = TextField(longest=2000, required=False, help_text="https, and of an origin that the site allows.")
+    cancel_url = TextField(longest=2000, required=False, help_text="The same.")
+    description = TextField(longest=2000, required=False)
     line_items = Json(many=True, required=False)
-    customer_email = Text(required=False)
-    layout = Text(one_of=("embedded", "hosted"), required=False)
+    customer_email = TextField(required=False)
+    layout = TextField(one_of=("embedded", "hosted"), required=False)
     allowed_methods = Texts(required=False, help_text="Of `card`, `ach`, `apple_pay`, `paypal`.")
-    setup_future_usage = Text(one_of=("off", "on_session", "off_session"), required=False)
+    setup_future_usage = TextField(one_of=("off", "on_session", "off_session"), required=False)
     expires_in_seconds = Whole(required=False)
     branding = Json(required=False)
     required_avs_fields = Texts(required=False)
@@ -140,14 +140,14 @@ class SessionList(Rows, ActionView):
         return operations.create_hosted_session(account=account, **given, **who)
 
 
-class SessionDetail(Row):
+class SessionDetail(RowView):
     model = HostedSession
     serializer_class = SessionSerializer
     operations = {"GET": "get_hosted_session"}
     reads = "One hosted session."
 
 
-class ExpireSession(ActionView):
+class ExpireSessionView(ActionView):
     model = HostedSession
     action = OperationAction.EXPIRE_SESSION
     serializer_class = result_class = SessionSerializer

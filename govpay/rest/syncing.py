@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from govpay.models import SyncRun
-from govpay.rest.base import Row, Rows
-from govpay.rest.filters import Moment, RowFilter, Text
+from govpay.rest.base import Rows, RowView
+from govpay.rest.filters import MomentFilter, RowFilter, TextFilter
 from govpay.rest.rows import RowSerializer
 
 
@@ -18,12 +18,12 @@ class RunSerializer(RowSerializer):
 
 
 class RunFilter(RowFilter):
-    state = Text()
-    resource = Text()
-    mode = Text()
-    account = Text()
-    created_from = Moment("started_at", "gte")
-    created_before = Moment("started_at", "lt")
+    state = TextFilter()
+    resource = TextFilter()
+    mode = TextFilter()
+    account = TextFilter()
+    created_from = MomentFilter("started_at", "gte")
+    created_before = MomentFilter("started_at", "lt")
 
 
 class RunList(Rows):
@@ -35,7 +35,7 @@ class RunList(Rows):
     reads = "Sync runs, the last one begun first. `rejected` holds the first hundred rows that could not be read."
 
 
-class RunDetail(Row):
+class RunDetail(RowView):
     model = SyncRun
     serializer_class = RunSerializer
     lookup_field = "pk"

@@ -6,8 +6,8 @@ from govpay import tasks
 from govpay.models import Client, PaymentAccount
 from govpay.operations import staff
 from govpay.rest.actions import QueuedActionView
-from govpay.rest.base import Row, Rows
-from govpay.rest.filters import Flag, RowFilter, Text
+from govpay.rest.base import Rows, RowView
+from govpay.rest.filters import FlagFilter, RowFilter, TextFilter
 from govpay.rest.problems import Unavailable
 from govpay.rest.rows import RECORD, MirrorSerializer
 
@@ -29,17 +29,17 @@ class AccountSerializer(MirrorSerializer):
 
 
 class ClientFilter(RowFilter):
-    customer_id = Text()
-    subdomain = Text()
-    deleted = Flag("deleted_at", "isnull", exclude=True)
+    customer_id = TextFilter()
+    subdomain = TextFilter()
+    deleted = FlagFilter("deleted_at", "isnull", exclude=True)
 
 
 class AccountFilter(RowFilter):
-    client = Text()
-    active = Flag()
-    external_account_id = Text()
-    external_merchant_id = Text()
-    deleted = Flag("deleted_at", "isnull", exclude=True)
+    client = TextFilter()
+    active = FlagFilter()
+    external_account_id = TextFilter()
+    external_merchant_id = TextFilter()
+    deleted = FlagFilter("deleted_at", "isnull", exclude=True)
 
 
 class ClientList(Rows):
@@ -51,7 +51,7 @@ class ClientList(Rows):
     reads = "Clients, the last one that was read first."
 
 
-class ClientDetail(Row):
+class ClientDetail(RowView):
     model = Client
     serializer_class = ClientSerializer
     operations = {"GET": "get_client"}
@@ -67,7 +67,7 @@ class AccountList(Rows):
     reads = "Payment accounts, the last one that was read first. The two limits are cents."
 
 
-class AccountDetail(Row):
+class AccountDetail(RowView):
     model = PaymentAccount
     serializer_class = AccountSerializer
     operations = {"GET": "get_account"}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from govpay.models import Terminal
-from govpay.rest.base import Row, Rows
-from govpay.rest.filters import MirrorFilter, Text
+from govpay.rest.base import Rows, RowView
+from govpay.rest.filters import MirrorFilter, TextFilter
 from govpay.rest.rows import RECORD, MirrorSerializer
 
 
@@ -15,9 +15,9 @@ class TerminalSerializer(MirrorSerializer):
 
 
 class TerminalFilter(MirrorFilter):
-    account = Text()
-    serial_number = Text()
-    status = Text()
+    account = TextFilter()
+    serial_number = TextFilter()
+    status = TextFilter()
 
 
 class TerminalList(Rows):
@@ -28,7 +28,7 @@ class TerminalList(Rows):
     reads = "Card terminals, newest first."
 
 
-class TerminalDetail(Row):
+class TerminalDetail(RowView):
     model = Terminal
     serializer_class = TerminalSerializer
     operations = {"GET": "get_terminal"}

@@ -11,10 +11,10 @@ from govpay import operations
 from govpay.models import Customer, PaymentAccount, SavedPaymentMethod
 from govpay.models.choices import OperationAction
 from govpay.rest.actions import ActionView
-from govpay.rest.base import Row, Rows
-from govpay.rest.bodies import Body, Json, Text
-from govpay.rest.filters import Flag, MirrorFilter
-from govpay.rest.filters import Text as TextFilter
+from govpay.rest.base import Rows, RowView
+from govpay.rest.bodies import Body, Json, TextField
+from govpay.rest.filters import FlagFilter, MirrorFilter
+from govpay.rest.filters import TextFilter as TextFilter
 from govpay.rest.rows import RECORD, MirrorSerializer
 
 
@@ -41,7 +41,7 @@ class CustomerFilter(MirrorFilter):
 
 class OwnMethodFilter(MirrorFilter):
     method_type = TextFilter()
-    is_default = Flag()
+    is_default = FlagFilter()
 
 
 class MethodFilter(OwnMethodFilter):
@@ -50,10 +50,10 @@ class MethodFilter(OwnMethodFilter):
 
 
 class CreateCustomerBody(Body):
-    account = Text(longest=128, help_text="The payment account's uid.")
-    reference_id = Text(help_text="Your own name for the payer; one that exists is found by it.")
-    name = Text(required=False)
-    email = Text(required=False)
+    account = TextField(longest=128, help_text="The payment account's uid.")
+    reference_id = TextField(help_text="Your own name for the payer; one that exists is found by it.")
+    name = TextField(required=False)
+    email = TextField(required=False)
 
 
 class CustomerList(Rows, ActionView):
@@ -76,7 +76,7 @@ class CustomerList(Rows, ActionView):
         return operations.create_customer(account=account, **given, **who)
 
 
-class CustomerDetail(Row):
+class CustomerDetail(RowView):
     model = Customer
     serializer_class = CustomerSerializer
     operations = {"GET": "get_customer"}
@@ -91,7 +91,7 @@ class MethodList(Rows):
     reads = "Saved payment methods, newest first."
 
 
-class MethodDetail(Row):
+class MethodDetail(RowView):
     model = SavedPaymentMethod
     serializer_class = MethodSerializer
     operations = {"GET": "get_payment_method"}
@@ -129,7 +129,7 @@ class OwnMethodList(Rows, ActionView):
         return operations.save_payment_method(customer=target, **given, **who)
 
 
-class OwnMethodDetail(Row, ActionView):
+class OwnMethodDetail(RowView, ActionView):
     model = SavedPaymentMethod
     action = OperationAction.REMOVE_METHOD
     serializer_class = result_class = MethodSerializer

@@ -22,7 +22,7 @@ logger = logging.getLogger("govpay.attention")
 NAME = "digest"
 
 #: A mail server that refuses is asked again after this.
-AGAIN = dt.timedelta(minutes=10)
+DIGEST_RETRY_DELAY = dt.timedelta(minutes=10)
 
 NEVER = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
@@ -45,7 +45,7 @@ def send_digest() -> int:
         send_mail(_subject(len(items)), _body(items), None, recipients)
     except Exception as error:  # each mail back-end has its own kinds, whose text may name a password
         logger.warning("the digest could not be sent (%s); it is tried again", type(error).__name__)
-        _note(now, now - interval + AGAIN)
+        _note(now, now - interval + DIGEST_RETRY_DELAY)
         return 0
     return len(items)
 

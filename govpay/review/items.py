@@ -26,12 +26,12 @@ from govpay.review import flagged
 from govpay.review.flagged import Group
 
 #: Of each kind at most so many, the oldest first.
-MOST = 100
+ITEMS_PER_KIND_LIMIT = 100
 
 #: Workers look up open operations each minute.
 LOOKED_UP_EVERY = dt.timedelta(minutes=1)
 #: No look-up for so long: nobody is at it.
-SILENT = dt.timedelta(minutes=5)
+LOOKUP_SILENCE_LIMIT = dt.timedelta(minutes=5)
 
 #: What the system will do about one that has ended: nothing.
 ENDED: dict[str, Any] = {
@@ -87,22 +87,22 @@ def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list
     """What needs a person among these rows, of each kind the oldest first: four statements."""
     rows: Any = operations.select_related("payment", "account", "actor").defer("validated_method")
     now = timezone.now()
-    unknown = rows.open_for_long().order_by("created_at", "id")[:MOST]
-    ended = rows.needing_attention().order_by("attention_at", "id")[:MOST]
+    unknown = rows.open_for_long().order_by("created_at", "id")[:ITEMS_PER_KIND_LIMIT]
+    ended = rows.needing_attention().order_by("attention_at", "id")[:ITEMS_PER_KIND_LIMIT]
     return [
         *(unknown_item(row, now) for row in unknown),
         *(ended_item(row) for row in ended),
-        *(_flagged(row) for row in flagged.find_single(payments)[:MOST]),
-        *flagged.find_groups(payments)[:MOST],
+        *(_flagged(row) for row in flagged.find_single(payments)[:ITEMS_PER_KIND_LIMIT]),
+        *flagged.find_groups(payments)[:ITEMS_PER_KIND_LIMIT],
     ]
 
 
 def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int:
-    """How many there are, up to ``MOST``: one statement."""
+    """How many there are, up to ``ITEMS_PER_KIND_LIMIT``: one statement."""
     kinds = (operations.open_for_long(), operations.needing_attention(), payments.flagged().filter(flag_backlog=False))
     first, *others = (rows.order_by().values_list("pk") for rows in kinds)
     # A union takes the model's default ordering, by columns that are not selected here: Django 6.1 refuses that.
-    return len(first.union(*others, flagged.one_row_a_group(payments), all=True).order_by()[:MOST])
+    return len(first.union(*others, flagged.one_row_a_group(payments), all=True).order_by()[:ITEMS_PER_KIND_LIMIT])
 
 
 def action_in_words(operation: Operation) -> str:
@@ -117,7 +117,7 @@ def action_in_words(operation: Operation) -> str:
 def next_step(operation: Operation, now: dt.datetime) -> str:
     """What the system will do about an operation of unknown outcome, and when."""
     seen = operation.checked_at
-    if seen is None or now - seen > SILENT:
+    if seen is None or now - seen > LOOKUP_SILENCE_LIMIT:
         return _(
             "It should be looked up each minute, and no worker has done so. See whether workers and beat are alive."
         )

@@ -9,7 +9,7 @@ from typing import Any
 from govpay.sandbox.answers import Answer
 from govpay.sandbox.errors import Refusal
 from govpay.sandbox.platform import Platform
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 # Who may call: anybody, the admin token, the admin token with an account, a session's own credential.
 ANYONE, ADMIN, ACCOUNT, SESSION = "anyone", "admin", "account", "session"
@@ -26,8 +26,8 @@ class Call:
     query: dict[str, list[str]] = field(default_factory=dict)
     body: Any = None
     data: bytes = b""
-    account: Row | None = None
-    session: Row | None = None
+    account: StoredRow | None = None
+    session: StoredRow | None = None
     # Most rows of a page, beside the platform's own limit.
     page_cap: int | None = None
     # Seconds until a write is carried out (None: it is at once), and by which a read is behind.
@@ -39,14 +39,14 @@ class Call:
         return self.the_account.uid
 
     @property
-    def the_account(self) -> Row:
+    def the_account(self) -> StoredRow:
         if self.account is None:
             raise Refusal(400, "validation_error", "X-Payment-Account-Uid is required.")
         return self.account
 
 
 @dataclass(frozen=True)
-class Route:
+class SandboxRoute:
     """`path` in werkzeug's notation; `json` says that the route reads a JSON body."""
 
     method: str

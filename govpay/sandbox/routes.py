@@ -12,12 +12,12 @@ from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
 from govpay.sandbox.answers import Answer
 from govpay.sandbox.api import events, payments, refunds, sessions, tenants, terminals, tokens, wallets
 from govpay.sandbox.browser import access, challenges, checkout, confirm, session_config, session_wallet, vault
-from govpay.sandbox.calls import ACCOUNT, ADMIN, SESSION, Call, Route
+from govpay.sandbox.calls import ACCOUNT, ADMIN, SESSION, Call, SandboxRoute
 from govpay.sandbox.clock import iso
 from govpay.sandbox.errors import Refusal, malformed
 from govpay.sandbox.shapes import parse_json
 
-ROUTES: tuple[Route, ...] = tuple(
+ROUTES: tuple[SandboxRoute, ...] = tuple(
     route
     for room in (
         *(tokens, tenants, wallets, payments, refunds, terminals, events),
@@ -28,13 +28,13 @@ ROUTES: tuple[Route, ...] = tuple(
 
 
 @cache
-def bound(routes: tuple[Route, ...]) -> MapAdapter:
+def bound(routes: tuple[SandboxRoute, ...]) -> MapAdapter:
     """The routes, ready for `find`; compiled once per process, since that takes longer than most requests."""
     rules = [Rule(route.path, methods=[route.method], endpoint=route) for route in routes]
     return Map(rules, merge_slashes=False).bind("127.0.0.1")
 
 
-def find(urls: MapAdapter, method: str, path: str) -> tuple[Route, dict[str, Any]]:
+def find(urls: MapAdapter, method: str, path: str) -> tuple[SandboxRoute, dict[str, Any]]:
     """The route and the values in its path; 404 or 405 if there is none."""
     try:
         route, values = urls.match(path, method)
@@ -46,7 +46,7 @@ def find(urls: MapAdapter, method: str, path: str) -> tuple[Route, dict[str, Any
     return route, dict(values)
 
 
-def admit(route: Route, call: Call, values: dict[str, Any]) -> None:
+def admit(route: SandboxRoute, call: Call, values: dict[str, Any]) -> None:
     """Check the credential, then account and body."""
     if route.credential == SESSION:
         access.check_session(call, values["uid"])
@@ -55,7 +55,7 @@ def admit(route: Route, call: Call, values: dict[str, Any]) -> None:
     read(route, call)
 
 
-def read(route: Route, call: Call) -> None:
+def read(route: SandboxRoute, call: Call) -> None:
     """Check the account header and the body of a call whose credential is good."""
     if route.credential == ACCOUNT:
         _check_account(call)
@@ -65,7 +65,7 @@ def read(route: Route, call: Call) -> None:
         call.body = parse_json(call.data)
 
 
-def run_lagging(route: Route, call: Call, values: dict[str, Any]) -> Answer:
+def run_lagging(route: SandboxRoute, call: Call, values: dict[str, Any]) -> Answer:
     """Run a read that answers as it would have done `call.lag` seconds ago."""
     store = call.platform.store
     with store.as_of(iso(call.platform.clock.now() - timedelta(seconds=call.lag))):

@@ -55,7 +55,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Shape:
+class SandboxShape:
     """An object with exactly these properties; unknown ones are rejected [/platform/overview/]."""
 
     parts: dict[str, Part] = field(default_factory=dict)
@@ -86,18 +86,18 @@ class Shape:
         return Part("object", self.check_type, self.check_value, required)
 
 
-def shape(**parts: Part) -> Shape:
-    return Shape(parts)
+def shape(**parts: Part) -> SandboxShape:
+    return SandboxShape(parts)
 
 
-def check(body: Any, wanted: Shape) -> Doc:
+def check(body: Any, wanted: SandboxShape) -> Doc:
     """Return `body` as a dict, or refuse: 400 for its shape anywhere, then 422 for a value."""
     wanted.check_type(body, "")
     wanted.check_value(body, "")
     return dict(body)
 
 
-def value_problem(body: Any, wanted: Shape, path: str) -> str | None:
+def value_problem(body: Any, wanted: SandboxShape, path: str) -> str | None:
     """The first wrong value as text, for answers that report problems by row (A16)."""
     try:
         wanted.check_value(body, path)

@@ -34,7 +34,7 @@ dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass
-class Row:
+class StoredRow:
     """One object: the document that is served, and what the platform alone knows.
 
     `due_at` is the instant at which time itself changes the row: a validation that lapses, a pending
@@ -147,31 +147,31 @@ class Store:
         """Make a function of one number known to SQL."""
         self._connection.create_function(name, 1, function)
 
-    def get(self, kind: str, uid: str, account_uid: str | None = None) -> Row | None:
+    def get(self, kind: str, uid: str, account_uid: str | None = None) -> StoredRow | None:
         """The row, or None when it is unknown or another account's."""
         rows = self.find(kind, "uid = ?", (uid,))
         if not rows or (account_uid is not None and rows[0].account_uid != account_uid):
             return None
         return rows[0]
 
-    def find(self, kind: str, where: str, params: Iterable[Any] = (), order: str = "uid") -> list[Row]:
+    def find(self, kind: str, where: str, params: Iterable[Any] = (), order: str = "uid") -> list[StoredRow]:
         sql = f"SELECT doc, account_uid, due_at, private FROM {self.table(kind)} WHERE {where} ORDER BY {order}"
         return [
-            Row(kind, json.loads(doc), account_uid, due_at, json.loads(private))
+            StoredRow(kind, json.loads(doc), account_uid, due_at, json.loads(private))
             for doc, account_uid, due_at, private in self.execute(sql, params)
         ]
 
     def count(self, kind: str, where: str = "1", params: Iterable[Any] = ()) -> int:
         return int(self.execute(f"SELECT count(*) FROM {self.table(kind)} WHERE {where}", params)[0][0])
 
-    def put(self, row: Row) -> Row:
+    def put(self, row: StoredRow) -> StoredRow:
         """Insert or replace one row."""
         if row.due_at or row.kind == "account":
             self.has_news = True
         self.put_many(row.kind, [(row, dump(row.doc))])
         return row
 
-    def put_many(self, kind: str, rows: Iterable[tuple[Row, str]]) -> None:
+    def put_many(self, kind: str, rows: Iterable[tuple[StoredRow, str]]) -> None:
         """Insert or replace rows of one kind whose documents are already encoded."""
         names = [name for name in KINDS[kind].properties if name != "uid"]
         rows = list(rows)

@@ -44,7 +44,7 @@ from govpay.models.choices import MethodType, PaymentStatus, SessionStatus, Tran
 WRITE_EVERY = 600.0
 
 #: Items that a process keeps in mind, and rows of the table: names may be made up without end.
-MOST, MOST_ROWS = 300, 1000
+MAX_PENDING_NOTICES, MAX_NOTICE_ROWS = 300, 1000
 
 #: Stands for a name or a value that is not fit to be kept.
 UNFIT = "(not shown)"
@@ -56,11 +56,11 @@ Item = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Shape:
+class ContractShape:
     """What is known of one kind of object: its properties, objects within, and enums."""
 
     names: frozenset[str]
-    inner: tuple[tuple[str, Shape], ...] = ()
+    inner: tuple[tuple[str, ContractShape], ...] = ()
     enums: tuple[tuple[str, frozenset[str]], ...] = ()
 
 
@@ -72,13 +72,13 @@ def _values(choices: type[models.TextChoices]) -> frozenset[str]:
 _CARD = {"fingerprint", "last4", "exp_month", "exp_year", "bin", "card_brand", "brand", "holder_name"}
 _BANK = {"fingerprint", "routing_number", "account_number_suffix", "account_type", "bank_name", "holder_name", "last4"}
 _BLOCKS = (
-    ("credit", Shape(frozenset(_CARD))),
-    ("ach", Shape(frozenset(_BANK))),
-    ("wallet", Shape(frozenset({"saved_payment_method_uid"}))),
+    ("credit", ContractShape(frozenset(_CARD))),
+    ("ach", ContractShape(frozenset(_BANK))),
+    ("wallet", ContractShape(frozenset({"saved_payment_method_uid"}))),
 )
 _METHOD_NAMES = frozenset({"payment_method_type", *(name for name, _ in _BLOCKS)})
 _METHOD_TYPE = (("payment_method_type", _values(MethodType)),)
-_METHOD = Shape(_METHOD_NAMES, _BLOCKS, _METHOD_TYPE)
+_METHOD = ContractShape(_METHOD_NAMES, _BLOCKS, _METHOD_TYPE)
 
 
 def _names(resource: type[resources.Resource], *more: str) -> frozenset[str]:
@@ -92,29 +92,31 @@ def _names(resource: type[resources.Resource], *more: str) -> frozenset[str]:
 
 
 @cache
-def _shapes() -> dict[type[models.Model], Shape]:
+def _shapes() -> dict[type[models.Model], ContractShape]:
     flat = {"type", "payment_method", *_METHOD_NAMES, *_CARD, *_BANK}  # a session shows saved methods so
     return {
-        Client: Shape(_names(resources.ClientResource)),
-        PaymentAccount: Shape(
+        Client: ContractShape(_names(resources.ClientResource)),
+        PaymentAccount: ContractShape(
             _names(resources.PaymentAccountResource, *(field.name for field in fields(CheckoutConfig)))
         ),
-        Customer: Shape(_names(resources.CustomerResource)),
-        SavedPaymentMethod: Shape(
+        Customer: ContractShape(_names(resources.CustomerResource)),
+        SavedPaymentMethod: ContractShape(
             _names(resources.SavedMethodResource, *flat), (*_BLOCKS, ("payment_method", _METHOD)), _METHOD_TYPE
         ),
-        Payment: Shape(
+        Payment: ContractShape(
             _names(resources.PaymentResource, "payment_method"),
             (("payment_method", _METHOD),),
             (("status", _values(PaymentStatus)),),
         ),
-        Transaction: Shape(
+        Transaction: ContractShape(
             _names(resources.TransactionResource),
             enums=(("type", _values(TransactionType)), ("status", _values(TransactionStatus))),
         ),
-        Terminal: Shape(_names(resources.TerminalResource)),
-        WebhookSubscription: Shape(_names(resources.SubscriptionResource, "description")),
-        HostedSession: Shape(_names(resources.HostedSessionResource), enums=(("status", _values(SessionStatus)),)),
+        Terminal: ContractShape(_names(resources.TerminalResource)),
+        WebhookSubscription: ContractShape(_names(resources.SubscriptionResource, "description")),
+        HostedSession: ContractShape(
+            _names(resources.HostedSessionResource), enums=(("status", _values(SessionStatus)),)
+        ),
     }
 
 
@@ -177,7 +179,7 @@ def forget() -> None:
     _quiet_until.clear()
 
 
-def _unknown(shape: Shape, document: Mapping[str, Any], path: str) -> list[tuple[str, str]]:
+def _unknown(shape: ContractShape, document: Mapping[str, Any], path: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     if not document.keys() <= shape.names:
         found += [(path + _fit_name(name), "") for name in document.keys() - shape.names]
@@ -206,7 +208,7 @@ def _note(items: Mapping[Item, int], source: str) -> None:
     # Without a lock, which would have to survive a fork: of two threads at once one may lose a few counts.
     now, due = time.monotonic(), False
     for item, count in items.items():
-        if item not in _pending and len(_pending) + len(_quiet_until) > MOST:
+        if item not in _pending and len(_pending) + len(_quiet_until) > MAX_PENDING_NOTICES:
             continue
         _pending[item] = (_pending.get(item, (0, ""))[0] + count, source)
         due = due or now >= _quiet_until.get(item, 0.0)
@@ -233,9 +235,9 @@ def _save(item: Item, count: int, source: str) -> None:
     key = {"kind": kind, "name": name[:160], "value": value}
     if ContractNotice.objects.filter(**key).update(count=F("count") + count, **seen):
         return
-    if ContractNotice.objects.count() >= MOST_ROWS:
+    if ContractNotice.objects.count() >= MAX_NOTICE_ROWS:
         ContractNotice.objects.filter(pk__in=[row.pk for row in ContractNotice.objects.all() if knows(row)]).delete()
-    if ContractNotice.objects.count() < MOST_ROWS:
+    if ContractNotice.objects.count() < MAX_NOTICE_ROWS:
         ContractNotice.objects.bulk_create(
             [ContractNotice(**key, **seen, count=count, first_seen=now)], ignore_conflicts=True
         )

@@ -68,7 +68,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EventOutcome:
     """What became of an event, and what is still to be done for it."""
 
     state: str
@@ -80,24 +80,24 @@ class Outcome:
 
 
 @scrub_traceback
-def work_on(event: WebhookEvent) -> Outcome:
+def work_on(event: WebhookEvent) -> EventOutcome:
     """Read what a claimed ``event`` names, store it and close the event. Never raises for what may pass."""
     read = HANDLERS.get(event.event_type)
     if read is None:
         in_transaction(partial(inbox.close, event, EventState.IGNORED, note="An event type that is not known here."))
         contract.note_event_type(event.event_type, Source.WEBHOOK)
-        return Outcome(EventState.IGNORED)
+        return EventOutcome(EventState.IGNORED)
     try:
         return _carried_out(event, read)
     except (Unusable, Unmappable) as error:
         inbox.fail(event, str(error), for_good=True)
-        return Outcome(EventState.FAILED, str(error))
+        return EventOutcome(EventState.FAILED, str(error))
     except GovPayError as error:
         inbox.fail(event, str(error))
-        return Outcome(EventState.RECEIVED, str(error))
+        return EventOutcome(EventState.RECEIVED, str(error))
 
 
-def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, Seen], Found]) -> Outcome:
+def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, Seen], Found]) -> EventOutcome:
     seen: Seen = frozenset()
     for _ in range(OVERTAKEN):
         found = read(event, seen)
@@ -108,7 +108,7 @@ def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, Seen], Found
             seen = frozenset(uid for each in found.readings for uid in map(_uid_in, each.documents) if uid)
             continue
         refunds = any(row.get("type") == TransactionType.REFUND for each in saved for row in each.written.values())
-        return Outcome(EventState.PROCESSED, lists=found.lists, refunds=refunds)
+        return EventOutcome(EventState.PROCESSED, lists=found.lists, refunds=refunds)
     raise Overtaken("The rows changed again and again while they were read.")
 
 
@@ -294,4 +294,4 @@ def _read_methods_again(account: str, customer: str) -> None:
     Customer.objects.filter(uid=customer, account=account).update(methods_stale=True)
 
 
-__all__ = ["HANDLERS", "Outcome", "Overtaken", "work_on"]
+__all__ = ["HANDLERS", "EventOutcome", "Overtaken", "work_on"]

@@ -25,7 +25,7 @@ RANKS: dict[str, int] = {
 
 #: A first load raises these flags, for movements that are not older than this. A reversal asks for nothing.
 RAISED_AT_FIRST = (PaymentFlag.CHARGEBACK, PaymentFlag.RETURN)
-LATELY = dt.timedelta(days=90)
+FLAG_BACKLOG_WINDOW = dt.timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,10 @@ def catch_up(account_uid: str | None, *, quiet: bool) -> None:
 def _catch_up(account_uid: str | None, *, quiet: bool) -> None:
     without = Payment.objects.filter(uid=OuterRef("payment"), account=account_uid, flag_movement=None)
     rows = Transaction.objects.filter(
-        Exists(without), account=account_uid, type__in=RANKS, remote_created_at__gte=timezone.now() - LATELY
+        Exists(without),
+        account=account_uid,
+        type__in=RANKS,
+        remote_created_at__gte=timezone.now() - FLAG_BACKLOG_WINDOW,
     ).exclude(status=TransactionStatus.FAILED)
     columns = ("uid", "type", "payment_id", "account_id", "remote_created_at")
     _follow(rows.filter(deleted_at=None).order_by().values(*columns), quiet=quiet)
@@ -115,6 +118,6 @@ def _follow(rows: Iterable[Mapping[str, Any]], *, quiet: bool) -> None:
 def _flag(movement: Movement, now: dt.datetime, *, quiet: bool) -> str:
     """The flag that the movement raises; none for what a first load leaves alone."""
     flag = FLAG_OF_TYPE[movement.type]
-    if quiet and (flag not in RAISED_AT_FIRST or movement.moment < now - LATELY):
+    if quiet and (flag not in RAISED_AT_FIRST or movement.moment < now - FLAG_BACKLOG_WINDOW):
         return ""
     return flag.value

@@ -24,7 +24,9 @@ def last_of(uids: list[str], after: str) -> str | None:
     return uids[-1] if uids and uids[0] > after and uids == sorted(uids) else None
 
 
-def settle_missing(listing: Listing, round: SyncPass, present: Set[str], after: str, upto: str | None) -> Known | None:
+def settle_missing(
+    listing: Listing, sync_pass: SyncPass, present: Set[str], after: str, upto: str | None
+) -> Known | None:
     """Ask for each local row with ``after < uid <= upto`` that is not ``present`` by itself.
 
     One that the platform still has was only shifted while the list was being read; it is brought up
@@ -32,30 +34,30 @@ def settle_missing(listing: Listing, round: SyncPass, present: Set[str], after: 
     they are too many to be held at once.
     """
     rows = listing.mapper.model._default_manager.order_by("uid")
-    span = round.address if upto is None else {**round.address, "uid__lte": upto}
+    span = sync_pass.address if upto is None else {**sync_pass.address, "uid__lte": upto}
     limit = CHUNK + len(present)
     known: Known | None = None
     while True:
         here = reading(partial(read_known, rows.filter(uid__gt=after, **span)[:limit]))
         for uid in sorted(here.keys() - present):
             if here[uid][1] is None:  # no tombstone yet
-                _settle(listing, round, uid)
+                _settle(listing, sync_pass, uid)
         if len(here) < limit:
             return here if known is None else None
         known, after = here, next(reversed(here))
 
 
-def _settle(listing: Listing, round: SyncPass, uid: str) -> None:
+def _settle(listing: Listing, sync_pass: SyncPass, uid: str) -> None:
     try:
-        found = listing.read(round.account_uid, uid)
+        found = listing.read(sync_pass.account_uid, uid)
     except UNCLEAR as error:
         if isinstance(error, NotFound) and error.status == 404:
-            round.commit(lambda: Saved(deleted=mark_deleted(listing.mapper.model, [uid])), pages=0)
+            sync_pass.commit(lambda: Saved(deleted=mark_deleted(listing.mapper.model, [uid])), pages=0)
         else:
-            round.reject(uid, f"not listed, and: {error}")
+            sync_pass.reject(uid, f"not listed, and: {error}")
     else:
-        round.commit(lambda: _save(listing, round, found), pages=0)
+        sync_pass.commit(lambda: _save(listing, sync_pass, found), pages=0)
 
 
-def _save(listing: Listing, round: SyncPass, found: Mapping[str, Any]) -> Saved:
-    return save_documents(listing.mapper, [found], extra=round.address, quiet=round.quiet)
+def _save(listing: Listing, sync_pass: SyncPass, found: Mapping[str, Any]) -> Saved:
+    return save_documents(listing.mapper, [found], extra=sync_pass.address, quiet=sync_pass.quiet)

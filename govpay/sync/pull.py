@@ -25,7 +25,7 @@ logger = logging.getLogger("govpay.sync")
 
 
 @dataclass(frozen=True)
-class Resource:
+class SyncResource:
     """One kind of list. ``assumed``: the vendor does not document it, so a 404 means "not offered"."""
 
     name: str
@@ -41,26 +41,26 @@ def _paged(listing: Listing) -> Callable[[SyncPass], None]:
 def _flagging(listing: Listing) -> Callable[[SyncPass], None]:
     """A walk after which every payment has the flag of its newest movement."""
 
-    def walk(round: SyncPass) -> None:
-        walk_list(listing, round)
-        flags.catch_up(round.account_uid, quiet=round.quiet)
+    def walk(sync_pass: SyncPass) -> None:
+        walk_list(listing, sync_pass)
+        flags.catch_up(sync_pass.account_uid, quiet=sync_pass.quiet)
 
     return walk
 
 
 #: In the order in which they are read: what others point at comes first.
-RESOURCES: dict[str, Resource] = {
+RESOURCES: dict[str, SyncResource] = {
     resource.name: resource
     for resource in (
-        Resource("clients", _paged(lists.CLIENTS), scoped=False, assumed=False),
-        Resource("accounts", _paged(lists.PAYMENT_ACCOUNTS), scoped=False, assumed=False),
-        Resource("customers", _paged(lists.CUSTOMERS)),
-        Resource("methods", read_methods),
-        Resource("payments", _flagging(lists.PAYMENTS)),
-        Resource("transactions", _flagging(lists.TRANSACTIONS)),
-        Resource("terminals", _paged(lists.TERMINALS)),
-        Resource("subscriptions", read_subscriptions),
-        Resource("sessions", read_open_sessions),
+        SyncResource("clients", _paged(lists.CLIENTS), scoped=False, assumed=False),
+        SyncResource("accounts", _paged(lists.PAYMENT_ACCOUNTS), scoped=False, assumed=False),
+        SyncResource("customers", _paged(lists.CUSTOMERS)),
+        SyncResource("methods", read_methods),
+        SyncResource("payments", _flagging(lists.PAYMENTS)),
+        SyncResource("transactions", _flagging(lists.TRANSACTIONS)),
+        SyncResource("terminals", _paged(lists.TERMINALS)),
+        SyncResource("subscriptions", read_subscriptions),
+        SyncResource("sessions", read_open_sessions),
     )
 }
 GLOBAL = tuple(name for name, resource in RESOURCES.items() if not resource.scoped)
@@ -92,36 +92,36 @@ def pull(
     cursor = lease.cursor_for(name, account_uid if resource.scoped else None)
     lease.acquire_or_wait(cursor, wait=wait, on_wait=on_wait)
     try:
-        round = SyncPass(cursor, SyncMode.FULL if full else SyncMode.INCREMENTAL, progress)
-        _carry_out(resource, round)
+        sync_pass = SyncPass(cursor, SyncMode.FULL if full else SyncMode.INCREMENTAL, progress)
+        _carry_out(resource, sync_pass)
     finally:
         lease.release(cursor)
     try:
         outbox.dispatch()
     except DatabaseError:
         logger.exception("signals could not be sent; the next tick sends them")
-    return round.run
+    return sync_pass.run
 
 
-def _carry_out(resource: Resource, round: SyncPass) -> None:
+def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
     try:
-        scrub_traceback(resource.walk)(round)  # what is logged below is read by reporters, too
+        scrub_traceback(resource.walk)(sync_pass)  # what is logged below is read by reporters, too
     except lease.LeaseLost as error:
-        round.interrupt(str(error))
+        sync_pass.interrupt(str(error))
     except NotFound as error:
-        if resource.assumed and round.run.pages == 0:
-            round.finish(not_offered=True)
+        if resource.assumed and sync_pass.run.pages == 0:
+            sync_pass.finish(not_offered=True)
         else:
-            round.fail(str(error))
+            sync_pass.fail(str(error))
     except GovPayError as error:
-        round.fail(str(error))
+        sync_pass.fail(str(error))
     except DatabaseError as error:
         # Its text may quote a row: it goes to the log alone.
         logger.exception("the database refused a page of %s", resource.name)
-        round.fail(f"The database refused a page ({type(error).__name__}).")
+        sync_pass.fail(f"The database refused a page ({type(error).__name__}).")
     except BaseException:
         # A time limit or Ctrl-C: the pages so far are committed, the next round goes on from there.
-        round.interrupt()
+        sync_pass.interrupt()
         raise
     else:
-        round.finish()
+        sync_pass.finish()

@@ -14,12 +14,12 @@ from govpay.exceptions import InvalidRequest, NotFound
 logger = logging.getLogger("govpay.sync")
 
 #: More rows than one object brings forth.
-SEVERAL = 100
+RELATED_ROWS_LIMIT = 100
 
 
 def fetch_related(listing: str, account_uid: str, name: str, uid: str) -> Sequence[Mapping[str, Any]]:
     """The rows whose ``name`` is ``uid``; none where the API does not take that filter: the sync brings them."""
-    query = Query(filter=named(name).eq(uid), top=SEVERAL)
+    query = Query(filter=named(name).eq(uid), top=RELATED_ROWS_LIMIT)
     try:
         page = getattr(get_endpoints(), listing)(account_uid, query)
     except (InvalidRequest, NotFound) as error:

@@ -41,7 +41,7 @@ ASK_AGAIN = 10
 ASK_WITHIN = 5.0
 
 #: While somebody else asks, so many threads of a process wait for so long; to the others it is a mismatch.
-PATIENCE = 1.5
+SECRET_FETCH_TIMEOUT = 1.5
 WAITING = 4
 
 #: Accounts that nobody here has heard of are looked up at most so often a second by a process.
@@ -136,7 +136,7 @@ def _look_again(account_uid: str, known: _Known) -> _Known:
     if not lock.acquire(blocking=False):
         if _waiting.acquire(blocking=False):
             try:
-                if lock.acquire(timeout=PATIENCE):
+                if lock.acquire(timeout=SECRET_FETCH_TIMEOUT):
                     lock.release()
             finally:
                 _waiting.release()
@@ -149,7 +149,7 @@ def _look_again(account_uid: str, known: _Known) -> _Known:
             found = _ask(account_uid, known)
         else:
             found = _wait_for_other(account_uid, known)
-            known.quiet_until = time.monotonic() + 2 * PATIENCE
+            known.quiet_until = time.monotonic() + 2 * SECRET_FETCH_TIMEOUT
         if found is not None:
             found.quiet_until = known.quiet_until
             _known[account_uid] = known = found
@@ -261,7 +261,7 @@ def _tell(account_uid: str, state: str, seconds: int) -> None:
 
 def _wait_for_other(account_uid: str, known: _Known) -> _Known | None:
     """What another process has found, or finds soon."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + SECRET_FETCH_TIMEOUT
     while True:
         asking = _guard(lambda: _cache().get(_key(account_uid)), None) == "asking"
         found = _read(account_uid, 0.0)

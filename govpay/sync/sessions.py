@@ -35,17 +35,17 @@ CHUNK = 200
 MARGIN = dt.timedelta(seconds=60)
 
 
-def read_open_sessions(round: SyncPass) -> None:
+def read_open_sessions(sync_pass: SyncPass) -> None:
     """Read the account's open sessions again; there is no list of them (assumption A29)."""
-    round.whole = True
-    for session in _open(round):
+    sync_pass.whole = True
+    for session in _open(sync_pass):
         try:
             document = read_session(session)
         except (AuthenticationError, EncryptionError, NotFound) as error:
-            round.reject(session.uid, str(error))
+            sync_pass.reject(session.uid, str(error))
         else:
-            round.commit(partial(save_session, session.uid, document, extra=round.address))
-    _name_payments(str(round.account_uid))
+            sync_pass.commit(partial(save_session, session.uid, document, extra=sync_pass.address))
+    _name_payments(str(sync_pass.account_uid))
 
 
 def _name_payments(account_uid: str) -> None:
@@ -56,8 +56,8 @@ def _name_payments(account_uid: str) -> None:
         in_transaction(lambda: waiting.update(payment_id=Subquery(paid.values("uid")[:1])))
 
 
-def _open(round: SyncPass) -> Iterator[HostedSession]:
-    rows = HostedSession.objects.filter(account=round.account_uid, credential__isnull=False, deleted_at=None)
+def _open(sync_pass: SyncPass) -> Iterator[HostedSession]:
+    rows = HostedSession.objects.filter(account=sync_pass.account_uid, credential__isnull=False, deleted_at=None)
     rows = rows.exclude(status__in=ENDED).order_by("uid")
     after = ""
     chunk: list[HostedSession]

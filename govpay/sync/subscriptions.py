@@ -9,18 +9,18 @@ from govpay.sync.passes import SyncPass
 from govpay.sync.upsert import Saved, mark_deleted, save_documents
 
 
-def read_subscriptions(round: SyncPass) -> None:
+def read_subscriptions(sync_pass: SyncPass) -> None:
     """All subscriptions of the account (assumption A20)."""
-    account = str(round.account_uid)
+    account = str(sync_pass.account_uid)
     page = get_endpoints().list_subscriptions(account)
-    round.whole = True
+    sync_pass.whole = True
 
     def work() -> Saved:
-        saved = save_documents(mapping.subscription_of(account), page.items, extra=round.address)
+        saved = save_documents(mapping.subscription_of(account), page.items, extra=sync_pass.address)
         if saved.all_named and page.next_link is None:  # what the list lacks is gone
             present = WebhookSubscription.objects.filter(account=account, deleted_at=None)
             uids = present.order_by().values_list("uid", flat=True)
             saved.deleted = mark_deleted(WebhookSubscription, [uid for uid in uids if uid not in saved.listed])
         return saved
 
-    round.commit(work)
+    sync_pass.commit(work)

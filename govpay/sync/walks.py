@@ -31,18 +31,18 @@ OVERLAP = dt.timedelta(seconds=60)
 FALLBACK = dict(pairwise(ORDERS))
 
 
-def walk_list(listing: Listing, round: SyncPass) -> None:
+def walk_list(listing: Listing, sync_pass: SyncPass) -> None:
     """Read ``listing`` page by page, each committed together with the place after it.
 
     The order that the API accepts is remembered once it has worked; an API without an order by time
     gets a full listing each time (assumption A3). A full walk always begins with the order by uid
     and, when it is through, lets the next incremental one try again.
     """
-    order = cast(Order, "uid" if round.mode == SyncMode.FULL else round.cursor.order or "updated_at")
+    order = cast(Order, "uid" if sync_pass.mode == SyncMode.FULL else sync_pass.cursor.order or "updated_at")
     refused = False
     while True:
         try:
-            return _Walk(listing, round, order, remember=refused).run()
+            return _Walk(listing, sync_pass, order, remember=refused).run()
         except (InvalidRequest, NoKeyset, Repeats) as error:
             following = FALLBACK.get(order)
             if following is None or (isinstance(error, InvalidRequest) and error.status != 400):
@@ -56,13 +56,13 @@ def walk_list(listing: Listing, round: SyncPass) -> None:
 class _Walk:
     """One walk in one order."""
 
-    def __init__(self, listing: Listing, round: SyncPass, order: Order, *, remember: bool) -> None:
-        self.listing, self.round, self.order = listing, round, order
-        self.start = _start(round, order)
-        self.tail = _Tail(round.cursor.watermark) if order == "updated_at" else None
+    def __init__(self, listing: Listing, sync_pass: SyncPass, order: Order, *, remember: bool) -> None:
+        self.listing, self.sync_pass, self.order = listing, sync_pass, order
+        self.start = _start(sync_pass, order)
+        self.tail = _Tail(sync_pass.cursor.watermark) if order == "updated_at" else None
         #: The cursor's columns that go with every page.
         self.columns: dict[str, Any] = {}
-        if remember and round.mode != SyncMode.FULL:
+        if remember and sync_pass.mode != SyncMode.FULL:
             self.columns["order"] = order
         #: Up to which uid local rows were compared with the pages; ``None`` when that cannot be done.
         self.swept: str | None = None
@@ -77,7 +77,7 @@ class _Walk:
         from_the_top = self.start is None
         pages = endpoints.walk(
             self.listing.operation,
-            self.round.account_uid,
+            self.sync_pass.account_uid,
             order=self.order,
             page_size=conf.get("PAGE_SIZE"),
             start=self.start,
@@ -85,9 +85,9 @@ class _Walk:
         for page in pages:
             self._take(page)
         if self.swept is not None:
-            settle_missing(self.listing, self.round, set(), self.swept, None)
-            self.round.whole |= from_the_top
-        if self.round.mode == SyncMode.FULL:
+            settle_missing(self.listing, self.sync_pass, set(), self.swept, None)
+            self.sync_pass.whole |= from_the_top
+        if self.sync_pass.mode == SyncMode.FULL:
             self._prepare_incremental(began, endpoints.transport.skew)
 
     def _take(self, page: Page) -> None:
@@ -99,8 +99,8 @@ class _Walk:
             return save_documents(
                 self.listing.mapper,
                 page.items,
-                extra=self.round.address,
-                quiet=self.round.quiet,
+                extra=self.sync_pass.address,
+                quiet=self.sync_pass.quiet,
                 known=known.pop() if known else None,  # a repeated transaction reads again
             )
 
@@ -108,7 +108,7 @@ class _Walk:
         place = page.position.to_dict() if page.position is not None else None
         if self.tail is not None and place is not None:
             columns["watermark"] = self.tail.after(page)
-        self.round.commit(work, place=place, **columns)
+        self.sync_pass.commit(work, place=place, **columns)
 
     def _sweep(self, page: Page) -> Known | None:
         """What is known of the rows that this page should hold; those that it lacks are settled first."""
@@ -118,28 +118,28 @@ class _Walk:
         after, upto = self.swept, last_of(uids, self.swept)
         if self.order == "listing" and page.next_link is None and not after:
             self.swept = None  # one page is the whole list, in whatever order
-            self.round.whole = True
+            self.sync_pass.whole = True
         elif upto is None:
             self.swept = None
             return None
         else:
             self.swept = upto
-        return settle_missing(self.listing, self.round, set(uids), after, self.swept)
+        return settle_missing(self.listing, self.sync_pass, set(uids), after, self.swept)
 
     def _prepare_incremental(self, began: dt.datetime, skew: float | None) -> None:
         """What changed while a full walk was under way is left to the next incremental one."""
         columns: dict[str, Any] = {"order": ""}
-        if self.round.cursor.watermark is None and skew is not None:
+        if self.sync_pass.cursor.watermark is None and skew is not None:
             # ``skew``: our clock minus the platform's.
             there = began.astimezone(dt.UTC) - dt.timedelta(seconds=skew) - OVERLAP
             mark = Position("updated_at", updated_at=there.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
             columns["watermark"] = mark.to_dict()
-        self.round.commit(Saved, pages=0, **columns)
+        self.sync_pass.commit(Saved, pages=0, **columns)
 
 
-def _start(round: SyncPass, order: Order) -> Position | None:
+def _start(sync_pass: SyncPass, order: Order) -> Position | None:
     """The place where the walk before broke off, if it went in this order; else the watermark."""
-    for kept in (round.place, round.cursor.watermark if order == "updated_at" else None):
+    for kept in (sync_pass.place, sync_pass.cursor.watermark if order == "updated_at" else None):
         position = Position.from_dict(kept) if kept else None
         if position is not None and position.order == order:
             return position

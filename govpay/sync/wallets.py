@@ -23,31 +23,31 @@ CHUNK = 500
 MISSING_LISTS = 3
 
 
-def read_methods(round: SyncPass) -> None:
+def read_methods(sync_pass: SyncPass) -> None:
     """The methods of every customer that changed; of all of them on a full run (assumption A14).
 
     Raises ``NotFound`` when the API offers no such list.
     """
     read = missing = 0
-    for uid, synced_at in _due(round):
+    for uid, synced_at in _due(sync_pass):
         try:
-            page = _methods_of(round, uid)
+            page = _methods_of(sync_pass, uid)
             read += 1
         except NotFound as error:
             missing += 1
             if not read and missing == MISSING_LISTS:
                 raise
-            round.reject(uid, str(error))
+            sync_pass.reject(uid, str(error))
             continue
-        round.commit(partial(_save, round, page, uid, synced_at), place={"uid": uid})
+        sync_pass.commit(partial(_save, sync_pass, page, uid, synced_at), place={"uid": uid})
 
 
-def _due(round: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
+def _due(sync_pass: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
     """The customers whose methods are to be read, in uid order: ``(uid, last change here)``."""
-    customers = Customer.objects.filter(account=round.account_uid, deleted_at=None).order_by("uid")
+    customers = Customer.objects.filter(account=sync_pass.account_uid, deleted_at=None).order_by("uid")
     after = ""
-    if round.mode == SyncMode.FULL:
-        after = str((round.place or {}).get("uid", ""))
+    if sync_pass.mode == SyncMode.FULL:
+        after = str((sync_pass.place or {}).get("uid", ""))
     else:
         customers = customers.filter(methods_stale=True)  # which is the place, too
     chunk: list[tuple[str, dt.datetime | None]]
@@ -56,9 +56,9 @@ def _due(round: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
         after = chunk[-1][0]
 
 
-def _methods_of(round: SyncPass, customer: str) -> Page:
+def _methods_of(sync_pass: SyncPass, customer: str) -> Page:
     """The customer's list; empty for one that is gone. Raises ``NotFound`` when a customer has no list."""
-    endpoints, account = get_endpoints(), str(round.account_uid)
+    endpoints, account = get_endpoints(), str(sync_pass.account_uid)
     try:
         return endpoints.list_saved_payment_methods(account, customer)
     except NotFound as missing:
@@ -70,9 +70,9 @@ def _methods_of(round: SyncPass, customer: str) -> Page:
         raise
 
 
-def _save(round: SyncPass, page: Page, customer: str, synced_at: dt.datetime | None) -> Saved:
-    extra = {**round.address, "customer_id": customer}
-    saved = save_documents(mapping.SAVED_METHOD, page.items, extra=extra, quiet=round.quiet)
+def _save(sync_pass: SyncPass, page: Page, customer: str, synced_at: dt.datetime | None) -> Saved:
+    extra = {**sync_pass.address, "customer_id": customer}
+    saved = save_documents(mapping.SAVED_METHOD, page.items, extra=extra, quiet=sync_pass.quiet)
     if saved.all_named and page.next_link is None:  # what the list lacks is gone
         present = SavedPaymentMethod.objects.filter(customer=customer, deleted_at=None)
         uids = present.order_by().values_list("uid", flat=True)

@@ -41,7 +41,7 @@ UNPAID = "unpaid"
 
 
 @dataclass(frozen=True)
-class Request:
+class PayerRequest:
     """What is to be paid: a link, or a session by itself."""
 
     public_id: str
@@ -130,7 +130,7 @@ def done(request: HttpRequest, public_id: str) -> HttpResponse:
     return _page(request, "done.html", 200, found=found, row=found.row, state=state)
 
 
-def _visited(request: HttpRequest, public_id: str) -> Request | HttpResponse:
+def _visited(request: HttpRequest, public_id: str) -> PayerRequest | HttpResponse:
     """What is to be paid here, or why this visitor is not shown it: an unknown id, or too many visits."""
     wait = ratelimit.wait_of_address(request)
     found = None if wait else _find(public_id)
@@ -146,7 +146,7 @@ def _visited(request: HttpRequest, public_id: str) -> Request | HttpResponse:
     return found
 
 
-def _told_anew(found: Request, *, always: bool = False) -> Request:
+def _told_anew(found: PayerRequest, *, always: bool = False) -> PayerRequest:
     """``found`` as the platform has it: at once on the done page, else where we may have missed an end."""
     session = found.session
     if session is None or session.status != SessionStatus.ACTIVE:
@@ -158,18 +158,18 @@ def _told_anew(found: Request, *, always: bool = False) -> Request:
     return _find(found.public_id) or found
 
 
-def _find(public_id: str) -> Request | None:
+def _find(public_id: str) -> PayerRequest | None:
     if "\x00" in public_id:
         return None
     link = PaymentLink.objects.filter(public_id=public_id).first()
     if link is not None:
         session = HostedSession.objects.filter(uid=link.session_id).first() if link.session_id else None
-        return Request(public_id, link, session)
+        return PayerRequest(public_id, link, session)
     session = HostedSession.objects.filter(public_id=public_id, deleted_at=None).exclude(scope="wallet").first()
-    return None if session is None else Request(public_id, None, session)
+    return None if session is None else PayerRequest(public_id, None, session)
 
 
-def _session_of(request: HttpRequest, found: Request) -> HostedSession | None:
+def _session_of(request: HttpRequest, found: PayerRequest) -> HostedSession | None:
     if found.link is None:
         session = found.session
         if session is None or session.credential is None:
@@ -180,7 +180,7 @@ def _session_of(request: HttpRequest, found: Request) -> HostedSession | None:
     return operations.open_session(found.link, success_url=address, cancel_url=back)
 
 
-def _shown(request: HttpRequest, found: Request, session: HostedSession) -> HttpResponse:
+def _shown(request: HttpRequest, found: PayerRequest, session: HostedSession) -> HttpResponse:
     script = conf.get("COMPONENT_SCRIPT_URL")
     try:
         cast(Sealed, session.credential).reveal()  # which the component's tag does, where no error can be told

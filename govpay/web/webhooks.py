@@ -34,7 +34,7 @@ logger = logging.getLogger("govpay.webhooks")
 LARGEST = 256 * 1024
 
 #: The longest identifier and event type that a row can hold.
-LONGEST = 255
+MAX_IDENTIFIER_LENGTH = 255
 
 #: Refusals of this process by status and reason, told with each log line.
 _refusals: Counter[tuple[int, str]] = Counter()
@@ -43,7 +43,7 @@ _refusals: Counter[tuple[int, str]] = Counter()
 _flood = Refusals()
 
 
-class Refused(Exception):
+class DeliveryRefused(Exception):
     """A request that is no delivery to store."""
 
     def __init__(self, status: int, why: str, **headers: str) -> None:
@@ -53,7 +53,7 @@ class Refused(Exception):
         self.headers = headers
 
 
-class Late(Refused):
+class Late(DeliveryRefused):
     """A delivery of the platform's own, after its time."""
 
 
@@ -71,13 +71,13 @@ def webhook(request: HttpRequest, account_uid: str) -> HttpResponse:
         body = _body(request)
         payload = _verified(request.headers.get("X-Webhook-Signature"), body, account_uid)
         pk = _stored(account_uid, payload)
-    except Refused as refused:
+    except DeliveryRefused as refused:
         counts = refused.status < 500 and not isinstance(refused, Late)
         wait = _flood.too_many(address_of(request)) if counts else 0
         return _too_often(wait) if wait else _refuse(account_uid, refused)
     except DatabaseTrouble as error:
         logger.error("a delivery for %s could not be stored (%s)", account_uid, type(error).__name__)
-        return _refuse(account_uid, Refused(503, "not now", **{"Retry-After": "30"}))
+        return _refuse(account_uid, DeliveryRefused(503, "not now", **{"Retry-After": "30"}))
     if pk is not None:
         transaction.on_commit(partial(tasks.queue_event_soon, pk), using=router.db_for_write(WebhookEvent), robust=True)
     return _answer(200, "duplicate" if pk is None else "accepted")
@@ -85,27 +85,27 @@ def webhook(request: HttpRequest, account_uid: str) -> HttpResponse:
 
 def _body(request: HttpRequest) -> bytes:
     if request.method != "POST":
-        raise Refused(405, "not a POST", Allow="POST")
+        raise DeliveryRefused(405, "not a POST", Allow="POST")
     if request.content_type != "application/json":
-        raise Refused(415, "not application/json")
+        raise DeliveryRefused(415, "not application/json")
     declared = request.META.get("CONTENT_LENGTH") or ""
     if len(declared) > 9 or (declared.isascii() and declared.isdigit() and int(declared) > LARGEST):
-        raise Refused(413, "too large")
+        raise DeliveryRefused(413, "too large")
     # Sent in chunks, it has no length, and Django reads nothing; a server that finds its end says so.
     chunked = not declared and request.META.get("wsgi.input_terminated")
     source: Any = request.META["wsgi.input"] if chunked else request
     try:
         body = source.read(LARGEST + 1)
     except (UnreadablePostError, OSError):
-        raise Refused(400, "cut short") from None
+        raise DeliveryRefused(400, "cut short") from None
     if len(body) > LARGEST:
-        raise Refused(413, "too large")
+        raise DeliveryRefused(413, "too large")
     return body
 
 
 def _verified(header: str | None, body: bytes, account_uid: str) -> dict[str, Any]:
     if len(account_uid) > UID_LENGTH or not account_uid.isprintable():
-        raise Refused(404, "unknown payment account")
+        raise DeliveryRefused(404, "unknown payment account")
     try:
         signature.digest_of(header)
         secrets = secrets_of(account_uid)
@@ -121,11 +121,11 @@ def _verified(header: str | None, body: bytes, account_uid: str) -> dict[str, An
         if error.reason == "stale":
             inbox.count_stale(account_uid)
             raise Late(401, str(error)) from None
-        raise Refused(400 if error.reason == "body" else 401, str(error)) from None
+        raise DeliveryRefused(400 if error.reason == "body" else 401, str(error)) from None
     except UnknownAccount:
-        raise Refused(404, "unknown payment account") from None
+        raise DeliveryRefused(404, "unknown payment account") from None
     except NoSecret:
-        raise Refused(503, "the webhook secret is not known yet", **{"Retry-After": "30"}) from None
+        raise DeliveryRefused(503, "the webhook secret is not known yet", **{"Retry-After": "30"}) from None
 
 
 def _signed(header: str | None, body: bytes, secrets: tuple[str, ...]) -> dict[str, Any]:
@@ -136,8 +136,8 @@ def _signed(header: str | None, body: bytes, secrets: tuple[str, ...]) -> dict[s
 def _stored(account_uid: str, payload: dict[str, Any]) -> int | None:
     webhook_id, event_type = payload.get("webhook_id"), payload.get("event_type")
     for name, value in (("webhook_id", webhook_id), ("event_type", event_type)):
-        if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not value.isprintable():
-            raise Refused(400, f"no usable {name}")
+        if not isinstance(value, str) or not 0 < len(value) <= MAX_IDENTIFIER_LENGTH or not value.isprintable():
+            raise DeliveryRefused(400, f"no usable {name}")
     try:
         return inbox.store(
             account_uid=account_uid,
@@ -147,10 +147,10 @@ def _stored(account_uid: str, payload: dict[str, Any]) -> int | None:
             payload=payload,
         )
     except Unmappable as error:
-        raise Refused(400, str(error)) from None
+        raise DeliveryRefused(400, str(error)) from None
 
 
-def _refuse(account_uid: str, refused: Refused) -> HttpResponse:
+def _refuse(account_uid: str, refused: DeliveryRefused) -> HttpResponse:
     _refusals[refused.status, refused.why] += 1
     count = _refusals[refused.status, refused.why]
     logger.warning(

@@ -19,7 +19,7 @@ from django.utils.html import escape
 import govpay
 from govpay import tasks
 from govpay.admin import confirmation_tokens
-from govpay.admin.confirmation_tokens import Shown
+from govpay.admin.confirmation_tokens import ShownPayment
 from govpay.models import AccountAccess, Operation, Payment, PaymentLink
 from tests.admin.conftest import Page
 from tests.admin.neighbours import (
@@ -230,7 +230,7 @@ def test_no_action_reaches_a_foreign_payment_even_with_a_signed_key(
 ) -> None:
     before = everything()
     row = Payment.objects.with_pending_refunds().get(pk=foreign.rows["payment"].pk)
-    key = confirmation_tokens.sign(clerk, action, [row.pk], {row.pk: Shown.of(row)})
+    key = confirmation_tokens.sign(clerk, action, [row.pk], {row.pk: ShownPayment.of(row)})
     address = reverse(f"admin:govpay_payment_{action}") + f"?ids={row.pk}"
     Walker(limited).ask(address, {"key": key, "amount": "1.00", "reason": ""})
     assert limited.post(address, {"key": key, "amount": "1.00"})["Location"] == reverse(

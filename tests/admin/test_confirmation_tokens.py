@@ -11,11 +11,11 @@ import time_machine
 from django.core import signing
 
 from govpay.admin import confirmation_tokens
-from govpay.admin.confirmation_tokens import Shown, TokenRefused
+from govpay.admin.confirmation_tokens import ShownPayment, TokenRefused
 from govpay.models import Payment
 
 ANA, BEN = SimpleNamespace(pk=1), SimpleNamespace(pk=2)
-SHOWN = {7: Shown("captured", 500, "USD", 900), 9: Shown("validated", 0, "EUR", None)}
+SHOWN = {7: ShownPayment("captured", 500, "USD", 900), 9: ShownPayment("validated", 0, "EUR", None)}
 
 
 def test_says_what_was_shown() -> None:

@@ -281,7 +281,7 @@ def test_unreachable_platform_ends_the_round_and_offers_the_rest(shop: Shop, des
 
 
 def test_slow_round_stops_in_time_and_offers_the_rest(shop: Shop, desk: Client, monkeypatch: Any) -> None:
-    monkeypatch.setattr(confirmations, "PATIENCE", 0.0)
+    monkeypatch.setattr(confirmations, "SUBMIT_TIMEOUT", 0.0)
     rows = [shop.add() for _ in range(2)]
     address = url("refund", *rows)
     response = desk.post(address, fields(desk.get(address)))

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from govpay import operations
 from govpay.admin import confirmation_tokens
-from govpay.admin.confirmation_tokens import Shown
+from govpay.admin.confirmation_tokens import ShownPayment
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment, SavedPaymentMethod
 from tests.admin.test_charges import CHARGE, CONFIRM, form_of, hidden, quoted
@@ -119,7 +119,7 @@ def test_a_page_of_before_charges_nothing(
     preview = previewed(till, town)
     user = {"maker": cashier, "superuser": admin_user}.get(who) or make_staff("Cashier", name="other")
     row = Payment.objects.with_pending_refunds().get(pk=preview.pk)
-    key = confirmation_tokens.sign(user, "capture", [row.pk], {row.pk: Shown.of(row)})
+    key = confirmation_tokens.sign(user, "capture", [row.pk], {row.pk: ShownPayment.of(row)})
     answer = browse(user).post(address_of("admin:govpay_payment_capture", row), {"key": key}, follow=True)
     assert "Refused, nothing was sent" in texts(answer)
     assert WHY in texts(answer)

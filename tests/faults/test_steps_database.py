@@ -142,7 +142,7 @@ def test_the_commit_of_the_end_is_not_acknowledged(town: Town) -> None:
 
 def test_the_commit_of_the_journal_row_is_not_acknowledged(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """D1: whose row it is cannot be told any more, so nothing is sent, and reconciliation says so."""
-    monkeypatch.setattr(outcomes, "PATIENCE", 0.3)
+    monkeypatch.setattr(outcomes, "SAME_KEY_TIMEOUT", 0.3)
     for action in NEWS:
         subject, before = subject_of(town, action), len(town.posts())
         with at_step("claimed", lose_the_next_commit), pytest.raises(OperationInProgress):

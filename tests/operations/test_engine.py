@@ -119,7 +119,7 @@ def test_second_call_with_the_key_waits_for_the_first(town: Town) -> None:
 
 def test_second_call_does_not_wait_for_ever(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     payment, key = town.captured(), uuid.uuid4()
-    monkeypatch.setattr(outcomes, "PATIENCE", 0.3)
+    monkeypatch.setattr(outcomes, "SAME_KEY_TIMEOUT", 0.3)
     town.sandbox.fault(REFUND, delay=1.5, times=1)
     results = at_once(*[lambda: operations.refund_payment(payment=payment, amount=5, key=key)] * 2)
     (error,) = [result for result in results if isinstance(result, Exception)]

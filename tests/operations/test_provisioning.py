@@ -391,7 +391,7 @@ def test_two_runs_at_once_make_one_of_each(sandbox: Any) -> None:
 
 
 def test_a_run_waits_for_another_one_and_then_says_so(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provision_steps, "PATIENCE", 0.3)
+    monkeypatch.setattr(provision_steps, "STEP_TIMEOUT", 0.3)
     run()
     sandbox.fault(UPDATE, times=1, close="before")
     other = TOWN.replace('"Courts"', '"Court"')

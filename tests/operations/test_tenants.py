@@ -25,11 +25,11 @@ from govpay.exceptions import (
 )
 from govpay.models import Client, Operation, PaymentAccount, WebhookSubscription
 from govpay.models.choices import OperationState
-from govpay.operations.account_settings import ChangedMeanwhile, UpdateAccount, checkout_as_sent
+from govpay.operations.account_settings import ChangedMeanwhile, UpdateAccountAction, checkout_as_sent
 from govpay.operations.account_values import alike, as_sent
 from govpay.operations.engine import execute
 from govpay.operations.lookups import find_client
-from govpay.operations.tenants import CreateAccount, CreateClient, Creation
+from govpay.operations.tenants import CreateAccount, CreateClientAction, CreationAction
 from govpay.sandbox.answers import Answer as Empty
 from govpay.sync import secrets
 from govpay.sync.pull import pull
@@ -292,7 +292,7 @@ def test_update_leaves_what_others_have_changed(sandbox: Any, account: PaymentAc
 
 
 def test_update_never_takes_back_another_one(sandbox: Any, account: PaymentAccount) -> None:
-    late = UpdateAccount(account, {"enable_ach": False})
+    late = UpdateAccountAction(account, {"enable_ach": False})
     late.read_current()
     operations.update_payment_account(account=account, name="Water")
     with pytest.raises(ChangedMeanwhile):
@@ -637,7 +637,7 @@ def test_what_may_not_have_arrived_counts_as_not_sent(sandbox: Any, account: Pay
 def test_what_was_made_after_the_look_is_not_made_again(
     sandbox: Any, city: Client, create: Any, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    kind: type[Creation] = CreateClient if what == "client" else CreateAccount
+    kind: type[CreationAction] = CreateClientAction if what == "client" else CreateAccount
     make = {"client": partial(operations.create_client, name="Town"), "account": create}[what]
     real: Callable[[Any], Any] = kind.find
     made: list[Any] = []

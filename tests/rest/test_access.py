@@ -17,7 +17,7 @@ from govpay import tasks
 from govpay.models import Operation, Payment
 from govpay.rest import urls
 from govpay.rest.actions import ActionView
-from govpay.rest.base import Row, Rows
+from govpay.rest.base import Rows, RowView
 from tests.admin.neighbours import FOREIGN, Side, everything, foreign_side, grant, own_side
 from tests.admin.test_access import told
 from tests.rest.conftest import Program, problem
@@ -246,7 +246,7 @@ def test_each_group_does_what_it_may_and_sees_everything(
         else:
             problem(answer, 403, "forbidden")
     for pattern in urls.V1:
-        if issubclass(pattern.callback.cls, Rows | Row):  # type: ignore[union-attr]
+        if issubclass(pattern.callback.cls, Rows | RowView):  # type: ignore[union-attr]
             assert asking.get(filled(pattern, own)).status_code == 200, pattern
     assert everything() == before
     assert not queued

@@ -18,7 +18,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from govpay.models import Payment, Transaction
 from govpay.rest import urls
-from govpay.rest.base import Row, Rows
+from govpay.rest.base import Rows, RowView
 from tests.admin.rows import SECRET, fill, operation, payment, relatives
 from tests.processes import ROOT, child_environment
 from tests.rest.conftest import Program, problem
@@ -29,7 +29,7 @@ LISTS = [(each.name, each.callback.cls) for each in urls.V1 if issubclass(each.c
 OWN_ADDRESS = {
     each.callback.cls.model: each
     for each in urls.V1
-    if issubclass(each.callback.cls, Row) and "customer>" not in str(each.pattern)
+    if issubclass(each.callback.cls, RowView) and "customer>" not in str(each.pattern)
 }
 TOP = [(name, view) for name, view in LISTS if name != "customer-payment-methods"]
 each_list = pytest.mark.parametrize(("name", "view"), TOP, ids=[name for name, _ in TOP])

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from govpay import operations, ratelimit
 from govpay.models import WebhookEvent
-from govpay.ratelimit import MOST, Refusals, address_of
+from govpay.ratelimit import MAX_ADDRESSES, Refusals, address_of
 from govpay.sync import secrets
 from govpay.web import webhooks
 from tests.events import deliver, envelope, known_account
@@ -200,7 +200,7 @@ def test_made_up_accounts_cost_few_statements(limit: int, monkeypatch: Any) -> N
 
 def test_counts_stay_in_bounds(limit: int) -> None:
     refusals = Refusals()
-    for n in range(MOST + 50):
+    for n in range(MAX_ADDRESSES + 50):
         refusals.too_many(f"address {n}")
-    assert len(refusals._count) == MOST
+    assert len(refusals._count) == MAX_ADDRESSES
     assert cache.get("anything") is None

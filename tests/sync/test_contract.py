@@ -102,7 +102,7 @@ def test_a_value_of_another_type_is_left_to_the_mapping(value: Any) -> None:
 
 
 def test_names_without_end_do_not_fill_memory_or_table(monkeypatch: Any) -> None:
-    monkeypatch.setattr(contract, "MOST", 20)
+    monkeypatch.setattr(contract, "MAX_PENDING_NOTICES", 20)
     for number in range(200):
         document = {"uid": "pay_1", f"p{number}": 1}
         in_transaction(lambda document=document: contract.watch(Payment, [document], Source.SYNC))  # type: ignore[misc]
@@ -152,7 +152,7 @@ def test_an_event_of_an_unknown_type_is_noted(sandbox: Any, account: str) -> Non
 
 
 def test_what_is_known_by_now_makes_room_for_what_is_not(sandbox: Any, account: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(contract, "MOST_ROWS", 2)
+    monkeypatch.setattr(contract, "MAX_NOTICE_ROWS", 2)
     ContractNotice.objects.create(kind="payment", name="base_amount")
     ContractNotice.objects.create(kind="payment", name="older")
     sandbox.touch("payment", sandbox.add_payment(account)["uid"], risk_score=1)

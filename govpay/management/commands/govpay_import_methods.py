@@ -63,7 +63,7 @@ KNOWN = {*REQUIRED, *CARD, *BANK, "reason"}
 WAIT = "The outcome of one part is not known yet; it is looked up, not repeated. Wait for about twenty minutes."
 
 
-class Row:
+class ImportRow:
     """One line of the file: its cells, and either what is sent of it or why it is not."""
 
     def __init__(self, cells: list[str], names: Sequence[str], seen: dict[bytes, int], line: int) -> None:
@@ -126,7 +126,7 @@ class Command(PlatformCommand):
     def _read(self, account: PaymentAccount, path: Path, lines: Any, rehearsal: bool) -> None:
         header: list[str] = next(lines, [])
         names = _names(header)
-        refused = Refused(path, header, names)
+        refused = ImportRefused(path, header, names)
         count: Counter[str] = Counter()
         seen: dict[bytes, int] = {}
         started, stopped = time.monotonic(), ""
@@ -137,7 +137,9 @@ class Command(PlatformCommand):
         bar = tqdm(desc=path.name, unit=" rows", disable=not sys.stderr.isatty(), leave=False)
         with bar, refused:
             for number in itertools.count():
-                rows = [Row(cells, names, seen, lines.line_num) for cells in itertools.islice(_filled(lines), CHUNK)]
+                rows = [
+                    ImportRow(cells, names, seen, lines.line_num) for cells in itertools.islice(_filled(lines), CHUNK)
+                ]
                 if not rows:
                     break
                 results, stopped = self._outcome(account, number, rows, rehearsal, count)
@@ -158,7 +160,7 @@ class Command(PlatformCommand):
             raise CommandError(f"{count[REFUSED]} rows were refused: see {refused.path}.")
 
     def _outcome(
-        self, account: PaymentAccount, number: int, rows: list[Row], rehearsal: bool, count: Counter[str]
+        self, account: PaymentAccount, number: int, rows: list[ImportRow], rehearsal: bool, count: Counter[str]
     ) -> tuple[list[RowResult], str]:
         """What became of these rows, and why the import stops here if it does."""
         refused = [RowResult(index, REFUSED, error=row.why) for index, row in enumerate(rows) if row.why]
@@ -187,7 +189,9 @@ class Command(PlatformCommand):
         found = [result for result in found if result.index in good]
         return found if lost else refused + found, WAIT if lost else ""
 
-    def _find(self, account: PaymentAccount, number: int, rows: list[Row]) -> tuple[uuid.UUID, str, list[RowResult]]:
+    def _find(
+        self, account: PaymentAccount, number: int, rows: list[ImportRow]
+    ) -> tuple[uuid.UUID, str, list[RowResult]]:
         """The key of the latest attempt at these rows, and what the journal says of it; no state: not begun."""
         cells = [row.cells for row in rows]
         for attempt in itertools.count():
@@ -203,7 +207,7 @@ class Command(PlatformCommand):
         raise AssertionError
 
 
-class Refused:
+class ImportRefused:
     """``FILE.refused.csv``, made anew by each run, for the owner's eyes only: it holds tokens."""
 
     def __init__(self, path: Path, header: list[str], names: Sequence[str]) -> None:
@@ -212,7 +216,7 @@ class Refused:
         self._header = [header[index].strip() for index in self._keep]
         self._file: Any = None
 
-    def __enter__(self) -> Refused:
+    def __enter__(self) -> ImportRefused:
         self.path.unlink(missing_ok=True)
         return self
 

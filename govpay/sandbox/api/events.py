@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from govpay.sandbox.answers import Answer
-from govpay.sandbox.calls import Call, Route
+from govpay.sandbox.calls import Call, SandboxRoute
 from govpay.sandbox.errors import invalid
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, check, flag, listed, shape, text
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks.outbox import Delivery, listens, queue
 
 # The catalogue as far as it is shown [/guides/webhooks/, /platform/accounts/, /platform/wallets/].
@@ -60,7 +60,7 @@ def new_secret() -> str:
     return f"whsec_{secrets.token_hex(24)}"
 
 
-def rotate_secret(platform: Platform, account: Row) -> str:
+def rotate_secret(platform: Platform, account: StoredRow) -> str:
     """From now on everything is signed with the new one, retries included."""
     account.private["webhook_secret"] = secret = new_secret()
     platform.store.put(account)
@@ -68,8 +68,8 @@ def rotate_secret(platform: Platform, account: Row) -> str:
 
 
 def subscribe(
-    platform: Platform, account: Row, callback_url: str, event_types: Iterable[str] | None = None, base: str = ""
-) -> Row:
+    platform: Platform, account: StoredRow, callback_url: str, event_types: Iterable[str] | None = None, base: str = ""
+) -> StoredRow:
     """Have exactly `event_types` (None: all) delivered to `callback_url`; ValueError for an unknown one.
 
     `base` says that the address follows a base given at the start.
@@ -139,8 +139,8 @@ def read_types(call: Call) -> Answer:
 
 
 ROUTES = [
-    Route("GET", "/api/webhooks/subscriptions", read_subscriptions),
-    Route("PUT", "/api/webhooks/subscriptions", set_subscriptions, json=True),
-    Route("GET", "/api/webhooks/secret", read_secret),
-    Route("GET", "/api/webhooks/types", read_types),
+    SandboxRoute("GET", "/api/webhooks/subscriptions", read_subscriptions),
+    SandboxRoute("PUT", "/api/webhooks/subscriptions", set_subscriptions, json=True),
+    SandboxRoute("GET", "/api/webhooks/secret", read_secret),
+    SandboxRoute("GET", "/api/webhooks/types", read_types),
 ]

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from govpay.sandbox.errors import invalid, malformed
-from govpay.sandbox.shapes import Doc, Part, Shape, integer, shape, text
+from govpay.sandbox.shapes import Doc, Part, SandboxShape, integer, shape, text
 
 
 def is_token(value: str, path: str) -> None:
@@ -40,19 +40,19 @@ ACH = shape(
 WALLET = shape(saved_payment_method_uid=text(required=True))
 
 # `card_brand` belongs to saving a method only (A17).
-PAYABLE: dict[str, tuple[str, Shape]] = {
-    "credit": ("credit", Shape(_CARD)),
+PAYABLE: dict[str, tuple[str, SandboxShape]] = {
+    "credit": ("credit", SandboxShape(_CARD)),
     "ach": ("ach", ACH),
     "wallet_credit": ("wallet", WALLET),
     "wallet_ach": ("wallet", WALLET),
 }
-SAVABLE: dict[str, tuple[str, Shape]] = {
-    "credit": ("credit", Shape({**_CARD, "card_brand": text()})),
+SAVABLE: dict[str, tuple[str, SandboxShape]] = {
+    "credit": ("credit", SandboxShape({**_CARD, "card_brand": text()})),
     "ach": ("ach", ACH),
 }
 
 
-def payment_method(variants: dict[str, tuple[str, Shape]], *, required: bool = True) -> Part:
+def payment_method(variants: dict[str, tuple[str, SandboxShape]], *, required: bool = True) -> Part:
     """`payment_method_type` decides which one other property must stand beside it."""
 
     def check_type(value: Any, path: str) -> None:
@@ -70,9 +70,9 @@ def payment_method(variants: dict[str, tuple[str, Shape]], *, required: bool = T
             invalid(f"{path}.payment_method_type must be one of: {', '.join(variants)}.")
         _variant(kind).check_value(value, path)
 
-    def _variant(kind: str) -> Shape:
+    def _variant(kind: str) -> SandboxShape:
         name, wanted = variants[kind]
-        return Shape({"payment_method_type": text(required=True), name: wanted.part(required=True)})
+        return SandboxShape({"payment_method_type": text(required=True), name: wanted.part(required=True)})
 
     return Part("object", check_type, check_value, required)
 

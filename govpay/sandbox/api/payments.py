@@ -9,12 +9,12 @@ from govpay.sandbox.answers import Answer
 from govpay.sandbox.api.fees import Instrument, check_limits, decline_code, decline_text, fee
 from govpay.sandbox.api.lists import list_page
 from govpay.sandbox.api.methods import PAYABLE, brand_of, payment_method, sanitized
-from govpay.sandbox.calls import Call, Route
+from govpay.sandbox.calls import Call, SandboxRoute
 from govpay.sandbox.clock import iso, parse
 from govpay.sandbox.errors import Refusal, conflict, invalid, not_found
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, cents, check, is_currency, shape, text
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks.outbox import announce
 
 # How long a validation can be captured (A9).
@@ -73,7 +73,7 @@ def make_payment(
     currency: str = "USD",
     reference_id: str,
     session_id: str | None = None,
-) -> Row:
+) -> StoredRow:
     """Store a validation (amounts in cents) with the platform's fee; nothing is captured."""
     instrument = instrument_for(platform, account_uid, method)
     charged = fee(base_amount + tax_amount, instrument)
@@ -98,11 +98,11 @@ def make_payment(
         "updated_at": at,
     }
     return platform.store.put(
-        Row("payment", doc, account_uid, due_at=iso(parse(at) + lifetime), private={"payment_method": method})
+        StoredRow("payment", doc, account_uid, due_at=iso(parse(at) + lifetime), private={"payment_method": method})
     )
 
 
-def change_payment(platform: Platform, row: Row, **changes: Any) -> Row:
+def change_payment(platform: Platform, row: StoredRow, **changes: Any) -> StoredRow:
     """Store new values; a payment that is no longer validated cannot lapse, and its method is forgotten."""
     row.doc.update({**changes, "updated_at": platform.clock.stamp()})
     if row.doc["status"] != "validated":
@@ -112,7 +112,7 @@ def change_payment(platform: Platform, row: Row, **changes: Any) -> Row:
 
 def add_transaction(
     platform: Platform,
-    payment: Row,
+    payment: StoredRow,
     kind: str,
     amount: int,
     *,
@@ -121,7 +121,7 @@ def add_transaction(
     reason: str | None = None,
     reason_code: str | None = None,
     due_at: str | None = None,
-) -> Row:
+) -> StoredRow:
     """Store a transaction of `amount` cents (A12) and enter it in the ledger."""
     at = platform.clock.stamp()
     doc = {
@@ -138,12 +138,12 @@ def add_transaction(
         "created_at": at,
         "updated_at": at,
     }
-    row = platform.store.put(Row("transaction", doc, payment.account_uid, due_at=due_at))
+    row = platform.store.put(StoredRow("transaction", doc, payment.account_uid, due_at=due_at))
     enter_effect(platform, kind, row)
     return row
 
 
-def enter_effect(platform: Platform, kind: str, transaction: Row) -> None:
+def enter_effect(platform: Platform, kind: str, transaction: StoredRow) -> None:
     """One ledger entry for one money effect."""
     doc = transaction.doc
     platform.store.enter(
@@ -162,7 +162,7 @@ def enter_effect(platform: Platform, kind: str, transaction: Row) -> None:
     )
 
 
-def transactions_of(platform: Platform, payment: Row) -> list[Row]:
+def transactions_of(platform: Platform, payment: StoredRow) -> list[StoredRow]:
     return platform.store.find(
         "transaction",
         "account_uid = ? AND payment_uid = ?",
@@ -171,7 +171,7 @@ def transactions_of(platform: Platform, payment: Row) -> list[Row]:
     )
 
 
-def capture(platform: Platform, payment: Row, event_type: str = "payment.completed") -> Row:
+def capture(platform: Platform, payment: StoredRow, event_type: str = "payment.completed") -> StoredRow:
     """Take the money of a validated payment, or decline it: 402, and the payment is `failed` (A9).
 
     `event_type` is what a success is told as.
@@ -190,13 +190,13 @@ def capture(platform: Platform, payment: Row, event_type: str = "payment.complet
     return payment
 
 
-def told(payment: Row, *more: str) -> Doc:
+def told(payment: StoredRow, *more: str) -> Doc:
     """The data of a payment's event (A21)."""
     names = (*_REPEATED, "status", *more)
     return {"payment_uid": payment.uid, **{name: payment.doc[name] for name in names}}
 
 
-def void(platform: Platform, payment: Row) -> Row:
+def void(platform: Platform, payment: StoredRow) -> StoredRow:
     """Undo before capture, or on its UTC day while nothing was refunded (A11); else 409."""
     status = payment.doc["status"]
     if status not in ("validated", "captured"):
@@ -210,12 +210,12 @@ def void(platform: Platform, payment: Row) -> Row:
     return change_payment(platform, payment, status="voided")
 
 
-def expire(platform: Platform, payment: Row) -> Row:
+def expire(platform: Platform, payment: StoredRow) -> StoredRow:
     """The validation has lapsed."""
     return change_payment(platform, payment, status="expired")
 
 
-def the_payment(call: Call, uid: str) -> Row:
+def the_payment(call: Call, uid: str) -> StoredRow:
     return call.platform.store.get("payment", uid, call.account_uid) or not_found("payment")
 
 
@@ -285,11 +285,11 @@ def list_transactions(call: Call) -> Answer:
 
 
 ROUTES = [
-    Route("POST", "/api/payments", validate_payment, json=True),
-    Route("GET", "/api/payments", list_payments),
-    Route("GET", "/api/payments/<uid>", read_payment),
-    Route("POST", "/api/payments/<uid>/capture", capture_payment, json=True),
-    Route("POST", "/api/payments/<uid>/void", void_payment),
-    Route("GET", "/api/transactions", list_transactions),
-    Route("GET", "/api/transactions/<uid>", read_transaction),
+    SandboxRoute("POST", "/api/payments", validate_payment, json=True),
+    SandboxRoute("GET", "/api/payments", list_payments),
+    SandboxRoute("GET", "/api/payments/<uid>", read_payment),
+    SandboxRoute("POST", "/api/payments/<uid>/capture", capture_payment, json=True),
+    SandboxRoute("POST", "/api/payments/<uid>/void", void_payment),
+    SandboxRoute("GET", "/api/transactions", list_transactions),
+    SandboxRoute("GET", "/api/transactions/<uid>", read_transaction),
 ]

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 from govpay.sandbox.answers import Answer
 from govpay.sandbox.api.payments import add_transaction, change_payment, enter_effect, the_payment, transactions_of
-from govpay.sandbox.calls import Call, Route
+from govpay.sandbox.calls import Call, SandboxRoute
 from govpay.sandbox.clock import iso
 from govpay.sandbox.errors import conflict, invalid
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import cents, check, shape, text
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks.outbox import announce
 
 # The statuses of a payment that was captured and neither disputed nor returned.
@@ -21,7 +21,9 @@ _CAPTURED = ("captured", "partially_refunded", "refunded")
 REFUND = shape(amount=cents(required=True), reason=text(empty=True), reference_id=text(required=True))
 
 
-def refund(platform: Platform, payment: Row, amount: int, reference_id: str, reason: str | None = None) -> Row:
+def refund(
+    platform: Platform, payment: StoredRow, amount: int, reference_id: str, reason: str | None = None
+) -> StoredRow:
     """Give back `amount` cents (A10). A bank's refund is pending at first, a card's succeeds at once."""
     doc = payment.doc
     taken = platform.store.count(
@@ -58,20 +60,20 @@ def refund(platform: Platform, payment: Row, amount: int, reference_id: str, rea
     return transaction
 
 
-def _announce_refund(platform: Platform, transaction: Row) -> None:
+def _announce_refund(platform: Platform, transaction: StoredRow) -> None:
     """A refund is final: `status` says how it ended (A21)."""
     names = ("payment_uid", "amount", "status", "reference_id")
     data = {"transaction_uid": transaction.uid, **{name: transaction.doc[name] for name in names}}
     announce(platform, transaction.account_uid, "payment.refunded", data)
 
 
-def _announce_loss(platform: Platform, event_type: str, transaction: Row) -> None:
+def _announce_loss(platform: Platform, event_type: str, transaction: StoredRow) -> None:
     names = ("payment_uid", "amount", "reason_code")
     data = {"transaction_uid": transaction.uid, **{name: transaction.doc[name] for name in names}}
     announce(platform, transaction.account_uid, event_type, data)
 
 
-def _book(platform: Platform, payment: Row, amount: int) -> None:
+def _book(platform: Platform, payment: StoredRow, amount: int) -> None:
     """Count a refund that succeeded."""
     refunded = payment.doc["refunded_amount"] + amount
     # A dispute that came while the refund was pending keeps its status.
@@ -81,14 +83,14 @@ def _book(platform: Platform, payment: Row, amount: int) -> None:
     change_payment(platform, payment, refunded_amount=refunded, status=status)
 
 
-def _status_after(payment: Row, refunded: int) -> str:
+def _status_after(payment: StoredRow, refunded: int) -> str:
     """The status of a captured payment of which `refunded` cents were refunded."""
     if not refunded:
         return "captured"
     return "refunded" if refunded >= payment.doc["total_amount"] else "partially_refunded"
 
 
-def settle(platform: Platform, transaction: Row, *, succeeds: bool = True) -> None:
+def settle(platform: Platform, transaction: StoredRow, *, succeeds: bool = True) -> None:
     """A pending refund becomes final."""
     transaction.due_at = None
     transaction.doc.update(
@@ -118,7 +120,9 @@ def settle_pending(platform: Platform, fail: Iterable[str] = ()) -> list[str]:
     return [row.uid for row in pending]
 
 
-def charge_back(platform: Platform, payment: Row, reason_code: str = "4853", amount: int | None = None) -> Row:
+def charge_back(
+    platform: Platform, payment: StoredRow, reason_code: str = "4853", amount: int | None = None
+) -> StoredRow:
     """The cardholder disputed the payment: `amount` cents go back, up to its total, whatever was refunded before.
 
     Without `amount` what is left of it goes back, or the whole total when nothing is left.
@@ -141,7 +145,7 @@ def charge_back(platform: Platform, payment: Row, reason_code: str = "4853", amo
     return row
 
 
-def reverse_chargeback(platform: Platform, payment: Row) -> Row:
+def reverse_chargeback(platform: Platform, payment: StoredRow) -> StoredRow:
     """The dispute was won: the money comes back."""
     lost = [row for row in transactions_of(platform, payment) if row.doc["type"] == "chargeback"]
     if payment.doc["status"] != "charged_back" or not lost:
@@ -159,7 +163,7 @@ def reverse_chargeback(platform: Platform, payment: Row) -> Row:
     return row
 
 
-def return_payment(platform: Platform, payment: Row, reason_code: str = "R01") -> Row:
+def return_payment(platform: Platform, payment: StoredRow, reason_code: str = "R01") -> StoredRow:
     """The payer's bank sent an ACH payment back: the whole total, whatever was refunded before."""
     by_bank = payment.doc["payment_method"]["payment_method_type"].endswith("ach")
     if payment.doc["status"] not in _CAPTURED or not by_bank:
@@ -185,4 +189,4 @@ def refund_payment(call: Call, uid: str) -> Answer:
     return Answer(201, row.doc)
 
 
-ROUTES = [Route("POST", "/api/payments/<uid>/refund", refund_payment, json=True)]
+ROUTES = [SandboxRoute("POST", "/api/payments/<uid>/refund", refund_payment, json=True)]

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from govpay.sandbox.answers import Answer
-from govpay.sandbox.calls import Call, Route
+from govpay.sandbox.calls import Call, SandboxRoute
 from govpay.sandbox.clock import iso
 from govpay.sandbox.errors import Refusal, conflict, invalid, malformed, not_found
 from govpay.sandbox.platform import Platform
@@ -26,7 +26,7 @@ from govpay.sandbox.shapes import (
     shape,
     text,
 )
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks.outbox import announce
 
 # Default lifetime [/guides/hosted-sessions/]; the longest one is our choice.
@@ -82,7 +82,7 @@ CREATE = shape(
 )
 NOTHING = shape()
 
-SHOWN = (
+SERVED_FIELDS = (
     "description",
     "line_items",
     "customer_email",
@@ -99,7 +99,7 @@ def new_challenge(kind: str) -> Doc:
     return {"type": kind, "sent": 0, "tried": 0, "sent_at": None, "passed": False}
 
 
-def make_session(platform: Platform, account_uid: str, body: Doc) -> Row:
+def make_session(platform: Platform, account_uid: str, body: Doc) -> StoredRow:
     """Store a session from a checked body; the credential has the form that four pages show."""
     at = platform.clock.stamp()
     session_id = platform.new_uid("cs")
@@ -117,7 +117,7 @@ def make_session(platform: Platform, account_uid: str, body: Doc) -> Row:
         "updated_at": at,
         "layout": "embedded",
         "setup_future_usage": "off",
-        **{name: body[name] for name in SHOWN if name in body},
+        **{name: body[name] for name in SERVED_FIELDS if name in body},
     }
     if "line_items" in doc:
         doc["line_items"] = [{"quantity": 1, **item} for item in doc["line_items"]]
@@ -126,10 +126,10 @@ def make_session(platform: Platform, account_uid: str, body: Doc) -> Row:
     if wanted in CHALLENGES and body["fraud_signals"]["account_type"] != wanted:
         # What calls for a challenge is not documented; this is ours.
         private["challenge"] = new_challenge(wanted)
-    return platform.store.put(Row("session", doc, account_uid, due_at=expires, private=private))
+    return platform.store.put(StoredRow("session", doc, account_uid, due_at=expires, private=private))
 
 
-def session_for(platform: Platform, credential: str) -> Row | None:
+def session_for(platform: Platform, credential: str) -> StoredRow | None:
     """The session whose `client_secret` this is."""
     found = re.fullmatch(r"(cs_[A-Za-z0-9]+)_secret_[0-9a-f]+", credential)
     row = platform.store.get("session", found[1]) if found else None
@@ -138,7 +138,7 @@ def session_for(platform: Platform, credential: str) -> Row | None:
     return None
 
 
-def finish(platform: Platform, row: Row, status: str, **changes: Any) -> Row:
+def finish(platform: Platform, row: StoredRow, status: str, **changes: Any) -> StoredRow:
     """The session is over: `completed` (see `complete`) or `expired`, which is told."""
     row.due_at = None
     row.doc.update({**changes, "status": status, "updated_at": platform.clock.stamp()})
@@ -148,7 +148,9 @@ def finish(platform: Platform, row: Row, status: str, **changes: Any) -> Row:
     return row
 
 
-def complete(platform: Platform, row: Row, payment: Row, transaction: Row, method_name: str = "") -> Row:
+def complete(
+    platform: Platform, row: StoredRow, payment: StoredRow, transaction: StoredRow, method_name: str = ""
+) -> StoredRow:
     """The session was paid by `payment`, captured by `transaction`; tells it as the vendor's sample does."""
     finish(platform, row, "completed")
     method = payment.doc["payment_method"]
@@ -167,13 +169,13 @@ def complete(platform: Platform, row: Row, payment: Row, transaction: Row, metho
     return row
 
 
-def _told(row: Row) -> Doc:
+def _told(row: StoredRow) -> Doc:
     """What both events of a session carry [/guides/webhooks/]; the expired one's data is our guess."""
     shown = {name: row.doc[name] for name in ("session_id", "status", "amount")}
     return {**shown, "metadata": row.private["request"].get("metadata", {})}
 
 
-def allowed_methods(platform: Platform, row: Row) -> list[str]:
+def allowed_methods(platform: Platform, row: StoredRow) -> list[str]:
     """What the session takes: what it was created with, as far as the account takes it."""
     account = platform.store.get("account", str(row.account_uid))
     takes = account.doc if account else {}
@@ -182,7 +184,7 @@ def allowed_methods(platform: Platform, row: Row) -> list[str]:
     return [name for name in wanted if name not in switches or takes.get(switches[name])]
 
 
-def check_scope(call: Call, scope: str) -> Row:
+def check_scope(call: Call, scope: str) -> StoredRow:
     """The session whose credential calls, or 403 `insufficient_scope` [/api/, /component/wallet/]."""
     row = call.session or not_found("session")
     if row.doc["scope"] != scope:
@@ -190,13 +192,13 @@ def check_scope(call: Call, scope: str) -> Row:
     return row
 
 
-def refuse_expired(row: Row) -> None:
+def refuse_expired(row: StoredRow) -> None:
     """410 once expired [/component/events/]."""
     if row.doc["status"] == "expired":
         raise Refusal(410, "session_expired", "The session has expired.", recoverable=False)
 
 
-def check_open(call: Call, scope: str = "") -> Row:
+def check_open(call: Call, scope: str = "") -> StoredRow:
     """The session that calls, if it is active (and has that scope)."""
     row = check_scope(call, scope) if scope else call.session or not_found("session")
     refuse_expired(row)
@@ -242,7 +244,7 @@ def _check_references(call: Call, body: Doc) -> None:
             invalid("A payment method uid names no saved method.")
 
 
-def the_session(call: Call, uid: str) -> Row:
+def the_session(call: Call, uid: str) -> StoredRow:
     return call.platform.store.get("session", uid, call.account_uid) or not_found("session")
 
 
@@ -259,6 +261,6 @@ def expire_session(call: Call, uid: str) -> Answer:
 
 
 ROUTES = [
-    Route("POST", "/v1/hosted-sessions", create_session, json=True),
-    Route("POST", "/v1/hosted-sessions/<uid>/expire", expire_session),
+    SandboxRoute("POST", "/v1/hosted-sessions", create_session, json=True),
+    SandboxRoute("POST", "/v1/hosted-sessions/<uid>/expire", expire_session),
 ]

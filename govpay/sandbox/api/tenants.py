@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from govpay.sandbox.answers import Answer
 from govpay.sandbox.api.events import new_secret
 from govpay.sandbox.api.lists import list_page
-from govpay.sandbox.calls import ADMIN, ANYONE, Call, Route
+from govpay.sandbox.calls import ADMIN, ANYONE, Call, SandboxRoute
 from govpay.sandbox.clock import iso
 from govpay.sandbox.errors import invalid, not_found
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.rates import limit_rate
 from govpay.sandbox.shapes import Doc, check, dollars, flag, is_uri, listed, shape, text
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 CLIENT = shape(
     customer_id=text(),
@@ -74,7 +74,7 @@ _ACCOUNT_DEFAULTS: Doc = {
 CLIENT_CONFIG_RATE = 60
 
 
-def make_client(platform: Platform, **given: Any) -> Row:
+def make_client(platform: Platform, **given: Any) -> StoredRow:
     """Store a client; also the way tests and the demo city make one."""
     at = platform.clock.stamp()
     doc = {
@@ -85,15 +85,15 @@ def make_client(platform: Platform, **given: Any) -> Row:
         "subdomain": None,
         **given,
     }
-    return platform.store.put(Row("client", {**doc, "created_at": at, "updated_at": at}))
+    return platform.store.put(StoredRow("client", {**doc, "created_at": at, "updated_at": at}))
 
 
-def make_account(platform: Platform, **given: Any) -> Row:
+def make_account(platform: Platform, **given: Any) -> StoredRow:
     """Store a payment account. `private` holds what only its own routes show."""
     at = platform.clock.stamp()
     doc = {"uid": platform.new_uid("account"), **_ACCOUNT_DEFAULTS, "allowed_origins": [], **given}
     private = {"webhook_secret": new_secret(), "subscriptions": {}, "checkout_config": {}}
-    return platform.store.put(Row("account", {**doc, "created_at": at, "updated_at": at}, private=private))
+    return platform.store.put(StoredRow("account", {**doc, "created_at": at, "updated_at": at}, private=private))
 
 
 def create_client(call: Call) -> Answer:
@@ -125,7 +125,7 @@ def _account_body(call: Call) -> Doc:
     return body
 
 
-def the_account(call: Call, uid: str) -> Row:
+def the_account(call: Call, uid: str) -> StoredRow:
     return call.platform.store.get("account", uid) or not_found("payment account")
 
 
@@ -174,13 +174,13 @@ def read_client_config(call: Call, uid: str) -> Answer:
 
 
 ROUTES = [
-    Route("POST", "/api/clients", create_client, ADMIN, json=True),
-    Route("GET", "/api/clients", list_clients, ADMIN),
-    Route("GET", "/api/clients/<uid>", read_client, ADMIN),
-    Route("POST", "/api/paymentaccounts", create_account, ADMIN, json=True),
-    Route("GET", "/api/paymentaccounts", list_accounts, ADMIN),
-    Route("GET", "/api/paymentaccounts/<uid>", read_account, ADMIN),
-    Route("PUT", "/api/paymentaccounts/<uid>", update_account, ADMIN, json=True),
-    Route("PUT", "/api/paymentaccounts/<uid>/checkout-config", set_checkout_config, ADMIN, json=True),
-    Route("GET", "/api/paymentaccounts/<uid>/client-config", read_client_config, ANYONE),
+    SandboxRoute("POST", "/api/clients", create_client, ADMIN, json=True),
+    SandboxRoute("GET", "/api/clients", list_clients, ADMIN),
+    SandboxRoute("GET", "/api/clients/<uid>", read_client, ADMIN),
+    SandboxRoute("POST", "/api/paymentaccounts", create_account, ADMIN, json=True),
+    SandboxRoute("GET", "/api/paymentaccounts", list_accounts, ADMIN),
+    SandboxRoute("GET", "/api/paymentaccounts/<uid>", read_account, ADMIN),
+    SandboxRoute("PUT", "/api/paymentaccounts/<uid>", update_account, ADMIN, json=True),
+    SandboxRoute("PUT", "/api/paymentaccounts/<uid>/checkout-config", set_checkout_config, ADMIN, json=True),
+    SandboxRoute("GET", "/api/paymentaccounts/<uid>/client-config", read_client_config, ANYONE),
 ]

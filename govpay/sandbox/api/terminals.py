@@ -6,13 +6,13 @@ from typing import Any
 
 from govpay.sandbox.answers import Answer
 from govpay.sandbox.api.lists import list_page
-from govpay.sandbox.calls import Call, Route
+from govpay.sandbox.calls import Call, SandboxRoute
 from govpay.sandbox.errors import not_found
 from govpay.sandbox.platform import Platform
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 
-def make_terminal(platform: Platform, account_uid: str, **given: Any) -> Row:
+def make_terminal(platform: Platform, account_uid: str, **given: Any) -> StoredRow:
     at = platform.clock.stamp()
     doc = {
         "uid": platform.new_uid("term"),
@@ -25,7 +25,7 @@ def make_terminal(platform: Platform, account_uid: str, **given: Any) -> Row:
         "created_at": at,
         "updated_at": at,
     }
-    return platform.store.put(Row("terminal", doc, account_uid))
+    return platform.store.put(StoredRow("terminal", doc, account_uid))
 
 
 def list_terminals(call: Call) -> Answer:
@@ -38,6 +38,6 @@ def read_terminal(call: Call, uid: str) -> Answer:
 
 
 ROUTES = [
-    Route("GET", "/api/terminals", list_terminals),
-    Route("GET", "/api/terminals/<uid>", read_terminal),
+    SandboxRoute("GET", "/api/terminals", list_terminals),
+    SandboxRoute("GET", "/api/terminals/<uid>", read_terminal),
 ]

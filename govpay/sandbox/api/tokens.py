@@ -11,7 +11,7 @@ from datetime import timedelta
 from urllib.parse import parse_qs
 
 from govpay.sandbox.answers import Answer
-from govpay.sandbox.calls import ANYONE, Call, Route
+from govpay.sandbox.calls import ANYONE, Call, SandboxRoute
 from govpay.sandbox.clock import iso
 from govpay.sandbox.errors import Refusal
 from govpay.sandbox.platform import Platform
@@ -114,4 +114,4 @@ def _refused(status: int, error: str, headers: dict[str, str] | None = None) -> 
     return Answer(status, {"error": error}, headers={**_NOT_STORED, **(headers or {})})
 
 
-ROUTES = [Route("POST", "/oauth2/token", issue_token, ANYONE)]
+ROUTES = [SandboxRoute("POST", "/oauth2/token", issue_token, ANYONE)]

@@ -8,11 +8,11 @@ from typing import Any
 from govpay.sandbox.answers import Answer
 from govpay.sandbox.api.lists import list_page, wrap
 from govpay.sandbox.api.methods import SAVABLE, brand_of, payment_method
-from govpay.sandbox.calls import Call, Route
+from govpay.sandbox.calls import Call, SandboxRoute
 from govpay.sandbox.errors import conflict, invalid, not_found
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, check, is_email, listed, shape, text, value_problem
-from govpay.sandbox.store import Row, dump
+from govpay.sandbox.store import StoredRow, dump
 from govpay.sandbox.webhooks.outbox import announce
 
 IMPORT_LIMIT = 500
@@ -24,7 +24,7 @@ IMPORT_ROW = shape(customer_reference_id=text(required=True), payment_method=pay
 IMPORT = shape(payment_methods=listed(IMPORT_ROW.part(), required=True))
 
 
-def make_customer(platform: Platform, account_uid: str, **given: Any) -> Row:
+def make_customer(platform: Platform, account_uid: str, **given: Any) -> StoredRow:
     at = platform.clock.stamp()
     doc = {
         "uid": platform.new_uid("cus"),
@@ -36,10 +36,10 @@ def make_customer(platform: Platform, account_uid: str, **given: Any) -> Row:
         "created_at": at,
         "updated_at": at,
     }
-    return platform.store.put(Row("customer", doc, account_uid))
+    return platform.store.put(StoredRow("customer", doc, account_uid))
 
 
-def make_method(platform: Platform, customer: Row, method: Doc) -> Row:
+def make_method(platform: Platform, customer: StoredRow, method: Doc) -> StoredRow:
     """Keep `method` (the wire's object) for a customer; its token becomes permanent [/platform/wallets/]."""
     at = platform.clock.stamp()
     kind = method["payment_method_type"]
@@ -56,12 +56,12 @@ def make_method(platform: Platform, customer: Row, method: Doc) -> Row:
         "created_at": at,
         "updated_at": at,
     }
-    row = platform.store.put(Row("method", doc, customer.account_uid, private={kind: details}))
+    row = platform.store.put(StoredRow("method", doc, customer.account_uid, private={kind: details}))
     touch_customer(platform, customer)
     return row
 
 
-def update_method(platform: Platform, row: Row, changes: Doc) -> Row:
+def update_method(platform: Platform, row: StoredRow, changes: Doc) -> StoredRow:
     """The network changed a saved card or account, such as its expiry [/platform/wallets/] (A21)."""
     kind = row.doc["payment_method_type"]
     unknown = sorted(set(changes) - set(row.doc[kind]))
@@ -79,13 +79,13 @@ def update_method(platform: Platform, row: Row, changes: Doc) -> Row:
     return row
 
 
-def touch_customer(platform: Platform, customer: Row, **changes: Any) -> None:
+def touch_customer(platform: Platform, customer: StoredRow, **changes: Any) -> None:
     """A change of a method touches its customer's `updated_at` (A14)."""
     customer.doc.update({**changes, "updated_at": platform.clock.stamp()})
     platform.store.put(customer)
 
 
-def methods_of(platform: Platform, customer: Row) -> list[Row]:
+def methods_of(platform: Platform, customer: StoredRow) -> list[StoredRow]:
     return platform.store.find(
         "method",
         "account_uid = ? AND customer_uid = ?",
@@ -94,14 +94,14 @@ def methods_of(platform: Platform, customer: Row) -> list[Row]:
     )
 
 
-def forget_method(platform: Platform, customer: Row, uid: str) -> None:
+def forget_method(platform: Platform, customer: StoredRow, uid: str) -> None:
     """Remove one of the customer's methods; it may have been the default."""
     platform.store.delete("method", uid)
     left = customer.doc["default_payment_method_uid"]
     touch_customer(platform, customer, default_payment_method_uid=None if left == uid else left)
 
 
-def set_default(platform: Platform, customer: Row, uid: str | None) -> None:
+def set_default(platform: Platform, customer: StoredRow, uid: str | None) -> None:
     """Make `uid` the customer's only default; None leaves none."""
     for row in methods_of(platform, customer):
         if row.doc["is_default"] != (row.uid == uid):
@@ -118,14 +118,14 @@ def create_customer(call: Call) -> Answer:
     return Answer(201, make_customer(call.platform, call.account_uid, **body).doc)
 
 
-def _by_reference(call: Call, reference_id: str) -> Row | None:
+def _by_reference(call: Call, reference_id: str) -> StoredRow | None:
     rows = call.platform.store.find(
         "customer", "account_uid = ? AND reference_id = ?", (call.account_uid, reference_id)
     )
     return rows[0] if rows else None
 
 
-def the_customer(call: Call, uid: str) -> Row:
+def the_customer(call: Call, uid: str) -> StoredRow:
     return call.platform.store.get("customer", uid, call.account_uid) or not_found("customer")
 
 
@@ -196,12 +196,12 @@ def _import_row(call: Call, index: int, row: Doc) -> Doc:
 
 
 ROUTES = [
-    Route("POST", "/api/customers", create_customer, json=True),
-    Route("GET", "/api/customers", list_customers),
-    Route("GET", "/api/customers/<uid>", read_customer),
-    Route("GET", "/api/customers/<uid>/payment-methods", list_methods),
-    Route("POST", "/api/customers/<uid>/payment-methods", save_method, json=True),
-    Route("DELETE", "/api/customers/<uid>/payment-methods/<method_uid>", remove_method),
-    Route("PUT", "/api/customers/<uid>/default-payment-method", choose_default, json=True),
-    Route("POST", "/api/saved-payment-methods/import", import_methods, json=True),
+    SandboxRoute("POST", "/api/customers", create_customer, json=True),
+    SandboxRoute("GET", "/api/customers", list_customers),
+    SandboxRoute("GET", "/api/customers/<uid>", read_customer),
+    SandboxRoute("GET", "/api/customers/<uid>/payment-methods", list_methods),
+    SandboxRoute("POST", "/api/customers/<uid>/payment-methods", save_method, json=True),
+    SandboxRoute("DELETE", "/api/customers/<uid>/payment-methods/<method_uid>", remove_method),
+    SandboxRoute("PUT", "/api/customers/<uid>/default-payment-method", choose_default, json=True),
+    SandboxRoute("POST", "/api/saved-payment-methods/import", import_methods, json=True),
 ]

@@ -10,7 +10,7 @@ from govpay.sandbox.api import sessions, tokens
 from govpay.sandbox.calls import Call
 from govpay.sandbox.errors import Refusal
 from govpay.sandbox.rates import limit_rate
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 # The routes that take a session's credential all name the session.
 _PATHS = re.compile(r"/(?:v1/hosted-sessions|component/tokens|checkout)/(cs_[A-Za-z0-9]+)(?:/.*)?")
@@ -36,7 +36,7 @@ def check_session(call: Call, uid: str) -> None:
     limit_rate(call.platform.session_calls, uid, call.platform.settings.session_rate)
 
 
-def _may_call(call: Call, session: Row) -> bool:
+def _may_call(call: Call, session: StoredRow) -> bool:
     origin = call.headers["origin"]
     account = call.platform.store.get("account", str(session.account_uid))
     # The platform's own checkout page is always at home.

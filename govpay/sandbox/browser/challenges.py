@@ -10,12 +10,12 @@ from datetime import timedelta
 
 from govpay.sandbox.answers import Answer
 from govpay.sandbox.api.sessions import CHALLENGES, check_open, new_challenge
-from govpay.sandbox.calls import SESSION, Call, Route
+from govpay.sandbox.calls import SESSION, Call, SandboxRoute
 from govpay.sandbox.clock import iso, parse
 from govpay.sandbox.errors import Refusal, invalid
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, check, shape, text
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 CODED = ("sms", "email")
 # What passes: this code for sms and email, this token for the captchas.
@@ -30,14 +30,14 @@ RESPONSE = shape(type=text(required=True, choices=CHALLENGES), token=text(), cod
 NOTHING = shape()
 
 
-def require(platform: Platform, session: Row, kind: str) -> None:
+def require(platform: Platform, session: StoredRow, kind: str) -> None:
     if kind not in CHALLENGES:
         raise ValueError(f"kind must be one of {', '.join(CHALLENGES)}")
     session.private["challenge"] = new_challenge(kind)
     platform.store.put(session)
 
 
-def shown(session: Row) -> Doc | None:
+def shown(session: StoredRow) -> Doc | None:
     """The challenge object of the config and of `challenge/send`; None when nothing is (still) wanted."""
     challenge = session.private.get("challenge")
     if challenge is None or challenge["passed"]:
@@ -48,7 +48,7 @@ def shown(session: Row) -> Doc | None:
     return {"type": kind, "delivery_hint": _hint(session, kind), "code_sent": challenge["sent_at"] is not None}
 
 
-def _hint(session: Row, kind: str) -> str:
+def _hint(session: StoredRow, kind: str) -> str:
     """A masked destination; the vendor's sample has the form --1234."""
     signals = session.private["request"].get("fraud_signals", {})
     if kind == "sms":
@@ -57,7 +57,7 @@ def _hint(session: Row, kind: str) -> str:
     return f"{name[:1]}--@{host}"
 
 
-def check_response(platform: Platform, session: Row, response: Doc | None) -> None:
+def check_response(platform: Platform, session: StoredRow, response: Doc | None) -> None:
     """Refuse a confirm whose challenge is open: `challenge_required`, or `challenge_failed` for a wrong answer."""
     if shown(session) is None:
         return
@@ -94,4 +94,4 @@ def send_code(call: Call, uid: str) -> Answer:
     return Answer(200, shown(session))
 
 
-ROUTES = [Route("POST", "/v1/hosted-sessions/<uid>/challenge/send", send_code, SESSION)]
+ROUTES = [SandboxRoute("POST", "/v1/hosted-sessions/<uid>/challenge/send", send_code, SESSION)]

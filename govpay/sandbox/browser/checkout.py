@@ -14,9 +14,9 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from govpay.sandbox.answers import Answer
-from govpay.sandbox.calls import ANYONE, SESSION, Call, Route
+from govpay.sandbox.calls import ANYONE, SESSION, Call, SandboxRoute
 from govpay.sandbox.errors import not_found
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 STATIC = Path(__file__).parent / "static"
 # One script for both elements; the parts in the order in which they need each other.
@@ -91,7 +91,7 @@ def redirects(call: Call, uid: str) -> Answer:
     return Answer(200, {name: url for name, url in answer.items() if url})
 
 
-def _signature(call: Call, session: Row) -> str:
+def _signature(call: Call, session: StoredRow) -> str:
     """How the vendor signs is not documented (A28); nobody may rely on this."""
     account = call.platform.store.get("account", str(session.account_uid))
     secret = account.private["webhook_secret"] if account else ""
@@ -104,7 +104,7 @@ def _with_id(url: str, uid: str) -> str:
     return url.replace(literal, uid).replace(quote(literal), uid)
 
 
-def success_url(session: Row, sig: str) -> str:
+def success_url(session: StoredRow, sig: str) -> str:
     """With `session_id` and `sig` in the query [/guides/hosted-redirect/]."""
     parts = urlsplit(_with_id(session.private["request"].get("success_url", ""), session.uid))
     if not parts.netloc:
@@ -115,9 +115,9 @@ def success_url(session: Row, sig: str) -> str:
 
 
 ROUTES = [
-    Route("GET", "/component/govifi.js", serve_component, ANYONE),
-    Route("GET", "/component/checkout.js", serve_script, ANYONE),
-    Route("GET", "/component/checkout.css", serve_style, ANYONE),
-    Route("GET", "/checkout/<uid>", serve_page, ANYONE),
-    Route("GET", "/checkout/<uid>/redirects", redirects, SESSION),
+    SandboxRoute("GET", "/component/govifi.js", serve_component, ANYONE),
+    SandboxRoute("GET", "/component/checkout.js", serve_script, ANYONE),
+    SandboxRoute("GET", "/component/checkout.css", serve_style, ANYONE),
+    SandboxRoute("GET", "/checkout/<uid>", serve_page, ANYONE),
+    SandboxRoute("GET", "/checkout/<uid>/redirects", redirects, SESSION),
 ]

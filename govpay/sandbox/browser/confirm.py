@@ -12,12 +12,12 @@ from govpay.sandbox.api.sessions import allowed_methods, check_open, check_scope
 from govpay.sandbox.api.wallets import make_method
 from govpay.sandbox.browser import challenges
 from govpay.sandbox.browser.instruments import BILLING, DETAILS, TOKEN, wire
-from govpay.sandbox.calls import SESSION, Call, Route
+from govpay.sandbox.calls import SESSION, Call, SandboxRoute
 from govpay.sandbox.clock import iso
 from govpay.sandbox.errors import Refusal, conflict, invalid, malformed
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, check, flag, shape, text
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 # A33.
 DUPLICATE_WINDOW = timedelta(minutes=5)
@@ -76,7 +76,7 @@ def quote_fee(call: Call, uid: str) -> Answer:
     return Answer(200, {name: value for name, value in answer.items() if value != ""})
 
 
-def _quoted(platform: Platform, session: Row, body: Doc) -> Instrument:
+def _quoted(platform: Platform, session: StoredRow, body: Doc) -> Instrument:
     for name in ("processor_token", *(("card_type",) if body["method"] == "card" else ())):
         if name not in body:
             malformed(f"{name} is required.")
@@ -86,7 +86,7 @@ def _quoted(platform: Platform, session: Row, body: Doc) -> Instrument:
     return instrument
 
 
-def _check_payable(platform: Platform, session: Row, method: str) -> None:
+def _check_payable(platform: Platform, session: StoredRow, method: str) -> None:
     account = platform.store.get("account", str(session.account_uid))
     if account is None or not account.doc["active"]:
         invalid("The payment account is not active.")
@@ -124,7 +124,7 @@ def _repeat(first: Doc) -> Answer:
     raise Refusal(first["status"], body["code"], body["message"], recoverable=body["recoverable"])
 
 
-def _check_body(session: Row, body: Doc) -> None:
+def _check_body(session: StoredRow, body: Doc) -> None:
     """What the session asks of a new card or bank account, and what goes with which method."""
     given = body.get("billing_details", {})
     if not body["processor_token"].lower().startswith("spm_"):
@@ -135,7 +135,7 @@ def _check_body(session: Row, body: Doc) -> None:
         invalid("ach_authorization goes with method ach.")
 
 
-def _check_saving(session: Row, body: Doc, method: Doc) -> None:
+def _check_saving(session: StoredRow, body: Doc, method: Doc) -> None:
     """Saving needs `setup_future_usage` [the operation page], and somebody to save for."""
     if not body.get("save_method"):
         return
@@ -147,13 +147,13 @@ def _check_saving(session: Row, body: Doc, method: Doc) -> None:
         invalid("save_method is for a new card or bank account.")
 
 
-def payer_of(session: Row, body: Doc) -> str:
+def payer_of(session: StoredRow, body: Doc) -> str:
     """Who pays, as far as the session knows: without customer and e-mail, only the digits tell payers apart."""
     email = session.doc.get("customer_email") or body.get("billing_details", {}).get("email", "")
     return str(session.doc["customer_id"] or email.strip().lower())
 
 
-def _check_duplicate(platform: Platform, session: Row, body: Doc, instrument: Instrument) -> None:
+def _check_duplicate(platform: Platform, session: StoredRow, body: Doc, instrument: Instrument) -> None:
     since = iso(platform.clock.now() - DUPLICATE_WINDOW)
     recent = platform.store.find(
         "session",
@@ -168,7 +168,7 @@ def _check_duplicate(platform: Platform, session: Row, body: Doc, instrument: In
             raise Refusal(409, "duplicate_payment", text, recoverable=True)
 
 
-def _charge(platform: Platform, session: Row, body: Doc, method: Doc, key: str) -> Answer:
+def _charge(platform: Platform, session: StoredRow, body: Doc, method: Doc, key: str) -> Answer:
     """Validate and capture in one; a decline is kept under its key and leaves the session active."""
     payment = make_payment(
         platform,
@@ -214,12 +214,12 @@ def _charge(platform: Platform, session: Row, body: Doc, method: Doc, key: str) 
     return Answer(200, answer)
 
 
-def _remember(session: Row, key: str, status: int, body: Doc) -> None:
+def _remember(session: StoredRow, key: str, status: int, body: Doc) -> None:
     if key:
         session.private.setdefault("results", {})[key] = {"status": status, "body": body}
 
 
-def _save(platform: Platform, session: Row, body: Doc, method: Doc) -> str | None:
+def _save(platform: Platform, session: StoredRow, body: Doc, method: Doc) -> str | None:
     if not body.get("save_method"):
         return None
     customer = platform.store.get("customer", session.doc["customer_id"], session.account_uid)
@@ -228,6 +228,6 @@ def _save(platform: Platform, session: Row, body: Doc, method: Doc) -> str | Non
 
 
 ROUTES = [
-    Route("POST", "/v1/hosted-sessions/<uid>/quote-fee", quote_fee, SESSION, json=True),
-    Route("POST", "/v1/hosted-sessions/<uid>/confirm", confirm, SESSION, json=True),
+    SandboxRoute("POST", "/v1/hosted-sessions/<uid>/quote-fee", quote_fee, SESSION, json=True),
+    SandboxRoute("POST", "/v1/hosted-sessions/<uid>/confirm", confirm, SESSION, json=True),
 ]

@@ -7,7 +7,7 @@ from govpay.sandbox.browser.vault import details_of
 from govpay.sandbox.errors import invalid, malformed
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, integer, shape, text
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 CARD = shape(
     last4=text(required=True, pattern=r"\d{4}"),
@@ -36,7 +36,7 @@ _DEVICE_CARD = {"last4": "1111", "exp_month": 12, "exp_year": 2040, "bin": "4111
 _COMPARED = ("last4", "exp_month", "exp_year", "bin", "routing_number", "account_number_suffix", "account_type")
 
 
-def wire(platform: Platform, session: Row, body: Doc) -> Doc:
+def wire(platform: Platform, session: StoredRow, body: Doc) -> Doc:
     """`payment_method` of a direct payment for the browser's `processor_token`, `method`, `payment_method`."""
     token, method = body["processor_token"], body["method"]
     if token.lower().startswith("spm_"):
@@ -57,7 +57,7 @@ def wire(platform: Platform, session: Row, body: Doc) -> Doc:
     return {"payment_method_type": name, name: {key: value for key, value in details.items() if value != ""}}
 
 
-def _saved(platform: Platform, session: Row, uid: str, method: str) -> Doc:
+def _saved(platform: Platform, session: StoredRow, uid: str, method: str) -> Doc:
     """A saved method is named by its uid in `processor_token` (A31)."""
     row = platform.store.get("method", uid, session.account_uid)
     if row is None or row.doc["customer_uid"] != session.doc["customer_id"]:
@@ -68,7 +68,7 @@ def _saved(platform: Platform, session: Row, uid: str, method: str) -> Doc:
     return {"payment_method_type": f"wallet_{kind}", "wallet": {"saved_payment_method_uid": uid}}
 
 
-def _details(platform: Platform, session: Row, token: str, kind: str, given: Doc | None) -> Doc | None:
+def _details(platform: Platform, session: StoredRow, token: str, kind: str, given: Doc | None) -> Doc | None:
     known = details_of(platform, session, token, kind)
     if known is None or given is None:
         return dict(given) if given is not None else known

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from govpay.sandbox.answers import Answer
-from govpay.sandbox.api.sessions import LINE_ITEMS, SHOWN, allowed_methods, refuse_expired, the_session
+from govpay.sandbox.api.sessions import LINE_ITEMS, SERVED_FIELDS, allowed_methods, refuse_expired, the_session
 from govpay.sandbox.api.wallets import methods_of
 from govpay.sandbox.browser import challenges
-from govpay.sandbox.calls import SESSION, Call, Route
+from govpay.sandbox.calls import SESSION, Call, SandboxRoute
 from govpay.sandbox.errors import conflict, not_found
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, cents, check, shape
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 UPDATE = shape(amount=cents(), line_items=LINE_ITEMS)
 
 
-def config(platform: Platform, row: Row) -> Doc:
+def config(platform: Platform, row: StoredRow) -> Doc:
     """The sanitized config, safe for the browser [/api/operations/v1hosted-sessionssessionid/get/]."""
     account = platform.store.get("account", str(row.account_uid))
     checkout = account.private["checkout_config"] if account else {}
     doc = row.doc
     shown = {name: doc[name] for name in ("session_id", "status", "scope", "amount", "currency", "expires_at")}
-    shown.update({name: doc[name] for name in SHOWN if name in doc})
+    shown.update({name: doc[name] for name in SERVED_FIELDS if name in doc})
     shown["allowed_methods"] = allowed_methods(platform, row)
     branding = {name: checkout[name] for name in ("logo_url", "accent_color") if name in checkout}
     # Session branding over account defaults [/component/theming/].
@@ -42,7 +42,7 @@ def _saved_methods(platform: Platform, customer_uid: str) -> list[Doc]:
     return [saved_method(row) for row in methods_of(platform, customer)] if customer else []
 
 
-def saved_method(row: Row) -> Doc:
+def saved_method(row: StoredRow) -> Doc:
     """One saved method as the browser sees it; never a full number."""
     kind = row.doc["payment_method_type"]
     details = row.doc[kind]
@@ -86,6 +86,6 @@ def update_session(call: Call, uid: str) -> Answer:
 
 
 ROUTES = [
-    Route("GET", "/v1/hosted-sessions/<uid>", read_session, SESSION),
-    Route("PATCH", "/v1/hosted-sessions/<uid>", update_session, json=True),
+    SandboxRoute("GET", "/v1/hosted-sessions/<uid>", read_session, SESSION),
+    SandboxRoute("PATCH", "/v1/hosted-sessions/<uid>", update_session, json=True),
 ]

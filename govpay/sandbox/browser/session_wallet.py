@@ -7,10 +7,10 @@ from govpay.sandbox.api.sessions import allowed_methods, check_open
 from govpay.sandbox.api.wallets import forget_method, make_method, methods_of, set_default
 from govpay.sandbox.browser.instruments import BILLING, DETAILS, TOKEN, wire
 from govpay.sandbox.browser.session_config import saved_method
-from govpay.sandbox.calls import SESSION, Call, Route
+from govpay.sandbox.calls import SESSION, Call, SandboxRoute
 from govpay.sandbox.errors import conflict, invalid, not_found
 from govpay.sandbox.shapes import Doc, check, shape, text
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 SAVE = shape(
     processor_token=TOKEN,
@@ -21,21 +21,21 @@ SAVE = shape(
 DEFAULT = shape(saved_payment_method_uid=text(required=True))
 
 
-def _customer(call: Call, session: Row) -> Row:
+def _customer(call: Call, session: StoredRow) -> StoredRow:
     return call.platform.store.get("customer", session.doc["customer_id"], session.account_uid) or not_found("customer")
 
 
-def _method(call: Call, session: Row, uid: str) -> Row | None:
+def _method(call: Call, session: StoredRow, uid: str) -> StoredRow | None:
     row = call.platform.store.get("method", uid, session.account_uid)
     return row if row and row.doc["customer_uid"] == session.doc["customer_id"] else None
 
 
-def _lock_on(session: Row, uid: str) -> Doc | None:
+def _lock_on(session: StoredRow, uid: str) -> Doc | None:
     locks = session.private["request"].get("locked_payment_methods", [])
     return next((lock for lock in locks if lock["payment_method_uid"] == uid), None)
 
 
-def summary(session: Row, row: Row) -> Doc:
+def summary(session: StoredRow, row: StoredRow) -> Doc:
     """`SavedMethodSummary`: the config's item, with the session's badges and lock. Their names here are ours."""
     shown = saved_method(row)
     badges = [
@@ -100,8 +100,8 @@ def prefer_own(call: Call, uid: str) -> Answer:
 
 
 ROUTES = [
-    Route("GET", "/v1/hosted-sessions/<uid>/payment-methods", list_own, SESSION),
-    Route("POST", "/v1/hosted-sessions/<uid>/payment-methods", save_own, SESSION, json=True),
-    Route("DELETE", "/v1/hosted-sessions/<uid>/payment-methods/<method_uid>", remove_own, SESSION),
-    Route("PUT", "/v1/hosted-sessions/<uid>/default-payment-method", prefer_own, SESSION, json=True),
+    SandboxRoute("GET", "/v1/hosted-sessions/<uid>/payment-methods", list_own, SESSION),
+    SandboxRoute("POST", "/v1/hosted-sessions/<uid>/payment-methods", save_own, SESSION, json=True),
+    SandboxRoute("DELETE", "/v1/hosted-sessions/<uid>/payment-methods/<method_uid>", remove_own, SESSION),
+    SandboxRoute("PUT", "/v1/hosted-sessions/<uid>/default-payment-method", prefer_own, SESSION, json=True),
 ]

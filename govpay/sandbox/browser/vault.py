@@ -13,12 +13,12 @@ from datetime import timedelta
 from govpay.sandbox.answers import Answer
 from govpay.sandbox.api.methods import brand_of, passes_luhn
 from govpay.sandbox.api.sessions import check_open
-from govpay.sandbox.calls import SESSION, Call, Route
+from govpay.sandbox.calls import SESSION, Call, SandboxRoute
 from govpay.sandbox.clock import iso
 from govpay.sandbox.errors import Refusal, invalid, malformed
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, check, integer, shape, text
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 # About 15 minutes [/platform/payments/].
 LIFETIME = timedelta(minutes=15)
@@ -65,7 +65,7 @@ def bank_details(routing_number: str, account_number: str, account_type: str) ->
     }
 
 
-def keep(platform: Platform, session: Row, kind: str, details: Doc) -> tuple[str, str]:
+def keep(platform: Platform, session: StoredRow, kind: str, details: Doc) -> tuple[str, str]:
     """A new token of this session for `kind` (card or ach); returns it with its end."""
     token, ends = PREFIX + secrets.token_hex(12), iso(platform.clock.now() + LIFETIME)
     kept = session.private.setdefault("tokens", {})
@@ -74,7 +74,7 @@ def keep(platform: Platform, session: Row, kind: str, details: Doc) -> tuple[str
     return token, ends
 
 
-def details_of(platform: Platform, session: Row, token: str, kind: str) -> Doc | None:
+def details_of(platform: Platform, session: StoredRow, token: str, kind: str) -> Doc | None:
     """What a token of ours stands for; None for one that came from elsewhere."""
     if not token.startswith(PREFIX):
         return None
@@ -101,4 +101,4 @@ def tokenize(call: Call, uid: str) -> Answer:
     return Answer(201, {"processor_token": token, "expires_at": ends, "payment_method": {kind: details}})
 
 
-ROUTES = [Route("POST", "/component/tokens/<uid>", tokenize, SESSION, json=True)]
+ROUTES = [SandboxRoute("POST", "/component/tokens/<uid>", tokenize, SESSION, json=True)]

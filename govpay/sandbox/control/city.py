@@ -17,7 +17,7 @@ from govpay.sandbox.api.terminals import make_terminal
 from govpay.sandbox.clock import iso
 from govpay.sandbox.control import bulk, people, stories
 from govpay.sandbox.platform import Platform
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 # With the payments of the accounts below: 1 500.
 WAITING = 6
@@ -100,7 +100,7 @@ def settle(platform: Platform, seed: int) -> None:
         _keep_six_waiting(platform)
 
 
-def _live_quietly(platform: Platform, rng: random.Random, accounts: list[Row]) -> None:
+def _live_quietly(platform: Platform, rng: random.Random, accounts: list[StoredRow]) -> None:
     callbacks = [row.doc["callback_url"] for row in accounts]
     client = platform.store.get("client", accounts[0].doc["client_id"])
     tenants = [*accounts, client] if client else accounts
@@ -153,7 +153,7 @@ def _midnight(now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _live(platform: Platform, rng: random.Random, accounts: list[Row], now: datetime) -> None:
+def _live(platform: Platform, rng: random.Random, accounts: list[StoredRow], now: datetime) -> None:
     """Four hundred days until `now`, in order of time."""
     clock = platform.clock
     try:
@@ -170,7 +170,7 @@ def _live(platform: Platform, rng: random.Random, accounts: list[Row], now: date
         clock.hold(None)
 
 
-def _open_account(platform: Platform, client: Row, department: Department) -> Row:
+def _open_account(platform: Platform, client: StoredRow, department: Department) -> StoredRow:
     account = make_account(
         platform,
         client_id=client.uid,
@@ -196,7 +196,7 @@ def _external_id(department: Department) -> str:
     return f"EX-{department.slug.upper()}-01"
 
 
-def _equip(platform: Platform, account: Row, department: Department) -> None:
+def _equip(platform: Platform, account: StoredRow, department: Department) -> None:
     for index, (name, status) in enumerate(department.terminals):
         make_terminal(
             platform,
@@ -208,7 +208,7 @@ def _equip(platform: Platform, account: Row, department: Department) -> None:
         )
 
 
-def _open_sessions(platform: Platform, rng: random.Random, accounts: list[Row]) -> None:
+def _open_sessions(platform: Platform, rng: random.Random, accounts: list[StoredRow]) -> None:
     """A few sessions that nobody has paid: two still open, four that ran out."""
     for index in range(6):
         body = {

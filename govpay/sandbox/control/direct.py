@@ -13,7 +13,7 @@ from govpay.sandbox.clock import iso
 from govpay.sandbox.errors import Refusal
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 STATUSES = (
     "validated",
@@ -32,7 +32,7 @@ STATUSES = (
 ELSEWHERE = {"provider.bankbillpay": "ach", "ivr.completed": "credit"}
 
 
-def the_row(platform: Platform, kind: str, uid: str) -> Row:
+def the_row(platform: Platform, kind: str, uid: str) -> StoredRow:
     """The row, or KeyError."""
     row = platform.store.get(kind, uid)
     if row is None:
@@ -66,12 +66,12 @@ def bank_account(**given: Any) -> Doc:
     }
 
 
-def add_customer(platform: Platform, account_uid: str, given: Doc) -> Row:
+def add_customer(platform: Platform, account_uid: str, given: Doc) -> StoredRow:
     reference = given.get("reference_id") or f"CUST-{secrets.token_hex(6)}"
     return make_customer(platform, account_uid, **{"name": "Pat Example", **given, "reference_id": reference})
 
 
-def add_method(platform: Platform, customer_uid: str, kind: str, default: bool, details: Doc) -> Row:
+def add_method(platform: Platform, customer_uid: str, kind: str, default: bool, details: Doc) -> StoredRow:
     customer = the_row(platform, "customer", customer_uid)
     wire = card(**details) if kind == "credit" else bank_account(**details)
     row = make_method(platform, customer, {"payment_method_type": kind, kind: wire})
@@ -96,7 +96,7 @@ def add_payment(
     created_at: str | datetime | None = None,
     event_type: str = "payment.completed",
     **overrides: Any,
-) -> Row:
+) -> StoredRow:
     """Bring a new payment to `status` (A8). Amounts in cents.
 
     Drawn on the saved method `method`, or on `payment_method` (the wire's object), or on a card that suits
@@ -136,7 +136,7 @@ def _method_for(platform: Platform, status: str, method: str | None) -> Doc:
     return {"payment_method_type": "credit", "credit": card("0002" if status == "failed" else "1111")}
 
 
-def _bring_to(platform: Platform, row: Row, status: str, event_type: str) -> None:
+def _bring_to(platform: Platform, row: StoredRow, status: str, event_type: str) -> None:
     if status == "expired":
         expire(platform, row)
     if status in ("validated", "expired"):
@@ -157,7 +157,7 @@ def _bring_to(platform: Platform, row: Row, status: str, event_type: str) -> Non
             refund(platform, row, total if status == "refunded" else total // 2, f"RF-{secrets.token_hex(6)}")
 
 
-def pay_elsewhere(platform: Platform, account_uid: str, event_type: str, given: Doc) -> Row:
+def pay_elsewhere(platform: Platform, account_uid: str, event_type: str, given: Doc) -> StoredRow:
     """A payment that came by the payer's bank (`provider.bankbillpay`) or by telephone (`ivr.completed`)."""
     if event_type not in ELSEWHERE:
         raise ValueError(f"event_type must be one of {', '.join(ELSEWHERE)}")
@@ -166,7 +166,7 @@ def pay_elsewhere(platform: Platform, account_uid: str, event_type: str, given: 
     return add_payment(platform, account_uid, "captured", **{**chosen, **given}, event_type=event_type)
 
 
-def touch(platform: Platform, kind: str, uid: str, changes: Doc) -> Row:
+def touch(platform: Platform, kind: str, uid: str, changes: Doc) -> StoredRow:
     """Write `changes` as they are; `updated_at` moves on unless it is among them."""
     row = the_row(platform, kind, uid)
     row.doc.update({"updated_at": platform.clock.stamp(), **changes})

@@ -11,9 +11,9 @@ from govpay.sandbox.api.sessions import finish
 from govpay.sandbox.clock import parse
 from govpay.sandbox.control import late
 from govpay.sandbox.platform import Platform
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
-_HAPPENS: dict[str, Callable[[Platform, Row], object]] = {
+_HAPPENS: dict[str, Callable[[Platform, StoredRow], object]] = {
     "payment": expire,
     "transaction": settle,
     "session": lambda platform, session: finish(platform, session, "expired"),

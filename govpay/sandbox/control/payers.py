@@ -12,7 +12,7 @@ from govpay.sandbox.calls import Call
 from govpay.sandbox.control.direct import the_row
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 _DEFAULTS = {
     "amount": 14_227,
@@ -42,7 +42,7 @@ def confirm_session(platform: Platform, session_id: str, card: str, key: str, mo
     return paid
 
 
-def _token(platform: Platform, session: Row, method: str, card: str) -> str:
+def _token(platform: Platform, session: StoredRow, method: str, card: str) -> str:
     if method in ("card", "ach"):
         ach = method == "ach"
         details = (

@@ -10,7 +10,7 @@ from govpay.sandbox.api.fees import DECLINING_CARDS
 from govpay.sandbox.api.wallets import make_customer, make_method, set_default
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 _FIRST = """
 Ada Alan Alma Amos Anna Basil Bea Carl Clara Cora Dan Della Dora Earl Edith Elias Ella Emil Esther Ezra
@@ -32,11 +32,11 @@ METHODS = 400
 
 
 def settle_in(
-    platform: Platform, rng: random.Random, accounts: list[tuple[Row, int]], start: datetime
-) -> dict[str, list[tuple[Row, Row]]]:
+    platform: Platform, rng: random.Random, accounts: list[tuple[StoredRow, int]], start: datetime
+) -> dict[str, list[tuple[StoredRow, StoredRow]]]:
     """So many customers an account, 400 saved methods; returns (customer, method) pairs by account uid."""
     moment, number = start, 0
-    customers: list[Row] = []
+    customers: list[StoredRow] = []
     for account, count in accounts:
         for _ in range(count):
             moment += timedelta(minutes=rng.randrange(20, 600))
@@ -46,7 +46,7 @@ def settle_in(
     # Most have one method, some have more, a few have none.
     keen = [customer for index, customer in enumerate(customers) if index % 24]
     owners = [*keen, *rng.choices(keen, k=METHODS - len(keen))]
-    wallets: dict[str, list[tuple[Row, Row]]] = {account.uid: [] for account, _ in accounts}
+    wallets: dict[str, list[tuple[StoredRow, StoredRow]]] = {account.uid: [] for account, _ in accounts}
     for owner in owners:
         moment += timedelta(minutes=rng.randrange(1, 40))
         platform.clock.hold(moment)
@@ -57,7 +57,7 @@ def settle_in(
     return wallets
 
 
-def _move_in(platform: Platform, rng: random.Random, account: Row, number: int) -> Row:
+def _move_in(platform: Platform, rng: random.Random, account: StoredRow, number: int) -> StoredRow:
     first, last = rng.choice(_FIRST.split()), rng.choice(_LAST.split())
     prefix = account.doc["external_account_id"].split("-")[1][:4]
     return make_customer(
@@ -69,7 +69,7 @@ def _move_in(platform: Platform, rng: random.Random, account: Row, number: int) 
     )
 
 
-def _method(rng: random.Random, owner: Row, moment: datetime) -> Doc:
+def _method(rng: random.Random, owner: StoredRow, moment: datetime) -> Doc:
     holder = owner.doc["name"]
     if rng.random() < 0.22:
         routing, bank = rng.choice(_BANKS)
@@ -103,7 +103,7 @@ def last4(rng: random.Random) -> str:
     return digits
 
 
-def approves(method: Row, today: str) -> bool:
+def approves(method: StoredRow, today: str) -> bool:
     """Whether a capture on this saved method would succeed at `today` (ISO)."""
     details = method.doc[method.doc["payment_method_type"]]
     if method.doc["payment_method_type"] == "ach":
@@ -111,7 +111,7 @@ def approves(method: Row, today: str) -> bool:
     return f"{details['exp_year']:04}-{details['exp_month']:02}" > today[:7] and details["last4"] not in DECLINING_CARDS
 
 
-def wire(method: Row) -> Doc:
+def wire(method: StoredRow) -> Doc:
     """A saved method as a payment request names it."""
     kind = method.doc["payment_method_type"]
     return {"payment_method_type": f"wallet_{kind}", "wallet": {"saved_payment_method_uid": method.uid}}

@@ -6,7 +6,7 @@ from typing import Any
 
 from govpay.sandbox.answers import Answer
 from govpay.sandbox.api import refunds, tokens
-from govpay.sandbox.calls import ANYONE, Call, Route
+from govpay.sandbox.calls import ANYONE, Call, SandboxRoute
 from govpay.sandbox.control import late
 from govpay.sandbox.control.due import run_due
 from govpay.sandbox.control.faults import fault_from, parse_fault
@@ -97,14 +97,14 @@ def list_late_requests(call: Call) -> Answer:
 
 
 ROUTES = [
-    Route("GET", "/_sandbox/ledger", list_ledger, ANYONE),
-    Route("GET", "/_sandbox/late-requests", list_late_requests, ANYONE),
-    Route("GET", "/_sandbox/requests", lambda call: Answer(200, list(call.platform.requests)), ANYONE),
-    Route("GET", "/_sandbox/stats", lambda call: Answer(200, stats(call.platform)), ANYONE),
-    Route("GET", "/_sandbox/faults", list_faults, ANYONE),
-    Route("POST", "/_sandbox/faults", add_fault, ANYONE),
-    Route("DELETE", "/_sandbox/faults", clear_faults, ANYONE),
-    Route("POST", "/_sandbox/revoke", revoke, ANYONE),
-    Route("POST", "/_sandbox/settle", settle, ANYONE),
-    Route("POST", "/_sandbox/advance", advance, ANYONE),
+    SandboxRoute("GET", "/_sandbox/ledger", list_ledger, ANYONE),
+    SandboxRoute("GET", "/_sandbox/late-requests", list_late_requests, ANYONE),
+    SandboxRoute("GET", "/_sandbox/requests", lambda call: Answer(200, list(call.platform.requests)), ANYONE),
+    SandboxRoute("GET", "/_sandbox/stats", lambda call: Answer(200, stats(call.platform)), ANYONE),
+    SandboxRoute("GET", "/_sandbox/faults", list_faults, ANYONE),
+    SandboxRoute("POST", "/_sandbox/faults", add_fault, ANYONE),
+    SandboxRoute("DELETE", "/_sandbox/faults", clear_faults, ANYONE),
+    SandboxRoute("POST", "/_sandbox/revoke", revoke, ANYONE),
+    SandboxRoute("POST", "/_sandbox/settle", settle, ANYONE),
+    SandboxRoute("POST", "/_sandbox/advance", advance, ANYONE),
 ]

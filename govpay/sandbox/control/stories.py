@@ -16,7 +16,7 @@ from govpay.sandbox.control.people import approves, last4, wire
 from govpay.sandbox.errors import Refusal
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 
 Step = tuple[datetime, int, Callable[[], object]]
 DAYS = 90
@@ -66,8 +66,8 @@ class Teller:
 
     platform: Platform
     rng: random.Random
-    account: Row
-    wallet: list[tuple[Row, Row]]
+    account: StoredRow
+    wallet: list[tuple[StoredRow, StoredRow]]
     now: datetime
     steps: list[Step]
 
@@ -76,7 +76,7 @@ class Teller:
         rng = self.rng
         start = self._start(story)
         method = self._method(story, start)
-        made: list[Row] = []
+        made: list[StoredRow] = []
         self._at(start, lambda: made.append(self._validate(number, story, method, start)))
         if story == "expired":
             lifetime = WALLET_LIFETIME if "wallet" in method else TOKEN_LIFETIME
@@ -158,7 +158,7 @@ class Teller:
         holder = self.rng.choice(self.wallet)[0].doc["name"]
         return self._card(digits, holder, f"tok_{self.rng.getrandbits(96):024x}", start.year + 3)
 
-    def _validate(self, number: int, story: str, method: Doc, start: datetime) -> Row:
+    def _validate(self, number: int, story: str, method: Doc, start: datetime) -> StoredRow:
         rng, name = self.rng, self.account.doc["name"]
         base = amount(rng, name)
         tax = base * 6 // 100 if name == "Parks" else 0
@@ -188,7 +188,7 @@ class Teller:
             reference_id=reference(name, start.year, number),
         )
 
-    def _then(self, story: str, made: list[Row], moment: datetime) -> None:
+    def _then(self, story: str, made: list[StoredRow], moment: datetime) -> None:
         """The steps after validation; `made` holds the payment by then."""
         platform = self.platform
         if story == "void_early":
@@ -216,11 +216,11 @@ class Teller:
                 code = self.rng.choice(("R01", "R02", "R03", "R09"))
                 self._at(later, lambda: return_payment(platform, made[0], code))
 
-    def _refund(self, made: list[Row], moment: datetime, share: float, *, fails: bool = False) -> None:
+    def _refund(self, made: list[StoredRow], moment: datetime, share: float, *, fails: bool = False) -> None:
         """A refund of a share of the total; a bank's settles two days later."""
         platform, reason = self.platform, self.rng.choice(_REASONS)
         key = f"RF-{self.rng.getrandbits(48):012x}"
-        done: list[Row] = []
+        done: list[StoredRow] = []
 
         def give_back() -> None:
             payment = _again(platform, made[0])
@@ -234,7 +234,7 @@ class Teller:
         self._at(moment, give_back)
         self._at(moment + timedelta(days=2), finish_refund)
 
-    def _leave_pending(self, made: list[Row]) -> None:
+    def _leave_pending(self, made: list[StoredRow]) -> None:
         """A bank refund of yesterday that settles in three days, as they do in life."""
         platform, reason, key = (
             self.platform,
@@ -250,12 +250,12 @@ class Teller:
         self._at(self.now - timedelta(hours=self.rng.randrange(20, 30)), give_back)
 
 
-def _again(platform: Platform, row: Row) -> Row:
+def _again(platform: Platform, row: StoredRow) -> StoredRow:
     """The payment as it is by now: settlements change it behind the story's back."""
     return platform.store.get("payment", row.uid) or row
 
 
-def _capture(platform: Platform, payment: Row) -> None:
+def _capture(platform: Platform, payment: StoredRow) -> None:
     try:
         capture(platform, payment)
     except Refusal as refusal:
@@ -266,8 +266,8 @@ def _capture(platform: Platform, payment: Row) -> None:
 def plan(
     platform: Platform,
     rng: random.Random,
-    accounts: list[tuple[Row, int]],
-    wallets: dict[str, list[tuple[Row, Row]]],
+    accounts: list[tuple[StoredRow, int]],
+    wallets: dict[str, list[tuple[StoredRow, StoredRow]]],
     now: datetime,
 ) -> list[Step]:
     """The steps of so many payments an account, over the last 90 days."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from govpay.sandbox.answers import Answer
 from govpay.sandbox.api import events, refunds, wallets
-from govpay.sandbox.calls import ANYONE, Call, Route
+from govpay.sandbox.calls import ANYONE, Call, SandboxRoute
 from govpay.sandbox.control import city, direct
 from govpay.sandbox.control.routes import given_in
 from govpay.sandbox.errors import Refusal, malformed
 from govpay.sandbox.shapes import Doc
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks import outbox
 from govpay.sandbox.webhooks.faults import WebhookFault, parse_webhook_fault
 
@@ -123,7 +123,7 @@ def release(call: Call) -> Answer:
     return Answer(204)
 
 
-def _on(call: Call, kind: str, name: str, act: Callable[[Row, Doc], Row]) -> Answer:
+def _on(call: Call, kind: str, name: str, act: Callable[[StoredRow, Doc], StoredRow]) -> Answer:
     """Let something happen to the object that the body names; the rest of the body goes along."""
     given = given_in(call)
     uid = _text(given, name)
@@ -158,7 +158,7 @@ def update_method(call: Call) -> Answer:
 def pay_elsewhere(call: Call) -> Answer:
     """`{"account", "event_type", "base_amount", "reference_id"}`: paid by the payer's bank or by telephone."""
 
-    def act(row: Row, given: Doc) -> Row:
+    def act(row: StoredRow, given: Doc) -> StoredRow:
         return direct.pay_elsewhere(call.platform, row.uid, _text(given, "event_type"), given)
 
     return _on(call, "account", "account", act)
@@ -179,10 +179,12 @@ def settle_city(call: Call) -> Answer:
 
 
 ROUTES = [
-    Route("GET", "/_sandbox/deliveries", list_deliveries, ANYONE),
-    Route("GET", "/_sandbox/webhook-faults", lambda call: Answer(200, call.platform.webhook_faults.active()), ANYONE),
+    SandboxRoute("GET", "/_sandbox/deliveries", list_deliveries, ANYONE),
+    SandboxRoute(
+        "GET", "/_sandbox/webhook-faults", lambda call: Answer(200, call.platform.webhook_faults.active()), ANYONE
+    ),
     *(
-        Route("POST", f"/_sandbox/{name}", run, ANYONE)
+        SandboxRoute("POST", f"/_sandbox/{name}", run, ANYONE)
         for name, run in (
             ("webhooks", subscribe),
             ("webhook-faults", add_fault),
@@ -198,5 +200,5 @@ ROUTES = [
             ("city", settle_city),
         )
     ),
-    Route("DELETE", "/_sandbox/webhook-faults", clear_faults, ANYONE),
+    SandboxRoute("DELETE", "/_sandbox/webhook-faults", clear_faults, ANYONE),
 ]

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from govpay.sandbox.clock import parse
 from govpay.sandbox.platform import Platform
-from govpay.sandbox.store import Row
+from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks import outbox
 from govpay.sandbox.webhooks.outbox import Delivery
 
@@ -208,7 +208,7 @@ class Courier:
         arrived = [status for status in statuses if status is not None and 200 <= status < 300]
         outbox.record(self.platform, delivery, arrived[0] if arrived else statuses[-1])
 
-    def _post(self, account: Row, body: bytes, headers: dict[str, str]) -> int | None:
+    def _post(self, account: StoredRow, body: bytes, headers: dict[str, str]) -> int | None:
         """The status of the answer, or None."""
         begun = time.monotonic()
         try:

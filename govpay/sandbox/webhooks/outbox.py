@@ -9,11 +9,11 @@ from typing import Any
 
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc
-from govpay.sandbox.store import Row, dump
+from govpay.sandbox.store import StoredRow, dump
 
 # A22: pauses of 1, 2, 4, … seconds up to a quarter of an hour, for four hours.
 LONGEST_PAUSE = 900.0
-PATIENCE = 4 * 3600.0
+DELIVERY_RETRY_TIMEOUT = 4 * 3600.0
 
 _COLUMNS = "seq, webhook_id, event_type, account_uid, body, timestamp, attempts, next_at, last_status, done, created_at"
 
@@ -50,7 +50,7 @@ def now(platform: Platform) -> float:
     return platform.clock.now().timestamp()
 
 
-def listens(account: Row) -> bool:
+def listens(account: StoredRow) -> bool:
     return bool(account.doc["webhook_enabled"] and account.doc["callback_url"])
 
 
@@ -149,7 +149,7 @@ def record(platform: Platform, delivery: Delivery, status: int | None) -> None:
     attempts, at = delivery.attempts + 1, now(platform)
     next_at = at + min(2.0 ** min(delivery.attempts, 30), LONGEST_PAUSE)
     arrived = status is not None and 200 <= status < 300
-    done = arrived or next_at > delivery.created_at + PATIENCE
+    done = arrived or next_at > delivery.created_at + DELIVERY_RETRY_TIMEOUT
     platform.store.execute(
         "UPDATE deliveries SET attempts = ?, last_status = ?, next_at = ?, done = ? WHERE seq = ?",
         (attempts, status, next_at, done, delivery.seq),
@@ -162,7 +162,7 @@ def give_up(platform: Platform, delivery: Delivery) -> None:
 
 def is_late(platform: Platform, delivery: Delivery) -> bool:
     """Whether its four hours are over; one that was never tried is tried once."""
-    return delivery.attempts > 0 and now(platform) > delivery.created_at + PATIENCE
+    return delivery.attempts > 0 and now(platform) > delivery.created_at + DELIVERY_RETRY_TIMEOUT
 
 
 def resume(platform: Platform) -> None:
