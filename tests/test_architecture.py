@@ -7,6 +7,7 @@ import inspect
 import pickle
 import re
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,19 +26,7 @@ APP = ROOT / "govpay"
 LINES_A_FILE = 330
 LINES_A_FUNCTION = 50
 
-FORBIDDEN_NAMES = {
-    "util",
-    "utils",
-    "helpers",
-    "common",
-    "manager",
-    "managers",
-    "handler",
-    "handlers",
-    "service",
-    "services",
-    "misc",
-}
+FORBIDDEN_NAMES = {"utils", "helpers", "misc"}
 
 
 def modules() -> list[Path]:
@@ -207,6 +196,15 @@ def test_no_file_names_a_machine_a_package_index_or_a_workplace() -> None:
             continue
         found = FOREIGN.search(path.read_text(errors="replace"))
         assert not found, f"{named(path)}: {found and found.group()}"
+
+
+def test_class_names_are_unique_in_the_package() -> None:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and node.name not in ("Command", "Media", "Meta", "Migration"):
+                found[node.name].append(named(path))
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}
 
 
 def test_each_test_that_is_left_to_ci_exists() -> None:

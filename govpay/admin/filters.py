@@ -144,7 +144,7 @@ class PaymentStatusFilter(ExactFilter):
         return validated.with_fee_preview().filter(fee_preview=wanted == self.PREVIEW)
 
 
-class FlagFilter(ExactFilter):
+class FlagListFilter(ExactFilter):
     """Payments that staff must look at, from the partial index on the flag."""
 
     title = _("flag")
@@ -174,7 +174,7 @@ class BacklogFilter(ExactFilter):
         return [("1", _("Yes"))] if self.value() else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        return queryset.filter(FlagFilter.RAISED, flag_backlog=True) if self.value() else None
+        return queryset.filter(FlagListFilter.RAISED, flag_backlog=True) if self.value() else None
 
 
 class ExpiryFilter(admin.SimpleListFilter):

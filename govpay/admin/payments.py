@@ -17,7 +17,7 @@ from govpay.admin.base import MirrorAdmin
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MAX_ROWS, ConfirmationView, own_url
 from govpay.admin.events import events_of
-from govpay.admin.filters import AccountListFilter, BacklogFilter, FlagFilter, PaymentStatusFilter, linked
+from govpay.admin.filters import AccountListFilter, BacklogFilter, FlagListFilter, PaymentStatusFilter, linked
 from govpay.admin.flags import badges, flag_alert, lower_flag
 from govpay.admin.formatting import (
     Table,
@@ -68,7 +68,7 @@ class PaymentAdmin(MirrorAdmin):
     )
     list_filter = (
         PaymentStatusFilter,
-        FlagFilter,
+        FlagListFilter,
         BacklogFilter,
         AccountListFilter,
         linked("customer", _("customer")),

@@ -1,4 +1,4 @@
-"""One round over one list: each page is committed together with the place after it, the lease and the report."""
+"""One pass over one list: each page is committed together with the place after it, the lease and the report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SyncPass:
         self.mode = mode
         #: A first load is no news to the host.
         self.quiet = cursor.full_completed_at is None
-        #: At its end all that the platform has was read. The very first round starts from nothing.
+        #: At its end all that the platform has was read. The very first pass starts with no rows.
         self.whole = mode == SyncMode.FULL or cursor.full_completed_at is None
         self.run = in_transaction(self._begin)
         self._progress = progress
@@ -47,7 +47,7 @@ class SyncPass:
 
     @property
     def place(self) -> dict[str, Any] | None:
-        """Where the round before broke off; each mode has a place of its own."""
+        """Where the previous pass stopped; each mode has a place of its own."""
         found: dict[str, Any] | None = getattr(self.cursor, self._place)
         return found
 
@@ -89,12 +89,12 @@ class SyncPass:
         self._close(RunState.SUCCEEDED, "Not offered by this API." if not_offered else "", columns)
 
     def fail(self, error: str) -> None:
-        """The platform, or the database, stopped the round; the place is kept."""
+        """The platform, or the database, stopped the pass; the place is kept."""
         logger.warning("sync of %s for %s stopped: %s", self.run.resource, self.account_uid or "-", error)
         self._close(RunState.FAILED, error, {"error": error})
 
     def interrupt(self, error: str = "") -> None:
-        """A time limit, Ctrl-C, or another worker that took over: the next round goes on from the place."""
+        """A time limit, Ctrl-C, or another worker that took over: the next pass continues from the place."""
         self._close(RunState.INTERRUPTED, error, {})
 
     @property

@@ -120,7 +120,7 @@ def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
         logger.exception("the database refused a page of %s", resource.name)
         sync_pass.fail(f"The database refused a page ({type(error).__name__}).")
     except BaseException:
-        # A time limit or Ctrl-C: the pages so far are committed, the next round goes on from there.
+        # A time limit or Ctrl-C: the pages so far are committed, the next pass continues from there.
         sync_pass.interrupt()
         raise
     else:
