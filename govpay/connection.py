@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any, cast
 
 from django.core.cache import caches
@@ -15,6 +16,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from govpay import conf
+from govpay.cache import pause_key, token_key
 from govpay.client import Authorizer, Config, Endpoints, Routes, Token
 from govpay.exceptions import EncryptionError
 from govpay.security.encryption import seal, unseal
@@ -66,14 +68,14 @@ def _build() -> Endpoints:
         call_timeout=conf.get("CALL_TIMEOUT"),
         max_retries=conf.get("MAX_RETRIES"),
     )
-    alias, address = conf.get("CACHE"), (conf.get("TOKEN_URL"), conf.get("CLIENT_ID"), conf.get("SCOPE"))
+    alias = conf.get("CACHE")
     return connect(
         config,
         client_id=conf.get("CLIENT_ID"),
         client_secret=conf.get("CLIENT_SECRET"),
         token_url=conf.get("TOKEN_URL"),
         scope=conf.get("SCOPE"),
-        store=CachedTokens(alias, *address),
+        store=CachedTokens(alias, conf.get("TOKEN_URL"), conf.get("CLIENT_ID"), conf.get("SCOPE")),
         margin=conf.get("TOKEN_REFRESH_MARGIN"),
         routes=Routes(conf.get("ROUTES")),
         pause=CachedPause(alias, conf.get("API_URL"), conf.get("CLIENT_ID")),
@@ -81,19 +83,14 @@ def _build() -> Endpoints:
 
 
 class _Cached:
-    """Entries of one Django cache under a key that tells nothing: a hash of what they belong to."""
+    """Entries of one Django cache. ``key`` gives the cache key of a part."""
 
-    def __init__(self, alias: str, *belongs_to: str) -> None:
-        self._alias = alias
-        name = hashlib.sha256("|".join(belongs_to).encode()).hexdigest()[:32]
-        self._prefix = f"govpay:{name}"
+    def __init__(self, alias: str, key: Callable[[str], str]) -> None:
+        self._alias, self._key = alias, key
 
     @property
     def _cache(self) -> Any:
         return caches[self._alias]
-
-    def _key(self, part: str) -> str:
-        return f"{self._prefix}:{part}"
 
     def _hold(self, part: str, seconds: float) -> None:
         self._cache.set(self._key(part), time.time() + seconds, timeout=max(1, math.ceil(seconds)))
@@ -105,6 +102,9 @@ class _Cached:
 
 class CachedTokens(_Cached):
     """The fleet's token in Django's cache, encrypted; a ``TokenStore``."""
+
+    def __init__(self, alias: str, token_url: str, client_id: str, scope: str) -> None:
+        super().__init__(alias, partial(token_key, token_url=token_url, client_id=client_id, scope=scope))
 
     def load(self) -> Token | None:
         sealed = self._cache.get(self._key("token"))
@@ -141,6 +141,9 @@ class CachedTokens(_Cached):
 
 class CachedPause(_Cached):
     """The pause that a 429 asked the fleet for; a ``PauseStore``."""
+
+    def __init__(self, alias: str, api_url: str, client_id: str) -> None:
+        super().__init__(alias, lambda _part: pause_key(api_url, client_id))
 
     def hold(self, seconds: float) -> None:
         self._hold("pause", seconds)

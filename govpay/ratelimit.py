@@ -11,19 +11,17 @@ import threading
 import time
 from collections import Counter
 
-from django.core.cache import caches
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
 
 from govpay import conf
-from govpay.client.stores import Guard
+from govpay.cache import FailOpenCache, visits_key
 
 #: Seconds over which visits are counted.
 WINDOW = 60
 #: Addresses that a process counts refusals of at a time.
 MAX_ADDRESSES = 10_000
 
-_guard = Guard("cache of visits")
+_cache = FailOpenCache("cache of visits")
 
 
 def wait_of_address(request: HttpRequest) -> int:
@@ -72,22 +70,9 @@ def _wait(kind: str, name: str) -> int:
     if not most:
         return 0
     now = time.time()
-    # No address and no identifier of a page stands in a cache.
-    mark = salted_hmac(f"govpay.floods.{kind}", f"{int(now // WINDOW)}|{name}", algorithm="sha256").hexdigest()[:32]
-    if _guard(lambda: _counted(f"govpay:{mark}:visits"), 0) <= most:
+    if _cache.count(visits_key(kind, name, int(now // WINDOW)), 2 * WINDOW, otherwise=0) <= most:
         return 0
     return max(1, round(WINDOW - now % WINDOW))
-
-
-def _counted(key: str) -> int:
-    """Visits with this one. A cache whose ``incr`` is not atomic (``DatabaseCache``) may count a few too little."""
-    cache = caches[conf.get("CACHE")]
-    if cache.add(key, 1, timeout=2 * WINDOW):
-        return 1
-    try:
-        return int(cache.incr(key))
-    except ValueError:
-        return 1  # it was thrown out just now
 
 
 class Refusals:

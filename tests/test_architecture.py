@@ -211,3 +211,9 @@ def test_each_test_that_is_left_to_ci_exists() -> None:
     for name in KEPT:
         file, _, function = name.partition("::")
         assert f"def {function}" in (ROOT / "tests" / file).read_text(), name
+
+
+def test_one_module_makes_the_keys_of_the_cache() -> None:
+    """``connection`` and the doctor use a cache directly, with keys from ``govpay.cache``."""
+    users = {named(path) for path in modules() if "django.core.cache" in path.read_text()}
+    assert users <= {f"govpay/{name}.py" for name in ("cache", "checks", "connection", "doctor/site")}

@@ -9,12 +9,11 @@ import time
 import uuid
 from typing import Any
 
-from django.core.cache import caches
 from django.db import DatabaseError
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
-from govpay import conf
+from govpay.cache import HEARTBEAT_KEY, shared_cache
 from govpay.models import Heartbeat
 
 logger = logging.getLogger("govpay.doctor")
@@ -37,7 +36,7 @@ def record_beat() -> None:
     """Record that a worker ran a tick of beat: update the row of beat and put a new mark into the cache."""
     mark = uuid.uuid4().hex
     try:
-        caches[conf.get("CACHE")].set(mark_key(), mark, timeout=MARK_TIMEOUT)
+        shared_cache().set(HEARTBEAT_KEY, mark, timeout=MARK_TIMEOUT)
     except Exception as error:  # each backend has its own exceptions, and their texts may contain a password
         logger.warning("the mark could not be put into the cache (%s)", type(error).__name__)
         mark = ""  # beat is alive all the same; no value in a cache equals the empty text
@@ -55,11 +54,6 @@ def record_worker() -> None:
         _record(WORKER)
     except DatabaseError:
         logger.warning("the worker's heartbeat could not be written", exc_info=True)
-
-
-def mark_key() -> str:
-    """The cache key of the mark."""
-    return "govpay:heartbeat:mark"
 
 
 def _record(name: str, **columns: Any) -> None:

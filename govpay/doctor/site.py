@@ -16,9 +16,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from govpay import conf
+from govpay.cache import HEARTBEAT_KEY
 from govpay.checks import LOOPBACK
 from govpay.doctor.findings import CheckContext, Finding, Level, listed, span
-from govpay.doctor.heartbeats import BEAT, MAX_SILENCE, WORKER, mark_key
+from govpay.doctor.heartbeats import BEAT, MAX_SILENCE, WORKER
 from govpay.exceptions import EncryptionError
 from govpay.models import Heartbeat, PaymentAccount
 from govpay.models.sealed import batches, sealed_columns
@@ -247,7 +248,7 @@ def _recent_heartbeats() -> Any:
 
 def _is_shared(cache: Any, row: Heartbeat) -> bool:
     for _attempt in range(2):  # a tick at this moment may have written only one of the two
-        if cache.get(mark_key()) == row.mark:
+        if cache.get(HEARTBEAT_KEY) == row.mark:
             return True
         row.refresh_from_db()
     return False

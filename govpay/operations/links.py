@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import hashlib
 import logging
 import secrets
 import uuid
 from typing import Any
 
-from django.core.cache import caches
 from django.db.models import F
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from govpay import conf
+from govpay.cache import FailOpenCache, link_pause_key
 from govpay.client.cards import refuse_cards
 from govpay.client.shapes import is_charge
-from govpay.client.stores import Guard
 from govpay.exceptions import GovPayError, NotFound, OperationRefused
 from govpay.models import Customer, HostedSession, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState, OperationAction, OperationState, SessionStatus
@@ -41,7 +38,7 @@ MARGIN = dt.timedelta(seconds=60)
 #: After a failure nobody asks for another session of the same link, in seconds: anybody can load its page.
 PAUSE = 30
 
-_guard = Guard("cache of payment links")
+_cache = FailOpenCache("cache of payment links")
 
 #: Apart from every other use of such names.
 NAMESPACE = uuid.UUID("5d5c0e0a-6c0f-4f0e-9a53-0d3a5e6d2f11")
@@ -205,17 +202,11 @@ def _begun_before(link: PaymentLink, key: uuid.UUID) -> HostedSession | None:
 
 
 def _is_paused(link: PaymentLink) -> bool:
-    return bool(_guard(lambda: caches[conf.get("CACHE")].get(_pause_name(link)), None))
+    return bool(_cache.get(link_pause_key(str(link.public_id))))
 
 
 def _pause(link: PaymentLink) -> None:
-    _guard(lambda: caches[conf.get("CACHE")].add(_pause_name(link), "failed", timeout=PAUSE), False)
-
-
-def _pause_name(link: PaymentLink) -> str:
-    # Hashed, because who has the public id can open the page.
-    name = hashlib.sha256(f"{conf.get('API_URL')}|{link.public_id}".encode()).hexdigest()[:32]
-    return f"govpay:{name}:link"
+    _cache.add(link_pause_key(str(link.public_id)), "failed", timeout=PAUSE)
 
 
 def _open(link: PaymentLink) -> Any:

@@ -8,13 +8,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.core.cache import caches
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 
-from govpay import conf
-from govpay.client.stores import Guard
+from govpay.cache import FailOpenCache, idempotency_key
 from govpay.exceptions import KeyReused, OperationInProgress
 from govpay.models import Operation
 from govpay.models.choices import OperationState
@@ -32,7 +30,7 @@ UNDER_WAY = 60
 
 ANOTHER = "This key was used for another act: each needs one of its own."
 
-_guard = Guard("cache of idempotency keys")
+_cache = FailOpenCache("cache of idempotency keys")
 
 
 def bound(key: uuid.UUID, request: Any, given: Mapping[str, Any]) -> RequestKey:
@@ -71,8 +69,7 @@ def demand_idle(earlier: Operation) -> None:
 
 def demand_unknown(key: RequestKey) -> None:
     """Raises ``KeyReused`` for the key of an act that the cache remembers."""
-    cache = caches[conf.get("CACHE")]
-    if _guard(lambda: cache.get(_name(key)), None) is not None:
+    if _cache.get(idempotency_key(key)) is not None:
         raise KeyReused(ANOTHER)
 
 
@@ -84,9 +81,9 @@ def once(key: RequestKey, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """
     if journal.is_used(key):
         raise KeyReused(ANOTHER)
-    cache, name, mark = caches[conf.get("CACHE")], _name(key), key.mark
-    if not _guard(lambda: cache.add(name, {"mark": mark}, timeout=UNDER_WAY), True):
-        found = _guard(lambda: cache.get(name), None)
+    name, mark = idempotency_key(key), key.mark
+    if not _cache.add(name, {"mark": mark}, timeout=UNDER_WAY):
+        found = _cache.get(name)
         if isinstance(found, dict):
             if found.get("mark") != mark:
                 raise KeyReused(ANOTHER)
@@ -96,11 +93,7 @@ def once(key: RequestKey, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         answer = act()
     except BaseException:
-        _guard(lambda: cache.delete(name), None)
+        _cache.delete(name)
         raise
-    _guard(lambda: cache.set(name, {"mark": mark, "answer": answer}, timeout=REMEMBERED), None)
+    _cache.set(name, {"mark": mark, "answer": answer}, timeout=REMEMBERED)
     return answer
-
-
-def _name(key: RequestKey) -> str:
-    return f"govpay:rest:key:{key}"

@@ -16,9 +16,7 @@ from govpay.rest.actions import ActionView
 from govpay.rest.base import Rows, RowView
 from govpay.rest.bodies import Body, CentsField, Json, StrictFlagField, StrictMomentField, TextField
 from govpay.rest.events import EventSerializer
-from govpay.rest.filters import CentsFilter as CentsFilter
-from govpay.rest.filters import MirrorFilter
-from govpay.rest.filters import TextFilter as TextFilter
+from govpay.rest.filters import CentsFilter, MirrorFilter, TextFilter
 from govpay.rest.operations import OperationSerializer
 from govpay.rest.rows import RECORD, MirrorSerializer, columns_of
 

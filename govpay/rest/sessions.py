@@ -15,9 +15,7 @@ from govpay.operations import staff
 from govpay.rest.actions import ActionView
 from govpay.rest.base import Rows, RowView
 from govpay.rest.bodies import Body, CentsField, Json, TextField, Texts, Whole
-from govpay.rest.filters import CentsFilter as CentsFilter
-from govpay.rest.filters import MirrorFilter
-from govpay.rest.filters import TextFilter as TextFilter
+from govpay.rest.filters import CentsFilter, MirrorFilter, TextFilter
 from govpay.rest.rows import RECORD, MirrorSerializer
 
 #: Options of a payment session that a wallet session does not have, and of all sessions; the others are for wallets.

@@ -6,13 +6,12 @@ import math
 import time
 from typing import Any
 
-from django.core.cache import caches
 from rest_framework.throttling import BaseThrottle
 
 from govpay import conf
-from govpay.client.stores import Guard
+from govpay.cache import FailOpenCache, throttle_key
 
-_guard = Guard("cache of throttles")
+_cache = FailOpenCache("cache of throttles")
 
 
 class Rate(BaseThrottle):
@@ -31,11 +30,7 @@ class Rate(BaseThrottle):
         most, seconds = conf.parse_rate(rate)
         now = time.time()
         self.left = seconds - now % seconds
-        cache = caches[conf.get("CACHE")]
-        key = f"govpay:rest:{self.scope}:{request.user.pk}:{int(now // seconds)}"
-        if _guard(lambda: cache.add(key, 1, timeout=seconds + 1), True):
-            return most >= 1
-        return int(_guard(lambda: cache.incr(key), 1)) <= most
+        return _cache.count(throttle_key(self.scope, request.user.pk, int(now // seconds)), seconds + 1) <= most
 
     def wait(self) -> float:
         return math.ceil(self.left)

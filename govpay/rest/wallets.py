@@ -13,8 +13,7 @@ from govpay.models.choices import OperationAction
 from govpay.rest.actions import ActionView
 from govpay.rest.base import Rows, RowView
 from govpay.rest.bodies import Body, Json, TextField
-from govpay.rest.filters import FlagFilter, MirrorFilter
-from govpay.rest.filters import TextFilter as TextFilter
+from govpay.rest.filters import FlagFilter, MirrorFilter, TextFilter
 from govpay.rest.rows import RECORD, MirrorSerializer
 
 

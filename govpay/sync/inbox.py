@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from django.core.cache import caches
 from django.db import connections, router
 from django.db.models import F, Q
 from django.utils import timezone
 
 from govpay import conf
+from govpay.cache import FailOpenCache, late_deliveries_key
 from govpay.client.cards import looks_like_card
 from govpay.client.redaction import mask
-from govpay.client.stores import Guard
 from govpay.models import WebhookEvent
 from govpay.models.choices import EventState, Source
 from govpay.sync import outbox
 from govpay.sync.mapping import scrub
 from govpay.sync.transactions import in_transaction
 
-_guard = Guard("count of late deliveries")
+_cache = FailOpenCache("count of late deliveries")
 
 #: A worker that has not closed an event after this is taken for dead; longer than its task may take.
 CLAIM = dt.timedelta(seconds=150)
@@ -178,18 +176,12 @@ def note_queued(pks: Sequence[int]) -> None:
 
 def count_stale(account_uid: str) -> None:
     """Count an authentic delivery that came too late to be believed; nothing of it is kept (faults W1c)."""
-    cache, key = caches[conf.get("CACHE")], _stale_key(account_uid)
-    _guard(lambda: cache.add(key, 0, timeout=STALE_SHOWN), None)
-    _guard(lambda: cache.incr(key), None)
+    _cache.count(late_deliveries_key(account_uid), STALE_SHOWN)
 
 
 def stale_count(account_uid: str) -> int:
     """How many deliveries of the account were refused as too old, in the week since the first of them."""
-    return int(_guard(lambda: caches[conf.get("CACHE")].get(_stale_key(account_uid), 0), 0))
-
-
-def _stale_key(account_uid: str) -> str:
-    return f"govpay:{hashlib.sha256(account_uid.encode()).hexdigest()[:32]}:stale"
+    return int(_cache.get(late_deliveries_key(account_uid), 0))
 
 
 def purge() -> int:

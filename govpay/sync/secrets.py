@@ -7,19 +7,17 @@ does not fit them is looked into at most once a minute: the platform may have ro
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.core.cache import caches
 from django.core.signals import setting_changed
 from django.utils import timezone
 
 from govpay import conf
-from govpay.client.stores import Guard
+from govpay.cache import FailOpenCache, webhook_secret_key
 from govpay.connection import get_endpoints
 from govpay.exceptions import APIError, ConfigurationError, EncryptionError
 from govpay.models import PaymentAccount
@@ -74,7 +72,7 @@ _looking: dict[str, threading.Lock] = {}
 #: The second, and the unknown accounts of it; without a lock, since a few more do no harm.
 _strangers = [0, 0]
 _waiting = threading.BoundedSemaphore(WAITING)
-_guard = Guard("cache of webhook secrets")
+_cache = FailOpenCache("cache of webhook secrets")
 
 
 def secrets_of(account_uid: str) -> tuple[str, ...]:
@@ -252,30 +250,21 @@ def _reveal(account_uid: str, sealed: Sealed | None) -> str:
 
 def _may_ask(account_uid: str) -> bool:
     """Whether nobody asked within the last minute; from now on somebody did. A cache that is down forbids nothing."""
-    return bool(_guard(lambda: _cache().add(_key(account_uid), "asking", timeout=ASK_EVERY), True))
+    return _cache.add(webhook_secret_key(account_uid), "asking", timeout=ASK_EVERY)
 
 
 def _tell(account_uid: str, state: str, seconds: int) -> None:
-    _guard(lambda: _cache().set(_key(account_uid), state, timeout=seconds), None)
+    _cache.set(webhook_secret_key(account_uid), state, timeout=seconds)
 
 
 def _wait_for_other(account_uid: str, known: _Known) -> _Known | None:
     """What another process has found, or finds soon."""
     end = time.monotonic() + SECRET_FETCH_TIMEOUT
     while True:
-        asking = _guard(lambda: _cache().get(_key(account_uid)), None) == "asking"
+        asking = _cache.get(webhook_secret_key(account_uid)) == "asking"
         found = _read(account_uid, 0.0)
         if found.secrets != known.secrets:
             return found
         if not asking or time.monotonic() >= end:
             return None
         time.sleep(0.1)
-
-
-def _cache() -> Any:
-    return caches[conf.get("CACHE")]
-
-
-def _key(account_uid: str) -> str:
-    name = hashlib.sha256(f"{conf.get('API_URL')}|{account_uid}".encode()).hexdigest()[:32]
-    return f"govpay:{name}:webhook-secret"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from typing import Any, cast
 
-from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -17,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from govpay import conf, operations, ratelimit
-from govpay.client.stores import Guard
+from govpay.cache import FailOpenCache, done_page_key
 from govpay.decorators import public
 from govpay.exceptions import EncryptionError, GovPayError, OperationRefused
 from govpay.models import HostedSession, PaymentAccount, PaymentLink
@@ -33,7 +31,7 @@ logger = logging.getLogger("govpay.checkout")
 #: Done pages ask the platform about a session at most once in so many seconds, however many of them are open.
 ASK_EVERY = 5
 
-_guard = Guard("cache of done pages")
+_cache = FailOpenCache("cache of done pages")
 
 
 #: A state of the done page alone: nobody is paying just now, and somebody still may.
@@ -225,8 +223,7 @@ def _read_again(session: HostedSession) -> None:
 
 def _may_ask(session_uid: str) -> bool:
     """Whether no process asked a moment ago; from now on one did. A cache that is down forbids nothing."""
-    name = hashlib.sha256(f"{conf.get('API_URL')}|{session_uid}".encode()).hexdigest()[:32]
-    return bool(_guard(lambda: caches[conf.get("CACHE")].add(f"govpay:{name}:done", "asked", timeout=ASK_EVERY), True))
+    return _cache.add(done_page_key(session_uid), "asked", timeout=ASK_EVERY)
 
 
 def _over(request: HttpRequest, state: str) -> HttpResponse:

@@ -11,6 +11,7 @@ from django.core.cache import caches
 from django.utils import timezone
 
 from govpay import operations
+from govpay.cache import HEARTBEAT_KEY
 from govpay.connection import get_authorizer, get_endpoints, reset
 from govpay.doctor import Finding, Level, examine, heartbeats, platform
 from govpay.doctor import findings as doctor_findings
@@ -145,7 +146,7 @@ def test_cache_of_files_is_a_warning(findings: Findings, settings: Any, tmp_path
 def test_cache_that_is_not_the_workers(findings: Findings) -> None:
     """By what a tick has left there, whatever the settings say."""
     assert_is(findings("cache"), Level.OK, "is shared with the worker")
-    caches["default"].set(heartbeats.mark_key(), "of another site")
+    caches["default"].set(HEARTBEAT_KEY, "of another site")
     assert_is(findings("cache"), Level.ERROR, "not the worker's")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 
+from govpay import cache
 from govpay.doctor import Level, examine, heartbeats
 from govpay.models import ContractNotice, Heartbeat, PaymentAccount
 from tests.doctor.conftest import Findings
@@ -45,7 +46,7 @@ def test_beat_is_alive_while_the_cache_is_down(
     assert "ConnectionError" in caplog.text
     assert "canary" not in caplog.text
     assert_is(findings("cache"), Level.ERROR, "not the worker's")
-    caches["default"].delete(heartbeats.mark_key())
+    caches["default"].delete(cache.HEARTBEAT_KEY)
     assert_is(findings("cache"), Level.ERROR, "not the worker's")
     heartbeats.record_beat()
     assert_is(findings("cache"), Level.OK, "is shared with the worker")

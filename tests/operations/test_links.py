@@ -9,7 +9,7 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from govpay import operations
+from govpay import cache, operations
 from govpay.exceptions import APIError, OperationRefused
 from govpay.models import HostedSession, Operation, PaymentLink
 from govpay.operations import links
@@ -116,7 +116,7 @@ def test_after_a_failure_there_is_a_pause(town: Town, link: PaymentLink) -> None
         with pytest.raises(OperationRefused, match="a moment ago"):
             follow(link)
     assert (sent(town), Operation.objects.count()) == (1, 1)
-    assert link.public_id not in links._pause_name(link)
+    assert link.public_id not in cache.link_pause_key(str(link.public_id))
     other = operations.create_payment_link(account=town.account, amount=700)
     with pytest.raises(APIError):
         follow(other)
@@ -129,7 +129,7 @@ def test_a_cache_that_is_down_costs_the_pause_alone(
     town: Town, link: PaymentLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     town.sandbox.fault(CREATE, status=422, times=1)
-    monkeypatch.setattr(links, "caches", {})
+    monkeypatch.setattr(cache, "caches", {})
     with pytest.raises(APIError):
         follow(link)
     assert follow(link) is not None

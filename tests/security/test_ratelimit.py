@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
+from govpay import cache as shared
 from govpay import operations, ratelimit
 from govpay.models import WebhookEvent
 from govpay.ratelimit import MAX_ADDRESSES, Refusals, address_of
@@ -121,8 +122,8 @@ def test_a_cache_that_is_down_stops_nobody(sandbox: Any, limit: int, settings: A
 @pytest.mark.django_db(transaction=True)
 def test_neither_addresses_nor_ids_stand_in_the_cache(sandbox: Any, limit: int, monkeypatch: Any) -> None:
     keys: list[str] = []
-    real = ratelimit._counted
-    monkeypatch.setattr(ratelimit, "_counted", lambda key: keys.append(key) or real(key))  # type: ignore[func-returns-value]
+    real = shared._count
+    monkeypatch.setattr(shared, "_count", lambda key, timeout: keys.append(key) or real(key, timeout))  # type: ignore[func-returns-value]
     town = Town(sandbox)
     link = operations.create_payment_link(account=town.account, amount=500)
     visit(f"/govpay/pay/{link.public_id}/")
