@@ -113,17 +113,16 @@ requirements: $(VENV)/.dev.stamp
 
 # --- Translations -----------------------------------------------------------------------------
 
-# English fills itself; what is new in Spanish is left empty: translate it, run this again.
+# The texts in the code are English and need no catalogue. New texts are left empty in the Spanish one: translate them,
+# and run this again.
+catalogue := govpay/locale/es/LC_MESSAGES/django
 messages: $(VENV)/.test.stamp
-	cd govpay && $(clean_env) $(abspath $(bin))/python -m django makemessages -v0 -l en -l es --add-location=file \
+	cd govpay && $(clean_env) $(abspath $(bin))/python -m django makemessages -v0 -l es --add-location=file \
 		--no-obsolete --ignore='sandbox/*' --ignore='testing/*'
-	cd govpay/locale && for each in en es; do \
-		msgattrib --clear-fuzzy --clear-previous --empty -o $$each/LC_MESSAGES/django.po $$each/LC_MESSAGES/django.po; done
-	cd govpay/locale && msgen -o en/LC_MESSAGES/django.po en/LC_MESSAGES/django.po
-	sed -i.old -E '/^"(Report-Msgid-Bugs-To|POT-Creation-Date):/d' govpay/locale/*/LC_MESSAGES/django.po
-	rm govpay/locale/*/LC_MESSAGES/django.po.old
-	cd govpay/locale && for each in en es; do \
-		msgfmt --check-format --statistics -o $$each/LC_MESSAGES/django.mo $$each/LC_MESSAGES/django.po; done
+	msgattrib --clear-fuzzy --clear-previous --empty -o $(catalogue).po $(catalogue).po
+	sed -i.old -E '/^"(Report-Msgid-Bugs-To|POT-Creation-Date):/d' $(catalogue).po
+	rm $(catalogue).po.old
+	msgfmt --check-format --statistics -o $(catalogue).mo $(catalogue).po
 
 clean:
 	rm -rf var build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage *.egg-info

@@ -38,7 +38,14 @@ from govpay.models import (
     WebhookEvent,
     WebhookSubscription,
 )
-from govpay.models.choices import MethodType, PaymentStatus, SessionStatus, TransactionStatus, TransactionType
+from govpay.models.choices import (
+    EventType,
+    MethodType,
+    PaymentStatus,
+    SessionStatus,
+    TransactionStatus,
+    TransactionType,
+)
 
 #: Seconds between two writes of one item by one process.
 WRITE_EVERY = 600.0
@@ -161,9 +168,7 @@ def note_event_type(name: str, source: str) -> None:
 def knows(notice: ContractNotice) -> bool:
     """Whether today's code knows what an earlier version took note of."""
     if notice.kind == WebhookEvent._meta.model_name:
-        from govpay.sync.events import HANDLERS  # noqa: PLC0415 - which notes what it does not handle here
-
-        return notice.value in HANDLERS
+        return notice.value in EventType.values
     shape = next((each for model, each in _shapes().items() if model._meta.model_name == notice.kind), None)
     *path, name = notice.name.split(".")
     for part in path:

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import cache as entries
 from django.utils import timezone
 
 from govpay import cache, operations
@@ -121,7 +121,7 @@ def test_after_a_failure_there_is_a_pause(town: Town, link: PaymentLink) -> None
     with pytest.raises(APIError):
         follow(other)
     town.sandbox.clear_faults()
-    cache.clear()
+    entries.clear()
     assert follow(link) is not None
 
 

@@ -20,6 +20,7 @@ from govpay.models import (
     Transaction,
     WebhookEvent,
 )
+from govpay.models.choices import EventType
 from govpay.sync.events import HANDLERS
 from govpay.sync.pull import pull
 from tests.amounts import rounds
@@ -192,6 +193,10 @@ def test_an_unknown_type_is_kept(account: str, heard: Heard) -> None:
     assert event.state == "ignored"
     assert event.processed_at is not None
     assert heard.names() == ["event_received"]
+
+
+def test_every_event_type_has_a_handler() -> None:
+    assert set(HANDLERS) == set(EventType.values)
 
 
 @pytest.mark.parametrize("event_type", sorted(set(HANDLERS) - {"provider.bankbillpay", "ivr.completed"}))

@@ -12,7 +12,7 @@ from govpay.sandbox.answers import Answer
 from govpay.sandbox.api.filters import Condition, order_terms, ordered
 from govpay.sandbox.calls import Call
 from govpay.sandbox.errors import malformed
-from govpay.sandbox.kinds import KINDS
+from govpay.sandbox.kinds import KINDS, Kind
 from govpay.sandbox.store import dump
 
 OPTIONS = {"$filter", "$orderby", "$top", "$skip", "$count", "$skiptoken"}
@@ -34,11 +34,7 @@ def list_page(call: Call, kind_name: str) -> Answer:
     """One page of a kind, within the account of the call if the kind has accounts."""
     kind = KINDS[kind_name]
     options = _options(call)
-    where, params = (["account_uid = ?"], [call.account_uid]) if kind.account_scoped else ([], [])
-    if "$filter" in options:
-        condition = Condition(options["$filter"], kind.properties)
-        where.append(condition.sql)
-        params += condition.params
+    where, params = _conditions(call, kind, options)
     table = call.platform.store.table(kind_name)
     terms = order_terms(options.get("$orderby", ""), kind.properties)
     columns = [ordered(name, kind.properties) for name, _ in terms]
@@ -48,8 +44,7 @@ def list_page(call: Call, kind_name: str) -> Answer:
         where.append(condition_sql)
         params += values
     top = _whole(options, "$top")
-    caps = [limit for limit in (top, call.page_cap, call.platform.settings.page_cap) if limit is not None]
-    limit = min(caps) if caps else None
+    limit = min((cap for cap in (top, call.page_cap, call.platform.settings.page_cap) if cap is not None), default=None)
     skip = _whole(options, "$skip") or 0
     order = ", ".join(f"{column} {'ASC' if up else 'DESC'}" for column, (_, up) in zip(columns, terms, strict=True))
     rows = _run(
@@ -66,6 +61,17 @@ def list_page(call: Call, kind_name: str) -> Answer:
         link = _next_link(call, options, top, len(page), list(page[-1][1:]))
         extra.update({"@odata.nextLink": link} if link else {})
     return wrap(call, [row[0] for row in page], extra)
+
+
+def _conditions(call: Call, kind: Kind, options: dict[str, str]) -> tuple[list[str], list[Any]]:
+    """The SQL conditions of the account and of ``$filter``, and their parameters."""
+    where: list[str] = ["account_uid = ?"] if kind.account_scoped else []
+    params: list[Any] = [call.account_uid] if kind.account_scoped else []
+    if "$filter" in options:
+        condition = Condition(options["$filter"], kind.properties)
+        where.append(condition.sql)
+        params += condition.params
+    return where, params
 
 
 def _options(call: Call) -> dict[str, str]:
