@@ -23,8 +23,8 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.test import Client
 
 from tests import amounts
-from tests.canaries import Ear
 from tests.depth import leave_to_ci
+from tests.secret_scan import Ear
 
 # --- Servers that may be absent ----------------------------------------------------------------
 

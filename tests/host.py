@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from govpay import signals
-from tests.hearing import hear
+from tests.signal_recorder import hear
 
 #: Kept here, since signals hold their receivers weakly.
 RECEIVERS = {name: hear(name) for name in signals.BY_NAME}

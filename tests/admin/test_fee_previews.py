@@ -20,8 +20,8 @@ from govpay.admin.confirmation_tokens import ShownPayment
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment, SavedPaymentMethod
 from tests.admin.test_charges import CHARGE, CONFIRM, form_of, hidden, quoted
+from tests.breakpoints import at_step
 from tests.operations.town import Town, at_once, only, wait_for
-from tests.stepping import at_step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -30,11 +30,11 @@ from govpay.sandbox.control.direct import the_row
 from govpay.sandbox.errors import Refusal
 from govpay.sync.pull import pull
 from tests.amounts import rounds
+from tests.breakpoints import Died, at_step, dying_after, dying_at
 from tests.events import deliver
 from tests.faults.agreement import MONEY, Agreement
-from tests.hearing import book, written_down
 from tests.operations.town import Town, bank_account, card
-from tests.stepping import Died, at_step, dying_after, dying_at
+from tests.signal_recorder import book, written_down
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(6)]
 

@@ -17,9 +17,9 @@ from govpay.exceptions import OperationRefused, OutcomeUnknown
 from govpay.models import Operation, OutboxSignal, Payment
 from govpay.operations.journal import STEPS
 from tests.amounts import rounds
-from tests.hearing import book
 from tests.operations.town import Town, card, only, wait_for
 from tests.processes import start_python
+from tests.signal_recorder import book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(3)]
 
@@ -41,7 +41,7 @@ from django.db import connections
 from govpay import operations
 from govpay.models import Operation, Payment, PaymentAccount
 from tests.operations.town import card
-from tests.stepping import watching
+from tests.breakpoints import watching
 
 def work(action, pk, key):
     if action == "reconcile":

@@ -18,11 +18,11 @@ from govpay.operations import attempts
 from govpay.operations.journal import STEPS
 from govpay.sandbox import Sandbox
 from tests.amounts import rounds
+from tests.breakpoints import Died, dying_at
 from tests.faults import test_money_histories as histories
 from tests.faults.agreement import MONEY, Agreement
 from tests.faults.test_money_histories import HERE, Trouble
-from tests.hearing import book, written_down
-from tests.stepping import Died, dying_at
+from tests.signal_recorder import book, written_down
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(6)]
 

@@ -34,7 +34,7 @@ from govpay import operations
 from govpay.models import Payment
 from govpay.sync import transactions
 from govpay.sync.pull import pull
-from tests.stepping import watching
+from tests.breakpoints import watching
 
 def tell(*words):
     with telling:

@@ -15,8 +15,8 @@ from govpay.models import Operation, OutboxSignal, Payment
 from govpay.operations import outcomes
 from govpay.operations.journal import STEPS
 from tests.amounts import rounds
+from tests.breakpoints import at_step, watching
 from tests.operations.town import Town, card, listening, only
-from tests.stepping import at_step, watching
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres, pytest.mark.soak(0.5)]
 

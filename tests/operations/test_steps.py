@@ -14,8 +14,8 @@ from govpay.exceptions import Conflict, OperationRefused, OutcomeUnknown
 from govpay.models import Operation
 from govpay.operations import journal
 from govpay.operations.journal import STEPS
+from tests.breakpoints import Died, dying_at, watching
 from tests.operations.town import Town, card, only
-from tests.stepping import Died, dying_at, watching
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

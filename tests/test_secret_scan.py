@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.canaries import PLANTED, Ear, canaries_in
 from tests.operations.town import Town, bank_account, card
+from tests.secret_scan import PLANTED, Ear, canaries_in
 
 BACK = {"success_url": "https://testserver/a", "cancel_url": "https://testserver/b"}
 

@@ -14,7 +14,7 @@ NUMBERS = (
     *("5555555555554444", "6011000991001201", "371449635398431", "378282246310005", "30569309025904"),
 )
 
-#: What the sandbox and the tests plant. ``tests/test_canaries.py`` holds it against what a sandbox really gives out.
+#: What the sandbox and the tests plant. ``tests/test_secret_scan.py`` holds it against what a sandbox really gives out.
 PLANTED = {
     "client secret": r"(?:sandbox|test)-secret\b",
     "access token": r"\beyJ[\w-]{8,}\.[\w-]{8,}",
