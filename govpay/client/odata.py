@@ -57,7 +57,7 @@ Value = str | bool | int | Decimal | datetime | Timestamp | None
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A condition. Combine with ``&``, ``|`` and ``~``; ``str()`` is the ``$filter`` text."""
+    """A condition. Combine with ``&`` and ``|``; ``str()`` is the ``$filter`` text."""
 
     text: str
 
@@ -66,9 +66,6 @@ class Filter:
 
     def __or__(self, other: Filter) -> Filter:
         return Filter(f"({self.text}) or ({other.text})")
-
-    def __invert__(self) -> Filter:
-        return Filter(f"not ({self.text})")
 
     def __bool__(self) -> bool:
         raise TypeError("combine filters with & and |, not with `and` and `or`")
@@ -89,37 +86,14 @@ class Field:
     def eq(self, value: Value) -> Filter:
         return self._compare("eq", value)
 
-    def ne(self, value: Value) -> Filter:
-        return self._compare("ne", value)
-
     def gt(self, value: Value) -> Filter:
         return self._compare("gt", value)
 
     def ge(self, value: Value) -> Filter:
         return self._compare("ge", value)
 
-    def lt(self, value: Value) -> Filter:
-        return self._compare("lt", value)
-
-    def le(self, value: Value) -> Filter:
-        return self._compare("le", value)
-
-    def contains(self, text: str) -> Filter:
-        return self._function("contains", text)
-
-    def startswith(self, text: str) -> Filter:
-        return self._function("startswith", text)
-
-    def endswith(self, text: str) -> Filter:
-        return self._function("endswith", text)
-
     def _compare(self, operator: str, value: Value) -> Filter:
         return Filter(f"{self.name} {operator} {literal(value)}")
-
-    def _function(self, name: str, text: str) -> Filter:
-        if not isinstance(text, str):
-            raise TypeError(f"{name} takes a text")
-        return Filter(f"{name}({self.name},{literal(text)})")
 
 
 def field(name: str) -> Field:
