@@ -27,7 +27,7 @@ KEPT: dict[str, int] = {
     "management/test_import_methods.py::test_killed_in_the_middle_nothing_is_imported_twice": 0,
     "management/test_import_methods.py::test_without_a_terminal_there_is_one_line": 0,
     "management/test_provision.py::test_a_killed_run_is_continued": 0,
-    "management/test_provision.py::test_a_refused_step_is_named_with_its_line_and_the_exit_code_is_1": 0,
+    "management/test_provision.py::test_a_refused_step_is_named_with_its_key_path_and_the_exit_code_is_1": 0,
     "management/test_commands.py::test_sync_of_some_lists_of_one_account": 0,
     "management/test_commands.py::test_the_token_command_never_shows_the_token": 0,
     "management/test_commands.py::test_a_wrong_secret_is_one_line_and_no_storm": 0,

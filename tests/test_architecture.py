@@ -25,6 +25,7 @@ APP = ROOT / "govpay"
 
 LINES_A_FILE = 330
 LINES_A_FUNCTION = 50
+LINES_A_COMMAND = 60
 
 FORBIDDEN_NAMES = {"utils", "helpers", "misc"}
 
@@ -61,6 +62,11 @@ def test_module_is_small_and_says_what_it_is(path: Path) -> None:
         if (length := (node.end_lineno or 0) - node.lineno + 1) > LINES_A_FUNCTION
     }
     assert not long, f"functions of more than {LINES_A_FUNCTION} lines: {long}"
+
+
+@pytest.mark.parametrize("path", sorted((APP / "management" / "commands").glob("*.py")), ids=named)
+def test_command_is_small(path: Path) -> None:
+    assert path.read_text().count("\n") <= LINES_A_COMMAND, "move parsing and rules to the packages below"
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

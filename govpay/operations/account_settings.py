@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Unpack, cast
 
 from django.utils import timezone
 
@@ -17,7 +17,7 @@ from govpay.models import Operation, PaymentAccount
 from govpay.models.choices import OperationAction, OperationState
 from govpay.operations import journal
 from govpay.operations import tenant_options as options
-from govpay.operations.account_values import PROPERTIES, alike, filled
+from govpay.operations.account_values import PROPERTIES, AccountProperties, alike, filled, wire_properties
 from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.customers import check_account
 from govpay.operations.engine import execute
@@ -46,40 +46,20 @@ def update_payment_account(
     account: PaymentAccount,
     name: str | None = None,
     processor: str | None = None,
-    external_account_id: str | None = None,
-    external_merchant_id: str | None = None,
-    active: bool | None = None,
-    enable_ach: bool | None = None,
-    enable_credit_card: bool | None = None,
-    minimum_payment_amount: int | None = None,
-    maximum_payment_amount: int | None = None,
-    callback_url: str | None = None,
-    webhook_enabled: bool | None = None,
     actor: Any = None,
     key: uuid.UUID | str | None = None,
+    **properties: Unpack[AccountProperties],
 ) -> PaymentAccount:
     """Change what is given, and leave everything else as the platform has it now; assumption A7.
 
-    The limits are in cents; an empty text takes an external id or the callback URL away. Raises
-    ``OperationRefused`` naming the option, ``OutcomeUnknown``, ``APIError``.
+    ``properties`` are the ``AccountProperties``. The limits are in cents; an empty text removes an external id
+    or the callback URL. Raises ``OperationRefused`` naming the option, ``OutcomeUnknown``, ``APIError``.
     """
-    if callback_url:
-        options.check_callback("callback_url", callback_url)
-    options.check_length(external_account_id=external_account_id, external_merchant_id=external_merchant_id)
+    given = {"name": name, "processor": processor, **wire_properties(properties)}
+    if given.get("callback_url"):
+        options.check_callback("callback_url", given["callback_url"])
+    options.check_length(**{name: given.get(name) for name in ("external_account_id", "external_merchant_id")})
     refuse_cards(name=name, processor=processor)
-    given = {
-        "name": name,
-        "processor": processor,
-        "external_account_id": external_account_id,
-        "external_merchant_id": external_merchant_id,
-        "active": active,
-        "enable_ach": enable_ach,
-        "enable_credit_card": enable_credit_card,
-        "minimum_payment_amount": options.dollars("minimum_payment_amount", minimum_payment_amount),
-        "maximum_payment_amount": options.dollars("maximum_payment_amount", maximum_payment_amount),
-        "callback_url": callback_url,
-        "webhook_enabled": webhook_enabled,
-    }
     action = UpdateAccountAction(account, {name: value for name, value in given.items() if value is not None})
     journal.demand_commits()
     for attempts_left in (2, 1, 0):

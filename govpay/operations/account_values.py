@@ -1,10 +1,10 @@
-"""The properties of a payment account where its document says less than all, or says it in other letters."""
+"""The properties of a payment account: their list, their values on the wire, and their comparison."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 from govpay.client import tenant_shapes
@@ -17,6 +17,37 @@ from govpay.operations import tenant_options as options
 PROPERTIES = tuple(tenant_shapes.CreatePaymentAccount.__dataclass_fields__)
 
 PORTS = {"http": 80, "https": 443}
+
+
+class AccountProperties(TypedDict, total=False):
+    """The optional properties of a payment account; /platform/accounts/. The limits are in cents."""
+
+    external_account_id: str | None
+    external_merchant_id: str | None
+    active: bool | None
+    enable_ach: bool | None
+    enable_credit_card: bool | None
+    minimum_payment_amount: int | None
+    maximum_payment_amount: int | None
+    callback_url: str | None
+    webhook_enabled: bool | None
+
+
+def wire_properties(properties: AccountProperties) -> dict[str, Any]:
+    """The properties of a request: limits in dollars, and none that is ``None``.
+
+    Raises ``TypeError`` for an unknown property, like a call with a wrong argument, and ``OperationRefused``
+    for a limit that is no amount.
+    """
+    given: dict[str, Any] = dict(properties)
+    unknown = given.keys() - AccountProperties.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+    named = {name: given[name] for name in AccountProperties.__annotations__ if given.get(name) is not None}
+    return {
+        name: options.dollars(name, value) if name.endswith("_payment_amount") else value
+        for name, value in named.items()
+    }
 
 
 def as_sent(account_uid: str) -> dict[str, Any]:

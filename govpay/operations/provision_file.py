@@ -1,13 +1,17 @@
-"""What a provisioning file asks for, read from TOML: everything wrong with it at once, each with its line."""
+"""Reads a provisioning file (TOML) and checks it; every problem is reported at once, each with its key path."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
+
+from rest_framework import serializers
+from rest_framework.settings import api_settings
 
 from govpay.client.cards import refuse_cards
 from govpay.client.shapes import is_flag, is_text
@@ -15,28 +19,33 @@ from govpay.client.tenant_shapes import is_address, is_color
 from govpay.exceptions import OperationRefused
 from govpay.operations import tenant_options as options
 from govpay.operations.markup import clean_message
-from govpay.operations.toml_lines import Lines, Path, TooLong
 
-#: A city's file has some hundred lines.
+#: Largest file, in characters. A city's file has some hundred lines.
 LARGEST = 256 * 1024
 
-#: In place of a list of events: all that the platform's catalogue has.
+#: Instead of a list of events: every event of the platform's catalogue.
 ALL = "all"
+
+#: The keys that identify an account on the platform.
+EXTERNAL = ("external_account_id", "external_merchant_id")
+#: Key of the file (dollars) -> option (cents).
+CENTS = {f"{which}_payment_dollars": f"{which}_payment_amount" for which in ("minimum", "maximum")}
 
 Rule = Callable[[str, Any], Any]
 
 
 @dataclass(frozen=True)
 class ProvisionProblem:
-    line: int
+    #: Key path of the wrong value, such as ``accounts[1].checkout.accent_color``.
+    path: str
     text: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.text}"
+        return f"{self.path}: {self.text}"
 
 
 class BadFile(OperationRefused):
-    """A file that says something wrong. ``problems``: all of it, by line."""
+    """The file is wrong. ``problems``: all its wrong values; empty if it is not TOML or too large."""
 
     def __init__(self, message: str = "", problems: tuple[ProvisionProblem, ...] = ()) -> None:
         super().__init__(message or "\n".join(map(str, problems)))
@@ -45,18 +54,19 @@ class BadFile(OperationRefused):
 
 @dataclass(frozen=True)
 class WantedAccount:
-    """One payment account as it shall be; only what the file says."""
+    """The wanted state of one payment account; it has only the keys of the file."""
 
     name: str
     #: Options of ``create_payment_account``, the external ids among them; limits in cents.
     options: Mapping[str, Any]
-    #: Options of ``set_checkout_config``; none: the checkout is left alone.
+    #: Options of ``set_checkout_config``; empty: the checkout is left alone.
     checkout: Mapping[str, Any] = field(default_factory=dict)
     #: Whether webhooks are sent; ``None``: they are left alone.
     webhooks: bool | None = None
-    #: The types of events; ``("all",)`` for the whole catalogue; ``None``: the subscriptions are left alone.
+    #: The event types; ``("all",)`` for the whole catalogue; ``None``: the subscriptions are left alone.
     events: tuple[str, ...] | None = None
-    line: int = 1
+    #: Key path of the account in the file.
+    path: str = "accounts[0]"
 
 
 @dataclass(frozen=True)
@@ -66,32 +76,44 @@ class Wanted:
     #: Options of ``create_client``.
     client: Mapping[str, Any]
     accounts: tuple[WantedAccount, ...]
-    #: Scheme and host that callback URLs are made of.
+    #: Scheme and host of the callback URLs.
     site: str = ""
-    #: Where the file speaks of the client.
-    line: int = 1
 
 
 def read_file(text: str) -> Wanted:
-    """The file's content. Raises ``BadFile`` with everything that is wrong with it."""
+    """The file's content. Raises ``BadFile`` with all its problems."""
     if len(text) > LARGEST:
         raise BadFile(f"The file is larger than {LARGEST // 1024} KB.")
     try:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        at = re.search(r"\(at line (\d+)", str(error))
-        line = int(at[1]) if at else text.count("\n") + 1
-        raise BadFile(problems=(ProvisionProblem(line, f"no TOML: {error}."),)) from None
+        raise BadFile(f"no TOML: {error}.") from None
     except RecursionError:
         raise BadFile("The file is nested too deeply.") from None
-    try:
-        lines = Lines(text)
-    except TooLong as error:
-        raise BadFile(problems=(ProvisionProblem(error.line, "this value has too many lines."),)) from None
-    return _Reader(given, lines).read()
+    serializer = FileSerializer(data=given)
+    problems = [] if serializer.is_valid() else list(_problems(serializer.errors))
+    problems += _conflicts(given)
+    if problems:
+        raise BadFile(problems=tuple(problems))
+    found = serializer.validated_data
+    accounts = tuple(_account(number, each) for number, each in enumerate(found.get("accounts", [])))
+    return Wanted(dict(found["client"]), accounts, found.get("site", "").rstrip("/"))
 
 
-# -- rules: they raise ``OperationRefused`` and give the value as our options take it ------------------------
+def _account(number: int, found: Mapping[str, Any]) -> WantedAccount:
+    chosen = {CENTS.get(name, name): value for name, value in found.items() if name not in ("checkout", "webhooks")}
+    webhooks = found.get("webhooks", {})
+    return WantedAccount(
+        name=chosen["name"],
+        options=chosen,
+        checkout=dict(found.get("checkout", {})),
+        webhooks=webhooks.get("enabled"),
+        events=webhooks.get("events"),
+        path=f"accounts[{number}]",
+    )
+
+
+# -- rules: each returns the value as our options take it, or raises ``OperationRefused`` -----------------------
 
 
 def _text(name: str, value: Any) -> str:
@@ -102,7 +124,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _number_text(name: str, value: Any) -> str:
-    """A merchant's number, which may look like a card's."""
+    """A merchant's number; it may look like a card number."""
     if isinstance(value, int) and not isinstance(value, bool):
         raise OperationRefused(f'{name} must be a text: "{value}".')
     is_text(name, value)
@@ -136,18 +158,6 @@ def _checked(check: Callable[[str, Any], None]) -> Rule:
     return rule
 
 
-def _table(name: str, value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise OperationRefused(f"{name} must be a table.")
-    return value
-
-
-def _tables(name: str, value: Any) -> Any:
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise OperationRefused(f"{name} must be tables: [[{name}]].")
-    return value
-
-
 def _events(name: str, value: Any) -> tuple[str, ...]:
     if value == ALL:
         return (ALL,)
@@ -158,113 +168,159 @@ def _events(name: str, value: Any) -> tuple[str, ...]:
 
 _flag = _checked(is_flag)
 
-TOP: dict[str, Rule] = {"site": _checked(options.check_site), "client": _table, "accounts": _tables}
-CLIENT: dict[str, Rule] = dict.fromkeys(("name", "customer_id", "timezone", "subdomain"), _text)
-ACCOUNT: dict[str, Rule] = {
-    "name": _text,
-    "processor": _text,
-    "external_account_id": _number_text,
-    "external_merchant_id": _number_text,
-    "active": _flag,
-    "enable_ach": _flag,
-    "enable_credit_card": _flag,
-    "minimum_payment_dollars": _dollars,
-    "maximum_payment_dollars": _dollars,
-    "checkout": _table,
-    "webhooks": _table,
-}
-CHECKOUT: dict[str, Rule] = {
-    "allowed_origins": _checked(options.check_origins),
-    "display_name": _text,
-    "logo_url": _checked(is_address),
-    "accent_color": _checked(is_color),
-    "page_message": _message,
-}
-WEBHOOKS: dict[str, Rule] = {"enabled": _flag, "events": _events}
 
-EXTERNAL = ("external_account_id", "external_merchant_id")
-CENTS = {f"{which}_payment_dollars": f"{which}_payment_amount" for which in ("minimum", "maximum")}
+# -- serializers: one per table of the file --------------------------------------------------------------------
 
 
-class _Reader:
-    def __init__(self, given: Mapping[str, Any], lines: Lines) -> None:
-        self.given, self.lines = given, lines
-        self.problems: list[ProvisionProblem] = []
+class RuleField(serializers.Field):
+    """A value that one of the rules checks. If one item of a list is wrong by itself, the error has its index."""
 
-    def read(self) -> Wanted:
-        top = self._part((), self.given, TOP, ("client",))
-        client = self._part(("client",), top.get("client", {}), CLIENT, ("name",)) if "client" in top else {}
-        tables = top.get("accounts", [])
-        accounts = tuple(self._account(("accounts", number), each) for number, each in enumerate(tables))
-        self._check_twins(accounts)
-        for number, account in enumerate(accounts):
-            if account.webhooks and not self.given.get("site"):
-                self._add(("accounts", number, "webhooks"), "webhooks need the address of this site: site = … on top.")
-        if self.problems:
-            raise BadFile(problems=tuple(sorted(self.problems, key=lambda problem: problem.line)))
-        return Wanted(client, accounts, str(top.get("site", "")).rstrip("/"), self.lines.of(("client",)))
+    def __init__(self, rule: Rule, **options: Any) -> None:
+        super().__init__(**options)
+        self.rule = rule
 
-    def _account(self, path: Path, given: Mapping[str, Any]) -> WantedAccount:
-        found = self._part(path, given, ACCOUNT, ("name", "processor", *EXTERNAL))
-        checkout, webhooks = found.pop("checkout", None), found.pop("webhooks", None)
-        chosen = {CENTS.get(name, name): value for name, value in found.items()}
-        least, most = (chosen.get(name) for name in CENTS.values())
-        if least is not None and most is not None and least > most:
-            self._add((*path, "minimum_payment_dollars"), "minimum_payment_dollars exceeds maximum_payment_dollars.")
-        looks = {} if checkout is None else self._part((*path, "checkout"), checkout, CHECKOUT, ())
-        hooks = {} if webhooks is None else self._part((*path, "webhooks"), webhooks, WEBHOOKS, ("enabled",))
-        return WantedAccount(
-            name=chosen.get("name", ""),
-            options=chosen,
-            checkout=looks,
-            webhooks=hooks.get("enabled"),
-            events=hooks.get("events"),
-            line=self.lines.of(path),
-        )
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return self.rule(self.field_name, data)
+        except OperationRefused as refused:
+            index = self._wrong_item(data)
+            raise serializers.ValidationError(
+                [refused.message] if index is None else {index: [refused.message]}
+            ) from None
 
-    def _check_twins(self, accounts: tuple[WantedAccount, ...]) -> None:
-        first: dict[tuple[Any, ...], int] = {}
-        for number, account in enumerate(accounts):
-            ids = tuple(account.options.get(name) for name in EXTERNAL)
-            if None in ids:
-                continue
-            line = self.lines.of(("accounts", number, EXTERNAL[0]))
-            if ids not in first:
-                first[ids] = line
-            else:
-                text = f"the account in line {first[ids]} has the same external ids."
-                self.problems.append(ProvisionProblem(line, text))
-
-    def _part(
-        self, path: Path, given: Mapping[str, Any], rules: Mapping[str, Rule], required: tuple[str, ...]
-    ) -> dict[str, Any]:
-        """The keys of one table that are right; the others are noted."""
-        where = ".".join(str(name) for name in path if isinstance(name, str))
-        found: dict[str, Any] = {}
-        for name, value in given.items():
-            if name not in rules:
-                near = get_close_matches(name, rules, n=1, cutoff=0.5)
-                hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(rules)}."
-                self._add((*path, name), f"{where or 'the file'} has no key {name!r}.{hint}")
-                continue
+    def _wrong_item(self, data: Any) -> int | None:
+        for index, item in enumerate(data if isinstance(data, list) else ()):
             try:
-                found[name] = rules[name](name, value)
-            except OperationRefused as refused:
-                self._add((*path, name), refused.message, _culprit(rules[name], name, value))
-        for name in required:
-            if name not in given:
-                self._add(path, f"{where or 'the file'} has no {name}.")
+                self.rule(self.field_name, [item])
+            except OperationRefused:
+                return index
+        return None
+
+
+class TableSerializer(serializers.Serializer):
+    """A table of the file. An unknown key is an error."""
+
+    #: The table in messages.
+    table = ""
+
+    def get_fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = super().get_fields()
+        for name, each in fields.items():
+            each.error_messages["required"] = f"{self.table} has no {name}."
+            if isinstance(each, serializers.ListSerializer):
+                each.error_messages["not_a_list"] = f"{name} must be tables: [[{name}]]."
+                each.child.error_messages["invalid"] = each.error_messages["not_a_list"]
+            else:
+                each.error_messages["invalid"] = f"{name} must be a table."
+        return fields
+
+    def to_internal_value(self, data: Any) -> Any:
+        names = data if isinstance(data, dict) else ()
+        unknown = {name: [self._unknown(name)] for name in names if name not in self.fields}
+        try:
+            found = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**error.detail, **unknown}) from None
+        if unknown:
+            raise serializers.ValidationError(unknown)
         return found
 
-    def _add(self, path: Path, text: str, near: str = "") -> None:
-        self.problems.append(ProvisionProblem(self.lines.of(path, near), text))
+    def _unknown(self, name: str) -> str:
+        near = get_close_matches(name, self.fields, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(self.fields)}."
+        return f"{self.table} has no key {name!r}.{hint}"
 
 
-def _culprit(rule: Rule, name: str, value: Any) -> str:
-    """The item of a list that is wrong by itself, so that its own line can be named."""
-    for item in value if isinstance(value, list) else ():
-        try:
-            rule(name, [item])
-        except OperationRefused:
-            return item if isinstance(item, str) else ""
-    return ""
+class ClientTableSerializer(TableSerializer):
+    table = "client"
+
+    name = RuleField(_text)
+    customer_id = RuleField(_text, required=False)
+    timezone = RuleField(_text, required=False)
+    subdomain = RuleField(_text, required=False)
+
+
+class CheckoutTableSerializer(TableSerializer):
+    table = "accounts.checkout"
+
+    allowed_origins = RuleField(_checked(options.check_origins), required=False)
+    display_name = RuleField(_text, required=False)
+    logo_url = RuleField(_checked(is_address), required=False)
+    accent_color = RuleField(_checked(is_color), required=False)
+    page_message = RuleField(_message, required=False)
+
+
+class WebhooksTableSerializer(TableSerializer):
+    table = "accounts.webhooks"
+
+    enabled = RuleField(_flag)
+    events = RuleField(_events, required=False)
+
+
+class AccountTableSerializer(TableSerializer):
+    table = "accounts"
+
+    name = RuleField(_text)
+    processor = RuleField(_text)
+    external_account_id = RuleField(_number_text)
+    external_merchant_id = RuleField(_number_text)
+    active = RuleField(_flag, required=False)
+    enable_ach = RuleField(_flag, required=False)
+    enable_credit_card = RuleField(_flag, required=False)
+    minimum_payment_dollars = RuleField(_dollars, required=False)
+    maximum_payment_dollars = RuleField(_dollars, required=False)
+    checkout = CheckoutTableSerializer(required=False)
+    webhooks = WebhooksTableSerializer(required=False)
+
+
+class FileSerializer(TableSerializer):
+    table = "the file"
+
+    site = RuleField(_checked(options.check_site), required=False)
+    client = ClientTableSerializer()
+    accounts = AccountTableSerializer(many=True, required=False)
+
+
+def _problems(errors: Any, path: str = "") -> Iterator[ProvisionProblem]:
+    """The serializer's errors with their key paths."""
+    if isinstance(errors, list) and all(isinstance(error, str) for error in errors):
+        yield from (ProvisionProblem(path, str(error)) for error in errors)
+        return
+    for name, nested in enumerate(errors) if isinstance(errors, list) else errors.items():
+        yield from _problems(nested, path if name == api_settings.NON_FIELD_ERRORS_KEY else _key_path(path, name))
+
+
+def _key_path(path: str, name: str | int) -> str:
+    if isinstance(name, int):
+        return f"{path}[{name}]"
+    shown = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+    return f"{path}.{shown}" if path else shown
+
+
+def _conflicts(given: Mapping[str, Any]) -> Iterator[ProvisionProblem]:
+    """Values that contradict each other. They are compared as given, so that other mistakes hide none of them."""
+    tables = given.get("accounts")
+    first: dict[tuple[str, ...], str] = {}
+    for number, account in enumerate(tables if isinstance(tables, list) else ()):
+        if not isinstance(account, dict):
+            continue
+        path = f"accounts[{number}]"
+        least, most = (_cents(account.get(name)) for name in CENTS)
+        if least is not None and most is not None and least > most:
+            name = "minimum_payment_dollars"
+            yield ProvisionProblem(f"{path}.{name}", f"{name} exceeds maximum_payment_dollars.")
+        ids = tuple(value for name in EXTERNAL if isinstance(value := account.get(name), str) and value)
+        other = first.setdefault(ids, path)
+        if len(ids) == len(EXTERNAL) and other != path:
+            yield ProvisionProblem(f"{path}.{EXTERNAL[0]}", f"{other} has the same external ids.")
+        webhooks = account.get("webhooks")
+        if isinstance(webhooks, dict) and webhooks.get("enabled") is True and not given.get("site"):
+            text = "webhooks need the address of this site: site = … on top."
+            yield ProvisionProblem(f"{path}.webhooks", text)
+
+
+def _cents(value: Any) -> int | None:
+    try:
+        return _dollars("", value)
+    except OperationRefused:
+        return None

@@ -46,8 +46,8 @@ class Step:
     """One thing that was compared, and what came of it."""
 
     name: str
-    #: Where the file asks for it.
-    line: int = 1
+    #: Key path of this part in the file.
+    path: str
     state: str = UNCHANGED
     changes: tuple[Change, ...] = ()
     #: Why it failed or was left.

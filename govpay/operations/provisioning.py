@@ -28,6 +28,15 @@ from govpay.sync import mapping
 #: What an account that is not made yet is called.
 NEW = "<uid>"
 
+#: Step of an account -> its key path in the account's table.
+STEP_KEYS = {
+    "account": "",
+    "checkout of": ".checkout",
+    "webhooks of": ".webhooks",
+    "events of": ".webhooks.events",
+    "secret of": ".webhooks",
+}
+
 
 def provision(
     wanted: Wanted, *, actor: Any = None, dry_run: bool = False, tell: Callable[[Step], object] | None = None
@@ -79,7 +88,7 @@ class _Run(Steps):
 
     def client(self) -> None:
         name = self.wanted.client["name"]
-        step = Step(f'client "{name}"', self.wanted.line)
+        step = Step(f'client "{name}"', "client")
 
         def differ() -> Iterable[Change]:
             self.found = find_client(name)
@@ -131,7 +140,7 @@ class _AccountRun:
                 self._do(name, differ, act)
 
     def _step(self, name: str, state: str = UNCHANGED, why: str = "") -> Step:
-        return Step(f'{name} "{self.wanted.name}"', self.wanted.line, state, why=why)
+        return Step(f'{name} "{self.wanted.name}"', self.wanted.path + STEP_KEYS[name], state, why=why)
 
     def _do(self, name: str, differ: Callable[[], Iterable[Change]], act: Callable[[], object]) -> Step:
         return self.run.carry_out(self._step(name), differ, act, self._read)

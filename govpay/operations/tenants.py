@@ -9,7 +9,7 @@ import uuid
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Unpack, cast
 
 from django.db import connections, router
 from django.utils import timezone as clock
@@ -26,6 +26,7 @@ from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.models.operations import OPEN_STATES
 from govpay.operations import journal
 from govpay.operations import tenant_options as options
+from govpay.operations.account_values import AccountProperties, wire_properties
 from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
 from govpay.operations.lookups import find_account, find_client, identity_of, read_account
@@ -57,42 +58,21 @@ def create_payment_account(
     client: Client,
     name: str,
     processor: str,
-    external_account_id: str | None = None,
-    external_merchant_id: str | None = None,
-    active: bool | None = None,
-    enable_ach: bool | None = None,
-    enable_credit_card: bool | None = None,
-    minimum_payment_amount: int | None = None,
-    maximum_payment_amount: int | None = None,
-    callback_url: str | None = None,
-    webhook_enabled: bool | None = None,
     actor: Any = None,
     key: uuid.UUID | str | None = None,
+    **properties: Unpack[AccountProperties],
 ) -> PaymentAccount:
     """The client's account with both these external ids: the one that exists, else a new one; /platform/accounts/.
 
-    Without external ids its name tells it. One that exists is returned as it is (``update_payment_account``
-    changes it). The limits are in cents. Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``.
+    An account without external ids is found by its name. An account that exists is returned as it is;
+    ``update_payment_account`` changes it. ``properties`` are the ``AccountProperties``; the limits are in cents.
+    Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``.
     """
-    least = options.dollars("minimum_payment_amount", minimum_payment_amount)
-    most = options.dollars("maximum_payment_amount", maximum_payment_amount)
-    options.check_limits(least, most)
-    if callback_url is not None:
-        options.check_callback("callback_url", callback_url)
-    body = tenant_shapes.CreatePaymentAccount(
-        client_id=client.uid,
-        name=name,
-        processor=processor,
-        external_account_id=external_account_id,
-        external_merchant_id=external_merchant_id,
-        active=active,
-        enable_ach=enable_ach,
-        enable_credit_card=enable_credit_card,
-        minimum_payment_amount=least,
-        maximum_payment_amount=most,
-        callback_url=callback_url,
-        webhook_enabled=webhook_enabled,
-    )
+    given = wire_properties(properties)
+    options.check_limits(given.get("minimum_payment_amount"), given.get("maximum_payment_amount"))
+    if "callback_url" in given:
+        options.check_callback("callback_url", given["callback_url"])
+    body = tenant_shapes.CreatePaymentAccount(client_id=client.uid, name=name, processor=processor, **given)
     return cast(PaymentAccount, find_or_create(CreateAccount(body), actor, key))
 
 

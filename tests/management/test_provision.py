@@ -66,7 +66,7 @@ def test_it_prints_a_diff_and_what_became_of_it(sandbox: Any, write: Write) -> N
     assert len(sent(sandbox)) == len(WRITES)
 
 
-def test_a_refused_step_is_named_with_its_line_and_the_exit_code_is_1(sandbox: Any, write: Write) -> None:
+def test_a_refused_step_is_named_with_its_key_path_and_the_exit_code_is_1(sandbox: Any, write: Write) -> None:
     sandbox.fault(CHECKOUT, times=1, status=422)
     path = write(TOWN)
     process = start_command("govpay_provision", str(path))
@@ -74,17 +74,18 @@ def test_a_refused_step_is_named_with_its_line_and_the_exit_code_is_1(sandbox: A
     assert process.returncode == 1
     assert out.splitlines()[-1] == "changed=6 unchanged=0 failed=1 left=0"
     first, last = err.splitlines()
-    assert first.startswith(f'{path}:7: checkout of "Water": ')
+    assert first.startswith(f'{path}: accounts[0].checkout: checkout of "Water": ')
     assert last.startswith('CommandError: Failed: checkout of "Water".')
     assert run(path)[2] == ""
 
 
-def test_what_the_file_says_wrong_is_told_line_by_line_and_nothing_is_sent(sandbox: Any, write: Write) -> None:
+def test_each_problem_of_the_file_is_one_line_and_nothing_is_sent(sandbox: Any, write: Write) -> None:
     path = write(TOWN.replace("timezone", "zone").replace("zift", ""))
     out, _, error = run(path)
     lines = error.splitlines()
-    assert lines[0].startswith(f"{path}:5: client has no key 'zone'.")
-    assert [line.split(":")[1] for line in lines[:-1]] == ["5", "9", "24"]
+    assert lines[0].startswith(f"{path}: client.zone: client has no key 'zone'.")
+    paths = ["client.zone", "accounts[0].processor", "accounts[1].processor"]
+    assert [line.split(": ")[1] for line in lines[:-1]] == paths
     assert lines[-1] == "Nothing was sent."
     assert (out, sandbox.requests()) == ("", [])
 

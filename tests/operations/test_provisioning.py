@@ -17,7 +17,6 @@ from govpay.operations import provision_steps, provisioning
 from govpay.operations.provision_file import BadFile, read_file
 from govpay.operations.provision_steps import CHANGED, FAILED, LEFT, PLANNED, UNCHANGED, Step
 from govpay.operations.provisioning import provision
-from govpay.operations.toml_lines import Lines
 from govpay.sync import secrets
 from govpay.sync.pull import pull
 from tests.operations.test_tenants import (
@@ -419,48 +418,87 @@ def test_secrets_are_nowhere_to_be_read(sandbox: Any, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "text"),
+    ("old", "new", "path", "text"),
     [
-        ("https://pay.example.gov", "http://pay.example.gov", 1, "site must be https"),
-        ("https://pay.example.gov", "https://pay.example.gov/x", 1, "site must be scheme and host alone"),
-        ("https://pay.example.gov", "https://192.168.1.4", 1, "reach from outside"),
-        ("[client]", "[clent]", 3, "no key 'clent'. Did you mean 'client'?"),
-        ("timezone", "time_zone", 5, "client has no key 'time_zone'. Did you mean 'timezone'?"),
-        ('name = "Town"', "name = 5", 4, "name must be a text"),
-        ('name = "Water"', 'name = "4111 1111 1111 1111"', 8, "looks like a card"),
-        ('processor = "zift"\nexternal_account_id = "EX-1"', 'external_account_id = "EX-1"', 7, "has no processor"),
-        ('external_merchant_id = "2"', "external_merchant_id = 2", 26, 'must be a text: "2"'),
-        ('"EX-2"\nexternal_merchant_id = "2"', '"EX-1"\nexternal_merchant_id = "4539578763621486"', 25, "in line 10"),
-        ("active = false", 'active = "no"', 27, "active must be true or false"),
-        ('"2500.50"', "2500.5", 12, "dollars as a text"),
-        ('"2500.50"', '"2500.505"', 12, "dollars as a text"),
-        ('"2500.50"', '"1.00"\nminimum_payment_dollars = "2.00"', 13, "exceeds"),
-        ("https://www.example.gov", "https://www.example.gov/pay", 15, "without a path"),
-        ('", "https://www.example.gov"]', '",\n    "ftp://x.example",\n]', 16, "must be https"),
-        ('display_name = "Town"', 'accent_color = "blue"', 16, "accent_color must be a color"),
-        ("enabled = true", "enabled = 1", 19, "enabled must be true or false"),
-        ("enabled = true\n", "", 18, "accounts.webhooks has no enabled"),
-        ('["payment.completed", "payment.failed"]', '"some"', 20, 'events must be "all" or a list'),
-        ("[[accounts]]\nname = \"Courts\"", "[accounts]\nname = \"Courts\"", 22, "no TOML"),
-        ('site = "https://pay.example.gov"\n', "", 17, "webhooks need the address of this site"),
-        ("[accounts.checkout]", "checkout = 5\n[accounts.chekout]", 14, "checkout must be a table"),
+        ("https://pay.example.gov", "http://pay.example.gov", "site", "site must be https"),
+        ("https://pay.example.gov", "https://pay.example.gov/x", "site", "site must be scheme and host alone"),
+        ("https://pay.example.gov", "https://192.168.1.4", "site", "reach from outside"),
+        ("[client]", "[clent]", "clent", "no key 'clent'. Did you mean 'client'?"),
+        ("[client]", "[clent]", "client", "the file has no client"),
+        ("timezone", "time_zone", "client.time_zone", "client has no key 'time_zone'. Did you mean 'timezone'?"),
+        ("timezone", '"t.z"', 'client."t.z"', "client has no key 't.z'."),
+        ('name = "Town"', "name = 5", "client.name", "name must be a text"),
+        ('name = "Water"', 'name = "4111 1111 1111 1111"', "accounts[0].name", "looks like a card"),
+        ('processor = "zift"\nexternal_account_id = "EX-1"', 'external_account_id = "EX-1"', "accounts[0].processor",
+         "has no processor"),
+        ('external_merchant_id = "2"', "external_merchant_id = 2", "accounts[1].external_merchant_id",
+         'must be a text: "2"'),
+        ('"EX-2"\nexternal_merchant_id = "2"', '"EX-1"\nexternal_merchant_id = "4539578763621486"',
+         "accounts[1].external_account_id", "accounts[0] has the same external ids"),
+        ("active = false", 'active = "no"', "accounts[1].active", "active must be true or false"),
+        ('"2500.50"', "2500.5", "accounts[0].maximum_payment_dollars", "dollars as a text"),
+        ('"2500.50"', '"2500.505"', "accounts[0].maximum_payment_dollars", "dollars as a text"),
+        ('"2500.50"', '"1.00"\nminimum_payment_dollars = "2.00"', "accounts[0].minimum_payment_dollars", "exceeds"),
+        ("https://www.example.gov", "https://www.example.gov/pay", "accounts[0].checkout.allowed_origins[1]",
+         "without a path"),
+        ("https://www.example.gov", "https://pay.example.gov", "accounts[0].checkout.allowed_origins", "twice"),
+        ('", "https://www.example.gov"]', '",\n    "ftp://x.example",\n]', "accounts[0].checkout.allowed_origins[1]",
+         "must be https"),
+        ('display_name = "Town"', 'accent_color = "blue"', "accounts[0].checkout.accent_color",
+         "accent_color must be a color"),
+        ("enabled = true", "enabled = 1", "accounts[0].webhooks.enabled", "enabled must be true or false"),
+        ("enabled = true\n", "", "accounts[0].webhooks.enabled", "accounts.webhooks has no enabled"),
+        ('["payment.completed", "payment.failed"]', '"some"', "accounts[0].webhooks.events",
+         'events must be "all" or a list'),
+        ('"payment.failed"', "5", "accounts[0].webhooks.events[1]", 'events must be "all" or a list'),
+        ('site = "https://pay.example.gov"\n', "", "accounts[0].webhooks", "webhooks need the address of this site"),
+        ("[accounts.checkout]", "checkout = 5\n[accounts.chekout]", "accounts[0].checkout",
+         "checkout must be a table"),
+        ('site = "https://pay.example.gov"', "accounts = [5]", "accounts[0]", "must be tables: [[accounts]]"),
+        ('site = "https://pay.example.gov"', "accounts = 5", "accounts", "must be tables: [[accounts]]"),
+        ("[client]", 'client = "x"\n[clent]', "client", "client must be a table"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_with_its_line(sandbox: Any, old: str, new: str, line: int, text: str) -> None:
+def test_what_is_wrong_is_named_with_its_key_path(sandbox: Any, old: str, new: str, path: str, text: str) -> None:
     assert old in TOWN
     wrong = TOWN.replace(old, new, 1)
+    if new.startswith("accounts = "):
+        wrong = wrong[: wrong.index("[[accounts]]")]
     with pytest.raises(BadFile) as caught:
         read_file(wrong)
-    found = [(problem.line, problem.text) for problem in caught.value.problems]
-    assert any(number == line and text in words for number, words in found), found
+    found = [(problem.path, problem.text) for problem in caught.value.problems]
+    assert any(where == path and text in words for where, words in found), found
     assert sandbox.requests() == []
+
+
+def test_a_syntax_error_is_named_with_its_line() -> None:
+    with pytest.raises(BadFile, match=r"no TOML: .*at line 22"):
+        read_file(TOWN.replace('[[accounts]]\nname = "Courts"', '[accounts]\nname = "Courts"'))
+
+
+def test_conflicts_are_named_beside_other_mistakes() -> None:
+    wrong = TOWN.replace('"2500.50"', '"1.00"\nminimum_payment_dollars = "2.00"').replace("EX-2", "EX-1")
+    wrong = wrong.replace('id = "2"', 'id = "4539578763621486"').replace("site =", "sight =")
+    with pytest.raises(BadFile) as caught:
+        read_file(wrong)
+    assert [problem.path for problem in caught.value.problems] == [
+        "sight",
+        "accounts[0].minimum_payment_dollars",
+        "accounts[0].webhooks",
+        "accounts[1].external_account_id",
+    ]
 
 
 def test_everything_wrong_is_named_at_once(sandbox: Any) -> None:
     wrong = TOWN.replace("zift", "").replace("timezone", "zone").replace("true", '"true"')
     with pytest.raises(BadFile) as caught:
         read_file(wrong)
-    assert [problem.line for problem in caught.value.problems] == [5, 9, 19, 24]
+    assert [problem.path for problem in caught.value.problems] == [
+        "client.zone",
+        "accounts[0].processor",
+        "accounts[0].webhooks.enabled",
+        "accounts[1].processor",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -469,56 +507,3 @@ def test_everything_wrong_is_named_at_once(sandbox: Any) -> None:
 def test_no_file_at_all(text: str) -> None:
     with pytest.raises(BadFile):
         read_file(text)
-
-
-def test_lines_of_every_way_to_write_it() -> None:
-    text = '''# a comment
-a = 1
-"b c".d = """
-x = 1
-[t]
-"""
-[t] # behind
-k = [ # a list
-  "one",
-  # two = 2
-  "two",
-]
-u.v.w = {p = 1, q = "]"}
-
-[[many]]
-n = 1
-[many.part]
-n = 2
-[[many.part.deep]]
-n = 3
-[[many]]
-[many.part]
-'n' = 4
-[[many.part.deep]]
-[[many.part.deep]]
-n = 5
-'''
-    for separator in ("\n", "\r\n"):
-        lines = Lines(text.replace("\n", separator))
-        wanted: dict[tuple[Any, ...], int] = {
-            ("a",): 2,
-            ("b c",): 3,
-            ("b c", "d"): 3,
-            ("t",): 7,
-            ("t", "k"): 8,
-            ("t", "u", "v", "w", "q"): 13,
-            ("many", 0): 15,
-            ("many", 0, "n"): 16,
-            ("many", 0, "part"): 17,
-            ("many", 0, "part", "n"): 18,
-            ("many", 0, "part", "deep", 0, "n"): 20,
-            ("many", 1): 21,
-            ("many", 1, "part", "n"): 23,
-            ("many", 1, "part", "deep", 1, "n"): 26,
-            ("many", 1, "part", "missing"): 22,
-            ("none",): 1,
-        }
-        assert {path: lines.of(path) for path in wanted} == wanted
-        assert lines.of(("t", "k"), "two") == 10  # the first line with that text
-        assert lines.of(("t", "k"), '"two"') == 11

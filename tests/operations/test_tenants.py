@@ -26,7 +26,7 @@ from govpay.exceptions import (
 from govpay.models import Client, Operation, PaymentAccount, WebhookSubscription
 from govpay.models.choices import OperationState
 from govpay.operations.account_settings import ChangedMeanwhile, UpdateAccountAction, checkout_as_sent
-from govpay.operations.account_values import alike, as_sent
+from govpay.operations.account_values import PROPERTIES, AccountProperties, alike, as_sent
 from govpay.operations.engine import execute
 from govpay.operations.lookups import find_client
 from govpay.operations.tenants import CreateAccount, CreateClientAction, CreationAction
@@ -260,6 +260,17 @@ def test_wrong_account_is_refused_before_anything(sandbox: Any, create: Any, wro
     before = len(sandbox.requests())
     with pytest.raises(OperationRefused, match=named):
         create(**wrong)
+    assert len(sandbox.requests()) == before
+
+
+def test_properties_are_those_of_the_request(sandbox: Any, city: Client, create: Any) -> None:
+    assert ("client_id", "name", "processor", *AccountProperties.__annotations__) == PROPERTIES
+    row, before = create(), len(sandbox.requests())
+    for wrong in ("client_id", "enable_cash"):
+        with pytest.raises(TypeError, match=wrong):
+            create(**{wrong: "x"})
+        with pytest.raises(TypeError, match=wrong):
+            operations.update_payment_account(account=row, **{wrong: "x"})
     assert len(sandbox.requests()) == before
 
 

@@ -36,7 +36,7 @@ class Command(PlatformCommand):
         except UnicodeDecodeError as error:
             raise CommandError(f"{path} is not UTF-8.") from error
         except BadFile as bad:
-            wrong = [f"{path}:{problem.line}: {problem.text}" for problem in bad.problems] or [f"{path}: {bad}"]
+            wrong = [f"{path}: {problem}" for problem in bad.problems or [bad]]
             raise CommandError("\n".join([*wrong, "Nothing was sent."])) from bad
         self._path = path
         self.stdout.write(f"--- platform\n+++ {path}")
@@ -54,6 +54,6 @@ class Command(PlatformCommand):
             for line in change.lines():
                 self.stdout.write(line)
         for note in step.notes:
-            self.stderr.write(f"{self._path}:{step.line}: {step.name}: {note}")
+            self.stderr.write(f"{self._path}: {step.path}: {step.name}: {note}")
         if step.state in (FAILED, LEFT):
-            self.stderr.write(f"{self._path}:{step.line}: {step.name}: {step.why}")
+            self.stderr.write(f"{self._path}: {step.path}: {step.name}: {step.why}")

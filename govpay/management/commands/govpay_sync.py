@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
-from tqdm import tqdm
 
 from govpay.connection import get_authorizer
 from govpay.management.base import PlatformCommand
-from govpay.models import SyncCursor, SyncRun
-from govpay.models.choices import RunState
-from govpay.sync.pull import RESOURCES, account_uids, pull
+from govpay.management.sync_output import pull_and_print
+from govpay.sync.pull import RESOURCES, account_uids
 from govpay.tasks import sync_account
 
 
@@ -35,12 +31,12 @@ class Command(PlatformCommand):
         scoped = [name for name in names if RESOURCES[name].scoped]
         full = options["full"]
         get_authorizer().token()  # refused credentials are one line, not one for every list
-        failed = sum(not self._pull(name, None, full) for name in names if name not in scoped)
+        failed = sum(not pull_and_print(self, name, None, full) for name in names if name not in scoped)
         for uid in self._accounts(options["account"]) if scoped else []:
             if options["fan_out"]:
                 self._queue(uid, scoped, full)
                 continue
-            failed += sum(not self._pull(name, uid, full) for name in scoped)
+            failed += sum(not pull_and_print(self, name, uid, full) for name in scoped)
         if failed:
             raise CommandError(f"{failed} of the lists could not be read to the end; run the command again to go on.")
 
@@ -57,29 +53,3 @@ class Command(PlatformCommand):
         if missing:
             raise CommandError(f"There is no payment account {missing[0]!r} here. Sync accounts first.")
         return wanted or known
-
-    def _pull(self, name: str, account_uid: str | None, full: bool) -> bool:
-        started = time.monotonic()
-        bar = tqdm(
-            desc=f"{name} {account_uid or ''}".strip(),
-            unit=" rows",
-            disable=not sys.stderr.isatty(),
-            leave=False,
-        )
-
-        def advance(run: SyncRun) -> None:
-            bar.update(run.fetched - bar.n)
-
-        def waiting(cursor: SyncCursor) -> None:
-            self.stderr.write(f"{name}: waiting for process {cursor.lease_pid} on {cursor.lease_host.split('/')[0]}")
-
-        with bar:
-            run = pull(name, account_uid, full=full, wait=True, progress=advance, on_wait=waiting)
-        self.stdout.write(
-            f"{name} account={account_uid or '-'} fetched={run.fetched} created={run.created} updated={run.updated} "
-            f"unchanged={run.unchanged} deleted={run.deleted} rejected={run.rejected_count} pages={run.pages} "
-            f"seconds={time.monotonic() - started:.1f}"
-        )
-        if run.state != RunState.SUCCEEDED:
-            self.stderr.write(f"{name} account={account_uid or '-'}: {run.error}")
-        return run.state == RunState.SUCCEEDED
