@@ -51,10 +51,9 @@ def create_hosted_session(
 ) -> HostedSession:
     """Open a session in which a payer pays ``amount`` (minor units, without any fee); /guides/hosted-sessions/.
 
-    Both addresses must use https and have an origin in ``CHECKOUT_ORIGINS`` (with DEBUG any address is allowed). The
-    platform replaces ``{CHECKOUT_SESSION_ID}`` in them with the session's id. Give objects as dicts with the vendor's
-    properties. The session's secrets are stored sealed. Raises ``OperationRefused``, which names the option,
-    ``OutcomeUnknown``, ``APIError``.
+    Both addresses must use https and an origin in ``CHECKOUT_ORIGINS`` (with DEBUG any address is allowed). In them,
+    the platform replaces ``{CHECKOUT_SESSION_ID}`` with the session's id. Objects are dicts of the vendor's properties.
+    Secrets are stored sealed. Raises ``OperationRefused``, which names the option, ``OutcomeUnknown``, ``APIError``.
     """
     refuse_cards(success_url=success_url, cancel_url=cancel_url, required_avs_fields=required_avs_fields)
     refuse_cards(description=description, metadata=metadata, customer_email=customer_email)
