@@ -64,7 +64,7 @@ def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
 
 
 def doubt(operation: Operation, why: str) -> None:
-    """Set a not executed operation back to ``unknown``: the platform shows a sign of it, but a sign is no proof."""
+    """Set an operation that counts as not executed back to ``unknown``, because the platform shows a sign of it."""
 
     columns: dict[str, Any] = {
         "state": OperationState.UNKNOWN,

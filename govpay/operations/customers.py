@@ -70,7 +70,7 @@ class CreateCustomerAction(Action):
     model = Customer
 
     def __init__(self, account: PaymentAccount, reference_id: str, name: str | None, email: str | None) -> None:
-        """Raises ``OperationRefused`` naming what is wrong with the request."""
+        """Raises ``OperationRefused``, which names the wrong field of the request."""
         refuse_cards(reference_id=reference_id, name=name, email=email)
         # A form sends an empty text for an empty field.
         self.body = tenant_shapes.CreateCustomer(reference_id=reference_id, name=name or None, email=email or None)

@@ -126,7 +126,7 @@ def _found_before(action: Action, operation: Operation) -> Mirror | None:
             attempts.doubt(operation, str(sign))
         except IntegrityError as error:
             raise taken(action, error) from error
-        if operation.state != OperationState.UNKNOWN:  # another process reopened it first; the sign is of its attempt
+        if operation.state != OperationState.UNKNOWN:  # another process reopened it first: its attempt caused the sign
             return outcome_again(journal.entries().get(pk=operation.pk), action.model)
         raise OutcomeUnknown(
             _("Nothing was sent: the platform shows a sign that the earlier attempt was carried out. It is looked up."),

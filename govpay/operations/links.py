@@ -186,9 +186,10 @@ def _opened(link: PaymentLink, success_url: str, cancel_url: str) -> HostedSessi
 
 
 def _begun_before(link: PaymentLink, key: uuid.UUID) -> HostedSession | None:
-    """Return the session that was created with ``key`` and other arguments, such as the URLs of this site's other host.
+    """Return the session that an interrupted request created with ``key``, perhaps for another host name of this site.
 
-    If that attempt failed or its answer was lost, the link moves to the next attempt, which the next visitor begins.
+    ``None``: that request is under way, or it created no session that can be used. In the second case the link moves to
+    the next attempt, which the next visitor begins.
     """
     earlier = journal.entries().filter(key=key, action=OperationAction.CREATE_SESSION).first()
     if earlier is None or (earlier.is_open and not earlier.is_overdue):

@@ -143,8 +143,8 @@ def identity_of(body: Mapping[str, Any]) -> tuple[str, ...]:
 def find_account(body: Mapping[str, Any]) -> PaymentAccountResource | None:
     """Return the existing account that a creation with ``body`` would duplicate; /platform/accounts/ says to reuse it.
 
-    If there are several, the active one is returned. Raises ``OperationRefused`` when not exactly one is active or the
-    account belongs to another client, and ``APIError``.
+    If there are several, the active one is returned; ``None`` if there is none. Raises ``OperationRefused`` when this
+    does not identify one account, or when the account belongs to another client, and ``APIError``.
     """
     external = body.get("external_account_id") or body.get("external_merchant_id")
     names = ("external_account_id", "external_merchant_id") if external else ("client_id", "name")

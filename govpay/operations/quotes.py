@@ -228,7 +228,7 @@ def quoted_by_staff(payments: Iterable[Payment]) -> set[str]:
 
 
 def validated_method(row: Payment) -> shapes.PaymentMethod | None:
-    """Return the validated method for the capture; ``None`` when the payment was quoted elsewhere with a token.
+    """Return the validated method for the capture; ``None`` if it is not stored here and is no saved method.
 
     Raises ``EncryptionError`` when the key that sealed the method is missing.
     """

@@ -105,9 +105,10 @@ def reconcile(limit: int = 500) -> Reconciled:
 
 
 def follow_payments() -> int:
-    """Mark not executed captures and voids as succeeded when the payment shows them after all. Returns how many.
+    """Mark captures and voids as succeeded that were closed as not executed, if the payment shows them after all.
 
-    If another operation may have captured or voided the payment, its status proves nothing about this one.
+    Returns how many. If another operation may have captured or voided the payment, the payment's status proves nothing
+    about this one.
     """
     journal_rows = journal.entries()
     others = journal_rows.filter(payment=OuterRef("payment_id"), action=OuterRef("action"))

@@ -35,7 +35,7 @@ from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
 
-#: How long a not executed refund may still arrive. Until then, another refund of the payment needs a confirmation.
+#: How long a refund that was not executed may still arrive. Until then, another refund needs a confirmation.
 AT_STAKE = dt.timedelta(hours=24)
 
 
@@ -79,7 +79,7 @@ class RefundAction(PaymentAction):
     reference_prefix: ClassVar[str] = "rf"
     statuses = frozenset(TransactionStatus.values)
     body: shapes.RefundPayment
-    #: Whether this call tries an earlier refund of the same amount again that was not executed.
+    #: Whether an earlier refund of the same amount that was not executed is tried again instead.
     may_retry = False
 
     def __init__(
@@ -262,9 +262,9 @@ def _read_transactions(operation: Operation) -> None:
 def follow_refunds() -> int:
     """Update the journal for refunds that turned out differently later. Returns how many did.
 
-    A refund that the platform accepted may fail days later (an ACH refund). A refund of which there was no sign, or
-    that was refused although a copy of its request was accepted, may appear later: its reference proves it. Each change
-    sends ``operation_finished`` again.
+    A refund that the platform accepted may fail days later (an ACH refund). A refund may also appear after it was
+    closed as not executed, or after it was refused although a proxy had sent its request twice: its reference proves
+    it. Each change sends ``operation_finished`` again.
     """
     refunds = Transaction.objects.filter(type=TransactionType.REFUND, deleted_at=None).exclude(reference_id="")
     failed = refunds.filter(status=TransactionStatus.FAILED)

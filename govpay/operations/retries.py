@@ -42,7 +42,7 @@ def not_executed_of(payments: Iterable[Payment], action: str) -> dict[str, Opera
 
 
 def is_at_stake(operation: Operation) -> bool:
-    """Whether the platform may still carry out this not executed operation, so that another one may be a duplicate."""
+    """Whether the platform may still carry out this operation, so that a new one could be a duplicate."""
     ended = operation.finished_at
     return attempts.was_sent(operation) and ended is not None and ended >= timezone.now() - AT_STAKE
 

@@ -69,7 +69,7 @@ def is_debit(payment: Payment) -> bool:
 
 
 def needing_authorization(payments: Iterable[Payment]) -> set[str]:
-    """Return the uids of the validated debits that staff quoted. Their capture needs the owner's authorization."""
+    """Return the uids of the validated debits that staff quoted: their capture needs the owner's authorization."""
     debits = [each for each in payments if each.status == PaymentStatus.VALIDATED and is_debit(each)]
     return operations.quoted_by_staff(debits) if debits else set()
 
