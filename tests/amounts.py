@@ -1,4 +1,4 @@
-"""How often a test repeats what chance decides: least in ``make test``, more in ``test-full``, most in ``soak``."""
+"""Repetitions of tests that depend on chance: few in ``make test``, more in ``test-full``, most in ``soak``."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import os
 import time
 from collections.abc import Iterator
 
-#: ``make soak`` sets it to the seconds that all its tests have together.
+#: ``make soak`` sets it to the seconds that all its tests may take together.
 SOAK = float(os.environ.get("GOVPAY_SOAK") or 0)
 
-#: ``make test-full`` sets it, which ``.ci/run`` calls.
+#: Set by ``make test-full``, which ``.ci/run`` calls.
 FULL = os.environ.get("GOVPAY_TEST_DEPTH") == "full"
 
-#: Test -> (how often it was repeated, how often it was to be).
+#: Test -> (number of repetitions done, number of repetitions wanted).
 done: dict[str, tuple[int, int]] = {}
 
-#: Seconds of ``SOAK`` that the running test has, and a test of weight 1; ``tests.conftest`` knows how many there are.
+#: Seconds of ``SOAK`` for the running test, and for a test of weight 1. ``tests.conftest`` computes both.
 share = second = SOAK
 
 _ends: dict[str, float] = {}
 
 
 def repeats(promised: int, few: int, middle: int | None = None) -> int:
-    """``promised`` by ``make soak``, ``middle`` by ``make test-full``, else ``few``.
+    """Return ``promised`` in ``make soak``, ``middle`` in ``make test-full``, else ``few``.
 
-    Without ``middle`` it is twice as many as ``few``.
+    Without ``middle``, ``make test-full`` gets twice ``few``, at most ``promised``.
     """
     if SOAK:
         return promised
@@ -34,7 +34,7 @@ def repeats(promised: int, few: int, middle: int | None = None) -> int:
 
 
 def rounds(promised: int, few: int, middle: int | None = None) -> Iterator[int]:
-    """The numbers of as many repeats, but by ``make soak`` no more than the test's time allows: at least one."""
+    """Yield the numbers of the repetitions: at least one, in ``make soak`` as many as the test's time allows."""
     wanted = repeats(promised, few, middle)
     for number in range(wanted):
         if not another(wanted):
@@ -43,7 +43,7 @@ def rounds(promised: int, few: int, middle: int | None = None) -> Iterator[int]:
 
 
 def another(wanted: int) -> bool:
-    """Whether the running test may begin one more of ``wanted`` repeats; counts it."""
+    """Whether the running test may begin another of ``wanted`` repetitions. If so, it is counted."""
     name = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" (")[0]
     times, _ = done.get(name, (0, 0))
     end = _ends.setdefault(name, time.monotonic() + share)

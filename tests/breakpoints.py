@@ -1,4 +1,4 @@
-"""Being there when an action comes to one of its steps: to count them, to wait, to break something, to die."""
+"""Run code when an action reaches a step: count steps, wait, break something, or simulate the end of the process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 
 from django.db import connection
 
-#: Called with the name of each step, in the thread and at the place where it is reached.
+#: Called with the name of each step, in the thread that reaches it.
 Notice = Callable[[str], Any]
 
 
 class Died(BaseException):
-    """Raised at a step in the place of the end of the process."""
+    """Raised at a step to simulate the end of the process."""
 
 
 class _Watch(logging.Handler):
@@ -23,7 +23,7 @@ class _Watch(logging.Handler):
         self._notice = notice
 
     def handle(self, record: logging.LogRecord) -> bool:
-        # Without the lock of handlers, since threads may wait for each other here; and what is raised, is meant.
+        # Do not take the handler's lock, because threads may wait for each other here. Do not catch exceptions.
         if (step := getattr(record, "step", None)) is not None:
             self._notice(step)
         return True
@@ -31,7 +31,7 @@ class _Watch(logging.Handler):
 
 @contextmanager
 def watching(notice: Notice) -> Iterator[None]:
-    """``notice`` hears of every step of every action of this process."""
+    """Call ``notice`` for every step of every action of this process."""
     logger = logging.getLogger("govpay.operations")
     watch, before = _Watch(notice), logger.level
     logger.addHandler(watch)
@@ -45,7 +45,7 @@ def watching(notice: Notice) -> Iterator[None]:
 
 @contextmanager
 def at_step(wanted: str, act: Callable[[], Any], times: int = 1) -> Iterator[list[str]]:
-    """``act`` runs the first ``times`` that an action comes to the step ``wanted``; gives a list of when it did."""
+    """Run ``act`` the first ``times`` that an action reaches the step ``wanted``. Yields a list, one entry per run."""
     hits: list[str] = []
 
     def notice(step: str) -> None:
@@ -59,10 +59,10 @@ def at_step(wanted: str, act: Callable[[], Any], times: int = 1) -> Iterator[lis
 
 @contextmanager
 def dying_at(wanted: str) -> Iterator[list[str]]:
-    """As if the process ended at the step ``wanted``: ``Died`` is raised there.
+    """Simulate the end of the process at the step ``wanted``: raise ``Died`` there.
 
-    ``execute`` could still close its row on the way out, which the dead do not: from that moment on every
-    statement of this thread raises as well, and the transaction that is open rolls back.
+    ``execute`` could still close its row while the exception propagates, which a killed process cannot do. Therefore
+    every later statement of this thread raises as well, and an open transaction is rolled back.
     """
 
     def refuse(*_: Any) -> NoReturn:
@@ -80,7 +80,7 @@ def dying_at(wanted: str) -> Iterator[list[str]]:
 
 @contextmanager
 def dying_after(statements: int) -> Iterator[None]:
-    """As if the process ended when it had sent so many statements to the database, and began the next."""
+    """Simulate the end of the process: after ``statements`` database statements, the next one raises ``Died``."""
     left = statements
 
     def count(run: Callable[..., Any], *rest: Any) -> Any:

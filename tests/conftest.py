@@ -1,4 +1,4 @@
-"""What every test may ask for: a platform on loopback, staff of each group, servers when present."""
+"""Fixtures and hooks of all tests: a sandbox, staff of each group, and skips where a server is missing."""
 
 from __future__ import annotations
 
@@ -42,28 +42,28 @@ def _listening(url: str) -> bool:
 
 
 def chromium() -> str:
-    """Where the machine's own Chromium is, or an empty string; playwright downloads none."""
+    """Return the path of the installed Chromium, or an empty string. Playwright must not download one."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 
 
 def _no_browser() -> str:
-    """What a browser test lacks here."""
+    """Return why browser tests cannot run here, or an empty string."""
     if not chromium():
         return "no Chromium on PATH"
     if not find_spec("playwright"):
         return "playwright is not installed; make test-browser does so"
-    # Playwright keeps an event loop in its thread, in which Django refuses to work for the tests beside it.
+    # Playwright keeps an event loop running in its thread. Django refuses to work there, so other tests would fail.
     return "not beside other tests, but by make test-browser" if "PYTEST_XDIST_WORKER" in os.environ else ""
 
 
 def _no_themes() -> str:
-    """What a theme test lacks here."""
+    """Return why theme tests cannot run here, or an empty string."""
     if not all(map(find_spec, ("unfold", "jazzmin", "grappelli", "csp"))):
         return "the themes are not installed; make test-themes does so"
     return _no_browser()
 
 
-#: Mark → (is it there, what is missing otherwise).
+#: Mark → (function that tells whether the server is available, text that says what is missing).
 SERVERS: dict[str, tuple[Callable[[], bool], str]] = {
     "postgres": (lambda: connection.vendor == "postgresql", "TEST_DATABASE_URL names no PostgreSQL database"),
     "redis": (lambda: _listening(REDIS_URL), f"no Redis at {REDIS_URL}"),
@@ -75,7 +75,7 @@ SERVERS: dict[str, tuple[Callable[[], bool], str]] = {
 
 @lru_cache
 def missing(mark: str) -> str:
-    """Why tests with this mark cannot run here, or an empty string."""
+    """Return why tests with this mark cannot run here, or an empty string."""
     is_there, otherwise = SERVERS[mark]
     return "" if is_there() else otherwise
 
@@ -85,15 +85,15 @@ def required() -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    gc.disable()  # while tests are collected, which makes objects and drops none
+    gc.disable()  # during collection, which creates many objects and frees none
     _check_required()
 
 
 def _check_required() -> None:
-    """``GOVPAY_REQUIRE=postgres,redis``: what must be there, so that nothing is skipped unnoticed."""
+    """Stop the run if a server in ``GOVPAY_REQUIRE=postgres,redis`` is missing, so that no test is silently skipped."""
     for mark in required():
         if mark == "ci":
-            continue  # counted at the end
+            continue  # ``pytest_sessionfinish`` checks it
         if mark not in SERVERS:
             raise pytest.UsageError(f"GOVPAY_REQUIRE names {mark!r}; known: {', '.join([*SERVERS, 'ci'])}.")
         if why := missing(mark):
@@ -107,7 +107,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(why)
 
 
-#: Whole sites and killed processes: begun first, so that no worker is left alone with them at the end.
+#: The slowest tests, which start sites and processes. They begin first, so that they do not delay the end of the run.
 LONG = ("test_demo.py", "test_wheel.py", "test_workers.py")
 
 
@@ -122,19 +122,19 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 
 def weight(item: pytest.Item) -> float:
-    """How much of the time of ``make soak`` a test gets: ``soak(2)`` twice as much as ``soak``."""
+    """Return a test's share of the time of ``make soak``: ``soak(2)`` gets twice as much as ``soak``."""
     mark = item.get_closest_marker("soak")
     return float(mark.args[0] if mark and mark.args else 1)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    gc.freeze()  # thousands of test items: the collector need not look at them again after each test
+    gc.freeze()  # the garbage collector then ignores the thousands of test items
     gc.enable()
     workers = getattr(session.config, "workerinput", {}).get("workercount", 1)
     amounts.second = amounts.SOAK * workers / max(1.0, sum(map(weight, session.items)))
 
 
-# --- What is told in the end -------------------------------------------------------------------
+# --- Summary at the end ------------------------------------------------------------------------
 
 #: Tests marked ``ci`` that passed, and those that were deselected.
 _passed, _left = set[str](), set[str]()
@@ -146,7 +146,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """``GOVPAY_REQUIRE=ci``: a run fails that left out what ``make test`` leaves out."""
+    """With ``GOVPAY_REQUIRE=ci``, fail the run if it left out tests marked ``ci``, as ``make test`` does."""
     if "workeroutput" in vars(session.config):
         session.config.workeroutput["left"] = sorted(_left)  # type: ignore[attr-defined]
     elif "ci" in required() and (_left or not _passed):
@@ -164,7 +164,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """``fault matrix: 23 operations x 45 faults = …``, and by ``make soak`` how often each test was repeated."""
+    """Print ``fault matrix: 23 operations x 45 faults, …``, and in ``make soak`` how often each test was repeated."""
     matrix: list[tuple[int, int]] = []
     repeated: list[str] = []
     failed = {report.nodeid for report in terminalreporter.stats.get("failed", [])}
@@ -194,7 +194,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over() -> Iterator[None]:
-    """No token, breaker or pooled session of another test."""
+    """Remove tokens, circuit breakers and pooled sessions of other tests."""
     from govpay.connection import reset
     from govpay.sync import contract
     from govpay.sync.secrets import forget
@@ -209,7 +209,7 @@ def _nothing_left_over() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def ear() -> Iterator[Ear]:
-    """S1: what was logged while the test ran, its fixtures included, holds no planted secret."""
+    """S1: fail the test if the log of the test or of its fixtures contains a planted secret."""
     ear, root, ours = Ear(), logging.getLogger(), logging.getLogger("govpay")
     level = ours.level
     root.addHandler(ear)
@@ -222,8 +222,11 @@ def ear() -> Iterator[Ear]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """After a test with real transactions Django empties all tables and makes its own rows again, permission by
-    permission, which takes longer than most tests. Here the migrated database is kept and copied back."""
+    """Restore the database quickly after tests with real transactions.
+
+    Django empties all tables after such a test and inserts its own rows again, one permission after the other. That
+    takes longer than most tests. Here the migrated database, or Django's rows, are kept and copied back.
+    """
     from django.core.management.commands import flush
 
     with django_db_blocker.unblock():
@@ -239,11 +242,11 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 
 def _copy_back(kept: sqlite3.Connection, **options: Any) -> None:
-    """Instead of ``flush`` on SQLite."""
+    """Replaces the command ``flush`` on SQLite."""
     looks = iter(range(120))
 
     def look(status: int, *_: int) -> None:
-        """Called four times a second while somebody else holds a lock."""
+        """SQLite calls this four times a second while another connection holds a lock."""
         if status != sqlite3.SQLITE_DONE and next(looks, None) is None:
             raise TimeoutError("a test has left a transaction open")
 
@@ -261,7 +264,7 @@ def _rows_of_django() -> list[tuple[Any, list[Any]]]:
 
 
 def _put_back(rows: list[tuple[Any, list[Any]]], verbosity: int, interactive: bool, db: str, **_: Any) -> None:
-    """Instead of the ``post_migrate`` signal after ``flush`` on PostgreSQL."""
+    """Replaces the ``post_migrate`` signal after ``flush`` on PostgreSQL."""
     if db == DEFAULT_DB_ALIAS:
         for model, made in rows:
             model._default_manager.bulk_create(made)
@@ -272,9 +275,9 @@ def _put_back(rows: list[tuple[Any, list[Any]]], verbosity: int, interactive: bo
 
 @pytest.fixture
 def start_sandbox(settings: Any) -> Iterator[Callable[..., Any]]:
-    """``start_sandbox(size=…, envelope=…, …)``: a platform in this process, which ``GOVPAY`` then names.
+    """``start_sandbox(size=…, envelope=…, …)`` starts a sandbox in this process and lets ``GOVPAY`` point to it.
 
-    The newest one started is the one that is talked to. Gives the ``Sandbox``, with ``address``.
+    The site uses the sandbox that was started last. Returns the ``Sandbox``, with its ``address``.
     """
     from govpay.sandbox import Sandbox
 
@@ -298,13 +301,13 @@ def start_sandbox(settings: Any) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def sandbox(start_sandbox: Callable[..., Any]) -> Any:
-    """An empty platform; ``GOVPAY`` points to it. See ``govpay.sandbox.Sandbox``."""
+    """An empty sandbox; ``GOVPAY`` points to it. See ``govpay.sandbox.Sandbox``."""
     return start_sandbox()
 
 
 @pytest.fixture(scope="session")
 def _city_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of building, once a process."""
+    """The state file of the demo city. Building it takes two seconds, so that each process does it once."""
     from govpay.sandbox import Sandbox
 
     file = tmp_path_factory.mktemp("city") / "state.sqlite3"
@@ -324,7 +327,7 @@ def city(start_sandbox: Callable[..., Any], _city_state: Path, tmp_path: Path) -
 
 @pytest.fixture
 def make_staff(db: None) -> Callable[..., Any]:
-    """``make_staff("Finance")``: a staff user of that group; no group, no permissions."""
+    """``make_staff("Finance")`` returns a staff user of that group. Without a group the user has no permissions."""
     from django.contrib.auth.models import Group, User
 
     def make(*groups: str, name: str = "") -> Any:
@@ -353,13 +356,13 @@ def support(make_staff: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def operator(make_staff: Callable[..., Any]) -> Any:
-    """Of the group *Operations*."""
+    """A staff user of the group *Operations*."""
     return make_staff("Operations")
 
 
 @pytest.fixture
 def browse() -> Callable[[Any], Client]:
-    """``browse(user)``: a test client that is logged in."""
+    """``browse(user)`` returns a test client that is logged in as ``user``."""
 
     def login(user: Any, **options: Any) -> Client:
         client = Client(**options)

@@ -1,11 +1,11 @@
-"""A host site's receivers, for workers that a test starts: what they hear is written into a table of their own."""
+"""Signal receivers of a host site, for workers that a test starts. They write each signal into a table."""
 
 from __future__ import annotations
 
 from govpay import signals
 from tests.signal_recorder import hear
 
-#: Kept here, since signals hold their receivers weakly.
+#: Kept here, because signals hold weak references to their receivers.
 RECEIVERS = {name: hear(name) for name in signals.BY_NAME}
 for _name, _receiver in RECEIVERS.items():
     signals.BY_NAME[_name].connect(_receiver)

@@ -1,6 +1,6 @@
-"""How tests deal with time: none of them judges how fast this machine is.
+"""Time in tests: no test depends on the speed of the machine.
 
-What must not hang gets a limit that only a hang exceeds. What is about pauses and expiry gets a clock of its own.
+Code that must not hang gets a limit that only a hang exceeds. Tests of pauses and expiry use a fake clock.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-#: Seconds. The timeouts that are tested end after less than three; a loaded machine may take much longer.
+#: Seconds after which something counts as hanging. The tested timeouts are below 3 s, but a busy machine may be slow.
 HANG = 300.0
 
-#: How long the other side keeps silent in such a test: so long that nobody takes its end for our timeout.
+#: Seconds for which the other side sends nothing in such a test. It exceeds ``HANG``, so that only our timeout ends it.
 SILENCE = 2 * HANG
 
 
 @contextmanager
 def without_hanging() -> Iterator[None]:
-    """The block must end by itself. What it waits for keeps silent for ``SILENCE``."""
+    """Fail if the block takes longer than ``HANG``. The other side sends nothing for ``SILENCE``."""
     started = time.monotonic()
     yield
     assert time.monotonic() - started < HANG, "it did not end by itself"
 
 
 def wait_until(condition: Callable[[], object], what: str = "it") -> None:
-    """Returns as soon as ``condition()`` holds."""
+    """Wait until ``condition()`` is true. Fail after ``HANG`` seconds; ``what`` is the subject of the message."""
     end = time.monotonic() + HANG
     while not condition():
         assert time.monotonic() < end, f"{what} did not happen"
@@ -35,13 +35,13 @@ def wait_until(condition: Callable[[], object], what: str = "it") -> None:
 
 
 class Clock:
-    """Stands for the module ``time``: it stands still, and a sleep only moves it on and is noted."""
+    """Replaces the module ``time``. Time stands still; ``sleep`` only moves it on and records the duration."""
 
     def __init__(self) -> None:
         self.sleeps: list[float] = []
         self.passed = 0.0
         self._started = time.monotonic(), time.time()
-        #: Called once, when somebody sleeps.
+        #: Called once, during the next ``sleep``.
         self.meanwhile: Callable[[], Any] | None = None
 
     def monotonic(self) -> float:
@@ -62,7 +62,7 @@ class Clock:
 
 
 class Held:
-    """Stands for the module ``time``: whoever sleeps is held until ``release``."""
+    """Replaces the module ``time``. ``sleep`` blocks until ``release`` is called."""
 
     def __init__(self) -> None:
         self._released = threading.Event()

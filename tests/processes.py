@@ -1,4 +1,4 @@
-"""Starting other processes on the databases of the running test."""
+"""Start other processes that use the databases of the running test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def bare_environment() -> dict[str, str]:
-    """This process' environment without anything that configures govpay, its demo site, Django or pytest."""
+    """Return this process's environment without variables that configure govpay, its demo site, Django or pytest."""
     listed = re.findall(r"(?m)^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text())
     foreign = ("GOVPAY", "DJANGO_", "CELERY_", "PYTEST_", "TEST_")
     kept = {name: value for name, value in os.environ.items() if name not in listed}
@@ -26,9 +26,9 @@ def bare_environment() -> dict[str, str]:
 
 
 def child_environment() -> dict[str, str]:
-    """For a process that shall see this test's database, cache and ``GOVPAY`` settings.
+    """Return the environment for a process that uses this test's database, cache and ``GOVPAY`` settings.
 
-    The test needs real transactions (``django_db(transaction=True)``), or the child sees nothing.
+    The test needs real transactions (``django_db(transaction=True)``), otherwise the child sees none of its rows.
     """
     return {
         **bare_environment(),
@@ -47,7 +47,7 @@ def child_environment() -> dict[str, str]:
 
 
 def start_python(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """A Python process on the test's databases that has called ``django.setup()`` and runs ``code``."""
+    """Start a Python process that uses the test's databases, calls ``django.setup()`` and runs ``code``."""
     return subprocess.Popen(
         [sys.executable, "-c", f"import django; django.setup()\n{code}", *arguments],
         cwd=ROOT,
@@ -58,7 +58,7 @@ def start_python(code: str, *arguments: str, **options: Any) -> subprocess.Popen
 
 
 def start_command(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """``manage.py`` with ``arguments``, on the test's databases."""
+    """Start ``manage.py`` with ``arguments``, using the test's databases."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "manage.py"), *arguments],
         cwd=ROOT,

@@ -1,6 +1,6 @@
-"""S1 over the whole suite: what any test makes the site log holds no secret, no processor token and no card number.
+"""S1 in every test: the log must contain no secret, no processor token and no card number.
 
-A secret is known by its form, so that one which was revoked, rolled or never stored is found as well.
+Secrets are recognized by their form, so that revoked, replaced and never stored secrets are found as well.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import re
 
-#: Of cards that exist for tests alone.
+#: Card numbers that exist only for tests.
 NUMBERS = (
     *("4111111111111111", "4242424242424242", "4000000000000002", "4222222222222", "6011111111111117"),
     *("5555555555554444", "6011000991001201", "371449635398431", "378282246310005", "30569309025904"),
 )
 
-#: What the sandbox and the tests plant. ``tests/test_secret_scan.py`` holds it against what a sandbox really gives out.
+#: Forms of the secrets that sandbox and tests use. ``tests/test_secret_scan.py`` compares them with a real sandbox's.
 PLANTED = {
     "client secret": r"(?:sandbox|test)-secret\b",
     "access token": r"\beyJ[\w-]{8,}\.[\w-]{8,}",
@@ -26,12 +26,12 @@ PLANTED = {
 
 _FORMS = re.compile("|".join(f"({form})" for form in PLANTED.values()))
 
-#: One of them is in every text that holds a secret, its spaces and dashes left out: quick to look for.
+#: Every text with a secret contains one of these, without its spaces and dashes. They make a quick first check.
 _CLUES = ("secret", "eyJ", "whsec_", "tok_", "tk_", *NUMBERS)
 
 
 def canaries_in(text: str) -> list[str]:
-    """What kinds of planted secrets are in a text; never the secrets themselves."""
+    """Return the kinds of planted secrets in a text, never the secrets themselves."""
     bare = text.replace(" ", "").replace("-", "")
     if not any(clue in bare for clue in _CLUES):
         return []
@@ -39,7 +39,7 @@ def canaries_in(text: str) -> list[str]:
 
 
 class Ear(logging.Handler):
-    """Hears what every logger of the process says, tracebacks included, at the level that each has."""
+    """Records the output of all loggers of the process, with tracebacks, at each logger's own level."""
 
     def __init__(self) -> None:
         super().__init__(logging.NOTSET)
@@ -49,7 +49,7 @@ class Ear(logging.Handler):
         self.lines.append(f"{record.name}: {self.format(record)}")
 
     def found(self) -> list[str]:
-        """``logger: kind of secret`` for each line that holds one."""
+        """Return ``logger: kind of secret`` for each line that contains one."""
         if not canaries_in("\n".join(self.lines)):
             return []
         return [f"{line.partition(':')[0]}: {kind}" for line in self.lines for kind in canaries_in(line)]

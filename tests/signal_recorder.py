@@ -1,4 +1,4 @@
-"""Receivers that write what they hear into a table: their effect is in the database, so it happens exactly once."""
+"""Signal receivers that insert each signal into a table, so that tests can check that it was sent exactly once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def hear(name: str) -> Any:
 
 @contextmanager
 def book() -> Iterator[Callable[[], list[tuple[str, str]]]]:
-    """The table, and a way to read it: signal and row of what was written since it was read last."""
+    """Create the table and yield a function that returns, and deletes, the signals (name, uid) recorded so far."""
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE tests_heard (name VARCHAR(64), uid VARCHAR(128), source VARCHAR(16))")
 
@@ -44,7 +44,7 @@ def book() -> Iterator[Callable[[], list[tuple[str, str]]]]:
 
 @contextmanager
 def written_down() -> Iterator[None]:
-    """This process has receivers of all signals meanwhile, which write into the ``book``."""
+    """Connect receivers to all signals in this process. They write into the table of ``book``."""
     receivers = {name: hear(name) for name in signals.BY_NAME}
     for name, receiver in receivers.items():
         signals.BY_NAME[name].connect(receiver)

@@ -39,7 +39,7 @@ UNSHARED_BACKENDS = (
     "django.core.cache.backends.locmem.LocMemCache",
     "django.core.cache.backends.dummy.DummyCache",
 )
-#: Shared, but ``add`` is not atomic: it can succeed in two processes at once.
+#: Cache backends that processes share, but whose ``add`` is not atomic: it can succeed in two processes at once.
 NON_ATOMIC_BACKENDS = ("django.core.cache.backends.filebased.FileBasedCache",)
 
 

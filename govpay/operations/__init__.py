@@ -1,8 +1,8 @@
-"""Operations: local to remote to local. Every function is keyword-only and is journalled before anything is sent.
+"""Public functions that change something on the platform. Each commits a journal row before it sends a request.
 
-``__init__.pyi`` lists the public names. A name is loaded when it is first used, so that a process that starts no
-operation does not load the platform's client. Tracebacks of these functions hold no argument
-(``govpay.security.tracebacks``).
+All arguments are keyword-only. ``__init__.pyi`` lists the public names. A name is imported when it is first used, so
+that a process that starts no operation does not import the API client. Tracebacks of these functions contain no
+arguments (``govpay.security.tracebacks``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from govpay.security.tracebacks import scrub_traceback
 
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-#: Old name → new name. The old ones go with the next release.
+#: Old name → new name. The old names are removed in the next release.
 _RENAMED = {"Seen": "Snapshot", "settle_by_hand": "resolve_manually"}
 
 

@@ -1,4 +1,4 @@
-"""Attempts of one operation: when *Try again* reopens it, and what is kept of the attempt before."""
+"""Attempts of one operation: when *Try again* may reopen it, and the record of its earlier attempts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from govpay.sync.transactions import in_transaction
 def reopen_row(action: Action, operation: Operation, actor: Any) -> bool:
     """Start the next attempt of an operation that was not executed, and check the rules again.
 
-    Run it in a durable transaction. Returns False when somebody else was quicker.
+    Call it in a durable transaction. Returns False when another process reopened or changed the row first.
 
     Raises ``IntegrityError`` when another operation of this payment is open, and ``OperationRefused``.
     """
@@ -27,7 +27,7 @@ def reopen_row(action: Action, operation: Operation, actor: Any) -> bool:
     demand_not_held()
     kept = {name: value for name, value in action.entry().items() if name in ("validated_method", "method_expires_at")}
     if operation.validated_method is not None:
-        kept = {}  # what the first attempt was known by still counts
+        kept = {}  # keep the method of the first attempt: the look-up recognizes the effect by it
     columns: dict[str, Any] = {
         **kept,
         "state": OperationState.STARTED,
@@ -50,7 +50,7 @@ def reopen_row(action: Action, operation: Operation, actor: Any) -> bool:
 
 
 def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
-    """The earlier attempts and the one that has just ended, with who said so where the platform did not."""
+    """Return the earlier attempts and the one that just ended, each with the person who resolved it by hand, if any."""
     ended = {
         "attempt": operation.attempts,
         "started_at": (operation.attempted_at or operation.created_at).isoformat(),
@@ -64,7 +64,7 @@ def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
 
 
 def doubt(operation: Operation, why: str) -> None:
-    """Open an operation again that was closed as not executed: the platform shows a sign of it, which is no proof."""
+    """Set an operation that counts as not executed back to ``unknown``, because the platform shows a sign of it."""
 
     columns: dict[str, Any] = {
         "state": OperationState.UNKNOWN,
@@ -83,10 +83,10 @@ def doubt(operation: Operation, why: str) -> None:
 
 
 def is_not_executed(operation: Operation) -> bool:
-    """Whether *Try again* reopens this operation: nothing was done, as far as is known.
+    """Whether *Try again* may reopen this operation: as far as is known, nothing was done.
 
-    One that was refused at its first attempt is over. A refusal of a later attempt leaves the earlier ones open: only
-    the same reference is safe then.
+    A refusal of the first attempt ends the operation. A refusal of a later attempt says nothing about the earlier
+    attempts, so that only a retry with the same reference is safe.
     """
     absent = operation.error_class == APIConnectionError.__name__
     tried_again = operation.attempts > 1 and not operation.result_uid
@@ -94,5 +94,5 @@ def is_not_executed(operation: Operation) -> bool:
 
 
 def was_sent(operation: Operation) -> bool:
-    """Whether some attempt of an operation that was not executed may have reached the platform."""
+    """Whether an attempt of this operation, which counts as not executed, may have reached the platform."""
     return operation.attempts > 1 or operation.absent_at is not None or operation.settled_at is not None

@@ -1,4 +1,4 @@
-"""What the owner of a bank account agreed to, which a capture keeps in the journal."""
+"""The consent of a bank account's owner to a debit. A capture stores it in its journal row."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from govpay.operations.lookups import CLOCKS_DIFFER
 
 @dataclass(frozen=True)
 class Authorization:
-    """What the owner of a bank account agreed to; ``actor`` is the one who says so."""
+    """The consent of a bank account's owner to a debit, as the ``actor`` of the capture attests it."""
 
     sec_code: str
     text: str
-    #: With its time zone, and not in the future.
+    #: Has a time zone and does not lie in the future.
     accepted_at: dt.datetime
 
 
 def check_authorization(given: Authorization) -> None:
-    """Raises ``OperationRefused`` for one that nobody can have given."""
+    """Raises ``OperationRefused`` for an unknown SEC code, and for a time without a time zone or in the future."""
     if given.sec_code not in SecCode.values:
         raise OperationRefused(f"sec_code must be one of {', '.join(SecCode.values)}.", field="sec_code")
     at = "authorization.accepted_at"
@@ -36,7 +36,7 @@ def check_authorization(given: Authorization) -> None:
 
 
 def authorization_of(operation: Operation) -> Authorization | None:
-    """What the capture ``operation`` was given."""
+    """Return the authorization that the capture ``operation`` was given, or None."""
     if not operation.sec_code or operation.authorized_at is None:
         return None
     return Authorization(operation.sec_code, operation.authorization_text, operation.authorized_at)

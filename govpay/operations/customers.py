@@ -1,4 +1,4 @@
-"""Customers: found, or created when there is none with the reference."""
+"""Find an account's customer by its reference, or create it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from govpay.operations.lookups import THE_BEGINNING, rows_since
 from govpay.operations.quotes import REFERENCE_LENGTH
 from govpay.sync import mapping
 
-#: What the column holds.
+#: The length of the column ``Customer.email``.
 EMAIL_LENGTH = 255
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -38,10 +38,10 @@ def create_customer(
     actor: Any = None,
     key: uuid.UUID | str | None = None,
 ) -> Customer:
-    """The account's customer with this reference: the one that exists, else a new one (/platform/wallets/).
+    """Return the account's customer with this reference. Create it if there is none (/platform/wallets/).
 
-    One that is known here is returned without HTTP, and one that exists is returned as it is: name and
-    email are for a new one. ``key`` stands for what was asked for either way.
+    A customer that is known here is returned without HTTP, if no ``key`` is given. An existing customer is returned
+    unchanged: name and email are used for a new one only. A given ``key`` is used up in both cases.
 
     Raises ``OperationRefused``, ``Conflict``, ``OutcomeUnknown``, ``APIError``.
     """
@@ -53,12 +53,12 @@ def create_customer(
 
 
 def customers_of(account: PaymentAccount) -> Any:
-    """The customers of ``account`` that the platform still has."""
+    """Return the customers of ``account`` that the platform still has."""
     return Customer.objects.filter(account=account.uid, deleted_at=None)
 
 
 def customers_named(account_uid: str, reference_id: str) -> list[CustomerResource]:
-    """The platform's customers with exactly this reference: one, or none. Raises ``APIError``."""
+    """Return the platform's customers with exactly this reference: one or none. Raises ``APIError``."""
     anchor = Operation(account_id=account_uid, created_at=THE_BEGINNING)
     wanted = field("reference_id").eq(reference_id)
     rows = rows_since("list_customers", anchor, wanted)
@@ -70,9 +70,9 @@ class CreateCustomerAction(Action):
     model = Customer
 
     def __init__(self, account: PaymentAccount, reference_id: str, name: str | None, email: str | None) -> None:
-        """Raises ``OperationRefused`` naming what is wrong with the request."""
+        """Raises ``OperationRefused``, which names the wrong field of the request."""
         refuse_cards(reference_id=reference_id, name=name, email=email)
-        # A form sends an empty text for what was left out.
+        # A form sends an empty text for an empty field.
         self.body = tenant_shapes.CreateCustomer(reference_id=reference_id, name=name or None, email=email or None)
         if len(reference_id) > REFERENCE_LENGTH:
             raise OperationRefused(
@@ -105,7 +105,7 @@ class CreateCustomerAction(Action):
         return completed(found, self.body.to_wire())
 
     def _already_there(self, conflict: Conflict) -> CustomerResource:
-        """Raises the conflict itself when the customer cannot be found: nothing was created by us."""
+        """Return the customer that another request created. Raises ``conflict`` when it cannot be found."""
         try:
             for found in customers_named(self.account.uid, self.body.reference_id):
                 return found
@@ -131,7 +131,7 @@ class CreateCustomerAction(Action):
 
 
 def check_account(uid: str) -> None:
-    """Raises ``OperationRefused`` for an account that is unknown or gone."""
+    """Raises ``OperationRefused`` for an account that is unknown here or deleted on the platform."""
     account = PaymentAccount.objects.filter(uid=uid).first()
     if account is None:
         raise OperationRefused(_("There is no such payment account here; sync first."))

@@ -1,4 +1,4 @@
-"""The one way to change anything on the platform: rule, journal, call, store, close."""
+"""``execute`` carries out every action: insert the journal row, check the rules, call, store the answer, close."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
 
-#: The platform looked at the object and said no, so that it is worth reading again.
+#: The platform refused because of the object's own state, so the object is read again.
 ABOUT_THE_OBJECT = (
     exceptions.PaymentDeclined,
     exceptions.Conflict,
@@ -44,8 +44,8 @@ ABOUT_THE_OBJECT = (
     exceptions.NotFound,
 )
 
-#: What proves that nothing was done: refused by us or by the platform, or never sent. Any other error of a
-#: call leaves its outcome unknown.
+#: Errors that prove that nothing was done: we or the platform refused, or the request was never sent. After any other
+#: error of a call, its outcome is unknown.
 NOTHING_DONE = (
     *ABOUT_THE_OBJECT,
     exceptions.APIConnectionError,
@@ -57,7 +57,7 @@ NOTHING_DONE = (
 
 
 class RequestKey(str):
-    """A key with ``mark``, a keyed hash of the whole request, which is more than the arguments of an action."""
+    """A key with ``mark``, a keyed hash of the whole REST request. It replaces the fingerprint of the arguments."""
 
     mark: str
 
@@ -68,15 +68,15 @@ class RequestKey(str):
 
 
 def execute(action: Action, *, actor: Any = None, key: uuid.UUID | str | None = None) -> Mirror:
-    """Carry out ``action`` once and return the row it made or changed.
+    """Carry out ``action`` once and return the row that it created or changed.
 
-    The journal row is committed before the call and no transaction is open during it. The same
-    ``key`` with the same arguments returns the first result without HTTP; an operation that was not
-    executed is tried again, with the same reference.
+    The journal row is committed before the call, and no transaction is open during the call. The same ``key`` with the
+    same arguments returns the first result without HTTP. If the first operation was not executed, it is tried again
+    with the same reference.
 
-    Raises ``OperationRefused`` (our rules, or the key belongs to something else),
-    ``OperationInProgress``, ``OutcomeUnknown`` (the answer was lost; reconciliation settles it) and
-    ``APIError`` (the platform said no; nothing happened), and ``RuntimeError`` inside a transaction.
+    Raises ``OperationRefused`` (our rules forbid it, or the key was used for another request),
+    ``OperationInProgress``, ``OutcomeUnknown`` (the answer was lost; reconciliation finds the outcome),
+    ``APIError`` (the platform refused; nothing happened), and ``RuntimeError`` inside a transaction.
     """
     journal.demand_commits()
     mark = key.mark if isinstance(key, RequestKey) else _fingerprint(action)
@@ -95,12 +95,13 @@ def execute(action: Action, *, actor: Any = None, key: uuid.UUID | str | None = 
 
 
 def reopen(action: Action, operation: Operation, *, actor: Any = None) -> Mirror:
-    """Try an operation again that was not executed: the same row, key and reference, so that it stays one wish.
+    """Try an operation again that was not executed, with the same journal row, key and reference.
 
-    The platform is read first where an earlier attempt was sent: found there, nothing is sent. Returns the row that
-    came of it, and for an operation that has ended otherwise meanwhile what that one came to.
+    If an earlier attempt may have reached the platform, the platform is read first, and nothing is sent if the effect
+    is found there. Returns the row that was created or changed. If the operation has another state by now, its outcome
+    is returned or raised, and nothing is sent.
 
-    Raises what ``execute`` raises; ``OutcomeUnknown`` when the platform shows a sign of the earlier attempt.
+    Raises what ``execute`` raises, and ``OutcomeUnknown`` when the platform shows a sign of the earlier attempt.
     """
     journal.demand_commits()
     if not attempts.is_not_executed(operation):
@@ -117,7 +118,7 @@ def reopen(action: Action, operation: Operation, *, actor: Any = None) -> Mirror
 
 
 def _found_before(action: Action, operation: Operation) -> Mirror | None:
-    """What an earlier attempt has come to after all; ``None``: there is no sign of it."""
+    """Return the row that an earlier attempt created or changed after all; ``None`` if there is no sign of it."""
     try:
         answer = action.look_up(operation)
     except EffectSeen as sign:
@@ -125,7 +126,7 @@ def _found_before(action: Action, operation: Operation) -> Mirror | None:
             attempts.doubt(operation, str(sign))
         except IntegrityError as error:
             raise taken(action, error) from error
-        if operation.state != OperationState.UNKNOWN:  # somebody else was quicker: the sign is that attempt's
+        if operation.state != OperationState.UNKNOWN:  # another process reopened it first: its attempt caused the sign
             return outcome_again(journal.entries().get(pk=operation.pk), action.model)
         raise OutcomeUnknown(
             _("Nothing was sent: the platform shows a sign that the earlier attempt was carried out. It is looked up."),
@@ -156,7 +157,7 @@ def _carry_out(action: Action, operation: Operation) -> Mirror:
 
 
 def read_again(action: Action | type[Action], operation: Operation, *, refused: bool) -> None:
-    """Bring up to date what the action may have changed beside its own row. The next sync does so anyway."""
+    """Update other rows that the action may have changed. Errors are only logged: the next sync updates them anyway."""
     try:
         action.read_again(operation, refused=refused)
     except (GovPayError, ValueError, DatabaseTrouble) as error:
@@ -165,7 +166,7 @@ def read_again(action: Action | type[Action], operation: Operation, *, refused: 
 
 
 def tell(operation: Operation | None = None) -> None:
-    """Send the signals that are owed. What fails here is sent by the next tick; the action itself stands."""
+    """Send the signals in the outbox. If that fails, the next tick sends them; the action itself is not affected."""
     try:
         outbox.dispatch()
     except DatabaseTrouble:
@@ -175,10 +176,10 @@ def tell(operation: Operation | None = None) -> None:
 
 
 def _ask(action: Action, operation: Operation) -> ActionResult:
-    """Make the call. Whatever happens here, the journal knows how it ended, or that nobody knows."""
+    """Make the call. After every error, the journal row is closed as ``failed`` or marked ``unknown``."""
     try:
         if operation.is_late:
-            # Reconciliation reads the platform after the deadline: a call that begins now could outlast it.
+            # Reconciliation reads the platform after the deadline. A call that begins now could end after that read.
             raise APIConnectionError("Not sent: this site was too slow to begin. Try again.")
         return _answered(action, operation)
     except NOTHING_DONE as error:
@@ -190,7 +191,7 @@ def _ask(action: Action, operation: Operation) -> ActionResult:
         _lose(operation, error)
         raise
     except BaseException as error:
-        # The process is being stopped, or our own code failed, possibly after the request had left.
+        # The process is being stopped, or our own code failed, possibly after the request was sent.
         lost = OutcomeUnknown(f"Interrupted by {type(error).__name__}; it may have been carried out.")
         _lose(operation, lost)
         if isinstance(error, Exception):
@@ -217,7 +218,7 @@ def _answered(action: Action, operation: Operation) -> ActionResult:
         raise
     except (APIError, ValueError) as error:
         why, mismatch = str(error), isinstance(error, Mismatch)
-    # A success that says nothing, or something else than what was sent, is none: the platform is read instead.
+    # The answer reports success, but is empty or does not match the request. Read the platform instead of trusting it.
     try:
         answer = action.look_up(operation)
     except (APIError, ValueError) as error:
@@ -230,9 +231,10 @@ def _answered(action: Action, operation: Operation) -> ActionResult:
 
 
 def _after_refusal(action: Action, operation: Operation, error: GovPayError) -> ActionResult | None:
-    """Close what the platform or we refused; returns the answer where an earlier attempt of it was carried out.
+    """Close an operation that the platform or we refused.
 
-    A refusal of a further attempt says nothing about the ones before it.
+    A refusal of a further attempt says nothing about the earlier ones. Returns the answer if the platform shows that an
+    earlier attempt was carried out, else None. Raises ``OutcomeUnknown`` when the platform cannot be read for that.
     """
     if operation.attempts > 1 and isinstance(error, ABOUT_THE_OBJECT):
         try:
@@ -244,7 +246,7 @@ def _after_refusal(action: Action, operation: Operation, error: GovPayError) -> 
         if answer is not None:
             return answer
         if isinstance(error, Conflict) and action.reads_object:
-            # What the earlier attempt may have changed is in the way of this one, and no read shows it yet.
+            # The effect of the earlier attempt may be what this one conflicts with, although no read shows it yet.
             lost = OutcomeUnknown(f"{error} It may be the attempt before it, which is looked up.", code=error.code)
             _lose(operation, lost)
             raise lost from error
@@ -256,13 +258,13 @@ def _record(action: Action, operation: Operation, answer: ActionResult) -> Mirro
     try:
         return journal.settle(type(action), operation, answer)
     except Exception as error:
-        # The platform has acted; reconciliation reads it back once we can record it.
+        # The platform has acted. Reconciliation reads the object again when the database can store it.
         lost = OutcomeUnknown(
             f"The platform answered, but the answer could not be recorded ({type(error).__name__}).",
             operation_key=str(operation.key),
             request_id=answer.request_id,
         )
-        # A database that refused this so often would refuse the next as well; the row stays "started".
+        # After several failed tries the database would refuse this write as well. The row stays "started".
         if not isinstance(error, DatabaseTrouble):
             _lose(operation, lost)
         raise lost from error
@@ -272,7 +274,7 @@ def _fail(action: Action, operation: Operation, error: GovPayError) -> None:
     try:
         journal.close(operation, OperationState.FAILED, error)
     except DatabaseTrouble:
-        # The row stays "started": reconciliation finds out the same after the deadline.
+        # The row stays "started". Reconciliation finds the same outcome after the deadline.
         logger.exception("operation %s failed (%s), which could not be recorded", operation.key, error)
         return
     if isinstance(error, ABOUT_THE_OBJECT):
@@ -285,12 +287,12 @@ def _lose(operation: Operation, error: OutcomeUnknown) -> None:
     try:
         journal.close(operation, OperationState.UNKNOWN, error)
     except DatabaseTrouble:
-        # The row stays "started", which reconciliation treats alike after the deadline.
+        # The row stays "started". After the deadline, reconciliation treats it like "unknown".
         logger.exception("operation %s could not be marked unknown", operation.key)
 
 
 def _collided(action: Action, key: uuid.UUID, mark: str, error: IntegrityError, actor: Any) -> Mirror:
-    """The journal row could not be inserted: the key is taken, or the payment is."""
+    """Handle a journal row that could not be inserted: its key is used, or its payment has an open operation."""
     earlier = journal.entries().filter(key=key).first()
     if earlier is not None:
         return _repeat(action, earlier, mark, actor)
@@ -306,7 +308,7 @@ def _repeat(action: Action, earlier: Operation, mark: str, actor: Any) -> Mirror
 
 
 def _same_request(action: Action, earlier: Operation, mark: str) -> bool:
-    """A row that was made from the platform's own record after a restore has no fingerprint: its object tells."""
+    """Compare the fingerprints. A row that was made after a restore has none: compare its payment and amount."""
     if earlier.fingerprint:
         return earlier.fingerprint == mark
     asked = action.entry()
@@ -314,7 +316,7 @@ def _same_request(action: Action, earlier: Operation, mark: str) -> bool:
 
 
 def _fingerprint(action: Action) -> str:
-    # Keyed, because the arguments of a quote could be guessed from a plain hash.
+    # A keyed hash, because the arguments of a quote could be guessed from a plain hash.
     text = json.dumps([action.action, action.arguments()], sort_keys=True, default=str)
     return salted_hmac("govpay.operations", text, algorithm="sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""What the platform tells of a payment account: which events, and the secret that signs them."""
+"""Webhooks of a payment account: which events the platform sends, and the signing secret."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from govpay.sync.upsert import mark_deleted, save_documents
 def set_webhook_subscriptions(
     *, account: PaymentAccount, enabled: Sequence[str], actor: Any = None, key: uuid.UUID | str | None = None
 ) -> list[WebhookSubscription]:
-    """Have exactly these types of events sent, of those in the platform's catalogue; assumption A20.
+    """Subscribe to exactly these event types of the platform's catalogue; assumption A20.
 
-    Gives the account's subscriptions. Raises ``OperationRefused`` naming what the catalogue lacks,
+    Returns the account's subscriptions. Raises ``OperationRefused``, which names the types that the catalogue lacks,
     ``OutcomeUnknown``, ``APIError``.
     """
     if isinstance(enabled, str) or not all(isinstance(each, str) for each in enabled):
@@ -46,22 +46,22 @@ def set_webhook_subscriptions(
 def refresh_webhook_secret(
     *, account: PaymentAccount, actor: Any = None, key: uuid.UUID | str | None = None
 ) -> PaymentAccount:
-    """Fetch the secret that deliveries are signed with and keep it sealed; assumption A18.
+    """Fetch the account's signing secret and store it sealed; assumption A18.
 
-    One that differs replaces the one before it, which stays good for ``WEBHOOK_SECRET_GRACE`` seconds.
+    A new secret replaces the stored one, which stays valid for ``WEBHOOK_SECRET_GRACE`` seconds.
     Raises ``OperationRefused``, ``APIError``.
     """
     return cast(PaymentAccount, execute(RefreshSecretAction(account, {}), actor=actor, key=key))
 
 
 def catalogue_of(account_uid: str) -> dict[str, str]:
-    """The platform's types of events and what it says of them; /platform/accounts/. Raises ``APIError``."""
+    """Return the platform's event types and their descriptions; /platform/accounts/. Raises ``APIError``."""
     found = get_endpoints().list_event_types(account_uid)
     return {str(each["event_type"]): str(each.get("description") or "") for each in found}
 
 
 def check_known(enabled: Iterable[str], catalogue: Iterable[str]) -> None:
-    """Raises ``OperationRefused`` naming each type that the catalogue lacks, with the nearest that it has."""
+    """Raises ``OperationRefused``, which names each type that the catalogue lacks and the most similar known type."""
     known = list(catalogue)
     wrong = []
     for name in enabled:
@@ -81,7 +81,7 @@ class SetSubscriptionsAction(AccountAction):
         self.switches: dict[str, bool] = {}
 
     def read_catalogue(self) -> None:
-        """The PUT merges (A20), so that what shall not be sent must be named, too."""
+        """Read the catalogue. The PUT merges (A20), so the request must also name the types that are switched off."""
         enabled, catalogue = self.asked["enabled"], catalogue_of(self.account.uid)
         check_known(enabled, catalogue)
         if not catalogue:
@@ -104,7 +104,7 @@ class SetSubscriptionsAction(AccountAction):
 
     @staticmethod
     def judge(operation: Operation, found: Resource) -> ActionResult | None:
-        """``found`` rides on the journal row until ``stored``, which sees nothing else."""
+        """Keep the list as an attribute of ``operation``: ``stored`` needs it and gets no other argument."""
         listed, switches = found.raw["listed"], json.loads(operation.reason)
         if listed is not None and not _fits(listed, switches):
             return None
@@ -119,7 +119,7 @@ class SetSubscriptionsAction(AccountAction):
     def stored(operation: Operation, row: Mirror) -> None:
         listed, uid = vars(operation)["_listed"], row.uid
         whole = listed is not None
-        if not whole:  # what was accepted, until the next sync reads the list
+        if not whole:  # store what the platform accepted; the next sync reads the list
             listed = [{"event_type": name, "enabled": on} for name, on in json.loads(operation.reason).items()]
         mapper = mapping.subscription_of(uid)
         saved = save_documents(mapper, listed, extra={"account_id": uid}, source=Source.OPERATION)
@@ -142,7 +142,7 @@ class RefreshSecretAction(AccountAction):
         except APIError as error:
             if isinstance(error, NOTHING_DONE):
                 raise
-            # It only reads: a failure of whatever kind has changed nothing.
+            # This call only reads, so that no failure of it can have changed anything.
             raise APIConnectionError(error.message, status=error.status, request_id=error.request_id) from None
         return PaymentAccountResource({"secret": secret})
 
@@ -153,7 +153,7 @@ class RefreshSecretAction(AccountAction):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """A process that was killed has kept nothing of it; whoever wants it starts anew."""
+        """Return None: a killed process has stored nothing, and the secret can be fetched again at any time."""
         return None
 
     @staticmethod
@@ -165,7 +165,7 @@ class RefreshSecretAction(AccountAction):
 
 
 def read_subscriptions(account_uid: str) -> list[Mapping[str, Any]]:
-    """All subscriptions of an account; assumption A20. Raises ``APIError``."""
+    """Return all subscriptions of an account; assumption A20. Raises ``APIError``."""
     page = get_endpoints().list_subscriptions(account_uid)
     if page.next_link is not None:
         raise InvalidAnswer("The list of subscriptions is not whole.")
@@ -173,7 +173,7 @@ def read_subscriptions(account_uid: str) -> list[Mapping[str, Any]]:
 
 
 def switched_on(listed: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The types that are sent; one that is not listed is not. Raises ``BadValue``."""
+    """Return the event types that are switched on. A type that is not listed is off. Raises ``BadValue``."""
     return {each.event_type for each in map(SubscriptionResource, listed) if each.enabled}
 
 
@@ -183,12 +183,12 @@ def _fits(listed: Iterable[Mapping[str, Any]], switches: Mapping[str, bool]) -> 
 
 
 def _own_document(operation: Operation) -> dict[str, Any]:
-    """The account as it is known: these actions do not change its document."""
+    """Return the stored document of the account, because these actions do not change it."""
     account = PaymentAccount.objects.filter(uid=operation.account_id).first()
     if account is None:
         raise InvalidAnswer("its payment account is no longer known here")
     return {**account.raw, "uid": account.uid}
 
 
-#: For ``reconciliation``.
+#: The actions of this module, for ``reconciliation``.
 ACTIONS: tuple[type[Action], ...] = (SetSubscriptionsAction, RefreshSecretAction)

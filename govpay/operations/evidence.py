@@ -1,7 +1,8 @@
-"""Signs that an operation was carried out, in every place where its effect would show.
+"""Look for signs that an operation was carried out, in every place where its effect would show.
 
-Absence in one list proves nothing: lists lag behind objects, and a webhook may be ahead of both. An operation may end
-as "not executed" only when no place shows a sign. A sign is no proof either: it keeps the outcome unknown.
+Absence from one list proves nothing: lists lag behind objects, and a webhook may arrive before both show the effect.
+An operation may be closed as "not executed" only when no place shows a sign. A sign is no proof either: with one, the
+outcome stays unknown.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ REFUNDED = (PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED)
 
 
 class EffectSeen(InvalidAnswer):
-    """Something shows the effect of an operation whose own trace is not there yet."""
+    """There is a sign of the operation's effect, but the object that would prove it cannot be read yet."""
 
 
 class Mismatch(InvalidAnswer):
-    """The platform has what was sent with another amount, currency, type or object: a person has to look."""
+    """The platform has the operation with another amount, currency, type or object: staff must look at it."""
 
 
 def transactions_of(operation: Operation) -> Iterator[dict[str, Any]]:
-    """The transactions of the operation's payment, by payment and by time: each list may lag by itself.
+    """Yield the transactions of the operation's payment, read by payment and then by time: each list may lag.
 
     Raises ``APIError`` when one of the lists cannot be read to its end.
     """
@@ -49,7 +50,8 @@ def transactions_of(operation: Operation) -> Iterator[dict[str, Any]]:
 def demand_no_refund(operation: Operation, listed: Iterable[Mapping[str, Any]]) -> TransactionResource | None:
     """Look for signs of a refund outside the lists: the mirror, the payment's sums and status, and events received.
 
-    ``listed``: the payment's transactions as the lists have them. Returns the refund itself where an event leads to it.
+    ``listed`` are the payment's transactions that the lists contain. Returns the refund if the mirror or an event names
+    it and it can be read, else None.
 
     Raises ``EffectSeen``, and ``APIError`` when the payment cannot be read.
     """
@@ -73,15 +75,15 @@ def demand_no_refund(operation: Operation, listed: Iterable[Mapping[str, Any]]) 
 def demand_no_movement(operation: Operation, kind: str, event_type: str = "") -> None:
     """Look for signs of a capture or void outside the payment itself: its transactions, events, and the mirror.
 
-    Raises ``EffectSeen``, and ``APIError`` when the transactions cannot be read; a platform that offers no list of them
-    (404, 405) shows none.
+    Raises ``EffectSeen``, and ``APIError`` when the transactions cannot be read. If the platform offers no list of
+    transactions (404, 405), there are none to look at.
     """
     try:
         for found in map(TransactionResource, transactions_of(operation)):
             if found.type == kind and found.status != TransactionStatus.FAILED:
                 raise EffectSeen("Its transaction is there, and the payment does not show it yet.")
     except NotFound:
-        pass  # not offered by this API: no place where the effect could show
+        pass  # this API offers no such list, so that the effect cannot show there
     shown = Q(status=PaymentStatus.VOIDED)
     if kind == TransactionType.CAPTURE:
         shown = Q(status__in=ONCE_CAPTURED) | Q(captured_at__isnull=False)
@@ -99,7 +101,7 @@ def _payment(operation: Operation) -> PaymentResource:
 
 
 def _explained(operation: Operation, known: Mapping[str, TransactionResource]) -> int:
-    """Minor units of succeeded refunds that are known: as the platform lists them, else as the mirror has them."""
+    """Return the sum of the known succeeded refunds in minor units, from ``known`` and from the mirror."""
     total = sum(
         found.amount or 0
         for found in known.values()
@@ -116,7 +118,7 @@ def _explained(operation: Operation, known: Mapping[str, TransactionResource]) -
 
 
 def _events(operation: Operation, event_type: str) -> Iterator[Mapping[str, Any]]:
-    """``data`` of the events of this payment that arrived since the operation began."""
+    """Yield the ``data`` of the events of this payment that arrived since the operation began."""
     since: dt.datetime = operation.created_at - CLOCKS_DIFFER
     rows = WebhookEvent.objects.filter(account=operation.account_id, event_type=event_type, received_at__gte=since)
     for payload in rows.order_by("received_at").values_list("payload", flat=True).iterator():
@@ -126,8 +128,10 @@ def _events(operation: Operation, event_type: str) -> Iterator[Mapping[str, Any]
 
 
 def _named_by_events(operation: Operation, known: Mapping[str, TransactionResource]) -> Iterator[TransactionResource]:
-    """The refunds that events name and no list shows, each read by itself. Raises ``EffectSeen`` for one that is not
-    there yet, or that the event does not name."""
+    """Yield the refunds that events name and no list shows, each read on its own.
+
+    Raises ``EffectSeen`` for a refund that cannot be read yet, and for an event that does not name its refund.
+    """
     for data in _events(operation, EventType.PAYMENT_REFUNDED):
         uid = data.get("transaction_uid")
         if not isinstance(uid, str) or not uid:
@@ -140,7 +144,7 @@ def _named_by_events(operation: Operation, known: Mapping[str, TransactionResour
 
 
 def _read(operation: Operation, uid: str) -> TransactionResource:
-    """A transaction that an event or the mirror names. Raises ``EffectSeen`` when it is not there yet."""
+    """Return a transaction that an event or the mirror names. Raises ``EffectSeen`` when it cannot be read yet."""
     try:
         return get_endpoints().get_transaction(str(operation.account_id), uid)
     except (NotFound, InvalidRequest) as error:
@@ -148,7 +152,7 @@ def _read(operation: Operation, uid: str) -> TransactionResource:
 
 
 def _refunded_since(operation: Operation, known: Mapping[str, TransactionResource]) -> bool:
-    """Whether a refund that is known explains an event which names none."""
+    """Whether a known refund explains an event that does not name its refund."""
     since = operation.created_at - CLOCKS_DIFFER
     listed = (row for row in known.values() if row.type == TransactionType.REFUND)
     return any(row.created_at is None or row.created_at >= since for row in listed)

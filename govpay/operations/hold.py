@@ -1,4 +1,4 @@
-"""Whether operations are held: after this database was restored from a backup, until everything was read again."""
+"""The hold: after a restore from a backup, operations are refused until every list was read in full."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from django.utils.translation import gettext as _
 from govpay.exceptions import OperationsHeld
 from govpay.models import Heartbeat
 
-#: The row that remembers when the restore was announced; it is deleted once everything was read.
+#: Name of the ``Heartbeat`` row with the time when the restore was announced. It is deleted when the hold ends.
 NAME = "restored"
 
 
 def held_since() -> dt.datetime | None:
-    """When the restore was announced whose lists were not all read yet; None when nothing is held."""
+    """Return the time when the restore was announced, or None when operations are not held."""
     return Heartbeat.objects.filter(name=NAME).values_list("started_at", flat=True).first()
 
 
 def demand_not_held() -> None:
-    """Raises ``OperationsHeld`` while operations are held: what this database forgot could be done twice."""
+    """Raises ``OperationsHeld`` during the hold: an operation that the restored database lacks could be done twice."""
     if held_since() is not None:
         raise OperationsHeld(
             _(

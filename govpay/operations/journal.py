@@ -1,4 +1,4 @@
-"""The journal's rows: each is opened once, before anything is sent, and closed once."""
+"""Journal rows: each is inserted before anything is sent, and closed with the outcome."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from govpay.sync.upsert import save_document
 
 logger = logging.getLogger("govpay.operations")
 
-#: How far an action has come, in this order. A process may end between any two of them and loses nothing.
+#: The steps of an action, in this order. A process may be killed between any two of them without losing an operation.
 STEPS = (
-    "claimed",  # the row is inserted and the rules are kept, in a transaction that is still open
-    "journalled",  # that is committed
+    "claimed",  # the row is inserted and the rules are checked, in a transaction that is still open
+    "journalled",  # that transaction is committed
     "sending",  # the call comes next
-    "answered",  # the platform's answer is here and not yet understood
-    "stored",  # how it ended is written, in a transaction that is still open
-    "closed",  # that is committed
-    "read again",  # what else may have changed is up to date
-    "told",  # the signals that were owed are sent
+    "answered",  # the platform's answer has arrived and is not yet interpreted
+    "stored",  # the outcome is written, in a transaction that is still open
+    "closed",  # that transaction is committed
+    "read again",  # other rows that the action may have changed are up to date
+    "told",  # the signals in the outbox are sent
 )
 
-#: What ``close`` writes; everything else in a row stays as it was opened.
+#: The columns that ``close`` writes. It leaves the other columns as they were inserted.
 CLOSING = (
     *("state", "finished_at", "error", "error_class", "error_code", "remote_request_id"),
     *("result_uid", "payment_id"),
 )
 
-#: Actions whose sealed method is what the look-up knows their effect by, so that it outlives "not executed".
+#: Actions whose look-up recognizes the effect by the sealed method, so that the method is kept after "not executed".
 KNOWN_BY_METHOD = (OperationAction.SAVE_METHOD, OperationAction.IMPORT_METHODS)
 
 #: Actions that move money: if the final outcome differs from what the user was shown, a review item is raised.
@@ -52,32 +52,32 @@ MOVES_MONEY = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.
 
 
 def note_step(operation: Operation, step: str) -> None:
-    """Log that ``operation`` has come to ``step``, one of ``STEPS``, at DEBUG; the record has it as ``step``."""
+    """Log at DEBUG that ``operation`` has reached ``step``, one of ``STEPS``. The log record has it as ``step``."""
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("operation %s: %s", operation.key, step, extra={"step": step})
 
 
 def entries() -> QuerySet[Operation]:
-    """The journal where it is written: a replica may lag behind, and money does not wait for it."""
+    """Return the journal rows of the database that is written to, because a replica may lag behind."""
     return cast("QuerySet[Operation]", Operation.objects.using(router.db_for_write(Operation)))
 
 
 def is_used(key: uuid.UUID | str | None) -> bool:
-    """Whether ``key`` stands for an operation already: its outcome is then the answer."""
+    """Whether ``key`` belongs to an earlier operation, whose outcome is then returned. True for an invalid key."""
     try:
         return key is not None and entries().filter(key=uuid.UUID(str(key))).exists()
     except ValueError:
-        return True  # it is none, as ``execute`` will say
+        return True  # not a UUID: ``execute`` raises for it
 
 
 def demand_commits() -> None:
-    """Raises ``RuntimeError`` inside a transaction: what is written there could be taken back later.
+    """Raises ``RuntimeError`` inside a transaction, because the journal row could be rolled back later.
 
-    The journal has to be on disk before anything is sent, and no lock may be held during HTTP.
+    The journal row must be committed before anything is sent, and no lock may be held during HTTP.
     """
     connection = transaction.get_connection(router.db_for_write(Operation))
     blocks = connection.atomic_blocks
-    # Django's own TestCase wraps each test in a transaction and marks it so.
+    # Django's TestCase wraps each test in a transaction and marks it as its own.
     in_transaction_of_caller = any(not getattr(block, "_from_testcase", False) for block in blocks)
     if in_transaction_of_caller or not (blocks or connection.get_autocommit()):
         raise RuntimeError(
@@ -87,19 +87,19 @@ def demand_commits() -> None:
 
 
 def reference_of(action: Action | type[Action], key: uuid.UUID) -> str:
-    """The reference that the platform gets: made from the key, so that the same key always sends the same one.
+    """Return the reference for the platform. It is made from the key, so that the same key sends the same reference.
 
-    A request that is repeated after this database was restored from a backup is then the platform's duplicate.
+    The platform therefore recognizes a duplicate when a request is repeated after a restore from a backup.
     """
     return f"{action.reference_prefix}-{key.hex}"
 
 
 def open_row(action: Action, key: uuid.UUID, fingerprint: str, actor: Any, known: Mirror | None = None) -> Operation:
-    """Insert the row, which is the claim, and check the rules. Run it in a durable transaction.
+    """Insert the row, which claims key and payment, and check the rules. Call it in a durable transaction.
 
-    With ``known`` there is nothing to do: the row is closed at once, so that the key stands for that.
+    With ``known`` nothing has to be sent: the row is closed at once as succeeded, so that the key returns ``known``.
 
-    Raises ``IntegrityError`` when the key or the payment is taken, and ``OperationRefused``.
+    Raises ``IntegrityError`` when the key is used or the payment has an open operation, and ``OperationRefused``.
     """
     read_what_is_committed()
     demand_not_held()
@@ -126,10 +126,10 @@ def open_row(action: Action, key: uuid.UUID, fingerprint: str, actor: Any, known
 
 
 def read_what_is_committed() -> None:
-    """For sites that run PostgreSQL under a stricter isolation.
+    """Use READ COMMITTED for this transaction, for sites that run PostgreSQL with a stricter isolation level.
 
-    There a transaction sees what was so when it began, and this one may have waited for another action's end:
-    its rules would be checked on rows of before.
+    There a transaction sees the rows as they were when it began. This transaction may have waited for another action
+    to end, and would check its rules on rows from before that action.
     """
     connection = transaction.get_connection(router.db_for_write(Operation))
     level = getattr(getattr(connection, "isolation_level", None), "name", "")
@@ -140,11 +140,11 @@ def read_what_is_committed() -> None:
 
 @scrub_traceback
 def settle(action: type[Action], operation: Operation, answer: ActionResult, attention: str = "") -> Mirror:
-    """Store what the platform said and close the row, in one transaction; gives the row that came of it.
+    """Store the platform's answer and close the journal row, in one transaction. Returns the mirrored row.
 
-    ``attention`` tells somebody that it has ended otherwise than they were told.
+    ``attention`` raises a review item: the outcome differs from what the user was shown.
 
-    Raises ``Unmappable`` for a document that no row can be made of, and database errors.
+    Raises ``Unmappable`` for a document that cannot be mapped to a row, and database errors.
     """
 
     def work() -> Mirror:
@@ -169,7 +169,7 @@ def settle(action: type[Action], operation: Operation, answer: ActionResult, att
 
 @scrub_traceback
 def close(operation: Operation, state: str, error: GovPayError | None = None, attention: str = "") -> None:
-    """Write how the operation ended, unless somebody else did so first."""
+    """Write the outcome of the operation, unless another process did so first."""
     in_transaction(lambda: _close(operation, state, error, attention))
     note_step(operation, "closed")
 
@@ -189,14 +189,14 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
     raised = attention_for(operation, attention or operation.attention)
     still_open = row.filter(state__in=OPEN_STATES)
     if error is not None and not operation.result_uid:
-        # What became of one attempt says nothing about a later one, which may be under way.
+        # The outcome of one attempt says nothing about a later one, which may be under way.
         still_open = still_open.filter(attempts=operation.attempts)
     changed = still_open.update(**columns, **raised)
     if not changed and state != OperationState.UNKNOWN:
         told = attention_for(operation, OperationAttention.CONTRADICTED)
         changed = row.filter(_turnable(state, error)).update(**columns, **told)
         if not changed and operation.result_uid:
-            # Somebody's word was right, and now it is known what came of it.
+            # The manual resolution was right, and the resulting row is known now.
             row.filter(state=state, settled_at__isnull=False).update(result_uid=operation.result_uid)
     if changed and state != OperationState.UNKNOWN:
         outbox.enqueue([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
@@ -204,19 +204,21 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
 
 
 def _turnable(state: str, error: GovPayError | None) -> Q:
-    """Which closed rows end otherwise after all: what the platform itself says counts more than that it once had
-    no trace, and more than somebody's word."""
+    """Return the filter for closed rows that ``state`` may replace.
+
+    The platform's own record overrides "not executed" and a manual resolution.
+    """
     if state == OperationState.SUCCEEDED:
         return not_found()
     if isinstance(error, APIConnectionError):
-        return Q(pk=None)  # no trace is no word
+        return Q(pk=None)  # absence of evidence does not override a manual resolution
     return Q(state=OperationState.SUCCEEDED, settled_at__isnull=False)
 
 
 def attention_for(operation: Operation, attention: str) -> dict[str, Any]:
-    """The columns by which somebody is told of how it ended. Only what moves money is worth it.
+    """Return the columns that raise a review item. Empty for actions that move no money.
 
-    A fee preview that was not taken back is not: nobody can charge it, and it ends by itself.
+    Also empty for a void of a fee preview that was not executed: nobody can charge the payment, and it expires.
     """
     if not attention or operation.action not in MOVES_MONEY:
         return {}
@@ -228,7 +230,7 @@ def attention_for(operation: Operation, attention: str) -> dict[str, Any]:
 def turn(operation: Operation, error: str, **columns: Any) -> int:
     """Flip a closed operation between succeeded and failed, and raise a review item: its user saw the other outcome.
 
-    ``error`` is empty for one that succeeded after all. Returns 0 when somebody else changed it meanwhile.
+    ``error`` is empty for an operation that succeeded after all. Returns 0 when another process changed the row first.
     """
     attention = OperationAttention.LATE_FAILURE if error else OperationAttention.CONTRADICTED
     columns.update(
@@ -249,7 +251,7 @@ def turn(operation: Operation, error: str, **columns: Any) -> int:
 
 
 def flag_mismatch(operation: Operation) -> None:
-    """Raise a review item: the platform has what was sent with another amount, currency, type or object."""
+    """Raise a review item: the platform has this operation with another amount, currency, type or object."""
     raised = attention_for(operation, OperationAttention.MISMATCH)
     row = entries().filter(pk=operation.pk)
     row.filter(state__in=OPEN_STATES).update(absent_at=None)
@@ -257,9 +259,9 @@ def flag_mismatch(operation: Operation) -> None:
 
 
 def not_found() -> Q:
-    """Rows that were sent and closed as not executed: no sign of them was found, or somebody said so.
+    """Return the filter for operations that were sent and closed as not executed, by reconciliation or by hand.
 
-    The platform may still carry them out, however late.
+    The platform may still carry them out later.
     """
     absent = Q(error_class=APIConnectionError.__name__, absent_at__isnull=False)
     # A refusal of a later attempt says nothing about the earlier ones: without a result they may still arrive.

@@ -1,4 +1,4 @@
-"""Secrets at rest under the newest key: each sealed value written anew, unless somebody else just did."""
+"""Key rotation: encrypt every sealed value again with the newest key."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from govpay.models.fields import Sealed
 from govpay.models.sealed import batches, filled, sealed_columns
 from govpay.security.encryption import resealed, seal
 
-#: So often a value is looked at again that changed between our reading and our writing.
+#: Maximum tries for a value that another process changes between our read and our write.
 ATTEMPTS = 5
 
 
 @dataclass
 class Rotated:
-    """What became of one column."""
+    """The result for one column."""
 
     model: type[models.Model]
     name: str
     rewritten: int = 0
-    #: Written with the newest key already, perhaps by an earlier run.
+    #: Values that already use the newest key, perhaps because of an earlier run.
     current: int = 0
-    #: Keys of rows whose value no key can read; they are left as they are.
+    #: Primary keys of rows whose value no key can decrypt. These values stay as they are.
     lost: list[Any] = field(default_factory=list)
-    #: Changed under our hands each time, by a process that still writes with an older key.
+    #: Values that another process, which still writes with an older key, changed during each of our tries.
     busy: int = 0
 
     @property
@@ -37,18 +37,18 @@ class Rotated:
 
 
 def count_sealed() -> int:
-    """Rows that ``rotate_keys`` will look at."""
+    """Return the number of rows that ``rotate_keys`` will read."""
     return sum(model._base_manager.filter(filled(names)).count() for model, names in sealed_columns())
 
 
 def rotate_keys(advance: Callable[[int], object] = lambda rows: None) -> Iterator[list[Rotated]]:
-    """Write every sealed value with the newest key; gives the columns of one model after another.
+    """Encrypt every sealed value with the newest key. Yields the results of one model after another.
 
-    Each value is replaced only if it is still what was read, so a change that somebody makes meanwhile
-    stays. A stop at any point leaves values under either key, both of which are read; the next run goes
-    over all rows and writes what is left. ``advance`` is told how many rows were looked at.
+    A value is replaced only if it is still the value that was read, so that concurrent changes are kept. The run may
+    be stopped at any point: values under the old and the new key can both be decrypted, and the next run reads all rows
+    and rewrites the remaining values. ``advance`` is called with the number of rows of each batch.
 
-    Raises ``ConfigurationError`` for keys that are none, before anything is written.
+    Raises ``ConfigurationError`` for invalid keys, before anything is written.
     """
     seal("")
     for model, names in sealed_columns():

@@ -1,4 +1,4 @@
-"""Payment links: a request to pay that lives for days, and the session that it has open."""
+"""Payment links: our own requests to pay, valid for days, and the hosted session that each has open."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
 
-#: How long a link lives unless told otherwise, and at most.
+#: The default and the maximum lifetime of a link.
 LIFE = dt.timedelta(days=7)
 LONGEST_LIFE = dt.timedelta(days=366)
 
-#: A session that ends sooner than this is not begun with any more.
+#: A session that expires sooner than this is read again before it is shown to a payer.
 MARGIN = dt.timedelta(seconds=60)
 
-#: After a failure nobody asks for another session of the same link, in seconds: anybody can load its page.
+#: Seconds after a failure in which no other session is opened for the link, because anybody can load its page.
 PAUSE = 30
 
 _cache = FailOpenCache("cache of payment links")
 
-#: Apart from every other use of such names.
+#: The namespace of the UUIDs that are made from a link and the number of its attempt.
 NAMESPACE = uuid.UUID("5d5c0e0a-6c0f-4f0e-9a53-0d3a5e6d2f11")
 
 
@@ -56,9 +56,9 @@ def create_payment_link(
     actor: Any = None,
     key: uuid.UUID | None = None,
 ) -> PaymentLink:
-    """A link to pay ``amount`` (minor units, without any fee) once, good for a week unless told otherwise.
+    """Create a link to pay ``amount`` (minor units, without any fee) once. By default it is valid for a week.
 
-    Nothing is sent: a session is opened when somebody follows it. The same ``key`` gives the first link again.
+    Nothing is sent: a session is opened when the payer opens the link. The same ``key`` returns the first link again.
     Raises ``OperationRefused``.
     """
     refuse_cards(reference_id=reference_id, description=description)
@@ -92,7 +92,7 @@ def create_payment_link(
 
 
 def _public_id(key: uuid.UUID | None) -> str:
-    """Nobody guesses it, and without the site's secret nobody makes it of its key."""
+    """Return an id that cannot be guessed, and that cannot be computed from ``key`` without the site's secret."""
     if key is None:
         return secrets.token_urlsafe(18)
     mark = salted_hmac("govpay.payment_link", str(key), algorithm="sha256").digest()[:18]
@@ -100,9 +100,9 @@ def _public_id(key: uuid.UUID | None) -> str:
 
 
 def cancel_payment_link(*, link: PaymentLink, actor: Any = None) -> PaymentLink:
-    """Close a link that is open, and the session that it has open. A paid one is refused.
+    """Cancel an open or expired link and expire its session. Other links are refused.
 
-    Raises ``OperationRefused``, and what ``expire_hosted_session`` raises: the link is closed all the same.
+    Raises ``OperationRefused``, and what ``expire_hosted_session`` raises; the link is cancelled in that case, too.
     """
     open_links = PaymentLink.objects.filter(pk=link.pk, state__in=(LinkState.OPEN, LinkState.EXPIRED))
     closed = in_transaction(lambda: open_links.update(state=LinkState.CANCELLED))
@@ -116,10 +116,10 @@ def cancel_payment_link(*, link: PaymentLink, actor: Any = None) -> PaymentLink:
 
 
 def open_session(link: PaymentLink, *, success_url: str, cancel_url: str) -> HostedSession | None:
-    """The session in which ``link`` can be paid now: the one that is open, else a fresh one. ``None``: it is paid.
+    """Return the session in which ``link`` can be paid now: the open one, or a new one. Returns None for a paid link.
 
-    A fresh one is opened only when the platform says that the last one ended unpaid, and by one of those who
-    ask at once: its key is made of the link and the number of the attempt. So nobody pays twice.
+    A new session is opened only after the platform reports that the last one ended unpaid. Concurrent requests open the
+    same one, because its key is made from the link and the number of the attempt. So nobody pays twice.
 
     Raises ``OperationRefused`` for a link that is not open, and what ``create_hosted_session`` raises.
     """
@@ -146,7 +146,7 @@ def open_session(link: PaymentLink, *, success_url: str, cancel_url: str) -> Hos
 
 
 def close_expired_links() -> int:
-    """Links whose days are over; returns how many were closed."""
+    """Close the links whose time is over. Returns how many were closed."""
     over = PaymentLink.objects.filter(state=LinkState.OPEN, expires_at__lte=timezone.now())
     return in_transaction(lambda: over.update(state=LinkState.EXPIRED))
 
@@ -170,25 +170,26 @@ def _opened(link: PaymentLink, success_url: str, cancel_url: str) -> HostedSessi
     except OperationRefused:
         found = _begun_before(link, key)
         if found is None:
-            raise  # nothing was begun, or somebody else is at it
+            raise  # no session was created, or another request is creating it now
         session = found
     except GovPayError:
-        # That key is used up. A session whose answer was lost cannot be paid: nobody has its credential.
+        # This key cannot be used again. A session whose answer was lost cannot be paid: nobody has its credential.
         _pause(link)
         _next_attempt(link)
         raise
     in_transaction(lambda: _open(link).filter(attempt=attempt).update(session_id=session.uid))
     link.refresh_from_db()
     if link.session_id != session.uid:
-        # It took so long that the link was closed, or somebody moved on: two sessions must not be open for payers.
+        # Meanwhile the link was closed or another attempt began. Payers must never get two open sessions.
         raise OperationRefused(_("The link has changed meanwhile."))
     return None if session.status == SessionStatus.COMPLETED else session
 
 
 def _begun_before(link: PaymentLink, key: uuid.UUID) -> HostedSession | None:
-    """The session of an attempt that died before the link knew of it, begun under another name of this site.
+    """Return the session that an interrupted request created with ``key``, perhaps for another host name of this site.
 
-    One that came to nothing, or whose answer was lost, is passed: the next visitor begins the next attempt.
+    ``None``: that request is under way, or it created no session that can be used. In the second case the link moves to
+    the next attempt, which the next visitor begins.
     """
     earlier = journal.entries().filter(key=key, action=OperationAction.CREATE_SESSION).first()
     if earlier is None or (earlier.is_open and not earlier.is_overdue):
@@ -214,13 +215,13 @@ def _open(link: PaymentLink) -> Any:
 
 
 def _next_attempt(link: PaymentLink) -> None:
-    """Whoever finds the session ended moves on by one, together with everybody else who finds it so."""
+    """Increase the attempt number by one, also when several requests find at once that the session has ended."""
     in_transaction(lambda: _open(link).filter(attempt=link.attempt).update(attempt=F("attempt") + 1))
     link.refresh_from_db()
 
 
 def _look_at(session: HostedSession | None) -> HostedSession | None:
-    """The session as it is now: one that is about to end here, or has, is read before another one is opened."""
+    """Return the session as it is now. It is read from the platform if it seems to expire soon or to have expired."""
     if session is None or session.status in sessions.ENDED:
         return session
     is_active = session.status == SessionStatus.ACTIVE

@@ -1,4 +1,4 @@
-"""Reading a list for the trace of an action: by a filter where the API takes it, else row by row."""
+"""Look-ups in the platform's lists: with a filter if the API accepts it, else by reading all rows."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from govpay.exceptions import InvalidAnswer, InvalidRequest, NotFound, Operation
 from govpay.models import Operation
 from govpay.operations.actions import completed
 
-#: How far the platform's clock may be behind ours where time alone tells an earlier row from the action's.
+#: How far the platform's clock may be behind ours when only the time distinguishes an earlier row from the action's.
 CLOCKS_DIFFER = dt.timedelta(minutes=10)
 
-#: Where a walk by time begins before the action: so far that no clock is an excuse.
+#: A walk by time begins this long before the action. That is more than any difference between the clocks.
 REACH_BACK = dt.timedelta(days=1)
 
-#: Earlier than anything on the platform: where nothing is left out of a walk by time.
+#: Earlier than every object on the platform, so that a walk by time from here reads all rows.
 THE_BEGINNING = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 TOP = 100
 
 
 def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[dict[str, Any]]:
-    """The rows of ``listing`` that ``wanted`` names, and perhaps others: compare each.
+    """Yield the rows of ``listing`` that match ``wanted``, and perhaps others: the caller compares each row.
 
-    The vendor documents ``$filter`` for names only. An API that answers 400 to ``wanted``, or gives one
-    page of it again and again, is asked for all rows that changed since the action, and failing that for
-    the whole list. It always reads to the end: a row that was merely not looked at must not count as
-    absent. Nor does one page count as the whole list where the API gave the same page twice.
+    The vendor documents ``$filter`` for names only. If the API answers 400 to ``wanted`` or repeats a page of it, the
+    rows that changed since the action are read instead, and if that fails, the whole list. The list is always read to
+    its end, because a row that was not read must not count as absent. If the API repeats pages, a single page does not
+    count as the whole list.
 
-    Raises ``APIError`` when that cannot be done, a list that is not offered (404, 405) included.
+    Raises ``APIError`` when the list cannot be read to its end, or is not offered (404, 405).
     """
-    account = operation.account_id  # none for clients and payment accounts, which no account owns
+    account = operation.account_id  # None for lists of clients and payment accounts, which belong to no account
     heedless = False
     try:
         yield from _filtered(listing, account, wanted)
@@ -70,8 +70,9 @@ def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[d
 
 
 def rows_changed_since(listing: str, operation: Operation) -> Iterator[dict[str, Any]]:
-    """The rows of ``listing`` that changed since the operation began, read by time: a second, independent way to find
-    its trace. No rows where the API refuses that order.
+    """Yield the rows of ``listing`` that changed since the operation began, read by time.
+
+    This is a second, independent way to find its effect. Yields no rows if the API refuses that order.
 
     Raises ``APIError`` when the list cannot be read to its end.
     """
@@ -97,14 +98,14 @@ def _filtered(listing: str, account_uid: str | None, wanted: Filter) -> Iterator
     while items := read(Query(filter=wanted, top=TOP, skip=passed or None)).items:
         fresh = {uid_of(item) or "" for item in items} - seen
         if not fresh:
-            raise Repeats(f"{listing} repeats itself")  # the API does not heed $skip
+            raise Repeats(f"{listing} repeats itself")  # the API ignores $skip
         seen |= fresh
         yield from items
         passed += len(items)
 
 
 def find_client(name: str) -> ClientResource | None:
-    """The platform's client of exactly this name; /platform/accounts/. Raises ``APIError``."""
+    """Return the platform's client with exactly this name, or None; /platform/accounts/. Raises ``APIError``."""
     wanted = field("name").eq(name)
     try:
         items = get_endpoints().list_clients(Query(filter=wanted, top=1)).items
@@ -113,15 +114,15 @@ def find_client(name: str) -> ClientResource | None:
     except InvalidRequest as error:
         if error.status != 400:
             raise
-    # An API that does not heed the filter, or refuses it, is read to the end.
+    # The API ignores the filter or refuses it, so that the whole list is read.
     rows = rows_since("list_clients", Operation(created_at=THE_BEGINNING), wanted)
     return next((ClientResource(document) for document in rows if document.get("name") == name), None)
 
 
 def read_account(uid: str) -> PaymentAccountResource:
-    """The account of this uid; from the list, which is documented, where a single one is not offered.
+    """Return the account with this uid. If the API offers no read of a single account, it is found in the list.
 
-    Raises ``NotFound`` and other ``APIError``.
+    Only the list is documented. Raises ``NotFound`` and other ``APIError``.
     """
     try:
         return get_endpoints().get_payment_account(uid)
@@ -134,16 +135,16 @@ def read_account(uid: str) -> PaymentAccountResource:
 
 
 def identity_of(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """What tells an account from others: its external ids, or without any its client and its name."""
+    """Return the values that identify an account: its external ids, or if it has none, its client and its name."""
     external = (body.get("external_account_id") or "", body.get("external_merchant_id") or "")
     return external if any(external) else (str(body.get("client_id") or ""), str(body.get("name") or ""))
 
 
 def find_account(body: Mapping[str, Any]) -> PaymentAccountResource | None:
-    """The account that ``body``, of a creation, would make a second time; /platform/accounts/ asks to reuse it.
+    """Return the existing account that a creation with ``body`` would duplicate; /platform/accounts/ says to reuse it.
 
-    Of several the one that is active. Raises ``OperationRefused`` when that does not tell, or when it is
-    another client's, and ``APIError``.
+    If there are several, the active one is returned; ``None`` if there is none. Raises ``OperationRefused`` when this
+    does not identify one account, or when the account belongs to another client, and ``APIError``.
     """
     external = body.get("external_account_id") or body.get("external_merchant_id")
     names = ("external_account_id", "external_merchant_id") if external else ("client_id", "name")
@@ -160,5 +161,5 @@ def find_account(body: Mapping[str, Any]) -> PaymentAccountResource | None:
         raise OperationRefused(f"Several payment accounts have these external ids: {', '.join(sorted(found))}.")
     if alike and body.get("client_id") and alike[0].client_id not in (None, body["client_id"]):
         raise OperationRefused(f"The payment account {alike[0].uid} with these external ids is another client's.")
-    # An answer need not say whose it is (/platform/accounts/ shows its uid alone), and a change has to.
+    # The answer may lack the client (/platform/accounts/ shows only the uid), but a change must send it.
     return completed(alike[0], {"client_id": body.get("client_id")}) if alike else None

@@ -1,4 +1,4 @@
-"""Operations that the platform does not tell the outcome of: closed by somebody's word, and watched afterwards."""
+"""Manual resolution: a person records the outcome of an operation, and the platform is checked again afterwards."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
 
-#: So often the platform is asked again after an operation was settled by hand.
+#: Interval between two reads of the platform after an operation was resolved by hand.
 RECHECK_INTERVAL = dt.timedelta(hours=1)
 
-#: Looked up in one pass, for no longer than so many seconds.
+#: Maximum look-ups in one pass, and the maximum duration of a pass in seconds.
 RECHECKS_PER_PASS, PASS_TIMEOUT = 50, 30.0
 
 
 def resolve_manually(*, operation: Operation, carried_out: bool, reason: str, actor: Any) -> Operation:
-    """Close an operation of unknown outcome by the word of ``actor``, who looked into the platform's own records.
+    """Close an operation of unknown outcome with the outcome that ``actor`` found in the platform's own records.
 
-    The platform is asked once more before: what it tells counts, and ``settled_at`` of the row that comes back
-    is then empty. Nothing is sent, and the mirrored rows stay the platform's to tell.
+    The platform is read once more first. If that shows the outcome, it is recorded instead of the actor's, and
+    ``settled_at`` of the returned row is empty. Nothing is sent, and no mirrored row is changed by the actor's word.
 
     Raises ``OperationRefused``, and ``RuntimeError`` inside a transaction.
     """
@@ -52,13 +52,13 @@ def resolve_manually(*, operation: Operation, carried_out: bool, reason: str, ac
         raise OperationRefused(_("Its outcome is known already; look at it again."))
     if not row.is_overdue:
         raise OperationRefused(_("Its call may still be under way; look at it again in a minute."))
-    # An action of another release cannot be looked up, and is still somebody's to settle.
+    # An action of another release cannot be looked up, but it may be resolved by hand.
     told = row.action in ACTIONS and settle_one(row) not in OPEN_STATES
     closed = not told and in_transaction(partial(_close, row, carried_out, text, actor))
     tell()
     now = journal.entries().get(pk=row.pk)
     if not closed and now.settled_at is not None:
-        # Somebody else was quicker: nobody's name may stand for another one's word.
+        # Another person resolved it first. Their name must not appear beside this actor's decision.
         raise OperationRefused(_("Its outcome is known already; look at it again."))
     return now
 
@@ -90,11 +90,12 @@ def _close(operation: Operation, carried_out: bool, reason: str, actor: Any) -> 
 
 
 def recheck_settled() -> int:
-    """Ask the platform again about money whose outcome was settled by hand; gives how many turned out otherwise.
+    """Look up money operations that were resolved by hand. Returns how many turned out differently.
 
-    Each is asked about once an hour for three days, until somebody was told. What the platform says replaces
-    somebody's word; that it has no trace proves less than somebody's word, which then stays. Reads only. Raises
-    database errors; none of the platform's.
+    Each is looked up once an hour for three days, until a review item is raised. The platform's record of a different
+    outcome replaces the manual one. If the platform shows no sign of an operation that was resolved as carried out, a
+    review item is raised and the manual outcome stays. Reads only. Raises database errors, but no errors of the
+    platform.
     """
     now, end = timezone.now(), time.monotonic() + PASS_TIMEOUT
     watched = journal.entries().filter(
@@ -115,7 +116,7 @@ def recheck_settled() -> int:
         except DatabaseTrouble:
             raise
         except Exception:
-            # One that fails does not hold up the others.
+            # One failure must not stop the other look-ups.
             logger.exception("operation %s cannot be looked up", operation.key)
     tell()
     return turned
@@ -123,11 +124,11 @@ def recheck_settled() -> int:
 
 def _look_again(operation: Operation) -> bool:
     if _has_later(operation):
-        return False  # what is seen now may be the later one's work
+        return False  # the present status may be the effect of the later operation
     action, said = ACTIONS[operation.action], operation.state == OperationState.SUCCEEDED
     answer = action.look_up(operation)
     if answer is not None:
-        journal.settle(action, operation, answer)  # which tells somebody if it turned out otherwise
+        journal.settle(action, operation, answer)  # raises a review item if the outcome differs
         return said != (answer.error is None)
     if said:
         told = journal.attention_for(operation, OperationAttention.CONTRADICTED)
@@ -136,7 +137,7 @@ def _look_again(operation: Operation) -> bool:
 
 
 def _has_later(operation: Operation) -> bool:
-    """Whether the payment's status may be another action's work. A refund is known by its own reference."""
+    """Whether a later action may have caused the payment's status. False for a refund, which has its own reference."""
     if operation.action == OperationAction.REFUND:
         return False
     later = journal.entries().filter(payment=operation.payment_id, action__in=journal.MOVES_MONEY, pk__gt=operation.pk)

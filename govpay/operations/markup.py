@@ -1,19 +1,20 @@
-"""The one text that may be HTML, the checkout's ``page_message``: what of it is kept."""
+"""Clean the checkout's ``page_message``, the only text that may contain HTML."""
 
 from __future__ import annotations
 
 import nh3
 
-#: What a short notice needs. No headings, pictures, styles, classes or scripts.
+#: The allowed tags: enough for a short notice. No headings, pictures, styles, classes or scripts.
 TAGS = frozenset({"a", "b", "strong", "i", "em", "p", "br", "ul", "ol", "li", "span"})
-#: Where a link may lead, written out: a relative one would lead to wherever the message is shown.
+#: How the address of a link must begin. A relative address would depend on the page that shows the message.
 ADDRESSES = ("https://", "mailto:", "tel:")
 
 
 def clean_message(html: str) -> str:
-    """``html`` with these tags alone, and links to https, mail and telephone; a plain text stays what it says.
+    """Return ``html`` with only the allowed tags, and links to https, mail and telephone. Plain text keeps its meaning.
 
-    Cleaning twice changes nothing more, so that provisioning may compare what it wants with what was sent.
+    Cleaning a cleaned text changes nothing, so that provisioning can compare the wanted text with the text on the
+    platform.
     """
     return nh3.clean(
         html,
@@ -26,5 +27,5 @@ def clean_message(html: str) -> str:
 
 
 def _kept(tag: str, attribute: str, value: str) -> str | None:
-    # It is asked about the "rel" that was added, too.
+    # nh3 also calls this for the "rel" attribute that it adds.
     return value if attribute != "href" or value.lower().startswith(ADDRESSES) else None

@@ -1,4 +1,4 @@
-"""What an earlier call with the same key came to: its row, or its error once more."""
+"""The outcome of an earlier call with the same key: return its row or raise its error again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from govpay.models.operations import OPEN_STATES
 from govpay.operations import journal
 from govpay.operations.actions import Action
 
-#: How long the second of two equal calls waits for the first, in seconds.
+#: Seconds that the second of two equal calls waits for the first.
 SAME_KEY_TIMEOUT = 10.0
 
 
 def outcome_again(earlier: Operation, model: type[Mirror]) -> Mirror:
-    """What came of it, a row of ``model``, waiting for it a while. Raises what the first call has raised."""
+    """Return the row of ``model`` that ``earlier`` created or changed, or raise the error of the first call again.
+
+    Waits up to ``SAME_KEY_TIMEOUT`` seconds for a call that is under way, then raises ``OperationInProgress``.
+    """
     end = time.monotonic() + SAME_KEY_TIMEOUT
     while earlier.state == OperationState.STARTED and not earlier.is_overdue and time.monotonic() < end:
         time.sleep(0.2)
@@ -60,7 +63,7 @@ def _error_again(operation: Operation) -> GovPayError:
 
 
 def taken(action: Action, error: IntegrityError) -> Exception:
-    """The error to raise when another operation has the payment, so that no journal row could be inserted."""
+    """Return the error to raise when the journal row could not be inserted: the payment has another open operation."""
     payment = action.entry().get("payment_id")
     if payment is None:
         return error

@@ -44,11 +44,11 @@ def capture_payment(
     key: uuid.UUID | str | None = None,
     seen: Snapshot | None = None,
 ) -> Payment:
-    """Take the money of a validated payment, repeating its method and amounts exactly (assumption A9).
+    """Capture a validated payment with exactly the method and amounts that were validated (assumption A9).
 
-    ``authorization`` is kept in the journal: the platform documents no place for it outside a session's
-    ``ach_authorization``. ``fee_preview``: ``actor`` confirms the charge whose fee was shown to them; any other capture
-    of such a payment is refused.
+    ``authorization`` is stored in the journal, because the platform documents no field for it except a session's
+    ``ach_authorization``. ``fee_preview=True``: ``actor`` confirms the charge after seeing its fee. Any other capture
+    of a fee preview is refused.
 
     Raises ``OperationRefused``, ``PaymentDeclined``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
     """
@@ -65,7 +65,7 @@ def void_payment(
 ) -> Payment:
     """Cancel a payment before capture or on the UTC day of capture (assumption A11).
 
-    ``fee_preview``: ``actor`` takes back their own fee preview; refused for any other payment.
+    ``fee_preview=True``: ``actor`` cancels their own fee preview. It is refused for any other payment.
 
     Raises ``OperationRefused``, ``Conflict``, ``Gone``, ``OutcomeUnknown``, ``APIError``.
     """
@@ -73,10 +73,10 @@ def void_payment(
 
 
 class PaymentAction(Action):
-    """An action on a payment that exists."""
+    """Base class of the actions on an existing payment."""
 
     def __init__(self, payment: Payment, seen: Snapshot | None) -> None:
-        #: As the caller holds it, until ``check`` has read it anew.
+        #: The row that the caller passed. ``check`` replaces it with the locked row of the database.
         self.payment = payment
         self.seen = seen
 
@@ -94,7 +94,7 @@ class PaymentAction(Action):
         }
 
     def check(self, operation: Operation) -> None:
-        # Whether a refund was not executed is read with the row: almost always none was.
+        # This is read in the same query, because almost no payment has a refund that was not executed.
         absent = journal.entries().filter(journal.not_found(), action=OperationAction.REFUND, payment=OuterRef("uid"))
         rows = Payment.objects.with_pending_refunds().with_fee_preview().select_related("account")
         rows = rows.annotate(refund_not_executed=Exists(absent))
@@ -114,7 +114,7 @@ class PaymentAction(Action):
         self.payment = row
 
     def _compare(self, row: Payment) -> None:
-        """Refuse when the payment is not what was shown, or not what the caller holds (faults M7)."""
+        """Raises ``OperationRefused`` when the payment differs from the page or from the caller's row (faults M7)."""
         held = self.payment
         changed = held.total_amount not in (None, row.total_amount) or held.currency not in ("", row.currency)
         seen = self.seen
@@ -129,12 +129,12 @@ class PaymentAction(Action):
             )
 
     def amount_of(self, row: Payment) -> int | None:
-        """What the action is about, in minor units."""
+        """Return the amount of the action in minor units."""
         return row.total_amount
 
     @abstractmethod
     def rule(self, row: Payment, operation: Operation) -> None:
-        """Raises ``OperationRefused`` when the row does not allow the action; prepares the request otherwise."""
+        """Prepare the request. Raises ``OperationRefused`` when the row does not allow the action."""
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
@@ -143,12 +143,12 @@ class PaymentAction(Action):
 
 
 class _WholePaymentAction(PaymentAction):
-    """An action whose outcome is the payment's own status."""
+    """Base class of capture and void, whose outcome is the payment's own status."""
 
     model = Payment
     reads_object: ClassVar[bool] = True
     statuses = frozenset(PaymentStatus.values)
-    #: What else would show it: a transaction of this type, an event of this type.
+    #: The types of the transaction and of the event that would also show the effect.
     shown_by: ClassVar[tuple[str, str]]
 
     @classmethod
@@ -156,7 +156,7 @@ class _WholePaymentAction(PaymentAction):
         try:
             found = get_endpoints().get_payment(*_address(operation))
         except NotFound as error:
-            # Either the payment or the route is missing there: both say nothing about the action.
+            # The payment or the route is missing on the platform. Neither says anything about the action.
             raise InvalidAnswer(f"The payment cannot be read: {error}") from error
         answer = cls.judge(operation, found)
         if answer is None:
@@ -223,7 +223,7 @@ class CaptureAction(_WholePaymentAction):
 
     @staticmethod
     def judge(operation: Operation, found: PaymentResource) -> ActionResult | None:
-        """Captured, by whomever: what was asked for is so. Still validated: no trace."""
+        """A captured payment counts as success, also if another program captured it. A validated one shows no sign."""
         status = found.status or ""
         _demand_same(operation, found)
         error: APIError | None = None
@@ -277,8 +277,10 @@ class VoidAction(_WholePaymentAction):
 
 
 def _demand_same(operation: Operation, found: PaymentResource) -> None:
-    """Raises ``Mismatch`` for a payment of another amount or currency than the one that was acted on, and
-    ``InvalidAnswer`` for one without a status: neither says that it was done."""
+    """Raises ``Mismatch`` when amount or currency differ from the operation's, and ``InvalidAnswer`` without a status.
+
+    Such an answer does not show that the action was done.
+    """
     differ = None not in (found.total_amount, operation.amount) and found.total_amount != operation.amount
     if differ or (operation.currency and found.currency not in (None, "", operation.currency)):
         raise Mismatch("the platform has this payment with another amount or currency")
@@ -287,7 +289,7 @@ def _demand_same(operation: Operation, found: PaymentResource) -> None:
 
 
 def _not_done(what: str, status: str) -> APIError:
-    """Raises ``InvalidAnswer`` for a status that we do not know: it may mean anything."""
+    """Return the error for a payment in another status. Raises ``InvalidAnswer`` for an unknown status."""
     if status not in PaymentStatus.values:
         raise InvalidAnswer(f"the payment is {status or 'of no status'}, which does not tell")
     kind = Gone if status == PaymentStatus.EXPIRED else Conflict
@@ -295,7 +297,7 @@ def _not_done(what: str, status: str) -> APIError:
 
 
 def payment_of(operation: Operation) -> Payment:
-    """The payment that an earlier operation was about. Raises ``OperationRefused`` when it is not known here."""
+    """Return the payment of an earlier operation. Raises ``OperationRefused`` when it is not known here."""
     row = Payment.objects.filter(uid=operation.payment_id).first()
     if row is None:
         raise OperationRefused(_("There is no such payment here; sync first."))
@@ -303,7 +305,10 @@ def payment_of(operation: Operation) -> Payment:
 
 
 def read_payment(operation: Operation) -> Payment:
-    """Bring the payment up to date and return it. Raises ``APIError``, ``Unmappable`` and database errors."""
+    """Read the payment from the platform, save it and return it.
+
+    Raises ``APIError``, ``Unmappable`` and database errors.
+    """
     account, uid = _address(operation)
     found = get_endpoints().get_payment(account, uid)
     where = {"account_id": account}

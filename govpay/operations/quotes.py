@@ -1,4 +1,4 @@
-"""Quotes: validating a payment, and keeping its method for as long as it can be captured."""
+"""Quotes: validate a payment, and store its method for as long as the payment can be captured."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from govpay.operations.engine import execute
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
 from govpay.sync import mapping
 
-#: How long the traits are kept by which a saved method that was not executed is recognized if it arrives late.
+#: How long the sealed method of a not executed save or import is kept, to recognize the effect if it arrives late.
 LATE_ARRIVAL = dt.timedelta(hours=24)
 
-#: The longest reference that a row can hold.
+#: Maximum length of a reference in the database.
 REFERENCE_LENGTH = 255
 
 
@@ -52,13 +52,13 @@ def quote_payment(
     actor: Any = None,
     key: uuid.UUID | str | None = None,
 ) -> Payment:
-    """Validate a payment without capturing it; the answer carries the platform's convenience fee.
+    """Validate a payment without capturing it. The returned payment has the platform's convenience fee.
 
-    Amounts are minor units. ``payment_method`` is the vendor's request object (/platform/payments/),
-    ``saved_method`` stands for one on file; give exactly one. ``reference_id=None`` makes one from the key. The
-    method is kept encrypted until the payment is captured or the validation has expired. ``description``
-    says what it is for; the platform has no place for it, so the journal keeps it. ``fee_preview``: the fee is only
-    shown, and nobody but ``actor`` may capture the payment, with ``capture_payment(fee_preview=True)``.
+    Amounts are in minor units. Give either ``payment_method``, the vendor's request object (/platform/payments/), or
+    ``saved_method``. ``reference_id=None`` makes a reference from the key. The method is stored encrypted until the
+    payment is captured or the validation has expired. ``description`` says what the payment is for; it is stored in the
+    journal, because the platform has no field for it. ``fee_preview=True``: the fee is only shown, and only ``actor``
+    may capture the payment, with ``capture_payment(fee_preview=True)``.
 
     Raises ``OperationRefused``, ``PaymentDeclined``, ``OutcomeUnknown``, ``APIError``.
     """
@@ -89,7 +89,7 @@ class QuoteAction(Action):
         description: str = "",
         fee_preview: bool = False,
     ) -> None:
-        """Raises ``OperationRefused`` naming what is wrong with the request."""
+        """Raises ``OperationRefused``, which names the wrong field of the request."""
         shapes.is_cents("tax_amount", tax)
         self.body = shapes.ValidatePayment(
             base_amount=base,
@@ -116,7 +116,7 @@ class QuoteAction(Action):
 
     def entry(self) -> dict[str, Any]:
         body = self.body
-        # The platform's echo of the method is "sanitized" (/platform/payments/), and capture demands the original.
+        # The method in the platform's answer is "sanitized" (/platform/payments/), but a capture needs the original.
         life = WALLET_VALIDATION if body.payment_method.wallet else TOKEN_VALIDATION
         return {
             "account_id": self.account.uid,
@@ -126,7 +126,7 @@ class QuoteAction(Action):
             "reason": self.description,
             "fee_preview": self.fee_preview,
             "validated_method": Sealed.of(json.dumps(body.payment_method.to_wire())),
-            # The platform counts from its answer, which may take as long as the call.
+            # The platform counts from its answer, which may come as late as the call's deadline.
             "method_expires_at": Operation.deadline(float(conf.get("CALL_TIMEOUT"))) + life,
         }
 
@@ -142,7 +142,7 @@ class QuoteAction(Action):
             return
         method = SavedPaymentMethod.objects.filter(uid=wallet.saved_payment_method_uid).first()
         if method is None:
-            return  # not synced yet; the platform knows its own
+            return  # not synced yet; the platform checks it
         if method.account_id != account.uid:
             raise OperationRefused(_("The saved payment method belongs to another payment account."))
         if method.deleted_at:
@@ -153,7 +153,7 @@ class QuoteAction(Action):
     def send(self, operation: Operation) -> PaymentResource:
         key = str(operation.key)
         found = get_endpoints().validate_payment(self.account.uid, self.body, idempotency_key=key)
-        # Of the answer only uid, fee, total and method are documented; the rest is what was asked for.
+        # Only uid, fee, total and method of the answer are documented. The rest is filled in from the request.
         return completed(found, {**self.body.to_wire(), "status": PaymentStatus.VALIDATED.value})
 
     def judge_answer(self, operation: Operation, found: PaymentResource) -> ActionResult | None:
@@ -173,9 +173,9 @@ class QuoteAction(Action):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """A validation with our reference and amount, made since, that no other quote claims.
+        """Find a payment with our reference and amount that was created since the quote and belongs to no other quote.
 
-        Other actions may have been done to it meanwhile: the sync brings it, whatever we know of its quote.
+        Its status may be any: the sync makes it visible to other actions before the outcome of its quote is known.
         """
         since = operation.created_at - CLOCKS_DIFFER
         asked = (operation.amount, operation.currency)
@@ -199,7 +199,7 @@ class QuoteAction(Action):
 
 
 def capturable_methods(payments: Iterable[Payment]) -> set[str]:
-    """The uids of those payments whose validated method can be repeated: saved ones and those quoted here."""
+    """Return the uids of those payments whose method is known: a saved method, or the method of a quote made here."""
     rows = list(payments)
     found = {row.uid for row in rows if row.is_wallet and row.saved_method_uid}
     rest = [row.uid for row in rows if row.uid not in found]
@@ -209,28 +209,28 @@ def capturable_methods(payments: Iterable[Payment]) -> set[str]:
 
 
 def quote_of(payment: Payment, actor: Any) -> Operation | None:
-    """The journal row of ``actor``'s own quote of ``payment``."""
+    """Return the journal row of ``actor``'s own quote of ``payment``, or None."""
     mine = journal.entries().filter(payment=payment.uid, action=OperationAction.QUOTE, actor=actor)
     return mine.filter(state=OperationState.SUCCEEDED).defer("validated_method").order_by("-pk").first()
 
 
 def is_quoted_by_actor(row: Payment, operation: Operation) -> bool:
-    """Whether the person who acts now, be it by *Try again*, asked for the fee of this payment."""
+    """Whether the actor of the current attempt (after *Try again*: who pressed it) made the quote of this payment."""
     actor = operation.actor if operation.attempts == 1 else operation.retried_by
     return actor is not None and quote_of(row, actor) is not None
 
 
 def quoted_by_staff(payments: Iterable[Payment]) -> set[str]:
-    """The uids of those payments that somebody signed in has quoted here."""
+    """Return the uids of those payments that a signed-in user has quoted here."""
     quotes = journal.entries().filter(action=OperationAction.QUOTE, actor__isnull=False)
     uids = [payment.uid for payment in payments]
     return set(map(str, quotes.filter(payment__in=uids).values_list("payment_id", flat=True)))
 
 
 def validated_method(row: Payment) -> shapes.PaymentMethod | None:
-    """The method that was validated, to be repeated; ``None`` when only another site knows it.
+    """Return the validated method for the capture; ``None`` if it is not stored here and is no saved method.
 
-    Raises ``EncryptionError`` when the key that sealed it is gone.
+    Raises ``EncryptionError`` when the key that sealed the method is missing.
     """
     quote = _keeping().filter(payment=row.uid).order_by("-pk").first()
     if quote is not None:
@@ -242,14 +242,14 @@ def validated_method(row: Payment) -> shapes.PaymentMethod | None:
 
 
 def forget_method(payment_uid: str) -> None:
-    """The payment was captured, voided or has failed: its method is of no more use."""
+    """Delete the stored method of a payment that was captured or voided, or has failed."""
     _keeping().filter(payment=payment_uid).update(validated_method=None)
 
 
 def forget_methods() -> None:
-    """Wipe the methods of all payments that can be captured no more, and what failed operations are known by.
+    """Delete the stored methods of payments that can no longer be captured, and those of failed operations.
 
-    What was not executed may still arrive, and is known by its sealed traits until then.
+    A save or import that was not executed keeps its method for ``LATE_ARRIVAL``, because its effect may still arrive.
     """
     still_validated = Payment.objects.filter(uid=OuterRef("payment_id"), status=PaymentStatus.VALIDATED)
     expired = Q(method_expires_at__lt=timezone.now())
@@ -267,6 +267,6 @@ def _keeping() -> QuerySet[Operation]:
 
 
 def _wallet_method(method: SavedPaymentMethod) -> dict[str, Any]:
-    """The vendor's request object for a saved method (/platform/wallets/)."""
+    """Return the vendor's request object for a saved method (/platform/wallets/)."""
     kind = "wallet_ach" if method.method_type in ("ach", "wallet_ach") else "wallet_credit"
     return {"payment_method_type": kind, "wallet": {"saved_payment_method_uid": method.uid}}

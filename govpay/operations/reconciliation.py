@@ -1,4 +1,4 @@
-"""Settling operations whose outcome is open. It reads the platform and never writes to it."""
+"""Reconciliation: finds the outcome of open operations. It reads the platform and never writes to it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
 
-#: Two reads of the object so far apart must both miss it before an action counts as not executed.
+#: An action whose object itself is read counts as not executed after two reads without a sign, this far apart.
 BETWEEN_READS = dt.timedelta(seconds=60)
 
-#: A pass begins no further look-up after so many seconds; the next one goes on with the others.
+#: A pass begins no further look-up after this many seconds. The next pass continues with the others.
 LONGEST_PASS = 60.0
 
 MONEY_ACTIONS: tuple[type[Action], ...] = (QuoteAction, CaptureAction, VoidAction, RefundAction)
@@ -55,13 +55,13 @@ ACTIONS: dict[str, type[Action]] = {action.action: action for action in ALL_ACTI
 
 @dataclass
 class Reconciled:
-    """What one pass came to."""
+    """The counts of one pass."""
 
     succeeded: int = 0
     failed: int = 0
-    #: Still open: the platform could not be asked, did not tell, or has to be asked once more.
+    #: Still open: the platform could not be read, did not show the outcome, or must be read once more.
     waiting: int = 0
-    #: Refunds that turned out differently after they had been closed.
+    #: Closed refunds, captures and voids that turned out differently.
     late_failures: int = 0
 
     def count(self, state: str) -> None:
@@ -79,13 +79,13 @@ class Reconciled:
 
 
 def reconcile(limit: int = 500) -> Reconciled:
-    """Look up operations whose outcome is open and close those that can be told, the longest unseen first.
+    """Look up open operations and close those whose outcome is found, the longest unchecked first.
 
-    Found: ``succeeded`` (or ``failed``, when the platform says so). No sign in any place where the effect would show,
-    in two reads after the call's deadline and ``ABSENT_AFTER`` apart (60 s where the object itself is read):
-    ``failed``, not executed. Nothing is ever sent again.
+    If the effect is found, the state becomes ``succeeded``, or ``failed`` when the platform says so. It becomes
+    ``failed``, not executed, when no place where the effect would show has a sign of it in two reads after the call's
+    deadline that are ``ABSENT_AFTER`` apart (60 s if the object itself is read). Nothing is ever sent again.
 
-    Raises ``RuntimeError`` inside a transaction, and database errors; none of the platform's.
+    Raises ``RuntimeError`` inside a transaction, and database errors, but no errors of the platform.
     """
     journal.demand_commits()
     outcome = Reconciled()
@@ -105,9 +105,10 @@ def reconcile(limit: int = 500) -> Reconciled:
 
 
 def follow_payments() -> int:
-    """Turn captures and voids that were closed as not executed and that the payment shows after all; gives how many.
+    """Mark captures and voids as succeeded that were closed as not executed, if the payment shows them after all.
 
-    A payment that another operation of the same kind captured or voided proves nothing about this one.
+    Returns how many. If another operation may have captured or voided the payment, the payment's status proves nothing
+    about this one.
     """
     journal_rows = journal.entries()
     others = journal_rows.filter(payment=OuterRef("payment_id"), action=OuterRef("action"))
@@ -121,7 +122,7 @@ def follow_payments() -> int:
 
 
 def settle_one(operation: Operation) -> str:
-    """Look up one open operation and close it if that can be told; gives its state. Never raises."""
+    """Look up one open operation and close it if its outcome is found. Returns its state. Never raises."""
     action = ACTIONS[operation.action]
     asked_at = timezone.now()
     try:
@@ -130,14 +131,14 @@ def settle_one(operation: Operation) -> str:
             return _found(action, operation, answer)
         return _absent(action, operation, asked_at)
     except EffectSeen as sign:
-        # Whatever was absent before, something shows it now: the time without any sign begins again.
+        # There is a sign now, so that the time without any sign begins again.
         _attempt(operation).update(absent_at=None)
         why = str(sign)
     except Mismatch as error:
         in_transaction(partial(journal.flag_mismatch, operation))
         why = str(error)
     except (GovPayError, ValueError, DatabaseTrouble) as error:
-        # It cannot be told now, which proves nothing. One that fails does not hold up the others.
+        # The outcome cannot be found now, which proves nothing. One failure must not stop the other look-ups.
         logger.info("operation %s cannot be looked up now: %s", operation.key, error)
         why = str(error)
     except Exception as error:
@@ -149,7 +150,7 @@ def settle_one(operation: Operation) -> str:
 
 def _found(action: type[Action], operation: Operation, answer: ActionResult) -> str:
     state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
-    # Whoever asked was told that the outcome is not known.
+    # The user was shown "outcome unknown", so that a failure found now raises a review item.
     attention = OperationAttention.NOT_EXECUTED if answer.error else ""
     try:
         journal.settle(action, operation, answer, attention)
@@ -161,14 +162,14 @@ def _found(action: type[Action], operation: Operation, answer: ActionResult) -> 
 
 
 def absent_after(action: type[Action]) -> dt.timedelta:
-    """How long no place may show a sign before an operation counts as not executed."""
+    """Return how long no place may show a sign before an operation counts as not executed."""
     return BETWEEN_READS if action.reads_object else dt.timedelta(seconds=float(conf.get("ABSENT_AFTER")))
 
 
 def _absent(action: type[Action], operation: Operation, asked_at: dt.datetime) -> str:
-    """The platform shows no sign: remember since when, and after long enough close the row.
+    """Record since when the platform shows no sign, and close the row when that time is long enough.
 
-    ``asked_at``: when this read began, since only what it could have shown counts.
+    ``asked_at`` is the time at which this read began: the read says nothing about later changes.
     """
     if asked_at >= operation.deadline_at:
         if operation.absent_at is not None and asked_at - operation.absent_at >= absent_after(action):
@@ -186,5 +187,5 @@ def _seen(operation: Operation, why_not: str = "") -> None:
 
 
 def _attempt(operation: Operation) -> QuerySet[Operation]:
-    """The row while it is at the attempt that was looked up: what was not there says nothing about a later one."""
+    """Return the row only while its attempt is the one that was looked up: the result is not valid for a later one."""
     return journal.entries().filter(pk=operation.pk, attempts=operation.attempts)

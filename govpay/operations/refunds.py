@@ -1,4 +1,4 @@
-"""Refunds: giving back captured money, and what becomes of a refund after it was accepted."""
+"""Refunds: give back captured money, and follow a refund after the platform accepted it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
 
-#: A refund that was not executed may still arrive for so long: another one of the payment needs a confirmation.
+#: How long a refund that was not executed may still arrive. Until then, another refund needs a confirmation.
 AT_STAKE = dt.timedelta(hours=24)
 
 
@@ -49,11 +49,12 @@ def refund_payment(
     key: uuid.UUID | str | None = None,
     seen: Snapshot | None = None,
 ) -> Transaction:
-    """Give back ``amount`` minor units of a captured payment, or with ``None`` all that is left (assumption A10).
+    """Give back ``amount`` minor units of a captured payment; ``None`` gives back all that is left (assumption A10).
 
-    A refund of the same amount that was not executed is tried again, with its own key and reference, when ``key`` is
-    None or that operation's key; with another key it is refused. Another amount within 24 hours of a refund that was
-    not executed needs ``confirm_second_refund``: if the platform still carries out the earlier one, both go back.
+    If a refund of the same amount was not executed, that operation is tried again with its own key and reference. This
+    requires that ``key`` is None or that operation's key; another key is refused. Within 24 hours of a refund that was
+    not executed, another amount needs ``confirm_second_refund``: if the platform still carries out the earlier refund,
+    both amounts go back.
 
     Raises ``OperationRefused``, ``Conflict``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
     """
@@ -67,7 +68,7 @@ def refund_payment(
 
 
 class NotExecutedBefore(OperationRefused):
-    """A refund of the same amount was not executed: that one is tried again instead of making a second one."""
+    """A refund of the same amount was not executed: it is tried again instead of creating a second one."""
 
     pk: int
 
@@ -78,7 +79,7 @@ class RefundAction(PaymentAction):
     reference_prefix: ClassVar[str] = "rf"
     statuses = frozenset(TransactionStatus.values)
     body: shapes.RefundPayment
-    #: Whether a refund of the same amount that was not executed is meant.
+    #: Whether an earlier refund of the same amount that was not executed is tried again instead.
     may_retry = False
 
     def __init__(
@@ -107,7 +108,7 @@ class RefundAction(PaymentAction):
 
     def check(self, operation: Operation) -> None:
         if operation.attempts > 1:
-            self.amount = operation.amount  # "all that is left" may be less by now, under the same reference
+            self.amount = operation.amount  # the same reference needs the same amount; less may be left by now
         super().check(operation)
 
     def amount_of(self, row: Payment) -> int:
@@ -131,7 +132,10 @@ class RefundAction(PaymentAction):
         self.body = shapes.RefundPayment(amount=amount, reason=self.reason or None, reference_id=operation.reference_id)
 
     def _demand_no_second(self, row: Payment, operation: Operation, amount: int) -> None:
-        """Refuse a refund beside one that may still arrive: the same amount is tried again under its own reference."""
+        """Refuse a second refund while an earlier one that was not executed may still arrive.
+
+        Raises ``NotExecutedBefore`` for the same amount if ``may_retry``, and ``OperationRefused``.
+        """
         if not row.__dict__["refund_not_executed"]:
             return
         others = journal.entries().filter(journal.not_found(), action=self.action, payment=row.uid)
@@ -175,7 +179,10 @@ class RefundAction(PaymentAction):
         return completed(found, {**known, **self.body.to_wire()})
 
     def _already_there(self, operation: Operation, error: Conflict) -> TransactionResource:
-        """Our reference is unique, so the platform having it means that this very refund has arrived."""
+        """Return this refund after a "duplicate" answer: our reference is unique, so the platform has this refund.
+
+        Raises ``OutcomeUnknown`` when it cannot be found.
+        """
         try:
             found = _find(operation)
         except (GovPayError, ValueError):
@@ -208,17 +215,17 @@ class RefundAction(PaymentAction):
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
-        """The payment, whose refunded sum is the platform's to tell; refused: also what others refunded."""
+        """Read the payment again for its refunded sum; after a refusal also its transactions, for refunds by others."""
         if refused:
             _read_transactions(operation)
         read_payment(operation)
 
 
 def _find(operation: Operation) -> TransactionResource | None:
-    """The transaction that carries our reference, which no other refund has.
+    """Return the transaction with our reference, which no other refund has; ``None`` if there is no sign of it.
 
-    It is sought among those of its payment, so that a platform which does not give references back is
-    noticed: there, a refund without one may be ours, and the outcome cannot be told.
+    All transactions of the payment are read, in order to notice a platform that does not return references. There, a
+    refund without a reference may be ours. Raises ``EffectSeen`` for such a refund, and ``APIError``.
     """
     listed: list[dict[str, Any]] = []
     for document in transactions_of(operation):
@@ -253,11 +260,11 @@ def _read_transactions(operation: Operation) -> None:
 
 
 def follow_refunds() -> int:
-    """Bring the journal in line with refunds that turned out differently later; gives how many did.
+    """Update the journal for refunds that turned out differently later. Returns how many did.
 
-    One that the platform accepted may fail days later (an ACH refund), and one that it had no trace of, or
-    refused to somebody on the way who had sent it twice, may yet appear: the reference is proof. Each change
-    sends ``operation_finished`` once more.
+    A refund that the platform accepted may fail days later (an ACH refund). A refund may also appear after it was
+    closed as not executed, or after it was refused although a proxy had sent its request twice: its reference proves
+    it. Each change sends ``operation_finished`` again.
     """
     refunds = Transaction.objects.filter(type=TransactionType.REFUND, deleted_at=None).exclude(reference_id="")
     failed = refunds.filter(status=TransactionStatus.FAILED)
@@ -276,12 +283,12 @@ def follow_refunds() -> int:
         if _is_same(found, operation):
             count += journal.turn(operation, "", result_uid=found.uid)
         elif operation.attention_at is None or found.synced_at > operation.attention_at:
-            # Raised once for each state of the row: staff may have dealt with it.
+            # Raise it only once for each version of the row, because staff may have dealt with it already.
             in_transaction(partial(journal.flag_mismatch, operation))
     return count
 
 
 def _is_same(row: Transaction, operation: Operation) -> bool:
-    """Whether ``row`` is the refund that was asked for."""
+    """Whether ``row`` is the refund that ``operation`` requested."""
     asked = (TransactionType.REFUND, operation.amount, operation.currency, operation.payment_id)
     return (row.type, row.amount, row.currency, row.payment_id) == asked

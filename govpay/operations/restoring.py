@@ -1,8 +1,8 @@
-"""After a restore from a backup: hold every operation, read everything again, and list refunds the journal forgot.
+"""After a restore from a backup: hold all operations, read all lists in full, and find refunds the journal lacks.
 
-Journal, mirror and outbox are older than the platform then. A refund that is asked for again with the same key carries
-the same reference, so that the platform refuses it as a duplicate (assumption A10); captures and voids are refused by
-the payment's own status; for everything else the lists have to be read before anything is sent.
+After a restore, journal, mirror and outbox are older than the platform. A refund that is repeated with the same key has
+the same reference, so that the platform refuses it as a duplicate (assumption A10). Repeated captures and voids are
+refused because of the payment's status. For everything else, the lists must be read before anything is sent.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from govpay.sync.transactions import in_transaction
 
 _REFERENCE = re.compile(f"{RefundAction.reference_prefix}-([0-9a-f]{{32}})")
 
-#: Transactions looked at in one statement.
+#: Number of transactions that one statement reads.
 CHUNK = 500
 
 
 def begin_restore() -> None:
-    """Hold every operation from now on, and make the next run over each list a full one from its beginning.
+    """Refuse all operations from now on, and make the next run of each list a full run from the beginning.
 
-    Calling it again while a restore is under way changes nothing, so that an interrupted command can go on.
+    A second call during the hold changes nothing, so that an interrupted command can be started again.
     """
 
     def work() -> None:
         now = timezone.now()
         _row, made = Heartbeat.objects.get_or_create(name=NAME, defaults={"started_at": now, "last_seen": now})
         if made:
-            # The places are those of the backup, and a worker that walks from one of them loses its lease.
+            # The positions come from the backup. A worker that continues from one of them loses its lease.
             places = dict.fromkeys(("position", "full_position", "watermark", "lease_token"))
             SyncCursor.objects.update(**places)
 
@@ -53,9 +53,9 @@ def begin_restore() -> None:
 
 
 def unread_lists() -> Iterator[tuple[str, str]]:
-    """The lists (resource, account's uid or an empty text) that were not read in full since the restore.
+    """Return the lists (resource, account's uid or an empty text) that were not read in full since the restore.
 
-    A list that the API has said since then not to offer counts as read.
+    A list counts as read if the API has reported since then that it does not offer the list.
     """
     since = held_since()
     read = Q(full_completed_at__gte=since) | Q(not_offered_at__isnull=False, completed_at__gte=since)
@@ -65,10 +65,10 @@ def unread_lists() -> Iterator[tuple[str, str]]:
 
 
 def finish_restore(*, anyway: bool = False) -> int | None:
-    """Release the operations once every list was read in full; gives how many refunds the journal did not know.
+    """End the hold if every list was read in full. Returns how many refunds were missing in the journal.
 
-    ``anyway``: although some list was not read. None: nothing is held, or some list was not read yet
-    (``unread_lists``).
+    ``anyway=True`` ends it even if a list was not read. Returns None if operations are not held, or if a list was not
+    read yet (``unread_lists``).
     """
     if held_since() is None or (not anyway and next(unread_lists(), None) is not None):
         return None
@@ -78,10 +78,10 @@ def finish_restore(*, anyway: bool = False) -> int | None:
 
 
 def adopt_refunds() -> int:
-    """Write journal rows for refunds that carry a reference of ours and are in no row; gives how many.
+    """Insert journal rows for refunds that have a reference of ours but no journal row. Returns how many.
 
-    The reference holds the operation's key: a caller who repeats the request finds its outcome. Each becomes a review
-    item, since nobody here knows who asked for it.
+    The reference contains the operation's key, so that a caller who repeats the request gets its outcome. Each refund
+    becomes a review item, because the restored database does not say who requested it.
     """
     last, count = 0, 0
     rows = Transaction.objects.filter(

@@ -1,4 +1,4 @@
-"""*Try again*: an operation that was not executed is opened again, with the same key and the same reference."""
+"""*Try again*: make a further attempt of an operation that was not executed, with the same key and reference."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from govpay.operations.refunds import AT_STAKE
 
 
 def retry_operation(*, operation: Operation, actor: Any = None, seen: Snapshot | None = None) -> Mirror:
-    """Try a capture, refund or void again that was not executed; returns the row that came of it.
+    """Try a capture, refund or void again that was not executed. Returns the row that it created or changed.
 
-    The operation keeps its key, its reference and its amount, so that the platform refuses it as a duplicate should an
-    earlier attempt arrive late (assumption A10). The platform is read first: found there, nothing is sent. Calling this
-    for an operation that has ended otherwise returns or raises what that one came to.
+    The operation keeps its key, reference and amount, so that the platform refuses the duplicate if an earlier attempt
+    arrives late (assumption A10). The platform is read first, and nothing is sent if the effect is found there. For an
+    operation in any other state, its outcome is returned or raised.
 
     Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``, and ``RuntimeError`` inside a transaction.
     """
@@ -34,7 +34,7 @@ def retry_operation(*, operation: Operation, actor: Any = None, seen: Snapshot |
 
 
 def not_executed_of(payments: Iterable[Payment], action: str) -> dict[str, Operation]:
-    """The newest operation of this kind on each payment that was sent and not executed, by the payment's uid."""
+    """Return, by the payment's uid, the newest operation of this action that was sent and not executed."""
     uids = [payment.uid for payment in payments]
     rows = journal.entries().filter(journal.not_found(), action=action, payment__in=uids)
     found = rows.select_related("actor", "retried_by").defer("validated_method").order_by("finished_at", "pk")
@@ -42,13 +42,13 @@ def not_executed_of(payments: Iterable[Payment], action: str) -> dict[str, Opera
 
 
 def is_at_stake(operation: Operation) -> bool:
-    """Whether the platform may still carry out what was not executed, so that another one is a second one."""
+    """Whether the platform may still carry out this operation, so that a new one could be a duplicate."""
     ended = operation.finished_at
     return attempts.was_sent(operation) and ended is not None and ended >= timezone.now() - AT_STAKE
 
 
 def why_not_retry(operation: Operation) -> str:
-    """Why *Try again* is closed for an operation, or an empty string."""
+    """Return the reason why *Try again* is not available for an operation, or an empty string."""
     if not attempts.is_not_executed(operation):
         return _("There is nothing to try again: this operation did not end as not carried out.")
     if operation.action not in journal.MOVES_MONEY:

@@ -1,4 +1,4 @@
-"""The options of a hosted session, checked before anything is sent: each refusal names its option."""
+"""Checks of a hosted session's options before anything is sent. Each refusal names its option."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from govpay.exceptions import OperationRefused
 from govpay.models import Customer, PaymentAccount
 from govpay.models.money import is_currency
 
-#: The ways to pay that a session may allow; /api/operations/v1hosted-sessions/.
+#: The payment methods that a session may allow; /api/operations/v1hosted-sessions/.
 METHODS = ("card", "ach", "apple_pay", "paypal")
-#: Numbers that are meant to be there (``fraud_signals``): a telephone, a moment in milliseconds.
+#: Properties of ``fraud_signals`` that are not checked for card numbers: a telephone number, a time in milliseconds.
 NUMBERS = ("phone", "request_timestamp")
 
 
@@ -31,7 +31,7 @@ def check_return_addresses(**addresses: Any) -> None:
 
 
 def check_return_address(name: str, address: Any) -> None:
-    """Where a payer may be sent back to. Raises ``OperationRefused`` with the cure."""
+    """Check an address to which a payer is sent back. Raises ``OperationRefused``, which says what is allowed."""
     try:
         parts = urlsplit(address) if isinstance(address, str) else urlsplit("")
     except ValueError:
@@ -91,7 +91,7 @@ def forms(name: str, shape: type[Any], values: Any) -> Any:
 
 
 def form(name: str, shape: type[Any], value: Any) -> Any:
-    """``value`` as the vendor's object; a property that it does not have is named."""
+    """Return ``value`` as ``shape``, the vendor's object. Raises ``OperationRefused``, which names a wrong property."""
     if isinstance(value, shape):
         _check_cards(name, value.to_wire())
         return value

@@ -1,4 +1,4 @@
-"""Hosted sessions: opened, changed and expired for a payer, each one attempt to pay or to manage a wallet."""
+"""Hosted sessions: open, change and expire them. Each is one attempt to pay or to manage a wallet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
 from govpay.sync import mapping, sessions
 
-#: What the row keeps of the request beside the answer; the payer's traces (``fraud_signals``) are not kept.
+#: Properties of the request that are stored if the answer lacks them. The payer's ``fraud_signals`` are not stored.
 KEPT = ("amount", "currency", "description", "line_items", "customer_id", "layout", "scope", "metadata")
 
 
@@ -51,9 +51,9 @@ def create_hosted_session(
 ) -> HostedSession:
     """Open a session in which a payer pays ``amount`` (minor units, without any fee); /guides/hosted-sessions/.
 
-    Both addresses are https and of an origin in ``CHECKOUT_ORIGINS`` (in DEBUG any will do); the literal
-    ``{CHECKOUT_SESSION_ID}`` in them becomes the session's id. Objects are given as the vendor's, as dicts.
-    Its secrets are kept sealed. Raises ``OperationRefused`` naming the option, ``OutcomeUnknown``, ``APIError``.
+    Both addresses must use https and an origin in ``CHECKOUT_ORIGINS`` (with DEBUG any address is allowed). In them,
+    the platform replaces ``{CHECKOUT_SESSION_ID}`` with the session's id. Objects are dicts of the vendor's properties.
+    Secrets are stored sealed. Raises ``OperationRefused``, which names the option, ``OutcomeUnknown``, ``APIError``.
     """
     refuse_cards(success_url=success_url, cancel_url=cancel_url, required_avs_fields=required_avs_fields)
     refuse_cards(description=description, metadata=metadata, customer_email=customer_email)
@@ -91,8 +91,8 @@ def create_wallet_session(
 ) -> HostedSession:
     """Open a session in which ``customer`` manages saved methods; /component/wallet/.
 
-    ``method_badges`` hold ``label``, ``color`` and ``payment_method_uids``; ``locked_payment_methods`` hold
-    ``payment_method_uid`` and ``reason``. Raises as ``create_hosted_session``.
+    Each of ``method_badges`` has ``label``, ``color`` and ``payment_method_uids``. Each of ``locked_payment_methods``
+    has ``payment_method_uid`` and ``reason``. Raises the same errors as ``create_hosted_session``.
     """
     account = PaymentAccount.objects.filter(uid=customer.account_id).first()
     if account is None:
@@ -118,10 +118,11 @@ def update_hosted_session(
     actor: Any = None,
     key: uuid.UUID | str | None = None,
 ) -> HostedSession:
-    """Change what an open session is about (minor units); the page then calls the component's ``refreshSession()``.
+    """Change the amount (minor units) or the line items of an open session.
 
+    Afterwards the page must call the component's ``refreshSession()``;
     /api/operations/v1hosted-sessionssessionid/patch/. The session of a payment link is refused.
-    Raises as ``create_hosted_session``.
+    Raises the same errors as ``create_hosted_session``.
     """
     body = tenant_shapes.UpdateHostedSession(amount=amount, line_items=options.line_items(line_items))
     return cast(HostedSession, execute(UpdateSessionAction(session, body), actor=actor, key=key))
@@ -130,15 +131,18 @@ def update_hosted_session(
 def expire_hosted_session(
     *, session: HostedSession, actor: Any = None, key: uuid.UUID | str | None = None
 ) -> HostedSession:
-    """End an open session at once; /api/operations/v1hosted-sessionssessionidexpire/. Raises as the others."""
+    """Expire an open session now; /api/operations/v1hosted-sessionssessionidexpire/.
+
+    Raises the same errors as ``create_hosted_session``.
+    """
     return cast(HostedSession, execute(ExpireSessionAction(session), actor=actor, key=key))
 
 
 class CreateSessionAction(Action):
     action: ClassVar[str] = OperationAction.CREATE_SESSION
     model = HostedSession
-    reads_object: ClassVar[bool] = True  # nothing can be read: waiting longer tells nothing
-    can_retry: ClassVar[bool] = False  # without a reference two sessions could come of it; a new one harms nobody
+    reads_object: ClassVar[bool] = True  # nothing can be read, so that a longer wait shows nothing
+    can_retry: ClassVar[bool] = False  # there is no reference: a retry could open a second session
 
     def __init__(self, account: PaymentAccount, body: tenant_shapes.CreateHostedSession) -> None:
         self.account, self.body = account, body
@@ -173,12 +177,12 @@ class CreateSessionAction(Action):
         local["hosted_url"] = _sealed(found.raw.get("hosted_url"))
         local["customer_id"] = operation.customer_id
         local["metadata"] = mapping.scrub(found.raw.get("metadata") or {})
-        local["remote_created_at"] = timezone.now()  # of which the platform says nothing
+        local["remote_created_at"] = timezone.now()  # the platform does not report it
         return ActionResult(mapping.SESSION, found.raw, found.request_id, local=local)
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """There is no list of sessions, and without its credential one is of no use: it ends by itself."""
+        """Return None: the platform has no list of sessions, and a session without its credential cannot be used."""
         return None
 
     @staticmethod
@@ -189,7 +193,7 @@ class CreateSessionAction(Action):
 
 
 class SessionAction(Action):
-    """An action on a session that is open here."""
+    """Base class of the actions on an open session."""
 
     model = HostedSession
     reads_object: ClassVar[bool] = True
@@ -236,7 +240,7 @@ class UpdateSessionAction(SessionAction):
     def check(self, operation: Operation) -> None:
         super().check(operation)
         if PaymentLink.objects.filter(session_id=self.session.uid, state=LinkState.OPEN).exists():
-            # Its page says the link's amount, and the payer would be charged another.
+            # The payment page shows the link's amount, but the payer would be charged another amount.
             raise OperationRefused(_("A payment link has this session open: cancel the link and make another one."))
 
     def entry(self) -> dict[str, Any]:
@@ -254,7 +258,7 @@ class UpdateSessionAction(SessionAction):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """Done if the session has the amount now. One whose line items alone were changed cannot be told."""
+        """Success if the session has the amount now. Raises ``NotFound`` if only the line items were changed."""
         row, document = _read_again(operation)
         if document is None:
             return _ended(row, "The session has expired.")
@@ -286,7 +290,7 @@ class ExpireSessionAction(SessionAction):
 
 
 def _read_again(operation: Operation) -> tuple[HostedSession, Mapping[str, Any] | None]:
-    """The session's row, and what the platform says of it; ``None``: expired. Raises when it cannot be told."""
+    """Return the session's row and the platform's document, ``None`` for an expired session. Raises ``APIError``."""
     row = HostedSession.objects.filter(uid=operation.session_id).first()
     if row is None or row.credential is None:
         raise NotFound("The session cannot be read without its credential.")

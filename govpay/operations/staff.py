@@ -1,4 +1,4 @@
-"""Rules for who is signed in, beside those of the action itself: the same in the admin and over REST."""
+"""Rules that depend on the signed-in user, in addition to the rules of each action. Admin and REST share them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from govpay.models.choices import OperationAction, PaymentStatus
 from govpay.models.operations import OPEN_STATES
 from govpay.models.payments import WALLET_VALIDATION
 
-#: What each act asks for.
+#: The permission that each action needs.
 PERMISSIONS: Mapping[str, str] = {
     OperationAction.CAPTURE: "govpay.capture_payment",
     OperationAction.REFUND: "govpay.refund_payment",
@@ -28,7 +28,7 @@ PERMISSIONS: Mapping[str, str] = {
     OperationAction.REMOVE_METHOD: "govpay.manage_wallet",
     OperationAction.SET_DEFAULT_METHOD: "govpay.manage_wallet",
 }
-#: Acts that the platform does not hear of.
+#: The permissions of actions that send nothing to the platform.
 SYNC, REPLAY = "govpay.sync_now", "govpay.replay_event"
 
 
@@ -37,17 +37,17 @@ def may(user: Any, action: str) -> bool:
 
 
 def may_open(user: Any, scope: str) -> bool:
-    """Whether ``user`` may open a session of this scope: a wallet is managed, a payment is asked for."""
+    """Whether ``user`` may open a session of this scope. A wallet session needs ``manage_wallet``."""
     return may(user, OperationAction.SAVE_METHOD if scope == "wallet" else OperationAction.CREATE_SESSION)
 
 
 def may_end(user: Any, session: HostedSession) -> bool:
-    """Who may open one may end it."""
+    """Whether ``user`` may expire ``session``: everybody who may open such a session may."""
     return may_open(user, session.scope)
 
 
 def may_confirm(user: Any, payment: Payment) -> bool:
-    """Whether ``user`` may capture ``payment`` as the charge of a saved method that the same person quoted."""
+    """Whether ``user`` may capture ``payment`` because it charges a saved method and ``user`` quoted it."""
     return may(user, OperationAction.QUOTE) and is_own_charge(user, payment)
 
 
@@ -56,7 +56,7 @@ def is_own_charge(user: Any, payment: Payment) -> bool:
 
 
 def fee_previews(user: Any, customer: Customer) -> QuerySet[Operation]:
-    """The quotes of ``user`` whose fee was shown for ``customer`` and whose charge is neither confirmed nor ended."""
+    """Return the fee previews of ``user`` for ``customer`` that were not captured, cancelled or expired yet."""
     own = Operation.objects.filter(action=OperationAction.QUOTE, fee_preview=True, actor=user, customer=customer.uid)
     recent = own.filter(created_at__gte=timezone.now() - WALLET_VALIDATION)
     shown = recent.filter(payment__status=PaymentStatus.VALIDATED, payment__deleted_at=None)
@@ -64,18 +64,18 @@ def fee_previews(user: Any, customer: Customer) -> QuerySet[Operation]:
 
 
 def is_debit(payment: Payment) -> bool:
-    """Whether a bank account is debited: what staff take from it needs its owner's word."""
+    """Whether ``payment`` debits a bank account. Such a payment needs its owner's authorization if staff quoted it."""
     return payment.method_type.endswith("ach")
 
 
 def needing_authorization(payments: Iterable[Payment]) -> set[str]:
-    """The uids of those that can be captured with the owner's word alone: validated debits that staff have quoted."""
+    """Return the uids of the validated debits that staff quoted: their capture needs the owner's authorization."""
     debits = [each for each in payments if each.status == PaymentStatus.VALIDATED and is_debit(each)]
     return operations.quoted_by_staff(debits) if debits else set()
 
 
 def why_wait(payment: Payment) -> str:
-    """Why a charge of ``payment`` has to wait: it may be the repetition of one that is open. Empty when it need not."""
+    """Return why the capture of ``payment`` must wait: an equal one may be under way. Empty if it need not wait."""
     if not _is_in_doubt(payment):
         return ""
     return _(

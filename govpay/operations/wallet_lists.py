@@ -1,4 +1,4 @@
-"""What customers have on file: read as the platform lists it, stored, and told apart."""
+"""The lists of customers' saved payment methods: read and store them, and recognize a method that an action added."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import mark_deleted, save_documents
 
-#: A method and its customer carry the moment of one change, written so far apart at most.
+#: Maximum difference between the times that a method and its customer have for the same change.
 SAME_CHANGE = dt.timedelta(seconds=2)
 
-#: Actions that touch a customer and leave no newer method in the list.
+#: Actions that change a customer's ``updated_at`` without adding a newer method to the list.
 CHANGES_NO_METHOD = (OperationAction.REMOVE_METHOD, OperationAction.SET_DEFAULT_METHOD)
 
 
 def read_methods(account_uid: Any, customer_uid: Any) -> list[Any]:
-    """The customer's methods; none for a customer that is gone. Raises ``APIError`` when that cannot be told."""
+    """Return the customer's methods; an empty list if the platform no longer has the customer. Raises ``APIError``."""
     endpoints = get_endpoints()
     try:
         page = endpoints.list_saved_payment_methods(str(account_uid), str(customer_uid))
@@ -47,7 +47,7 @@ def read_methods(account_uid: Any, customer_uid: Any) -> list[Any]:
 
 
 def refresh_wallet(*, customer: Customer) -> None:
-    """Read what ``customer`` has on file now. Raises ``APIError``, ``InvalidAnswer``."""
+    """Read and store the saved methods that ``customer`` has now. Raises ``APIError``, ``InvalidAnswer``."""
     listed = read_methods(customer.account_id, customer.uid)
     present = SavedPaymentMethod.objects.filter(customer=customer.uid, deleted_at=None)
     gone = set(present.values_list("uid", flat=True)) - set(map(uid_of, listed))
@@ -55,14 +55,14 @@ def refresh_wallet(*, customer: Customer) -> None:
 
 
 def store(account_uid: str, customer_uid: str, listed: list[Any], gone: list[str]) -> None:
-    """The methods ``listed``, and tombstones for ``gone``; run it in a transaction."""
+    """Save the methods ``listed``, and set tombstones on ``gone``. Call it in a transaction."""
     where = {"account_id": account_uid, "customer_id": customer_uid}
     save_documents(mapping.SAVED_METHOD, listed, extra=where, source=Source.OPERATION)
     mark_deleted(SavedPaymentMethod, gone, source=Source.OPERATION)
 
 
 def listed_after(account_uid: str, customer_uid: str) -> list[Any] | None:
-    """``read_methods`` after a call that has succeeded: nothing that fails here may change its outcome."""
+    """Return ``read_methods`` after a successful call; None on an error, which must not change the call's outcome."""
     try:
         return read_methods(account_uid, customer_uid)
     except (GovPayError, ValueError):
@@ -70,7 +70,7 @@ def listed_after(account_uid: str, customer_uid: str) -> list[Any] | None:
 
 
 def uid_of(document: Mapping[str, Any]) -> str:
-    """Empty for a document that names none."""
+    """Return the method's uid, or an empty text for a document without one."""
     try:
         return mapping.SAVED_METHOD.uid(document)
     except Unmappable:
@@ -78,28 +78,30 @@ def uid_of(document: Mapping[str, Any]) -> str:
 
 
 def traits_of(method: Mapping[str, Any]) -> list[Any]:
-    """What may be known of a method and tells it from others: bank or card, last digits, expiry."""
+    """Return the properties by which a method is recognized: bank or card, last digits, expiry."""
     found = SavedMethodResource(method)
     return [(found.method_type or "").endswith("ach"), found.last4, found.exp_month, found.exp_year]
 
 
 def same_traits(method: Mapping[str, Any], traits: list[Any]) -> bool:
-    """Whether ``method`` may be the one with these traits; what one side leaves out tells nothing."""
+    """Whether ``method`` may be the one with these traits. A trait that is missing on one side is not compared."""
     return all(
         mine is None or yours is None or mine == yours for mine, yours in zip(traits_of(method), traits, strict=True)
     )
 
 
 def customer_mark(document: Mapping[str, Any]) -> list[Any]:
-    """When the customer last changed, and a hash of everything else: a change of a method touches ``updated_at`` alone
-    (assumption A14)."""
+    """Return the customer's ``updated_at`` and a hash of everything else.
+
+    A change of a saved method changes only the customer's ``updated_at`` (assumption A14).
+    """
     rest = {name: value for name, value in document.items() if name != "updated_at"}
     text = json.dumps(rest, sort_keys=True, default=str)
     return [document.get("updated_at"), hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()]
 
 
 def customer_marks(uids: Iterable[str]) -> dict[str, list[Any]]:
-    """The marks of these customers as the mirror has them, to be kept for ``demand_no_change``."""
+    """Return the marks of these customers from the mirror. They are stored for ``demand_no_change``."""
     rows = Customer.objects.filter(uid__in=list(uids)).values_list("uid", "raw")
     return {uid: customer_mark(raw) for uid, raw in rows}
 
@@ -107,9 +109,9 @@ def customer_marks(uids: Iterable[str]) -> dict[str, list[Any]]:
 def demand_no_change(operation: Operation, marks: Mapping[str, list[Any]], listed: Iterable[Any]) -> None:
     """Look for signs of a saved method outside the list: the customers themselves (assumption A14).
 
-    ``listed``: the methods that the lists show. Raises ``EffectSeen`` for a customer whose ``updated_at`` has moved
-    since the operation began, where neither the document nor a listed method nor an operation of ours explains it, and
-    ``APIError`` when a customer cannot be read.
+    ``listed`` are the methods that the lists show. Raises ``EffectSeen`` for a customer whose ``updated_at`` has
+    changed since the operation began, if neither another change of the document nor a listed method nor an operation of
+    ours explains it. Raises ``APIError`` when a customer cannot be read.
     """
     moments = [moment for each in map(SavedMethodResource, listed) for moment in (each.created_at, each.updated_at)]
     last = max((moment for moment in moments if moment is not None), default=None)
@@ -127,15 +129,15 @@ def demand_no_change(operation: Operation, marks: Mapping[str, list[Any]], liste
 
 
 def last_known() -> int:
-    """Up to which primary key the methods are that were known before an action: kept for ``since``."""
+    """Return the highest primary key of the saved methods. It is stored before an action, for ``since``."""
     return SavedPaymentMethod.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def since(operation: Operation, customer_uid: Any, listed: list[Any], known: int) -> Iterator[SavedMethodResource]:
-    """Those of a customer's methods that may have come of ``operation``, the oldest first; see ``last_known``."""
+    """Yield a customer's listed methods that ``operation`` may have added, the oldest first; see ``last_known``."""
     here = SavedPaymentMethod.objects.filter(customer=customer_uid, pk__lte=known)
     earlier = set(here.values_list("uid", flat=True))
-    # Made by another action; one that was made the default since may well be the one that is sought.
+    # Exclude methods that other operations added. A method that was made the default since may be the right one.
     others = journal.entries().filter(customer=customer_uid).exclude(pk=operation.pk)
     others = others.exclude(action=OperationAction.SET_DEFAULT_METHOD)
     earlier.update(others.values_list("result_uid", flat=True))

@@ -1,4 +1,4 @@
-"""Wallets: the payment methods that customers keep on file."""
+"""Wallets: save and remove customers' payment methods, and set the default method."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ from govpay.sync.upsert import mark_deleted, save_documents
 def save_payment_method(
     *, customer: Customer, payment_method: Mapping[str, Any], actor: Any = None, key: uuid.UUID | str | None = None
 ) -> SavedPaymentMethod:
-    """Keep a card or bank account for ``customer``; /platform/wallets/.
+    """Save a card or bank account for ``customer``; /platform/wallets/.
 
-    ``payment_method`` is the vendor's request object with the 15-minute token; what is stored here is its
-    last four digits, brand, expiry and holder, and neither that token nor the permanent one.
+    ``payment_method`` is the vendor's request object with the 15-minute token. Only the last four digits, brand, expiry
+    and holder are stored here, not that token and not the permanent one.
     Raises ``OperationRefused``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
     """
     return _carried_out(SaveMethodAction(customer, payment_method), actor, key)
@@ -55,10 +55,10 @@ def save_payment_method(
 def remove_payment_method(
     *, method: SavedPaymentMethod, actor: Any = None, key: uuid.UUID | str | None = None
 ) -> SavedPaymentMethod:
-    """Take a saved method off file; /platform/wallets/. Its row stays, marked as gone, and so do its payments.
+    """Remove a saved method from the platform; /platform/wallets/. Its row stays with a tombstone, its payments stay.
 
-    One that the platform no longer has counts as removed. Raises ``OperationRefused``, ``Conflict`` (it is
-    locked, in the platform's words), ``OutcomeUnknown``, ``APIError``.
+    A method that the platform no longer has counts as removed. Raises ``OperationRefused``, ``Conflict`` (the method is
+    locked; the message is the platform's), ``OutcomeUnknown``, ``APIError``.
     """
     return _carried_out(RemoveMethodAction(method), actor, key)
 
@@ -66,7 +66,7 @@ def remove_payment_method(
 def set_default_payment_method(
     *, method: SavedPaymentMethod, actor: Any = None, key: uuid.UUID | str | None = None
 ) -> SavedPaymentMethod:
-    """Make a saved method its customer's default, and no other one; assumption A15.
+    """Make a saved method its customer's only default method; assumption A15.
 
     Raises ``OperationRefused``, ``Conflict``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
     """
@@ -74,15 +74,15 @@ def set_default_payment_method(
 
 
 class WalletAction(Action):
-    """An action on what a customer keeps on file.
+    """Base class of the actions on a customer's saved methods.
 
-    The answers to these writes say little (A13 to A15), while one method's change may change others: what is
-    stored is the customer's list as it is read after the call, with the same address as a sync gives it, so
-    that the next sync finds nothing new. The document that closes the journal row is the customer's own.
+    The answers to these writes have few properties (A13 to A15), and a change of one method may change others.
+    Therefore the customer's whole list is read after the call and stored with the same account and customer as in a
+    sync, so that the next sync finds no changes. The document that closes the journal row is the customer's own.
     """
 
     model = SavedPaymentMethod
-    #: The journal row, once it is there.
+    #: The journal row, set by ``check``.
     operation: Operation | None = None
 
     def __init__(self, account_uid: str | None, customer_uid: str | None) -> None:
@@ -106,7 +106,7 @@ class WalletAction(Action):
 
     @staticmethod
     def judge(operation: Operation, found: Resource) -> ActionResult | None:
-        """``found`` is a ``wallet``: it rides on the journal row until ``stored``, which sees nothing else."""
+        """Keep ``found``, a ``wallet``, as an attribute of ``operation``, because ``stored`` gets no other argument."""
         vars(operation)["_wallet"] = found.raw
         customer = Customer.objects.filter(uid=operation.customer_id).first()
         if customer is None:
@@ -118,7 +118,7 @@ class WalletAction(Action):
         found: Mapping[str, Any] = vars(operation)["_wallet"]
         uid, listed = found["method"], found["listed"]
         methods = SavedPaymentMethod.objects.filter(customer=row.uid)
-        # A list that was read before another action removed one must not bring it back; the sync knows better.
+        # The list may have been read before another action removed a method. That method must not come back.
         gone = set(methods.exclude(deleted_at=None).values_list("uid", flat=True))
         gone = (gone | {uid}) if found["removed"] else (gone - {uid})
         documents = [document for document in listed or found["known"] if uid_of(document) not in gone]
@@ -135,7 +135,7 @@ class WalletAction(Action):
 
 
 def wallet(method: str, listed: Any, *, removed: bool = False, known: Any = (), request_id: str = "") -> Resource:
-    """What was found: the action's ``method``, and the whole list, or ``None`` and the documents ``known``."""
+    """Return a result for ``judge``: the method's uid, and the whole list, or ``None`` and the documents ``known``."""
     return Resource({"method": method, "listed": listed, "removed": removed, "known": known}, request_id)
 
 
@@ -143,7 +143,7 @@ class SaveMethodAction(WalletAction):
     action: ClassVar[str] = OperationAction.SAVE_METHOD
 
     def __init__(self, customer: Customer, payment_method: Any) -> None:
-        """Raises ``OperationRefused`` naming what is wrong with the request, never with its value."""
+        """Raises ``OperationRefused``, which names the wrong property but never its value."""
         refuse_cards(payment_method=payment_method)
         method = shapes.payment_method_from_dict(payment_method, saving=True)
         self.body = tenant_shapes.SavePaymentMethod(payment_method=method)
@@ -153,7 +153,7 @@ class SaveMethodAction(WalletAction):
         return {**self.body.to_wire(), "customer": self.customer_uid}
 
     def entry(self) -> dict[str, Any]:
-        # Enough to know it by in the list, should the answer be lost; wiped when that is settled.
+        # By these traits the method is recognized in the list if the answer is lost. They are deleted with the outcome.
         traits = traits_of(self.body.payment_method.to_wire())
         customers = customer_marks([self.customer_uid])
         kept = Sealed.of(json.dumps({"traits": traits, "known": last_known(), "customers": customers}))
@@ -170,7 +170,7 @@ class SaveMethodAction(WalletAction):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """A method with the same traits that came since and that no other operation claims."""
+        """Find a method with the same traits that was added since and belongs to no other operation."""
         listed = read_methods(operation.account_id, operation.customer_id)
         if operation.validated_method is None:
             raise InvalidAnswer("What the method was known by is no longer kept.")
@@ -183,7 +183,7 @@ class SaveMethodAction(WalletAction):
 
 
 class ExistingMethodAction(WalletAction):
-    """An action on a method that is on file; the journal's ``reference_id`` is its uid."""
+    """Base class of the actions on a saved method. The journal row's ``reference_id`` is the method's uid."""
 
     def __init__(self, method: SavedPaymentMethod) -> None:
         self.method = method
@@ -207,7 +207,7 @@ class ExistingMethodAction(WalletAction):
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
-        """What the platform has instead of what we thought, when it said no."""
+        """Read the customer's methods again after a refusal, because the mirror may be wrong."""
         if refused:
             listed = read_methods(operation.account_id, operation.customer_id)
             gone = [] if operation.reference_id in map(uid_of, listed) else [operation.reference_id]
@@ -222,7 +222,7 @@ class RemoveMethodAction(ExistingMethodAction):
         try:
             get_endpoints().remove_payment_method(*where, uid, idempotency_key=str(operation.key))
         except NotFound as error:
-            # 404 tells of a missing route, too: one that is still listed was not removed.
+            # 404 may also mean a missing route. A method that is still listed was not removed.
             listed = listed_after(*where)
             if error.status != 404 or uid in map(uid_of, listed or ()):
                 raise
@@ -263,7 +263,7 @@ class SetDefaultMethodAction(ExistingMethodAction):
         return None
 
 
-#: For ``reconciliation``.
+#: The actions of this module, for ``reconciliation``.
 ACTIONS: tuple[type[Action], ...] = (SaveMethodAction, RemoveMethodAction, SetDefaultMethodAction)
 
 

@@ -1,1 +1,1 @@
-"""The REST face: what staff do in the admin, a program does here. Loaded only where ``govpay.urls`` is included."""
+"""The REST interface: programs do here what staff do in the admin. Imported only if ``govpay.urls`` is included."""

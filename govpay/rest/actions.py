@@ -1,4 +1,4 @@
-"""Acts: a key, a body, one operation, and how it is told what came of it."""
+"""Base views of the actions: each request has a key and a body, carries out one operation and returns its outcome."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from govpay.rest.rows import RowSerializer
 
 
 class ActionView(View):
-    """One action. It asks for its own permission, whatever the view shows on GET."""
+    """Base view of one action. The action has its own permission, which may differ from the view's for GET."""
 
     action: ClassVar[str]
     body: ClassVar[type[bodies.Body] | None] = None
-    #: What comes of it, and with which status.
+    #: The serializer and the HTTP status of a successful response.
     result_class: ClassVar[type[RowSerializer]]
     status: ClassVar[int] = 200
-    #: The address of what was made, for ``Location``.
+    #: Name of the URL of the created object, for the ``Location`` header.
     made_at: ClassVar[str] = ""
 
     _key: uuid.UUID | None = None
@@ -62,18 +62,18 @@ class ActionView(View):
         return self.tell(row)
 
     def target(self, **address: Any) -> Any:
-        """What it is done to. Raises ``NotFound``."""
+        """Return the object of the action. Raises ``NotFound``."""
         return None
 
     def permit(self, target: Any, given: dict[str, Any]) -> None:
-        """What ``may_act`` cannot tell without the body. Raises ``PermissionDenied``."""
+        """Check permissions that depend on the body. Raises ``PermissionDenied``."""
         return
 
     def _first_outcome(self, key: RequestKey) -> Any:
-        """What the first call with this key came to, whatever the rules would say by now; ``None``: this is the first,
-        or that one was not executed.
+        """Return the outcome of the first request with this key, without checking the rules again.
 
-        Raises what that one has raised, ``KeyReused`` and ``NotFound``.
+        ``None``: this is the first request, or the first one was not executed. Raises the error of the first request,
+        ``KeyReused``, ``OperationInProgress`` and ``NotFound``.
         """
         earlier = self.operation_of_key()
         if earlier is None:
@@ -81,21 +81,21 @@ class ActionView(View):
             return None
         idempotency.demand_same(earlier, key)
         if not self.visible(Operation).filter(pk=earlier.pk).exists():
-            raise NotFound  # of an account that this user sees no more
+            raise NotFound  # the user may no longer see this account
         idempotency.demand_idle(earlier)
         if attempts.is_not_executed(earlier) or not earlier.fingerprint:
-            return None  # the same key tries it again, or the operation itself tells whether it is the same request
+            return None  # ``execute`` tries it again, or compares requests if the row has no fingerprint
         return outcome_again(earlier, self.result_class.Meta.model)
 
     def act(self, target: Any, given: dict[str, Any], **who: Any) -> Any:
-        """Do it, and give the row that came of it. Raises what ``govpay.operations`` raises."""
+        """Carry out the action and return the resulting row. Raises the errors of ``govpay.operations``."""
         raise NotImplementedError
 
     def operation_of_key(self) -> Operation | None:
         return None if self._key is None else idempotency.find(self._key)
 
     def choose(self, model: type[Model], name: str, **which: Any) -> Any:
-        """The row that the property ``name`` names. Raises ``ValidationError``, also for one of another account."""
+        """Return the row that the property ``name`` names. Raises ``ValidationError`` if this user may not see it."""
         row = self.visible(model).filter(**which).first()
         if row is None:
             raise ValidationError({name: ["Is not known here."]})
@@ -104,7 +104,7 @@ class ActionView(View):
     def tell(self, row: Any) -> Response:
         operation = self.operation_of_key()
         headers = {"Operation-Id": str(operation.key)} if operation else {}
-        # A uid with a slash has no address; the action stands all the same.
+        # A uid with a slash has no URL. The action was done anyway, so the response lacks only the header.
         if self.made_at and "/" not in row.uid:
             headers["Location"] = self._address(self.made_at, row.uid)
         return Response(
@@ -112,7 +112,7 @@ class ActionView(View):
         )
 
     def _open(self, operation: Operation) -> Response:
-        """202: it was sent, and whether it was done is being looked up."""
+        """Return 202: the request was sent, and its outcome is being looked up."""
         headers = {
             "Operation-Id": str(operation.key),
             "Location": self._address("operation", operation.key),
@@ -131,7 +131,7 @@ class QueuedSerializer(serializers.Serializer):
 
 
 class QueuedActionView(ActionView):
-    """An act that the platform does not hear of, so that the journal does not either: a worker is asked for it."""
+    """Base view of an action that is queued for a worker. It sends nothing to the platform and has no journal row."""
 
     permission: ClassVar[str]
 
@@ -151,5 +151,5 @@ class QueuedActionView(ActionView):
         return Response(answer, status=202)
 
     def queue(self, row: Any) -> str:
-        """Hand it to the broker, and say what came of that."""
+        """Send the task to the broker and return the ``outcome`` of the response."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What all views share: who is answered, what may be asked for, how rows are found and told."""
+"""Base classes of all views: permissions, query parameters, reading of rows, response headers."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from govpay.rest.permissions import MayAsk, authenticators
 from govpay.rest.rows import RowSerializer, columns_of, names_of
 from govpay.rest.throttles import ActRate, UserRate
 
-#: What every list takes beside its filters.
+#: Query parameters of every list, in addition to its filters.
 PAGING = ("cursor", "page_size", "fields")
 
 
 class JSON(JSONRenderer):
-    """In one form, too, whatever the host's settings say of JSON."""
+    """Renders JSON in one fixed form, independent of the host's settings."""
 
     compact = strict = True
     ensure_ascii = False
 
 
 class AlwaysJSON(BaseContentNegotiation):
-    """There is one form of answers, whatever is asked for."""
+    """Always renders JSON, whatever ``Accept`` says. Reads a body only if its content type is JSON."""
 
     def select_parser(self, request: Any, parsers: Any) -> Any:
         given = (request.content_type or "").partition(";")[0].strip().lower()
@@ -46,12 +46,12 @@ class AlwaysJSON(BaseContentNegotiation):
 
 
 class View(GenericAPIView):
-    """Names its own classes: what the host has chosen for its own API neither breaks this one nor is changed."""
+    """Base of all views. It names its own classes, so that this API and the host's own API do not affect each other."""
 
     model: ClassVar[type[Model]]
-    #: What is shown, and with which permission it is seen.
+    #: The serializer of the response. Its fields also decide which columns are read.
     serializer_class: ClassVar[type[RowSerializer]]
-    #: Relatives that are joined.
+    #: Relations that are joined with ``select_related``.
     relatives: ClassVar[tuple[str, ...]] = ()
 
     http_method_names = ["get", "head", "post", "delete"]
@@ -63,7 +63,7 @@ class View(GenericAPIView):
     filter_backends: Any = ()
     versioning_class = None
     metadata_class = None
-    #: Nothing of this in the host's own document, which its settings shape; ours is ``govpay.rest.schema``.
+    #: Keeps these views out of the host's own OpenAPI document. Ours is in ``govpay.rest.schema``.
     schema = None
 
     def get_authenticators(self) -> Any:
@@ -82,7 +82,7 @@ class View(GenericAPIView):
     # Rows
 
     def get_queryset(self) -> QuerySet[Any]:
-        """The rows of the accounts that this user sees, with the columns that are shown."""
+        """Return the rows of the accounts that this user may see, with the columns that are shown."""
         if getattr(self, "swagger_fake_view", False):
             return self.model._default_manager.none()
         kind: Any = self.serializer_class
@@ -100,7 +100,10 @@ class View(GenericAPIView):
         return found
 
     def find(self, model: type[Model], *columns: str, **which: Any) -> Any:
-        """One row, in full for an act on it. Raises ``NotFound``, also for one of another account."""
+        """Return one row, with all columns unless ``columns`` are given.
+
+        Raises ``NotFound``, also if this user may not see its account.
+        """
         rows = self.visible(model)
         return _one(rows.only(*columns) if columns else rows, which)
 
@@ -110,7 +113,7 @@ class View(GenericAPIView):
         return {**super().get_serializer_context(), "fields": self.wanted()}
 
     def wanted(self) -> frozenset[str] | None:
-        """What ``?fields=`` names; ``None``: everything."""
+        """Return the names in ``?fields=``; ``None`` stands for all fields. Raises ``ValidationError``."""
         if self.request is None or self.request.method not in ("GET", "HEAD"):
             return None
         text = self.request.query_params.get("fields", "")
@@ -123,7 +126,7 @@ class View(GenericAPIView):
         return found
 
     def demand_known(self, *names: str) -> None:
-        """Raises ``ValidationError`` for a parameter that is misspelt, and would go unheard, or is given twice."""
+        """Raises ``ValidationError`` for an unknown query parameter, which may be misspelt, and for a repeated one."""
         for name in self.request.query_params:
             if name not in names:
                 shown = name if name.isidentifier() and len(name) <= 40 else "…"
@@ -143,7 +146,7 @@ class View(GenericAPIView):
 
 
 def _unless_known(request: Any, response: Any) -> Any:
-    """304 for who has the same answer already. Other conditions are for writing, and not looked at."""
+    """Return 304 if the client has the same response already. Other conditional headers are ignored."""
     set_response_etag(response)
     known = {each.removeprefix("W/") for each in parse_etags(request.headers.get("If-None-Match", ""))}
     if not known & {"*", response["ETag"]}:
@@ -164,14 +167,14 @@ def _one(rows: QuerySet[Any], which: dict[str, Any]) -> Any:
 
 
 class Rows(View):
-    """A list, newest first."""
+    """Base view of a list, newest first."""
 
     many = True
     filterset_class: ClassVar[type[RowFilter]]
-    #: The column whose index gives the order; empty: the key alone.
+    #: The indexed column by which the list is sorted; if empty, it is sorted by primary key.
     order_column = "remote_created_at"
     pagination_class = CursorPagination
-    #: For the document alone: ``get`` asks the filters itself.
+    #: Only for the OpenAPI document: ``get`` applies the filters itself.
     filter_backends = (DjangoFilterBackend,)
 
     def get(self, request: Any, **address: Any) -> Response:
@@ -184,9 +187,9 @@ class Rows(View):
 
 
 class RowView(View):
-    """One row by its address."""
+    """Base view of one row."""
 
-    #: The column that the address names.
+    #: The column by which the URL names the row.
     lookup_field = "uid"
 
     def get(self, request: Any, **address: Any) -> Response:
@@ -198,5 +201,5 @@ class RowView(View):
         return _one(self.get_queryset(), {name: self.kwargs[name] for name in self.kwargs})
 
     def complete(self, row: Any) -> Any:
-        """``row`` with what its own page shows beside its columns."""
+        """Return ``row`` with the attributes that this view shows in addition to its columns."""
         return row

@@ -1,4 +1,4 @@
-"""The bodies of acts: JSON objects of exactly the properties that are listed, each of exactly its type."""
+"""Request bodies: JSON objects that may have only the listed properties, each with exactly its type."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from govpay.exceptions import OperationRefused
 from govpay.models.money import MAX_AMOUNT
 from govpay.rest.problems import LengthRequired, TooLarge
 
-#: The longest body, in bytes.
+#: Maximum length of a body in bytes.
 MAX_BODY_LENGTH = 256 * 1024
-#: Objects and lists within each other.
+#: Maximum nesting depth of objects and lists.
 DEEPEST = 24
 
-#: What no column keeps: control characters and halves of characters.
+#: Characters that no column can store: control characters and surrogates.
 _UNSTORABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-#: For the document: what is sure to be taken. More is.
+#: Pattern for the OpenAPI document. It describes only values that are certainly accepted; others are accepted, too.
 PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"
 
-#: Holds numbers that may look like a card's and are none; the operation itself looks at it.
+#: This property may contain numbers that look like card numbers. The operation itself checks it.
 NUMBERS = "fraud_signals"
 
 
 class StrictJSON(BaseParser):
-    """JSON of a sane size and depth, each property given once. What is wrong is told without quoting it."""
+    """Parses JSON with limits of size and depth, and rejects repeated properties. Errors do not quote the body."""
 
     media_type = "application/json"
 
@@ -61,7 +61,7 @@ def _is_deeper(value: Any, left: int) -> bool:
 
 
 class Strict(serializers.Field):
-    """Says of itself what it takes, for the document."""
+    """Base of the fields. Each gives its own schema for the OpenAPI document."""
 
     def __init__(self, schema: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -69,7 +69,7 @@ class Strict(serializers.Field):
 
 
 class TextField(Strict):
-    """A text, as it is: no number is taken for one. ``one_of``: the only ones there are."""
+    """A text. Numbers are not converted to texts. ``one_of`` lists the allowed values."""
 
     default_error_messages = {
         "text": "Must be a text of at most {longest} characters, not blank and without control characters.",
@@ -104,7 +104,7 @@ class Texts(Strict):
 
 
 class CentsField(Strict):
-    """Minor units: a whole number, never a text."""
+    """An amount in minor units: a whole number, never a text."""
 
     default_error_messages = {"cents": "Must be a whole number of minor units from {least} to {most}."}
 
@@ -123,7 +123,7 @@ class Whole(CentsField):
 
 
 class StrictFlagField(Strict):
-    """True or false, never a text."""
+    """A boolean: ``true`` or ``false``, never a text."""
 
     default_error_messages = {"flag": "Must be true or false."}
 
@@ -137,7 +137,7 @@ class StrictFlagField(Strict):
 
 
 class StrictMomentField(serializers.DateTimeField):
-    """With its time zone: an act's moment must not depend on the site's."""
+    """A date and time with a time zone, so that its meaning does not depend on the site's time zone."""
 
     input_formats = (ISO_8601,)
 
@@ -151,7 +151,7 @@ class StrictMomentField(serializers.DateTimeField):
 
 
 class Json(Strict):
-    """An object (or a list of objects) of the vendor's; ``govpay.operations`` knows its properties."""
+    """An object of the vendor, or a list of them. ``govpay.operations`` checks the properties."""
 
     default_error_messages = {"object": "Must be an object.", "list": "Must be a list of objects."}
 
@@ -169,7 +169,7 @@ class Json(Strict):
 
 
 class Body(serializers.Serializer):
-    """Nothing beside what is listed: a misspelt option must not be taken for one that was left out."""
+    """Base of the bodies. Rejects unknown properties, so that a misspelt option is not silently ignored."""
 
     default_error_messages = {"unknown": "Is not known here."}
 
@@ -190,16 +190,17 @@ def _refuse_cards(data: Mapping[str, Any]) -> None:
 
 
 def _demand_length(meta: Mapping[str, Any], *, always: bool) -> None:
-    """Raises ``LengthRequired``: what comes in chunks, or by HTTP/2 without a length, DRF takes for no body at all."""
+    """Raises ``LengthRequired`` without a Content-Length, because DRF treats a body without a length as empty."""
     length = str(meta.get("CONTENT_LENGTH") or ("" if always else "0"))
     if "HTTP_TRANSFER_ENCODING" in meta or not (length.isascii() and length.isdigit()):
         raise LengthRequired
 
 
 def read(kind: type[Body] | None, request: Any) -> dict[str, Any]:
-    """The request's body as ``kind`` has it; without a kind it must be empty.
+    """Return the request's body, validated by ``kind``. Without ``kind`` the body must have no properties.
 
-    Raises ``LengthRequired``, and ``ValidationError``, for a card number with its place and never its value.
+    Raises ``LengthRequired``, ``ParseError`` and ``ValidationError``. For a card number, the error names its property
+    but never its value.
     """
     _demand_length(request.META, always=kind is not None)
     data = request.data

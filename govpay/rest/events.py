@@ -1,4 +1,4 @@
-"""Webhook events: what the platform has told, and working on it again."""
+"""Webhook events: read them, and process one again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from govpay.rest.rows import RowSerializer
 
 
 class EventSerializer(RowSerializer):
-    """Without the payload, which is a hint and no truth: read what it names."""
+    """Omits the payload, which is only a hint: read the object that it names."""
 
     class Meta:
         model = WebhookEvent

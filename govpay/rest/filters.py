@@ -1,4 +1,4 @@
-"""Filters of the lists: each takes one value, exactly, and none says what it was given."""
+"""Filters of the lists. Each takes one exact value, and no error message repeats the given value."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MomentField(forms.CharField):
             return moment.replace(tzinfo=dt.UTC)
         try:
             return moment.astimezone(dt.UTC)
-        except OverflowError:  # at either end of all years
+        except OverflowError:  # in the first or the last year of ``datetime``
             return moment.replace(tzinfo=dt.UTC)
 
 
@@ -45,7 +45,7 @@ class FlagField(forms.CharField):
 
 @extend_schema_field({"type": "string", "maxLength": 255})
 class TextFilter(filters.CharFilter):
-    """The whole value, as it is."""
+    """Compares the whole value, without stripping spaces."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"max_length": 255, "strip": False, **kwargs})
@@ -72,11 +72,11 @@ class FlagFilter(filters.Filter):
 
 
 class RowFilter(filters.FilterSet):
-    """Without a model: what can be asked for is listed here, and nothing else can."""
+    """Base of the filter sets. It has no model, so that only the listed filters exist."""
 
 
 class MirrorFilter(RowFilter):
     created_from = MomentFilter("remote_created_at", "gte")
     created_before = MomentFilter("remote_created_at", "lt")
-    #: Whether the platform no longer has it.
+    #: Whether the platform no longer has the object.
     deleted = FlagFilter("deleted_at", "isnull", exclude=True)

@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: one key, one act, however often it is asked for."""
+"""``Idempotency-Key``: requests with the same key carry out an action only once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from govpay.models.choices import OperationState
 from govpay.operations import journal
 from govpay.operations.engine import RequestKey
 
-#: Apart from every other use of such names.
+#: The namespace of the UUIDs that are made from a user and an idempotency key.
 NAMESPACE = uuid.UUID("0f6a86b9-43a3-5a2b-9d28-6d7d6cf7b0a4")
 HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
 
-#: How long an act that the journal does not know is remembered, and one that is under way is waited for.
+#: Seconds for which the cache remembers an action that is not in the journal, after it was done and while it runs.
 REMEMBERED = dt.timedelta(days=1).total_seconds()
 UNDER_WAY = 60
 
@@ -34,14 +34,14 @@ _cache = FailOpenCache("cache of idempotency keys")
 
 
 def bound(key: uuid.UUID, request: Any, given: Mapping[str, Any]) -> RequestKey:
-    """``key`` for this act alone: for its method, its address and the body as it was understood."""
+    """Return ``key`` with a keyed hash of this request: its method, its URL and the validated body."""
     at = request.resolver_match
     text = json.dumps([request.method, at.url_name, at.kwargs, given], sort_keys=True, default=str)
     return RequestKey(key, salted_hmac("govpay.rest", text, algorithm="sha256").hexdigest())
 
 
 def key_of(request: Any) -> uuid.UUID:
-    """The operation's key: of the user and the header. Raises ``ValidationError`` without one."""
+    """Return the operation's key, made from the user and the header. Raises ``ValidationError`` without the header."""
     given = request.headers.get(HEADER, "").strip()
     if not given:
         raise ValidationError({HEADER: ["Is missing: give each act a key of its own, and repeat it with that key."]})
@@ -51,33 +51,33 @@ def key_of(request: Any) -> uuid.UUID:
 
 
 def find(key: uuid.UUID) -> Operation | None:
-    """The operation that the key stands for."""
+    """Return the operation with this key, or None."""
     return journal.entries().filter(key=key).defer("validated_method").first()
 
 
 def demand_same(earlier: Operation, key: RequestKey) -> None:
-    """Raises ``KeyReused`` where the key stood for another method, address or body."""
+    """Raises ``KeyReused`` if the key was used with another method, URL or body."""
     if earlier.fingerprint and earlier.fingerprint != key.mark:
         raise KeyReused(ANOTHER)
 
 
 def demand_idle(earlier: Operation) -> None:
-    """Raises ``OperationInProgress`` at once, where ``execute`` would wait a while for the first call's end."""
+    """Raises ``OperationInProgress`` at once if the first call is under way. ``execute`` would wait for it first."""
     if earlier.state == OperationState.STARTED and not earlier.is_overdue:
         raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
 
 
 def demand_unknown(key: RequestKey) -> None:
-    """Raises ``KeyReused`` for the key of an act that the cache remembers."""
+    """Raises ``KeyReused`` for the key of an action that the cache remembers (see ``once``)."""
     if _cache.get(idempotency_key(key)) is not None:
         raise KeyReused(ANOTHER)
 
 
 def once(key: RequestKey, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """For acts that change nothing on the platform, of which there is no journal: the cache remembers the answer.
+    """Carry out an action that changes nothing on the platform and is not in the journal. The cache stores its answer.
 
-    Should it forget, or be down, the act is done again, which is harmless. An act that fails is not remembered.
-    Raises ``KeyReused``, ``OperationInProgress`` and what ``act`` raises.
+    If the cache loses the answer or is down, the action is done again, which is harmless. A failed action is not
+    remembered. Raises ``KeyReused``, ``OperationInProgress`` and what ``act`` raises.
     """
     if journal.is_used(key):
         raise KeyReused(ANOTHER)

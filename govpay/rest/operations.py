@@ -1,4 +1,4 @@
-"""The journal: what was asked of the platform, by whom, and how it ended."""
+"""The journal: read operations, their actors and their outcomes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class OperationDetail(_Operations, RowView):
     operations = {"GET": "get_operation"}
 
     def is_allowed(self, user: Any) -> bool:
-        return True  # who asked for it may see what came of it
+        return True  # ``get_object`` checks: the actor may always see their own operation
 
     def get_object(self) -> Any:
         if super().is_allowed(self.request.user):

@@ -1,4 +1,4 @@
-"""``?cursor=``: the page after a row, by the columns that the index gives the order of."""
+"""``?cursor=``: keyset pagination by the columns of an index."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.response import Response
 
-#: The last row of the page before: its moment, and its key.
+#: The last row of the previous page: its time and its primary key.
 Position = tuple[dt.datetime | None, int]
 
-#: Rows of a page unless asked for otherwise, and at most.
+#: Default and maximum number of rows of a page.
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 100
-#: Keys are 64 bits.
+#: Primary keys have 64 bits.
 LARGEST_KEY = 2**63
 
 
 class CursorPagination(BasePagination):
-    """Newest first. A page is found by its place, not by counting, so that deep ones cost what the first costs
-    and rows that come meanwhile neither repeat nor hide one."""
+    """Keyset pagination, newest first. A page begins after the last row of the previous page, not at an offset.
+
+    Therefore each page costs as much as the first, and new rows cause no repeated and no missing rows.
+    """
 
     def paginate_queryset(self, queryset: QuerySet[Any], request: Any, view: Any = None) -> list[Any]:
         size = _size(request.query_params)
@@ -65,13 +67,13 @@ class CursorPagination(BasePagination):
 
 
 def _rows(rows: QuerySet[Any], column: str, after: Position | None, count: int) -> list[Any]:
-    """``count`` rows after ``after``. Those without a moment come first or last, as the database has it."""
+    """Return ``count`` rows after ``after``. Rows without a time come first or last, depending on the database."""
     if after is None:
         return list(rows[:count])
     moment, pk = after
     if not column:
         return list(rows.filter(pk__lt=pk)[:count])
-    # Two statements where one with an OR would walk the index from its beginning.
+    # Two statements, because a single one with OR would read the index from its beginning.
     without = rows.filter(**{f"{column}__isnull": True})
     dated = rows.filter(**{f"{column}__isnull": False})
     first_without = connections[rows.db].features.nulls_order_largest

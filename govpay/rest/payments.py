@@ -1,4 +1,4 @@
-"""Payments and their transactions: read, quoted, captured, refunded, voided."""
+"""Payments and their transactions: read them; quote, capture, refund and void payments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from govpay.rest.filters import CentsFilter, MirrorFilter, TextFilter
 from govpay.rest.operations import OperationSerializer
 from govpay.rest.rows import RECORD, MirrorSerializer, columns_of
 
-#: Of each kind shown with a payment; its list has them all.
+#: Maximum number of transactions, of operations and of events shown with a payment. Their lists have all rows.
 RELATED_ROWS_LIMIT = 50
 
 
@@ -91,7 +91,7 @@ class PaymentList(Rows):
 
 
 class ShownDetails:
-    """What a payment's own page shows beside its columns; ``None`` for what this user may not see."""
+    """The transactions, operations and events shown with one payment; ``None`` for those this user may not see."""
 
     def __init__(self, view: RowView, payment: Payment) -> None:
         for name, kind, order in (
@@ -185,14 +185,14 @@ class QuoteView(ActionView):
         if (uid is None) == (method is None):
             raise ValidationError({"saved_method": ["Give either saved_method or payment_method."]})
         if isinstance(method, dict) and "wallet" in method:
-            # Whose it is has to be looked at, which the vendor's object would get round.
+            # A saved method must be checked for its account and customer. The vendor's object would bypass that check.
             raise ValidationError({"payment_method.wallet": ["Name a saved method by saved_method."]})
         saved = None if uid is None else self.choose(SavedPaymentMethod, "saved_method", uid=uid)
         return operations.quote_payment(account=account, saved_method=saved, payment_method=method, **given, **who)
 
 
 class PaymentAct(ActionView):
-    """An act on one payment."""
+    """Base view of the actions on one payment."""
 
     model = Payment
     result_class = serializer_class = PaymentSerializer
@@ -207,7 +207,7 @@ class PaymentAct(ActionView):
 
 
 class AuthorizationBody(Body):
-    """What the owner of a bank account agreed to."""
+    """The consent of a bank account's owner to the debit."""
 
     sec_code = TextField(one_of=SecCode.values, help_text="How.")
     text = TextField(longest=5000, help_text="The very text.")
@@ -251,7 +251,7 @@ class CaptureView(PaymentAct):
         return operations.capture_payment(payment=target, authorization=authorization, seen=seen, **who)
 
     def _demand(self, payment: Payment, authorization: Any) -> None:
-        """What the admin asks for as well. Raises ``OperationRefused``."""
+        """Check the same rules as the admin's capture page. Raises ``OperationRefused``."""
         if authorization is None and staff.needing_authorization([payment]):
             raise OperationRefused("A bank account needs its owner's authorization.", field="authorization")
         if staff.is_own_charge(self.request.user, payment) and (why := staff.why_wait(payment)):

@@ -1,4 +1,4 @@
-"""Who asks, and what they may: the host's ways to sign in, and the same permissions as in the admin."""
+"""Authentication by the host's classes, and the same permissions as in the admin."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from govpay import conf
 
 
 def authenticators() -> list[BaseAuthentication]:
-    """``REST_AUTHENTICATION``, or the session, and tokens where ``rest_framework.authtoken`` is installed."""
+    """Return ``REST_AUTHENTICATION``, or by default session, and token if DRF's ``authtoken`` is installed."""
     if given := conf.get("REST_AUTHENTICATION"):
         return [import_string(path)() for path in given]
-    # The first one says what a stranger is answered: with tokens 401 and how to sign in, else 403.
+    # The first class decides the response to anonymous users: 401 with the scheme for tokens, else 403.
     tokens = [TokenAuthentication()] if apps.is_installed("rest_framework.authtoken") else []
     return [*tokens, SessionAuthentication()]
 
 
 class MayAsk(BasePermission):
-    """Somebody signed in, with the permission that the view names for this method."""
+    """Allows signed-in, active users with the permission that the view requires for this method."""
 
     def has_permission(self, request: Any, view: Any) -> bool:
         user = request.user

@@ -1,7 +1,8 @@
 """Errors as RFC 9457 problem details.
 
-Our own texts name what is wrong and repeat no value but the origin of an address; an unknown property is named. What
-the platform says is shown in its own words, cut and with whatever looks like a secret masked (``client.redaction``).
+Our own texts name the wrong property. They repeat no value, except the origin of an address and the name of an unknown
+property. The platform's messages are shown as they are, but shortened and with possible secrets masked
+(``client.redaction``).
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ from govpay.security.tracebacks import scrub_traceback
 
 CONTENT_TYPE = "application/problem+json"
 
-#: An action under way ends within seconds; one that could not be sent may be tried a little later.
+#: ``Retry-After`` in seconds: for an action under way, and for an action that could not be sent.
 ASK_AGAIN, TRY_AGAIN = 2, 30
 
-#: Error → status, name and title; the first that fits. What the platform says no to is never a 5xx.
+#: Error class → HTTP status, name and title. The first matching row counts. A refusal by the platform is never a 5xx.
 KINDS: tuple[tuple[type[GovPayError], int, str, str], ...] = (
     (KeyReused, 409, "key-reused", "The key stands for something else"),
     (OperationInProgress, 409, "in-progress", "Under way"),
@@ -83,7 +84,7 @@ TITLES = {
 
 
 class Unavailable(drf.APIException):
-    """Something beside the platform cannot be reached now, and nothing was done."""
+    """A service other than the platform, such as the broker, cannot be reached. Nothing was done."""
 
     status_code = 503
     default_code = "unavailable"
@@ -105,7 +106,7 @@ class FieldProblem(serializers.Serializer):
 
 
 class Problem(serializers.Serializer):
-    """RFC 9457."""
+    """The problem document of RFC 9457."""
 
     type = serializers.CharField(help_text="`urn:govpay:problem:` and a name; see the documents.")
     title = serializers.CharField()
@@ -118,7 +119,7 @@ class Problem(serializers.Serializer):
 
 
 def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """The problem for ``error``; ``None`` for one that is our own fault, which ``reporting`` reports."""
+    """Return the problem for ``error``; ``None`` for an unexpected error, which ``reporting`` handles."""
     if isinstance(error, SuspiciousOperation):
         error = _suspicious(error, context.get("request"))
     elif isinstance(error, UnreadablePostError):
@@ -136,7 +137,7 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
 
 
 def _suspicious(error: SuspiciousOperation, request: Any) -> drf.APIException:
-    """Logged where Django logs it, such as a thousand parameters."""
+    """Log the error with Django's logger for it and return the response's error. Example: too many parameters."""
     found = TooLarge() if isinstance(error, RequestDataTooBig) else drf.ParseError("Asks for too much, or oddly.")
     logger = logging.getLogger(f"django.security.{type(error).__name__}")
     logger.error(str(error), extra={"status_code": found.status_code, "request": getattr(request, "_request", request)})
@@ -144,7 +145,7 @@ def _suspicious(error: SuspiciousOperation, request: Any) -> drf.APIException:
 
 
 def reporting(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A view whose faults are reported as Django does, without what its frames held, and told as a problem."""
+    """Wrap ``view``: report unexpected errors as Django does, without local variables, and return a problem."""
 
     @scrub_traceback
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -197,13 +198,13 @@ def _of_drf(error: drf.APIException) -> Response:
         headers["WWW-Authenticate"] = header
     if (wait := getattr(error, "wait", None)) is not None or status == 503:
         headers["Retry-After"] = str(math.ceil(wait or TRY_AGAIN))
-    # A parser's text quotes no body, a refused media type would quote the header.
+    # The texts of parsers do not quote the body, but the text for a wrong media type would quote the header.
     detail = title + "." if isinstance(error, drf.UnsupportedMediaType) else _words(error.detail, title)
     return problem(status, name, title, detail, headers=headers)
 
 
 def _words(detail: Any, title: str) -> str:
-    """What classes of others say may be an object or a list."""
+    """Return the text of ``detail``, which is an object or a list in some third-party classes."""
     if isinstance(detail, Mapping):
         detail = detail.get("detail")
     texts = detail if isinstance(detail, list | tuple) else [detail]
@@ -213,7 +214,7 @@ def _words(detail: Any, title: str) -> str:
 def _fields(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
     if isinstance(detail, Mapping):
         for name, item in detail.items():
-            # What is wrong with an object as a whole has a name of the host's choice in DRF.
+            # DRF puts errors of a whole object under a name that the host's settings choose.
             inner = path if name in ("non_field_errors", "__all__") else f"{path}.{name}" if path else str(name)
             yield from _fields(item, inner)
     elif isinstance(detail, list | tuple):
@@ -236,7 +237,7 @@ def problem(
 
 
 def written(status: int, name: str, title: str, detail: str, **headers: str) -> HttpResponse:
-    """The same where no view of DRF answers."""
+    """Return the same problem as ``problem``, for views that do not use DRF."""
     document = _document(status, name, title, detail, {})
     given = {"Cache-Control": "no-store", **headers}
     return JsonResponse(document, status=status, headers=given, content_type=CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""How rows are written: read only, column by column, relatives by their uid, moments in UTC."""
+"""Serializers of rows: read-only columns, relations as uids, times in UTC."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from django.db import models
 from rest_framework import serializers
 
-#: Foot of every mirror.
+#: The last fields of every mirror serializer.
 RECORD = ("created_at", "updated_at", "synced_at", "deleted_at")
 
 
 class UtcField(serializers.DateTimeField):
-    """ISO 8601 in UTC, whatever the host's settings say of dates."""
+    """A time in ISO 8601 and UTC, independent of the host's settings."""
 
     def to_representation(self, value: Any) -> str | None:
         return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if value else None
 
 
 class RowSerializer(serializers.ModelSerializer):
-    """``Meta.fields`` says what is shown; nothing can be written. ``?fields=`` leaves out the rest."""
+    """Read-only serializer of the columns in ``Meta.fields``. ``?fields=`` selects some of them."""
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
@@ -31,11 +31,11 @@ class RowSerializer(serializers.ModelSerializer):
     def build_standard_field(self, field_name: str, model_field: Any) -> Any:
         kind, _ = super().build_standard_field(field_name, model_field)
         if model_field.choices:
-            kind = serializers.CharField  # a value that is not among the known ones is shown as it is
+            kind = serializers.CharField  # an unknown value is shown as it is
         return kind, {"read_only": True, **({"allow_null": True} if model_field.null else {})}
 
     def build_relational_field(self, field_name: str, relation_info: Any) -> Any:
-        # The column itself: a relative may not have arrived yet, and may not be for this user.
+        # Show the uid in the column: the related row may not be synced yet, or this user may not see it.
         return serializers.CharField, {"source": f"{field_name}_id", "read_only": True, "allow_null": True}
 
     def get_fields(self) -> dict[str, Any]:
@@ -55,12 +55,12 @@ class MirrorSerializer(RowSerializer):
 
 @cache
 def columns_of(kind: Any) -> tuple[str, ...]:
-    """The columns that are shown: no others are read, documents and secrets least of all."""
+    """Return the columns that are shown. Only these are read from the database, so no raw documents and no secrets."""
     known = {name for field in kind.Meta.model._meta.concrete_fields for name in (field.name, field.attname)}
     sources = [str(field.source).split(".")[0] for field in kind().fields.values()]
     return tuple(dict.fromkeys(("pk", *(name for name in sources if name in known))))
 
 
 def names_of(kind: type[RowSerializer]) -> tuple[str, ...]:
-    """What ``?fields=`` may name."""
+    """Return the names that ``?fields=`` accepts."""
     return tuple(kind.Meta.fields)

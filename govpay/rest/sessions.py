@@ -1,4 +1,4 @@
-"""Hosted sessions: opened for a payer, looked at, ended."""
+"""Hosted sessions: open, read and expire them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from govpay.rest.bodies import Body, CentsField, Json, TextField, Texts, Whole
 from govpay.rest.filters import CentsFilter, MirrorFilter, TextFilter
 from govpay.rest.rows import RECORD, MirrorSerializer
 
-#: Options of a payment session that a wallet session does not have, and of all sessions; the others are for wallets.
+#: Options that only payment sessions have, and options that only wallet sessions have. All others are for both.
 FOR_PAYMENTS = (
     *("amount", "currency", "success_url", "cancel_url", "description", "line_items", "customer_email", "layout"),
     *("allowed_methods", "setup_future_usage", "required_avs_fields", "metadata", "fraud_signals"),
@@ -27,7 +27,7 @@ FOR_WALLETS = ("method_badges", "locked_payment_methods")
 
 
 class SessionSerializer(MirrorSerializer):
-    """Without its credential: whoever has that can pay in it."""
+    """Omits the credential, because anybody who has it can use the session."""
 
     class Meta:
         model = HostedSession
@@ -38,7 +38,7 @@ class SessionSerializer(MirrorSerializer):
 
 
 class NewSessionSerializer(SessionSerializer):
-    """The answer to who opened it, and to nobody else."""
+    """The response to the user who opened the session, with its credential."""
 
     pay_url = serializers.SerializerMethodField(
         help_text="This site's page on which the payer pays; lead them there. `null` for a wallet session."
@@ -71,7 +71,7 @@ class SessionFilter(MirrorFilter):
 
 
 class CreateSessionBody(Body):
-    """All options are the vendor's; objects are given as the vendor's."""
+    """The vendor's options of a session. Objects have the vendor's properties."""
 
     scope = TextField(one_of=("payment", "wallet"), required=False, help_text="`payment` unless given.")
     account = TextField(longest=128, required=False, help_text="The payment account's uid. For payments.")

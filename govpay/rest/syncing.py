@@ -1,4 +1,4 @@
-"""What each run over a list of the platform did."""
+"""Sync runs: what each sync of one list did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients and their payment accounts."""
+"""Clients and their payment accounts: read them, and queue a sync of an account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often one user may ask: a window that is counted in the shared cache."""
+"""Rate limits of each user, counted per time window in the shared cache."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _cache = FailOpenCache("cache of throttles")
 
 
 class Rate(BaseThrottle):
-    """One user's requests in a window. A cache that is down holds nobody up.
+    """Limits one user's requests in a time window. If the cache is down, requests are not limited.
 
-    Strangers, and who may not ask, are refused before: they cost no more than this count would.
+    Anonymous users and users without permission are not counted: they are refused earlier, which costs no more than the
+    count.
     """
 
     scope = ""

@@ -1,4 +1,4 @@
-"""Addresses of the REST face, namespace ``govpay:rest``. With or without a slash at the end."""
+"""URLs of the REST interface, namespace ``govpay:rest``, each with or without a slash at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ app_name = "rest"
 
 
 class Nowhere(View):
-    """Every other address: a problem like any, and no page."""
+    """Answers every other URL with a 404 problem instead of an HTML page."""
 
     def is_allowed(self, user: Any) -> bool:
         return True
@@ -38,11 +38,11 @@ class Nowhere(View):
 
 
 def at(route: str, view: Any, name: str) -> URLPattern:
-    """Operations commit before they call the platform, which a transaction around the request would undo."""
+    """Return the URL of a view that runs outside ATOMIC_REQUESTS: operations commit before they call the platform."""
     return path(route, own_view(problems.reporting(view.as_view())), name=name)
 
 
-#: What the document describes.
+#: The URLs that the OpenAPI document describes.
 V1: list[URLPattern] = [
     at("v1/clients", tenants.ClientList, "clients"),
     at("v1/clients/<str:uid>", tenants.ClientDetail, "client"),

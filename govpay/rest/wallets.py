@@ -1,4 +1,4 @@
-"""Customers and their saved methods."""
+"""Customers and their saved payment methods: read, create, save, remove, set the default."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class SaveMethodBody(Body):
 
 
 class OwnMethodList(Rows, ActionView):
-    """Below a customer's address, which is ``customer`` there."""
+    """The saved methods of one customer; the URL's ``customer`` is the customer's uid."""
 
     model = SavedPaymentMethod
     action = OperationAction.SAVE_METHOD

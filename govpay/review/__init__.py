@@ -1,4 +1,4 @@
-"""What needs a person: one list for the staff page and for the digest by e-mail."""
+"""The review queue: everything that staff must look at, for the staff page and for the digest by e-mail."""
 
 from govpay.review.digest import send_digest
 from govpay.review.flagged import Group

@@ -1,4 +1,4 @@
-"""The digest: what needs a person, by e-mail, at most once in ``DIGEST_INTERVAL`` and only when there is something."""
+"""The digest: an e-mail with the review queue, at most once in ``DIGEST_INTERVAL``, and not if the queue is empty."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from govpay.review.items import find_items
 
 logger = logging.getLogger("govpay.attention")
 
-#: The row that remembers when the last one was sent.
+#: Name of the ``Heartbeat`` row with the time of the last digest.
 NAME = "digest"
 
-#: A mail server that refuses is asked again after this.
+#: Delay before the next try after the mail server refused a digest.
 DIGEST_RETRY_DELAY = dt.timedelta(minutes=10)
 
 NEVER = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 def send_digest() -> int:
-    """Send the digest when it is due; gives how many things it names. Names, amounts and references only."""
+    """Send the digest if it is due. Returns the number of its items, which hold names, amounts and references only."""
     recipients = list(conf.get("DIGEST_RECIPIENTS"))
     if not recipients:
         return 0
@@ -38,12 +38,12 @@ def send_digest() -> int:
     if sent.last_seen > now - interval:
         return 0
     items = find_items(Operation.objects.all(), Payment.objects.all())
-    # Two workers may both have come so far: one of them goes on.
+    # Two workers may reach this line at the same time. Only one of them can update the row and continue.
     if not items or not _note(sent.last_seen, now):
         return 0
     try:
         send_mail(_subject(len(items)), _body(items), None, recipients)
-    except Exception as error:  # each mail back-end has its own kinds, whose text may name a password
+    except Exception as error:  # each mail back-end has its own exceptions, and their texts may contain a password
         logger.warning("the digest could not be sent (%s); it is tried again", type(error).__name__)
         _note(now, now - interval + DIGEST_RETRY_DELAY)
         return 0
@@ -65,7 +65,7 @@ def _body(items: list[Any]) -> str:
 
 
 def _address() -> str:
-    """Of the staff page, where the admin is mounted and ``SITE_URL`` says where this site is."""
+    """Return the address of the staff page; an empty text without ``SITE_URL`` or if the admin is not mounted."""
     site = str(conf.get("SITE_URL")).rstrip("/")
     try:
         return site and site + reverse("admin:govpay_attention")

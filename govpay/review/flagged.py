@@ -1,4 +1,4 @@
-"""Payments with a flag: what is known of each, what to do, and the groups that a first load makes of them."""
+"""Review items for flagged payments: texts for each payment, and groups for the flags of an account's first load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from govpay.models.money import format_money
 from govpay.models.payments import PaymentQuerySet
 from govpay.models.reasons import advice_on, find_reason, reason_in_words
 
-#: What the system will do about a flag.
+#: For each flag, the text that says what happens next: nothing by itself, and what staff should know.
 NEXT: dict[str, Any] = {
     PaymentFlag.CHARGEBACK: gettext_lazy(
         "Nothing by itself. Do not refund it: the bank takes the money back. Answer the dispute with the processor."
@@ -28,7 +28,7 @@ NEXT: dict[str, Any] = {
     PaymentFlag.REVERSAL: gettext_lazy("Nothing by itself. The transactions show what was given back to you."),
 }
 
-#: What an earlier refund means when the bank takes the whole amount again.
+#: For each flag, the text about an earlier refund when the bank takes the whole amount again.
 TWICE: dict[str, Any] = {
     PaymentFlag.CHARGEBACK: gettext_lazy(
         "The bank takes the whole amount again. Name the refund in your answer, or the payer gets that part twice."
@@ -41,31 +41,31 @@ TWICE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Group:
-    """The flags of one kind that the first load of an account raised. The texts are plain, in the active language."""
+    """The flags of one kind that an account's first load raised. The texts are plain text in the active language."""
 
     #: One of ``PaymentFlag``.
     kind: str
     account_uid: str
     account_name: str
-    #: In how few words it can be said: ``Disputed: 12 payments, $1,234.00``.
+    #: The heading, such as ``Disputed: 12 payments, $1,234.00``.
     what: str
     since: dt.datetime | None
     known: str
     next: str
 
-    #: A group is about no single payment.
+    #: An ``Item`` has a payment here; a group has none.
     payment = None
 
 
 def find_single(payments: PaymentQuerySet) -> PaymentQuerySet:
-    """The flagged payments that are listed one by one, the oldest first, with all that the functions below read."""
+    """Return the flagged payments that are listed one by one, the oldest first, with what the functions below read."""
     rows: Any = payments.flagged().filter(flag_backlog=False).with_refunds_before()
     rows = rows.select_related("account", "flag_movement").defer("raw", "flag_movement__raw", "account__raw")
     return rows.order_by(_since().asc(nulls_first=True), "id")
 
 
 def find_groups(payments: PaymentQuerySet) -> list[Group]:
-    """One group per account and flag: one statement."""
+    """Return one group for each account and flag. Runs one statement."""
     rows = _in_groups(payments).values("account_id", "account__name", "flag", "currency")
     sums: Any = rows.annotate(
         count=Count("pk"), total=Sum("total_amount"), refunded=Sum("refunded_amount"), since=Min(_since())
@@ -77,7 +77,7 @@ def find_groups(payments: PaymentQuerySet) -> list[Group]:
 
 
 def one_row_a_group(payments: PaymentQuerySet) -> QuerySet[Any, Any]:
-    """As many rows as there are groups, each of one number."""
+    """Return a query with one row for each group. Each row has one number, so that the query can be part of a union."""
     return _in_groups(payments).values("account_id", "flag").annotate(size=Count("pk")).values_list("size")
 
 
@@ -123,18 +123,18 @@ def _label(flag: str) -> str:
 
 
 def headline(row: Payment) -> str:
-    """``Disputed: payment of $107.50``."""
+    """Return a heading such as ``Disputed: payment of $107.50``."""
     total = format_money(row.total_amount, row.currency)
     return _("%(event)s: payment of %(amount)s") % {"event": _label(row.flag), "amount": total}
 
 
 def known(row: Payment) -> list[str]:
-    """The bank's reason in words, and what had been refunded before. Needs ``flag_movement`` joined."""
+    """Return the bank's reason in words, and the sum of earlier refunds. ``flag_movement`` must be joined."""
     return [_bank_reason(row), *filter(None, [_refunded(row)])]
 
 
 def advice(row: Payment) -> tuple[str, ...]:
-    """What to do about the bank's reason, and by when."""
+    """Return what to do about the bank's reason, and by when."""
     movement = row.newest_movement
     texts = advice_on(movement.type, movement.reason_code) if movement else ()
     return tuple(label % {"text": text} for label, text in zip(_advice_labels(), texts, strict=False))
@@ -155,7 +155,7 @@ def _bank_reason(row: Payment) -> str:
 
 
 def _refunded(row: Payment) -> str:
-    """Needs ``with_refunds_before``."""
+    """Return the text about earlier refunds, or an empty text. ``row`` must come from ``with_refunds_before``."""
     before, last = row.__dict__.get("refunded_before") or 0, row.__dict__.get("refunded_before_at")
     if not before:
         if not row.refunded_amount:
@@ -171,7 +171,7 @@ def _refunded(row: Payment) -> str:
 
 
 def _stake(row: Payment, refunded: int) -> str:
-    """What that means for the money."""
+    """Return what the earlier refund means for the money that the bank takes, or an empty text."""
     taken = row.newest_movement.amount if row.newest_movement else None
     if taken is not None and row.total_amount is not None and taken + refunded <= row.total_amount:
         if row.flag not in TWICE:

@@ -1,4 +1,4 @@
-"""Operations of unknown outcome, refunds that failed late, disputes and returns: what is known, and what comes next."""
+"""Review items: operations of unknown outcome, late failures, disputes and returns, each with its next step."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from govpay.models.reasons import find_reason, reason_in_words
 from govpay.review import flagged
 from govpay.review.flagged import Group
 
-#: Of each kind at most so many, the oldest first.
+#: Maximum number of items of each kind. The oldest are listed first.
 ITEMS_PER_KIND_LIMIT = 100
 
-#: Workers look up open operations each minute.
+#: Interval at which workers look up open operations.
 LOOKED_UP_EVERY = dt.timedelta(minutes=1)
-#: No look-up for so long: nobody is at it.
+#: If an operation was not looked up for this long, the workers count as stopped.
 LOOKUP_SILENCE_LIMIT = dt.timedelta(minutes=5)
 
-#: What the system will do about one that has ended: nothing.
+#: For each kind of attention, the text about the next step of an operation that has ended.
 ENDED: dict[str, Any] = {
     OperationAttention.LATE_FAILURE: gettext_lazy(
         "Nothing by itself. The money has not left: refund it again, or give it back in another way, if it is owed."
@@ -63,10 +63,10 @@ NO_TRACE = gettext_lazy(
 
 @dataclass(frozen=True)
 class Item:
-    """One thing for a person to look at. The texts are plain, in the active language."""
+    """One review item. The texts are plain text in the active language."""
 
     row: Operation | Payment
-    #: In how few words it can be said: ``Refund of $5.00``.
+    #: The heading, such as ``Refund of $5.00``.
     what: str
     #: ``unknown``, a value of ``OperationAttention`` or one of ``PaymentFlag``.
     kind: str
@@ -84,7 +84,7 @@ class Item:
 
 
 def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list[Item | Group]:
-    """What needs a person among these rows, of each kind the oldest first: four statements."""
+    """Return the review items among these rows, the oldest of each kind first. Runs four statements."""
     rows: Any = operations.select_related("payment", "account", "actor").defer("validated_method")
     now = timezone.now()
     unknown = rows.open_for_long().order_by("created_at", "id")[:ITEMS_PER_KIND_LIMIT]
@@ -98,15 +98,15 @@ def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list
 
 
 def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int:
-    """How many there are, up to ``ITEMS_PER_KIND_LIMIT``: one statement."""
+    """Return the number of items, at most ``ITEMS_PER_KIND_LIMIT``. Runs one statement."""
     kinds = (operations.open_for_long(), operations.needing_attention(), payments.flagged().filter(flag_backlog=False))
     first, *others = (rows.order_by().values_list("pk") for rows in kinds)
-    # A union takes the model's default ordering, by columns that are not selected here: Django 6.1 refuses that.
+    # A union keeps the model's default ordering, whose columns are not selected here. Django 6.1 refuses that.
     return len(first.union(*others, flagged.one_row_a_group(payments), all=True).order_by()[:ITEMS_PER_KIND_LIMIT])
 
 
 def action_in_words(operation: Operation) -> str:
-    """``Refund of $5.00``."""
+    """Return the action and its amount, such as ``Refund of $5.00``."""
     action = str(dict(OperationAction.choices).get(operation.action, operation.action))
     if operation.amount is None:
         return action
@@ -115,7 +115,7 @@ def action_in_words(operation: Operation) -> str:
 
 
 def next_step(operation: Operation, now: dt.datetime) -> str:
-    """What the system will do about an operation of unknown outcome, and when."""
+    """Return what happens next with an operation of unknown outcome, and when."""
     seen = operation.checked_at
     if seen is None or now - seen > LOOKUP_SILENCE_LIMIT:
         return _(
@@ -132,7 +132,7 @@ def next_step(operation: Operation, now: dt.datetime) -> str:
 
 
 def unknown_item(row: Operation, now: dt.datetime) -> Item:
-    """One whose outcome is open."""
+    """Return the item for an operation of unknown outcome."""
     known = [row.error or _("No answer was recorded: the process that asked was probably stopped.")]
     if row.checked_at is not None:
         known.append(_("Last looked up at %(when)s.") % {"when": _clock(row.checked_at)})
@@ -142,7 +142,7 @@ def unknown_item(row: Operation, now: dt.datetime) -> Item:
 
 
 def ended_item(row: Operation) -> Item:
-    """One that ended in a way somebody must know of."""
+    """Return the item for an operation that has ended, but whose outcome staff must look at."""
     known = row.error
     if row.attention == OperationAttention.DIVERGED:
         known = _now_shown(row)
@@ -157,18 +157,18 @@ def ended_item(row: Operation) -> Item:
 
 
 def _why_it_failed(row: Operation) -> str:
-    """The bank's code, with which the error ends, in words."""
+    """Return the bank's code in words, or an empty text. The code is the last word of the error."""
     code = row.error.rstrip(".").rpartition(" ")[2]
     return reason_in_words(TransactionType.REFUND, code) if find_reason(TransactionType.REFUND, code) else ""
 
 
 def _is_word(row: Operation) -> bool:
-    """It stands as carried out by somebody's word alone."""
+    """Whether the outcome rests on a manual resolution alone."""
     return row.settled_at is not None and row.finished_at == row.settled_at
 
 
 def _now_shown(row: Operation) -> str:
-    """What the mirror says against a succeeded operation. Join its ``payment`` before."""
+    """Return what the mirror shows instead of a succeeded operation's effect. ``payment`` should be joined."""
     payment = row.payment
     if payment is None or payment.deleted_at:
         return _("It succeeded, and the platform no longer has the payment.")

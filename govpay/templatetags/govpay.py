@@ -1,4 +1,4 @@
-"""``money`` writes amounts; ``govpay_payment`` and ``govpay_wallet`` put the vendor's components on a page."""
+"""The filter ``money`` formats amounts. The tags ``govpay_payment`` and ``govpay_wallet`` render the components."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from govpay.models.money import format_money
 
 register = template.Library()
 
-#: Attributes of ``<govifi-payment>`` beside the session's; /component/attributes/, /component/theming/.
+#: Optional attributes of ``<govifi-payment>``; /component/attributes/, /component/theming/.
 PAYMENT_ATTRIBUTES = (
     *("setup_future_usage", "disable_ach", "disable_credit_card", "cvv_recheck", "management_mode"),
     *("new_method_only", "ach_sec_code", "theme", "accent", "font"),
 )
-#: Those that ``<govifi-wallet>`` shares; its own are not documented.
+#: Attributes that ``<govifi-wallet>`` shares with it. Its own attributes are not documented.
 WALLET_ATTRIBUTES = ("theme", "accent", "font")
 
 
 @register.filter
 def money(amount: object, currency: object = "USD") -> str:
-    """``1234|money:"USD"`` → ``$12.34``. What is no whole number of minor units becomes ``—``."""
+    """Format minor units: ``1234|money:"USD"`` → ``$12.34``. A value that is not a whole number becomes ``—``."""
     if isinstance(amount, bool) or not isinstance(amount, int | str):
         return format_money(None, "")
     try:
@@ -35,9 +35,9 @@ def money(amount: object, currency: object = "USD") -> str:
 
 @register.inclusion_tag("govpay/component/element.html")
 def govpay_payment(session: HostedSession, **options: Any) -> dict[str, Any]:
-    """``{% govpay_payment session disable_ach=True theme="dark" %}``: the component and its script.
+    """Render the payment component and its script: ``{% govpay_payment session disable_ach=True theme="dark" %}``.
 
-    ``options`` are the documented attributes with underscores; the session must be open. Raises
+    ``options`` are the documented attributes, written with underscores. The session must be open. Raises
     ``TemplateSyntaxError`` for an attribute that the component does not have.
     """
     return _element("govifi-payment", session, PAYMENT_ATTRIBUTES, options)
@@ -45,7 +45,10 @@ def govpay_payment(session: HostedSession, **options: Any) -> dict[str, Any]:
 
 @register.inclusion_tag("govpay/component/element.html")
 def govpay_wallet(session: HostedSession, **options: Any) -> dict[str, Any]:
-    """``{% govpay_wallet session %}``: the component in which a customer manages saved methods; /component/wallet/."""
+    """Render the component in which a customer manages saved methods: ``{% govpay_wallet session %}``.
+
+    /component/wallet/. Raises the same error as ``govpay_payment``.
+    """
     return _element("govifi-wallet", session, WALLET_ATTRIBUTES, options)
 
 
@@ -56,7 +59,7 @@ def _element(name: str, session: HostedSession, known: tuple[str, ...], options:
     credential: Any = session.credential
     attributes = [("session-id", session.uid)]
     if credential is not None:
-        # The name of this attribute is not in the pages that were seen; it carries the session's client_secret.
+        # The vendor's pages that we know do not name this attribute. It holds the session's client_secret.
         attributes.append(("client-secret", credential.reveal()))
     for each, value in options.items():
         if value is not None:

@@ -1,4 +1,4 @@
-"""For the tests of host sites: signed deliveries, and pytest fixtures in ``govpay.testing.plugin``."""
+"""Helpers for the tests of host sites: signed deliveries here, and pytest fixtures in ``govpay.testing.plugin``."""
 
 from govpay.testing.events import SignedEvent, signed_event
 

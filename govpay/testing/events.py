@@ -1,4 +1,4 @@
-"""Webhook deliveries as the platform signs them."""
+"""Webhook deliveries for tests, signed in the same way as the platform's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from govpay.client import signature
 
-#: What ``signed_event`` signs with unless told otherwise.
+#: The default signing secret of ``signed_event``.
 SECRET = "whsec_testing"  # noqa: S105 - opens nothing
 
 
 @dataclass(frozen=True)
 class SignedEvent:
-    """One delivery: ``client.post(url, event.body, content_type="application/json", headers=event.headers)``."""
+    """A delivery; ``client.post(url, event.body, content_type="application/json", headers=event.headers)`` sends it."""
 
     webhook_id: str
     event_type: str
@@ -32,7 +32,7 @@ def signed_event(
     webhook_id: str | None = None,
     timestamp: int | None = None,
 ) -> SignedEvent:
-    """A delivery of ``data`` (/guides/webhooks/), dated ``timestamp`` (Unix seconds, now unless given)."""
+    """Return a signed delivery of ``data`` (/guides/webhooks/). ``timestamp`` is in Unix seconds; default: now."""
     chosen = webhook_id or f"evt_{uuid.uuid4().hex}"
     moment = int(time.time()) if timestamp is None else timestamp
     envelope = {"webhook_id": chosen, "event_type": event_type, "timestamp": moment, "data": data or {}}

@@ -1,7 +1,7 @@
 """A pytest plug-in for host sites: ``pytest_plugins = ["govpay.testing.plugin"]`` in the root ``conftest.py``.
 
-``govpay_platform`` is a stand-in platform (extra ``sandbox``) that the site's settings point to during the test.
-``govpay_deliver`` lets it tell the site what happened, worked through to the end.
+``govpay_platform`` is a sandbox (extra ``sandbox``). The site's settings point to it during the test.
+``govpay_deliver`` sends a webhook to the site and processes it to the end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 @pytest.fixture
 def govpay_platform(settings: Any, db: None) -> Iterator[Any]:
-    """A ``govpay.sandbox.Sandbox``, empty, served on a free port; ``settings.GOVPAY`` names it."""
+    """An empty ``govpay.sandbox.Sandbox`` on a free port. ``settings.GOVPAY`` has its addresses and credentials."""
     from govpay import conf, connection  # noqa: PLC0415 - Django may not be set up when pytest loads plug-ins
     from govpay.sandbox import Sandbox  # noqa: PLC0415 - needs the extra "sandbox"
     from govpay.sync import secrets  # noqa: PLC0415 - as above
@@ -35,10 +35,11 @@ def govpay_platform(settings: Any, db: None) -> Iterator[Any]:
 
 @pytest.fixture
 def govpay_deliver(govpay_platform: Any, client: Any) -> Callable[..., Any]:
-    """``govpay_deliver(account_uid, "payment.refunded", payment_uid=…)``: one signed delivery, accepted and worked on.
+    """``govpay_deliver(account_uid, "payment.refunded", payment_uid=…)`` sends and processes one signed delivery.
 
-    Posts it to the site's own address, then does what the worker would do, signals included; returns the
-    ``WebhookEvent``. An account that the site does not know yet is read first.
+    It posts the delivery to the site's own URL, then processes it as a worker would, and sends the signals. Returns the
+    ``WebhookEvent``. If the site does not know the account yet, clients and accounts are read first. The test fails if
+    the site refuses the delivery.
     """
     from django.urls import reverse  # noqa: PLC0415 - see above
 

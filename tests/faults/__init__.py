@@ -1,1 +1,1 @@
-"""What must happen when things go wrong, row by row of the list of faults."""
+"""Tests of the faults in ``docs/reliability.md``."""

@@ -1,4 +1,4 @@
-"""What must hold between the platform's ledger, our journal and our mirror: always, and once all is settled."""
+"""Invariants of the platform's ledger, our journal and our mirror, at every moment and after all outcomes are known."""
 
 from __future__ import annotations
 

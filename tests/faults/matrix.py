@@ -1,4 +1,4 @@
-"""The operations of the matrix: how each is begun, and what the platform's own state says became of it."""
+"""The operations of the fault matrix: how each is started, and how its outcome is read from the platform's state."""
 
 from __future__ import annotations
 

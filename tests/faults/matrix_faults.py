@@ -1,4 +1,4 @@
-"""The faults of the matrix: what goes wrong with the one write of an operation, and with the reads after it."""
+"""The faults of the fault matrix: errors of an operation's write request, and of the reads after it."""
 
 from __future__ import annotations
 

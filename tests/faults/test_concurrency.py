@@ -1,4 +1,4 @@
-"""M1, D2, W4: threads of several processes at one payment, and everybody who writes its row at the same moment."""
+"""M1, D2, W4: several processes and threads act on one payment, or write its row, at the same moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T7: the cache is emptied while a token is being renewed. Nobody's call fails, and no more than needed are fetched."""
+"""T7: the cache is cleared while a token is being renewed. No call fails, and no unnecessary token is fetched."""
 
 from __future__ import annotations
 

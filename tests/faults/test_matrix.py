@@ -1,4 +1,4 @@
-"""Every operation under every fault: what we say was done is what the platform did, at once or once it is looked up."""
+"""Every operation with every fault: our outcome equals the platform's, at once or after reconciliation."""
 
 from __future__ import annotations
 

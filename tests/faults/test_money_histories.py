@@ -1,6 +1,6 @@
-"""M1 to M7, W3, W4, T5, C1 in any order: staff, payers, the platform, deliveries, faults, deaths and ticks.
+"""M1 to M7, W3, W4, T5, C1 in random order: staff, payers, the platform, deliveries, faults, killed processes, ticks.
 
-After every step ledger, journal and mirror agree as far as they can (``agreement``); in the end, entirely.
+After every step, ledger, journal and mirror agree as far as they can (``agreement``). At the end they agree entirely.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""M4: SIGKILL of the process that asks, at every step and during the POST. Nothing is lost, nothing doubled."""
+"""M4: SIGKILL of the process that carries out an action, at every step and during the POST. No loss, no duplicate."""
 
 from __future__ import annotations
 

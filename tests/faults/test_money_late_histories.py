@@ -1,4 +1,4 @@
-"""M8, M9, M11 in any order: effects that come late, reads that lag, answers that differ, people who try again."""
+"""M8, M9, M11 in random order: late effects, reads that lag behind, answers that differ, people who try again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""M2, M3, M6: answers that never came. Looked up, settled once, and never sent a second time."""
+"""M2, M3, M6: lost answers. The operation is looked up, closed once, and never sent a second time."""
 
 from __future__ import annotations
 

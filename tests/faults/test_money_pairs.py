@@ -1,4 +1,4 @@
-"""M1, a thousand times by ``make soak``: two at once on one payment, whatever each wants; one POST each time."""
+"""M1, a thousand times in ``make soak``: two concurrent actions of any kind on one payment send only one POST."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""M1: double clicks, two tabs, two administrators, a task that runs twice: one action, one POST each time."""
+"""M1: double clicks, two tabs, two administrators, a task that runs twice. Each time, one action sends one POST."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""M5 and M7: the platform or the page says something else. Final, explained, and nothing moves twice."""
+"""M5 and M7: the platform refuses, or the page is out of date. The refusal is final, explained, and moves no money."""
 
 from __future__ import annotations
 

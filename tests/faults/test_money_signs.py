@@ -1,4 +1,4 @@
-"""M8, M9, M11: effects that show late, in one place only, or otherwise than the answer said."""
+"""M8, M9, M11: effects that show late, in one place only, or differently from the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""D1: PostgreSQL is away for a while, connections are reset and new ones refused, under actions and a sync at once."""
+"""D1: PostgreSQL is down for a while during actions and a sync: connections are reset and new ones refused."""
 
 from __future__ import annotations
 

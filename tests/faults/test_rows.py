@@ -1,4 +1,4 @@
-"""Every fault that ``docs/reliability.md`` lists is shown by a test that exists and names it."""
+"""Every fault in ``docs/reliability.md`` has a test that exists and names the fault."""
 
 from __future__ import annotations
 

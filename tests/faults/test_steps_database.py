@@ -1,4 +1,4 @@
-"""D1: the database goes away in the middle of an action, at each of its steps, and is back a moment later."""
+"""D1: the database fails during an action, at each of its steps, and is available again a moment later."""
 
 from __future__ import annotations
 

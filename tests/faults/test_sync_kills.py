@@ -1,4 +1,4 @@
-"""Faults D3: ``kill -9`` in the middle of a sync. The next run goes on at the last committed page."""
+"""Faults D3: ``kill -9`` in the middle of a sync. The next run continues after the last committed page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults while a list is read: 600 of 600 rows, nothing half-written, no page lost or read in vain."""
+"""Faults while a list is read: all 600 rows arrive, no partial writes, no page is lost or read needlessly."""
 
 from __future__ import annotations
 

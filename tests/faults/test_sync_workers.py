@@ -1,4 +1,4 @@
-"""Faults D4: two workers meet on one list; one works, and a dead one holds up nobody."""
+"""Faults D4: two workers sync the same list. Only one of them works, and a dead worker does not block the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C2: a task that runs too long. The soft limit stops it where it stands, and the next one goes on from there."""
+"""C2: a task runs too long. The soft time limit stops it, and the next task continues from there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T4 on Django's own cache: threads of several processes meet an expired token, and one of them fetches."""
+"""T4 on Django's own cache: threads of several processes find an expired token, and only one fetches a new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deliveries by the hundred, in any order, some twice, while workers are killed: every row right, every signal once."""
+"""Hundreds of deliveries in any order, some twice, while workers are killed: correct rows, and each signal once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Order does not matter: any order of a payment's deliveries ends in the same rows, and each change is told once."""
+"""Any order of a payment's deliveries ends with the same rows, and each change sends one signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deliveries while something is down: the broker, the platform, the worker (faults W7)."""
+"""Deliveries while the broker, the platform or the worker is down (faults W7)."""
 
 from __future__ import annotations
 

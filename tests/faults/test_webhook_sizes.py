@@ -1,4 +1,4 @@
-"""W6: bodies far beyond any delivery. Refused by their stated length, or as soon as too much has come."""
+"""W6: bodies that are too large. They are refused because of their stated length, or when too much was read."""
 
 from __future__ import annotations
 
