@@ -1,4 +1,4 @@
-"""Card terminals, read only."""
+"""Card terminals. They are only read and shown."""
 
 from __future__ import annotations
 
