@@ -288,7 +288,7 @@ class Transport:
     def _note_skew(self, raw: RawAnswer) -> None:
         date = parse_http_date(raw.headers.get("date"))
         if date is not None:
-            # The header has whole seconds, rounded down. The middle of that second and of the exchange is the best guess.
+            # The header has whole seconds, rounded down. The middle of that second and of the exchange is closest.
             self.skew = time.time() - raw.seconds / 2 - (date + 0.5)
 
 
