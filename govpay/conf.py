@@ -1,4 +1,4 @@
-"""Settings: the ``GOVPAY`` dict of the host site, read each time it is used."""
+"""Settings: the host's ``GOVPAY`` dict. It is read each time a setting is used."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class OutcomeUnknown(_FromPlatform):
 
 
 class APIError(_FromPlatform):
-    """The platform refused, or could not be reached."""
+    """The platform refused the request, or could not be reached."""
 
 
 class APIConnectionError(APIError):
@@ -155,7 +155,7 @@ class NotFound(APIError):
 
 
 class Conflict(APIError):
-    """The object is not in a state that allows this (409)."""
+    """The state of the object does not allow this (409)."""
 
 
 class Gone(APIError):

@@ -141,7 +141,7 @@ def send_outstanding() -> None:
         some = due[start : start + TOGETHER]
         try:
             _publish(some)
-        except Exception as error:  # each broker has its own kinds of it
+        except Exception as error:  # each broker raises its own exceptions
             logger.warning("%d events were not queued (%s)", len(due) - start, type(error).__name__)
             return
         inbox.note_queued(some)
@@ -160,7 +160,7 @@ def queue_event(event_id: int) -> bool:
     """Queue an event now. Returns false when the broker cannot be reached; a later tick then queues it."""
     try:
         process_event.apply_async((event_id,), retry=False)
-    except Exception as error:  # each broker has its own kinds of it
+    except Exception as error:  # each broker raises its own exceptions
         logger.warning("event %s was not queued (%s)", event_id, type(error).__name__)
         return False
     return True
@@ -188,7 +188,7 @@ def queue_sync(account_uid: str) -> bool:
     """Queue a sync of all lists of an account. Returns false when the broker cannot be reached."""
     try:
         sync_account.apply_async((account_uid,), retry=False)
-    except Exception as error:  # each broker has its own kinds of it
+    except Exception as error:  # each broker raises its own exceptions
         logger.warning("no sync of %s was queued (%s)", account_uid, type(error).__name__)
         return False
     return True
@@ -197,7 +197,7 @@ def queue_sync(account_uid: str) -> bool:
 def queue_event_soon(event_id: int) -> None:
     """Queue an event without waiting for the broker, in one message with others that arrive at the same time."""
     if process_event.app.conf.task_always_eager:
-        process_event.delay(event_id)  # in this thread, which may be in a transaction of a test
+        process_event.delay(event_id)  # in this thread, because a test may have an open transaction
     else:
         _queue.put(event_id)
 

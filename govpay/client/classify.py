@@ -89,7 +89,7 @@ def _success(request: Request, raw: RawAnswer, request_id: str) -> Response | Tr
         elif not request.empty_ok:
             raise ValueError("the answer is empty")
         elif raw.status != 204 and not raw.headers.keys() & {"content-length", "transfer-encoding"}:
-            raise ValueError("the answer was cut short")  # empty only because the connection ended
+            raise ValueError("the answer was cut short")  # without a length, the connection may have broken
         if request.check is not None:
             request.check(document)
     except (ValueError, InvalidAnswer) as error:

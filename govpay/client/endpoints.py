@@ -85,7 +85,7 @@ class Endpoints(Calls):
         return None if answer.document is None else PaymentAccountResource(answer.document, answer.request_id)
 
     def set_checkout_config(self, uid: str, body: CheckoutConfig, *, idempotency_key: str) -> Any:
-        """What the platform answers, which is not documented; None for nothing."""
+        """The platform's answer, which is not documented; None for an empty one."""
         return self._write("set_checkout_config", None, body, idempotency_key, uid=uid).document
 
     # -- wallets -------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Endpoints(Calls):
     def set_default_payment_method(
         self, account_uid: str, customer_uid: str, body: DefaultPaymentMethod, *, idempotency_key: str
     ) -> Any:
-        """What the platform answers, which is not documented; None for nothing."""
+        """The platform's answer, which is not documented; None for an empty one."""
         return self._write(
             "set_default_payment_method", account_uid, body, idempotency_key, customer_uid=customer_uid
         ).document
@@ -162,7 +162,7 @@ class Endpoints(Calls):
     def refund_payment(
         self, account_uid: str, uid: str, body: RefundPayment, *, idempotency_key: str
     ) -> TransactionResource:
-        """The refund's transaction; an ACH refund starts as ``pending`` (A10)."""
+        """The transaction of the refund. An ACH refund starts as ``pending`` (A10)."""
         answer = self._write("refund_payment", account_uid, body, idempotency_key, check=_refund_of(uid), uid=uid)
         return TransactionResource(answer.document, answer.request_id)
 

@@ -112,7 +112,7 @@ def uid_of(row: Mapping[str, Any]) -> str | None:
 
 
 class Fetch(Protocol):
-    """Reads one page: by our own query, or by the platform's ``link`` (the caller checks that it leads to our API)."""
+    """Reads one page by our query, or by the platform's ``link`` after checking that it leads to our API."""
 
     def __call__(self, query: Query, link: str | None) -> Page: ...
 

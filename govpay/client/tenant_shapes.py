@@ -28,7 +28,7 @@ _LOOPBACK = re.compile(r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?(
 
 
 def is_dollars(name: str, value: Any) -> None:
-    """Decimal dollars (A27), as a number with at most two decimals."""
+    """An amount in decimal dollars (A27): a number with at most two decimals."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise refuse(name, "must be a number of dollars")
     cents = Decimal(repr(value)) * 100
@@ -230,7 +230,7 @@ class FraudSignals(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodBadge(Shape):
-    """/component/wallet/"""
+    """A badge on some saved methods of a wallet session; /component/wallet/."""
 
     label: Annotated[str, is_text]
     color: Annotated[str, is_color]
@@ -239,7 +239,7 @@ class MethodBadge(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedMethod(Shape):
-    """/component/wallet/"""
+    """A locked saved method of a wallet session, with the reason; /component/wallet/."""
 
     payment_method_uid: Annotated[str, is_text]
     reason: Annotated[str, is_text]

@@ -138,6 +138,7 @@ class AccountQuerySet(models.QuerySet[Any]):
 
 
 def hide_relatives(row: models.Model, reach: Reach) -> None:
+    """Set joined related objects of ``row`` to ``None`` where they are out of reach."""
     for field in _links(type(row)):
         relative = field.get_cached_value(row, default=None)
         if relative is not None and not reach.has(relative):

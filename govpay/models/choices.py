@@ -166,7 +166,7 @@ class SyncMode(models.TextChoices):
 
 
 class Source(models.TextChoices):
-    """What brought a change."""
+    """The source of a change."""
 
     OPERATION = "operation", _("Operation")
     WEBHOOK = "webhook", _("Webhook")

@@ -1,4 +1,4 @@
-"""Column types: remote identifiers, links between mirrors, and sealed text."""
+"""Model fields: the platform's identifiers, links between mirrors, and sealed text."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Sealed:
 
     @classmethod
     def of(cls, text: str) -> Sealed:
-        """Seal ``text`` now, with the newest key."""
+        """Encrypt ``text`` now, with the newest key."""
         return cls(seal(text))
 
     @property

@@ -90,7 +90,7 @@ class Operation(models.Model):
     earlier_attempts = models.JSONField(default=list, blank=True, editable=False)
     #: Until this time the call may still be running, so a missing sign proves nothing.
     deadline_at = models.DateTimeField("call ends by")
-    #: The first of the reads of the platform that have found no sign of the operation.
+    #: The time since which every read of the platform has found no sign of the operation.
     absent_at = models.DateTimeField("first not found", null=True, blank=True)
     checked_at = models.DateTimeField("last looked up", null=True, blank=True)
     #: The payment method of a quote. A capture must repeat it exactly. Deleted after the capture or the expiry.

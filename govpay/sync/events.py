@@ -63,7 +63,7 @@ class Reading:
     documents: Sequence[Mapping[str, Any]]
     extra: dict[str, Any]
     known: Known
-    #: The uid that the event names; empty when it names none. Only this document must be storable.
+    #: The uid that the event names. Other documents may fail and are then only logged. If empty, none may fail.
     wanted: str = ""
 
 

@@ -38,7 +38,7 @@ class Movement:
 
     @property
     def order(self) -> str:
-        """Sorts movements by the platform's time, then kind, then uid; compared byte by byte."""
+        """The sort key of a movement: the platform's time, then kind, then uid. It is compared byte by byte."""
         moment = self.moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
         return f"{moment} {RANKS[self.type]} {self.uid}"
 
@@ -81,7 +81,7 @@ def _counts(row: Mapping[str, Any]) -> bool:
 
 
 def _counted(before: Sequence[Any] | None) -> bool:
-    """Whether the movement was known already, and not as a failed one."""
+    """Whether the movement was known before and had not failed."""
     return before is not None and before[2] != TransactionStatus.FAILED
 
 

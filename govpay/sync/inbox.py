@@ -39,7 +39,7 @@ LONGEST_PAUSE = dt.timedelta(hours=1)
 #: Minimum retention, whatever the setting says: a repeated delivery must be recognized (faults W1b).
 LEAST_RETENTION = dt.timedelta(days=30)
 
-#: Replaces a card number; and the length up to which a text is checked for one.
+#: The text that replaces a card number, and the number of characters that are checked for one.
 MASKED = "***"
 LONGEST_NUMBER = 64
 

@@ -93,7 +93,7 @@ def release(cursor: SyncCursor) -> None:
 
 
 def process_start(pid: int) -> str:
-    """The start of a process of this host, in kernel ticks since boot; empty when it cannot be read."""
+    """The start of a process of this host, in kernel ticks since boot; ``ended`` for a zombie; empty when unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -145,7 +145,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _storable(text: str) -> str:
-    """``text`` without NUL and without halves of surrogate pairs."""
+    """``text`` with NUL and halves of surrogate pairs replaced."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 

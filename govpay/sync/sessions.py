@@ -86,7 +86,7 @@ def read_session(session: HostedSession) -> dict[str, Any] | None:
 
 
 def _ended(session: HostedSession) -> dict[str, Any] | None:
-    """The session as completed if it was paid, else ``None``: the platform may refuse to show either kind."""
+    """The session as completed if it was paid, else ``None``. The platform may refuse to show either kind."""
     here = Payment.objects.filter(session=session.uid, status__in=ONCE_CAPTURED)
     paid = here.exists() or any(
         document.get("status") in ONCE_CAPTURED

@@ -54,7 +54,7 @@ def walk_list(listing: Listing, sync_pass: SyncPass) -> None:
 
 
 class _Walk:
-    """One walk in one order."""
+    """One walk over a list in one order."""
 
     def __init__(self, listing: Listing, sync_pass: SyncPass, order: Order, *, remember: bool) -> None:
         self.listing, self.sync_pass, self.order = listing, sync_pass, order
