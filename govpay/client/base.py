@@ -39,6 +39,8 @@ def is_a(kind: type[Resource], uid: str | None = None) -> Check:
 
 
 def has_text(*names: str) -> Check:
+    """A check that the answer has a text in each of these properties."""
+
     def check(document: Any) -> None:
         for name in names:
             value = an_object(document).get(name)
@@ -49,12 +51,14 @@ def has_text(*names: str) -> Check:
 
 
 def an_object(document: Any) -> Mapping[str, Any]:
+    """``document`` if it is a JSON object. Raises ``ValueError`` otherwise."""
     if not isinstance(document, Mapping):
         raise ValueError("the answer is not an object")
     return document
 
 
 def is_page(document: Any) -> None:
+    """A check that the answer is a page of a list. Raises ``InvalidAnswer`` otherwise."""
     parse_page(document)
 
 

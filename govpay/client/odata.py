@@ -128,6 +128,7 @@ def field(name: str) -> Field:
 
 
 def checked_name(name: str) -> str:
+    """``name`` if it is a valid property name. Raises ``ValueError`` otherwise."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError("not a property name")
     return name

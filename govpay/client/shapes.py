@@ -1,4 +1,7 @@
-"""Request bodies as typed shapes, first those of payments. A wrong property fails here, not on the platform."""
+"""Request bodies as typed shapes, first those of payments. A wrong property fails here, not on the platform.
+
+Each ``is_…`` function checks one property and raises ``OperationRefused`` with its name.
+"""
 
 from __future__ import annotations
 

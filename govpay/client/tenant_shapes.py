@@ -70,6 +70,8 @@ def is_color(name: str, value: Any) -> None:
 
 
 def one_of(*allowed: str) -> Any:
+    """A check that the value is one of ``allowed``."""
+
     def check(name: str, value: Any) -> None:
         if value not in allowed:
             raise refuse(name, f"must be one of {', '.join(allowed)}")
@@ -209,6 +211,8 @@ class LineItem(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branding(Shape):
+    """The look of a hosted session's page."""
+
     logo_url: Annotated[str | None, is_address] = None
     accent_color: Annotated[str | None, is_color] = None
     merchant_display_name: Annotated[str | None, is_text] = None

@@ -13,6 +13,8 @@ from govpay.models.fields import UidField
 
 
 class MirrorQuerySet(AccountQuerySet):
+    """Querysets of mirrors."""
+
     def present(self) -> MirrorQuerySet:
         """Rows that are not marked as deleted on the platform."""
         return self.filter(deleted_at=None)

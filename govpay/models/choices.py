@@ -77,6 +77,8 @@ class SessionStatus(models.TextChoices):
 
 
 class LinkState(models.TextChoices):
+    """The states of a payment link."""
+
     OPEN = "open", _("Open")
     PAID = "paid", _("Paid")
     CANCELLED = "cancelled", _("Cancelled")
@@ -100,6 +102,8 @@ class EventType(models.TextChoices):
 
 
 class EventState(models.TextChoices):
+    """The states of a webhook event."""
+
     RECEIVED = "received", _("Received")
     PROCESSED = "processed", _("Processed")
     FAILED = "failed", _("Failed")
@@ -107,6 +111,8 @@ class EventState(models.TextChoices):
 
 
 class OperationAction(models.TextChoices):
+    """The kinds of operations."""
+
     QUOTE = "quote", _("Quote")
     CAPTURE = "capture", _("Capture")
     VOID = "void", _("Void")
@@ -136,6 +142,8 @@ class SecCode(models.TextChoices):
 
 
 class OperationState(models.TextChoices):
+    """The states of an operation."""
+
     STARTED = "started", _("Started")
     SUCCEEDED = "succeeded", _("Succeeded")
     FAILED = "failed", _("Failed")
@@ -154,6 +162,8 @@ class OperationAttention(models.TextChoices):
 
 
 class RunState(models.TextChoices):
+    """The states of a sync run."""
+
     RUNNING = "running", _("Running")
     SUCCEEDED = "succeeded", _("Succeeded")
     FAILED = "failed", _("Failed")
@@ -161,6 +171,8 @@ class RunState(models.TextChoices):
 
 
 class SyncMode(models.TextChoices):
+    """The modes of a sync."""
+
     INCREMENTAL = "incremental", _("Incremental")
     FULL = "full", _("Full")
 

@@ -28,6 +28,8 @@ WATCHED = dt.timedelta(days=3)
 
 
 class OperationQuerySet(AccountQuerySet):
+    """Querysets of operations."""
+
     def open_for_long(self) -> OperationQuerySet:
         """Operations whose outcome reconciliation should know by now, or that do not match the platform."""
         long_ago = Q(deadline_at__lte=timezone.now() - OPEN_FOR_LONG)

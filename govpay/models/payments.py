@@ -37,6 +37,8 @@ REFUNDABLE = (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED)
 
 
 class PaymentQuerySet(MirrorQuerySet):
+    """Querysets of payments, with annotations that the payment rules need."""
+
     def flagged(self) -> PaymentQuerySet:
         """Payments with a dispute, a return or a reversal that is not marked as dealt with."""
         return self.exclude(flag="")
