@@ -135,7 +135,7 @@ def _store(event: WebhookEvent, found: Found) -> list[Saved]:
     return saved
 
 
-# -- one function per event type: reads the documents -------------------------------------------------------
+# -- one function per kind of event: reads its documents -----------------------------------------------------
 
 
 def _payment(event: WebhookEvent, seen: Seen) -> Found:

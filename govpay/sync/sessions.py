@@ -144,7 +144,7 @@ def save_session(
     saved = save_documents(mapping.SESSION, [document], extra=extra, source=source, known=known)
     if document["status"] in ENDED:
         wipe_if_ended(uid, completed=document["status"] == SessionStatus.COMPLETED)
-        if row.customer_id:  # they may have saved a payment method; the platform sends no webhook for that
+        if row.customer_id:  # the customer may have saved a payment method; the platform sends no webhook for that
             Customer.objects.filter(uid=row.customer_id).update(methods_stale=True)
     return saved
 

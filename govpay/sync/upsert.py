@@ -198,7 +198,7 @@ def _write(model: type[Mirror], rows: list[Columns]) -> dict[str, Columns]:
 
 
 def _check_refused(model: type[Mirror], rows: list[Columns]) -> None:
-    """Raise ``RowsChangedMeanwhile`` if a row was not written because it changed, not because it is newer."""
+    """Raise ``RowsChangedMeanwhile`` if a row changed since it was read. Other refused rows hold a newer document."""
     known = _look_up(model, [row["uid"] for row in rows])
     if any(known.get(row["uid"], [None])[0] != row["replaced_digest"] for row in rows):
         raise RowsChangedMeanwhile(f"rows of {model._meta.label}")

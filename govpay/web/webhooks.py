@@ -91,7 +91,7 @@ def _body(request: HttpRequest) -> bytes:
     declared = request.META.get("CONTENT_LENGTH") or ""
     if len(declared) > 9 or (declared.isascii() and declared.isdigit() and int(declared) > LARGEST):
         raise DeliveryRefused(413, "too large")
-    # A chunked request has no length, and Django reads nothing of it, unless the server marks the end of its input.
+    # A chunked request has no length, and Django reads nothing of it. If the server marks its end, it is read directly.
     chunked = not declared and request.META.get("wsgi.input_terminated")
     source: Any = request.META["wsgi.input"] if chunked else request
     try:
