@@ -1,4 +1,4 @@
-"""The app's configuration: names its checks and receivers once Django is ready."""
+"""The app's configuration: registers its checks and receivers when Django is ready."""
 
 from __future__ import annotations
 

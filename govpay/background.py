@@ -1,4 +1,4 @@
-"""Things handed to a background thread, which passes them on in batches: whoever hands over never waits."""
+"""A background thread that passes on items in batches, so that the caller never waits."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _all: weakref.WeakSet[Batches[object]] = weakref.WeakSet()
 
 
 class Batches(Generic[T]):
-    """Calls ``pass_on`` with up to ``most`` things at a time, from a thread that starts with the first one.
+    """Calls ``pass_on`` with up to ``most`` items at a time, from a thread that starts with the first item.
 
-    What comes within ``pause`` seconds goes together. When ``pass_on`` raises, all that waits is dropped,
-    and so is what comes in the next ``rest`` seconds: only hand over what somebody else makes good.
+    Items that arrive within ``pause`` seconds are passed on together. When ``pass_on`` raises, all waiting items are
+    dropped, and so are new ones for the next ``rest`` seconds. Use it only where another mechanism makes up for
+    dropped items. At most ``keep`` items wait.
     """
 
     def __init__(
@@ -39,14 +40,14 @@ class Batches(Generic[T]):
         _all.add(self)  # type: ignore[arg-type]
 
     def _reset(self) -> None:
-        """Also after a fork, which copies neither the thread nor a usable lock."""
+        """Set the initial state. Also called after a fork, which copies neither the thread nor a usable lock."""
         self._changed = threading.Condition()
         self._waiting: deque[T] = deque()
         self._thread: threading.Thread | None = None
         self._resting_until = 0.0
 
     def put(self, thing: T) -> bool:
-        """Hand ``thing`` over. False when it is dropped at once, since the last attempt has just failed."""
+        """Add ``thing`` to the queue. Returns false when it is dropped: after a failure, or when the queue is full."""
         with self._changed:
             if time.monotonic() < self._resting_until or len(self._waiting) >= self._keep:
                 return False

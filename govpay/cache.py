@@ -1,7 +1,7 @@
-"""The shared cache: every key that govpay keeps there, and access that goes on when the cache fails.
+"""The shared cache: all its keys, and an access that continues when the cache fails.
 
 All keys are in the cache ``GOVPAY["CACHE"]`` and begin with ``govpay:``. No key contains an account, an address, a name
-or a secret: what a key belongs to is hashed.
+or a secret: these are hashed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 from govpay import conf
 from govpay.client.stores import Guard
 
-#: The mark that a worker leaves, by which another process sees that both use the same cache.
+#: The key of a worker's mark. A process that reads the same mark uses the same cache.
 HEARTBEAT_KEY = "govpay:heartbeat:mark"
 
 
@@ -25,9 +25,9 @@ def shared_cache() -> Any:
 
 
 class FailOpenCache:
-    """The shared cache for what govpay can do without: an error is logged once a minute and answered by a default.
+    """The shared cache for values that govpay can do without. When it fails, the default is returned.
 
-    ``name`` stands in the log line: "the cache of visits failed".
+    A failure is logged once a minute. ``name`` is used in the log line: "the cache of visits failed".
     """
 
     def __init__(self, name: str) -> None:
@@ -43,13 +43,13 @@ class FailOpenCache:
         self._guard(lambda: shared_cache().delete(key), None)
 
     def add(self, key: str, value: Any, timeout: float) -> bool:
-        """Whether the key was free; true as well when the cache fails."""
+        """Set the key if it is free, and return whether it was. Returns true when the cache fails."""
         return bool(self._guard(lambda: shared_cache().add(key, value, timeout=timeout), True))
 
     def count(self, key: str, timeout: float, *, otherwise: int = 1) -> int:
-        """Add one to the counter and return it; ``otherwise`` when the cache fails.
+        """Add one to the counter and return it. Returns ``otherwise`` when the cache fails.
 
-        A cache whose ``incr`` is not atomic (``DatabaseCache``) may count a few too little.
+        A cache whose ``incr`` is not atomic (``DatabaseCache``) may count slightly too low.
         """
 
         return self._guard(lambda: _count(key, timeout), otherwise)
@@ -70,46 +70,46 @@ def _hash(*belongs_to: str) -> str:
 
 
 def token_key(part: str, token_url: str, client_id: str, scope: str) -> str:
-    """The access token and what belongs to it; ``part``: ``token``, ``lease``, ``block`` or ``why``."""
+    """Key of a part of the access token's state: ``token``, ``lease``, ``block`` or ``why``."""
     return f"govpay:{_hash(token_url, client_id, scope)}:{part}"
 
 
 def pause_key(api_url: str, client_id: str) -> str:
-    """The pause that the platform asked for with a 429."""
+    """Key of the pause that the platform requested with a 429."""
     return f"govpay:{_hash(api_url, client_id)}:pause"
 
 
 def webhook_secret_key(account_uid: str) -> str:
-    """Whether a process is fetching this account's webhook secret."""
+    """Key that marks that a process is fetching this account's webhook secret."""
     return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:webhook-secret"
 
 
 def link_pause_key(public_id: str) -> str:
-    """Whether a payment link whose session could not be opened waits before the next attempt."""
+    """Key that marks that a payment link waits before the next attempt, because no session could be opened."""
     return f"govpay:{_hash(conf.get('API_URL'), public_id)}:link"
 
 
 def done_page_key(session_uid: str) -> str:
-    """Whether a done page has just asked the platform for this session."""
+    """Key that marks that a done page has just asked the platform for this session."""
     return f"govpay:{_hash(conf.get('API_URL'), session_uid)}:done"
 
 
 def late_deliveries_key(account_uid: str) -> str:
-    """How many deliveries of this account were refused as too old."""
+    """Key of the number of deliveries of this account that were refused as too old."""
     return f"govpay:{_hash(account_uid)}:stale"
 
 
 def visits_key(kind: str, name: str, window: int) -> str:
-    """How often an address asked, or a page was asked for, in this window of time."""
+    """Key of the number of visits of an address, or of a page, in this window of time."""
     mark = salted_hmac(f"govpay.floods.{kind}", f"{window}|{name}", algorithm="sha256").hexdigest()[:32]
     return f"govpay:{mark}:visits"
 
 
 def throttle_key(scope: str, user_pk: Any, window: int) -> str:
-    """How often a user of the REST API asked in this window of time."""
+    """Key of the number of REST requests of a user in this window of time."""
     return f"govpay:rest:{scope}:{user_pk}:{window}"
 
 
 def idempotency_key(key: Any) -> str:
-    """The answer to a REST action that has no row in the journal."""
+    """Key of the answer to a REST action that has no row in the journal."""
     return f"govpay:rest:key:{key}"

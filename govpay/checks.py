@@ -1,4 +1,4 @@
-"""System checks: what is wrong with the settings, each with its cure."""
+"""System checks of the settings. Each finding has a hint."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _is_private_way(address: str) -> bool:
 
 @register("govpay")
 def check_urls(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E002``: addresses that would send credentials in the clear."""
+    """``govpay.E002``: URLs that would send credentials unencrypted."""
     found: list[CheckMessage] = []
     for key in ("API_URL", "TOKEN_URL"):
         value = conf.given().get(key)
@@ -102,7 +102,7 @@ def check_encryption_keys(app_configs: Any = None, **_: Any) -> Sequence[CheckMe
 
 @register("govpay")
 def check_time_zones(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E006``: a site without time zones, in which the platform's moments cannot be kept."""
+    """``govpay.E006``: a site with ``USE_TZ = False`` cannot store the platform's times."""
     if settings.USE_TZ:
         return []
     return [Error("USE_TZ is False.", hint="Set USE_TZ = True, Django's default.", id="govpay.E006")]
@@ -110,8 +110,8 @@ def check_time_zones(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage
 
 @register("govpay")
 def check_routes(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E005``: route overrides that name no operation or lose a placeholder."""
-    from govpay.client.routes import Routes  # noqa: PLC0415 - a process that runs no checks spares the client
+    """``govpay.E005``: route overrides that name an unknown operation or lack a placeholder."""
+    from govpay.client.routes import Routes  # noqa: PLC0415 - processes without checks do not import the client
 
     overrides = conf.given().get("ROUTES", {})
     if not isinstance(overrides, dict):
@@ -123,13 +123,13 @@ def check_routes(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     return []
 
 
-#: What would end an address's place in a Content-Security-Policy, or begin another rule there.
+#: Characters that would end a URL in a Content-Security-Policy, or start another rule there.
 _BREAKS_POLICY = re.compile(r"[\s;,]")
 
 
 @register("govpay")
 def check_component(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E007``: a component script that no page may load. ``govpay.W002``: one that is not pinned."""
+    """``govpay.E007``: a component script that no page may load. ``govpay.W002``: one without an integrity hash."""
     address = conf.given().get("COMPONENT_SCRIPT_URL", "")
     if not isinstance(address, str) or not address:
         return []  # E001 names the wrong type
@@ -156,7 +156,7 @@ def check_component(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]
 
 @register("govpay")
 def check_origins(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E008``: origins that no address of a payer's return is of."""
+    """``govpay.E008``: values of ``CHECKOUT_ORIGINS`` that are not an origin."""
     origins = conf.given().get("CHECKOUT_ORIGINS", ())
     if not isinstance(origins, list | tuple):
         return []  # E001 names the wrong type
@@ -173,7 +173,7 @@ def check_origins(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
 
 @register("govpay")
 def check_digest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E009``: a digest that reaches nobody, or whose link leads nowhere."""
+    """``govpay.E009``: a digest with an invalid recipient, or an invalid ``SITE_URL`` for its link."""
     found: list[CheckMessage] = []
     recipients = conf.given().get("DIGEST_RECIPIENTS", ())
     for address in recipients if isinstance(recipients, list | tuple) else ():  # E001 names the wrong type
@@ -192,7 +192,7 @@ def check_digest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
 
 @register("govpay", deploy=True)
 def check_proxies(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.W003``: a proxy is in front, and all visitors of payment pages would have its address."""
+    """``govpay.W003``: behind a proxy that is not configured, all visitors would have the proxy's address."""
     if not settings.SECURE_PROXY_SSL_HEADER or conf.given().get("TRUSTED_PROXIES"):
         return []
     return [
@@ -206,7 +206,7 @@ def check_proxies(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
 
 @register("govpay")
 def check_rest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E010``: ways to sign in over REST that cannot be loaded."""
+    """``govpay.E010``: REST authentication classes that cannot be loaded."""
     paths = conf.given().get("REST_AUTHENTICATION", ())
     if not isinstance(paths, list | tuple):
         return []  # E001 names the wrong type
@@ -231,7 +231,7 @@ def _is_origin(origin: Any) -> bool:
 def _parts(address: str) -> SplitResult:
     try:
         parts = urlsplit(address)
-        parts.port  # noqa: B018 - a wrong one is told only when it is asked for
+        parts.port  # noqa: B018 - a wrong port raises only when it is read
     except ValueError:
         return urlsplit("")
     return parts

@@ -1,4 +1,4 @@
-"""Settings: the ``GOVPAY`` dict of the host site, read each time it is used."""
+"""Settings: the host's ``GOVPAY`` dict. It is read each time a setting is used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.conf import settings
 
 from govpay.exceptions import ConfigurationError
 
-#: Every key, its type and its default. ``None`` marks what a host must give.
+#: Every key with its type and default. ``None`` marks a required setting.
 DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "CLIENT_ID": (str, None),
     "CLIENT_SECRET": (str, None),
@@ -46,20 +46,20 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "REST_ACT_RATE": (str, "60/min"),
 }
 
-#: Settings that hold a rate: how many in how long; empty for no limit.
+#: Settings that hold a rate, such as ``600/min``; an empty text means no limit.
 RATES = ("REST_RATE", "REST_ACT_RATE")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 REQUIRED = tuple(name for name, (_, default) in DEFAULTS.items() if default is None)
 
-#: Numbers that may be zero; every other number must be above it.
+#: Numbers that may be zero. All other numbers must be positive.
 MAY_BE_ZERO = frozenset(
     {"TOKEN_REFRESH_MARGIN", "MAX_RETRIES", "WEBHOOK_SECRET_GRACE", "PUBLIC_PAGE_RATE", "TRUSTED_PROXIES"}
 )
 
 
 def given() -> dict[str, Any]:
-    """The host's dict as it stands, or an empty one."""
+    """The ``GOVPAY`` dict of the host, or an empty dict."""
     value = getattr(settings, "GOVPAY", {})
     return value if isinstance(value, dict) else {}
 
@@ -67,8 +67,7 @@ def given() -> dict[str, Any]:
 def get(name: str) -> Any:
     """The value of one setting.
 
-    Raises ``ConfigurationError`` when a required one is missing, and ``KeyError`` for a name
-    that no setting has.
+    Raises ``ConfigurationError`` when a required setting is missing, and ``KeyError`` for an unknown name.
     """
     _, default = DEFAULTS[name]
     value = given().get(name, default)
@@ -78,7 +77,7 @@ def get(name: str) -> Any:
 
 
 def parse_rate(text: str) -> tuple[int, int]:
-    """``"600/min"`` → how many, in how many seconds. Raises ``ValueError``."""
+    """``"600/min"`` → the number, and the period in seconds. Raises ``ValueError``."""
     count, _, period = text.partition("/")
     if not (count.isascii() and count.isdigit()) or period[:1] not in _SECONDS:
         raise ValueError("no rate")
@@ -86,7 +85,7 @@ def parse_rate(text: str) -> tuple[int, int]:
 
 
 def problems() -> Iterator[tuple[str, str, str]]:
-    """What is wrong with the dict: (key, message, hint), for the system checks and the commands."""
+    """The errors in the dict, as (key, message, hint), for the system checks and the commands."""
     if not isinstance(getattr(settings, "GOVPAY", {}), dict):
         yield "GOVPAY", "the setting GOVPAY must be a dict.", "Write GOVPAY = {...} in the settings."
         return

@@ -1,4 +1,4 @@
-"""Where the settings, the cache and the client meet: this process's way to the platform."""
+"""The connection of this process to the platform, built from the settings and the cache."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _current: Endpoints | None = None
 
 @scrub_traceback
 def get_endpoints() -> Endpoints:
-    """The endpoints of this process, built from the settings when first asked for.
+    """The endpoints of this process, built from the settings at the first call.
 
     Raises ``ConfigurationError`` when a required setting is missing.
     """
@@ -40,12 +40,12 @@ def get_endpoints() -> Endpoints:
 
 
 def get_authorizer() -> Authorizer:
-    """What keeps the token of this process, and through the cache that of the fleet."""
+    """The authorizer of this process. It shares its token with all processes through the cache."""
     return cast(Authorizer, get_endpoints().transport.auth)
 
 
 def reset() -> None:
-    """Forget the endpoints, and with them this process's copy of the token."""
+    """Drop the endpoints, and with them this process's copy of the token."""
     global _current
     with _lock:
         _current = None
@@ -58,7 +58,7 @@ def _on_setting_changed(*, setting: str, **_: Any) -> None:
 
 
 def _build() -> Endpoints:
-    # Here and not above: the HTTP library is a third of the app's start, and most processes never need it.
+    # Imported here: the HTTP library takes a third of the app's start time, and most processes never need it.
     from govpay.client.factory import connect  # noqa: PLC0415
 
     config = Config(
@@ -83,7 +83,7 @@ def _build() -> Endpoints:
 
 
 class _Cached:
-    """Entries of one Django cache. ``key`` gives the cache key of a part."""
+    """Access to one Django cache. ``key`` returns the cache key of a part."""
 
     def __init__(self, alias: str, key: Callable[[str], str]) -> None:
         self._alias, self._key = alias, key
@@ -101,7 +101,7 @@ class _Cached:
 
 
 class CachedTokens(_Cached):
-    """The fleet's token in Django's cache, encrypted; a ``TokenStore``."""
+    """Stores the token that all processes share in Django's cache, encrypted; a ``TokenStore``."""
 
     def __init__(self, alias: str, token_url: str, client_id: str, scope: str) -> None:
         super().__init__(alias, partial(token_key, token_url=token_url, client_id=client_id, scope=scope))
@@ -113,7 +113,7 @@ class CachedTokens(_Cached):
         try:
             return Token(**json.loads(unseal(sealed)))
         except (EncryptionError, ValueError, TypeError):
-            return None  # written with another key, or by another version: as good as nothing
+            return None  # written with another key or by another version: treated as missing
 
     def save(self, token: Token) -> None:
         self._cache.set(self._key("token"), seal(json.dumps(asdict(token))), timeout=math.ceil(token.expires_in))
@@ -140,7 +140,7 @@ class CachedTokens(_Cached):
 
 
 class CachedPause(_Cached):
-    """The pause that a 429 asked the fleet for; a ``PauseStore``."""
+    """Stores the pause that all processes make after a 429; a ``PauseStore``."""
 
     def __init__(self, alias: str, api_url: str, client_id: str) -> None:
         super().__init__(alias, lambda _part: pause_key(api_url, client_id))

@@ -1,4 +1,4 @@
-"""Decorators that every view of ours needs, whatever the host has switched on for all."""
+"""Decorators that every view of ours needs, whatever middleware and settings the host uses."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ View = Callable[..., HttpResponse]
 
 
 def own_view(view: View) -> View:
-    """The view, outside transactions and with exact headers. Every view of ours is wrapped by this."""
+    """The view outside transactions and with exact headers. Every view of ours uses it."""
     return exact_headers(non_atomic(view))
 
 
 def public(view: View) -> View:
-    """The view, for the platform and for payers, who have no account here (``LoginRequiredMiddleware``)."""
+    """The view without a login (``LoginRequiredMiddleware``): for the platform and for payers."""
     exempt: Any = login_not_required(own_view(view))
     return exempt
 
@@ -32,10 +32,10 @@ def non_atomic(view: View) -> View:
 
 
 def exact_headers(view: View) -> View:
-    """The view, with response headers of the type ``str`` exactly.
+    """The view with response headers that are exactly of type ``str``.
 
-    Django takes a subclass of ``str`` (a ``Secret``, a ``SafeString``, a value of ``TextChoices``) as it is. PEP 3333
-    forbids it, and strict servers such as ``runserver`` answer 500.
+    Django does not convert a subclass of ``str`` (a ``Secret``, a ``SafeString``, a value of ``TextChoices``).
+    PEP 3333 forbids subclasses, and strict servers such as ``runserver`` answer 500.
     """
 
     @wraps(view)
@@ -43,7 +43,7 @@ def exact_headers(view: View) -> View:
         response = view(*args, **kwargs)
         for name, value in response.items():
             if type(value) is not str:
-                # str() would give back a SafeString as it is.
+                # str() would return a SafeString unchanged.
                 response.headers[name] = str.__str__(value)
         return response
 

@@ -1,30 +1,30 @@
-"""Every error that govpay raises, sorted by what the caller may do about it.
+"""All exceptions of govpay, sorted by what the caller can do about them.
 
     GovPayError
     ├── ConfigurationError          fix the settings
     ├── EncryptionError             a stored value cannot be read with the configured keys
-    ├── SignatureError              a webhook that is not the platform's
-    ├── OperationRefused            our own rule said no before any HTTP; show the text
-    │   ├── OperationInProgress     an action is still running; ask again later
-    │   ├── OperationsHeld          after a restore from a backup; ask again once everything was read
+    ├── SignatureError              a webhook that the platform did not sign, or signed too long ago
+    ├── OperationRefused            our own rules refused it before any request; show the text
+    │   ├── OperationInProgress     an action is still running; try again later
+    │   ├── OperationsHeld          after a restore from a backup; try again once every list was read
     │   └── KeyReused               the key belongs to another action
     ├── SyncBusy                    another worker holds the list; let it finish
-    ├── OutcomeUnknown              a write was sent and no usable answer came: reconcile, never repeat
-    └── APIError                    the platform (or the way to it) said no
-        ├── APIConnectionError      it never arrived, so repeating is safe
+    ├── OutcomeUnknown              a write was sent and no usable answer came back: reconcile, never retry
+    └── APIError                    the platform refused the request or could not be reached
+        ├── APIConnectionError      the request never arrived, so a retry is safe
         ├── AuthenticationError     401, 403, or the token endpoint refused us
-        ├── PaymentDeclined         402, in the platform's words
+        ├── PaymentDeclined         402, with the platform's message
         ├── InvalidRequest          400, 422
         ├── NotFound                404, 405
         ├── Conflict                409
         ├── Gone                    410
         ├── RateLimited             429, with the wait in seconds
         ├── ServerError             5xx on a read, after the retries
-        └── InvalidAnswer           a read whose answer was not what the documents promise
+        └── InvalidAnswer           the answer to a read is not as documented
 
-``OutcomeUnknown`` is a sibling of ``APIError`` so that no retry rule for the latter catches it.
-The message comes first and everything else is keyword-only with a default, so every error
-survives pickling on its way through a task queue. No error carries a body, a token or card data.
+``OutcomeUnknown`` is not a subclass of ``APIError``, so that no retry rule for ``APIError`` catches it.
+The message is the first argument. All other arguments are keyword-only with a default, so every error can be
+pickled on its way through a task queue. No error contains a body, a token or card data.
 Status numbers: assumption A24; codes: /api/operations/v1hosted-sessionssessionidchallengesend/.
 """
 
@@ -34,7 +34,7 @@ from typing import Any
 
 
 class GovPayError(Exception):
-    """The root. ``str()`` is one line that may be shown to staff."""
+    """Base class of all errors here. ``str()`` is one line that may be shown to staff."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ def _rebuild(kind: type[GovPayError], state: dict[str, Any]) -> GovPayError:
 
 
 class ConfigurationError(GovPayError):
-    """A setting is missing or wrong; the text names the setting and the cure."""
+    """A setting is missing or wrong. The text names the setting and says what to do."""
 
 
 class EncryptionError(GovPayError):
@@ -64,8 +64,8 @@ class EncryptionError(GovPayError):
 class SignatureError(GovPayError):
     """A webhook delivery that the platform did not sign, or signed too long ago.
 
-    ``reason``: ``signature`` (missing or wrong), ``stale`` (right, but too old or from the future) or
-    ``body`` (what was signed is no delivery).
+    ``reason``: ``signature`` (missing or wrong), ``stale`` (correct, but too old or from the future) or
+    ``body`` (correctly signed, but not a delivery).
     """
 
     def __init__(self, message: str = "", *, reason: str = "signature") -> None:
@@ -74,9 +74,9 @@ class SignatureError(GovPayError):
 
 
 class OperationRefused(GovPayError):
-    """Our own rules refused before anything was sent; the text is meant for staff.
+    """Our own rules refused the operation before a request was sent. The text is for staff.
 
-    ``field`` names the argument that is wrong, where it is one, with dots for what is within it.
+    ``field`` names the wrong argument, if it is one. Dots lead to a part of it.
     """
 
     def __init__(self, message: str = "", *, field: str = "") -> None:
@@ -85,15 +85,15 @@ class OperationRefused(GovPayError):
 
 
 class OperationInProgress(OperationRefused):
-    """The same action, or another one on the same object, is being carried out right now: ask again in a moment."""
+    """The same action, or another one on the same object, is running now. Try again in a moment."""
 
 
 class OperationsHeld(OperationRefused):
-    """Nothing is sent after a restore from a backup until every list was read again: repeat it with the same key."""
+    """After a restore, operations are refused until every list was read in full. Retry later with the same key."""
 
 
 class KeyReused(OperationRefused):
-    """The key stands for another action, or for the same one with other arguments."""
+    """The key belongs to another action, or to the same action with other arguments."""
 
 
 class SyncBusy(GovPayError):
@@ -101,7 +101,7 @@ class SyncBusy(GovPayError):
 
 
 class _FromPlatform(GovPayError):
-    """What every error that concerns one call carries. The text leads with the request id."""
+    """Base class of errors that concern one call. The text begins with the request id."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class _FromPlatform(GovPayError):
 
 
 class OutcomeUnknown(_FromPlatform):
-    """A write left this machine and no usable answer came back. Look it up; never send it again."""
+    """A write was sent and no usable answer came back. Look up its outcome; never send it again."""
 
     def __init__(self, message: str = "", *, operation_key: str = "", **context: Any) -> None:
         super().__init__(message, **context)
@@ -131,7 +131,7 @@ class OutcomeUnknown(_FromPlatform):
 
 
 class APIError(_FromPlatform):
-    """The platform refused, or could not be reached."""
+    """The platform refused the request, or could not be reached."""
 
 
 class APIConnectionError(APIError):
@@ -139,27 +139,27 @@ class APIConnectionError(APIError):
 
 
 class AuthenticationError(APIError):
-    """The token endpoint refused the credentials, or the platform the token or its scope."""
+    """The token endpoint refused the credentials, or the platform refused the token or its scope."""
 
 
 class PaymentDeclined(APIError):
-    """The payer's bank said no. ``code`` is the platform's, ``message`` its words."""
+    """The payer's bank declined. ``code`` and ``message`` are the platform's."""
 
 
 class InvalidRequest(APIError):
-    """The platform refused the shape (400) or a value (422) of the request."""
+    """The platform refused the form (400) or a value (422) of the request."""
 
 
 class NotFound(APIError):
-    """No such object for this account, or (405) no such route."""
+    """There is no such object for this account, or (405) no such route."""
 
 
 class Conflict(APIError):
-    """The object is not in a state that allows this (409)."""
+    """The state of the object does not allow this (409)."""
 
 
 class Gone(APIError):
-    """Expired (410)."""
+    """The object has expired (410)."""
 
 
 class RateLimited(APIError):
@@ -171,8 +171,8 @@ class RateLimited(APIError):
 
 
 class ServerError(APIError):
-    """The platform failed (5xx) on a read, and went on failing through the retries."""
+    """The platform answered a read with 5xx, also on every retry."""
 
 
 class InvalidAnswer(APIError):
-    """A read answered with something else than documented: not JSON, cut short, wrongly typed."""
+    """The answer to a read is not as documented: not JSON, cut short, or of a wrong type."""

@@ -1,7 +1,7 @@
-"""How often one address may come and one page be asked for, and how many refusals of an address are told.
+"""Rate limits: visits of one address and of one page, and logged refusals of one address.
 
-Our own and not ``django-ratelimit``: its last release is of 2023, its system check refuses ``DatabaseCache`` and
-Django's own ``RedisCache``, and a cache that is down breaks the page. DRF's throttles keep lists of moments.
+We do not use ``django-ratelimit``: its last release is of 2023, its system check refuses ``DatabaseCache`` and
+Django's own ``RedisCache``, and a cache that is down breaks the page. DRF's throttles store lists of timestamps.
 """
 
 from __future__ import annotations
@@ -16,30 +16,31 @@ from django.http import HttpRequest
 from govpay import conf
 from govpay.cache import FailOpenCache, visits_key
 
-#: Seconds over which visits are counted.
+#: Length in seconds of the window in which visits are counted.
 WINDOW = 60
-#: Addresses that a process counts refusals of at a time.
+#: Maximum number of addresses for which a process counts refusals at a time.
 MAX_ADDRESSES = 10_000
 
 _cache = FailOpenCache("cache of visits")
 
 
 def wait_of_address(request: HttpRequest) -> int:
-    """Seconds until this visitor may come again, 0 for at once; counts this visit. So do the others."""
+    """Count this visit of an address; returns the seconds until the next allowed visit, 0 for at once."""
     address = address_of(request)
     return _wait("address", address) if address else 0
 
 
 def wait_of_page(public_id: str) -> int:
-    """The same for one page, whoever comes. Only for pages that exist: others would fill the cache."""
+    """The same for one page and all visitors. Call it only for existing pages; others would fill the cache."""
     return _wait("page", public_id)
 
 
 def address_of(request: HttpRequest) -> str:
-    """The visitor's address, of IPv6 the network of the connection (/64); empty where it is not known.
+    """The visitor's address, for IPv6 its /64 network; empty when it is not known.
 
-    Of ``X-Forwarded-For`` only what our own proxies wrote is believed (``TRUSTED_PROXIES``). Without any, an address
-    that is not public is taken for that of a proxy nobody has told of, behind which all visitors look alike.
+    Only the parts of ``X-Forwarded-For`` that our own proxies wrote are trusted (``TRUSTED_PROXIES``). Without
+    proxies, an address that is not public counts as unknown: it is probably an undeclared proxy, behind which all
+    visitors look alike.
     """
     proxies: int = conf.get("TRUSTED_PROXIES")
     told = str(request.META.get("REMOTE_ADDR", ""))
@@ -59,7 +60,7 @@ def address_of(request: HttpRequest) -> str:
 
 
 def _bare(told: str) -> str:
-    """Without the port that some proxies write."""
+    """The address without the port that some proxies add."""
     if told.startswith("["):
         return told[1:].partition("]")[0]
     return told.partition(":")[0] if told.count(":") == 1 else told.partition("%")[0]
@@ -76,7 +77,7 @@ def _wait(kind: str, name: str) -> int:
 
 
 class Refusals:
-    """What this process refused to each address within this minute. In memory: a flood must not reach a cache."""
+    """Counts this process's refusals per address and minute. In memory, because a flood must not reach a cache."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -84,7 +85,7 @@ class Refusals:
         self._count: Counter[str] = Counter()
 
     def too_many(self, address: str) -> int:
-        """Counts one; seconds until they are told again, once there are more than ``PUBLIC_PAGE_RATE``; else 0."""
+        """Count one refusal. Above ``PUBLIC_PAGE_RATE``, returns the seconds until they are logged again; else 0."""
         most: int = conf.get("PUBLIC_PAGE_RATE")
         if not most or not address:
             return 0

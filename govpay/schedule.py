@@ -1,10 +1,10 @@
-"""The beat schedule of a host: ``app.conf.beat_schedule = govpay.schedule.BEAT_SCHEDULE``."""
+"""The schedule for Celery beat: ``app.conf.beat_schedule = govpay.schedule.BEAT_SCHEDULE``."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: Seconds between ticks. The tasks themselves decide what is due.
+#: Seconds between ticks. The tasks decide themselves what is due.
 TICK = 60.0
 
 

@@ -1,4 +1,4 @@
-"""What workers do. Each task may run twice, late or not at all: the next tick makes it good."""
+"""The Celery tasks. Each task may run twice, late or not at all; the next tick makes up for it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from govpay.sync.pull import GLOBAL, SCOPED, account_uids, pull
 
 logger = logging.getLogger("govpay.tasks")
 
-#: A tick that waited longer than this in the queue is void: the next one is there already.
+#: Seconds after which a queued tick expires, because the next one is already in the queue.
 TICK_EXPIRES = 55
 
-#: A list whose last attempt failed is tried again after this, which is the next tick.
+#: A list whose last attempt failed is retried after this time, which means at the next tick.
 RETRY_AFTER = dt.timedelta(seconds=30)
 
-#: Ticks are never exactly a minute apart: what comes due before half of the next one is due now.
+#: Ticks are not exactly a minute apart. A list that becomes due within this time is read now.
 EARLY = dt.timedelta(seconds=30)
 
-#: Events that one message names, at most.
+#: Maximum number of events in one message.
 TOGETHER = 20
 
-#: Records of runs are kept so long.
+#: Retention of ``SyncRun`` rows.
 KEEP_RUNS = dt.timedelta(days=30)
 
 _short: dict[str, Any] = {"acks_late": True, "ignore_result": True, "soft_time_limit": 110, "time_limit": 120}
@@ -53,7 +53,7 @@ _long: dict[str, Any] = {
 
 @task_prerun.connect(weak=False, dispatch_uid="govpay.worker")
 def _note_worker(task: Any = None, **_: Any) -> None:
-    """Record the worker's heartbeat when it begins a task of this package. An eager task runs outside a worker."""
+    """Record the worker's heartbeat when it starts a task of this package. An eager task runs outside a worker."""
     if str(getattr(task, "name", "")).startswith("govpay.") and not task.request.is_eager:
         heartbeats.record_worker()
 
@@ -61,14 +61,14 @@ def _note_worker(task: Any = None, **_: Any) -> None:
 @shared_task(name="govpay.tasks.heartbeat", **_short)
 @scrub_traceback
 def heartbeat() -> None:
-    """Record that beat ticks and a worker runs the tick, with a mark that shows which cache the worker uses."""
+    """Record the heartbeat of beat, with a mark that shows which cache the worker uses."""
     heartbeats.record_beat()
 
 
 @shared_task(name="govpay.tasks.refresh_token", **_short)
 @scrub_traceback
 def refresh_token() -> None:
-    """Keep the token in the cache warm: fetches only when the margin before its expiry is reached."""
+    """Keep a fresh token in the cache. Fetches one only within the margin before its expiry."""
     try:
         get_authorizer().refresh()
     except (APIError, ConfigurationError) as error:
@@ -92,7 +92,7 @@ def sync_all() -> None:
 @shared_task(name="govpay.tasks.sync_account", **_long)
 @scrub_traceback
 def sync_account(account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
-    """Read the lists of one account, due or not. A list that another worker reads is left to it."""
+    """Read the lists of one account, whether due or not. Skips a list that another worker reads."""
     wanted = SCOPED if resources is None else tuple(resources)
     _pull_all([name for name in SCOPED if name in wanted], account_uid, full=full)
 
@@ -100,7 +100,7 @@ def sync_account(account_uid: str, resources: Sequence[str] | None = None, full:
 @shared_task(name="govpay.tasks.reconcile_operations", **_short)
 @scrub_traceback
 def reconcile_operations() -> None:
-    """Settle operations whose outcome is open, send the signals that are owed, close links whose days are over."""
+    """Reconcile open operations, finish a restore, check those resolved by hand, and close expired payment links."""
     outcome = operations.reconcile()
     operations.finish_restore()
     operations.recheck_settled()
@@ -111,14 +111,14 @@ def reconcile_operations() -> None:
 
 @shared_task(name="govpay.tasks.send_digest", **_short)
 def send_digest() -> None:
-    """Tell ``DIGEST_RECIPIENTS`` what needs a person, when a digest is due and there is something."""
+    """Mail the review queue to ``DIGEST_RECIPIENTS``, when a digest is due and the queue is not empty."""
     review.send_digest()
 
 
 @shared_task(name="govpay.tasks.process_event", **_short)
 @scrub_traceback
 def process_event(event_id: int) -> None:
-    """Work on one stored webhook delivery, unless somebody else does or has."""
+    """Process one stored webhook event, unless another worker does or did."""
     _process(event_id)
     _dispatch()
 
@@ -126,7 +126,7 @@ def process_event(event_id: int) -> None:
 @shared_task(name="govpay.tasks.process_events", **_short)
 @scrub_traceback
 def process_events(event_ids: Sequence[int]) -> None:
-    """Work on several: deliveries that came in the same moment. What is not reached in time is queued anew."""
+    """Process several events that arrived together. Events that are not reached in time are queued again."""
     for event_id in event_ids:
         _process(event_id)
     _dispatch()
@@ -135,13 +135,13 @@ def process_events(event_ids: Sequence[int]) -> None:
 @shared_task(name="govpay.tasks.send_outstanding", **_short)
 @scrub_traceback
 def send_outstanding() -> None:
-    """Queue the events that nobody began to work on, or that are to be tried again."""
+    """Queue the events that no worker has started, or that are due for a retry."""
     due = inbox.overdue()
     for start in range(0, len(due), TOGETHER):
         some = due[start : start + TOGETHER]
         try:
             _publish(some)
-        except Exception as error:  # each broker has its own kinds of it
+        except Exception as error:  # each broker raises its own exceptions
             logger.warning("%d events were not queued (%s)", len(due) - start, type(error).__name__)
             return
         inbox.note_queued(some)
@@ -157,19 +157,19 @@ def purge_events() -> None:
 
 
 def queue_event(event_id: int) -> bool:
-    """Queue an event now. False when the broker cannot be reached: the next ticks make it good."""
+    """Queue an event now. Returns false when the broker cannot be reached; a later tick then queues it."""
     try:
         process_event.apply_async((event_id,), retry=False)
-    except Exception as error:  # each broker has its own kinds of it
+    except Exception as error:  # each broker raises its own exceptions
         logger.warning("event %s was not queued (%s)", event_id, type(error).__name__)
         return False
     return True
 
 
 def replay_events(event_ids: Sequence[int]) -> dict[int, str]:
-    """Put events back and queue them; what came of each: ``queued``, ``waiting`` (the broker is down) or ``busy``.
+    """Reset events and queue them. Returns each one's outcome: ``queued``, ``waiting`` (broker down) or ``busy``.
 
-    Outside any transaction: a worker must find the rows as they were put back.
+    Call it outside any transaction, so that a worker finds the reset rows.
     """
     put_back = set(inbox.requeue(event_ids))
     outcomes: dict[int, str] = {}
@@ -178,26 +178,26 @@ def replay_events(event_ids: Sequence[int]) -> dict[int, str]:
         if event_id not in put_back:
             outcomes[event_id] = "busy"
             continue
-        # A broker that is down is asked once: each question may take seconds.
+        # A broker that is down is tried only once, because each attempt may take seconds.
         reachable = reachable and queue_event(event_id)
         outcomes[event_id] = "queued" if reachable else "waiting"
     return outcomes
 
 
 def queue_sync(account_uid: str) -> bool:
-    """Queue a sync of all lists of an account. False when the broker cannot be reached."""
+    """Queue a sync of all lists of an account. Returns false when the broker cannot be reached."""
     try:
         sync_account.apply_async((account_uid,), retry=False)
-    except Exception as error:  # each broker has its own kinds of it
+    except Exception as error:  # each broker raises its own exceptions
         logger.warning("no sync of %s was queued (%s)", account_uid, type(error).__name__)
         return False
     return True
 
 
 def queue_event_soon(event_id: int) -> None:
-    """Queue an event without waiting for the broker, together with others of the same moment."""
+    """Queue an event without waiting for the broker, in one message with others that arrive at the same time."""
     if process_event.app.conf.task_always_eager:
-        process_event.delay(event_id)  # in this thread, which may be in a transaction of a test
+        process_event.delay(event_id)  # in this thread, because a test may have an open transaction
     else:
         _queue.put(event_id)
 
@@ -222,7 +222,7 @@ def _process(event_id: int) -> None:
         inbox.fail(event, "It took too long.")
         raise
     except Exception as error:
-        # Neither a document nor a row of ours may stop the others; what cannot pass ends after some attempts.
+        # One bad document or row must not stop the other events. An event that always fails ends after some attempts.
         logger.exception("event %s (%s) could not be worked on", event.webhook_id, event.event_type)
         inbox.fail(event, f"Our own fault: {type(error).__name__}; see the log.")
         return
@@ -263,7 +263,7 @@ def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = Fal
 
 
 def _due(account_uid: str | None, names: Sequence[str], *, full: bool = False) -> list[str]:
-    """The lists that are due: never read, or read longer ago than the interval, or not in full since a restore."""
+    """The lists that are due: never read, last read before the interval, or not read in full since a restore."""
     now = timezone.now()
     interval = dt.timedelta(seconds=float(conf.get("FULL_SYNC_INTERVAL" if full else "SYNC_INTERVAL")))
     done = "full_completed_at" if full else "completed_at"
@@ -272,7 +272,7 @@ def _due(account_uid: str | None, names: Sequence[str], *, full: bool = False) -
         since = max(since, restored)
     rested = Q(**{f"{done}__gt": since}) | Q(attempted_at__gt=now - RETRY_AFTER)
     if full:
-        rested |= Q(full_completed_at=None)  # the first walk of all is whole anyway
+        rested |= Q(full_completed_at=None)  # the very first walk is a full one anyway
     resting = SyncCursor.objects.filter(rested, account=account_uid, resource__in=names)
     known = set(resting.values_list("resource", flat=True))
     if full:

@@ -1,4 +1,4 @@
-"""Addresses outside the admin, namespace ``govpay``."""
+"""URLs outside the admin, namespace ``govpay``."""
 
 from __future__ import annotations
 

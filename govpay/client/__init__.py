@@ -1,7 +1,7 @@
-"""The platform's API in Python: token, routes, lists, typed documents. Imports no Django.
+"""The API client of the platform: access token, routes, lists, typed documents. Imports no Django.
 
-What opens connections is in ``connecting`` and ``transport``: a process that never calls the platform
-need not load an HTTP library at its start.
+Only ``factory`` and ``transport`` load an HTTP library, so a process that never calls the platform does not
+import one at its start.
 """
 
 from __future__ import annotations

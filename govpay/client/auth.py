@@ -1,4 +1,4 @@
-"""The admin token: fetched once for a whole fleet, kept while it lives, replaced before it dies."""
+"""The access token: fetched once for all processes, cached, and replaced before it expires."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from govpay.security.tracebacks import scrub_traceback
 
 log = logging.getLogger("govpay.client")
 
-#: Sends one token request within so many seconds (``transport.fetch_token``).
+#: Sends one token request within the given seconds (``transport.fetch_token``).
 Fetch = Callable[[TokenGrant, float], RawAnswer]
 
-TOKEN_WAIT_TIMEOUT = 15.0  # nobody waits longer for a token (faults T2)
-LEASE = 20.0  # a fetcher that died is replaced after this
-HURRY = 5.0  # ... of which a fetch gets so many while the old token is good: its caller has work to do
-COOL_DOWN = 30.0  # after a failed fetch nobody in the fleet tries again for this long
-LOOK_EVERY = 1.0  # while another process fetches and the old token is good, the store is asked this often
-POLL = 0.05  # ... and this often by those who have no token and wait
+TOKEN_WAIT_TIMEOUT = 15.0  # maximum seconds that a caller waits for a token (faults T2)
+LEASE = 20.0  # seconds after which a fetcher that died is replaced
+HURRY = 5.0  # timeout of a fetch while the old token is valid, so that the caller can continue
+COOL_DOWN = 30.0  # seconds after a failed fetch in which no process fetches again
+LOOK_EVERY = 1.0  # seconds between reads of the store while another process fetches and the old token is valid
+POLL = 0.05  # the same for callers that wait without a valid token
 
 
 _alive: weakref.WeakSet[Authorizer] = weakref.WeakSet()
@@ -38,7 +38,7 @@ _alive: weakref.WeakSet[Authorizer] = weakref.WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A token with its two dates on this process's monotonic clock: the wall clock may jump (faults T8)."""
+    """A token with its two times on this process's monotonic clock, because the wall clock may jump (faults T8)."""
 
     token: Token
     renew_at: float
@@ -48,9 +48,9 @@ class _Held:
 class Authorizer:
     """Supplies access tokens by OAuth2 client credentials (/platform/overview/).
 
-    One fetch serves all threads of all processes that share ``store``: a lock in the process, a lease in
-    the store. While the old token lives, nobody waits and no failed fetch is felt (faults T1-T4, T7).
-    ``margin`` is how many seconds before its expiry a token is replaced. ``fetch`` sends the request.
+    One fetch serves all threads of all processes that share ``store``: by a lock in the process and a lease in
+    the store. While the old token is valid, no caller waits and a failed fetch has no effect (faults T1-T4, T7).
+    ``margin``: seconds before its expiry at which a token is replaced. ``fetch`` sends the request.
     Raises ``ConfigurationError`` at once for settings that cannot work.
     """
 
@@ -76,21 +76,21 @@ class Authorizer:
         _alive.add(self)
 
     def _reset(self) -> None:
-        """What must not be inherited through a fork: locks that another thread held, and waits."""
+        """Set the state that a fork must not copy: locks that another thread held, and wait times."""
         self._changed = threading.Condition()
         self._busy = False
-        self._look_at = 0.0  # the store need not be asked before
-        self._blocked_until = 0.0  # this process fetches nothing before
-        self._failure: APIError | None = None  # why
-        self._keep_refused_until = 0.0  # a second 401 came: new tokens do not help, so none is fetched
+        self._look_at = 0.0  # before this time the store is not read
+        self._blocked_until = 0.0  # before this time this process does not fetch
+        self._failure: APIError | None = None  # the reason of the block
+        self._keep_refused_until = 0.0  # after a second 401 a new token does not help, so none is fetched
 
     @scrub_traceback
     def token(self, patience: float | None = None) -> str:
-        """A token for one call. Costs no lock and no cache read while the one in hand is fresh.
+        """A token for one call. While the current token is fresh, this takes no lock and reads no cache.
 
-        Waits at most ``patience`` seconds (15 unless less is given). Raises ``AuthenticationError`` when the
-        credentials are refused, ``APIConnectionError``, ``ServerError``, ``RateLimited`` or ``InvalidAnswer``
-        when there is no token to be had.
+        Waits at most ``patience`` seconds (15 by default). Raises ``AuthenticationError`` when the credentials are
+        refused, and ``APIConnectionError``, ``ServerError``, ``RateLimited`` or ``InvalidAnswer`` when no token can
+        be fetched.
         """
         held = self._held
         if held is not None and time.monotonic() < held.renew_at:
@@ -99,17 +99,17 @@ class Authorizer:
 
     @scrub_traceback
     def refresh(self, force: bool = False) -> Token:
-        """Replaces the token if it is due, or (``force``) whatever the breaker says. Raises as ``token``."""
+        """Replace the token if it is due; with ``force`` always, even after a failed fetch. Raises as ``token``."""
         held = self._held
         if not force and held is not None and time.monotonic() < held.renew_at:
             return held.token
         return self._renewed(None, force=force)
 
     def refused(self, access_token: str, *, again: bool = False) -> bool:
-        """The platform answered 401 to ``access_token``: drops it, if it is still the current one.
+        """Report that the platform answered 401 to ``access_token``. Drops it if it is still the current token.
 
-        True if another token may be tried. With ``again`` the refused one was itself a replacement: then
-        the fault is not the token's, and for 30 s no further one is fetched because of a 401 (faults T5).
+        Returns true if another token may be tried. ``again``: the refused token was itself a replacement. Then the
+        token is not the cause, and for 30 s no further token is fetched because of a 401 (faults T5).
         """
         with self._changed:
             if again:
@@ -120,15 +120,15 @@ class Authorizer:
                 if time.monotonic() < self._keep_refused_until:
                     return False
                 self._held = None
-                self._refused = access_token  # should the store fail to drop it
+                self._refused = access_token  # in case the store fails to drop it
                 self._look_at = 0.0
         self._guard(lambda: self._store.drop(access_token), None)
         return True
 
     def status(self) -> dict[str, Any]:
-        """What is known of the token, for people: never the token. Seconds; ages by the wall clock.
+        """The state of the token for staff, without the token itself. Values in seconds; ages by the wall clock.
 
-        ``source`` is ``process``, ``store`` or ``none``; ``blocked`` the seconds until the next attempt
+        ``source`` is ``process``, ``store`` or ``none``. ``blocked`` is the number of seconds until the next attempt
         after a failed fetch.
         """
         held = self._held
@@ -147,7 +147,7 @@ class Authorizer:
             )
         return found
 
-    # -- one thread of the process leads, the others wait or use the old token -----------------------------
+    # -- one thread of the process fetches, the others wait or use the old token -----------------------------
 
     def _renewed(self, patience: float | None, *, force: bool) -> Token:
         started = time.monotonic()
@@ -157,7 +157,7 @@ class Authorizer:
             with self._changed:
                 held, now = self._held, time.monotonic()
                 if held is not None and held is not before and now < held.renew_at:
-                    return held.token  # another thread was quicker
+                    return held.token  # another thread has just renewed it
                 if not force:
                     if held is not None and now < held.renew_at:
                         return held.token
@@ -185,7 +185,7 @@ class Authorizer:
         return max(self._look_at, self._blocked_until)
 
     def _lead(self, give_up_at: float, *, force: bool) -> Token:
-        """As the one thread of this process: takes the fleet's token, fetches, or waits for who does."""
+        """Get a token in the one thread of this process: take the shared one, fetch, or wait for another process."""
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         replaced = self._to_replace() if force else ()
         while True:
@@ -202,7 +202,7 @@ class Authorizer:
                 raise self._breaker(time.monotonic())
             if self._guard(lambda: self._store.acquire(owner, LEASE), True):
                 try:
-                    # Whoever held the lease before us may just have saved what we were about to fetch.
+                    # The previous owner of the lease may just have saved a new token.
                     return self._adopt(replaced) or self._fetched(old, give_up_at, force=force)
                 finally:
                     self._guard(lambda: self._store.release(owner), None)
@@ -214,14 +214,14 @@ class Authorizer:
             time.sleep(POLL)
 
     def _to_replace(self) -> tuple[str, ...]:
-        """The tokens there are: with ``force`` none of them will do, but a newer one will."""
+        """The known tokens. ``force`` does not accept any of them, but accepts a newer one."""
         stored = self._guard(self._store.load, None)
         known = [self._held.token if self._held is not None else None, stored]
         return tuple(token.access_token for token in known if isinstance(token, Token))
 
     def _adopt(self, replaced: tuple[str, ...]) -> Token | None:
-        """The store's token, if it is fresh and not one to be replaced. One that is merely still valid is
-        taken in hand, to be used while a new one is fetched.
+        """The store's token if it is fresh and not to be replaced, else ``None``. A token that is only still valid is
+        used by this process while a new one is fetched.
         """
         token = self._guard(self._store.load, None)
         if not isinstance(token, Token) or token.access_token in (*replaced, self._refused):
@@ -235,7 +235,7 @@ class Authorizer:
         return None
 
     def _fetched(self, old: _Held | None, give_up_at: float, *, force: bool) -> Token:
-        """A new token from the endpoint. A failure starts the breaker; while ``old`` lives nobody feels it."""
+        """Fetch a new token. A failure blocks further fetches; while ``old`` is valid, it is returned instead."""
         asked, wall = time.monotonic(), time.time()
         try:
             patience = give_up_at - asked if old is None or force else min(HURRY, give_up_at - asked)
@@ -256,7 +256,7 @@ class Authorizer:
         if old is not None and not force:
             log.warning("no new token, the old one is used: %s", failure)
             return old.token
-        log.info("no token: %s", failure)  # whoever asked for it is told
+        log.info("no token: %s", failure)  # the caller gets the error
         raise failure
 
     def _accept(self, held: _Held) -> None:
@@ -265,8 +265,8 @@ class Authorizer:
         self._blocked_until = self._look_at = 0.0
 
     def _hold(self, token: Token, asked: float | None = None) -> _Held:
-        """``token`` with its dates on the monotonic clock: counted from ``asked`` when this process fetched
-        it, else by the wall clock, within what the token's own life allows.
+        """``token`` with its times on the monotonic clock. They count from ``asked`` when this process fetched it,
+        else from the wall clock, within the lifetime of the token.
         """
         if asked is not None:
             expires_at = asked + token.expires_in
@@ -276,7 +276,7 @@ class Authorizer:
         return _Held(token, expires_at - token.margin(self._margin), expires_at)
 
     def _breaker(self, now: float) -> APIError:
-        """The error while nobody may fetch: the last failure again, or that another process failed."""
+        """The error while fetches are blocked: the last failure, or that another process failed."""
         left = max(0.0, self._blocked_until - now)
         last = self._failure
         if last is None:
@@ -293,12 +293,12 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def _again(error: APIError, more: str = "") -> APIError:
-    """``error`` once more, without the frames that the first one holds on to."""
+    """A copy of ``error`` without the frames that the original holds."""
     return type(error)(error.message + more, status=error.status, code=error.code, request_id=error.request_id)
 
 
 def _told(why: str) -> APIError | None:
-    """The failure of another process, from what it left in the store."""
+    """The failure of another process, from its text in the store."""
     name, _, message = why.partition(": ")
     kind = getattr(exceptions, name, None)
     return kind(message) if message and isinstance(kind, type) and issubclass(kind, APIError) else None

@@ -1,4 +1,4 @@
-"""How an endpoint is called: path, account header, and the check that an answer is really its own."""
+"""Base class of the endpoints: path, account header, and the check that an answer belongs to its request."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ R = TypeVar("R", bound=Resource)
 
 
 def is_a(kind: type[Resource], uid: str | None = None) -> Check:
-    """An object of ``kind`` with its identity: ``uid``, when the call named one; its vital properties typed.
+    """A check that the answer is an object of ``kind`` with valid ``VITAL`` properties and, if given, this ``uid``.
 
-    An answer about another object, or with an amount that is none, is never a success whatever its
-    status: a write's outcome is then unknown (A25), a read is repeated.
+    An answer about another object, or with an invalid amount, is never a success, whatever its status: the
+    outcome of a write is then unknown (A25), and a read is retried.
     """
 
     def check(document: Any) -> None:
@@ -39,6 +39,8 @@ def is_a(kind: type[Resource], uid: str | None = None) -> Check:
 
 
 def has_text(*names: str) -> Check:
+    """A check that the answer has a text in each of these properties."""
+
     def check(document: Any) -> None:
         for name in names:
             value = an_object(document).get(name)
@@ -49,17 +51,19 @@ def has_text(*names: str) -> Check:
 
 
 def an_object(document: Any) -> Mapping[str, Any]:
+    """``document`` if it is a JSON object. Raises ``ValueError`` otherwise."""
     if not isinstance(document, Mapping):
         raise ValueError("the answer is not an object")
     return document
 
 
 def is_page(document: Any) -> None:
+    """A check that the answer is a page of a list. Raises ``InvalidAnswer`` otherwise."""
     parse_page(document)
 
 
 class Calls:
-    """The three kinds of call that every endpoint is made of."""
+    """The three kinds of calls that the endpoints use: read, page and write."""
 
     def __init__(self, transport: Transport, routes: Routes | None = None) -> None:
         self.transport = transport
@@ -75,12 +79,12 @@ class Calls:
         within: float | None = None,
         **path: str,
     ) -> Response:
-        """The answer to a read; ``check`` raises ``ValueError`` for one that is not what was asked for."""
+        """The answer to a read. ``check`` raises ``ValueError`` for an answer that does not fit the request."""
         request = self._request(operation, account_uid, path, check=check, bearer=bearer, within=within)
         return self.transport.send(request)
 
     def _one(self, kind: type[R], operation: str, account_uid: str | None, uid: str) -> R:
-        """A read of one object as a typed view."""
+        """Read one object as a resource."""
         answer = self._read(operation, account_uid, check=is_a(kind, uid), uid=uid)
         return kind(answer.document, answer.request_id)
 
@@ -94,7 +98,7 @@ class Calls:
         within: float | None = None,
         **path: str,
     ) -> Page:
-        """One page of a list, by our query or by the platform's own link, with the same account header."""
+        """Read one page of a list, by our query or by the platform's link, with the same account header."""
         request = self._request(operation, account_uid, path, query=query, link=link, check=is_page, within=within)
         return parse_page(self.transport.send(request).document)
 
@@ -108,7 +112,7 @@ class Calls:
         check: Check | None = None,
         **path: str,
     ) -> Response:
-        """The answer to a write, sent at most once. The key goes along on every write (A25)."""
+        """Send a write at most once and return the answer. Every write sends the idempotency key (A25)."""
         if not isinstance(idempotency_key, str) or not idempotency_key:
             raise ConfigurationError(f"{operation} needs an idempotency key.")
         request = self._request(
@@ -161,9 +165,9 @@ class Calls:
     ) -> Walk:
         """A lazy walk over the list ``operation`` (``list_payments``, …); see ``pages.Walk``.
 
-        ``account_uid`` is required for account-scoped lists and must be None for the others; every page,
-        those behind links too, is asked for with it. Nothing is sent before the first page is taken.
-        Raises ``ConfigurationError`` for an operation that is no list.
+        ``account_uid`` is required for account-scoped lists and must be None for the others. Every page is requested
+        with it, also pages behind links. Nothing is sent before the first page is taken.
+        Raises ``ConfigurationError`` for an operation that is not a list.
         """
         route = self.routes[operation]
         if route.answers != "page" or route.browser:
@@ -178,7 +182,7 @@ class Calls:
 
 
 def _account(route: Route, account_uid: str | None) -> str | None:
-    """The account header's value. Forgetting it must be impossible, not merely wrong."""
+    """The value of the account header. Raises ``ConfigurationError`` when it is missing or not allowed."""
     if not route.account:
         if account_uid is not None:
             raise ConfigurationError(f"{route.operation} takes no payment account.")

@@ -1,4 +1,4 @@
-"""The gate for card numbers: a text that looks like one is refused, never stored, sent or logged."""
+"""Detection of card numbers: a text that looks like one is refused, never stored, sent or logged."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 from govpay.exceptions import OperationRefused
 
-#: Digits, with blanks or dashes between them as people write card numbers.
+#: Digits with spaces or dashes between them, as people write card numbers.
 _RUN = re.compile(r"[0-9]+(?:[ \-]{1,3}[0-9]+)*")
 _GROUP = re.compile("[0-9]+")
-#: Ours and everyone's: chance makes a card number of the end of one in a few thousand.
+#: UUIDs. By chance the end of one in a few thousand looks like a card number.
 _UUID = re.compile(r"(?i)(?<![0-9a-z])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-z])")
 _DASHES = dict.fromkeys(map(ord, "\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u200b"), "-")
-#: The groups in which cards are embossed, which are looked for among other numbers as well.
+#: The digit groups as printed on cards. These are also found among other numbers.
 _EMBOSSED = re.compile("4(,4)*(,[1-4])?|4,6,[45]")
 
 MIN_DIGITS, MAX_DIGITS = 13, 19
 
 
 def looks_like_card(text: str) -> bool:
-    """Whether ``text`` holds 13 to 19 digits, perhaps with blanks or dashes, that pass the Luhn test.
+    """Whether ``text`` contains 13 to 19 digits, possibly with spaces or dashes, that pass the Luhn test.
 
-    One in ten such numbers is no card; it is refused all the same (faults S1). Digits in the middle of
-    an identifier, such as a hexadecimal one, are not looked at, nor are UUIDs.
+    One in ten numbers of that length passes without being a card; it is refused too (faults S1). Digits in the
+    middle of an identifier, such as a hexadecimal one, and UUIDs are not checked.
     """
     if not text.isascii():
         text = "".join(str(unicodedata.decimal(each, each)) for each in unicodedata.normalize("NFKC", text))
@@ -35,7 +35,7 @@ def looks_like_card(text: str) -> bool:
 
 
 def refuse_cards(**arguments: Any) -> None:
-    """Refuse arguments with a card number anywhere in them, names of properties included.
+    """Refuse arguments that contain a card number anywhere, also in names of properties.
 
     Raises ``OperationRefused`` with the argument's name and never its value.
     """
@@ -63,18 +63,18 @@ def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _blank_uuid(found: re.Match[str]) -> str:
-    # One of digits alone is what a card number in dashes could be dressed up as.
+    # A UUID of digits only is kept, because a card number in dashes could look like one.
     return "_" if re.search("(?i)[a-f]", found[0]) else found[0]
 
 
 def _stands_alone(text: str, run: re.Match[str]) -> bool:
-    """Letters may touch the digits ("VISA4111…"), but not with further digits behind them."""
+    """Whether ``run`` is not a part of an identifier. Letters may touch it ("VISA4111…"), unless more digits follow."""
     before, after = text[max(0, run.start() - 40) : run.start()], text[run.end() : run.end() + 40]
     return not (re.search(r"[0-9][^\W\d_]+$", before) or re.match(r"[^\W\d_]+[0-9]", after))
 
 
 def _read(run: str) -> Iterator[str]:
-    """The numbers that ``run`` may be read as: all of it, one group of it, or groups as on a card."""
+    """The numbers that ``run`` may contain: all of it, each group, and groups as printed on a card."""
     groups = _GROUP.findall(run)
     yield "".join(groups)
     yield from groups

@@ -1,4 +1,4 @@
-"""What one attempt means: success, plain refusal, something to repeat, or an outcome nobody knows."""
+"""Classifies the result of one attempt: success, refusal, retry, or unknown outcome."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from govpay.exceptions import APIConnectionError, GovPayError, InvalidAnswer, Ou
 
 log = logging.getLogger("govpay.client")
 
-#: Refusals that belong to the day's work: nothing is wrong with the site when the log shows them.
+#: Refusals that are normal in daily work. They are logged as information, not as warnings.
 ORDINARY = frozenset({402, 404, 405, 409, 410, 422})
 
-#: The successes there can be. Another 2xx (206, 207) does not carry what was asked for.
+#: The valid success statuses. Other 2xx statuses (206, 207) do not carry the requested document.
 SUCCESSES = frozenset({200, 201, 202, 204})
-#: To a write it says that nothing is done yet, whatever its body says.
+#: As the answer to a write, this status means that nothing is done yet, whatever the body says.
 ACCEPTED = 202
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """An attempt that brought no success: the error to raise unless it is repeated, and why."""
+    """A failed attempt: the error to raise unless it is retried, and the kind of the failure."""
 
     error: GovPayError
     failure: Failure
@@ -42,7 +42,7 @@ class Trouble:
 
 
 def faulted(request: Request, fault: WireFault) -> Trouble:
-    """No usable answer at all (faults R3, R4, R8)."""
+    """The result of an attempt without any usable answer (faults R3, R4, R8)."""
     if fault.unsent:
         error: GovPayError = APIConnectionError(f"{request.operation}: nothing was sent; {fault.why}.")
         return Trouble(error, Failure.UNSENT)
@@ -53,9 +53,9 @@ def faulted(request: Request, fault: WireFault) -> Trouble:
 
 
 def judged(request: Request, raw: RawAnswer, token: str) -> Response | Trouble:
-    """What ``raw`` means for ``request``, by A23 (error forms), A24 (statuses) and A25 (writes).
+    """The result of the answer ``raw`` to ``request``, by A23 (error forms), A24 (statuses) and A25 (writes).
 
-    ``token`` is the secret that was sent, masked wherever the answer repeats it.
+    ``token`` is the secret that was sent; it is masked wherever the answer repeats it.
     """
     known = (token,) if token else ()
     header_id = raw.headers.get("x-request-id", "")
@@ -89,7 +89,7 @@ def _success(request: Request, raw: RawAnswer, request_id: str) -> Response | Tr
         elif not request.empty_ok:
             raise ValueError("the answer is empty")
         elif raw.status != 204 and not raw.headers.keys() & {"content-length", "transfer-encoding"}:
-            raise ValueError("the answer was cut short")  # empty only because the connection ended
+            raise ValueError("the answer was cut short")  # without a length, the connection may have broken
         if request.check is not None:
             request.check(document)
     except (ValueError, InvalidAnswer) as error:
@@ -104,7 +104,7 @@ def _success(request: Request, raw: RawAnswer, request_id: str) -> Response | Tr
 
 
 def _unusable(request: Request, raw: RawAnswer, request_id: str, error: Exception) -> Trouble:
-    """A success that is none: not JSON, or not what was promised. Our checks name no value."""
+    """The result of a success status with an invalid body: not JSON, or not as expected. Checks name no value."""
     why = "the answer is not JSON" if type(error).__name__ == "JSONDecodeError" else str(error)
     if isinstance(error, UnicodeDecodeError):
         why = "the answer is not UTF-8"
@@ -118,7 +118,7 @@ def _unusable(request: Request, raw: RawAnswer, request_id: str, error: Exceptio
 
 
 def log_attempt(request: Request, outcome: Response | Trouble, seconds: float, attempt: int, why: str = "") -> None:
-    """One line per attempt. Never a query, a header, a body or a token: paths hold no more than uids."""
+    """Log one line per attempt, without query, headers, body or token. Paths contain only uids."""
     log.log(
         logging.INFO if isinstance(outcome, Response) or outcome.status in ORDINARY else logging.WARNING,
         "%s %s %s -> %s id=%s %.3fs attempt=%d%s",
@@ -134,7 +134,7 @@ def log_attempt(request: Request, outcome: Response | Trouble, seconds: float, a
 
 
 def unknown(request: Request, why: str, status: int | None = None, said: Explanation | None = None) -> OutcomeUnknown:
-    """The error for a write that may have been carried out. Its text tells staff what not to do."""
+    """The error for a write that may have been carried out. Its text tells staff not to repeat it."""
     said = said or Explanation()
     return OutcomeUnknown(
         f"{request.operation}: sent, but {why}. It may have been carried out; it is looked up, not repeated.",

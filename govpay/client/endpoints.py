@@ -1,4 +1,4 @@
-"""One thin method per route of the platform; what an account owns takes the account's uid first."""
+"""One thin method per route of the platform. Account-scoped methods take the account's uid first."""
 
 from __future__ import annotations
 
@@ -38,16 +38,15 @@ from govpay.exceptions import ConfigurationError
 class Endpoints(Calls):
     """The platform's API. Sources of routes and shapes: ``routes.TABLE``; errors: ``Transport.send``.
 
-    Lists give one ``Page``; ``walk`` goes through all of them. Reads give a typed view. Writes take a
-    typed body and an ``idempotency_key``, are sent at most once, and raise ``OutcomeUnknown`` for an answer
-    that does not carry the identity of what was asked for. An empty account uid or path parameter is
-    refused before any HTTP.
+    Lists return one ``Page``; ``walk`` reads all pages. Reads return a resource. Writes take a typed body and an
+    ``idempotency_key``, are sent at most once, and raise ``OutcomeUnknown`` for an answer without the identity of
+    the requested object. An empty account uid or path parameter is refused before any request is sent.
     """
 
     # -- tenants -------------------------------------------------------------------------------------------
 
     def list_clients(self, query: Query | None = None, *, within: float | None = None) -> Page:
-        """``within``: seconds after which it is given up."""
+        """``within``: timeout in seconds."""
         return self._page("list_clients", None, query, within=within)
 
     def get_client(self, uid: str) -> ClientResource:
@@ -70,7 +69,7 @@ class Endpoints(Calls):
     def update_payment_account(
         self, uid: str, body: CreatePaymentAccount, *, idempotency_key: str
     ) -> PaymentAccountResource | None:
-        """The account, or None for an answer that is empty: what this one looks like is assumed (A7)."""
+        """The account, or None for an empty answer. The form of this answer is assumed (A7)."""
         if not idempotency_key:
             raise ConfigurationError("update_payment_account needs an idempotency key.")
         its_own = is_a(PaymentAccountResource, uid)
@@ -86,7 +85,7 @@ class Endpoints(Calls):
         return None if answer.document is None else PaymentAccountResource(answer.document, answer.request_id)
 
     def set_checkout_config(self, uid: str, body: CheckoutConfig, *, idempotency_key: str) -> Any:
-        """What the platform answers, which is not documented; None for nothing."""
+        """The platform's answer, which is not documented; None for an empty one."""
         return self._write("set_checkout_config", None, body, idempotency_key, uid=uid).document
 
     # -- wallets -------------------------------------------------------------------------------------------
@@ -98,18 +97,18 @@ class Endpoints(Calls):
         return self._one(CustomerResource, "get_customer", account_uid, uid)
 
     def create_customer(self, account_uid: str, body: CreateCustomer, *, idempotency_key: str) -> CustomerResource:
-        """Raises ``Conflict`` when the reference is taken (A13): look the customer up then."""
+        """Raises ``Conflict`` when the reference exists already (A13). Look the customer up then."""
         answer = self._write("create_customer", account_uid, body, idempotency_key, check=is_a(CustomerResource))
         return CustomerResource(answer.document, answer.request_id)
 
     def list_saved_payment_methods(self, account_uid: str, customer_uid: str) -> Page:
-        """All of a customer's methods: this list is not paged (A14)."""
+        """All methods of a customer. This list is not paged (A14)."""
         return self._page("list_saved_payment_methods", account_uid, None, customer_uid=customer_uid)
 
     def save_payment_method(
         self, account_uid: str, customer_uid: str, body: SavePaymentMethod, *, idempotency_key: str
     ) -> SavedMethodResource:
-        """The saved method; ``raw`` holds the permanent token (/platform/wallets/): never log it."""
+        """The saved method. ``raw`` contains the permanent token (/platform/wallets/): never log it."""
         answer = self._write(
             "save_payment_method",
             account_uid,
@@ -126,7 +125,7 @@ class Endpoints(Calls):
     def set_default_payment_method(
         self, account_uid: str, customer_uid: str, body: DefaultPaymentMethod, *, idempotency_key: str
     ) -> Any:
-        """What the platform answers, which is not documented; None for nothing."""
+        """The platform's answer, which is not documented; None for an empty one."""
         return self._write(
             "set_default_payment_method", account_uid, body, idempotency_key, customer_uid=customer_uid
         ).document
@@ -134,7 +133,7 @@ class Endpoints(Calls):
     def import_payment_methods(
         self, account_uid: str, body: ImportPaymentMethods, *, idempotency_key: str
     ) -> Mapping[str, Any]:
-        """The document of A16: ``imported`` and ``results``, one object per row sent, by ``index``."""
+        """The document of A16: ``imported`` and ``results``, one object per sent row, by ``index``."""
         answer = self._write("import_payment_methods", account_uid, body, idempotency_key, check=_import_results)
         return an_object(answer.document)
 
@@ -147,14 +146,14 @@ class Endpoints(Calls):
         return self._one(PaymentResource, "get_payment", account_uid, uid)
 
     def validate_payment(self, account_uid: str, body: ValidatePayment, *, idempotency_key: str) -> PaymentResource:
-        """Quotes the fee: ``uid``, ``processing_fee_amount``, ``total_amount`` in cents. Captures nothing."""
+        """Quote the fee: returns ``uid``, ``processing_fee_amount``, ``total_amount`` in cents. Captures nothing."""
         answer = self._write("validate_payment", account_uid, body, idempotency_key, check=is_a(PaymentResource))
         return PaymentResource(answer.document, answer.request_id)
 
     def capture_payment(
         self, account_uid: str, uid: str, body: CapturePayment, *, idempotency_key: str
     ) -> PaymentResource:
-        """Raises ``PaymentDeclined``, ``Conflict`` (captured or failed before), ``Gone`` (expired): A9."""
+        """Raises ``PaymentDeclined``, ``Conflict`` (already captured or failed) or ``Gone`` (expired): A9."""
         answer = self._write(
             "capture_payment", account_uid, body, idempotency_key, check=is_a(PaymentResource, uid), uid=uid
         )
@@ -163,12 +162,12 @@ class Endpoints(Calls):
     def refund_payment(
         self, account_uid: str, uid: str, body: RefundPayment, *, idempotency_key: str
     ) -> TransactionResource:
-        """The refund's transaction; an ACH refund starts as ``pending`` (A10)."""
+        """The transaction of the refund. An ACH refund starts as ``pending`` (A10)."""
         answer = self._write("refund_payment", account_uid, body, idempotency_key, check=_refund_of(uid), uid=uid)
         return TransactionResource(answer.document, answer.request_id)
 
     def void_payment(self, account_uid: str, uid: str, *, idempotency_key: str) -> PaymentResource:
-        """Before capture or on its (UTC) day (A11)."""
+        """Allowed before the capture or on its (UTC) day (A11)."""
         answer = self._write(
             "void_payment", account_uid, None, idempotency_key, check=is_a(PaymentResource, uid), uid=uid
         )
@@ -191,20 +190,20 @@ class Endpoints(Calls):
     # -- events --------------------------------------------------------------------------------------------
 
     def list_subscriptions(self, account_uid: str, *, within: float | None = None) -> Page:
-        """All subscriptions: this list is not paged (A2, A20). ``within``: seconds after which it is given up."""
+        """All subscriptions. This list is not paged (A2, A20). ``within``: timeout in seconds."""
         return self._page("list_subscriptions", account_uid, None, within=within)
 
     def set_subscriptions(self, account_uid: str, body: SetSubscriptions, *, idempotency_key: str) -> Any:
-        """Merges by ``event_type`` (A20). What the platform answers; None for nothing."""
+        """Merge by ``event_type`` (A20). Returns the platform's answer, or None for an empty one."""
         return self._write("set_subscriptions", account_uid, body, idempotency_key).document
 
     def get_webhook_secret(self, account_uid: str, *, within: float | None = None) -> str:
-        """The signing secret (A18). Keep it encrypted. ``within``: seconds after which it is given up."""
+        """The signing secret (A18). Keep it encrypted. ``within``: timeout in seconds."""
         document = self._read("get_webhook_secret", account_uid, check=_is_secret, within=within).document
         return str(document["secret"])
 
     def list_event_types(self, account_uid: str) -> tuple[Mapping[str, Any], ...]:
-        """The catalogue as objects with ``event_type``, whichever form of A19 it comes in."""
+        """All event types as objects with ``event_type``, for each form of A19."""
         document = self._read("list_event_types", account_uid, check=_has_event_types).document
         return tuple(_event_types(document))
 
@@ -213,13 +212,13 @@ class Endpoints(Calls):
     def create_hosted_session(
         self, account_uid: str, body: CreateHostedSession, *, idempotency_key: str
     ) -> HostedSessionResource:
-        """``session_id``, ``client_secret``, ``expires_at``, ``hosted_url``: two of them are credentials."""
+        """Returns ``session_id``, ``client_secret``, ``expires_at``, ``hosted_url``. Two of these are credentials."""
         check = has_text("session_id", "client_secret")
         answer = self._write("create_hosted_session", account_uid, body, idempotency_key, check=check)
         return HostedSessionResource(answer.document, answer.request_id)
 
     def get_hosted_session(self, session_id: str, client_secret: str) -> HostedSessionResource:
-        """Read with the session's own credential (A29). Raises ``Gone`` for an expired one."""
+        """Read a session with its own credential (A29). Raises ``Gone`` for an expired one."""
         check = _session(session_id)
         answer = self._read("get_hosted_session", check=check, bearer=client_secret, session_id=session_id)
         return HostedSessionResource(answer.document, answer.request_id)
@@ -257,7 +256,7 @@ def _is_secret(document: Any) -> None:
 
 
 def _session(session_id: str) -> Any:
-    """No field of the session's config is marked required; one that names another session is not ours."""
+    """A check that the answer does not name another session. The vendor marks none of its properties as required."""
 
     def check(document: Any) -> None:
         if an_object(document).get("session_id") not in (None, session_id):

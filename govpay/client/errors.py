@@ -1,4 +1,4 @@
-"""Answers become documents or errors here: strict JSON, the error forms of A23, the statuses of A24."""
+"""Parses answers into documents or errors: strict JSON, the error forms of A23, the statuses of A24."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from govpay.exceptions import (
     ServerError,
 )
 
-#: Status of a documented refusal -> error (A24). 429 and 5xx carry more and are made below.
+#: Status of a documented refusal -> error (A24). 429 and 5xx need more values; ``refusal`` makes those errors.
 REFUSALS: dict[int, type[APIError]] = {
     400: InvalidRequest,
     401: AuthenticationError,
@@ -38,7 +38,7 @@ REFUSALS: dict[int, type[APIError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What an error answer says, with everything dangerous already taken out."""
+    """The content of an error answer, with secrets already masked."""
 
     code: str = ""
     words: str = ""
@@ -57,8 +57,8 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-#: Floats stay floats: the document is kept as ``raw`` in a JSON column, which takes no Decimal, and the
-#: repr of a float gives back the very digits of any amount below 10**15 (``resources`` reads it so).
+#: Floats stay floats: the document is stored as ``raw`` in a JSON column, which takes no Decimal. The ``repr`` of a
+#: float returns the exact digits of any amount below 10**15 (``values.dollars`` uses it).
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant)
 
 
@@ -75,10 +75,10 @@ _STRICTER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant, o
 def parse_json(body: bytes, *, once: bool = False) -> Any:
     """The document in ``body``, which must be UTF-8 JSON and nothing else. Raises ``ValueError``.
 
-    ``once``: no object may have a name twice, of which different readers would take different ones.
+    ``once``: an object must not have a name twice, because readers differ in which value they take.
 
-    NaN, Infinity and numbers beyond a double are refused: Python would let them in, and no database
-    or browser would take them back. A nesting that overflows the stack is a ``ValueError`` too.
+    NaN, Infinity and numbers beyond a double are refused: Python accepts them, but databases and browsers do not.
+    A nesting that overflows the stack raises ``ValueError`` too.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -88,7 +88,7 @@ def parse_json(body: bytes, *, once: bool = False) -> Any:
 
 
 def decoded(body: bytes, encoding: str, cap: int) -> bytes:
-    """``body`` unpacked, to ``cap`` bytes at most. We only ever ask for gzip. Raises ``WireFault``."""
+    """``body`` decompressed, at most ``cap`` bytes. Requests accept only gzip. Raises ``WireFault``."""
     if encoding.strip().lower() in ("", "identity") or not body:
         return body
     if encoding.strip().lower() not in ("gzip", "x-gzip"):
@@ -106,9 +106,9 @@ def decoded(body: bytes, encoding: str, cap: int) -> bytes:
 
 
 def explain(body: bytes, header_request_id: str = "", known: tuple[str, ...] = ()) -> Explanation:
-    """Reads any of the error forms of A23. Never raises, whatever ``body`` is.
+    """Read an error body in any form of A23. Never raises, whatever ``body`` is.
 
-    ``known`` are secrets of this call (its token, its session credential): masked wherever they occur.
+    ``known``: secrets of this call (its token, its session credential). They are masked everywhere.
     """
     request_id = _identifier(header_request_id, known)
     try:
@@ -146,7 +146,7 @@ def _code(document: Mapping[str, Any]) -> Any:
 
 
 def _words(document: Mapping[str, Any]) -> str:
-    """The human part: ours first, then OAuth's, then the problem's title, detail and field errors."""
+    """The text for people: the platform's message, or OAuth's, or a problem's title, detail and field errors."""
     for name in ("message", "error_description"):
         if isinstance(document.get(name), str) and document[name]:
             return str(document[name])
@@ -174,9 +174,9 @@ def _field_errors(errors: Any) -> Iterator[str]:
 
 
 def refusal(status: int, said: Explanation, what: str, retry_after: float | None = None) -> APIError:
-    """The error for an answer that is no success. ``what`` names the operation, for answers without words.
+    """The error for an answer that is not a success. ``what`` names the operation, for answers without a text.
 
-    The text is the platform's own words wherever it has any (A23): staff must be able to quote them.
+    The text is the platform's own text if there is one (A23), so that staff can quote it.
     """
     context: dict[str, Any] = {
         "status": status,

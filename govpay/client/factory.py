@@ -1,4 +1,4 @@
-"""The endpoints of one platform, put together."""
+"""Builds the endpoints of one platform."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def connect(
     routes: Routes | None = None,
     pause: PauseStore | None = None,
 ) -> Endpoints:
-    """The endpoints of one platform, put together. Sends nothing. Raises ``ConfigurationError``.
+    """Build the endpoints of one platform. Sends nothing. Raises ``ConfigurationError``.
 
-    ``margin`` (seconds) is ``Authorizer``'s; ``store`` and ``pause`` are the fleet's, if it shares them.
+    ``margin`` (seconds) is for ``Authorizer``. ``store`` and ``pause`` are shared by all processes, if given.
     """
     auth = Authorizer(
         client_id=client_id,

@@ -1,4 +1,4 @@
-"""The links that a list gives to its next page: which may be followed, and how."""
+"""Links from a page of a list to the next page: which ones may be followed, and how."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from govpay.exceptions import APIError
 
 
 class PagingFault(APIError):
-    """The list cannot be walked: it repeats, leads elsewhere, or never ends (faults R6)."""
+    """The list cannot be read to its end: it repeats, links to another host, or never ends (faults R6)."""
 
 
 def pinned(link: str, current_url: str, origin: str) -> str:
     """Path and query of ``link``, if it leads to our own API. Raises ``PagingFault`` otherwise.
 
-    Only path and query are given back, so that the address itself is never taken from an answer: no
-    difference between two ways to read a URL can send the token elsewhere.
+    Only path and query are returned, so the host is never taken from an answer. Differences between URL parsers
+    therefore cannot send the token to another host.
     """
     if any(c.isspace() or not c.isprintable() or c == "\\" for c in link) or len(link) > 8192:
         raise PagingFault("@odata.nextLink is not an address.")
@@ -36,5 +36,5 @@ def _origin(parts: SplitResult) -> tuple[str, str, int]:
 
 
 def by_skip(link: str) -> bool:
-    """Whether a link pages by counting rows."""
+    """Whether a link pages by an offset (``$skip``)."""
     return any(name.lower() == "$skip" for name, _ in parse_qsl(urlsplit(link).query, keep_blank_values=True))

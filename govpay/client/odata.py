@@ -1,4 +1,4 @@
-"""OData filters and list options, built so that no value can become grammar (A4)."""
+"""OData filters and list options. Values are escaped, so that none can change the filter (A4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)*")
 
-#: A timestamp of the platform that may go back to it letter by letter: whatever its precision.
+#: A timestamp of the platform, with any precision. It may be sent back unchanged.
 TIMESTAMP = re.compile(
     r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[Tt]"
     r"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:[.,]\d{1,12})?"
@@ -23,7 +23,7 @@ TIMESTAMP = re.compile(
 
 
 def parse_timestamp(text: Any) -> datetime:
-    """``text`` as an aware UTC datetime: digits beyond microseconds are cut, no zone means UTC (A5).
+    """``text`` as an aware UTC datetime. Digits beyond microseconds are cut; no zone means UTC (A5).
 
     Raises ``ValueError``.
     """
@@ -40,9 +40,9 @@ def parse_timestamp(text: Any) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A timestamp as the platform wrote it, kept to the last digit. Raises ``ValueError`` for anything else.
+    """A timestamp with all digits of the platform. Raises ``ValueError`` for anything else.
 
-    A keyset must compare with the very value of the row: one digit less and the row comes again or never.
+    A keyset must compare with the exact value of the row. With one digit less, a row would repeat or be skipped.
     """
 
     raw: str
@@ -76,7 +76,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A property of the listed objects, to compare with. Made by ``field``."""
+    """A property of the listed objects, for comparisons. Made by ``field``."""
 
     name: str
 
@@ -97,19 +97,20 @@ class Field:
 
 
 def field(name: str) -> Field:
-    """``field("name").eq("O'Brien")``. Raises ``ValueError`` for what is no property name."""
+    """``field("name").eq("O'Brien")``. Raises ``ValueError`` for an invalid property name."""
     return Field(name)
 
 
 def checked_name(name: str) -> str:
+    """``name`` if it is a valid property name. Raises ``ValueError`` otherwise."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError("not a property name")
     return name
 
 
 def literal(value: Value) -> str:
-    """``value`` in OData's grammar. Raises ``ValueError`` for what has no exact form there, ``TypeError``
-    for other types (a float has none: it would compare almost equal).
+    """``value`` as an OData literal. Raises ``ValueError`` for a value without an exact form, and ``TypeError``
+    for other types. A float is refused because comparisons with it would not be exact.
     """
     if value is None:
         return "null"
@@ -134,8 +135,8 @@ def literal(value: Value) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """The options of a list. ``order_by`` holds names, or (name, "asc" | "desc") pairs; ``count`` asks for
-    ``@odata.count``. Raises ``ValueError`` for what is out of range.
+    """The options of a list. ``order_by`` holds names, or (name, "asc" | "desc") pairs. ``count`` asks for
+    ``@odata.count``. Raises ``ValueError`` for a value out of range.
     """
 
     filter: Filter | None = None
@@ -151,7 +152,7 @@ class Query:
                 raise ValueError(f"{name} must be a whole number from {least}")
 
     def params(self) -> list[tuple[str, str]]:
-        """The options as name and value, not yet encoded."""
+        """The options as pairs of name and value, not yet encoded."""
         found: list[tuple[str, str]] = []
         if self.filter is not None:
             found.append(("$filter", str(self.filter)))
@@ -166,7 +167,7 @@ class Query:
         return found
 
     def encoded(self) -> str:
-        """The query string. Spaces as ``%20``: not every OData server reads ``+`` as one."""
+        """The query string. A space becomes ``%20``, because not every OData server accepts ``+``."""
         return urlencode(self.params(), safe="$", quote_via=quote)
 
 

@@ -1,4 +1,4 @@
-"""Lists of any length, page by page: envelopes, keyset positions, and when a list has really ended."""
+"""Reads lists page by page: envelopes, keyset positions, and the proof that a list has ended."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from govpay.client.links import PagingFault, by_skip
 from govpay.client.odata import Filter, Query, Timestamp, field, parse_timestamp
 from govpay.exceptions import APIError, InvalidAnswer
 
-#: ``skip`` counts rows in uid order, ``offset`` in whatever order the platform has, ``listing`` asks for nothing.
+#: ``skip``: offset in uid order. ``offset``: offset in the platform's own order. ``listing``: no options are sent.
 Order = Literal["updated_at", "uid", "skip", "offset", "listing"]
 ORDERS: tuple[Order, ...] = ("updated_at", "uid", "skip", "offset", "listing")
 Document = dict[str, Any]
 
-#: The orders whose position is a number of rows.
+#: The orders whose position is an offset.
 COUNTED = ("skip", "offset")
 
 PAGE_CEILING = 100_000
-#: Names under which a list may come (A1, A20, /component/wallet/), beside the bare array.
+#: Properties that may contain the list (A1, A20, /component/wallet/). A bare array is accepted too.
 ENVELOPES = ("value", "items", "subscriptions", "methods")
 
 
 class NoKeyset(APIError):
-    """The last row of a page has no usable ``updated_at`` or ``uid``, or the rows are not in the order asked
-    for: the walk cannot go on by keyset. Raised after that page was handed out; walk in another order.
+    """The walk cannot continue by keyset: the last row of a page has no usable ``updated_at`` or ``uid``, or the
+    rows are not in the requested order. Raised after that page was returned. Walk in another order.
     """
 
 
 class Repeats(PagingFault):
-    """A page that is not even full came twice: the platform ignores what it was asked for in this order."""
+    """A page that is not full came twice: the platform ignores the options of this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a walk has come, to be kept and resumed from. Which parts count depends on ``order``.
+    """The position of a walk, which can be stored and resumed. ``order`` decides which parts are used.
 
-    ``updated_at`` is the platform's own text, digit by digit. With a ``uid`` the walk goes on after that
-    row; without one it starts at ``updated_at`` inclusive.
+    ``updated_at`` is the platform's own text with all digits. With a ``uid`` the walk continues after that
+    row. Without one it starts at ``updated_at`` inclusive.
     """
 
     order: Order
@@ -51,12 +51,12 @@ class Position:
     skip: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dict for a JSON column."""
+        """The position as a dict for a JSON column."""
         return {"order": self.order, "updated_at": self.updated_at, "uid": self.uid, "skip": self.skip}
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Position:
-        """The position that ``to_dict`` gave. Raises ``ValueError`` for anything else."""
+        """The position from a dict of ``to_dict``. Raises ``ValueError`` for anything else."""
         order, skip = kept.get("order"), kept.get("skip", 0)
         if order not in ORDERS:
             raise ValueError("no such order")
@@ -70,8 +70,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a list. ``count`` is ``@odata.count``; ``position`` is where a walk stands after this
-    page (None where it cannot be resumed).
+    """Some rows of a list. ``count`` is ``@odata.count``. ``position`` is the position of the walk after this page
+    (None when the walk cannot be resumed there).
     """
 
     items: tuple[Document, ...] = column(default=(), repr=False)
@@ -83,7 +83,7 @@ class Page:
 def parse_page(document: Any) -> Page:
     """The page in ``document``, in any envelope of A1. Raises ``InvalidAnswer`` for anything else.
 
-    One row that is no object spoils the page: nothing can be said about what else is wrong with it.
+    One row that is not an object makes the whole page invalid, because other rows may be wrong too.
     """
     next_link = count = None
     rows = document
@@ -103,7 +103,7 @@ def parse_page(document: Any) -> Page:
 
 
 def uid_of(row: Mapping[str, Any]) -> str | None:
-    """The identity of a row (A5, A14), or None when it has no usable one."""
+    """The uid of a row (A5, A14), or None when it has no usable one."""
     for name in ("uid", "saved_payment_method_uid", "id"):
         value = row.get(name)
         if isinstance(value, str) and value:
@@ -112,22 +112,22 @@ def uid_of(row: Mapping[str, Any]) -> str | None:
 
 
 class Fetch(Protocol):
-    """Reads one page: by our own query, or by the platform's ``link`` (which the fetcher pins to our API)."""
+    """Reads one page by our query, or by the platform's ``link`` after checking that it leads to our API."""
 
     def __call__(self, query: Query, link: str | None) -> Page: ...
 
 
 class Walk:
-    """A lazy walk over one list: iterate it for pages, each with the position after it.
+    """A lazy walk over one list. Iterate it for pages, each with the position after it.
 
-    Nothing is fetched before a page is asked for, and only one page is held. ``pages`` and ``rows`` count
-    what was handed out, ``announced`` is the first page's ``@odata.count`` (None where the
-    platform gives none) and ``ended`` is true once the end was proved.
+    Nothing is fetched before a page is requested, and only one page is held. ``pages`` and ``rows`` count the
+    returned pages and rows. ``announced`` is the first page's ``@odata.count`` (None when the platform sends none).
+    ``ended`` is true once the end was proved.
 
-    The end (A2) is an empty page, or as many rows seen under one filter as ``@odata.count`` says: neither
-    a short page nor a missing ``nextLink`` proves it. Order ``listing`` asks for nothing, so there a page
-    without a link is the last. Raises ``PagingFault``, ``NoKeyset``, and whatever ``fetch`` raises; the
-    pages handed out before stand, and a new walk may start at the last position.
+    The end (A2) is an empty page, or as many rows under one filter as ``@odata.count`` says. A short page or a
+    missing ``nextLink`` does not prove it. Order ``listing`` sends no options, so a page without a link is its
+    last. Raises ``PagingFault``, ``NoKeyset``, and the errors of ``fetch``. Pages returned before an error stay
+    valid, and a new walk may start at the last position.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Walk:
         self._page_size = page_size
         self._max_pages = max_pages
         self._position = start
-        self._marks: set[bytes] = set()  # of links followed and positions passed, hashed
+        self._marks: set[bytes] = set()  # hashes of followed links and passed positions
         self._last_rows: bytes = b""
         self._seen = start.skip if start is not None and order in COUNTED else 0
         self.pages = 0
@@ -184,14 +184,14 @@ class Walk:
                 self.ended = self._order == "listing" and page.next_link is None and page.count is None
                 fault = fault or lost or self._cut_short(page)
                 if self._order in ("updated_at", "uid"):
-                    self._seen = 0  # the next request has a filter of its own, and counts anew
-            # The page is good even when nothing can follow it: it goes out before the fault does.
+                    self._seen = 0  # the next request has another filter, and its count starts at zero
+            # The page is valid even if the walk cannot continue, so it is returned before the error is raised.
             yield replace(page, position=self._position)
             if fault is not None and not self.ended:
                 raise fault
 
     def _cut_short(self, page: Page) -> PagingFault | None:
-        """A listing that announces more rows than it sends, and no way to the rest."""
+        """The error when a listing announces more rows than it sends and has no link to the rest."""
         if self._order != "listing" or page.count is None or page.next_link is not None:
             return None
         return PagingFault(f"The list announces {page.count} rows, sends {self._seen} and no link to the rest.")
@@ -209,7 +209,7 @@ class Walk:
         return Query(filter=_after(at), order_by=("updated_at", "uid"), top=self._page_size)
 
     def _advance(self, page: Page) -> NoKeyset | None:
-        """Moves the position behind ``page``; the fault to raise afterwards when it cannot."""
+        """Move the position after ``page``. Returns the error to raise after the page, if it cannot be moved."""
         if self._order == "listing":
             return None
         if self._order in COUNTED:
@@ -231,12 +231,12 @@ class Walk:
         return None
 
     def _follow(self, page: Page) -> tuple[str | None, APIError | None]:
-        """The platform's own link, unless our keyset serves better; or why it must not be followed."""
+        """The platform's link, unless our keyset is safer; or the error why it must not be followed."""
         link = page.next_link
         if link is None:
             return None, None
         if self._order in ("updated_at", "uid") and self._position is not None and by_skip(link):
-            # A link that counts rows loses some when rows move meanwhile (faults R5); the keyset does not.
+            # A link with an offset skips rows when rows move meanwhile (faults R5). The keyset does not.
             return None, None
         if self._seen_before(f"link {link}"):
             return None, PagingFault("@odata.nextLink leads to a page that was already read.")
@@ -252,7 +252,7 @@ class Walk:
     def _check_moves(self, page: Page) -> None:
         rows = hashlib.blake2b(digest_size=16)
         for row in page.items:
-            # With its time: a row that changed meanwhile rightly comes again.
+            # The time is part of it, because a row that changed meanwhile may come again.
             identity = f"{uid_of(row) or json.dumps(row, sort_keys=True)} {row.get('updated_at')}"
             rows.update(identity.encode("utf-8", "replace") + b"\0")
         mark = rows.digest()
@@ -277,7 +277,7 @@ def walk(
 
 
 def _after(at: Position | None) -> Filter | None:
-    """The filter of a walk by time: strictly after a row (A2), or from an instant on (A3)."""
+    """The filter of a walk by time: strictly after a row (A2), or from a time on (A3)."""
     if at is None or at.updated_at is None:
         return None
     moment = Timestamp(at.updated_at)
@@ -288,8 +288,8 @@ def _after(at: Position | None) -> Filter | None:
 
 
 def _dated(page: Page, uid: str) -> Position | None:
-    """The position after the last row, or None when the page's times are unusable or do not ascend: a
-    platform that does not sort would make the keyset jump over rows.
+    """The position after the last row, or None when the page's times are unusable or do not ascend. Without sorted
+    rows the keyset would skip rows.
     """
     last = page.items[-1].get("updated_at")
     if _instant(last) is None:
@@ -304,13 +304,13 @@ def _dated(page: Page, uid: str) -> Position | None:
 
 
 def _ascending(page: Page) -> bool:
-    """Whether the rows come by uid: a platform that does not sort would make the keyset jump over rows."""
+    """Whether the rows are sorted by uid. Without sorted rows the keyset would skip rows."""
     uids = [uid_of(row) or "" for row in page.items]
     return uids == sorted(uids)
 
 
 def _usable(uid: str | None) -> str | None:
-    """``uid`` if a filter can hold it."""
+    """``uid`` if a filter can contain it, else ``None``."""
     return uid if uid is not None and uid.isprintable() and len(uid) <= 128 else None
 
 

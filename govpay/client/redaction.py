@@ -1,11 +1,11 @@
-"""What must never reach a log line or an error text: tokens, credentials and card numbers, masked here."""
+"""Masks tokens, credentials and card numbers in log lines and error texts."""
 
 from __future__ import annotations
 
 import re
 
-#: Each begins only where a word does, so that no text makes them slow.
-#: Order matters: the header form first, since it swallows whatever token follows the scheme name.
+#: Each pattern starts only at the start of a word, so that no text makes it slow. The order matters: the header form
+#: comes first, because it also covers the token after the scheme name.
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{6,}"), r"\1 ***"),
     (re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{4,}(?:\.[A-Za-z0-9_\-]*){1,4}"), "***"),
@@ -15,14 +15,14 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
 _TAGS = re.compile(r"<[^<>]{0,200}>")
 
 MAX_WORDS = 200
-_EDGE = 64  # what stands so near to where a huge text was cut may be a part of something, and goes
+_EDGE = 64  # characters dropped before the cut of a huge text, because they may be a part of a secret
 
 
 def mask(text: str, known: tuple[str, ...] = ()) -> str:
     """``text`` without bearer tokens, JWTs, session credentials, card-like digit runs and ``known``.
 
-    ``known`` are the very secrets of this call; they go first, since an opaque token has no form
-    by which a pattern could tell it.
+    ``known`` are the exact secrets of this call. They are masked first, because no pattern can recognize an opaque
+    token.
     """
     for secret in known:
         if len(secret) >= 4:
@@ -44,8 +44,8 @@ def _printable(text: str) -> str:
 def one_line(text: str, limit: int = MAX_WORDS, known: tuple[str, ...] = ()) -> str:
     """``text`` masked, on one printable line, at most ``limit`` characters (A23).
 
-    Masked before it is cut, so that no half of a secret survives at the edge. Only the first part of
-    a huge text is looked at.
+    It is masked before it is cut, so that no half of a secret is left at the end. Only the first part of a huge
+    text is used.
     """
     cut = text[: limit * 20]
     window = _TAGS.sub(" ", cut) if "<" in cut else cut

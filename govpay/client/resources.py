@@ -1,4 +1,4 @@
-"""The platform's objects as typed views: documents kept as they came, read property by property."""
+"""The platform's objects as resources: the unchanged document with typed properties."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from govpay.client.values import BadValue, Optional, Required
 
 
 class Resource:
-    """A document of the platform, unchanged in ``raw``, with typed properties on top.
+    """A document of the platform, unchanged in ``raw``, with typed properties.
 
-    Making one costs nothing; a property raises ``BadValue`` (a ``ValueError`` with ``field`` and ``why``)
-    when the value is of a wrong type, and is None when it is missing or null. Amounts are integer cents.
-    Unknown properties and values of enums are simply there.
+    Properties are read when accessed. A property is None when it is missing or null, and raises ``BadValue`` (a
+    ``ValueError`` with ``field`` and ``why``) when the value has a wrong type. Amounts are integer cents.
+    Unknown properties and enum values are accepted.
     """
 
-    #: What must be there or typed right in an answer about one object; its identity first.
+    #: Properties that are checked in an answer about one object; its uid first.
     VITAL: ClassVar[tuple[str, ...]] = ("uid",)
 
     __slots__ = ("raw", "request_id")
     raw: Mapping[str, Any]
-    request_id: str  # of the answer that it came in, if it came alone
+    request_id: str  # of its answer, if it is not from a list
 
     def __init__(self, raw: Mapping[str, Any], request_id: str = "") -> None:
         object.__setattr__(self, "raw", raw)
@@ -44,12 +44,12 @@ class Resource:
         return type(self), (self.raw, self.request_id)
 
     def __repr__(self) -> str:
-        # Never the document: it may hold a payer's data.
+        # The document is not shown, because it may contain a payer's data.
         return f"<{type(self).__name__}>"
 
 
 class _Entity(Resource):
-    """What every entity has (A5). ``updated_at_raw`` keeps every digit, for a keyset."""
+    """The properties of every entity (A5). ``updated_at_raw`` keeps every digit, for a keyset."""
 
     __slots__ = ()
     uid = Required(values.uid)
@@ -59,7 +59,7 @@ class _Entity(Resource):
 
 
 class ClientResource(_Entity):
-    """An organization (/platform/accounts/)."""
+    """A merchant organization (/platform/accounts/)."""
 
     __slots__ = ()
     customer_id = Optional(values.text)
@@ -69,9 +69,9 @@ class ClientResource(_Entity):
 
 
 class PaymentAccountResource(_Entity):
-    """A merchant configuration; its uid is the ``X-Payment-Account-Uid`` (/platform/accounts/).
+    """A merchant account; its uid is the ``X-Payment-Account-Uid`` (/platform/accounts/).
 
-    The two limits are decimal dollars on the wire (A27) and cents here.
+    The API has the two limits in decimal dollars (A27). They are cents here.
     """
 
     __slots__ = ()
@@ -102,7 +102,7 @@ class CustomerResource(_Entity):
 
 class SavedMethodResource(_Entity):
     """A payer's saved card or bank account (A14), also in the flat form of a session's ``saved_methods``
-    (/api/operations/v1hosted-sessionssessionid/get/). Never a card number: there is none on the wire.
+    (/api/operations/v1hosted-sessionssessionid/get/). It never has a card number, because the API sends none.
     """
 
     __slots__ = ()
@@ -112,7 +112,7 @@ class SavedMethodResource(_Entity):
 
     @property
     def method_type(self) -> str | None:
-        """``credit`` or ``ach``; the session's ``card`` is kept as it is written."""
+        """``credit`` or ``ach``; the ``card`` of a session is returned unchanged."""
         named = _first_text(self._parts(), "payment_method_type", "type")
         return named or next((name for name in ("credit", "ach") if self.raw.get(name)), None)
 
@@ -151,7 +151,7 @@ class SavedMethodResource(_Entity):
 
 
 class PaymentResource(_Entity):
-    """A payment (A8). The ``payment_method`` is the sanitized echo of the one asked with."""
+    """A payment (A8). ``payment_method`` is the sanitized copy of the one in the request."""
 
     VITAL = (
         "uid",
@@ -205,7 +205,7 @@ class PaymentResource(_Entity):
 
 
 class TransactionResource(_Entity):
-    """A movement of money under a payment (A12)."""
+    """One movement of a payment's money (A12)."""
 
     VITAL = ("uid", "payment_uid", "type", "amount", "currency", "status")
 
@@ -233,7 +233,7 @@ class TerminalResource(_Entity):
 
 
 class SubscriptionResource(Resource):
-    """Whether one kind of event is delivered (A20). It has no uid: ``event_type`` is its identity."""
+    """Whether one event type is delivered (A20). It has no uid; ``event_type`` identifies it."""
 
     VITAL = ("event_type",)
     __slots__ = ()
@@ -244,7 +244,7 @@ class SubscriptionResource(Resource):
 class HostedSessionResource(Resource):
     """A hosted session, as created or as read (/api/operations/v1hosted-sessionssessionid/get/).
 
-    ``client_secret`` and ``hosted_url`` (whose fragment holds it) are credentials: keep them encrypted.
+    ``client_secret`` and ``hosted_url`` (its fragment contains the secret) are credentials: keep them encrypted.
     """
 
     VITAL = ("session_id",)
@@ -282,7 +282,7 @@ _BLOCKS = ("credit", "ach", "wallet")
 
 
 def _method_parts(method: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The blocks of a payment method in which its parts may stand: its own type's first."""
+    """The objects that may hold a payment method's properties; the block of its type comes first."""
     parts = [values.mapping(name, method[name]) for name in _BLOCKS if method.get(name) is not None]
     parts.append(method)
     return parts
@@ -304,7 +304,7 @@ def _first_whole(parts: list[Mapping[str, Any]], name: str) -> int | None:
 
 
 def _last4(parts: list[Mapping[str, Any]]) -> str | None:
-    """The last four digits. A longer ``last4`` is refused: it would be a number and not its end."""
+    """The last four digits. A longer ``last4`` raises ``BadValue``, because it may be a whole number."""
     for name in ("last4", "account_number_suffix"):
         for part in parts:
             if part.get(name) is not None:

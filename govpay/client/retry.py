@@ -1,4 +1,4 @@
-"""The rules of repeating, pure: what may be sent again and how long to wait first."""
+"""The retry rules, as pure functions: which requests may be sent again, and after which wait."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import random
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-#: Statuses that may pass by themselves (faults R2; 408 as A25 counts it with the 5xx).
+#: Temporary errors (faults R2; A25 counts 408 with the 5xx).
 TRANSIENT_STATUSES = frozenset({408, 500, 502, 503, 504})
 
-#: 4xx that the platform is assumed to mean (A24): on a write, only these prove that nothing was done.
+#: Documented 4xx statuses (A24). On a write, only these prove that nothing was done.
 DOCUMENTED_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 409, 410, 422, 429})
 
-#: The longest shared pause after a 429 (faults R1); what asks for more is raised to the caller anyway.
+#: Maximum shared pause in seconds after a 429 (faults R1). For a longer one the caller gets the error anyway.
 MAX_PAUSE = 300.0
 
 BACKOFF_CAP = 8.0
 
 
 class Failure(enum.Enum):
-    """How one attempt failed, as far as repeating is concerned."""
+    """The kind of a failed attempt, for the retry rules."""
 
-    UNSENT = "unsent"  # certainly nothing left this machine
-    LOST = "lost"  # something may have left; no usable answer
+    UNSENT = "unsent"  # nothing was sent, for certain
+    LOST = "lost"  # something may have been sent; there is no usable answer
     TRANSIENT = "transient"  # the platform answered 5xx or 408
     LIMITED = "limited"  # 429
-    FINAL = "final"  # an answer that will not change
+    FINAL = "final"  # an answer that a retry will not change
 
 
 def may_repeat(failure: Failure, *, safe: bool) -> bool:
-    """Whether the same request may be sent again. ``safe`` is a read.
+    """Whether the same request may be sent again. ``safe``: the request is a read.
 
-    A write is repeated only when it never left: not even a 503, since some gateways answer it
-    after the origin has acted (A25).
+    A write is retried only when it was never sent. It is not retried after a 503, because some gateways send it
+    after the platform has acted (A25).
     """
     if failure is Failure.FINAL:
         return False
@@ -42,7 +42,7 @@ def may_repeat(failure: Failure, *, safe: bool) -> bool:
 
 
 def backoff(attempt: int, base: float, rng: random.Random | None = None) -> float:
-    """Seconds to wait after attempt number ``attempt`` (from 1): full jitter, so that a fleet spreads out."""
+    """Seconds to wait after attempt ``attempt`` (from 1): full jitter, so that processes do not retry together."""
     ceiling = min(BACKOFF_CAP, base * 2 ** min(attempt - 1, 16))
     return (rng or _RANDOM).uniform(0.0, ceiling)
 
@@ -51,9 +51,9 @@ _RANDOM = random.SystemRandom()
 
 
 def parse_retry_after(value: str | None, *, now: float, server_now: float | None = None) -> float | None:
-    """The seconds that a ``Retry-After`` asks for, or None when it says nothing usable.
+    """The seconds that a ``Retry-After`` header asks for, or None when it is not usable.
 
-    Both forms of RFC 9110 10.2.3 are read. A date is measured against the server's own ``Date``
+    Both forms of RFC 9110 10.2.3 are read. A date is compared with the server's own ``Date``
     (``server_now``, epoch seconds) when there is one, because our clock may be minutes off (faults T8).
     """
     text = (value or "").strip()

@@ -1,4 +1,4 @@
-"""Every route of the platform in one table, documented or assumed, and the paths that are built from it."""
+"""The table of all routes of the platform, documented or assumed, and the paths built from it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from govpay.exceptions import ConfigurationError, OperationRefused
 Credential = Literal["admin", "session", "none"]
 Kind = Literal["read", "write"]
 
-#: What a success must bring: an object (its identity is checked in ``endpoints``), a list in one of the
-#: envelopes of A1, or anything at all, an empty body included (where no answer is documented).
+#: The required body of a success: an object (``endpoints`` checks its identity), a list in an envelope of A1, or
+#: anything, also an empty body (when no answer is documented).
 Answers = Literal["object", "page", "any"]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation of the platform. ``source`` is a page of the vendor's docs or an assumption (A#)."""
+    """One operation of the platform. ``source`` is a page of the vendor's documentation or an assumption (A#)."""
 
     operation: str
     method: str
@@ -33,7 +33,7 @@ class Route:
     kind: Kind = "read"
     answers: Answers = "object"
     paged: bool = False
-    envelope: str = ""  # a resource's own name for the list, beside those of A1
+    envelope: str = ""  # another name of the list, in addition to those of A1
     browser: bool = False  # called by the payer's browser; listed for completeness, never called from here
 
     @property
@@ -178,10 +178,10 @@ BY_OPERATION: dict[str, Route] = {route.operation: route for route in TABLE}
 
 
 class Routes:
-    """The table with a host's own paths laid over it (``GOVPAY["ROUTES"]``: operation id -> path template).
+    """The table with the host's overrides (``GOVPAY["ROUTES"]``: operation id -> path template).
 
     Only the path may change, and its placeholders must be the same. Raises ``ConfigurationError`` for
-    an unknown operation id, another set of placeholders, or something that is no path.
+    an unknown operation id, other placeholders, or an invalid path.
     """
 
     def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
@@ -215,8 +215,8 @@ class Routes:
     def path(self, operation: str, **values: str) -> str:
         """The percent-encoded path of ``operation``. A value that could change the route is refused.
 
-        Raises ``TypeError`` when the values are not those that the route asks for, ``OperationRefused``
-        when one is empty or could not be one path segment.
+        Raises ``TypeError`` when the values do not match the placeholders, and ``OperationRefused`` when a value is
+        empty or cannot be one path segment.
         """
         route = self[operation]
         if values.keys() != route.placeholders:
@@ -231,9 +231,9 @@ def _has_dots(path: str) -> bool:
 def segment(name: str, value: str) -> str:
     """``value`` as exactly one path segment.
 
-    Slashes are refused rather than encoded: many servers decode ``%2F`` before they route, so
-    ``x/refund`` could become another operation. Dots are refused since clients and servers alike
-    fold them away. Raises ``OperationRefused`` naming the parameter, never its value.
+    Slashes are refused and not encoded: many servers decode ``%2F`` before routing, so ``x/refund`` could become
+    another operation. Dots are refused, because clients and servers normalize them. Raises ``OperationRefused``
+    with the name of the parameter, never its value.
     """
     if not isinstance(value, str) or not value or len(value) > 128:
         raise OperationRefused(f"{name} must be a text of 1 to 128 characters.")

@@ -1,4 +1,4 @@
-"""What the properties of a hosted session must pass: objects of the host's own, quantities, times."""
+"""Checks of a hosted session's properties: the host's own objects, quantities, times."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from govpay.client.shapes import MONEY_LIMIT, is_whole, refuse
 
-#: What no JSON column keeps: zero bytes and halves of characters.
+#: Characters that a JSON column cannot store: zero bytes and halves of surrogate pairs.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
-#: Objects within objects.
+#: Maximum nesting of objects and lists.
 DEEPEST = 20
 
 

@@ -1,4 +1,7 @@
-"""The bodies of writes as typed shapes: a misspelt or mistyped property fails here, not there."""
+"""Request bodies as typed shapes, first those of payments. A wrong property fails here, not on the platform.
+
+Each ``is_…`` function checks one property and raises ``OperationRefused`` with its name.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def refuse(name: str, why: str) -> OperationRefused:
-    """The refusal of one property. Never with its value: it may be card data."""
+    """The error for one property. It never contains the value, which may be card data."""
     return OperationRefused(f"{name} {why}.", field=name)
 
 
@@ -43,7 +46,7 @@ def is_last4(name: str, value: Any) -> None:
 
 
 def is_bin(name: str, value: Any) -> None:
-    # Eight digits is the longest that the networks allow to be kept; more would be most of a number.
+    # The card networks allow at most eight digits to be stored. More would be most of a card number.
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4,8}", value):
         raise refuse(name, "must be a text of four to eight digits")
 
@@ -66,13 +69,13 @@ def is_year(name: str, value: Any) -> None:
 
 
 def is_cents(name: str, value: Any) -> None:
-    """An amount that may be zero: tax, fee."""
+    """An amount in cents that may be zero: tax, fee."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MONEY_LIMIT:
         raise refuse(name, "must be a whole number of cents, zero or more")
 
 
 def is_charge(name: str, value: Any) -> None:
-    """An amount that moves: above zero."""
+    """An amount in cents that must be above zero."""
     is_cents(name, value)
     if value == 0:
         raise refuse(name, "must be above zero")
@@ -90,15 +93,15 @@ def is_flag(name: str, value: Any) -> None:
 
 @cache
 def checks(shape: type[Any]) -> dict[str, Any]:
-    """Property name -> what it must pass: a function, or the shape that it must be."""
+    """Property name -> its check: a function, or the shape that it must be."""
     hints = get_type_hints(shape, include_extras=True)
     return {item.name: hints[item.name].__metadata__[0] for item in fields(shape)}
 
 
 class Shape:
-    """What all bodies share: every given property is checked when it is made; ``to_wire`` leaves out None.
+    """Base class of all bodies. Every given property is checked on creation, and ``to_wire`` leaves out None.
 
-    Raises ``OperationRefused`` naming the property.
+    Raises ``OperationRefused`` with the name of the property.
     """
 
     __slots__ = ()
@@ -117,7 +120,7 @@ class Shape:
                 check(item.name, value)
 
     def to_wire(self) -> dict[str, Any]:
-        """The JSON object: documented names, no null (assumptions: outward exact)."""
+        """The JSON object: only documented names, no null."""
         return {
             item.name: to_wire(value)
             for item in fields(self)  # type: ignore[arg-type]
@@ -126,7 +129,7 @@ class Shape:
 
 
 def to_wire(value: Any) -> Any:
-    """``value`` with every shape in it as a plain object."""
+    """``value`` with every shape in it converted to a plain object."""
     if isinstance(value, Shape):
         return value.to_wire()
     if isinstance(value, list | tuple):
@@ -137,7 +140,7 @@ def to_wire(value: Any) -> Any:
 
 
 def from_dict(shape: type[Any], given: Any, where: str) -> Any:
-    """``given`` as ``shape``, strictly. Raises ``OperationRefused`` naming what is unknown or missing."""
+    """Convert ``given`` to ``shape``, strictly. Raises ``OperationRefused`` naming an unknown or missing property."""
     if not isinstance(given, Mapping):
         raise refuse(where, "must be an object")
     known = {item.name: item for item in fields(shape)}
@@ -159,7 +162,7 @@ def from_dict(shape: type[Any], given: Any, where: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Credit(Shape):
-    """A card as a proxynized token (/platform/payments/). ``card_brand`` is for saving only (A17)."""
+    """A card as a processor token (/platform/payments/). ``card_brand`` is only for saving a method (A17)."""
 
     fingerprint: Annotated[str, is_text]
     last4: Annotated[str | None, is_last4] = None
@@ -189,7 +192,7 @@ class Wallet(Shape):
     saved_payment_method_uid: Annotated[str, is_text]
 
 
-#: ``payment_method_type`` -> the name of the block it needs, and the block's shape (/platform/payments/).
+#: ``payment_method_type`` -> the name of its required block, and the block's shape (/platform/payments/).
 METHOD_TYPES: dict[str, tuple[str, type[Any]]] = {
     "credit": ("credit", Credit),
     "ach": ("ach", Ach),
@@ -205,7 +208,7 @@ def is_method_type(name: str, value: Any) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentMethod(Shape):
-    """The vendor's request object: a type, and the one block that belongs to it."""
+    """The vendor's request object: a type, and the one block of that type."""
 
     payment_method_type: Annotated[str, is_method_type]
     credit: Annotated[Credit | None, Credit] = None
@@ -223,8 +226,8 @@ class PaymentMethod(Shape):
 def payment_method_from_dict(given: Any, *, saving: bool = False) -> PaymentMethod:
     """The vendor's request object from a dict, strictly (A17, A24).
 
-    ``saving`` is for the wallet's routes, which take ``card_brand`` and no wallet types. Raises
-    ``OperationRefused`` naming what is unknown, missing, null or mistyped, never a value.
+    ``saving``: for the wallet's routes, which accept ``card_brand`` and no wallet types. Raises
+    ``OperationRefused`` naming the unknown, missing, null or mistyped property, never a value.
     """
     where = "payment_method"
     if not isinstance(given, Mapping):
@@ -246,7 +249,7 @@ def payment_method_from_dict(given: Any, *, saving: bool = False) -> PaymentMeth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidatePayment(Shape):
-    """``POST /api/payments`` (/platform/payments/). Cents; the base must be above zero."""
+    """``POST /api/payments`` (/platform/payments/). Amounts in cents; the base must be above zero."""
 
     base_amount: Annotated[int, is_charge]
     tax_amount: Annotated[int | None, is_cents] = None
@@ -257,9 +260,9 @@ class ValidatePayment(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapturePayment(Shape):
-    """``POST /api/payments/{uid}/capture`` (A9): repeats the validation exactly. Cents.
+    """``POST /api/payments/{uid}/capture`` (A9): repeats the validation exactly. Amounts in cents.
 
-    ``tax_amount`` None was not sent at validation (the wallet's sample leaves it out) and is not sent now.
+    ``tax_amount`` None: it was not sent at validation (the vendor's wallet sample leaves it out) and is not sent now.
     """
 
     base_amount: Annotated[int, is_charge]
@@ -273,7 +276,7 @@ class CapturePayment(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundPayment(Shape):
-    """``POST /api/payments/{uid}/refund`` (A10). Cents; ``reference_id`` is ours, unique per refund."""
+    """``POST /api/payments/{uid}/refund`` (A10). Cents; ``reference_id`` is our own, unique per refund."""
 
     amount: Annotated[int, is_charge]
     reference_id: Annotated[str, is_text]

@@ -1,4 +1,4 @@
-"""The signature of a webhook delivery (/guides/webhooks/), computed and verified."""
+"""Computes and verifies the signature of a webhook delivery (/guides/webhooks/)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from govpay.client.errors import parse_json
 from govpay.exceptions import SignatureError
 
-#: /guides/webhooks/: deliveries are good for four hours, counted both ways (faults W1).
+#: Seconds for which a delivery is valid: four hours before or after (/guides/webhooks/, faults W1).
 TOLERANCE = 240 * 60
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -25,10 +25,10 @@ def compute(secret: str, timestamp: int, body: bytes) -> str:
 def verify(
     header: str | None, body: bytes, secrets: Iterable[str], *, now: float, tolerance: float = TOLERANCE
 ) -> dict[str, Any]:
-    """The payload of an authentic delivery: the parsed body. Raises ``SignatureError`` with its ``reason``.
+    """The parsed body of a delivery with a valid signature. Raises ``SignatureError`` with its ``reason``.
 
     ``header`` is ``X-Webhook-Signature``, with or without ``sha256=``. The signed time is the body's own
-    ``timestamp`` (Unix seconds), so the body is parsed first. Every secret is tried in constant time
+    ``timestamp`` (Unix seconds), so the body is parsed first. Every secret is compared in constant time
     (two are valid during a rotation: A18, faults W2). ``now`` and ``tolerance`` are seconds.
     """
     given = digest_of(header)
@@ -45,7 +45,7 @@ def verify(
 
 
 def digest_of(header: str | None) -> str:
-    """The digest that ``X-Webhook-Signature`` gives. Raises ``SignatureError`` when there is none."""
+    """The digest in ``X-Webhook-Signature``. Raises ``SignatureError`` when there is none."""
     given = (header or "").strip().removeprefix("sha256=")
     if not _DIGEST.fullmatch(given):
         raise SignatureError("The signature is missing or has no known form.")
@@ -53,7 +53,7 @@ def digest_of(header: str | None) -> str:
 
 
 def _delivery(body: bytes) -> dict[str, Any]:
-    """The body as an object that says each thing once and has a timestamp."""
+    """The body as an object without repeated names and with a timestamp."""
     try:
         payload = parse_json(body, once=True)
     except ValueError:

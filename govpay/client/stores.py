@@ -1,4 +1,4 @@
-"""The seams to storage that processes share, and a guard under which a broken store is an empty one."""
+"""Interfaces of the storage that processes share, and a guard that hides the failure of a store."""
 
 from __future__ import annotations
 
@@ -14,61 +14,61 @@ log = logging.getLogger("govpay.client")
 
 T = TypeVar("T")
 
-#: What a token store tells of its block when there is none.
+#: The answer of ``TokenStore.blocked`` without a block.
 NOT_BLOCKED = (0.0, "")
 
 
 class TokenStore(Protocol):
-    """Where the processes of a fleet keep their one token. Any of these may raise; no call then fails.
+    """Stores the one token of all processes. Any method may raise; the caller then continues without the store.
 
-    ``load`` may return an expired token: its reader decides. ``acquire`` must be atomic over all
-    processes (an "add if absent" with a life of ``lease`` seconds).
+    ``load`` may return an expired token; the caller checks it. ``acquire`` must be atomic over all
+    processes (an "add if absent" that expires after ``lease`` seconds).
     """
 
     def load(self) -> Token | None:
         """The stored token, or None."""
 
     def save(self, token: Token) -> None:
-        """Keeps ``token`` until it expires."""
+        """Store ``token`` until it expires."""
 
     def drop(self, access_token: str) -> None:
-        """Forgets the token, but only if ``access_token`` is still the stored one."""
+        """Delete the token, but only if ``access_token`` is still the stored one."""
 
     def acquire(self, owner: str, lease: float) -> bool:
-        """True if ``owner`` may fetch now: nobody else can for ``lease`` seconds."""
+        """Take the lease for ``owner``. Returns true if it may fetch; no other can for ``lease`` seconds."""
 
     def release(self, owner: str) -> None:
-        """Ends the lease, if it is still the owner's."""
+        """Release the lease, if ``owner`` still holds it."""
 
     def block(self, seconds: float, why: str) -> None:
-        """After a failed fetch: nobody in the fleet fetches for ``seconds``. ``why`` names no secret."""
+        """Forbid fetches by any process for ``seconds``, after a failed one. ``why`` contains no secret."""
 
     def blocked(self) -> tuple[float, str]:
-        """Seconds that are left of the block, 0 when there is none, and why it stands."""
+        """The seconds left of the block, 0 without one, and its reason."""
 
 
 class Credentials(Protocol):
-    """Where the transport gets the admin token (``auth.Authorizer``)."""
+    """Supplies the access token to the transport (``auth.Authorizer``)."""
 
     def token(self, patience: float | None = None) -> str:
         """A token for one call; waits at most ``patience`` seconds for it."""
 
     def refused(self, access_token: str, *, again: bool = False) -> bool:
-        """The platform answered 401 to it. True if another may be tried; ``again``: it was that other one."""
+        """Report a 401. Returns true if another token may be tried. ``again``: the refused one was a replacement."""
 
 
 class PauseStore(Protocol):
-    """Where a fleet keeps the pause that a 429 asked for (faults R1). Optional."""
+    """Stores the pause after a 429 for all processes (faults R1). Optional."""
 
     def hold(self, seconds: float) -> None:
-        """Nobody calls for ``seconds``."""
+        """Start a pause of ``seconds`` for all processes."""
 
     def held(self) -> float:
-        """Seconds that are left; 0 when there is no pause."""
+        """The seconds left; 0 when there is no pause."""
 
 
 class NoStore:
-    """A token store that keeps nothing: each process fetches for itself."""
+    """A token store that stores nothing: each process fetches its own token."""
 
     def load(self) -> Token | None:
         return None
@@ -89,9 +89,9 @@ class NoStore:
 
 
 class Guard:
-    """Calls into a store; whatever it raises is logged at most once a minute and answered by a default.
+    """Calls a store. An exception is logged at most once a minute, and the default is returned.
 
-    A cache that is down must cost a token request, not a payment (faults T7).
+    A cache that is down may cost a token request, but must not fail a payment (faults T7).
     """
 
     QUIET = 60.0
@@ -107,19 +107,19 @@ class Guard:
             now = time.monotonic()
             if now >= self._quiet_until:
                 self._quiet_until = now + self.QUIET
-                # Only the class: a cache's error text may quote the value, which is the token.
+                # Log only the class, because the error text of a cache may quote the value: the token.
                 log.warning("the %s failed (%s); going on without it", self._name, type(error).__name__)
             return otherwise
 
 
 class Pause:
-    """How long calls must wait because the platform said 429; shared by a fleet if there is a store.
+    """The pause before the next call after a 429; shared by all processes if there is a store.
 
-    Without a lock on purpose (one would have to survive a fork): of two 429 in the same microsecond the
-    shorter may win, and costs one more 429.
+    It has no lock on purpose, because a lock would have to survive a fork. If two 429 arrive at the same moment, the
+    shorter pause may win, which costs one more 429.
     """
 
-    LOOK_EVERY = 1.0  # the store is asked at most this often, so that a call does not cost a cache read
+    LOOK_EVERY = 1.0  # minimum seconds between reads of the store, so that not every call reads the cache
 
     def __init__(self, store: PauseStore | None = None) -> None:
         self._store = store
@@ -128,7 +128,7 @@ class Pause:
         self._look_at = 0.0
 
     def hold(self, seconds: float) -> None:
-        """Everyone waits ``seconds`` from now, or longer if a longer pause stands."""
+        """All calls wait ``seconds`` from now, or longer if a longer pause is active."""
         self._until = max(self._until, time.monotonic() + seconds)
         if self._store is not None:
             store = self._store

@@ -1,4 +1,4 @@
-"""The bodies that set up tenants, wallets, webhooks and hosted sessions, typed like the payments'."""
+"""The request bodies for clients, accounts, wallets, webhooks and hosted sessions, as typed shapes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOOPBACK = re.compile(r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?(
 
 
 def is_dollars(name: str, value: Any) -> None:
-    """Decimal dollars (A27), as a number with at most two decimals."""
+    """An amount in decimal dollars (A27): a number with at most two decimals."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise refuse(name, "must be a number of dollars")
     cents = Decimal(repr(value)) * 100
@@ -37,7 +37,7 @@ def is_dollars(name: str, value: Any) -> None:
 
 
 def is_callback(name: str, value: Any) -> None:
-    """HTTPS (/guides/webhooks/), or plain http to this machine, where a stand-in of the platform delivers to."""
+    """HTTPS (/guides/webhooks/), or plain http to this machine, to which the sandbox delivers."""
     is_text(name, value)
     if not (re.fullmatch(r"https://[^\s/\\@]+(?:/\S*)?", value) or _LOOPBACK.fullmatch(value)):
         raise refuse(name, "must be an https address")
@@ -70,6 +70,8 @@ def is_color(name: str, value: Any) -> None:
 
 
 def one_of(*allowed: str) -> Any:
+    """A check that the value is one of ``allowed``."""
+
     def check(name: str, value: Any) -> None:
         if value not in allowed:
             raise refuse(name, f"must be one of {', '.join(allowed)}")
@@ -78,7 +80,7 @@ def one_of(*allowed: str) -> Any:
 
 
 def many(shape: type[Any]) -> Any:
-    """A list of one shape, not empty."""
+    """A check for a list of one shape that is not empty."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, list | tuple) or not value or not all(isinstance(item, shape) for item in value):
@@ -101,7 +103,7 @@ class CreateClient(Shape):
 class CreatePaymentAccount(Shape):
     """``POST /api/paymentaccounts`` and, for the update, ``PUT`` (/platform/accounts/, A7, A27, A30).
 
-    The two limits are decimal dollars here, as on the wire.
+    The two limits are decimal dollars here, as in the API.
     """
 
     client_id: Annotated[str, is_text]
@@ -120,10 +122,10 @@ class CreatePaymentAccount(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutConfig(Shape):
-    """``PUT /api/paymentaccounts/{uid}/checkout-config`` (/getting-started/credentials/): one or more.
+    """``PUT /api/paymentaccounts/{uid}/checkout-config`` (/getting-started/credentials/): at least one property.
 
-    The same call stores display name, logo, accent colour and page message (/component/theming/); how they
-    are called in it is not documented. Assumed: as in a session's config.
+    The same call stores display name, logo, accent color and page message (/component/theming/). Their property
+    names are not documented. Assumed: the names of a session's config.
     """
 
     allowed_origins: Annotated[Sequence[str] | None, is_origins] = None
@@ -184,7 +186,7 @@ class ImportPaymentMethods(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription(Shape):
-    """One switch of ``PUT /api/webhooks/subscriptions``."""
+    """One event type of ``PUT /api/webhooks/subscriptions``, on or off."""
 
     event_type: Annotated[str, is_text]
     enabled: Annotated[bool, is_flag]
@@ -199,7 +201,7 @@ class SetSubscriptions(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineItem(Shape):
-    """One line of a session (/api/operations/v1hosted-sessions/). Cents."""
+    """One line item of a session (/api/operations/v1hosted-sessions/). Amount in cents."""
 
     description: Annotated[str, is_text]
     amount: Annotated[int, is_cents]
@@ -209,6 +211,8 @@ class LineItem(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branding(Shape):
+    """The look of a hosted session's page."""
+
     logo_url: Annotated[str | None, is_address] = None
     accent_color: Annotated[str | None, is_color] = None
     merchant_display_name: Annotated[str | None, is_text] = None
@@ -216,7 +220,7 @@ class Branding(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FraudSignals(Shape):
-    """What is known of the payer (/api/operations/v1hosted-sessions/, by its sample)."""
+    """Known facts about the payer (/api/operations/v1hosted-sessions/, from its sample)."""
 
     ip_address: Annotated[str | None, is_text] = None
     user_agent: Annotated[str | None, is_text] = None
@@ -230,7 +234,7 @@ class FraudSignals(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodBadge(Shape):
-    """/component/wallet/"""
+    """A badge on some saved methods of a wallet session; /component/wallet/."""
 
     label: Annotated[str, is_text]
     color: Annotated[str, is_color]
@@ -239,7 +243,7 @@ class MethodBadge(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedMethod(Shape):
-    """/component/wallet/"""
+    """A locked saved method of a wallet session, with the reason; /component/wallet/."""
 
     payment_method_uid: Annotated[str, is_text]
     reason: Annotated[str, is_text]
@@ -247,9 +251,9 @@ class LockedMethod(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateHostedSession(Shape):
-    """``POST /v1/hosted-sessions`` (/api/operations/v1hosted-sessions/, /component/wallet/). Cents.
+    """``POST /v1/hosted-sessions`` (/api/operations/v1hosted-sessions/, /component/wallet/). Amounts in cents.
 
-    A payment session needs amount, currency and both addresses; a wallet session needs ``customer_id``.
+    A payment session needs amount, currency and both URLs. A wallet session needs ``customer_id``.
     """
 
     amount: Annotated[int | None, is_cents] = None
@@ -287,7 +291,7 @@ class CreateHostedSession(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateHostedSession(Shape):
-    """``PATCH`` of a session (/api/operations/v1hosted-sessionssessionid/patch/): one or both. Cents."""
+    """``PATCH`` of a session (/api/operations/v1hosted-sessionssessionid/patch/): at least one. Amounts in cents."""
 
     amount: Annotated[int | None, is_charge] = None
     line_items: Annotated[Sequence[LineItem] | None, many(LineItem)] = None

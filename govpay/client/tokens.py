@@ -1,4 +1,4 @@
-"""The access token as a value, and the checks that an answer of the token endpoint must pass (faults T3)."""
+"""The access token, and the checks of the token endpoint's answer (faults T3)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from govpay.client.errors import explain, parse_json
 from govpay.client.types import HEADER_SAFE, RawAnswer
 from govpay.exceptions import APIError, AuthenticationError, InvalidAnswer, RateLimited, ServerError
 
-#: A life beyond this is a mistake of the endpoint (milliseconds, a date), not a promise.
+#: Maximum lifetime in seconds. A longer one is a mistake of the endpoint, such as milliseconds or a date.
 LONGEST_LIFE = 366 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One access token. Times are wall-clock epoch seconds, for other processes; ``repr`` hides the token."""
+    """One access token. Times are wall-clock epoch seconds, valid for all processes. ``repr`` hides the token."""
 
     access_token: str = field(repr=False)
     expires_at: float
@@ -24,20 +24,20 @@ class Token:
     fetched_at: float
 
     def margin(self, wanted: float) -> float:
-        """How many seconds before its expiry this token should be replaced.
+        """The number of seconds before its expiry at which this token should be replaced.
 
-        ``wanted`` unless the token lives too briefly for it: then a tenth of its life, so that a
-        short-lived token is still used for most of it and not fetched at every call.
+        This is ``wanted``, or a tenth of the lifetime if the token lives less than twice as long. A short-lived token
+        is then still used for most of its lifetime.
         """
         return wanted if self.expires_in >= 2 * wanted else self.expires_in / 10
 
 
 def read_token(raw: RawAnswer, now: float, known: tuple[str, ...] = ()) -> Token:
-    """The token in an answer of the token endpoint; ``now`` is the wall clock when it was asked for.
+    """The token in an answer of the token endpoint. ``now``: the wall clock at the time of the request.
 
     /platform/overview/: ``access_token``, ``expires_in`` (seconds), ``token_type`` ``Bearer``. Raises
     ``AuthenticationError`` for refused credentials, ``RateLimited``, ``ServerError``, and ``InvalidAnswer``
-    for a success that cannot be trusted.
+    for an invalid success.
     """
     if raw.status != 200:
         raise _refusal(raw, known)

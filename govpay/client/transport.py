@@ -1,4 +1,4 @@
-"""The one door to the network: connections, deadlines, repeats, and what each outcome means."""
+"""The only entry point to the network: connections, deadlines, retries, and the classification of results."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from govpay.client.types import HEADER_SAFE, Config, RawAnswer, Request, Respons
 from govpay.exceptions import ConfigurationError, RateLimited
 from govpay.security.tracebacks import scrub_traceback
 
-ERROR_BODY = 64 * 1024  # of an error answer no more than this is read
+ERROR_BODY = 64 * 1024  # maximum bytes that are read of an error answer
 _PIECE = 64 * 1024
-LEAST_TIME = 0.1  # seconds; a repeat that had less would end as a timeout, whatever the platform says
+LEAST_TIME = 0.1  # minimum seconds for a retry; with less it would only time out
 
 
 class _Watched:
-    """Laid over urllib3's connections: a deadline on every byte, and a note of when one could first leave."""
+    """Mixin for urllib3's connections: a deadline on every byte, and a record of when a byte could first be sent."""
 
     def _new_conn(self: Any) -> socket.socket:
         wire.call.dialled = True
@@ -69,16 +69,16 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """The pooled half of ``requests``, on our connections, with urllib3's own retries off.
+    """The pooled adapter of ``requests`` with our connections and without urllib3's own retries.
 
-    Its ``Session`` half is left out on purpose: that one reads ``.netrc`` over our header, keeps
-    cookies, and reads a redirect's body before anyone has agreed to follow it. Proxies and the CA
-    bundle of the environment still count, as ``requests`` reads them.
+    The ``Session`` of ``requests`` is not used on purpose: it lets ``.netrc`` replace our header, keeps cookies, and
+    reads the body of a redirect before it is followed. Proxies and the CA bundle of the environment are read as
+    ``requests`` reads them.
     """
 
     def __init__(self, url: str) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-        # A loopback address is never sent through a proxy: http to a proxy would show it the token.
+        # A loopback address never uses a proxy: plain http to a proxy would show it the token.
         secure = url.startswith("https:")
         self.proxies: dict[str, str] = dict(requests.utils.get_environ_proxies(url)) if secure else {}
         self.verify: str | bool = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
@@ -94,7 +94,7 @@ class _Adapter(HTTPAdapter):
 
 
 def _exchange(adapter: _Adapter, prepared: requests.PreparedRequest, config: Config, deadline: float) -> RawAnswer:
-    """Sends ``prepared`` once and reads the answer, all within ``deadline``. Raises ``WireFault``."""
+    """Send ``prepared`` once and read the answer, within ``deadline``. Raises ``WireFault``."""
     started = time.monotonic()
     wire.call.begin(deadline)
     response: requests.Response | None = None
@@ -118,12 +118,12 @@ def _exchange(adapter: _Adapter, prepared: requests.PreparedRequest, config: Con
     finally:
         wire.call.end()
         if response is not None:
-            # Closing the answer closes its connection unless it was read to its end and given back.
+            # This closes its connection too, unless the answer was read to its end and the connection was returned.
             response.close()
 
 
 def _read_body(response: requests.Response, headers: dict[str, str], cap: int) -> bytes:
-    """The decoded body. Of an answer that is no success only a part is read, and a broken one will do."""
+    """The decoded body. Of an error answer only a part is read, and a broken body counts as empty."""
     success = 200 <= response.status_code < 300
     pieces: list[bytes] = []
     size = 0
@@ -140,16 +140,15 @@ def _read_body(response: requests.Response, headers: dict[str, str], cap: int) -
     except (WireFault, urllib3.exceptions.HTTPError, OSError):
         if success:
             raise
-        return b""  # the status alone says enough
+        return b""  # the status is enough
 
 
 class Transport:
-    """Carries requests to the platform and judges what comes back.
+    """Sends requests to the platform and classifies the answers.
 
-    ``auth`` supplies the admin token; ``pause`` is where a 429 is remembered (per process, or shared by a
-    fleet). Safe to share between threads and to inherit through a fork: each thread of each process has
-    its own pooled connection. ``skew`` is our clock minus the server's at the last answer, in seconds
-    (None before the first): faults T8.
+    ``auth`` supplies the access token. ``pause`` remembers a 429 (per process, or for all processes). It is safe to
+    share between threads and after a fork, because each thread of each process has its own pooled connection.
+    ``skew`` is our clock minus the server's at the last answer, in seconds (None before the first): faults T8.
     """
 
     def __init__(self, config: Config, auth: Credentials, *, pause: Pause | None = None) -> None:
@@ -163,11 +162,11 @@ class Transport:
     def send(self, request: Request) -> Response:
         """The answer to ``request``, after as many attempts as ``retry`` allows within ``call_timeout``.
 
-        Reads raise ``APIConnectionError``, ``ServerError`` or ``InvalidAnswer`` when the repeats did not
-        help. Writes are sent once: what may have left and got no usable answer is ``OutcomeUnknown``;
-        ``APIConnectionError`` means that nothing left. Both raise the refusals of A24 and, before
-        anything is sent, whatever the token endpoint's refusal is. A 401 is answered once with another
-        token (faults T5); a 429 on a read waits as told when that fits into the call (faults R1).
+        Reads raise ``APIConnectionError``, ``ServerError`` or ``InvalidAnswer`` when the retries did not help. Writes
+        are sent once. A write that may have been sent and got no usable answer raises ``OutcomeUnknown``;
+        ``APIConnectionError`` means that nothing was sent. Both raise the refusals of A24 and, before anything is
+        sent, the errors of the token endpoint. After a 401 the request is sent once more with another token (faults
+        T5). After a 429 a read waits as requested, if that fits into the call (faults R1).
         """
         limit = self.config.call_timeout
         deadline = time.monotonic() + (limit if request.within is None else min(limit, request.within))
@@ -190,7 +189,7 @@ class Transport:
             attempt += 1
 
     def close(self) -> None:
-        """Closes this thread's pooled connection; the next read opens another."""
+        """Close this thread's pooled connection. The next read opens another."""
         adapter = self._local.__dict__.pop("adapter", None)
         if adapter is not None:
             adapter.close()
@@ -217,10 +216,10 @@ class Transport:
         return request.bearer
 
     def _attempt(self, request: Request, token: str, deadline: float, attempt: int) -> Response | Trouble:
-        """One exchange, judged and logged. Writes get a connection of their own.
+        """Send once, classify the result and log it. Each write uses a new connection.
 
-        An idle pooled connection may be closed by the server just as we write to it, and nobody can tell
-        then whether the request was read; a fresh one fails before or after, never in between.
+        The server may close an idle pooled connection just when we write to it. Then nobody knows whether it read the
+        request. A new connection fails before or after that, never in between.
         """
         prepared = self._prepared(request, token)
         adapter = self._pooled() if request.safe else _Adapter(prepared.url or "")
@@ -236,7 +235,7 @@ class Transport:
             self._discard(adapter)
             if request.safe or not wire.call.connected or not isinstance(error, Exception):
                 raise
-            # Whatever it is (a soft time limit of a task queue, say): the write had left.
+            # Whatever the error is (for example a soft time limit of a task queue), the write was sent.
             return faulted(request, WireFault(f"reading the answer ended in {type(error).__name__}"))
         if not request.safe:
             adapter.close()
@@ -257,7 +256,7 @@ class Transport:
         return requests.Request(request.method, url, headers=headers, data=body).prepare()
 
     def _pooled(self) -> _Adapter:
-        """This thread's adapter. After a fork a new one: the parent still speaks on the old connection."""
+        """This thread's adapter. After a fork it is a new one, because the parent still uses the old connection."""
         pid = os.getpid()
         if getattr(self._local, "pid", None) != pid:
             self._local.adapter, self._local.pid = _Adapter(self.config.api_url), pid
@@ -267,37 +266,37 @@ class Transport:
         return adapter
 
     def _discard(self, adapter: _Adapter) -> None:
-        """Never reuse a connection that went wrong: its next bytes may belong to the last answer."""
+        """Close a connection after an error. Its next bytes may belong to the last answer, so it is never reused."""
         adapter.close()
         if getattr(self._local, "adapter", None) is adapter:
             self._local.adapter = None
 
     def _wait(self, request: Request, trouble: Trouble, attempt: int, deadline: float) -> float | None:
-        """Seconds before the next attempt, or None when there must be none."""
+        """Seconds before the next attempt, or None when there is none."""
         wait = backoff(attempt, self.config.backoff)
         if trouble.retry_after is not None:
-            wait += trouble.retry_after  # the jitter on top: a fleet must not come back in one instant
+            wait += trouble.retry_after  # the jitter is added, so that processes do not retry together
         if trouble.failure is Failure.LIMITED and request.credential == "admin":
             self.pause.hold(min(trouble.retry_after if trouble.retry_after is not None else wait, MAX_PAUSE))
         if not may_repeat(trouble.failure, safe=request.safe) or attempt > self.config.max_retries:
             return None
         if trouble.stale and attempt == 1:
             wait = 0.0
-        # An attempt with no time left for an answer would only hide what the platform said before.
+        # An attempt without time for an answer would only replace the platform's error with a timeout.
         return wait if time.monotonic() + wait + LEAST_TIME < deadline else None
 
     def _note_skew(self, raw: RawAnswer) -> None:
         date = parse_http_date(raw.headers.get("date"))
         if date is not None:
-            # The header has whole seconds, rounded down; the middle of them and of the exchange is nearest.
+            # The header has whole seconds, rounded down. The middle of that second and of the exchange is closest.
             self.skew = time.time() - raw.seconds / 2 - (date + 0.5)
 
 
 @scrub_traceback
 def fetch_token(config: Config, grant: TokenGrant, seconds: float) -> RawAnswer:
-    """One request for a token (client credentials, RFC 6749 4.4.2; /platform/overview/), within ``seconds``.
+    """Send one token request (client credentials, RFC 6749 4.4.2; /platform/overview/), within ``seconds``.
 
-    No repeat, no redirect. Raises ``WireFault``.
+    Without retries and redirects. Raises ``WireFault``.
     """
     headers = grant.headers(config.user_agent)
     prepared = requests.Request("POST", grant.token_url, headers=headers, data=grant.form()).prepare()

@@ -1,4 +1,4 @@
-"""What goes into the transport and what comes out: configuration, request, answer."""
+"""The types of the transport: configuration, request, answer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from urllib.parse import urlencode, urlsplit
 import govpay
 from govpay.exceptions import ConfigurationError
 
-#: What may stand in a header: visible ASCII. Anything else could end the line and begin another.
+#: Valid values of a header: visible ASCII. Other characters could end the line and start another header.
 HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,8192}")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` can only be this machine."""
+    """Whether ``host`` is certainly this machine."""
     if host == "localhost":
         return True
     try:
@@ -49,11 +49,11 @@ def checked_url(setting: str, url: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """How to reach the platform. Times are seconds.
+    """The settings of the connection to the platform. Times are seconds.
 
-    ``call_timeout`` bounds one call with all its attempts and pauses; ``max_retries`` counts attempts
-    beyond the first; ``backoff`` is the first ceiling of the jittered wait; ``max_body`` bytes are the
-    most that is read of an answer, compressed or not. Raises ``ConfigurationError``.
+    ``call_timeout`` limits one call with all its attempts and pauses. ``max_retries`` counts the attempts after
+    the first. ``backoff`` is the maximum of the first random wait. ``max_body`` is the maximum number of bytes of
+    an answer, compressed or not. Raises ``ConfigurationError``.
     """
 
     api_url: str
@@ -83,13 +83,13 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One call. ``path`` is already percent-encoded, ``query`` too.
+    """One call. ``path`` and ``query`` are already percent-encoded.
 
-    ``operation`` names it in errors and logs. ``safe`` marks a read, which may be repeated.
+    ``operation`` names it in errors and logs. ``safe`` marks a read, which may be retried.
     ``credential`` is ``admin`` (our token), ``session`` (``bearer`` is that session's secret) or ``none``.
-    ``check`` looks at a success's document and raises ``ValueError`` when it is not what was promised: a
-    read is then repeated like a broken transfer, a write has an unknown outcome. ``empty_ok`` lets a
-    success come without a body. ``rooted`` paths start at the origin instead of at ``api_url``.
+    ``check`` gets the document of a success and raises ``ValueError`` when it is not as expected: a read is then
+    retried like a broken transfer, and the outcome of a write is unknown. ``empty_ok`` accepts a success without
+    a body. ``rooted`` paths start at the origin instead of at ``api_url``.
     """
 
     operation: str
@@ -105,11 +105,11 @@ class Request:
     check: Callable[[Any], None] | None = None
     empty_ok: bool = False
     rooted: bool = False
-    #: Seconds for this call, where ``call_timeout`` is too long to wait.
+    #: Timeout of this call in seconds, if it must be shorter than ``call_timeout``.
     within: float | None = None
 
     def headers(self, token: str, user_agent: str) -> dict[str, str]:
-        """The headers of one attempt. Raises ``ConfigurationError`` for a value that no header can hold."""
+        """The headers of one attempt. Raises ``ConfigurationError`` for a value that is not valid in a header."""
         found = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": user_agent}
         if token:
             found["Authorization"] = f"Bearer {token}"
@@ -127,7 +127,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A success. ``document`` is the parsed JSON (None for no body), ``date`` the server's clock (epoch)."""
+    """A success. ``document`` is the parsed JSON (None without a body), ``date`` the server's clock (epoch)."""
 
     document: Any = field(repr=False)
     status: int
@@ -138,7 +138,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawAnswer:
-    """One HTTP answer before anyone has judged it. ``headers`` have lower-case names."""
+    """One HTTP answer before it is classified. ``headers`` have lower-case names."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -147,19 +147,19 @@ class RawAnswer:
 
 
 class WireFault(Exception):
-    """One exchange brought no usable answer. ``unsent``: certainly nothing of it left this machine."""
+    """One exchange got no usable answer. ``unsent``: nothing of it was sent, for certain."""
 
     def __init__(self, why: str, *, unsent: bool = False, stale: bool = False, answered: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.unsent = unsent
-        self.stale = stale  # an idle pooled connection had been closed meanwhile
-        self.answered = answered  # something did come back, only not what HTTP or JSON promise
+        self.stale = stale  # the server had closed an idle pooled connection
+        self.answered = answered  # an answer came back, but it is not valid HTTP or JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenGrant:
-    """What a token is asked for with. Raises ``ConfigurationError`` for what could not work."""
+    """The values of a token request. Raises ``ConfigurationError`` for values that cannot work."""
 
     token_url: str
     client_id: str
@@ -176,7 +176,7 @@ class TokenGrant:
             raise ConfigurationError('GOVPAY["CLIENT_ID"] cannot hold a colon.')
 
     def headers(self, user_agent: str) -> dict[str, str]:
-        """With the id and secret in the Basic header as they are, not url-encoded first: the vendor
+        """The headers, with id and secret in the Basic header. They are not url-encoded first, because the vendor
         documents plain ``base64(client_id:client_secret)``.
         """
         pair = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()

@@ -1,4 +1,4 @@
-"""One value of a document at a time: strict where money is concerned; errors name the field only."""
+"""Readers of single values in a document. They are strict about money, and their errors name only the field."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Generic, NoReturn, TypeVar, overload
 
 from govpay.client.odata import parse_timestamp
 
-#: Beyond this a double, and so every JavaScript on the way, no longer holds each integer.
+#: Above this a double, and so JavaScript, cannot represent every integer.
 MONEY_LIMIT = 2**53
 UID_LENGTH = 128
 TEXT_LENGTH = 10_000
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class BadValue(ValueError):
-    """A property has a type or value that it must not have. Names field and reason, never the value."""
+    """A property has an invalid type or value. The error names field and reason, never the value."""
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__(field, why)
@@ -37,19 +37,19 @@ def _bad(field: str, why: str) -> NoReturn:
 
 
 def text(field: str, value: Any) -> str:
-    """A text that any database takes: no NUL, no half of a surrogate pair."""
+    """A text that any database can store: no NUL, no half of a surrogate pair."""
     if not isinstance(value, str):
         _bad(field, "is not a text")
     if len(value) > TEXT_LENGTH:
         _bad(field, "is too long")
-    # Nearly every text is printable ASCII, and a sync reads millions: the search is for the rest.
+    # Nearly every text is printable ASCII, and a sync reads millions, so the slower search is only for the others.
     if not (value.isascii() and value.isprintable()) and _UNSTORABLE.search(value):
         _bad(field, "holds characters that cannot be stored")
     return value
 
 
 def uid(field: str, value: Any) -> str:
-    """A reference to an object: 1 to 128 characters without white space or control characters."""
+    """An identifier: 1 to 128 characters without surrounding spaces or control characters."""
     if not isinstance(value, str):
         _bad(field, "is not a text")
     if not 0 < len(value) <= UID_LENGTH:
@@ -60,7 +60,7 @@ def uid(field: str, value: Any) -> str:
 
 
 def cents(field: str, value: Any) -> int:
-    """An amount in minor units. A float is refused even when it is whole: money never passes through one."""
+    """An amount in minor units. A float is refused even when it is whole, because money never uses floats."""
     if isinstance(value, bool) or not isinstance(value, int):
         _bad(field, "is not a whole number of cents")
     if not 0 <= value < MONEY_LIMIT:
@@ -69,10 +69,10 @@ def cents(field: str, value: Any) -> int:
 
 
 def dollars(field: str, value: Any) -> int:
-    """Decimal dollars (A27) as cents, exactly.
+    """Convert decimal dollars (A27) to exact cents.
 
-    JSON gives a float; its repr is the shortest text that means it, which for every amount below 10**13
-    dollars is the text the platform wrote. More than two decimals are refused, not rounded.
+    JSON gives a float. Its ``repr`` is the shortest text for that number, which is the platform's own text for every
+    amount below 10**13 dollars. More than two decimals are refused, not rounded.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         _bad(field, "is not a number of dollars")
@@ -111,13 +111,13 @@ def timestamp(field: str, value: Any) -> datetime:
 
 
 def timestamp_text(field: str, value: Any) -> str:
-    """A timestamp as written, every digit of it, for a keyset (A2)."""
+    """A timestamp with every digit as written, for a keyset (A2)."""
     timestamp(field, value)
     return str(value)
 
 
 def mapping(field: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict) and not isinstance(value, Mapping):  # dict first: that one is quick
+    if not isinstance(value, dict) and not isinstance(value, Mapping):  # dict first, because it is faster
         _bad(field, "is not an object")
     return value
 
@@ -135,9 +135,9 @@ def mappings(field: str, value: Any) -> tuple[Mapping[str, Any], ...]:
 
 
 class Optional(Generic[T]):
-    """A property read from ``raw`` when it is asked for: None when missing or null, else of its type.
+    """A property read from ``raw`` when it is accessed: None when missing or null, else of its type.
 
-    ``names`` are tried in turn, the documented one first. Raises ``BadValue``.
+    ``names`` are tried in order, the documented one first. Raises ``BadValue``.
     """
 
     def __init__(self, read: Callable[[str, Any], T], *names: str) -> None:
@@ -150,7 +150,7 @@ class Optional(Generic[T]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The properties that it reads."""
+        """The names of the properties that it reads."""
         return self._names
 
     @overload

@@ -1,4 +1,4 @@
-"""Sockets with a deadline: below HTTP, so that neither a slow drip nor a silent resolver outlives a call."""
+"""Sockets with a deadline, so that neither a slow peer nor a slow DNS resolver can outlast a call."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Address = tuple[Any, ...]
 
 
 class WireCall(threading.local):
-    """What the connections of this thread must know of the call under way.
+    """The state of this thread's current call, for its connections.
 
-    ``deadline`` is on the monotonic clock. ``connected`` turns true once a connection made during the
-    attempt is ready to carry our bytes (TLS included): before that nothing of ours can have left.
+    ``deadline`` is on the monotonic clock. ``connected`` becomes true once a connection made during the attempt
+    is ready to send our bytes (TLS included). Before that, nothing can have been sent.
     """
 
     deadline: float | None = None
-    dialled: bool = False  # a new connection was begun; false means that a pooled one was used
+    dialled: bool = False  # a new connection was started; false means that a pooled one was used
     connected: bool = False
 
-    obstacle: str = ""  # what kept a connection from being made
+    obstacle: str = ""  # why no connection could be made
 
     def begin(self, deadline: float) -> None:
         self.deadline, self.dialled, self.connected, self.obstacle = deadline, False, False, ""
@@ -34,7 +34,7 @@ class WireCall(threading.local):
         self.deadline = None
 
     def left(self, wanted: float | None) -> float | None:
-        """``wanted`` seconds or what is left, whichever is less. Raises ``TimeoutError`` when nothing is."""
+        """``wanted`` or the seconds left, whichever is less. Raises ``TimeoutError`` when none are left."""
         if self.deadline is None:
             return wanted
         left = self.deadline - time.monotonic()
@@ -47,11 +47,11 @@ call = WireCall()
 
 
 class DeadlineSocket:
-    """A connected socket (plain or TLS) each of whose reads and writes ends at the call's deadline.
+    """A connected socket (plain or TLS) whose reads and writes end at the call's deadline.
 
-    A socket's own time-out starts anew with every byte, so a peer that sends one header byte a second
-    holds a call for ever (faults R4). Here each read gets only what is left of the call. Everything
-    else is the socket's own.
+    The timeout of a normal socket restarts with every byte, so a peer that sends one header byte a second
+    holds a call forever (faults R4). Here each read gets only the time left of the call. All other attributes
+    are those of the socket.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -75,7 +75,7 @@ class DeadlineSocket:
         self._sock.sendall(data, flags)
 
     def makefile(self, mode: str = "rb", buffering: int | None = None) -> io.BufferedReader:
-        """The buffered reader that ``http.client`` asks for, reading through the deadline."""
+        """The buffered reader for ``http.client``. It reads with the deadline."""
         if mode != "rb":
             raise ValueError("only 'rb' is needed here")
         raw = socket.SocketIO(self, "rb")  # type: ignore[arg-type]
@@ -88,10 +88,10 @@ class DeadlineSocket:
 
 
 def resolve(host: str, port: int, seconds: float | None) -> list[Address]:
-    """The addresses of ``host`` within ``seconds``.
+    """The addresses of ``host``, resolved within ``seconds``.
 
-    ``getaddrinfo`` cannot be interrupted and may hang for half a minute, hence a thread that is left
-    behind when it does. Raises ``socket.gaierror`` or ``TimeoutError``.
+    ``getaddrinfo`` cannot be interrupted and may hang for half a minute, so it runs in a thread, which is abandoned
+    after the timeout. Raises ``socket.gaierror`` or ``TimeoutError``.
     """
     found: list[list[Address]] = []
     failed: list[BaseException] = []
@@ -115,9 +115,9 @@ def resolve(host: str, port: int, seconds: float | None) -> list[Address]:
 def connect(
     host: str, port: int, timeout: float | None, options: Any = (), source: tuple[str, int] | None = None
 ) -> socket.socket:
-    """A TCP connection to the first address of ``host`` that answers; ``timeout`` seconds for each one.
+    """A TCP connection to the first address of ``host`` that answers. ``timeout``: seconds for each address.
 
-    Never longer than the call's deadline, however many addresses there are. Raises ``socket.gaierror``
+    All addresses together never take longer than the call's deadline. Raises ``socket.gaierror``
     or another ``OSError``.
     """
     last: OSError | None = None
@@ -131,7 +131,7 @@ def connect(
             if source:
                 sock.bind(source)
             sock.connect(address)
-            # What is left is also the most that the TLS handshake to come may take.
+            # The time left is also the limit of the TLS handshake that follows.
             sock.settimeout(call.left(timeout))
             return sock
         except OSError as error:
@@ -142,7 +142,7 @@ def connect(
 
 
 def why(error: BaseException) -> str:
-    """A few words for staff about a failed exchange. Never the error's own text: it may quote an address."""
+    """A short text for staff about a failed exchange. It never contains the error's own text, which may quote a URL."""
     if call.obstacle:
         return call.obstacle
     for cause in _causes(error):
@@ -158,7 +158,7 @@ def why(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """``error`` and what caused it; requests and urllib3 nest theirs in ``args`` and ``reason`` too."""
+    """``error`` and its causes; requests and urllib3 also nest them in ``args`` and ``reason``."""
     seen: set[int] = set()
     queue: list[Any] = [error]
     while queue and len(seen) < 20:

@@ -1,4 +1,4 @@
-"""Rows, querysets and money arithmetic. Nothing here speaks HTTP."""
+"""The models, their querysets and money arithmetic. Nothing here sends HTTP requests."""
 
 from govpay.models.access import AccountAccess
 from govpay.models.events import WebhookEvent, WebhookSubscription

@@ -1,4 +1,4 @@
-"""Which payment accounts somebody may see, and the rows of every model that belong to them."""
+"""Account access: which payment accounts a user may see, and which rows of each model belong to them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from govpay import conf
 
-#: Model → the way to the uid of the account that a row belongs to. Rows whose account is not known, and all
-#: rows of a model that belongs to none (an empty way), are for those who see everything.
+#: Model → field path to the uid of the row's account. Rows without a known account, and all rows of a model with an
+#: empty path, are visible only to users who see everything.
 ACCOUNT_PATHS: dict[str, str] = {
     "accountaccess": "",
     "client": "accounts__uid",
@@ -40,7 +40,7 @@ ACCOUNT_PATHS: dict[str, str] = {
 
 
 def account_path(model: type[models.Model]) -> str:
-    """Raises ``LookupError`` for a model without a rule: nobody must see it by oversight."""
+    """The entry of ``model``. Raises ``LookupError`` if there is none, so that no model is visible by oversight."""
     name = str(model._meta.model_name)
     if name not in ACCOUNT_PATHS:
         raise LookupError(f"{model.__name__} has no entry in ACCOUNT_PATHS.")
@@ -49,7 +49,7 @@ def account_path(model: type[models.Model]) -> str:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far somebody sees: the uids of some accounts, or all there is (``None``)."""
+    """What a user may see: the uids of some accounts, or everything (``None``)."""
 
     accounts: frozenset[str] | None
 
@@ -58,35 +58,36 @@ class Reach:
         return self.accounts is None
 
     def narrow(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        """Those of ``rows`` within reach."""
+        """Filter ``rows`` to those within reach."""
         path = account_path(rows.model)
         if self.accounts is None:
             return rows
         if not path or not self.accounts:
             return rows.none()
         if "__" in path:
-            # By way of many rows: as a join it would give a row once for each of them.
+            # The path leads over many rows. A join would return a row once for each of them.
             own = rows.model._default_manager.filter(**{f"{path}__in": self.accounts})
             return rows.filter(pk__in=own.order_by().values("pk"))
         if len(self.accounts) == 1:
-            # As an equation, so that the index on account and date also gives the order.
+            # An equality, so that the index on account and date also provides the order.
             return rows.filter(**{path: next(iter(self.accounts))})
         return rows.filter(**{f"{path}__in": sorted(self.accounts)})
 
     def has(self, row: models.Model) -> bool:
-        """The same for one row that is at hand, without a statement."""
+        """Whether one loaded row is within reach. Executes no statement."""
         path = account_path(type(row))
         if self.accounts is None:
             return True
         if "__" in path:
-            return True  # a client is at hand only as the relative of an account, which is within reach then
+            return True  # a client is loaded only together with an account that is within reach
         return bool(path) and getattr(row, path) in self.accounts
 
 
 def reach_of(user: Any) -> Reach:
-    """How far ``user`` sees: at most one statement, and none when the same object asks again.
+    """What ``user`` may see. At most one statement; the result is cached on the user object.
 
-    Nobody is limited who has no ``AccountAccess``, unless ``LIMIT_STAFF_TO_ACCOUNTS`` says so. A superuser never is.
+    A user without any ``AccountAccess`` sees everything, unless ``LIMIT_STAFF_TO_ACCOUNTS`` is set. A superuser
+    always does.
     """
     known = getattr(user, "_govpay_reach", None)
     if known is None:
@@ -95,19 +96,19 @@ def reach_of(user: Any) -> Reach:
 
 
 def _reach(user: Any) -> Reach:
-    if user.pk is None or not user.is_active:  # not logged in, or not any more
+    if user.pk is None or not user.is_active:  # not logged in, or deactivated
         return Reach(frozenset())
     if getattr(user, "is_superuser", False):
         return Reach(None)
     granted = Q(user=user.pk)
-    if hasattr(user, "groups"):  # a host's own model of users may have none
+    if hasattr(user, "groups"):  # a custom user model may have no groups
         granted |= Q(group__in=user.groups.order_by().values("pk"))
     accounts: Any = frozenset(AccountAccess.objects.filter(granted).order_by().values_list("account_id", flat=True))
     return Reach(accounts if accounts or conf.get("LIMIT_STAFF_TO_ACCOUNTS") else None)
 
 
 class VisibleRows(ModelIterable):
-    """Rows whose joined relatives are hidden where these lie out of reach, as if they had never been read."""
+    """Yields rows whose joined related objects out of reach are ``None``, as if they were not in the database."""
 
     def __iter__(self) -> Iterator[Any]:
         rows: Any = self.queryset
@@ -117,13 +118,13 @@ class VisibleRows(ModelIterable):
 
 
 class AccountQuerySet(models.QuerySet[Any]):
-    """Rows that know whose they are."""
+    """Querysets of rows that can be filtered by account access."""
 
-    #: Set by ``visible_to`` when it leaves anything out.
+    #: Set by ``visible_to`` when the user does not see everything.
     reach: Reach | None = None
 
     def visible_to(self, user: Any) -> Self:
-        """The rows that ``user`` may see. Relatives that are joined are left out where they are foreign."""
+        """The rows that ``user`` may see. Joined related objects of other accounts become ``None``."""
         reach = reach_of(user)
         rows: Any = reach.narrow(self.all())
         if not reach.is_all:
@@ -137,6 +138,7 @@ class AccountQuerySet(models.QuerySet[Any]):
 
 
 def hide_relatives(row: models.Model, reach: Reach) -> None:
+    """Set joined related objects of ``row`` to ``None`` where they are out of reach."""
     for field in _links(type(row)):
         relative = field.get_cached_value(row, default=None)
         if relative is not None and not reach.has(relative):
@@ -145,15 +147,15 @@ def hide_relatives(row: models.Model, reach: Reach) -> None:
 
 @cache
 def _links(model: type[models.Model]) -> tuple[Any, ...]:
-    """Its foreign keys to models of ours."""
+    """The foreign keys of ``model`` to models of this app."""
     fields: Any = model._meta.concrete_fields
     return tuple(f for f in fields if f.many_to_one and f.related_model._meta.app_label == model._meta.app_label)
 
 
 class AccountAccess(models.Model):
-    """A user, or everybody in a group, may see one payment account, and no other without a row of its own."""
+    """Allows a user or a group to see one payment account. With any row, they see only the accounts of their rows."""
 
-    # Neither an account's nor a group's end may take the row along: who lost the last one would see everything.
+    # Deleting an account or a group must not delete this row: a user who lost the last row would see everything.
     account: Any = models.ForeignKey(
         "govpay.PaymentAccount",
         to_field="uid",

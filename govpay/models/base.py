@@ -1,4 +1,4 @@
-"""What all mirrors share."""
+"""The base class of all mirrors and its queryset."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from govpay.models.fields import UidField
 
 
 class MirrorQuerySet(AccountQuerySet):
+    """Querysets of mirrors."""
+
     def present(self) -> MirrorQuerySet:
-        """Rows that the platform still has."""
+        """Rows that are not marked as deleted on the platform."""
         return self.filter(deleted_at=None)
 
 
 class Mirror(models.Model):
-    """One remote object as it was last read. Only ``govpay.sync.upsert`` writes these columns."""
+    """One object of the platform as last read. Only ``govpay.sync.upsert`` writes the mirrored columns."""
 
-    #: Columns of ours beside the mirrored ones; the upsert leaves them alone.
+    #: Local columns, which the upsert does not overwrite.
     LOCAL: ClassVar[tuple[str, ...]] = ()
-    #: Those of them that go back to their default whenever the document changes.
+    #: Local columns that the upsert resets to their default whenever the document changes.
     RESET: ClassVar[tuple[str, ...]] = ()
 
     uid = UidField(_("UID"))
     raw = models.JSONField(_("last document"), default=dict, blank=True)
-    #: Hash of the document, and of the one it took the place of: the upsert's compare-and-swap.
+    #: Hash of the document, and of the document that it replaced: for the upsert's compare-and-swap.
     digest = models.CharField(max_length=40, default="", blank=True, editable=False)
     replaced_digest = models.CharField(max_length=40, default="", blank=True, editable=False)
     remote_created_at = models.DateTimeField(_("created"), null=True, blank=True)
@@ -57,5 +59,5 @@ def _mirrored_fields(model: type[Mirror]) -> tuple[models.Field[Any, Any], ...]:
 
 
 def unique_uid(name: str) -> models.UniqueConstraint:
-    """``uid`` is unique by constraint, which spares PostgreSQL the second, pattern index of ``unique=True``."""
+    """A unique constraint on ``uid``. ``unique=True`` would add a second (pattern) index on PostgreSQL."""
     return models.UniqueConstraint(fields=["uid"], name=f"govpay_{name}_uid")

@@ -1,6 +1,6 @@
-"""Known values of remote enums and the closed sets of our own.
+"""Known values of the platform's enums, and this app's own choices.
 
-Remote enums live in plain text columns: a value that is not listed here is kept and shown as it came.
+The platform's enums are stored in plain text columns. An unknown value is stored and shown unchanged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from django.utils.translation import pgettext_lazy
 
 
 class PaymentStatus(models.TextChoices):
-    """Assumption A8."""
+    """The statuses of a payment (assumption A8)."""
 
     VALIDATED = "validated", _("Waiting for capture")
     CAPTURED = "captured", _("Captured")
@@ -25,7 +25,7 @@ class PaymentStatus(models.TextChoices):
 
 
 class PaymentFlag(models.TextChoices):
-    """What happened to a payment that staff must know of; the events of /platform/accounts/."""
+    """Events of a payment that staff must see; /platform/accounts/."""
 
     CHARGEBACK = "chargeback", _("Disputed")
     RETURN = "return", _("Returned by the bank")
@@ -33,7 +33,7 @@ class PaymentFlag(models.TextChoices):
 
 
 class TransactionType(models.TextChoices):
-    """Assumption A12."""
+    """The types of a transaction (assumption A12)."""
 
     CAPTURE = "capture", pgettext_lazy("transaction", "Capture")
     REFUND = "refund", pgettext_lazy("transaction", "Refund")
@@ -43,7 +43,7 @@ class TransactionType(models.TextChoices):
     ACH_RETURN = "ach_return", _("ACH return")
 
 
-#: The movements that nobody here asked for, and the flag that each raises.
+#: Movements that were not requested here, and the flag that each raises.
 FLAG_OF_TYPE: dict[str, PaymentFlag] = {
     TransactionType.CHARGEBACK: PaymentFlag.CHARGEBACK,
     TransactionType.ACH_RETURN: PaymentFlag.RETURN,
@@ -52,7 +52,7 @@ FLAG_OF_TYPE: dict[str, PaymentFlag] = {
 
 
 class TransactionStatus(models.TextChoices):
-    """Assumption A12."""
+    """The statuses of a transaction (assumption A12)."""
 
     PENDING = "pending", _("Pending")
     SUCCEEDED = "succeeded", _("Succeeded")
@@ -60,7 +60,7 @@ class TransactionStatus(models.TextChoices):
 
 
 class MethodType(models.TextChoices):
-    """``payment_method_type``, /platform/payments/."""
+    """The values of ``payment_method_type``; /platform/payments/."""
 
     CREDIT = "credit", _("Card")
     ACH = "ach", _("Bank account")
@@ -69,7 +69,7 @@ class MethodType(models.TextChoices):
 
 
 class SessionStatus(models.TextChoices):
-    """/api/operations/v1hosted-sessionssessionid/patch/."""
+    """The statuses of a hosted session; /api/operations/v1hosted-sessionssessionid/patch/."""
 
     ACTIVE = "active", _("Active")
     COMPLETED = "completed", _("Completed")
@@ -77,6 +77,8 @@ class SessionStatus(models.TextChoices):
 
 
 class LinkState(models.TextChoices):
+    """The states of a payment link."""
+
     OPEN = "open", _("Open")
     PAID = "paid", _("Paid")
     CANCELLED = "cancelled", _("Cancelled")
@@ -84,7 +86,7 @@ class LinkState(models.TextChoices):
 
 
 class EventType(models.TextChoices):
-    """The documented part of the catalogue: /guides/webhooks/, /platform/accounts/, /platform/wallets/."""
+    """The documented event types: /guides/webhooks/, /platform/accounts/, /platform/wallets/."""
 
     SESSION_COMPLETED = "checkout_session.completed", _("Session completed")
     SESSION_EXPIRED = "checkout_session.expired", _("Session expired")
@@ -100,6 +102,8 @@ class EventType(models.TextChoices):
 
 
 class EventState(models.TextChoices):
+    """The states of a webhook event."""
+
     RECEIVED = "received", _("Received")
     PROCESSED = "processed", _("Processed")
     FAILED = "failed", _("Failed")
@@ -107,6 +111,8 @@ class EventState(models.TextChoices):
 
 
 class OperationAction(models.TextChoices):
+    """The kinds of operations."""
+
     QUOTE = "quote", _("Quote")
     CAPTURE = "capture", _("Capture")
     VOID = "void", _("Void")
@@ -136,6 +142,8 @@ class SecCode(models.TextChoices):
 
 
 class OperationState(models.TextChoices):
+    """The states of an operation."""
+
     STARTED = "started", _("Started")
     SUCCEEDED = "succeeded", _("Succeeded")
     FAILED = "failed", _("Failed")
@@ -143,7 +151,7 @@ class OperationState(models.TextChoices):
 
 
 class OperationAttention(models.TextChoices):
-    """Why an operation that has ended needs a person."""
+    """Why an ended operation is in the review queue."""
 
     LATE_FAILURE = "late_failure", _("Failed later")
     NOT_EXECUTED = "not_executed", _("Not carried out")
@@ -154,6 +162,8 @@ class OperationAttention(models.TextChoices):
 
 
 class RunState(models.TextChoices):
+    """The states of a sync run."""
+
     RUNNING = "running", _("Running")
     SUCCEEDED = "succeeded", _("Succeeded")
     FAILED = "failed", _("Failed")
@@ -161,12 +171,14 @@ class RunState(models.TextChoices):
 
 
 class SyncMode(models.TextChoices):
+    """The modes of a sync."""
+
     INCREMENTAL = "incremental", _("Incremental")
     FULL = "full", _("Full")
 
 
 class Source(models.TextChoices):
-    """What brought a change."""
+    """The source of a change."""
 
     OPERATION = "operation", _("Operation")
     WEBHOOK = "webhook", _("Webhook")
@@ -174,7 +186,7 @@ class Source(models.TextChoices):
 
 
 class Level(models.TextChoices):
-    """How bad a finding of the doctor is."""
+    """The severity of a finding of the doctor."""
 
     OK = "ok", _("OK")
     WARNING = "warning", _("Warning")

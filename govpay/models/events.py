@@ -1,4 +1,4 @@
-"""Webhook subscriptions, and the deliveries that were accepted."""
+"""Webhook subscriptions and stored webhook events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from govpay.models.fields import mirror_key
 class WebhookSubscription(Mirror):
     """Whether one event type is sent for one account; /guides/webhooks/, assumption A20.
 
-    The platform gives subscriptions no identifier: ``uid`` is ``<account uid>:<event type>`` then.
+    The platform gives subscriptions no identifier, so ``uid`` is ``<account uid>:<event type>``.
     """
 
     account = mirror_key("govpay.PaymentAccount", related_name="webhook_subscriptions")
@@ -33,7 +33,7 @@ class WebhookSubscription(Mirror):
 
 
 class WebhookEvent(models.Model):
-    """One verified delivery, stored before it is worked on; /guides/webhooks/."""
+    """One verified delivery, stored before it is processed; /guides/webhooks/."""
 
     account = mirror_key("govpay.PaymentAccount", related_name="webhook_events")
     webhook_id = models.CharField(_("webhook ID"), max_length=255)
@@ -45,11 +45,11 @@ class WebhookEvent(models.Model):
     error = models.TextField(blank=True, default="")
     received_at = models.DateTimeField(_("received"), default=timezone.now)
     processed_at = models.DateTimeField(_("processed"), null=True, blank=True)
-    #: The payment that was read because of it.
+    #: The payment that was read while the event was processed.
     payment = mirror_key("govpay.Payment", related_name="webhook_events")
-    #: Somebody works on it until then; a worker that dies leaves it to the next one.
+    #: Until this time a worker has claimed the event. After that another worker may claim it.
     claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
-    #: Not queued anew before that.
+    #: The event is not queued again before this time.
     due_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = AccountQuerySet.as_manager()

@@ -1,4 +1,4 @@
-"""Column types: remote identifiers, links between mirrors, and sealed text."""
+"""Model fields: the platform's identifiers, links between mirrors, and sealed text."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from django.db.models.query_utils import DeferredAttribute
 from govpay.security.encryption import seal, unseal
 from govpay.security.tracebacks import Secret
 
-#: The longest remote identifier that is kept.
+#: Maximum length of an identifier of the platform.
 UID_LENGTH = 128
 
-#: How dumpdata writes a sealed value. Only this is taken for one when it is read: a secret is any text.
+#: The form in which dumpdata writes a sealed value. Any other text is a plain secret.
 _DUMPED = re.compile(r"sealed:(gAAAA[A-Za-z0-9_-]+=*)")
 
 
 class UidField(models.CharField):
-    """A remote identifier, compared byte by byte on every database.
+    """An identifier of the platform, compared byte by byte on every database.
 
-    The platform's keyset order is by code point; a linguistic collation would disagree with it
-    (and be slower), so PostgreSQL is told "C". SQLite compares bytes anyway.
+    The platform's keyset order is by code point. A linguistic collation would use another order and be slower, so
+    PostgreSQL uses collation "C". SQLite compares bytes anyway.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -37,9 +37,9 @@ class UidField(models.CharField):
 
 
 def mirror_key(to: str, related_name: str = "+", **options: Any) -> Any:
-    """A link to another mirror by its ``uid``.
+    """A foreign key to another mirror by its ``uid``.
 
-    No constraint and no own index: rows arrive in any order, the target may never come, and the
+    It has no constraint and no index of its own: rows arrive in any order, the target may never arrive, and the
     composite indexes of each model serve the look-ups.
     """
     return models.ForeignKey(
@@ -56,18 +56,18 @@ def mirror_key(to: str, related_name: str = "+", **options: Any) -> Any:
 
 
 class Sealed:
-    """A secret as it lies in the table. Nothing but ``reveal`` shows it."""
+    """An encrypted secret as stored in the table. Only ``reveal`` returns the secret."""
 
     __slots__ = ("_token", "whose")
 
     def __init__(self, token: str, whose: str = "") -> None:
         self._token = token
-        #: The row and column it was read from, for the error when its key is lost.
+        #: The row and column that it was read from, for the error message when the key is lost.
         self.whose = whose
 
     @classmethod
     def of(cls, text: str) -> Sealed:
-        """Seal ``text`` now, with the newest key."""
+        """Encrypt ``text`` now, with the newest key."""
         return cls(seal(text))
 
     @property
@@ -76,7 +76,7 @@ class Sealed:
         return self._token
 
     def reveal(self) -> str:
-        """The secret. Raises ``EncryptionError``, which names the row, when its key is gone."""
+        """The secret. Raises ``EncryptionError``, which names the row, when no configured key can decrypt it."""
         return Secret(unseal(self._token, self.whose))
 
     def __repr__(self) -> str:
@@ -86,7 +86,7 @@ class Sealed:
 
 
 class _Owned(DeferredAttribute):
-    """Tells a sealed value whose it is when it is taken from its row."""
+    """Sets the row and column on a sealed value when it is read from its row."""
 
     def __get__(self, instance: Any, cls: Any = None) -> Any:
         value = super().__get__(instance, cls)
@@ -96,14 +96,14 @@ class _Owned(DeferredAttribute):
         return value
 
     def __set__(self, instance: Any, value: Any) -> None:
-        # Without this Python would look into the row itself first and never ask the descriptor.
+        # Without ``__set__`` Python would read the instance's dict first and never call ``__get__``.
         instance.__dict__[self.field.attname] = value
 
 
 class SealedField(models.TextField):
-    """Text that is encrypted at rest. Takes ``str`` or ``Sealed``, gives ``Sealed`` or ``None``.
+    """Text that is encrypted at rest. Accepts ``str`` or ``Sealed``, returns ``Sealed`` or ``None``.
 
-    Reading a row never decrypts, so a lost key breaks the one use of the secret and not the lists.
+    Reading a row never decrypts. A lost key therefore breaks only the use of the secret, not the lists of rows.
     """
 
     descriptor_class = _Owned
@@ -121,7 +121,7 @@ class SealedField(models.TextField):
         return value.token if isinstance(value, Sealed) else seal(str(value))
 
     def value_to_string(self, obj: models.Model) -> str:
-        """Serializers (dumpdata) get the ciphertext, never the secret; marked, or it would be sealed again."""
+        """Serializers (dumpdata) get the ciphertext, never the secret. The prefix prevents sealing it a second time."""
         value = self.value_from_object(obj)
         return "" if value is None else f"sealed:{self.get_prep_value(value)}"
 

@@ -1,4 +1,4 @@
-"""The four staff groups, made once when the app is installed and never touched again."""
+"""The four staff groups. They are created once, when the app is installed, and never changed afterwards."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from django.apps import AppConfig
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 
-#: Permission code names besides the ``view_`` ones, which every group gets
-#: (but not who may see which account, which is for those who decide it).
+#: Permission code names in addition to the ``view_`` ones. Every group gets those, except ``view_accountaccess``:
+#: only those who decide on account access need it.
 CASHIER = ("charge_customer", "create_session", "capture_payment")
 FINANCE = (*CASHIER, "refund_payment", "void_payment", "settle_operation", "manage_wallet", "export_data")
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -21,10 +21,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def make_groups(sender: AppConfig, using: str, plan: Any = None, **_: Any) -> None:
-    """Receiver of ``post_migrate``: makes the groups in the run that created our tables.
+    """Receiver of ``post_migrate``: creates the groups in the run that created our tables.
 
-    ``plan`` tells which migrations this run applied; after a ``flush`` there is none and the tables
-    are as empty as on the first day. A group that an administrator changed or deleted stays so.
+    ``plan``: the migrations that this run applied. After a ``flush`` there is no plan, and the tables are empty as
+    after the installation. A group that an administrator changed or deleted stays as it is.
     """
     if plan is not None and not any(
         migration.app_label == sender.label and migration.name == "0001_initial" and not backwards

@@ -1,4 +1,4 @@
-"""Signs of life of the workers, and what the platform's answers held beyond what is known of them."""
+"""Heartbeats of the workers, and contract notices about the platform's answers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from govpay.models.choices import Source
 
 
 class Heartbeat(models.Model):
-    """The last sign of one kind of process: ``beat`` (its tick was carried out) or ``worker`` (any task was)."""
+    """The last heartbeat of one kind of process: ``beat`` (a periodic task ran) or ``worker`` (any task ran)."""
 
     name = models.CharField(max_length=32)
-    #: Since when signs have come without a long gap.
+    #: The start of the heartbeats without a long gap.
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     last_seen = models.DateTimeField(_("last sign"), default=timezone.now)
     host = models.CharField(_("worker's host"), max_length=255, blank=True, default="")
-    #: What the same process put into the cache: whoever finds it there shares the cache with it.
+    #: The value that the same process stored in the cache. A process that finds it there shares the cache.
     mark = models.CharField(max_length=64, blank=True, default="", editable=False)
 
     objects = AccountQuerySet.as_manager()
@@ -32,18 +32,18 @@ class Heartbeat(models.Model):
 
 
 class ContractNotice(models.Model):
-    """A property, or a value of an enum, that answers hold and that nothing here knows of.
+    """A property or an enum value in an answer that is not known here.
 
-    Never the value of such a property: nobody can tell what it is.
+    The value of an unknown property is never stored, because it may be sensitive.
     """
 
     #: The model of the object's mirror, in lower case.
     kind = models.CharField(max_length=32)
     #: Path of the property, with dots.
     name = models.CharField(max_length=160)
-    #: The value of an enum; empty for a property that is itself unknown.
+    #: The unknown enum value; empty when the property itself is unknown.
     value = models.CharField(max_length=64, blank=True, default="")
-    #: Where objects of this kind are read, and what read the last one.
+    #: The route that reads objects of this kind, and the source of the last answer.
     route = models.CharField(max_length=255, blank=True, default="")
     source = models.CharField(max_length=16, choices=Source, blank=True, default="")
     first_seen = models.DateTimeField(_("first seen"), default=timezone.now)

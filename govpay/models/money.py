@@ -1,4 +1,4 @@
-"""Money as integer minor units: currencies, parsing what staff type, and how it is written."""
+"""Money as integer minor units (cents): currencies, parsing of input, and formatting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from babel.numbers import format_currency, get_currency_precision, list_currenci
 from django.utils.translation import get_language, to_locale
 from django.utils.translation import gettext as _
 
-#: Amounts beyond this are no payments; it also keeps sums inside a 64-bit column.
+#: Maximum amount in minor units. It also keeps sums within a 64-bit column.
 MAX_AMOUNT = 2**53 - 1
 
 
@@ -20,7 +20,7 @@ def _currencies() -> frozenset[str]:
 
 
 def is_currency(code: object) -> bool:
-    """Whether ``code`` is an ISO 4217 code in capitals."""
+    """Whether ``code`` is an ISO 4217 code in capital letters."""
     return isinstance(code, str) and len(code) == 3 and code in _currencies()
 
 
@@ -30,17 +30,17 @@ def is_amount(value: object) -> bool:
 
 
 def digits(currency: str) -> int:
-    """How many decimals the currency has; unknown ones are taken to have two."""
+    """The number of decimals of the currency; 2 for an unknown one."""
     return get_currency_precision(currency) if is_currency(currency) else 2
 
 
 def to_major(amount: int, currency: str) -> Decimal:
-    """Minor units to a decimal of major units, exactly: 1234 → 12.34."""
+    """Convert minor units to an exact decimal of major units: 1234 → 12.34."""
     return Decimal(amount).scaleb(-digits(currency))
 
 
 def to_minor(text: str, currency: str) -> int:
-    """What staff type (``12.34``) to minor units. Raises ``ValueError`` when it is not exact."""
+    """Convert input such as ``12.34`` to minor units. Raises ``ValueError`` when it is not exact."""
     try:
         value = Decimal(text.strip())
     except InvalidOperation:
@@ -56,9 +56,9 @@ def to_minor(text: str, currency: str) -> int:
 
 
 def format_money(amount: int | None, currency: str) -> str:
-    """Minor units in the active language: ``1234, "USD"`` → ``$12.34``; nothing known → ``—``.
+    """Format minor units in the active language: ``1234, "USD"`` → ``$12.34``; ``None`` → ``—``.
 
-    A currency that ISO 4217 does not know is written as it came, in front of plain decimals.
+    A currency that ISO 4217 does not know is written unchanged before a plain number with two decimals.
     """
     if amount is None:
         return "—"

@@ -1,4 +1,4 @@
-"""The journal: what was asked of the platform, by whom, and how it ended."""
+"""The journal: every operation on the platform, with its actor and its outcome."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ from govpay.models.access import AccountQuerySet
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, SecCode
 from govpay.models.fields import SealedField, UidField, mirror_key
 
-#: States in which the outcome is open, so that no other money operation may start.
+#: States with an open outcome. Meanwhile no other money operation on the payment may start.
 OPEN_STATES = (OperationState.STARTED, OperationState.UNKNOWN)
 
-#: Between the journal row and the call: waiting for a lock, reading, committing.
+#: Maximum time from the journal row to the start of the call: waiting for a lock, reading, committing.
 BEGINS_WITHIN = dt.timedelta(seconds=10)
 
-#: Captures and voids are settled by then. A refund takes ``ABSENT_AFTER``, and staff may look meanwhile.
+#: Captures and voids have an outcome by then. A refund takes ``ABSENT_AFTER``; staff may look at it before.
 OPEN_FOR_LONG = dt.timedelta(minutes=5)
 
-#: For so long after it was settled by hand the platform is asked again.
+#: Time after a resolution by hand in which reconciliation still reads the platform.
 WATCHED = dt.timedelta(days=3)
 
 
 class OperationQuerySet(AccountQuerySet):
+    """Querysets of operations."""
+
     def open_for_long(self) -> OperationQuerySet:
-        """Those whose outcome reconciliation should know by now, or that do not match what the platform has."""
+        """Operations whose outcome reconciliation should know by now, or that do not match the platform."""
         long_ago = Q(deadline_at__lte=timezone.now() - OPEN_FOR_LONG)
         return self.filter(long_ago | ~Q(attention=""), state__in=OPEN_STATES)
 
     def being_looked_up(self) -> OperationQuerySet:
-        """Those whose outcome is not known now: also a call under way, and what stands by somebody's word alone
-        while the platform is still asked about it.
+        """Operations whose outcome is not known now. This includes calls that are still running, and operations that
+        were resolved by hand while reconciliation still reads the platform.
         """
         money = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
         by_word = Q(settled_at__gt=timezone.now() - WATCHED, attention_at=None, action__in=money)
         return self.filter(Q(state__in=OPEN_STATES) | by_word)
 
     def needing_attention(self) -> OperationQuerySet:
-        """Those that ended in a way that somebody must know of, until it is marked as dealt with."""
+        """Ended operations that staff must look at, until they are marked as dealt with."""
         return self.exclude(attention="").exclude(state__in=OPEN_STATES)
 
 
 class Operation(models.Model):
-    """One action on the platform. It is committed as ``started`` before anything is sent.
+    """One action on the platform. The row is committed as ``started`` before the request is sent.
 
-    ``amount`` is in minor units of ``currency``. ``succeeded`` means accepted by the platform.
+    ``amount`` is in minor units of ``currency``. ``succeeded`` means that the platform accepted the request.
     """
 
     key = models.UUIDField(default=uuid.uuid4, editable=False)
@@ -71,46 +73,46 @@ class Operation(models.Model):
     created_at = models.DateTimeField("started", default=timezone.now)
     finished_at = models.DateTimeField("finished", null=True, blank=True)
 
-    #: Which error to raise again for the same key: a class name of ``govpay.exceptions``.
+    #: The error to raise again for the same key: a class name of ``govpay.exceptions``.
     error_class = models.CharField(max_length=64, blank=True, default="", editable=False)
     error_code = models.CharField(max_length=64, blank=True, default="")
-    #: Keyed hash of the arguments: the same key with others is refused.
+    #: Keyed hash of the arguments. The same key with other arguments is refused.
     fingerprint = models.CharField(max_length=64, blank=True, default="", editable=False)
-    #: ``uid`` of the mirrored row that came of it.
+    #: ``uid`` of the mirrored row that is the result.
     result_uid = UidField("result", blank=True, default="")
-    #: How often it was sent: *Try again* reopens the same row, with the same key and the same reference.
+    #: Number of attempts. *Try again* reopens the same row, with the same key and the same reference.
     attempts = models.PositiveSmallIntegerField(default=1)
-    #: When the current attempt began, where it is not the first.
+    #: Start of the current attempt, if it is not the first one.
     attempted_at = models.DateTimeField("last attempt", null=True, blank=True)
-    #: Who pressed *Try again* for the current attempt.
+    #: The user who pressed *Try again* for the current attempt.
     retried_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    #: How each earlier attempt ended: ``[{"attempt", "started_at", "finished_at", "error", …}]``, oldest first.
+    #: The outcome of each earlier attempt: ``[{"attempt", "started_at", "finished_at", "error", …}]``, oldest first.
     earlier_attempts = models.JSONField(default=list, blank=True, editable=False)
-    #: Until then the call may still be under way, so its absence proves nothing.
+    #: Until this time the call may still be running, so a missing sign proves nothing.
     deadline_at = models.DateTimeField("call ends by")
-    #: Since when every read of the platform has found no sign of it.
+    #: The time since which every read of the platform has found no sign of the operation.
     absent_at = models.DateTimeField("first not found", null=True, blank=True)
     checked_at = models.DateTimeField("last looked up", null=True, blank=True)
-    #: A quote's payment method, which capture must repeat exactly; wiped when captured or expired.
+    #: The payment method of a quote. A capture must repeat it exactly. Deleted after the capture or the expiry.
     validated_method = SealedField()
     method_expires_at = models.DateTimeField("method kept until", null=True, blank=True)
-    #: Quote: only ``actor`` may capture the payment, because the fee was only shown. Void: ``actor`` took such a quote
-    #: back. The database has the default as well: processes of the release before know nothing of the column.
+    #: Quote: only ``actor`` may capture the payment, as only the fee was shown. Void: ``actor`` voided such a quote.
+    #: The database has the default too, because processes of the previous release do not know the column.
     fee_preview = models.BooleanField(default=False, db_default=False, editable=False)
-    #: What the owner of a bank account agreed to before it was charged, by the word of ``actor``.
+    #: The authorization that the owner of a bank account gave before the charge, as attested by ``actor``.
     sec_code = models.CharField("SEC code", max_length=8, blank=True, default="", choices=SecCode)
     authorization_text = models.TextField("authorization", blank=True, default="")
     authorized_at = models.DateTimeField("authorization attested", null=True, blank=True)
-    #: Of an import: keyed hashes of its rows, and once it has ended of those that were accepted.
+    #: Import: keyed hashes of its rows; after its end, of the accepted rows.
     row_marks = models.TextField(blank=True, default="", editable=False)
-    #: Why the last look-up could not tell, if it could not.
+    #: Why the last look-up did not find the outcome, if it failed.
     look_up_error = models.CharField("last look-up's error", max_length=255, blank=True, default="")
-    #: Raised when it ends in a way that somebody must know of; staff lower it.
+    #: The reason for the review queue. Staff clear it.
     attention = models.CharField(max_length=16, choices=OperationAttention, blank=True, default="")
     attention_at = models.DateTimeField("raised", null=True, blank=True)
-    #: By whose word it was closed, if the platform never told.
+    #: The user who resolved it by hand, because the platform did not show the outcome.
     settled_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -163,15 +165,15 @@ class Operation(models.Model):
 
     @property
     def is_overdue(self) -> bool:
-        """The call cannot be under way any more."""
+        """Whether the operation is open and its call cannot be running any more."""
         return self.is_open and self.deadline_at <= timezone.now()
 
     @property
     def is_late(self) -> bool:
-        """Its call must not begin any more, since it could last beyond the deadline."""
+        """Whether the call must not start any more, because it could last beyond the deadline."""
         return timezone.now() > (self.attempted_at or self.created_at) + BEGINS_WITHIN
 
     @staticmethod
     def deadline(call_timeout: float) -> dt.datetime:
-        """When a call has ended for certain, one way or the other, whose row is written now."""
+        """The time at which a call has certainly ended, if its row is written now. ``call_timeout`` is in seconds."""
         return timezone.now() + BEGINS_WITHIN + dt.timedelta(seconds=call_timeout)

@@ -1,4 +1,4 @@
-"""Payments and their transactions, with the rules that the rows alone can answer."""
+"""Payments and their transactions, with the rules that need only the stored rows."""
 
 from __future__ import annotations
 
@@ -25,26 +25,28 @@ from govpay.models.choices import (
 from govpay.models.fields import UID_LENGTH, UidField, mirror_key
 from govpay.models.operations import Operation
 
-#: How long a validation can be captured (assumption A9).
+#: Time in which a validated payment can be captured: by processor token, by saved method (assumption A9).
 TOKEN_VALIDATION = dt.timedelta(minutes=15)
 WALLET_VALIDATION = dt.timedelta(hours=24)
 
-#: A moment, a rank and a uid, with spaces between them.
+#: Length of a time, a rank and a uid, separated by spaces (``govpay.sync.flags``).
 FLAG_ORDER_LENGTH = 32 + UID_LENGTH
 
-#: A refund needs money that was taken and is still here (assumption A10).
+#: Statuses that allow a refund: the money was captured and was not taken back (assumption A10).
 REFUNDABLE = (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED)
 
 
 class PaymentQuerySet(MirrorQuerySet):
+    """Querysets of payments, with annotations that the payment rules need."""
+
     def flagged(self) -> PaymentQuerySet:
-        """Those with a dispute, a return or a reversal that nobody has marked as dealt with."""
+        """Payments with a dispute, a return or a reversal that is not marked as dealt with."""
         return self.exclude(flag="")
 
     def with_pending_refunds(self) -> PaymentQuerySet:
-        """Annotate, in minor units: ``pending_refunds``, of refunds that the platform accepted and has not
-        settled; ``settled_refunds``, of the others that did not fail, whatever the platform calls them: it
-        may have counted those in ``refunded_amount``, so they must not be subtracted beside it.
+        """Annotate two sums in minor units. ``pending_refunds``: refunds that the platform accepted and has not
+        settled. ``settled_refunds``: the other refunds that did not fail. The platform may already have included
+        those in ``refunded_amount``, so they must not be subtracted in addition.
         """
         pending = (TransactionStatus.PENDING.value, "")
         return self.annotate(
@@ -53,11 +55,11 @@ class PaymentQuerySet(MirrorQuerySet):
         )
 
     def with_fee_preview(self) -> PaymentQuerySet:
-        """Annotate ``fee_preview`` for ``is_fee_preview``: whether the newest quote of a validated payment is one."""
+        """Annotate ``fee_preview``: whether the newest quote of a validated payment is a fee preview."""
         quotes = Operation.objects.filter(action=OperationAction.QUOTE, payment=OuterRef("uid"))
         newest = quotes.order_by("-created_at").values("fee_preview")[:1]
-        # A sync may bring the payment before the answer to its quote is recorded, or when that answer was lost.
-        # It is sought by its reference: the account is an expression, lest SQLite read all operations of the account.
+        # A sync may store the payment before the answer to its quote is recorded, or when that answer was lost. The
+        # quote is then found by reference. The account is an expression, so that SQLite uses the reference's index.
         unrecorded = Operation.objects.alias(place=Coalesce("account", Value(""))).filter(
             ~Q(action=OperationAction.VOID),
             _may_have_arrived(),
@@ -72,8 +74,8 @@ class PaymentQuerySet(MirrorQuerySet):
         return self.annotate(fee_preview=Case(When(status=PaymentStatus.VALIDATED, then=asked), default=False))
 
     def with_refunds_before(self) -> PaymentQuerySet:
-        """Annotate what was refunded before the movement that raised the flag: ``refunded_before`` in minor
-        units, refunds under way included, and ``refunded_before_at``, the time of the last of them.
+        """Annotate the refunds before the movement that raised the flag. ``refunded_before``: their sum in minor
+        units, including pending refunds. ``refunded_before_at``: the time of the last one.
         """
         flagged_at = Coalesce(OuterRef("flag_movement__remote_created_at"), OuterRef("flagged_at"), Now())
         before = ~Q(status=TransactionStatus.FAILED.value) & (
@@ -84,25 +86,25 @@ class PaymentQuerySet(MirrorQuerySet):
 
 
 def _may_have_arrived() -> Q:
-    """Operations that did not fail for certain: one that was not executed may still arrive."""
+    """Operations that may have reached the platform. One that was not executed may still arrive."""
     absent = Q(absent_at__isnull=False) | Q(attempts__gt=1) | Q(settled_at__isnull=False)
     return ~Q(state=OperationState.FAILED) | absent
 
 
 def _refund_rows(which: Q) -> models.QuerySet[Transaction]:
-    """The payment's refunds for which ``which`` holds; ``OuterRef``: the payment."""
+    """The refunds of the outer payment (``OuterRef``) that match ``which``."""
     rows = Transaction.objects.filter(which, payment=OuterRef("uid"), type=TransactionType.REFUND, deleted_at=None)
     return rows.order_by()
 
 
 def _refunds(which: Q) -> Coalesce:
-    """The sum of the payment's refunds for which ``which`` holds."""
+    """The sum of the outer payment's refunds that match ``which``, in minor units."""
     total = _refund_rows(which).values("payment").annotate(sum=Sum("amount")).values("sum")
     return Coalesce(Subquery(total), 0, output_field=models.BigIntegerField())
 
 
 class Payment(Mirror):
-    """One payment; all amounts in minor units of ``currency``. Assumption A8."""
+    """One payment. All amounts are in minor units of ``currency``. Assumption A8."""
 
     LOCAL = ("flag", "flagged_at", "flag_movement", "flag_order", "flag_backlog")
 
@@ -123,13 +125,13 @@ class Payment(Mirror):
     last4 = models.CharField(gettext_lazy("last four"), max_length=8, blank=True, default="")
     decline_code = models.TextField(blank=True, default="")
     captured_at = models.DateTimeField(gettext_lazy("captured"), null=True, blank=True)
-    #: Raised by the newest dispute, return or reversal (``govpay.sync.flags``); staff lower it.
+    #: Set by the newest dispute, return or reversal (``govpay.sync.flags``). Staff clear it.
     flag = models.CharField(max_length=32, choices=PaymentFlag, blank=True, default="", editable=False)
     flagged_at = models.DateTimeField(gettext_lazy("flagged"), null=True, blank=True, editable=False)
-    #: The newest of these movements, also after the flag was lowered; and its place in their order.
+    #: The newest of these movements, also after staff cleared the flag, and its sort key.
     flag_movement = mirror_key("govpay.Transaction", editable=False)
     flag_order = UidField(max_length=FLAG_ORDER_LENGTH, blank=True, default="", editable=False)
-    #: Raised by the first load of an account: the review queue shows these in groups.
+    #: The flag was raised by the first load of an account. The review queue groups these.
     flag_backlog = models.BooleanField(default=False, editable=False)
 
     objects = PaymentQuerySet.as_manager()
@@ -161,16 +163,16 @@ class Payment(Mirror):
 
     @property
     def newest_movement(self) -> Transaction | None:
-        """The newest dispute, return or reversal, as far as it was joined (``flag_movement``)."""
+        """The newest dispute, return or reversal if ``flag_movement`` is loaded, else ``None``."""
         key: Any = self._meta.get_field("flag_movement")
         found: Transaction | None = key.get_cached_value(self, default=None)
         return found
 
     @property
     def taken_back(self) -> str:
-        """``chargeback`` or ``return`` if that is the last word on this payment, dealt with by staff or not.
+        """``chargeback`` or ``return`` if that is the newest movement, also after staff cleared the flag; else empty.
 
-        Needs ``flag_movement`` joined; else only an open flag tells.
+        Needs ``flag_movement`` loaded. Otherwise only an open flag counts.
         """
         movement = self.newest_movement
         flag = FLAG_OF_TYPE.get(movement.type, "") if movement else self.flag
@@ -187,14 +189,14 @@ class Payment(Mirror):
 
     @property
     def capturable_until(self) -> dt.datetime | None:
-        """When the validation ends, or ``None`` when its start is not known."""
+        """The end of the validation, or ``None`` when its start is not known."""
         if self.remote_created_at is None:
             return None
         return self.remote_created_at + (WALLET_VALIDATION if self.is_wallet else TOKEN_VALIDATION)
 
     @property
     def is_fee_preview(self) -> bool:
-        """Whether staff asked for the fee and have not confirmed the charge. One more statement unless annotated."""
+        """Whether staff asked for the fee and did not confirm the charge. One more statement unless annotated."""
         if self.status != PaymentStatus.VALIDATED:
             return False
         preview: Any = self.__dict__.get("fee_preview")
@@ -204,10 +206,10 @@ class Payment(Mirror):
         return bool(preview)
 
     def why_not_capturable(self, *, has_method: bool, confirming: bool = False) -> str:
-        """Why *Capture* is closed, in words for staff; an empty string when it is open.
+        """The reason for staff why the payment cannot be captured; an empty string when it can.
 
-        ``has_method``: the validated payment method can be repeated exactly, which capture demands
-        (/platform/payments/): we quoted it, or it names a saved method.
+        ``has_method``: the validated payment method can be repeated exactly, as a capture requires
+        (/platform/payments/). That is so when we quoted it or it names a saved method.
         ``confirming``: the person who asked for the fee confirms the charge.
         """
         if self.deleted_at:
@@ -229,7 +231,7 @@ class Payment(Mirror):
         return ""
 
     def why_not_voidable(self) -> str:
-        """Why *Void* is closed (assumption A11), or an empty string."""
+        """The reason for staff why the payment cannot be voided (assumption A11), or an empty string."""
         if self.deleted_at:
             return _("The platform no longer has this payment.")
         if self.status == PaymentStatus.VALIDATED:
@@ -246,7 +248,7 @@ class Payment(Mirror):
         return ""
 
     def why_not_refundable(self) -> str:
-        """Why *Refund* is closed, or an empty string. Needs ``with_pending_refunds``."""
+        """The reason for staff why it cannot be refunded, or an empty string. Needs ``with_pending_refunds``."""
         if self.deleted_at:
             return _("The platform no longer has this payment.")
         if self.status not in REFUNDABLE:
@@ -262,9 +264,9 @@ class Payment(Mirror):
 
     @property
     def refundable_amount(self) -> int:
-        """Minor units that can still be refunded: pending refunds reserve theirs. Needs ``with_pending_refunds``.
+        """Minor units that can still be refunded. Pending refunds are subtracted. Needs ``with_pending_refunds``.
 
-        A refund's transaction arrives before the payment's new sum, so the larger of the two counts.
+        The transaction of a refund arrives before the payment's new sum, so the larger of the two sums counts.
         """
         pending: Any = self.__dict__.get("pending_refunds")
         if pending is None:
@@ -276,7 +278,7 @@ class Payment(Mirror):
 
 
 class Transaction(Mirror):
-    """One movement of a payment, ``amount`` in minor units. Assumption A12."""
+    """One movement of a payment's money. ``amount`` is in minor units. Assumption A12."""
 
     payment = mirror_key("govpay.Payment", related_name="transactions")
     account = mirror_key("govpay.PaymentAccount", related_name="transactions")

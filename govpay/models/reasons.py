@@ -1,12 +1,12 @@
-"""Why a bank declined a payment, sent it back or disputes it: what that means, what to do, and by when.
+"""Reason codes of declines, returns and disputes: their meaning, the advice, and the deadline.
 
-The one table of these codes. Its sources, in our own words and without advice that they do not support:
+This is the only table of these codes. The texts are our own words and give only advice that the sources support:
 
 - Returns: the Nacha Operating Rules, return reason codes (R01 to R85) with their time frames, the reinitiation rule
   and the rule on late returns. Left out: R40 to R47, which concern enrolments with federal agencies.
 - Disputes: Visa Core Rules (conditions 10.1 to 13.8), Mastercard Chargeback Guide (48xx), American Express
-  chargeback codes, Discover dispute rules. Their times to answer run from 20 to 45 days and are the acquirer's: a
-  processor asks for less, and only its notice names the day.
+  chargeback codes, Discover dispute rules. They give the acquirer 20 to 45 days to answer. A processor allows less
+  time, and only its notice names the day.
 - Declines: the platform's error codes (/api/operations/v1hosted-sessionssessionidchallengesend/) and the processor's
   result codes (docs.unipaygateway.com/test-data), which begin with D.
 """
@@ -20,13 +20,13 @@ from django.utils.translation import gettext_lazy as _
 
 from govpay.models.choices import TransactionType
 
-#: What ``find_reason`` is asked about beside a ``TransactionType``.
+#: The kind for declines in ``find_reason``. The other kinds are ``TransactionType`` values.
 DECLINE = "decline"
 
 
 @dataclass(frozen=True)
 class Reason:
-    """What a code means; what to do, and by when, where there is something to say. All texts are lazy."""
+    """The meaning of a code, the advice (``do``) and the deadline (``by``), if there are any. All texts are lazy."""
 
     means: Any
     do: Any = ""
@@ -252,7 +252,7 @@ DECLINES = _by_code(
     ("challenge_failed", Reason(_("The payer could not prove who they are."), _PAGE)),
 )
 
-#: Where a code is looked up, by what it is the reason of. A bank may decline a debit with the code of a return.
+#: The tables in which a code is looked up, by kind. A bank may decline a debit with the code of a return.
 _TABLES: dict[str, tuple[dict[str, Reason], ...]] = {
     TransactionType.ACH_RETURN: (RETURNS,),
     TransactionType.CHARGEBACK: (DISPUTES,),
@@ -261,24 +261,24 @@ _TABLES: dict[str, tuple[dict[str, Reason], ...]] = {
     TransactionType.REFUND: (RETURNS, DECLINES),
     DECLINE: (DECLINES, RETURNS),
 }
-#: What a code asks for when the payer's money was taken back or never came. It asks for nothing of the others.
+#: Kinds with advice: the payer's money was taken back or never came. The other kinds need no action.
 _ADVISED = (TransactionType.ACH_RETURN, TransactionType.CHARGEBACK, DECLINE)
 
 
 def find_reason(kind: str, code: str) -> Reason | None:
-    """What ``code`` means as the reason of a ``kind`` (a ``TransactionType``, or ``DECLINE``), if that is known."""
+    """The reason for a ``code`` of a ``kind`` (a ``TransactionType`` or ``DECLINE``); ``None`` if it is unknown."""
     key = code.strip().upper()
     found = next((table[key] for table in _TABLES.get(kind, ()) if key in table), None)
     return found if found is None or kind in _ADVISED else Reason(found.means)
 
 
 def reason_in_words(kind: str, code: str) -> str:
-    """``There was not enough money on the account. (R01)``; an unknown code as it came."""
+    """``There was not enough money on the account. (R01)``; an unknown code unchanged."""
     reason = find_reason(kind, code)
     return f"{reason.means} ({code.strip()})" if reason else code
 
 
 def advice_on(kind: str, code: str) -> tuple[str, ...]:
-    """What to do about it and by when: two sentences at most, none for an unknown code."""
+    """The advice and the deadline: at most two sentences, none for an unknown code."""
     reason = find_reason(kind, code)
     return tuple(str(text) for text in (reason.do, reason.by) if text) if reason else ()

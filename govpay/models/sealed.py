@@ -1,4 +1,4 @@
-"""Every column that holds secrets, and walks over what lies there."""
+"""Finds every column with sealed values, and reads their rows in batches."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.db.models import Q
 
 from govpay.models.fields import SealedField
 
-#: Rows read by one statement.
+#: Rows read by one statement, by default.
 BATCH = 500
 
 
 def sealed_columns() -> list[tuple[type[models.Model], tuple[str, ...]]]:
-    """Each model with its sealed columns, hosts' models included."""
+    """Each model with its sealed columns. This includes the models of the host."""
     found = []
     for model in apps.get_models():
         names = tuple(field.name for field in model._meta.concrete_fields if isinstance(field, SealedField))
@@ -26,7 +26,7 @@ def sealed_columns() -> list[tuple[type[models.Model], tuple[str, ...]]]:
 
 
 def filled(names: tuple[str, ...]) -> Q:
-    """Rows that have something in at least one of these columns."""
+    """Rows with a value in at least one of these columns."""
     found = Q()
     for name in names:
         found |= Q(**{f"{name}__isnull": False})
@@ -34,7 +34,7 @@ def filled(names: tuple[str, ...]) -> Q:
 
 
 def batches(model: type[models.Model], names: tuple[str, ...], size: int = BATCH) -> Iterator[list[tuple[Any, ...]]]:
-    """Rows as ``(pk, value, …)`` that have at least one of these columns filled, in order of their keys."""
+    """Batches of rows ``(pk, value, …)`` with a value in at least one of these columns, ordered by key."""
     rows = model._base_manager.filter(filled(names)).order_by("pk").values_list("pk", *names)
     last: Any = None
     while True:

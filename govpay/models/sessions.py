@@ -1,4 +1,4 @@
-"""Hosted sessions, and the links of ours that open them."""
+"""Hosted sessions, and the payment links that open them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from govpay.models.fields import SealedField, UidField, mirror_key
 class HostedSession(Mirror):
     """One attempt to pay, or to manage a wallet, on the platform's page; /guides/hosted-sessions/.
 
-    ``uid`` is the ``session_id``, which the platform and its pages tell many; its payment page here is found by
-    ``public_id`` alone, which nobody guesses. The credential and the address that carries it are sealed and wiped
-    when the session ends.
+    ``uid`` is the ``session_id``. It is not secret, because the platform and its pages show it to many. The payment
+    page here uses only ``public_id``, which cannot be guessed. The credential and the URL that contains it are sealed,
+    and deleted when the session ends.
     """
 
     LOCAL = ("public_id", "credential", "hosted_url")
@@ -56,7 +56,7 @@ class HostedSession(Mirror):
 
 
 class PaymentLink(models.Model):
-    """A request to pay that lives for days and opens a fresh session whenever one is needed."""
+    """A request to pay that is valid for days and opens a new hosted session when one is needed."""
 
     public_id = UidField(_("public ID"))
     account = mirror_key("govpay.PaymentAccount", related_name="payment_links")
@@ -67,9 +67,9 @@ class PaymentLink(models.Model):
     description = models.TextField(blank=True, default="")
     expires_at = models.DateTimeField()
     state = models.CharField(max_length=16, choices=LinkState, default=LinkState.OPEN)
-    #: The session that was opened last.
+    #: The last opened session.
     session = mirror_key("govpay.HostedSession", related_name="payment_links")
-    #: How many sessions were asked for: their number makes the key under which the next one is opened once.
+    #: Number of requested sessions. It is part of the operation key, so that the next session is opened only once.
     attempt = models.PositiveIntegerField(default=0, editable=False)
     payment = mirror_key("govpay.Payment", related_name="payment_links")
     created_by = models.ForeignKey(

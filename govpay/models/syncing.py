@@ -1,4 +1,4 @@
-"""Where each list stands, who is walking it, what each run did, and news not yet told."""
+"""The position and the lease of each list, the record of each run, and the signals not yet sent."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from govpay.models.fields import mirror_key
 
 
 class SyncCursor(models.Model):
-    """One list of the platform: (account, resource); ``account`` is null for clients and accounts.
+    """The position in one list of the platform. ``account`` is null for the lists of clients and accounts.
 
-    It is also the lease on that list: the worker named here is the only one that walks it.
+    It is also the lease on that list: only the worker named here reads it.
     """
 
     account = mirror_key("govpay.PaymentAccount", related_name="sync_cursors")
     resource = models.CharField(max_length=32)
-    #: The order the API was found to accept (``govpay.client.pages``); empty: not tried yet.
+    #: The order that the API accepts (``govpay.client.pages``); empty: not known yet.
     order = models.CharField(max_length=16, blank=True, default="")
-    #: The mode of the walk under way, and the place after its last committed page. A full walk has a
-    #: place of its own: one that stands still must not hold up the incremental ones.
+    #: The mode of the current walk, and the position after its last committed page. A full walk has a position of
+    #: its own, so that a full walk that is stuck does not block the incremental ones.
     mode = models.CharField(max_length=16, blank=True, default="", choices=SyncMode)
     position = models.JSONField(null=True, blank=True)
     full_position = models.JSONField(null=True, blank=True)
-    #: Where the next incremental walk starts: a little before the last row seen.
+    #: The start of the next incremental walk: a little before the last row seen.
     watermark = models.JSONField(null=True, blank=True)
     completed_at = models.DateTimeField(_("last success"), null=True, blank=True)
     full_completed_at = models.DateTimeField(_("last full success"), null=True, blank=True)
@@ -38,7 +38,7 @@ class SyncCursor(models.Model):
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_host = models.CharField(_("worker's host"), max_length=255, blank=True, default="")
     lease_pid = models.PositiveBigIntegerField(_("worker's process"), null=True, blank=True)
-    #: A process number is reused; together with its start it is not.
+    #: A process id can be reused. Together with the start time of the process it is unique.
     lease_process_start = models.CharField(max_length=64, blank=True, default="", editable=False)
     heartbeat_at = models.DateTimeField(_("worker's last sign"), null=True, blank=True)
 
@@ -62,7 +62,7 @@ class SyncCursor(models.Model):
 
 
 class SyncRun(models.Model):
-    """What one run over one list did."""
+    """The record of one sync of one list."""
 
     account = mirror_key("govpay.PaymentAccount", related_name="sync_runs")
     resource = models.CharField(max_length=32)
@@ -96,7 +96,7 @@ class SyncRun(models.Model):
 
 
 class OutboxSignal(models.Model):
-    """A signal that is owed to the host: written with the change, deleted when it was sent."""
+    """A signal to send to the host. It is written with the change and deleted when it was sent."""
 
     name = models.CharField(max_length=64)
     model = models.CharField(max_length=64)

@@ -10,7 +10,7 @@ from govpay.models.fields import SealedField, mirror_key
 
 
 class Client(Mirror):
-    """An organization; /platform/accounts/."""
+    """A merchant organization; /platform/accounts/."""
 
     customer_id = models.CharField(_("customer ID"), max_length=255, blank=True, default="")
     name = models.TextField(blank=True, default="")
@@ -26,7 +26,7 @@ class Client(Mirror):
 
 
 class PaymentAccount(Mirror):
-    """One merchant configuration; its ``uid`` is the tenant header. /platform/accounts/."""
+    """A merchant account of a client. Its ``uid`` is sent as the tenant header. /platform/accounts/."""
 
     LOCAL = (
         "webhook_secret",
@@ -43,7 +43,7 @@ class PaymentAccount(Mirror):
     active = models.BooleanField(null=True, blank=True)
     enable_ach = models.BooleanField(_("ACH enabled"), null=True, blank=True)
     enable_credit_card = models.BooleanField(_("cards enabled"), null=True, blank=True)
-    #: Cents; the wire has decimal dollars (assumption A27).
+    #: In cents. The API uses decimal dollars (assumption A27).
     minimum_payment_amount = models.BigIntegerField(_("minimum payment"), null=True, blank=True)
     maximum_payment_amount = models.BigIntegerField(_("maximum payment"), null=True, blank=True)
     callback_url = models.TextField(_("callback URL"), blank=True, default="")
@@ -51,7 +51,7 @@ class PaymentAccount(Mirror):
     allowed_origins = models.JSONField(default=list, blank=True)
     webhook_secret = SealedField()
     webhook_secret_fetched_at = models.DateTimeField(_("webhook secret fetched"), null=True, blank=True, editable=False)
-    #: Stays good for ``WEBHOOK_SECRET_GRACE`` seconds after it was replaced (assumption A18).
+    #: Stays valid for ``WEBHOOK_SECRET_GRACE`` seconds after it was replaced (assumption A18).
     previous_webhook_secret = SealedField()
     webhook_secret_replaced_at = models.DateTimeField(
         _("webhook secret replaced"), null=True, blank=True, editable=False

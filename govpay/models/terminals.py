@@ -1,4 +1,4 @@
-"""Card terminals, read only."""
+"""Card terminals. They are only read and shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from govpay.models.fields import mirror_key
 
 
 class Terminal(Mirror):
-    """A card reader at a counter; assumption A26."""
+    """A card reader; assumption A26."""
 
     account = mirror_key("govpay.PaymentAccount", related_name="terminals")
     name = models.TextField(blank=True, default="")

@@ -20,7 +20,7 @@ class Customer(Mirror):
     reference_id = models.CharField(_("reference"), max_length=255, blank=True, default="")
     name = models.TextField(blank=True, default="")
     email = models.CharField(max_length=255, blank=True, default="")
-    #: The methods have to be read again: a change of one touches its customer (assumption A14).
+    #: The methods must be read again. The platform touches a customer when a method changes (assumption A14).
     methods_stale = models.BooleanField(default=True, editable=False)
 
     class Meta:
@@ -42,7 +42,7 @@ class Customer(Mirror):
 
 
 class SavedPaymentMethod(Mirror):
-    """A card or bank account on file, never more than its last four digits; assumption A14."""
+    """A saved card or bank account. Only the last four digits are stored; assumption A14."""
 
     account = mirror_key("govpay.PaymentAccount", related_name="saved_methods")
     customer = mirror_key("govpay.Customer", related_name="saved_methods")

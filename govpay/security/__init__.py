@@ -1,1 +1,1 @@
-"""What keeps secrets and hostile texts in: tracebacks, encryption, headers, CSV."""
+"""Protection of secrets and against hostile input: tracebacks, encryption, headers, CSV."""

@@ -1,4 +1,4 @@
-"""Cells of files that people open in a spreadsheet: none of them may begin a formula."""
+"""Escapes cells of CSV files, so that a spreadsheet does not run them as formulas."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-#: What a spreadsheet takes for the begin of a formula, full-width forms included, or drops before it looks.
+#: Characters that start a formula in a spreadsheet, full-width forms included, or that it strips before it checks.
 _BEGINS = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 _FORMULA = re.compile(f"'*[{_BEGINS}]")
 _DISARMED = re.compile(f"'+[{_BEGINS}]")
 
 
 def escape_formula(cells: Iterable[Any]) -> list[Any]:
-    """A row to be written: before a text that could be a formula stands an apostrophe. Numbers stay what they are."""
+    """The cells of a row to write. A text that could be a formula gets a leading apostrophe. Numbers are unchanged."""
     return [f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in cells]
 
 
 def unescape_formula(cells: Iterable[str]) -> list[str]:
-    """The cells of a row that ``escape_formula`` wrote, as they were before."""
+    """The original cells of a row that ``escape_formula`` wrote."""
     return [cell[1:] if _DISARMED.match(cell) else cell for cell in cells]

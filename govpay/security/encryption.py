@@ -1,4 +1,4 @@
-"""Secrets at rest: Fernet with several keys, the newest writes and all of them read."""
+"""Encryption of stored secrets: Fernet with several keys. The newest key encrypts, and every key decrypts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def seal(text: str) -> str:
 
 
 def unseal(token: str, whose: str = "") -> str:
-    """Read what ``seal`` wrote, with whichever key fits. ``whose`` names the row in the error.
+    """Decrypt a token of ``seal`` with any configured key. ``whose`` names the row in the error.
 
-    Raises ``EncryptionError`` when none does, which means that a key was lost or taken out too early.
+    Raises ``EncryptionError`` when no key fits: a key was lost or removed too early.
     """
-    from cryptography.fernet import InvalidToken  # noqa: PLC0415 - loaded by the first secret, not by the models
+    from cryptography.fernet import InvalidToken  # noqa: PLC0415 - loaded with the first secret, not with the models
 
     try:
         return _cipher(_keys()).decrypt(token.encode("ascii", "replace")).decode()
@@ -38,7 +38,7 @@ def unseal(token: str, whose: str = "") -> str:
 
 
 def resealed(token: str, whose: str = "") -> str | None:
-    """The same secret as the newest key writes it; None when that key wrote it already. Raises as ``unseal``."""
+    """The token encrypted with the newest key; ``None`` if it already is. Raises the errors of ``unseal``."""
     from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see above
 
     try:
@@ -49,7 +49,7 @@ def resealed(token: str, whose: str = "") -> str | None:
 
 
 def _keys() -> tuple[str, ...]:
-    """The newest first. What was written before there were keys of one's own is read as well."""
+    """The keys, newest first. Keys made from SECRET_KEY come last; they read what was written without other keys."""
     keys = tuple(str(key) for key in conf.get("ENCRYPTION_KEYS"))
     if not keys and not settings.SECRET_KEY:
         raise ConfigurationError('Neither GOVPAY["ENCRYPTION_KEYS"] nor SECRET_KEY is set.')
@@ -58,7 +58,7 @@ def _keys() -> tuple[str, ...]:
 
 
 def _derived(secret: str) -> str:
-    # The label keeps this key apart from every other use that Django makes of SECRET_KEY.
+    # The label makes this key differ from every other key that Django derives from SECRET_KEY.
     return base64.urlsafe_b64encode(hashlib.sha256(b"govpay.encryption:" + secret.encode()).digest()).decode()
 
 

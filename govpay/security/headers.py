@@ -1,4 +1,4 @@
-"""What browsers may do with our pages: Content-Security-Policies, frames, referrers, caches."""
+"""Security headers of our pages: Content-Security-Policy, frames, referrers, caches."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.http import HttpResponse
 
-#: Where the vendor's component puts its own frames; /guides/hosted-redirect/.
+#: The hosts of the frames of the vendor's component; /guides/hosted-redirect/.
 CHECKOUT_HOSTS = ("https://checkout.govifi.io", "https://checkout.govifi.dev")
 
 
-#: Policy in the head of our pages in the admin. It limits no script and no style, so it breaks no theme. In the head it
-#: adds to the host's policy. As a header it would replace that one: the middleware of Django 6 and of django-csp leaves
-#: a response alone that has the header. A head cannot forbid frames; X-Frame-Options does.
+#: Policy in the HTML head of our admin pages. It limits no script and no style, so it breaks no theme. In the head it
+#: adds to the host's policy. As a header it would replace the host's policy: the middleware of Django 6 and of
+#: django-csp skips a response that has the header. A policy in the head cannot forbid frames; X-Frame-Options does.
 STAFF_POLICY = "base-uri 'none'; form-action 'self'; object-src 'none'"
 
 
 def with_security_headers(response: HttpResponse, policy: str = "", referrer: str = "no-referrer") -> HttpResponse:
-    """``response`` with every header of a public page; ``policy`` is ``page_policy`` where it is not given."""
+    """Set all headers of a public page on ``response``. The default of ``policy`` is ``page_policy()``."""
     response.headers.setdefault("Content-Security-Policy", policy or page_policy())
     return private(response, referrer)
 
 
 def private(response: HttpResponse, referrer: str = "no-referrer") -> HttpResponse:
-    """``response`` with the headers of every page of ours.
+    """Set the headers that every page of ours has on ``response``.
 
-    No frame may show it, nobody may keep it, and what it leads to is not told its address.
+    The page cannot be framed or cached, and linked pages do not receive its URL as the referrer.
     """
     response.headers.setdefault("Referrer-Policy", referrer)
     response.headers["X-Frame-Options"] = "DENY"
@@ -39,9 +39,9 @@ def private(response: HttpResponse, referrer: str = "no-referrer") -> HttpRespon
 
 
 def secure_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A page of ours in the admin; its Content-Security-Policy is the host's, with ``STAFF_POLICY`` in its head.
+    """Decorate a view of our admin pages. Their Content-Security-Policy is the host's; the head has ``STAFF_POLICY``.
 
-    Its forms need our own referrer, which Django's CSRF check looks at.
+    Its forms need the referrer of the same site, because Django's CSRF check reads it.
     """
 
     @wraps(view)
@@ -52,7 +52,7 @@ def secure_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
 
 
 def page_policy(pictures: str = "'self' https: data:") -> str:
-    """A page without the component; a host's own template may have its fonts and a picture on it."""
+    """The policy of a page without the component. It allows fonts and pictures of a host's own template."""
     ours = _ours()
     return (
         f"default-src 'none'; style-src {ours}; script-src {ours}; img-src {pictures}; font-src {ours}; "
@@ -62,9 +62,9 @@ def page_policy(pictures: str = "'self' https: data:") -> str:
 
 
 def component_policy(script_url: str, api_url: str) -> str:
-    """The Content-Security-Policy of the page with the component: its script, its calls, its frames, and ours.
+    """The policy of the page with the component: allows its script, its requests and its frames, and our own files.
 
-    What the component needs is not documented; it may bring its style sheet and fonts from where its script is.
+    The needs of the component are not documented. Its style sheet and fonts may come from the origin of its script.
     """
     script, api, ours = _origin(script_url), _origin(api_url), _ours()
     frames = " ".join(dict.fromkeys((script, api, *CHECKOUT_HOSTS)))
@@ -85,7 +85,7 @@ def component_policy(script_url: str, api_url: str) -> str:
 
 
 def _ours() -> str:
-    """This site, and where its static files are if that is elsewhere."""
+    """The sources of this site: itself, and the origin of its static files if they are elsewhere."""
     static = str(settings.STATIC_URL or "")
     return f"'self' {_origin(static)}" if urlsplit(static).netloc and urlsplit(static).scheme else "'self'"
 

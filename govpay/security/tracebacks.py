@@ -1,7 +1,7 @@
-"""Errors without secrets: what reporters (Django's mails and debug page, Sentry) read of frames is emptied here.
+"""Removes secrets from tracebacks: clears the local variables that error reporters would read.
 
-Such reporters print the local variables of every frame of a traceback, also of the HTTP library's, where a header or a
-body stands in bytes that nothing can mask.
+Reporters (Django's mails and debug page, Sentry) print the local variables of every frame of a traceback. Frames of
+the HTTP library hold headers and bodies as bytes, which no mask can cover.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 class Secret(str):
-    """A text as good as any other, which does not show itself where objects are printed."""
+    """A ``str`` whose ``repr`` hides its value."""
 
     __slots__ = ()
 
@@ -25,9 +25,9 @@ class Secret(str):
 
 
 def scrub_traceback(function: Callable[P, R]) -> Callable[P, R]:
-    """A door: errors that leave through it keep their lines, and nothing of what the frames behind it held.
+    """Decorate an entry point. Errors that leave it keep their lines, but the frames inside lose their variables.
 
-    Arguments included. The caller's own frames are the caller's.
+    The arguments of ``function`` are cleared too. The frames of the caller are not changed.
     """
 
     @wraps(function)
@@ -43,7 +43,7 @@ def scrub_traceback(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _empty_frames(error: BaseException) -> None:
-    """Those that have ended, of ``error`` and of all that it came of, shown by reporters or not."""
+    """Clear the ended frames of ``error`` and of all its causes and contexts, also of those that are suppressed."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:

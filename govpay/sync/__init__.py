@@ -1,1 +1,1 @@
-"""Remote to local: the only room that writes mirrored columns."""
+"""The sync: reads the platform into the local copy. Only this package writes mirrored columns."""

@@ -1,7 +1,7 @@
-"""Watching the contract: properties and values of enums in answers that nothing here knows of.
+"""Contract notices: properties and enum values in answers that are not known here.
 
-They are counted in memory and written at most every ten minutes by each process, so the counts are about right.
-The value of an unknown property is never kept, only its name.
+They are counted in memory. Each process writes its counts at most every ten minutes, so the counts are approximate.
+Only the name of an unknown property is stored, never its value.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ from govpay.models.choices import (
     TransactionType,
 )
 
-#: Seconds between two writes of one item by one process.
+#: Minimum seconds between two writes of the same item by one process.
 WRITE_EVERY = 600.0
 
-#: Items that a process keeps in mind, and rows of the table: names may be made up without end.
+#: Limits of the items in memory and of the table's rows: a sender could make up any number of names.
 MAX_PENDING_NOTICES, MAX_NOTICE_ROWS = 300, 1000
 
-#: Stands for a name or a value that is not fit to be kept.
+#: Replaces a name or a value that must not be stored because it may be sensitive.
 UNFIT = "(not shown)"
 
 _NAME = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@.\-]{0,63}")
@@ -64,7 +64,7 @@ Item = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class ContractShape:
-    """What is known of one kind of object: its properties, objects within, and enums."""
+    """The known properties, nested objects and enums of one kind of object."""
 
     names: frozenset[str]
     inner: tuple[tuple[str, ContractShape], ...] = ()
@@ -89,7 +89,7 @@ _METHOD = ContractShape(_METHOD_NAMES, _BLOCKS, _METHOD_TYPE)
 
 
 def _names(resource: type[resources.Resource], *more: str) -> frozenset[str]:
-    """The properties that the typed view reads, and ``more`` that it reads by hand."""
+    """The properties that the resource class reads through its fields, and ``more`` that it reads in code."""
     found = set(more)
     for kind in resource.__mro__:
         for each in vars(kind).values():
@@ -100,7 +100,7 @@ def _names(resource: type[resources.Resource], *more: str) -> frozenset[str]:
 
 @cache
 def _shapes() -> dict[type[models.Model], ContractShape]:
-    flat = {"type", "payment_method", *_METHOD_NAMES, *_CARD, *_BANK}  # a session shows saved methods so
+    flat = {"type", "payment_method", *_METHOD_NAMES, *_CARD, *_BANK}  # sessions show saved methods flat
     return {
         Client: ContractShape(_names(resources.ClientResource)),
         PaymentAccount: ContractShape(
@@ -127,7 +127,7 @@ def _shapes() -> dict[type[models.Model], ContractShape]:
     }
 
 
-#: The route by which objects of a kind are read.
+#: The route that reads each kind of object.
 OPERATIONS: dict[str, str] = {
     "client": "list_clients",
     "paymentaccount": "list_payment_accounts",
@@ -140,14 +140,14 @@ OPERATIONS: dict[str, str] = {
     "hostedsession": "get_hosted_session",
 }
 
-#: Seen since it was last written: how often, and by what.
+#: Items to write: the count since the last write, and the source.
 _pending: dict[Item, tuple[int, str]] = {}
-#: When each item may be written again, on the monotonic clock.
+#: The time on the monotonic clock before which an item is not written again.
 _quiet_until: dict[Item, float] = {}
 
 
 def watch(model: type[models.Model], documents: Iterable[Mapping[str, Any]], source: str) -> None:
-    """Note what is unknown in ``documents``; what is due is written after the commit of this transaction."""
+    """Count unknown properties and values in ``documents``. Items that are due are written after the commit."""
     shape = _shapes().get(model)
     if shape is None:
         return
@@ -161,12 +161,12 @@ def watch(model: type[models.Model], documents: Iterable[Mapping[str, Any]], sou
 
 
 def note_event_type(name: str, source: str) -> None:
-    """A webhook of a type that nothing here works on."""
+    """Count a webhook whose event type has no handler."""
     _note({(str(WebhookEvent._meta.model_name), "event_type", _fit_value(name)): 1}, source)
 
 
 def knows(notice: ContractNotice) -> bool:
-    """Whether today's code knows what an earlier version took note of."""
+    """Whether the current code knows the property or value that an earlier version reported in ``notice``."""
     if notice.kind == WebhookEvent._meta.model_name:
         return notice.value in EventType.values
     shape = next((each for model, each in _shapes().items() if model._meta.model_name == notice.kind), None)
@@ -179,7 +179,7 @@ def knows(notice: ContractNotice) -> bool:
 
 
 def forget() -> None:
-    """What this process has in mind."""
+    """Clear the counts and times in the memory of this process."""
     _pending.clear()
     _quiet_until.clear()
 
@@ -200,7 +200,7 @@ def _unknown(shape: ContractShape, document: Mapping[str, Any], path: str) -> li
 
 
 def _fit_name(name: str) -> str:
-    """Names are the platform's own words; what is keyed by a number or a person is not."""
+    """``name`` if it looks like a property name. A key that holds a number or personal data is replaced."""
     return name if _NAME.fullmatch(name) and not _DIGITS.search(name) else UNFIT
 
 
@@ -210,7 +210,7 @@ def _fit_value(value: str) -> str:
 
 
 def _note(items: Mapping[Item, int], source: str) -> None:
-    # Without a lock, which would have to survive a fork: of two threads at once one may lose a few counts.
+    # There is no lock, because a lock would have to survive a fork. Two threads at once may lose a few counts.
     now, due = time.monotonic(), False
     for item, count in items.items():
         if item not in _pending and len(_pending) + len(_quiet_until) > MAX_PENDING_NOTICES:
@@ -218,7 +218,7 @@ def _note(items: Mapping[Item, int], source: str) -> None:
         _pending[item] = (_pending.get(item, (0, ""))[0] + count, source)
         due = due or now >= _quiet_until.get(item, 0.0)
     if due:
-        # Robust: whoever reads a page does not fail because of what it said besides.
+        # ``robust``: a failure to write notices must not fail the caller that read the page.
         transaction.on_commit(_write, using=router.db_for_write(ContractNotice), robust=True)
 
 

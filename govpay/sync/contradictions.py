@@ -1,4 +1,4 @@
-"""Succeeded operations that the mirror no longer bears out: each becomes a review item, whoever brings the change."""
+"""Raises a review item for each succeeded operation that newer data from the platform contradicts."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from govpay.models.choices import (
 )
 from govpay.sync.outbox import OBSERVED_FIELDS, ONCE_CAPTURED
 
-#: A payment that was captured has one of these, or was voided; any other status takes the capture back.
+#: Statuses without a capture. A payment that was captured and gets one of these contradicts its capture.
 NEVER_CAPTURED = frozenset({PaymentStatus.VALIDATED, PaymentStatus.FAILED, PaymentStatus.EXPIRED, ""})
 
-#: Statuses that only a refund gives to a payment.
+#: Statuses that a payment has only after a refund.
 REFUNDED = frozenset({PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED})
 
 
 def flag_changes(
     model: type[Model], known: Mapping[str, Sequence[Any]], written: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Flag the operations that the rows ``written`` contradict. No statement where nothing was set back.
+    """Flag the operations that the rows ``written`` contradict. Executes no statement when no row was set back.
 
-    ``known``: the rows as they were before (``upsert.Known``). Run it in the transaction of the change.
+    ``known``: the rows before the change (``upsert.Known``). Call it in the transaction of the change.
     """
     changed = {uid: row for uid, row in written.items() if uid in known}
     if model is Payment:
         _flag_payments({uid: (known[uid][2] or "", row.get("status") or "") for uid, row in changed.items()})
     elif model is Transaction:
-        # Read with the rows before they were written: a page that only settles refunds costs no statement here.
+        # ``known`` holds these columns, so a page in which only the status of refunds changed costs no statement.
         told = OBSERVED_FIELDS[Transaction][1:]
         _flag_refunds([row for uid, row in changed.items() if known[uid][3:] != [row.get(name) for name in told]])
 
@@ -73,7 +73,7 @@ def _flag_payments(statuses: Mapping[str, tuple[str, str]]) -> None:
 
 
 def _flag_refunds(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Refunds that have another type, amount, currency or payment now than the one that was asked for."""
+    """Flag refunds whose type, amount, currency or payment differs from the requested refund."""
     by_uid = {row["uid"]: row for row in rows if row.get("status") != TransactionStatus.FAILED}
     if not by_uid:
         return
@@ -91,7 +91,7 @@ def _flag_refunds(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _flag(which: Q) -> None:
-    """An operation that waits for somebody already keeps its own reason."""
+    """Flag the succeeded operations that match. An operation that already has a review reason keeps it."""
     rows = _operations().filter(which, state=OperationState.SUCCEEDED, attention="")
     rows.update(attention=OperationAttention.DIVERGED, attention_at=timezone.now())
 

@@ -1,7 +1,7 @@
-"""Working on one webhook delivery: what it names is read from the platform, and the read is what is stored.
+"""Processes one webhook event: reads the object that the event names from the platform and stores that document.
 
-The payload is a hint (assumption A21). It is looked up with the account of the address that it came to, so it
-can at worst cause a read, and the order in which deliveries arrive does not matter: each reads the present.
+The payload is only a hint (assumption A21). The object is looked up in the account that received the delivery, so
+a wrong payload can at worst cause a read. The order of deliveries does not matter: each read returns the current state.
 """
 
 from __future__ import annotations
@@ -28,60 +28,63 @@ from govpay.sync.upsert import Known, Saved, read_known, save_documents
 
 logger = logging.getLogger("govpay.webhooks")
 
-#: So often what was read is read again because somebody else wrote the row meanwhile.
+#: Maximum number of reads of one event when another writer keeps changing the rows concurrently.
 OVERTAKEN = 5
 
-#: The uids that the attempt before was answered with.
+#: The uids that the previous attempt received.
 Seen = frozenset[str]
 
 
 class Overtaken(GovPayError):
-    """Another writer was quicker each time; the event is tried again later."""
+    """Another writer changed the rows during each attempt. The event is retried later."""
 
 
 class Unusable(GovPayError):
-    """The payload does not name what its event is about."""
+    """The payload does not name the object of its event."""
 
 
 @dataclass
 class Found:
-    """What was read for one event, before any of it is stored."""
+    """The documents that were read for one event, before they are stored."""
 
     readings: list[Reading] = field(default_factory=list)  # in the order in which they are stored
     payment_uid: str | None = None
-    #: What else belongs into the same transaction.
+    #: Further work for the same transaction.
     also: list[Callable[[], None]] = field(default_factory=list)
-    #: Nothing to read was named: the account's lists are to be read.
+    #: Lists of the account to sync, because the object was not named or not found.
     lists: tuple[str, ...] = ()
 
 
 @dataclass
 class Reading:
-    """Documents of one kind, and what was known of their rows before they were asked for."""
+    """Documents of one kind, and the local state of their rows before the request."""
 
     mapper: Mapper
     documents: Sequence[Mapping[str, Any]]
     extra: dict[str, Any]
     known: Known
-    #: The one that the event is about, if it is about one; the others came along with it.
+    #: The uid that the event names. Other documents may fail and are then only logged. If empty, none may fail.
     wanted: str = ""
 
 
 @dataclass(frozen=True)
 class EventOutcome:
-    """What became of an event, and what is still to be done for it."""
+    """The final state of an event, and the follow-up work."""
 
     state: str
     error: str = ""
-    #: Lists of the account that should be read soon.
+    #: Lists of the account to sync soon.
     lists: tuple[str, ...] = ()
-    #: A refund was written: our journal may have to follow it.
+    #: Whether a refund was written. Our operations may then need an update.
     refunds: bool = False
 
 
 @scrub_traceback
 def work_on(event: WebhookEvent) -> EventOutcome:
-    """Read what a claimed ``event`` names, store it and close the event. Never raises for what may pass."""
+    """Read the object that a claimed ``event`` names, store it and close the event.
+
+    A ``GovPayError`` is recorded in the event and not raised; the event is then retried or marked as failed.
+    """
     read = HANDLERS.get(event.event_type)
     if read is None:
         in_transaction(partial(inbox.close, event, EventState.IGNORED, note="An event type that is not known here."))
@@ -104,7 +107,7 @@ def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, Seen], Found
         try:
             saved = in_transaction(partial(_store, event, found))
         except Overtaken:
-            # What we hold may be older than what is there now; and it may name rows that we did not look at.
+            # The documents may be older than the rows now, and may name rows that were not looked up.
             seen = frozenset(uid for each in found.readings for uid in map(_uid_in, each.documents) if uid)
             continue
         refunds = any(row.get("type") == TransactionType.REFUND for each in saved for row in each.written.values())
@@ -132,25 +135,25 @@ def _store(event: WebhookEvent, found: Found) -> list[Saved]:
     return saved
 
 
-# -- what is read for which event ----------------------------------------------------------------------------
+# -- one function per kind of event: reads its documents -----------------------------------------------------
 
 
 def _payment(event: WebhookEvent, seen: Seen) -> Found:
-    """The payment alone: its capture or failure says it all."""
+    """Reads only the payment: a capture or a failure shows in its status."""
     found = Found()
     _read_payment(event, _uid(event, "payment_uid", "uid"), found)
     return found
 
 
 def _movement(event: WebhookEvent, seen: Seen) -> Found:
-    """The payment and the transaction that moved it: a refund, a dispute, a return, a reversal."""
+    """Reads the payment and its transaction: a refund, a dispute, a return or a reversal."""
     found = Found()
     payment_uid, transaction_uid = _hint(event, "payment_uid", "uid"), _hint(event, "transaction_uid")
     if not payment_uid and not transaction_uid:
         raise Unusable("The payload names no payment_uid.")
     account = str(event.account_id)
     known = _known(Transaction, account, Q(uid=transaction_uid) | Q(payment=payment_uid) | Q(uid__in=seen))
-    # The transaction first: the payment's sums are then at least as new.
+    # Read the transaction first, so that the amounts of the payment are at least as new.
     documents = _transaction(account, transaction_uid) if transaction_uid else []
     if not payment_uid:
         if not documents:
@@ -167,7 +170,7 @@ def _movement(event: WebhookEvent, seen: Seen) -> Found:
 
 
 def _elsewhere(event: WebhookEvent, seen: Seen) -> Found:
-    """A payment that was made by telephone or through a bank, if it is named; else the payments are read."""
+    """Reads a payment made by telephone or through a bank. If the payload names none, the payments are synced."""
     uid = _hint(event, "payment_uid", "uid")
     if not uid:
         return Found(lists=("payments", "transactions"))
@@ -175,7 +178,7 @@ def _elsewhere(event: WebhookEvent, seen: Seen) -> Found:
 
 
 def _method(event: WebhookEvent, seen: Seen) -> Found:
-    """The methods of the customer of whom one has changed: there is no read for a single one."""
+    """Reads all saved methods of the customer, because the API cannot read a single one."""
     account = str(event.account_id)
     uid, customer = _hint(event, "saved_payment_method_uid", "uid", "id"), _hint(event, "customer_uid")
     if uid:
@@ -184,19 +187,19 @@ def _method(event: WebhookEvent, seen: Seen) -> Found:
     if not customer:
         if not uid:
             raise Unusable("The payload names no saved_payment_method_uid.")
-        return Found(lists=("customers", "methods"))  # whose it is, is not known here
+        return Found(lists=("customers", "methods"))  # the customer is not known here
     known = _known(SavedPaymentMethod, account, Q(customer=customer) | Q(uid__in=seen))
     page = get_endpoints().list_saved_payment_methods(account, customer)
     extra = {"account_id": account, "customer_id": customer}
     reading = Reading(mapping.SAVED_METHOD, list(page.items), extra, known, uid or "any")
-    # One that the list lacks is gone, which the sync of this customer finds out.
+    # A method that the list lacks is gone. The sync of this customer marks it as deleted.
     if not uid or any(_uid_in(item) == uid for item in page.items):
         return Found([reading])
     return Found([reading], also=[partial(_read_methods_again, account, customer)])
 
 
 def _session(event: WebhookEvent, seen: Seen) -> Found:
-    """The session, as far as we hold its credential (assumption A29), and the payment that came of it."""
+    """Reads the session if its credential is stored here (assumption A29), and its payment if it was completed."""
     account, uid = str(event.account_id), _uid(event, "session_id")
     completed = event.event_type == EventType.SESSION_COMPLETED
     found = Found()
@@ -238,13 +241,13 @@ def _read_payment(event: WebhookEvent, uid: str, found: Found) -> None:
     account = str(event.account_id)
     known = _known(Payment, account, Q(uid=uid))
     document = dict(get_endpoints().get_payment(account, uid).raw)
-    # Stored first, so that what a transaction says of its payment finds the row.
+    # The payment is stored first, so that flags of its transactions find the row.
     found.readings.insert(0, Reading(mapping.PAYMENT, [document], {"account_id": account}, known))
     found.payment_uid = uid
 
 
 def _transaction(account_uid: str, uid: str) -> Sequence[Mapping[str, Any]]:
-    """The one transaction; none where the API does not offer to read it, or does not have it yet."""
+    """The transaction, or an empty list if the API cannot read a single one or does not have it yet."""
     try:
         return [dict(get_endpoints().get_transaction(account_uid, uid).raw)]
     except NotFound as error:
@@ -257,9 +260,9 @@ def _transactions_of(account_uid: str, payment_uid: str) -> Sequence[Mapping[str
 
 
 def _known(model: type[Mirror], account_uid: str, where: Q) -> Known:
-    """What is known of the rows before they are asked for: whoever writes one meanwhile makes us ask again.
+    """The local state of the rows before the request. If another writer changes a row meanwhile, it is read again.
 
-    A row of another account is never known, so an event cannot take it over.
+    Rows of other accounts are left out, so an event cannot take over a row of another account.
     """
     return read_known(model._default_manager.filter(where, account=account_uid).order_by())
 
@@ -281,7 +284,7 @@ def _uid(event: WebhookEvent, *names: str) -> str:
 
 
 def _uid_in(document: Mapping[str, Any]) -> str:
-    """Assumptions A5 and A14."""
+    """The uid of a document, or an empty text (assumptions A5 and A14)."""
     found = (document.get(name) for name in ("uid", "saved_payment_method_uid", "id"))
     return next((each for each in found if isinstance(each, str) and each), "")
 

@@ -1,4 +1,4 @@
-"""Flags on payments: the newest dispute, return or reversal by the platform's time raises one, once."""
+"""Flags on payments: the newest dispute, return or reversal by the platform's time raises one flag, once."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from govpay.models.choices import FLAG_OF_TYPE, PaymentFlag, TransactionStatus, 
 from govpay.models.fields import UidField
 from govpay.sync.transactions import in_transaction
 
-#: The order of movements of the same instant: a dispute comes before its reversal. Then the uid decides.
+#: Order of movements with the same time: a dispute comes before its reversal. The uid decides last.
 RANKS: dict[str, int] = {
     TransactionType.CHARGEBACK: 0,
     TransactionType.ACH_RETURN: 1,
     TransactionType.CHARGEBACK_REVERSAL: 2,
 }
 
-#: A first load raises these flags, for movements that are not older than this. A reversal asks for nothing.
+#: A first load raises only these flags, and only for movements within this window. A reversal needs no action.
 RAISED_AT_FIRST = (PaymentFlag.CHARGEBACK, PaymentFlag.RETURN)
 FLAG_BACKLOG_WINDOW = dt.timedelta(days=90)
 
@@ -38,7 +38,7 @@ class Movement:
 
     @property
     def order(self) -> str:
-        """Sorts movements by the platform's time, then kind, then uid; compared byte by byte."""
+        """The sort key of a movement: the platform's time, then kind, then uid. It is compared byte by byte."""
         moment = self.moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
         return f"{moment} {RANKS[self.type]} {self.uid}"
 
@@ -46,9 +46,9 @@ class Movement:
 def raise_flags(
     model: type[Model], known: Mapping[str, Sequence[Any]], written: Mapping[str, Mapping[str, Any]], *, quiet: bool
 ) -> None:
-    """Flag the payments of the new movements among ``written``, all of one account: at most one statement.
+    """Flag the payments of the new movements among ``written``, with at most one statement.
 
-    ``known``: what was there before (``upsert.Known``). ``quiet``: a first load.
+    All rows are of one account. ``known``: the rows before the change (``upsert.Known``). ``quiet``: a first load.
     """
     if model is Transaction:
         new = [row for uid, row in written.items() if _counts(row) and not _counted(known.get(uid))]
@@ -56,9 +56,9 @@ def raise_flags(
 
 
 def catch_up(account_uid: str | None, *, quiet: bool) -> None:
-    """Flag the account's payments that were read after their movement. Call it after a walk of either list.
+    """Flag the account's payments that were stored after their movement. Call it after each walk of either list.
 
-    A page of movements finds no payment that another worker commits at the same time. Of the two walks, the one
+    A page of movements cannot see a payment that another worker commits at the same time. Of the two walks, the one
     that ends last sees both rows.
     """
     in_transaction(partial(_catch_up, account_uid, quiet=quiet))
@@ -81,7 +81,7 @@ def _counts(row: Mapping[str, Any]) -> bool:
 
 
 def _counted(before: Sequence[Any] | None) -> bool:
-    """Whether the movement was known already, and not as a failed one."""
+    """Whether the movement was known before and had not failed."""
     return before is not None and before[2] != TransactionStatus.FAILED
 
 
@@ -91,7 +91,7 @@ def _follow(rows: Iterable[Mapping[str, Any]], *, quiet: bool) -> None:
     account, now = None, timezone.now()
     for row in rows:
         account = row.get("account_id")
-        # Without any time of the platform's it is new when it is first read: better twice than never.
+        # Without a time from the platform, a movement counts as new at its first read: two flags are better than none.
         moment = row.get("remote_created_at") or row.get("remote_updated_at") or now
         movement, uid = Movement(row["uid"], row["type"], moment), str(row["payment_id"])
         if uid not in newest or newest[uid].order < movement.order:
@@ -116,7 +116,7 @@ def _follow(rows: Iterable[Mapping[str, Any]], *, quiet: bool) -> None:
 
 
 def _flag(movement: Movement, now: dt.datetime, *, quiet: bool) -> str:
-    """The flag that the movement raises; none for what a first load leaves alone."""
+    """The flag that the movement raises; empty when a first load does not raise it."""
     flag = FLAG_OF_TYPE[movement.type]
     if quiet and (flag not in RAISED_AT_FIRST or movement.moment < now - FLAG_BACKLOG_WINDOW):
         return ""

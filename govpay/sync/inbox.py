@@ -1,4 +1,4 @@
-"""Webhook deliveries as rows: stored once, claimed by one worker at a time, closed, swept up, purged."""
+"""Webhook events: stored once, claimed by one worker at a time, closed, queued again when overdue, purged."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from govpay.sync.transactions import in_transaction
 
 _cache = FailOpenCache("count of late deliveries")
 
-#: A worker that has not closed an event after this is taken for dead; longer than its task may take.
+#: A worker that has not closed its event after this time is considered dead. Longer than the task's time limit.
 CLAIM = dt.timedelta(seconds=150)
 
-#: An event that nobody began within this after it was stored is queued once more ...
+#: An event that no worker has claimed this long after it was stored is queued again ...
 QUEUE_PATIENCE = dt.timedelta(seconds=60)
 
-#: ... and after that not again before this, so that a long queue is not made longer by each tick.
+#: ... and then at most once in this time, so that the periodic task does not lengthen a long queue.
 QUEUED_AGAIN = dt.timedelta(seconds=300)
 
-#: So often an event is tried; the pauses double from a minute to an hour, which makes some two hours.
+#: Maximum attempts of an event. The pauses double from one minute to one hour, about two hours in total.
 MAX_ATTEMPTS = 8
 LONGEST_PAUSE = dt.timedelta(hours=1)
 
-#: A repeated delivery must be known for what it is for so long, whatever the setting says (faults W1b).
+#: Minimum retention, whatever the setting says: a repeated delivery must be recognized (faults W1b).
 LEAST_RETENTION = dt.timedelta(days=30)
 
-#: What stands in the place of a card number, of which no longer text is one.
+#: The text that replaces a card number, and the number of characters that are checked for one.
 MASKED = "***"
 LONGEST_NUMBER = 64
 
-#: How long refused deliveries are counted, in seconds.
+#: Seconds for which refused deliveries are counted.
 STALE_SHOWN = 7 * 86400
 
 #: Rows deleted by one statement.
@@ -51,11 +51,11 @@ PURGED_AT_ONCE = 5000
 
 
 def store(*, account_uid: str, webhook_id: str, event_type: str, sent_at: dt.datetime, payload: Any) -> int | None:
-    """Keep a verified delivery; one statement, two for one that is here already.
+    """Store a verified delivery with one statement, or two when it is stored already.
 
-    Returns the row's key when it is to be worked on: it is new, or it had failed and was delivered again.
-    Call it outside any transaction: the sender is told that it is safe. Raises ``Unmappable`` for a
-    payload that is nested too deeply.
+    Returns the row's primary key when the event must be processed: it is new, or it had failed and was delivered
+    again. Returns ``None`` otherwise. Call it outside any transaction, because the sender relies on the commit.
+    Raises ``Unmappable`` for a payload that is nested too deeply.
     """
     now = timezone.now()
     columns: dict[str, Any] = {
@@ -89,11 +89,11 @@ def store(*, account_uid: str, webhook_id: str, event_type: str, sent_at: dt.dat
 
 
 def kept(value: Any, name: str = "") -> Any:
-    """``value`` as it may be stored: without secrets, with everything that looks like one masked."""
+    """``value`` as it may be stored: secrets are removed, and texts that look sensitive are masked."""
     if not name:
         value = scrub(value)
     if isinstance(value, str):
-        # What names an object must stay readable, and is masked only if it is a card number.
+        # An identifier must stay readable, so it is masked only if it looks like a card number.
         if name in ("uid", "id") or name.endswith(("_uid", "_id")):
             return MASKED if looks_like_card(value[:LONGEST_NUMBER]) else value
         return mask(value)
@@ -107,10 +107,10 @@ def kept(value: Any, name: str = "") -> Any:
 
 
 def claim(pk: int) -> WebhookEvent | None:
-    """The event, for the caller alone until ``CLAIM`` is over; ``None`` when it is not to be worked on now."""
+    """Claim the event for the caller until ``CLAIM`` is over. Returns ``None`` when it must not be processed now."""
     now = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
-    due = Q(error="") | Q(due_at=None) | Q(due_at__lte=now)  # one that failed rests, however often it is queued
+    due = Q(error="") | Q(due_at=None) | Q(due_at__lte=now)  # a failed event pauses, also when it is queued
     waiting = WebhookEvent.objects.filter(free, due, pk=pk, state=EventState.RECEIVED)
     if not in_transaction(lambda: waiting.update(attempts=F("attempts") + 1, claimed_until=now + CLAIM)):
         return None
@@ -122,7 +122,7 @@ def claim(pk: int) -> WebhookEvent | None:
 
 
 def close(event: WebhookEvent, state: EventState, *, payment_uid: str | None = None, note: str = "") -> None:
-    """Write that ``event`` was worked on, and announce it the first time. Call it in the transaction of its effect."""
+    """Record the outcome of ``event``, and send its signal the first time. Call it in the transaction of its effect."""
     columns: dict[str, Any] = {"state": state, "error": note, "claimed_until": None, "due_at": None}
     if payment_uid is not None:
         columns["payment_id"] = payment_uid
@@ -134,7 +134,7 @@ def close(event: WebhookEvent, state: EventState, *, payment_uid: str | None = N
 
 
 def fail(event: WebhookEvent, error: str, *, for_good: bool = False) -> None:
-    """Write why ``event`` could not be worked on. It is tried again, unless ``for_good`` or tried too often."""
+    """Record why ``event`` could not be processed. It is retried unless ``for_good`` or after ``MAX_ATTEMPTS``."""
     for_good = for_good or event.attempts >= MAX_ATTEMPTS
     pause = min(dt.timedelta(minutes=2 ** max(0, event.attempts - 1)), LONGEST_PAUSE)
     columns: dict[str, Any] = {
@@ -147,7 +147,7 @@ def fail(event: WebhookEvent, error: str, *, for_good: bool = False) -> None:
 
 
 def requeue(pks: Sequence[int]) -> list[int]:
-    """Put events back to ``received``, whatever became of them; gives those that nobody works on right now."""
+    """Set events back to ``received`` from any state. Returns the keys of those that no worker holds now."""
     now = timezone.now()
     ready = WebhookEvent.objects.filter(pk__in=pks).exclude(state=EventState.RECEIVED, claimed_until__gt=now)
 
@@ -160,7 +160,7 @@ def requeue(pks: Sequence[int]) -> list[int]:
 
 
 def overdue(limit: int = 5000) -> list[int]:
-    """Events that should have been worked on by now: never queued, lost, to be tried again, or left by the dead."""
+    """Events that should have been processed by now: never queued, lost, to be retried, or held by a dead worker."""
     now = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
     rows = WebhookEvent.objects.filter(free, state=EventState.RECEIVED, due_at__lte=now).order_by("due_at")
@@ -168,24 +168,24 @@ def overdue(limit: int = 5000) -> list[int]:
 
 
 def note_queued(pks: Sequence[int]) -> None:
-    """Events that wait in the queue now are not ``overdue`` for a while."""
+    """Record that events were queued: they are not ``overdue`` for the next ``QUEUED_AGAIN``."""
     if pks:
         waiting = WebhookEvent.objects.filter(pk__in=pks, state=EventState.RECEIVED)
         in_transaction(lambda: waiting.update(due_at=timezone.now() + QUEUED_AGAIN))
 
 
 def count_stale(account_uid: str) -> None:
-    """Count an authentic delivery that came too late to be believed; nothing of it is kept (faults W1c)."""
+    """Count a delivery with a valid signature that was refused as too old; it is not stored (faults W1c)."""
     _cache.count(late_deliveries_key(account_uid), STALE_SHOWN)
 
 
 def stale_count(account_uid: str) -> int:
-    """How many deliveries of the account were refused as too old, in the week since the first of them."""
+    """Number of the account's deliveries refused as too old, counted for a week from the first one."""
     return int(_cache.get(late_deliveries_key(account_uid), 0))
 
 
 def purge() -> int:
-    """Delete events that are done with and older than ``EVENT_RETENTION_DAYS``; returns how many."""
+    """Delete closed events older than ``EVENT_RETENTION_DAYS``; returns the number of deleted rows."""
     age = max(dt.timedelta(days=conf.get("EVENT_RETENTION_DAYS")), LEAST_RETENTION)
     old = WebhookEvent.objects.filter(received_at__lt=timezone.now() - age).exclude(state=EventState.RECEIVED)
     count = 0

@@ -1,4 +1,4 @@
-"""One walker per list: a lease row that outlives a crash and notices a dead owner."""
+"""Leases: one worker per list. A lease survives a crash, and a dead owner is detected."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from govpay.exceptions import SyncBusy
 from govpay.models import SyncCursor
 from govpay.sync.transactions import in_transaction, reading
 
-#: An owner on another host counts as dead so long after its last beat.
+#: An owner on another host counts as dead this long after its last heartbeat.
 EXPIRY = dt.timedelta(seconds=60)
 
-#: Seconds between two looks at a lease that is waited for.
+#: Seconds between two attempts to take a lease while waiting for it.
 LOOK_EVERY = 0.5
 
 
 class LeaseLost(SyncBusy):
-    """Another worker took the list over; what this one had not committed is rolled back."""
+    """Another worker took over the list. The uncommitted work of this worker is rolled back."""
 
 
 def cursor_for(resource: str, account_uid: str | None) -> SyncCursor:
-    """The cursor of (account, resource), made when it is missing."""
+    """The cursor of an account and a resource. It is created when it is missing."""
     cursor, _ = in_transaction(lambda: SyncCursor.objects.get_or_create(resource=resource, account_id=account_uid))
     return cursor
 
 
 def acquire(cursor: SyncCursor) -> bool:
-    """Take the lease in one conditional statement; on success ``cursor`` is fresh and carries it.
+    """Take the lease in one conditional statement; returns whether it was taken. On success ``cursor`` is refreshed.
 
-    Beats are written and judged by the database's clock: those of the hosts may differ by minutes.
+    Heartbeats are written and compared by the database's clock, because the clocks of hosts may differ by minutes.
     """
     held = reading(lambda: SyncCursor.objects.get(pk=cursor.pk))
     free = Q(lease_token=None) | Q(heartbeat_at=None) | Q(heartbeat_at__lte=Now() - _expiry())
@@ -75,7 +75,7 @@ def acquire_or_wait(cursor: SyncCursor, *, wait: bool, on_wait: Callable[[SyncCu
 
 
 def beat(cursor: SyncCursor, **columns: object) -> None:
-    """Write ``columns`` and a sign of life, as the owner. Raises ``LeaseLost`` when it is no more."""
+    """Write ``columns`` and a heartbeat, as the owner. Raises ``LeaseLost`` when the lease has another owner."""
     ours = SyncCursor.objects.filter(pk=cursor.pk, lease_token=cursor.lease_token)
     if not ours.update(heartbeat_at=Now(), **columns):
         raise LeaseLost(f"{_named(cursor)} was taken over by another worker.")
@@ -84,7 +84,7 @@ def beat(cursor: SyncCursor, **columns: object) -> None:
 
 
 def release(cursor: SyncCursor) -> None:
-    """Give the lease back; nothing happens when it was lost."""
+    """Release the lease. Does nothing when the lease was lost."""
     ours = SyncCursor.objects.filter(pk=cursor.pk, lease_token=cursor.lease_token)
     in_transaction(
         lambda: ours.update(lease_token=None, lease_host="", lease_pid=None, lease_process_start="", heartbeat_at=None)
@@ -93,29 +93,29 @@ def release(cursor: SyncCursor) -> None:
 
 
 def process_start(pid: int) -> str:
-    """When a process of this host began, in the kernel's ticks since boot; empty when that is not told."""
+    """The start of a process of this host, in kernel ticks since boot; ``ended`` for a zombie; empty when unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    # The second field is the command in parentheses and may itself hold blanks and parentheses.
+    # The second field is the command in parentheses. It may contain spaces and parentheses itself.
     fields = text.rpartition(")")[2].split()
     return "ended" if fields[0] in ("Z", "X") else fields[19]
 
 
 def this_host() -> str:
-    """This host, its boot, and where its process numbers count: a name alone may occur twice."""
+    """Host name, boot id and process namespace: the host name alone may not be unique."""
     parts = [socket.gethostname()]
     try:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         parts.append(os.readlink("/proc/self/ns/pid").strip("pid:[]"))
     except OSError:
-        pass  # not Linux: the name has to do, and process numbers are not looked at
+        pass  # not Linux: only the host name; ``process_start`` is empty, so processes are not checked
     return "/".join(parts)
 
 
 def _expiry() -> dt.timedelta:
-    """A beat comes with every page, so a call that may take longer must not look like a death."""
+    """Each page writes a heartbeat. The expiry is at least ``CALL_TIMEOUT``, so that a slow call does not look dead."""
     return max(EXPIRY, dt.timedelta(seconds=float(conf.get("CALL_TIMEOUT"))))
 
 

@@ -1,4 +1,4 @@
-"""The paged lists: which operation serves each, and which mapper makes its rows."""
+"""The paged lists: the operation that reads each one, and the mapper that makes its rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from govpay.sync.mapping import Mapper
 
 @dataclass(frozen=True)
 class Listing:
-    """A paged list and its single read, both by their operation in ``client.routes``."""
+    """A paged list and the read of one object, both named by their operation in ``client.routes``."""
 
     operation: str
     single: str

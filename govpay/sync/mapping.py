@@ -1,4 +1,4 @@
-"""Documents to columns. Pure: no database, no HTTP, no clock."""
+"""Maps documents to columns. It uses no database, no HTTP and no clock."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from govpay.client import resources
 from govpay.models.base import Mirror
 from govpay.models.fields import UID_LENGTH
 
-#: Raise this when a mapper starts to fill columns differently: every row is then written once more.
+#: Increase this when a mapper fills columns differently. Every row is then written once more.
 REVISION = 1
 
-#: Properties that never reach a table: tokens of a card or of a session, and addresses that carry one.
+#: Properties that are never stored: tokens of a card or a session, and URLs that contain one.
 SECRET_PROPERTIES = frozenset(
     {"fingerprint", "processor_token", "client_secret", "hosted_url", "secret", "cvv", "cvc", "pan"}
     | {"cvv2", "cvc2", "security_code", "pin", "password", "authorization"}
     | {"card_number", "account_number", "access_token", "temporary_password", "api_key"}
 )
 
-#: Whatever else says by its name that nobody may read it; what an account's document holds is not documented.
+#: Other property names that look secret. The vendor does not document all properties of an account.
 SECRET_NAME = re.compile(
     "secret|password|passwd|credential|(api|signing|private|encryption|webhook)_?key|(access|refresh)_?token"
 )
 
-#: Documents nested deeper than this are refused; the platform's own are three levels deep.
+#: Maximum nesting of a document. The platform's own documents are three levels deep.
 DEEPEST = 40
 
 Columns = dict[str, Any]
 
 
 class Unmappable(ValueError):
-    """One document that does not fit its columns. The text names the property, never its value."""
+    """A document does not fit its columns. The message names the property, never its value."""
 
 
 @dataclass(frozen=True)
 class Mapper:
-    """How one kind of document becomes one kind of row."""
+    """Maps one kind of document to one kind of row."""
 
     model: type[Mirror]
     resource: Callable[[Mapping[str, Any]], Any]
     columns: Callable[[Any], Columns]
-    #: The property that names the object, and what stands in front of it where that alone is not unique.
+    #: The property that identifies the object, and a prefix that makes it unique where needed.
     identity: str = "uid"
     prefix: str = ""
 
     def uid(self, document: Mapping[str, Any]) -> str:
-        """The identity of ``document``. Raises ``Unmappable`` when it has none that is usable."""
+        """The uid of ``document``. Raises ``Unmappable`` when there is no usable one."""
         try:
             value = getattr(self.resource(document), self.identity)
         except ValueError as error:
@@ -64,7 +64,7 @@ class Mapper:
         return f"{self.prefix}{value}"
 
     def map(self, document: Mapping[str, Any], extra: Mapping[str, Any]) -> Columns:
-        """The columns of ``document``; ``extra`` are those that its address tells (the account, the customer).
+        """The columns of ``document``, with ``extra``: the columns known from the request (account, customer).
 
         Raises ``Unmappable``.
         """
@@ -89,13 +89,13 @@ class Mapper:
 
 @cache
 def _texts(model: type[Mirror]) -> tuple[tuple[str, str, int], ...]:
-    """The mirrored columns of a limited length."""
+    """The mirrored columns with a maximum length."""
     return tuple((field.attname, field.name, field.max_length) for field in model.mirrored_fields() if field.max_length)
 
 
 @cache
 def _numbers(model: type[Mirror]) -> tuple[tuple[str, str, int, int], ...]:
-    """The mirrored columns of whole numbers, with the narrowest limits that any database gives them."""
+    """The mirrored integer columns, with the narrowest limits that any database gives them."""
     limits = BaseDatabaseOperations.integer_field_ranges
     return tuple(
         (field.attname, field.name, *limits[field.get_internal_type()])
@@ -108,7 +108,7 @@ _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circu
 
 
 def digests(extra: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
-    """The hash of documents that were found under ``extra``: it changes when the document, or that, does.
+    """A function that returns the hash of a document. The hash also covers ``extra`` and ``REVISION``.
 
     The function raises ``Unmappable``.
     """
@@ -126,7 +126,7 @@ def digests(extra: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
 
 
 def scrub(value: Any, depth: int = 0) -> Any:
-    """The document as it may be kept: without secrets, and in characters that every database takes."""
+    """The document as it may be stored: without secrets and without characters that a database refuses."""
     if isinstance(value, str):
         return value if value.isascii() and "\x00" not in value else _storable(value)
     if not isinstance(value, dict | list):
@@ -145,7 +145,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _storable(text: str) -> str:
-    """``text`` without NUL and without halves of surrogate pairs."""
+    """``text`` with NUL and halves of surrogate pairs replaced."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
@@ -268,7 +268,7 @@ SESSION = Mapper(models.HostedSession, resources.HostedSessionResource, _session
 
 
 def subscription_of(account_uid: str) -> Mapper:
-    """Subscriptions have no identifier: theirs here is ``<account uid>:<event type>``."""
+    """The mapper of one account's subscriptions. They have no uid, so it is ``<account uid>:<event type>``."""
     return Mapper(
         models.WebhookSubscription,
         resources.SubscriptionResource,

@@ -1,4 +1,4 @@
-"""Rows that the platform no longer lists: marked as gone only after their own GET answered 404."""
+"""Rows that the platform no longer lists. A row is marked as deleted only after its own GET returned 404."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from govpay.sync.passes import SyncPass
 from govpay.sync.transactions import reading
 from govpay.sync.upsert import Known, Saved, mark_deleted, read_known, save_documents
 
-#: How many local rows are compared with a page at a time, beyond those that it holds.
+#: Number of local rows that are compared with a page at a time, in addition to the rows of the page.
 CHUNK = 200
 
-#: Answers that say nothing about whether the object is there, and that asking again would not change.
+#: Errors that do not tell whether the object exists, and that a retry would not change.
 UNCLEAR = (Gone, InvalidAnswer, InvalidRequest, NotFound, OperationRefused)
 
 
 def last_of(uids: list[str], after: str) -> str | None:
-    """Up to which uid a page with these answers for; ``None`` when they do not come in order."""
+    """The last uid that a page covers; ``None`` when its uids are not in order."""
     return uids[-1] if uids and uids[0] > after and uids == sorted(uids) else None
 
 
 def settle_missing(
     listing: Listing, sync_pass: SyncPass, present: Set[str], after: str, upto: str | None
 ) -> Known | None:
-    """Ask for each local row with ``after < uid <= upto`` that is not ``present`` by itself.
+    """Read each local row with ``after < uid <= upto`` that is not ``present`` from the platform.
 
-    One that the platform still has was only shifted while the list was being read; it is brought up
-    to date instead of marked as deleted. Returns what is known of all rows in that range, or ``None`` when
-    they are too many to be held at once.
+    A row that the platform still has was only shifted while the list was read; it is updated instead of marked as
+    deleted. Returns the known state of all rows in that range, or ``None`` when they are too many to hold at once.
     """
     rows = listing.mapper.model._default_manager.order_by("uid")
     span = sync_pass.address if upto is None else {**sync_pass.address, "uid__lte": upto}

@@ -1,4 +1,4 @@
-"""The outbox: which signals a change of a row calls for, and sending each exactly once."""
+"""The outbox: finds the signals for a change of a row, stores them, and sends each exactly once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.signals")
 
-#: Statuses that only a payment which was once captured can have.
+#: Statuses that only a captured payment can have.
 ONCE_CAPTURED = frozenset(
     {
         PaymentStatus.CAPTURED,
@@ -29,7 +29,7 @@ ONCE_CAPTURED = frozenset(
     }
 )
 
-#: The columns that the upsert reads beside the digest, because news depends on their old values.
+#: The columns that the upsert reads in addition to the digest, because signals depend on their old values.
 OBSERVED_FIELDS: dict[type[models.Model], tuple[str, ...]] = {
     Payment: ("status",),
     Transaction: ("status", "type", "amount", "currency", "payment_id"),
@@ -37,12 +37,12 @@ OBSERVED_FIELDS: dict[type[models.Model], tuple[str, ...]] = {
     SavedPaymentMethod: (),
 }
 
-#: A receiver whose database error undoes the sending is tried so often.
+#: Maximum attempts to send a signal when a receiver causes a database error.
 MAX_ATTEMPTS = 5
 
 
-#: What a movement that nobody here asked for means, once it is known. A payment's own status would not do:
-#: two refunds between two reads look like one there, and a dispute that was won looks like none.
+#: The signals of new movements. The status of the payment is not enough:
+#: two refunds between two reads look like one, and a dispute that was won in between does not show.
 OF_MOVEMENT: dict[str, str] = {
     TransactionType.CHARGEBACK: "payment_disputed",
     TransactionType.ACH_RETURN: "payment_returned",
@@ -50,7 +50,7 @@ OF_MOVEMENT: dict[str, str] = {
 
 
 def of_change(model: type[models.Model], old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The signals that the change from ``old`` (empty for a new row) to ``new`` is worth."""
+    """The names of the signals for the change from ``old`` (empty for a new row) to ``new``."""
     if model is SavedPaymentMethod:
         return ["saved_method_changed"]
     before, after, new_row = old.get("status") or "", new.get("status") or "", not old
@@ -73,10 +73,10 @@ def of_change(model: type[models.Model], old: Mapping[str, Any], new: Mapping[st
 
 
 def enqueue(entries: Iterable[tuple[str, type[models.Model], int]], *, source: str) -> None:
-    """Owe the host these signals: (name, model, primary key). Call it in the transaction of the change.
+    """Store signals to send: (name, model, primary key). Call it in the transaction of the change.
 
-    A signal that nobody listens to is not owed to anybody: connect receivers in ``AppConfig.ready``,
-    so that web and worker processes know them alike.
+    A signal without receivers is not stored. Connect receivers in ``AppConfig.ready``, so that web and worker
+    processes have the same ones.
     """
     rows = [
         OutboxSignal(name=name, model=model._meta.label, row=pk, source=source)
@@ -94,7 +94,7 @@ def enqueue_changes(
     *,
     source: str,
 ) -> None:
-    """``enqueue`` the signals of the rows ``written``, compared with what was ``known`` (``upsert.Known``)."""
+    """``enqueue`` the signals of the rows ``written``, compared with their ``known`` state (``upsert.Known``)."""
     watched = OBSERVED_FIELDS.get(model)
     if watched is None:
         return
@@ -109,21 +109,21 @@ def enqueue_changes(
 
 
 def enqueue_loss(model: type[models.Model], pks: Iterable[int], *, source: str) -> None:
-    """``enqueue`` that rows are gone on the platform."""
+    """``enqueue`` the signals for rows that the platform no longer has."""
     if model is SavedPaymentMethod:
         enqueue((("saved_method_changed", model, pk) for pk in pks), source=source)
 
 
 def dispatch(limit: int | None = None) -> int:
-    """Send what is owed, each in one transaction with its deletion; returns how many were sent.
+    """Send the stored signals, each in one transaction with its deletion. Returns the number of sent signals.
 
-    A receiver's own writes to this database therefore happen once. One that raises is logged and
-    does not hold up the others; only a database error undoes the sending, which is then repeated.
+    A receiver's own writes to this database therefore happen once. An exception in a receiver is logged and
+    does not stop the other receivers. Only a database error rolls the sending back; it is then retried.
     """
     if not any(signal.has_listeners() for signal in signals.BY_NAME.values()):
-        return 0  # in this process; another one may have receivers, and sends
+        return 0  # this process has no receivers; another process may have some and send
     if transaction.get_connection(_alias()).in_atomic_block and not _in_test_case():
-        return 0  # somebody else's transaction may still roll back: the next tick sends
+        return 0  # the caller's transaction may still roll back: the next tick sends
     position, sent = 0, 0
     while limit is None or sent < limit:
         owed = in_transaction(partial(_claim_and_send, position))
@@ -149,7 +149,7 @@ class _Outcome(NamedTuple):
 
 
 def _claim_and_send(after: int) -> _Outcome | None:
-    """The next signal, unless there is none: claimed by a write, which makes any other dispatcher wait or pass."""
+    """Claim the next signal by a write, so that other dispatchers wait or skip it, and send it. ``None``: no more."""
     alias = _alias()
     queue = OutboxSignal.objects.using(alias).filter(pk__gt=after).order_by("pk")
     if transaction.get_connection(alias).features.has_select_for_update_skip_locked:

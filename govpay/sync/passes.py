@@ -1,4 +1,4 @@
-"""One pass over one list: each page is committed together with the place after it, the lease and the report."""
+"""One pass over one list: commits each page together with the position after it, the heartbeat and the counts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from govpay.sync.upsert import Saved
 
 logger = logging.getLogger("govpay.sync")
 
-#: How many rejected rows a run lists; it counts them all.
+#: Maximum number of rejected rows that a run lists. It counts all of them.
 REJECTED_LISTED = 100
 
 Progress = Callable[[SyncRun], None]
 
 
 class SyncPass:
-    """What a walk needs to know and to tell. Made by the owner of the lease on ``cursor``."""
+    """The state of one pass, for the function that reads the list. Made by the owner of the lease on ``cursor``."""
 
     def __init__(self, cursor: SyncCursor, mode: SyncMode, progress: Progress | None = None) -> None:
         self.cursor = cursor
         self.mode = mode
-        #: A first load is no news to the host.
+        #: A first load sends no signals to the host.
         self.quiet = cursor.full_completed_at is None
-        #: At its end all that the platform has was read. The very first pass starts with no rows.
+        #: Whether the pass reads the whole list. The very first pass does, because it starts without rows.
         self.whole = mode == SyncMode.FULL or cursor.full_completed_at is None
         self.run = in_transaction(self._begin)
         self._progress = progress
@@ -42,21 +42,21 @@ class SyncPass:
 
     @property
     def address(self) -> dict[str, Any]:
-        """The columns that a document's address tells: whose it is."""
+        """The columns known from the request's path: the account of the documents."""
         return {"account_id": self.account_uid} if self.account_uid else {}
 
     @property
     def place(self) -> dict[str, Any] | None:
-        """Where the previous pass stopped; each mode has a place of its own."""
+        """The position where the previous pass stopped. Full and incremental passes have separate positions."""
         found: dict[str, Any] | None = getattr(self.cursor, self._place)
         return found
 
     def commit(
         self, work: Callable[[], Saved], *, pages: int = 1, place: dict[str, Any] | None = None, **columns: Any
     ) -> None:
-        """``work``, the ``place`` after it and other ``columns`` of the cursor, all in one transaction.
+        """Do ``work`` and save the ``place`` after it and other ``columns`` of the cursor, all in one transaction.
 
-        ``pages``: how many were fetched for it. Raises ``LeaseLost``.
+        ``pages``: number of pages fetched for it. Raises ``LeaseLost``.
         """
         if place is not None:
             columns[self._place] = place
@@ -66,7 +66,7 @@ class SyncPass:
             lease.beat(self.cursor, mode=self.mode, **columns)
             counted = self._counted(saved, pages)
             if saved.rejected:
-                # Reported with the page that brought them: they may not be met again.
+                # Saved with their page, because the next pass may not read them again.
                 SyncRun.objects.filter(pk=self.run.pk).update(**counted)
             return counted
 
@@ -76,11 +76,11 @@ class SyncPass:
             self._progress(self.run)
 
     def reject(self, uid: str, why: str) -> None:
-        """Report a row that could not be read; nothing else is known of it now."""
+        """Report a row that could not be read."""
         self.commit(lambda: Saved(rejected=[(uid, why)]), pages=0)
 
     def finish(self, *, not_offered: bool = False) -> None:
-        """The end was reached. ``not_offered``: the API has no such list, which is no failure."""
+        """Close a pass that reached the end. ``not_offered``: the API has no such list, which is not a failure."""
         now = timezone.now()
         columns: dict[str, Any] = {"mode": "", self._place: None, "completed_at": now, "error": ""}
         columns["not_offered_at"] = (self.cursor.not_offered_at or now) if not_offered else None
@@ -89,12 +89,12 @@ class SyncPass:
         self._close(RunState.SUCCEEDED, "Not offered by this API." if not_offered else "", columns)
 
     def fail(self, error: str) -> None:
-        """The platform, or the database, stopped the pass; the place is kept."""
+        """Close a pass that failed because of the platform or the database. The position is kept."""
         logger.warning("sync of %s for %s stopped: %s", self.run.resource, self.account_uid or "-", error)
         self._close(RunState.FAILED, error, {"error": error})
 
     def interrupt(self, error: str = "") -> None:
-        """A time limit, Ctrl-C, or another worker that took over: the next pass continues from the place."""
+        """Close a pass ended by a time limit, Ctrl-C or a lost lease. The next pass continues from the position."""
         self._close(RunState.INTERRUPTED, error, {})
 
     @property
@@ -103,7 +103,7 @@ class SyncPass:
 
     def _begin(self) -> SyncRun:
         where = {"account_id": self.account_uid, "resource": self.cursor.resource}
-        # Nobody else holds the lease, so these were killed; when is not known.
+        # This pass holds the lease, so runs that are still open were killed. The time of their end is not known.
         killed = SyncRun.objects.filter(**where, state=RunState.RUNNING)
         killed.update(state=RunState.INTERRUPTED, finished_at=F("started_at"))
         return SyncRun.objects.create(**where, mode=self.mode)

@@ -1,4 +1,4 @@
-"""One run over one list of the platform: lease, walk, and how it ended."""
+"""Pulls one list of the platform: takes the lease, reads the list and records the outcome in a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _paged(listing: Listing) -> Callable[[SyncPass], None]:
 
 
 def _flagging(listing: Listing) -> Callable[[SyncPass], None]:
-    """A walk after which every payment has the flag of its newest movement."""
+    """A walk that sets the flags of payments at its end."""
 
     def walk(sync_pass: SyncPass) -> None:
         walk_list(listing, sync_pass)
@@ -48,7 +48,7 @@ def _flagging(listing: Listing) -> Callable[[SyncPass], None]:
     return walk
 
 
-#: In the order in which they are read: what others point at comes first.
+#: The lists in reading order: objects that others refer to come first.
 RESOURCES: dict[str, SyncResource] = {
     resource.name: resource
     for resource in (
@@ -68,7 +68,7 @@ SCOPED = tuple(name for name, resource in RESOURCES.items() if resource.scoped)
 
 
 def account_uids() -> list[str]:
-    """The accounts to sync: all that the platform still has, inactive ones too."""
+    """The accounts to sync: all that are not marked as deleted, including inactive ones."""
     return list(PaymentAccount.objects.filter(deleted_at=None).order_by("uid").values_list("uid", flat=True))
 
 
@@ -81,12 +81,12 @@ def pull(
     progress: Progress | None = None,
     on_wait: Callable[[SyncCursor], None] | None = None,
 ) -> SyncRun:
-    """Read one list to its end and return the run, whose ``state`` tells how it went.
+    """Read one list to its end and return the run. Its ``state`` is the outcome.
 
-    An interrupted walk is continued where its last page was committed. ``full`` reads everything and
-    marks what is gone. A failure of the platform is recorded in the run, not raised.
+    An interrupted walk continues after its last committed page. ``full`` reads the whole list and marks rows
+    that are gone as deleted. A failure of the platform is recorded in the run, not raised.
 
-    Raises ``SyncBusy`` when another worker walks this list (unless ``wait``).
+    Raises ``SyncBusy`` when another worker reads this list, unless ``wait`` is true.
     """
     resource = RESOURCES[name]
     cursor = lease.cursor_for(name, account_uid if resource.scoped else None)
@@ -105,7 +105,7 @@ def pull(
 
 def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
     try:
-        scrub_traceback(resource.walk)(sync_pass)  # what is logged below is read by reporters, too
+        scrub_traceback(resource.walk)(sync_pass)  # error reporters read the log below
     except lease.LeaseLost as error:
         sync_pass.interrupt(str(error))
     except NotFound as error:
@@ -116,11 +116,11 @@ def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
     except GovPayError as error:
         sync_pass.fail(str(error))
     except DatabaseError as error:
-        # Its text may quote a row: it goes to the log alone.
+        # The text of the error may quote a row, so it goes to the log only.
         logger.exception("the database refused a page of %s", resource.name)
         sync_pass.fail(f"The database refused a page ({type(error).__name__}).")
     except BaseException:
-        # A time limit or Ctrl-C: the pages so far are committed, the next pass continues from there.
+        # A time limit or Ctrl-C: the pages read so far are committed, and the next pass continues after them.
         sync_pass.interrupt()
         raise
     else:

@@ -1,4 +1,4 @@
-"""Rows of the platform that name another object."""
+"""Reads the platform's rows that refer to another object."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from govpay.exceptions import InvalidRequest, NotFound
 
 logger = logging.getLogger("govpay.sync")
 
-#: More rows than one object brings forth.
+#: Maximum rows per request. One object has fewer related rows.
 RELATED_ROWS_LIMIT = 100
 
 
 def fetch_related(listing: str, account_uid: str, name: str, uid: str) -> Sequence[Mapping[str, Any]]:
-    """The rows whose ``name`` is ``uid``; none where the API does not take that filter: the sync brings them."""
+    """The rows whose ``name`` is ``uid``; empty if the API refuses the filter, and then the sync reads them later."""
     query = Query(filter=named(name).eq(uid), top=RELATED_ROWS_LIMIT)
     try:
         page = getattr(get_endpoints(), listing)(account_uid, query)

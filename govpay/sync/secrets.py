@@ -1,7 +1,8 @@
-"""The secrets that webhook deliveries are signed with: read from the platform once, kept sealed in the account's row.
+"""Signing secrets of webhooks: read from the platform once and stored sealed in the account's row.
 
-Each process knows those of the accounts that it hears of, so that a delivery costs no statement for them. What
-does not fit them is looked into at most once a minute: the platform may have rolled the secret (assumption A18).
+Each process caches the secrets of the accounts that it receives deliveries for, so a delivery needs no statement.
+After a signature mismatch the platform is asked at most once a minute, because it may have rolled the secret
+(assumption A18).
 """
 
 from __future__ import annotations
@@ -26,59 +27,59 @@ from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.webhooks")
 
-#: So long a process trusts what it knows. Another one may have learnt of a new secret, or the grace ended.
+#: Seconds for which a process trusts its cache. Another process may have stored a new secret, or the grace ended.
 KNOWN_FOR = 60.0
 
-#: The platform is asked for a secret at most so often, whoever asks and however many processes there are.
+#: Minimum seconds between two requests for one secret, over all processes.
 ASK_EVERY = 60
 
-#: ... or, after it could not be asked, again after this.
+#: The same after a failed request.
 ASK_AGAIN = 10
 
-#: A sender does not wait for ever: the call is given up after so many seconds.
+#: Timeout of the request in seconds, because the sender of the delivery waits.
 ASK_WITHIN = 5.0
 
-#: While somebody else asks, so many threads of a process wait for so long; to the others it is a mismatch.
+#: While another thread or process asks, ``WAITING`` threads wait up to these seconds. For the others it is a mismatch.
 SECRET_FETCH_TIMEOUT = 1.5
 WAITING = 4
 
-#: Accounts that nobody here has heard of are looked up at most so often a second by a process.
+#: Maximum look-ups of unknown accounts per second and process.
 STRANGERS = 200
 
 _COLUMNS = ("webhook_secret", "previous_webhook_secret", "webhook_secret_replaced_at")
 
 
 class UnknownAccount(LookupError):
-    """We know no such payment account, or the platform no longer has it."""
+    """The payment account is not known here, or the platform no longer has it."""
 
 
 class NoSecret(LookupError):
-    """The account's secret is not known here and could not be fetched now."""
+    """The account's secret is not stored here and could not be fetched now."""
 
 
 @dataclass(slots=True)
 class _Known:
-    """What this process knows of one account. Moments on the monotonic clock."""
+    """The cache entry of one account in this process. Times are on the monotonic clock."""
 
     secrets: tuple[str, ...] = field(repr=False)
     until: float
-    #: A mismatch is not looked into before.
+    #: Before this time a mismatch does not cause a request.
     quiet_until: float = 0.0
 
 
 _known: dict[str, _Known] = {}
-#: Held by the one thread that looks into a mismatch, by account.
+#: By account: the lock of the thread that looks for another secret.
 _looking: dict[str, threading.Lock] = {}
-#: The second, and the unknown accounts of it; without a lock, since a few more do no harm.
+#: The current second and its number of look-ups. There is no lock, because a few more look-ups do no harm.
 _strangers = [0, 0]
 _waiting = threading.BoundedSemaphore(WAITING)
 _cache = FailOpenCache("cache of webhook secrets")
 
 
 def secrets_of(account_uid: str) -> tuple[str, ...]:
-    """The account's secret, and the one before it during its grace. No statement while this process knows them.
+    """The account's secret, and the previous one during its grace. No statement while they are cached.
 
-    A secret that is missing is fetched. Raises ``UnknownAccount``, ``NoSecret``.
+    A missing secret is fetched. Raises ``UnknownAccount``, ``NoSecret``.
     """
     known = _known.get(account_uid)
     if known is None and not _may_look_up():
@@ -94,7 +95,7 @@ def secrets_of(account_uid: str) -> tuple[str, ...]:
 
 
 def _may_look_up() -> bool:
-    """A flood of made-up accounts must not become one of statements. What is refused so is sent again."""
+    """Limit look-ups, so that a flood of made-up accounts is no flood of statements. The sender retries."""
     second = int(time.monotonic())
     if _strangers[0] != second:
         _strangers[:] = [second, 0]
@@ -103,7 +104,7 @@ def _may_look_up() -> bool:
 
 
 def secrets_after_mismatch(account_uid: str, tried: tuple[str, ...]) -> tuple[str, ...]:
-    """The secrets once more, if there are others by now; else nothing. Asks at most once a minute."""
+    """The secrets if they differ from those ``tried``, else nothing. Asks the platform at most once a minute."""
     known = _known.get(account_uid)
     if known is None:
         return ()
@@ -113,7 +114,7 @@ def secrets_after_mismatch(account_uid: str, tried: tuple[str, ...]) -> tuple[st
 
 
 def forget(account_uid: str | None = None) -> None:
-    """What this process knows, or of one account. Rows may have been replaced behind its back."""
+    """Clear the cache of this process, or of one account, because rows may have been replaced outside this process."""
     if account_uid is None:
         _known.clear()
     else:
@@ -129,7 +130,7 @@ setting_changed.connect(_forget_on_change, dispatch_uid="govpay.secrets")
 
 
 def _look_again(account_uid: str, known: _Known) -> _Known:
-    """Ask the platform, or wait for whoever is asking. One thread of the process; a few others take what it finds."""
+    """Ask the platform in one thread of the process. A few other threads wait for its result."""
     lock = _looking.setdefault(account_uid, threading.Lock())
     if not lock.acquire(blocking=False):
         if _waiting.acquire(blocking=False):
@@ -157,7 +158,7 @@ def _look_again(account_uid: str, known: _Known) -> _Known:
 
 
 def _ask(account_uid: str, known: _Known) -> _Known | None:
-    """Ask the platform and keep what it says; ``None`` when nothing new came of it."""
+    """Ask the platform and store the secret; ``None`` when there is no new one."""
     try:
         secret = get_endpoints().get_webhook_secret(account_uid, within=ASK_WITHIN)
     except (APIError, ConfigurationError) as error:
@@ -170,12 +171,12 @@ def _ask(account_uid: str, known: _Known) -> _Known | None:
         known.quiet_until = time.monotonic() + ASK_EVERY
         _tell(account_uid, "done", ASK_EVERY)
     else:
-        _tell(account_uid, "done", 0)  # the first fetch of all: should it be rolled at once, that is asked, too
+        _tell(account_uid, "done", 0)  # the very first fetch: if the secret is rolled soon after, ask again at once
     return found
 
 
 def keep(account_uid: str, secret: str) -> _Known:
-    """Store a secret that the platform has told, sealed; the one before it stays good for the grace.
+    """Store a secret from the platform, sealed. The previous secret stays valid for the grace.
 
     Raises ``UnknownAccount``.
     """
@@ -190,11 +191,11 @@ def keep(account_uid: str, secret: str) -> _Known:
         columns: dict[str, Any] = {"webhook_secret_fetched_at": now}
         if previous is not None and (_grace_left(replaced_at) <= 0 or not _reveal(account_uid, previous)):
             columns["previous_webhook_secret"] = None
-        # Another process may have been told the same a moment ago: then the one before it is in its place already.
+        # Another process may have stored the same secret a moment ago. The previous one is then kept already.
         known = _reveal(account_uid, old)
         if known != secret:
             columns["webhook_secret"] = Sealed.of(secret)
-            if known:  # what nobody can read checks no signature, and would be told of for ever
+            if known:  # an undecryptable secret cannot verify signatures and would log an error forever
                 columns.update(previous_webhook_secret=old, webhook_secret_replaced_at=now)
         row.update(**columns)
 
@@ -203,7 +204,7 @@ def keep(account_uid: str, secret: str) -> _Known:
 
 
 def _read(account_uid: str, quiet_until: float) -> _Known:
-    """From the account's row."""
+    """Read the secrets from the account's row. Raises ``UnknownAccount``."""
     row = PaymentAccount.objects.filter(uid=account_uid, deleted_at=None).values_list(*_COLUMNS).first()
     if row is None:
         _known.pop(account_uid, None)
@@ -220,7 +221,7 @@ def _read(account_uid: str, quiet_until: float) -> _Known:
 
 
 def wipe_replaced(**which: Any) -> int:
-    """Take out secrets that were replaced and whose grace is over; how many there were."""
+    """Delete replaced secrets whose grace is over; returns the number of accounts."""
     over = timezone.now() - _grace()
     rows = PaymentAccount.objects.filter(webhook_secret_replaced_at__lte=over, **which)
     return rows.exclude(previous_webhook_secret=None).update(previous_webhook_secret=None)
@@ -231,7 +232,7 @@ def _grace() -> dt.timedelta:
 
 
 def _grace_left(replaced_at: dt.datetime | None) -> float:
-    """Seconds for which the secret before that moment is still good."""
+    """Seconds for which the secret that was replaced at that time stays valid."""
     return 0.0 if replaced_at is None else (replaced_at + _grace() - timezone.now()).total_seconds()
 
 
@@ -245,11 +246,11 @@ def _reveal(account_uid: str, sealed: Sealed | None) -> str:
         return ""
 
 
-# -- one asks for all processes ------------------------------------------------------------------------------
+# -- one process asks for all --------------------------------------------------------------------------------
 
 
 def _may_ask(account_uid: str) -> bool:
-    """Whether nobody asked within the last minute; from now on somebody did. A cache that is down forbids nothing."""
+    """Whether no process has asked within the last minute; marks that this one asks. True when the cache is down."""
     return _cache.add(webhook_secret_key(account_uid), "asking", timeout=ASK_EVERY)
 
 
@@ -258,7 +259,7 @@ def _tell(account_uid: str, state: str, seconds: int) -> None:
 
 
 def _wait_for_other(account_uid: str, known: _Known) -> _Known | None:
-    """What another process has found, or finds soon."""
+    """Wait for the secret that another process fetches; ``None`` when there is no new one."""
     end = time.monotonic() + SECRET_FETCH_TIMEOUT
     while True:
         asking = _cache.get(webhook_secret_key(account_uid)) == "asking"

@@ -1,4 +1,4 @@
-"""Hosted sessions: those that are open here are read again with their own credential."""
+"""Sync of hosted sessions: each session that is open here is read again with its own credential."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from govpay.sync.upsert import Saved, save_documents
 
 logger = logging.getLogger("govpay.sync")
 
-#: How a session ends. One whose status nobody has documented may still be paid.
+#: The final statuses. A session with an undocumented status may still be paid.
 ENDED = (SessionStatus.COMPLETED, SessionStatus.EXPIRED)
 
-#: How many sessions are looked up at a time.
+#: Number of sessions that are looked up at a time.
 CHUNK = 200
-#: A session that ends sooner than this is asked for once more.
+#: A session that ends within this time is read again.
 MARGIN = dt.timedelta(seconds=60)
 
 
@@ -49,7 +49,7 @@ def read_open_sessions(sync_pass: SyncPass) -> None:
 
 
 def _name_payments(account_uid: str) -> None:
-    """Links that were known to be paid before their payment was: the list has brought it, if no delivery did."""
+    """Set the payment of links that were paid before their payment was known here. The list of payments has it now."""
     paid = Payment.objects.filter(session=OuterRef("session_id")).exclude(status=PaymentStatus.FAILED)
     waiting = PaymentLink.objects.filter(Exists(paid), account=account_uid, state=LinkState.PAID, payment=None)
     if reading(waiting.exists):
@@ -68,24 +68,25 @@ def _open(sync_pass: SyncPass) -> Iterator[HostedSession]:
 
 @scrub_traceback
 def read_session(session: HostedSession) -> dict[str, Any] | None:
-    """The session as it is now; ``None`` once it has expired unpaid.
+    """The current document of the session; ``None`` when it expired unpaid.
 
-    Raises ``NotFound``, ``AuthenticationError``, ``EncryptionError``, and what else keeps it from being told.
+    Raises ``NotFound``, ``AuthenticationError``, ``EncryptionError``, and other errors of the request.
     """
     try:
         found = get_endpoints().get_hosted_session(session.uid, _credential(session)).raw
     except Gone:
         return _ended(session)
-    except (NotFound, AuthenticationError):  # "lives as long as the session", whatever that is answered with
+    except (NotFound, AuthenticationError):
+        # The credential "lives as long as the session". The answer after the end is not documented.
         if session.expires_at is not None and session.expires_at < timezone.now():
             return _ended(session)
         raise
-    # No property of the answer is promised; silence changes nothing.
+    # The vendor promises no property of the answer. A missing property changes nothing.
     return {**session.raw, "status": session.status, **found, "session_id": session.uid}
 
 
 def _ended(session: HostedSession) -> dict[str, Any] | None:
-    """As completed if money came of it: a platform may refuse to show a session that was paid like one that expired."""
+    """The session as completed if it was paid, else ``None``. The platform may refuse to show either kind."""
     here = Payment.objects.filter(session=session.uid, status__in=ONCE_CAPTURED)
     paid = here.exists() or any(
         document.get("status") in ONCE_CAPTURED
@@ -97,15 +98,15 @@ def _ended(session: HostedSession) -> dict[str, Any] | None:
 
 
 def is_ending(session: HostedSession) -> bool:
-    """Whether its time is over, or so nearly that it is better read than believed."""
+    """Whether the session has expired or expires within ``MARGIN``, so that it must be read again."""
     return session.expires_at is None or session.expires_at <= timezone.now() + MARGIN
 
 
 def read_or_believe(session: HostedSession, told: SessionStatus) -> dict[str, Any] | None:
-    """The session as it is now, but ended as we were ``told`` by a signed delivery. ``None``: it has expired.
+    """The current document of the session, with the end that a signed delivery ``told``. ``None``: it has expired.
 
-    A session can be completed once and never afterwards be anything else, and a read may lag behind or be
-    refused once it has ended; so what was told of its end stands, unless the read knows that it was completed.
+    A completed session never changes again. A read may lag behind, or be refused after the end. So the end from the
+    delivery counts, unless the read shows that the session was completed.
     """
     found = None
     if session.credential is not None:
@@ -127,32 +128,32 @@ def _credential(session: HostedSession) -> str:
 def save_session(
     uid: str, document: Mapping[str, Any] | None, *, extra: Mapping[str, Any], source: str = Source.SYNC
 ) -> Saved:
-    """Store what was read of a session; ``None``: that it has expired. A completed one stays so.
+    """Store the document of a session; ``None`` means that it has expired. A completed session stays completed.
 
-    The end of a session wipes its credential.
+    The end of a session deletes its credential. Call it in a transaction, because it locks the row.
     """
     row = HostedSession.objects.select_for_update().get(uid=uid)
     if document is None:
         if row.status in ENDED:
-            return Saved(fetched=1, unchanged=1)  # somebody else learnt its end meanwhile
+            return Saved(fetched=1, unchanged=1)  # another worker stored its end meanwhile
         document = {**row.raw, "session_id": uid, "status": SessionStatus.EXPIRED.value}
     elif row.status == SessionStatus.COMPLETED and document.get("status") != SessionStatus.COMPLETED:
-        return Saved(fetched=1, unchanged=1)  # it was read before it was completed
-    # The row is locked, so what it says is what is known.
+        return Saved(fetched=1, unchanged=1)  # the document was read before the session was completed
+    # The row is locked, so its values are the known state.
     known = {uid: [row.digest, row.deleted_at, row.status]}
     saved = save_documents(mapping.SESSION, [document], extra=extra, source=source, known=known)
     if document["status"] in ENDED:
         wipe_if_ended(uid, completed=document["status"] == SessionStatus.COMPLETED)
-        if row.customer_id:  # who may have saved a method in it, of which no delivery tells
+        if row.customer_id:  # the customer may have saved a payment method; the platform sends no webhook for that
             Customer.objects.filter(uid=row.customer_id).update(methods_stale=True)
     return saved
 
 
 def wipe_if_ended(uid: str, *, completed: bool = False) -> None:
-    """Forget the credential of a session that is not open any more; if it was paid, so is the link that opened it."""
+    """Delete the credential of an ended session. If it was ``completed``, its payment link is set to paid."""
     if completed:
         paid = Payment.objects.filter(session=uid).exclude(status=PaymentStatus.FAILED).values("uid")[:1]
-        # Its end may be known before its payment is, which the delivery then brings.
+        # The end may be known before the payment. A later delivery then brings the payment.
         links = PaymentLink.objects.filter(~Q(state=LinkState.PAID) | Q(payment=None), session=uid)
         links.update(state=LinkState.PAID, payment_id=Subquery(paid))
     ended = HostedSession.objects.filter(uid=uid, status__in=ENDED)

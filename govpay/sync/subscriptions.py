@@ -1,4 +1,4 @@
-"""Webhook subscriptions: one small unpaged list per account."""
+"""Sync of webhook subscriptions: one small unpaged list per account."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from govpay.sync.upsert import Saved, mark_deleted, save_documents
 
 
 def read_subscriptions(sync_pass: SyncPass) -> None:
-    """All subscriptions of the account (assumption A20)."""
+    """Read all subscriptions of the account (assumption A20)."""
     account = str(sync_pass.account_uid)
     page = get_endpoints().list_subscriptions(account)
     sync_pass.whole = True
 
     def work() -> Saved:
         saved = save_documents(mapping.subscription_of(account), page.items, extra=sync_pass.address)
-        if saved.all_named and page.next_link is None:  # what the list lacks is gone
+        if saved.all_named and page.next_link is None:  # rows that the list lacks are gone
             present = WebhookSubscription.objects.filter(account=account, deleted_at=None)
             uids = present.order_by().values_list("uid", flat=True)
             saved.deleted = mark_deleted(WebhookSubscription, [uid for uid in uids if uid not in saved.listed])

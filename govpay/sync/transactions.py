@@ -1,4 +1,4 @@
-"""Reads and transactions that are repeated when the database refused for a reason that passes."""
+"""Runs reads and database transactions, and retries them after temporary database errors."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ logger = logging.getLogger("govpay.sync")
 
 T = TypeVar("T")
 
-#: So often a transaction is tried in all.
+#: Maximum attempts of a transaction.
 ATTEMPTS = 4
 
-#: And so often while there is no connection: a database that restarts is back within seconds.
+#: Maximum attempts while the connection is lost. A database that restarts is back within seconds.
 ATTEMPTS_WITHOUT_CONNECTION = 12
 
-#: The longest pause between two attempts, in seconds.
+#: Maximum pause between two attempts, in seconds.
 LONGEST_PAUSE = 2.0
 
 
 class RowsChangedMeanwhile(OperationalError):
-    """Somebody else wrote one of the rows between our reading and our writing: read again."""
+    """Another writer changed a row between the read and the write. The rows must be read again."""
 
 
 def in_transaction(work: Callable[[], T], *, durable: bool = False, attempts: int = ATTEMPTS) -> T:
-    """Do ``work`` in one transaction; repeat it when the database refused for a reason that passes.
+    """Do ``work`` in one transaction and return its result. Retries after temporary database errors.
 
-    Deadlocks, serialization failures, lock time-outs, a lost connection, a concurrent writer: each
-    rolls everything back, so nothing is ever half written. With ``durable`` it is a ``RuntimeError``
-    to call this inside a transaction, since the caller relies on the commit.
+    These are deadlocks, serialization failures, lock timeouts, a lost connection and concurrent writers. Each one
+    rolls everything back, so nothing is ever half written. With ``durable`` a call inside another transaction raises
+    ``RuntimeError``, because the caller relies on the commit.
     """
     alias = router.db_for_write(Mirror)
 
@@ -48,13 +48,13 @@ def in_transaction(work: Callable[[], T], *, durable: bool = False, attempts: in
 
 
 def reading(work: Callable[[], T]) -> T:
-    """Do ``work``, which only reads, without a transaction; repeat it as ``in_transaction`` does."""
+    """Do ``work``, which only reads, without a transaction. Retries as ``in_transaction`` does."""
     return _repeated(work, router.db_for_write(Mirror), ATTEMPTS)
 
 
 def _repeated(work: Callable[[], T], alias: str, attempts: int) -> T:
     connection = connections[alias]
-    nested = connection.in_atomic_block  # an outer transaction cannot be repeated from here
+    nested = connection.in_atomic_block  # an outer transaction cannot be retried from here
     attempt = 1
     while True:
         try:
@@ -63,13 +63,13 @@ def _repeated(work: Callable[[], T], alias: str, attempts: int) -> T:
             if nested or attempt >= (ATTEMPTS_WITHOUT_CONNECTION if _is_gone(connection, error) else attempts):
                 raise
             logger.info("a transaction is repeated (%s, attempt %d)", type(error).__name__, attempt)
-        # Spread out, so that two writers do not meet again.
+        # Random pauses, so that two writers do not collide again.
         time.sleep(random.uniform(0.5, 1) * min(LONGEST_PAUSE, 0.02 * 2**attempt))  # noqa: S311
         attempt += 1
 
 
 def _is_gone(connection: BaseDatabaseWrapper, error: Exception) -> bool:
-    """Whether the connection is lost; if so it is closed, and the next attempt opens another."""
+    """Whether the connection is lost. A lost connection is closed, and the next attempt opens a new one."""
     if connection.connection is None:
         return True
     if isinstance(error, RowsChangedMeanwhile) or connection.is_usable():

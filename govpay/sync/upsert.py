@@ -1,4 +1,4 @@
-"""Rows from documents, one statement a page: the only writer of mirrored columns."""
+"""The upsert: writes the documents of one page in one statement. Only this module writes mirrored columns."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from govpay.sync import contract, contradictions, flags, outbox
 from govpay.sync.mapping import Columns, Mapper, Unmappable, digests
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 
-#: Rows a statement. SQLite binds 32 766 parameters unless it was built with a limit of its own.
+#: Rows per statement. SQLite binds at most 32 766 parameters, unless it was built with another limit.
 ROWS_A_STATEMENT = 1000
 
-#: What is known of rows here, by uid: digest, tombstone, and the columns that ``news`` watches.
+#: The known state of rows by uid: digest, tombstone, and the columns in ``outbox.OBSERVED_FIELDS``.
 Known = dict[str, list[Any]]
 
 
 @dataclass
 class Saved:
-    """What some documents came to."""
+    """The result of saving documents: counts, rejected documents and written rows."""
 
     fetched: int = 0
     created: int = 0
     updated: int = 0
     unchanged: int = 0
     deleted: int = 0
-    #: ``(uid, why)`` of documents that could not be stored.
+    #: ``(uid, reason)`` of documents that could not be stored.
     rejected: list[tuple[str, str]] = field(default_factory=list)
-    #: Every uid that the documents named, and whether each document named one.
+    #: The uids of all documents, and whether every document has one.
     listed: frozenset[str] = frozenset()
     all_named: bool = True
     #: The columns of the rows that were written, with their ``pk``, by uid.
@@ -53,15 +53,15 @@ def save_documents(
     quiet: bool = False,
     known: Known | None = None,
 ) -> Saved:
-    """Bring the rows of ``documents`` up to date: one read, and one write if anything changed.
+    """Update the rows of ``documents``: one read, and one write if anything changed.
 
-    ``extra`` are the columns that the address of the documents told (``account_id`` and such).
-    An older document never overwrites a newer one, an identical one writes nothing, one that cannot
-    be mapped is reported in ``rejected``. With ``quiet`` no signal is owed (a first load), and only what
-    happened lately raises a flag. ``known`` spares the read: what ``read_known`` gave for all of them.
+    ``extra``: the columns known from the request's path, such as ``account_id``. An older document never overwrites
+    a newer one. An identical document writes nothing. A document that cannot be mapped is reported in ``rejected``.
+    ``quiet`` (a first load) sends no signals, and only recent movements raise a flag. ``known``: the result of
+    ``read_known`` for all rows; it saves the read.
 
-    Run it inside ``in_transaction``. Raises ``RowsChangedMeanwhile`` when another writer got in
-    between; the transaction is then repeated, without ``known``.
+    Call it inside ``in_transaction``. Raises ``RowsChangedMeanwhile`` when another writer changed a row in between.
+    The transaction is then retried, without ``known``.
     """
     saved = Saved(fetched=len(documents))
     named = _named(mapper, documents, known or {}, saved)
@@ -83,7 +83,7 @@ def save_documents(
             continue
         row.update(digest=mark, replaced_digest=old[0] if old else "", deleted_at=None)
         rows.append(row)
-    # In key order, so that two writers of one page take their locks in the same sequence.
+    # In the order of their uids, so that two writers of one page lock the rows in the same order.
     rows.sort(key=lambda row: str(row["uid"]))
     for start in range(0, len(rows), ROWS_A_STATEMENT):
         saved.written.update(_write(mapper.model, rows[start : start + ROWS_A_STATEMENT]))
@@ -95,7 +95,7 @@ def save_documents(
 
 
 def _tell(model: type[Mirror], known: Known, written: dict[str, Columns], source: str, quiet: bool) -> None:
-    """The signals, flags and review items that the change is worth."""
+    """Raise the signals, flags and review items for the changes."""
     contradictions.flag_changes(model, known, written)
     if not quiet:
         outbox.enqueue_changes(model, known, written, source=source)
@@ -105,7 +105,7 @@ def _tell(model: type[Mirror], known: Known, written: dict[str, Columns], source
 def save_document(
     mapper: Mapper, document: Mapping[str, Any], *, extra: Mapping[str, Any], source: str
 ) -> Mirror | None:
-    """``save_documents`` for one, giving its row. Raises ``Unmappable``."""
+    """``save_documents`` for one document; returns its row. Raises ``Unmappable``."""
     saved = save_documents(mapper, [document], extra=extra, source=source)
     if saved.rejected:
         raise Unmappable(saved.rejected[0][1])
@@ -115,14 +115,14 @@ def save_document(
 
 
 def _instance(model: type[Mirror], row: Columns) -> Mirror:
-    """The row as it was written; what the document did not tell is read from the table when it is asked for."""
+    """The row as it was written. Columns that the document did not set are loaded from the table when accessed."""
     told = {**row, str(model._meta.pk.attname): row["pk"]}
     names = [field.attname for field in model._meta.concrete_fields if field.attname in told]
     return model.from_db(router.db_for_write(model), names, [told[name] for name in names])
 
 
 def mark_deleted(model: type[Mirror], uids: Sequence[str], *, source: str = Source.SYNC) -> int:
-    """Mark rows as gone upstream; their history stays. Returns how many were not yet marked."""
+    """Mark rows as deleted on the platform; they are kept. Returns the number of newly marked rows."""
     if not uids:
         return 0
     present = model._default_manager.filter(uid__in=uids, deleted_at=None)
@@ -137,7 +137,7 @@ def mark_deleted(model: type[Mirror], uids: Sequence[str], *, source: str = Sour
 
 
 def read_known(rows: MirrorQuerySet) -> Known:
-    """What ``save_documents`` must know of ``rows``."""
+    """The known state of ``rows``, as ``save_documents`` needs it."""
     columns = ("uid", "digest", "deleted_at", *outbox.OBSERVED_FIELDS.get(rows.model, ()))
     return {uid: rest for uid, *rest in rows.values_list(*columns)}
 
@@ -153,11 +153,11 @@ def _look_up(model: type[Mirror], uids: list[str]) -> Known:
 def _named(
     mapper: Mapper, documents: Iterable[Mapping[str, Any]], known: Known, saved: Saved
 ) -> dict[str, Mapping[str, Any]]:
-    """The documents by uid; of two with one uid the later counts."""
+    """The documents by uid. If two have the same uid, the later one counts."""
     named: dict[str, Mapping[str, Any]] = {}
     for document in documents:
         uid = document.get("uid")
-        if not isinstance(uid, str) or uid not in known:  # one that is known was looked at before
+        if not isinstance(uid, str) or uid not in known:  # a known uid was validated before
             try:
                 uid = mapper.uid(document)
             except Unmappable as error:
@@ -170,7 +170,7 @@ def _named(
 
 
 def _write(model: type[Mirror], rows: list[Columns]) -> dict[str, Columns]:
-    """``INSERT … ON CONFLICT (uid) DO UPDATE … WHERE``: only rows that still are what was read."""
+    """``INSERT … ON CONFLICT (uid) DO UPDATE … WHERE``: writes only rows that did not change since they were read."""
     now = timezone.now()
     for row in rows:
         row["synced_at"] = now
@@ -179,10 +179,10 @@ def _write(model: type[Mirror], rows: list[Columns]) -> dict[str, Columns]:
     names = {each: connection.ops.quote_name(str(each.column)) for each in fields}
     table = connection.ops.quote_name(model._meta.db_table)
     source, parameters = _rows_for(connection, table, fields, rows)
-    # What neither the document nor its address tells is left as it is.
+    # Columns that neither the document nor ``extra`` sets keep their value.
     told = [each for each in model.mirrored_fields() if each.attname in rows[0] or each.name in model.RESET]
-    # The first condition is the compare-and-swap: nobody wrote the row since we read it. The second
-    # holds whatever happens: an older document never overwrites a newer one.
+    # The first condition is the compare-and-swap: no writer changed the row since it was read. The second one
+    # always holds: an older document never overwrites a newer one.
     statement = (
         f"INSERT INTO {table} ({', '.join(names.values())}) {source}"
         f" ON CONFLICT (uid) DO UPDATE SET {', '.join(f'{names[each]} = EXCLUDED.{names[each]}' for each in told)}"
@@ -198,7 +198,7 @@ def _write(model: type[Mirror], rows: list[Columns]) -> dict[str, Columns]:
 
 
 def _check_refused(model: type[Mirror], rows: list[Columns]) -> None:
-    """A row that was not written holds a newer document, or it changed since we read it."""
+    """Raise ``RowsChangedMeanwhile`` if a row changed since it was read. Other refused rows hold a newer document."""
     known = _look_up(model, [row["uid"] for row in rows])
     if any(known.get(row["uid"], [None])[0] != row["replaced_digest"] for row in rows):
         raise RowsChangedMeanwhile(f"rows of {model._meta.label}")
@@ -207,15 +207,15 @@ def _check_refused(model: type[Mirror], rows: list[Columns]) -> None:
 def _rows_for(
     connection: Any, table: str, fields: Sequence[models.Field[Any, Any]], rows: Sequence[Columns]
 ) -> tuple[str, list[Any]]:
-    """The rows as what an INSERT takes them from, and its parameters."""
+    """The SQL source of the rows for an INSERT, and its parameters."""
     if connection.vendor == "postgresql":
-        # One parameter, which PostgreSQL takes apart faster than Python could put thousands together.
+        # PostgreSQL parses one JSON parameter faster than Python can prepare thousands of parameters.
         columns = [str(each.column) for each in fields]
         records = [dict(zip(columns, values, strict=True)) for values in _values(fields, rows)]
         names = ", ".join(map(connection.ops.quote_name, columns))
         source = f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)"  # noqa: S608
         return source, [json.dumps(records, default=dt.datetime.isoformat)]
-    # What the mapping gave is plain; only moments and documents have a form of their own in the database.
+    # Mapped values are plain. Only times and JSON documents need a conversion for the database.
     formed = [isinstance(each, models.DateTimeField | models.JSONField) for each in fields]
     row = f"({', '.join(['%s'] * len(fields))})"
     return f"VALUES {', '.join([row] * len(rows))}", [

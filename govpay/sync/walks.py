@@ -1,4 +1,4 @@
-"""Walking a paged list: incremental by time of change, full by uid, each page committed with its place."""
+"""Reads a paged list: incrementally by time of change or fully by uid. Each page is committed with its position."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from govpay.sync.upsert import Known, Saved, save_documents
 
 logger = logging.getLogger("govpay.sync")
 
-#: An incremental walk starts so much before the last change it has seen, but at most half a page back.
+#: An incremental walk starts this long before the last change it has seen, but at most half a page back.
 OVERLAP = dt.timedelta(seconds=60)
 
-#: What to try next when the API refuses an order or ignores it (assumptions A2, A3).
+#: The next order to try when the API refuses or ignores an order (assumptions A2, A3).
 FALLBACK = dict(pairwise(ORDERS))
 
 
 def walk_list(listing: Listing, sync_pass: SyncPass) -> None:
-    """Read ``listing`` page by page, each committed together with the place after it.
+    """Read ``listing`` page by page; each page is committed together with the position after it.
 
-    The order that the API accepts is remembered once it has worked; an API without an order by time
-    gets a full listing each time (assumption A3). A full walk always begins with the order by uid
-    and, when it is through, lets the next incremental one try again.
+    The order that the API accepts is stored once it has worked. An API without an order by time is read in full
+    each time (assumption A3). A full walk always starts with the order by uid. At its end it clears the stored
+    order, so that the next incremental walk tries the order by time again.
     """
     order = cast(Order, "uid" if sync_pass.mode == SyncMode.FULL else sync_pass.cursor.order or "updated_at")
     refused = False
@@ -48,23 +48,23 @@ def walk_list(listing: Listing, sync_pass: SyncPass) -> None:
             if following is None or (isinstance(error, InvalidRequest) and error.status != 400):
                 raise
             logger.info("%s: not served in %r order, trying %r (%s)", listing.operation, order, following, error)
-            # Rows that carry no keyset may be gone tomorrow, a refusal is the API's own.
+            # An API that refuses an order will do so again. Rows without a keyset may be gone tomorrow.
             refused = refused or not isinstance(error, NoKeyset)
             order = following
 
 
 class _Walk:
-    """One walk in one order."""
+    """One walk over a list in one order."""
 
     def __init__(self, listing: Listing, sync_pass: SyncPass, order: Order, *, remember: bool) -> None:
         self.listing, self.sync_pass, self.order = listing, sync_pass, order
         self.start = _start(sync_pass, order)
         self.tail = _Tail(sync_pass.cursor.watermark) if order == "updated_at" else None
-        #: The cursor's columns that go with every page.
+        #: The columns of the cursor that are saved with every page.
         self.columns: dict[str, Any] = {}
         if remember and sync_pass.mode != SyncMode.FULL:
             self.columns["order"] = order
-        #: Up to which uid local rows were compared with the pages; ``None`` when that cannot be done.
+        #: The last uid up to which local rows were compared with the pages; ``None`` when they cannot be compared.
         self.swept: str | None = None
         if order == "uid":
             self.swept = (self.start and self.start.uid) or ""
@@ -91,8 +91,8 @@ class _Walk:
             self._prepare_incremental(began, endpoints.transport.skew)
 
     def _take(self, page: Page) -> None:
-        """The rows of a page and the place after it, in one transaction."""
-        # Looked at before the page is committed: a crash in between must not skip them.
+        """Save the rows of a page and the position after it in one transaction."""
+        # Missing rows are checked before the page is committed, so that a crash in between does not skip them.
         known = [self._sweep(page)]
 
         def work() -> Saved:
@@ -101,7 +101,7 @@ class _Walk:
                 page.items,
                 extra=self.sync_pass.address,
                 quiet=self.sync_pass.quiet,
-                known=known.pop() if known else None,  # a repeated transaction reads again
+                known=known.pop() if known else None,  # a retried transaction reads again
             )
 
         columns = dict(self.columns)
@@ -111,13 +111,13 @@ class _Walk:
         self.sync_pass.commit(work, place=place, **columns)
 
     def _sweep(self, page: Page) -> Known | None:
-        """What is known of the rows that this page should hold; those that it lacks are settled first."""
+        """The known state of the rows in the range of this page. Rows that the page lacks are checked first."""
         if self.swept is None:
             return None
         uids = [uid for item in page.items if (uid := uid_of(item))]
         after, upto = self.swept, last_of(uids, self.swept)
         if self.order == "listing" and page.next_link is None and not after:
-            self.swept = None  # one page is the whole list, in whatever order
+            self.swept = None  # one page is the whole list, in any order
             self.sync_pass.whole = True
         elif upto is None:
             self.swept = None
@@ -127,7 +127,7 @@ class _Walk:
         return settle_missing(self.listing, self.sync_pass, set(uids), after, self.swept)
 
     def _prepare_incremental(self, began: dt.datetime, skew: float | None) -> None:
-        """What changed while a full walk was under way is left to the next incremental one."""
+        """Set the cursor so that the next incremental walk reads the changes made during this full walk."""
         columns: dict[str, Any] = {"order": ""}
         if self.sync_pass.cursor.watermark is None and skew is not None:
             # ``skew``: our clock minus the platform's.
@@ -138,7 +138,7 @@ class _Walk:
 
 
 def _start(sync_pass: SyncPass, order: Order) -> Position | None:
-    """The place where the walk before broke off, if it went in this order; else the watermark."""
+    """The position where the previous walk stopped, if it used this order; else the watermark."""
     for kept in (sync_pass.place, sync_pass.cursor.watermark if order == "updated_at" else None):
         position = Position.from_dict(kept) if kept else None
         if position is not None and position.order == order:
@@ -147,10 +147,10 @@ def _start(sync_pass: SyncPass, order: Order) -> Position | None:
 
 
 class _Tail:
-    """The newest rows of a walk by time: where the next one starts, so that late commits are not missed.
+    """The newest rows of a walk by time. They give the start of the next walk, so that late commits are not missed.
 
-    That is before the rows of the last minute, but at most half a page back: then a walk that finds
-    nothing new is over after one page and the empty one behind it.
+    The start lies before the rows of the last minute, but at most half a page back. A walk that finds nothing new
+    then ends after one page and the empty page after it.
     """
 
     def __init__(self, watermark: dict[str, Any] | None) -> None:
@@ -161,9 +161,9 @@ class _Tail:
 
     def after(self, page: Page) -> dict[str, Any] | None:
         """The watermark after ``page``."""
-        self._longest = max(self._longest, self._length)  # of the pages that another one followed
+        self._longest = max(self._longest, self._length)  # without the last page
         self._length = len(page.items)
-        # A server that caps its pages has smaller halves.
+        # If the server returns shorter pages, half a page is shorter, too.
         half = min(self._half, max(1, self._longest // 2)) if self._longest else self._half
         for item in page.items[-half - 1 :]:
             text, uid = item.get("updated_at"), uid_of(item)
@@ -188,7 +188,7 @@ class _Tail:
 
 
 def _moment(text: Any) -> dt.datetime | None:
-    """An instant that may stand in a filter."""
+    """The time as an aware datetime; ``None`` when it is not valid in a filter."""
     try:
         moment = dt.datetime.fromisoformat(Timestamp(text).raw)
     except ValueError:

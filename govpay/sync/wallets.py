@@ -1,4 +1,4 @@
-"""Saved payment methods: one unpaged list per customer whose document changed."""
+"""Sync of saved payment methods: one unpaged list per customer whose document changed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from govpay.sync.passes import SyncPass
 from govpay.sync.transactions import reading
 from govpay.sync.upsert import Saved, mark_deleted, save_documents
 
-#: How many customers are looked up at a time.
+#: Number of customers that are looked up at a time.
 CHUNK = 500
 
-#: So many known customers in a row without such a list, and none with one: the API has no such route.
+#: After this many customers without such a list, and none with one, the API has no such route.
 MISSING_LISTS = 3
 
 
 def read_methods(sync_pass: SyncPass) -> None:
-    """The methods of every customer that changed; of all of them on a full run (assumption A14).
+    """Read the methods of every changed customer; of all customers on a full run (assumption A14).
 
     Raises ``NotFound`` when the API offers no such list.
     """
@@ -49,7 +49,7 @@ def _due(sync_pass: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
     if sync_pass.mode == SyncMode.FULL:
         after = str((sync_pass.place or {}).get("uid", ""))
     else:
-        customers = customers.filter(methods_stale=True)  # which is the place, too
+        customers = customers.filter(methods_stale=True)  # this column is also the position
     chunk: list[tuple[str, dt.datetime | None]]
     while chunk := reading(partial(list, customers.filter(uid__gt=after).values_list("uid", "synced_at")[:CHUNK])):
         yield from chunk
@@ -57,7 +57,7 @@ def _due(sync_pass: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
 
 
 def _methods_of(sync_pass: SyncPass, customer: str) -> Page:
-    """The customer's list; empty for one that is gone. Raises ``NotFound`` when a customer has no list."""
+    """The customer's list; empty for a deleted customer. Raises ``NotFound`` when a customer has no list."""
     endpoints, account = get_endpoints(), str(sync_pass.account_uid)
     try:
         return endpoints.list_saved_payment_methods(account, customer)
@@ -66,17 +66,17 @@ def _methods_of(sync_pass: SyncPass, customer: str) -> Page:
             endpoints.get_customer(account, customer)
         except NotFound as gone:
             if missing.status == gone.status == 404:
-                return Page(())  # the customers' own run will find that out
+                return Page(())  # the sync of customers marks the customer as deleted
         raise
 
 
 def _save(sync_pass: SyncPass, page: Page, customer: str, synced_at: dt.datetime | None) -> Saved:
     extra = {**sync_pass.address, "customer_id": customer}
     saved = save_documents(mapping.SAVED_METHOD, page.items, extra=extra, quiet=sync_pass.quiet)
-    if saved.all_named and page.next_link is None:  # what the list lacks is gone
+    if saved.all_named and page.next_link is None:  # methods that the list lacks are gone
         present = SavedPaymentMethod.objects.filter(customer=customer, deleted_at=None)
         uids = present.order_by().values_list("uid", flat=True)
         saved.deleted = mark_deleted(SavedPaymentMethod, [uid for uid in uids if uid not in saved.listed])
-    # Only if the customer is still the one whose methods were read.
+    # Only if the customer did not change since its methods were read.
     Customer.objects.filter(uid=customer, synced_at=synced_at).update(methods_stale=False)
     return saved

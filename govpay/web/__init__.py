@@ -1,1 +1,1 @@
-"""Pages and addresses for outsiders: webhook deliveries and the payment page."""
+"""Public views without a login: the webhook receiver and the payment pages."""

@@ -1,4 +1,4 @@
-"""``pay/<public id>/``: the page on which a payer pays a link or a session, and the one that says how it ended."""
+"""Payment pages: ``pay/<public id>/`` for a payment link or a session, and the done page with the outcome."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.checkout")
 
-#: Done pages ask the platform about a session at most once in so many seconds, however many of them are open.
+#: Minimum seconds between two requests of done pages for one session, however many pages are open.
 ASK_EVERY = 5
 
 _cache = FailOpenCache("cache of done pages")
 
 
-#: A state of the done page alone: nobody is paying just now, and somebody still may.
+#: A state of the done page only: no session is open, but the payment link can still be paid.
 UNPAID = "unpaid"
 
 
 @dataclass(frozen=True)
 class PayerRequest:
-    """What is to be paid: a link, or a session by itself."""
+    """The payment link or hosted session of a payment page."""
 
     public_id: str
     link: PaymentLink | None
@@ -68,7 +68,7 @@ class PayerRequest:
 
     @property
     def may_be_paid(self) -> bool:
-        """A session is open, as far as we know: nobody may be told that nothing was charged, whatever the link is."""
+        """Whether a session is active, as far as we know. The page must then not say that nothing was charged."""
         return self.state != LinkState.PAID and self.session is not None and self.session.status == SessionStatus.ACTIVE
 
 
@@ -77,10 +77,10 @@ class PayerRequest:
 @never_cache
 @scrub_traceback
 def pay(request: HttpRequest, public_id: str) -> HttpResponse:
-    """Show what is to be paid and the vendor's component, or lead to the vendor's own page.
+    """Show the payment with the vendor's component, or redirect to the vendor's own page.
 
-    404 for an unknown id, 410 for one that is over, 429 for too many visits, 503 when no session can be opened
-    now; what is paid leads to the done page. Nothing in the query is looked at.
+    Answers 404 for an unknown id, 410 for a closed page, 429 for too many visits, and 503 when no session can be
+    opened now. A paid one redirects to the done page. The query string is ignored.
     """
     found = _visited(request, public_id)
     if isinstance(found, HttpResponse):
@@ -111,9 +111,9 @@ def pay(request: HttpRequest, public_id: str) -> HttpResponse:
 @never_cache
 @scrub_traceback
 def done(request: HttpRequest, public_id: str) -> HttpResponse:
-    """How it ended, by what the platform says: the redirect that leads here is never trusted (assumption A28).
+    """Show the outcome as the platform reports it. The redirect that leads here is never trusted (assumption A28).
 
-    ``?format=json`` gives ``{"state": …}`` alone, for the page that waits: ``paid``, ``open``, ``unpaid`` (it
+    ``?format=json`` returns only ``{"state": …}``, for the waiting page: ``paid``, ``open``, ``unpaid`` (it
     can still be paid), ``expired`` or ``cancelled``.
     """
     found = _visited(request, public_id)
@@ -129,7 +129,7 @@ def done(request: HttpRequest, public_id: str) -> HttpResponse:
 
 
 def _visited(request: HttpRequest, public_id: str) -> PayerRequest | HttpResponse:
-    """What is to be paid here, or why this visitor is not shown it: an unknown id, or too many visits."""
+    """The request to pay, or the error page: for an unknown id, or for too many visits."""
     wait = ratelimit.wait_of_address(request)
     found = None if wait else _find(public_id)
     if found is not None:
@@ -145,7 +145,7 @@ def _visited(request: HttpRequest, public_id: str) -> PayerRequest | HttpRespons
 
 
 def _told_anew(found: PayerRequest, *, always: bool = False) -> PayerRequest:
-    """``found`` as the platform has it: at once on the done page, else where we may have missed an end."""
+    """``found`` after its session was read again: always on the done page, else only if its end may be missed."""
     session = found.session
     if session is None or session.status != SessionStatus.ACTIVE:
         return found
@@ -181,7 +181,8 @@ def _session_of(request: HttpRequest, found: PayerRequest) -> HostedSession | No
 def _shown(request: HttpRequest, found: PayerRequest, session: HostedSession) -> HttpResponse:
     script = conf.get("COMPONENT_SCRIPT_URL")
     try:
-        cast(Sealed, session.credential).reveal()  # which the component's tag does, where no error can be told
+        # The component's template tag does this too, but cannot show an error.
+        cast(Sealed, session.credential).reveal()
         hosted = cast(Sealed, session.hosted_url).reveal() if session.hosted_url is not None else ""
     except EncryptionError as error:
         logger.error("session %s: %s", session.uid, error)
@@ -205,9 +206,9 @@ def _shown(request: HttpRequest, found: PayerRequest, session: HostedSession) ->
 
 
 def _lead_to(hosted_url: str) -> HttpResponse:
-    """The address carries a credential in its fragment: it goes to the payer's browser and nowhere else."""
+    """Redirect to the vendor's page. The URL's fragment has a credential, so it goes to the payer's browser only."""
     response = HttpResponse(status=302)
-    response["Location"] = hosted_url  # as it was returned, fragment and all
+    response["Location"] = hosted_url  # unchanged, with its fragment
     return with_security_headers(response)
 
 
@@ -218,11 +219,11 @@ def _read_again(session: HostedSession) -> None:
         document = sessions.read_session(session)
         in_transaction(lambda: sessions.save_session(session.uid, document, extra={"account_id": session.account_id}))
     except GovPayError as error:
-        logger.info("session %s could not be read: %s", session.uid, error)  # the webhook tells
+        logger.info("session %s could not be read: %s", session.uid, error)  # the webhook brings the status
 
 
 def _may_ask(session_uid: str) -> bool:
-    """Whether no process asked a moment ago; from now on one did. A cache that is down forbids nothing."""
+    """Whether no process has asked just now; marks that this one asks. True when the cache is down."""
     return _cache.add(done_page_key(session_uid), "asked", timeout=ASK_EVERY)
 
 

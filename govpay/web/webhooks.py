@@ -1,4 +1,4 @@
-"""``webhooks/<account uid>/``: what the platform tells is verified, stored and answered; the work is a task's."""
+"""The webhook receiver, ``webhooks/<account uid>/``: verifies and stores deliveries. Tasks process them."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from govpay.sync.secrets import NoSecret, UnknownAccount, secrets_after_mismatch
 
 logger = logging.getLogger("govpay.webhooks")
 
-#: The largest body, in bytes (faults W6); the platform's own are some hundred.
+#: Maximum size of a body in bytes (faults W6). The platform's own are some hundred bytes.
 LARGEST = 256 * 1024
 
-#: The longest identifier and event type that a row can hold.
+#: Maximum length of an identifier and of an event type, as in the table.
 MAX_IDENTIFIER_LENGTH = 255
 
-#: Refusals of this process by status and reason, told with each log line.
+#: Number of refusals by this process, by status and reason; shown in each log line.
 _refusals: Counter[tuple[int, str]] = Counter()
-#: ... and those that are only counted: what is verified costs less than any look at who sends it, so nobody is refused
-#: unheard, but a flood of forgeries must not fill the log.
+#: Limits the logged refusals of one address. Verification is cheaper than any check of the sender, so every delivery
+#: is verified; but a flood of forgeries must not fill the log.
 _flood = Refusals()
 
 
 class DeliveryRefused(Exception):
-    """A request that is no delivery to store."""
+    """The request is refused with ``status`` and is not stored. ``why`` goes to the log."""
 
     def __init__(self, status: int, why: str, **headers: str) -> None:
         super().__init__(why)
@@ -54,7 +54,7 @@ class DeliveryRefused(Exception):
 
 
 class Late(DeliveryRefused):
-    """A delivery of the platform's own, after its time."""
+    """A delivery that the platform signed, but that arrived too late."""
 
 
 @public
@@ -63,9 +63,9 @@ class Late(DeliveryRefused):
 def webhook(request: HttpRequest, account_uid: str) -> HttpResponse:
     """Accept one delivery; /guides/webhooks/.
 
-    200 for one that is stored, now or before. What cannot be believed is answered by a 4xx before any row
-    is written (429, in place of any other, where an address sends too much of that); 503, so that the sender
-    repeats it, when it cannot be verified or stored now.
+    Answers 200 when it is stored, now or earlier. A delivery that cannot be trusted gets a 4xx before any row is
+    written; if one address sends too many of those, it gets 429 instead. When the delivery cannot be verified or
+    stored now, the answer is 503, so that the sender retries.
     """
     try:
         body = _body(request)
@@ -91,7 +91,7 @@ def _body(request: HttpRequest) -> bytes:
     declared = request.META.get("CONTENT_LENGTH") or ""
     if len(declared) > 9 or (declared.isascii() and declared.isdigit() and int(declared) > LARGEST):
         raise DeliveryRefused(413, "too large")
-    # Sent in chunks, it has no length, and Django reads nothing; a server that finds its end says so.
+    # A chunked request has no length, and Django reads nothing of it. If the server marks its end, it is read directly.
     chunked = not declared and request.META.get("wsgi.input_terminated")
     source: Any = request.META["wsgi.input"] if chunked else request
     try:
@@ -112,7 +112,7 @@ def _verified(header: str | None, body: bytes, account_uid: str) -> dict[str, An
         try:
             return _signed(header, body, secrets)
         except SignatureError as error:
-            # Only a signature that fits nothing may mean that the secret was rolled.
+            # Only a signature that matches no secret may mean that the secret was rolled.
             others = secrets_after_mismatch(account_uid, secrets) if error.reason == "signature" else ()
             if not others:
                 raise
@@ -164,7 +164,7 @@ def _too_often(wait: int) -> HttpResponse:
 
 
 def _quiet(response: Any) -> HttpResponse:
-    response._has_been_logged = True  # else Django adds a line of its own, and for a 503 a mail to the admins
+    response._has_been_logged = True  # otherwise Django logs it too, and mails the admins for a 503
     return cast(HttpResponse, response)
 
 
