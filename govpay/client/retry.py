@@ -1,4 +1,7 @@
-"""The retry rules, as pure functions: which requests may be sent again, and after which wait."""
+"""The retry rules, as pure functions: which requests may be sent again, and after which wait.
+
+The number of retries is the setting ``MAX_RETRIES`` (``govpay.conf``); ``client.transport`` applies these rules.
+"""
 
 from __future__ import annotations
 

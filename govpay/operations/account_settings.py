@@ -183,7 +183,7 @@ class UpdateAccountAction(AccountAction):
 
     def check(self, operation: Operation) -> None:
         super().check(operation)
-        # The request carries all properties (A7): one that ended since we read would be taken back by it.
+        # The request carries all properties (A7): it would undo another update that ended since we read.
         others = journal.entries().filter(account=self.account.uid, action=self.action, finished_at__gte=self.read_at)
         if others.exclude(pk=operation.pk).exists():
             raise ChangedMeanwhile("The payment account was changed a moment ago; try again.")

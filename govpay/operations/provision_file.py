@@ -200,7 +200,7 @@ class RuleField(serializers.Field):
 class TableSerializer(serializers.Serializer):
     """A table of the file. An unknown key is an error."""
 
-    #: The table in messages.
+    #: Name of the table in error messages.
     table = ""
 
     def get_fields(self) -> dict[str, Any]:

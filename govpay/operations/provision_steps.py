@@ -50,7 +50,7 @@ class Step:
     path: str
     state: str = UNCHANGED
     changes: tuple[Change, ...] = ()
-    #: Why it failed or was left.
+    #: Why the step failed or was not tried.
     why: str = ""
     #: What differs and cannot be changed from here.
     notes: list[str] = field(default_factory=list)

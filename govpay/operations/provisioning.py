@@ -25,7 +25,7 @@ from govpay.operations.reconciliation import TENANT_ACTIONS, reconcile
 from govpay.operations.tenants import create_client, create_payment_account, keep
 from govpay.sync import mapping
 
-#: What an account that is not made yet is called.
+#: Placeholder for the uid of an account that does not exist yet.
 NEW = "<uid>"
 
 #: Step of an account -> its key path in the account's table.

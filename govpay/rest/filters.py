@@ -1,4 +1,7 @@
-"""Filters of the lists. Each takes one exact value, and no error message repeats the given value."""
+"""Kinds of filters. Each list's ``FilterSet`` is in the file of its thing, such as ``rest/payments.py``.
+
+Each filter takes one exact value, and no error message repeats the given value.
+"""
 
 from __future__ import annotations
 
