@@ -1,4 +1,4 @@
-"""What an action is: rules, one call, and how its outcome is told from what the platform says."""
+"""The base class of actions: rules, one API call, and the reading of its outcome from what the platform says."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ R = TypeVar("R", bound=Resource)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a confirmation page showed, checked again before the action: a difference refuses it (faults M7)."""
+    """The figures that a confirmation page showed. They are checked again before the action; a difference refuses it (M7)."""
 
     status: str
-    #: What was left to refund, in minor units; ``None`` where that does not matter.
+    #: The amount that was left to refund, in minor units; ``None`` if the action does not need it.
     refundable: int | None = None
     #: The payment's total in minor units, and its currency; ``None`` and empty where they were not shown.
     total: int | None = None
@@ -32,71 +32,71 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class ActionResult:
-    """What the platform says about an action: the document of the row it made or changed."""
+    """The platform's statement about an action: the document of the row that it made or changed."""
 
     mapper: Mapper
     document: Mapping[str, Any]
     request_id: str = ""
     #: Why the action certainly did not happen, although the platform knows its object.
     error: APIError | None = None
-    #: Columns of ours that belong to the row: what the document told and no document may keep.
+    #: Columns of our own for the row: values from the answer that must not be stored in ``raw``.
     local: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Action(ABC):
-    """One thing that can be asked of the platform. Subclasses say what; ``engine.execute`` says in which order.
+    """One request to the platform. Subclasses define its parts; ``engine.execute`` calls them in order.
 
-    What needs no more than the journal row is static, so that reconciliation can do it long after the
-    caller is gone.
+    Methods that need only the journal row are static, so that reconciliation can call them long after the
+    caller has ended.
     """
 
     action: ClassVar[str]
     #: The kind of row that it makes or changes.
     model: ClassVar[type[Mirror]]
-    #: Whether ``look_up`` reads the changed object itself, so that two reads without a trace are enough. A list
-    #: may lag for minutes: what is looked up in one needs ``ABSENT_AFTER`` without any sign.
+    #: Whether ``look_up`` reads the changed object itself, so that two reads without a sign are enough. A list
+    #: may lag for minutes: an action that is looked up in a list needs ``ABSENT_AFTER`` without any sign.
     reads_object: ClassVar[bool] = False
-    #: Whether the same key sends it again after it was not executed.
+    #: Whether a call with the same key sends the request again after it was not executed.
     can_retry: ClassVar[bool] = True
-    #: Statuses that the answer may have, if it has one at all: with any other the platform is read instead.
+    #: Statuses that a successful answer may have. With another status the platform is read instead.
     statuses: ClassVar[frozenset[str]] = frozenset()
     #: Prefix of the reference that is made from the operation's key; empty: the caller gives the reference, if any.
     reference_prefix: ClassVar[str] = ""
 
     @abstractmethod
     def arguments(self) -> Mapping[str, Any]:
-        """What the caller asked for, so that one key cannot stand for two actions."""
+        """The caller's arguments. They are fingerprinted, so that one key cannot stand for two actions."""
 
     @abstractmethod
     def entry(self) -> dict[str, Any]:
         """The columns of the journal row."""
 
     def known(self) -> Mirror | None:
-        """The row that the action would make, where it is there already and nothing needs to be sent."""
+        """The row that the action would make, if it exists already and nothing needs to be sent."""
         return None
 
     @classmethod
     def again(cls, operation: Operation, seen: Snapshot | None) -> Action:
         """The same request made from the journal alone, for *Try again*.
 
-        Raises ``OperationRefused`` where the journal does not hold all of it: repeat the call with its key then.
+        Raises ``OperationRefused`` if the journal does not hold the whole request: repeat the call with its key then.
         """
         raise OperationRefused(_("This cannot be tried again from here: start it again where it was started."))
 
     @abstractmethod
     def check(self, operation: Operation) -> None:
-        """Our own rules, on rows that are fresh and locked; completes the journal row and the request.
+        """Check our own rules on fresh, locked rows, and complete the journal row and the request.
 
-        Runs after the row was inserted, which claims the payment: whatever another action changed is
-        visible by now. Raises ``OperationRefused``, which takes the row back.
+        Runs after the journal row was inserted, which claims the payment: changes of an earlier action are
+        visible by now. Raises ``OperationRefused``, which rolls the journal row back.
         """
 
     @abstractmethod
     def send(self, operation: Operation) -> Resource:
-        """The API call and nothing else: whatever it raises is taken for the outcome of the call."""
+        """Make the API call and nothing else: an exception from here is treated as the outcome of the call."""
 
     def judge_answer(self, operation: Operation, found: Any) -> ActionResult | None:
-        """``judge`` for the answer to the call itself, of which more may be demanded than of a read."""
+        """``judge`` for the answer to the call itself, which must meet more conditions than a read."""
         if self.statuses and found.status not in self.statuses:
             raise InvalidAnswer("the answer has no status that is known")
         return self.judge(operation, found)
@@ -104,9 +104,9 @@ class Action(ABC):
     @staticmethod
     @abstractmethod
     def judge(operation: Operation, found: Any) -> ActionResult | None:
-        """What ``found`` says about the action; ``None``: it has not happened.
+        """Return what ``found`` says about the action; ``None`` if it has not happened.
 
-        Raises ``InvalidAnswer`` or another ``ValueError`` or ``APIError`` when ``found`` does not tell.
+        Raises ``InvalidAnswer`` or another ``ValueError`` or ``APIError`` when ``found`` does not say.
         """
 
     @classmethod
@@ -115,24 +115,24 @@ class Action(ABC):
         """Read the platform for the outcome; ``None``: there is no sign of it in any place. Only reads.
 
         Raises ``EffectSeen`` when a place shows a sign that is no proof, and another ``APIError`` or
-        ``ValueError`` when it cannot be told now: that proves nothing.
+        ``ValueError`` when the outcome cannot be read now, which proves nothing.
         """
 
     @staticmethod
     def address(operation: Operation) -> dict[str, Any]:
-        """The columns that the document's address tells, the same as a sync gives them."""
+        """The columns that follow from the URL of the document, as a sync sets them."""
         return {"account_id": operation.account_id}
 
     @staticmethod
     def stored(operation: Operation, row: Mirror) -> None:
-        """What else belongs into the transaction that closes the journal row; ``row`` is the action's own."""
+        """Further writes in the transaction that closes the journal row. ``row`` is the row of the action."""
         return
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
-        """Once the journal row is closed: bring up to date what else the action may have changed.
+        """After the journal row is closed: read again other objects that the action may have changed.
 
-        ``refused``: the platform said no and told nothing of the object, so that is what differs from ours.
+        ``refused``: the platform refused the action without saying why, so our copy of the object may be old.
         """
         return
 

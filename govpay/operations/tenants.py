@@ -47,8 +47,8 @@ def create_client(
 ) -> Client:
     """The platform's client of this name: the one that exists, else a new one; /platform/accounts/.
 
-    One that exists is returned as it is: the other options are for a new one. Of several calls at once one
-    creates it. Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``.
+    An existing client is returned unchanged; the other options apply only to a new one. If several calls run at
+    once, only one creates it. Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``.
     """
     return cast(Client, find_or_create(CreateClientAction(name, customer_id, timezone, subdomain), actor, key))
 
