@@ -20,7 +20,7 @@ R = TypeVar("R", bound=Resource)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The figures that a confirmation page showed. They are checked again before the action; a difference refuses it (M7)."""
+    """The figures that a confirmation page showed. They are checked again; a difference refuses the action (M7)."""
 
     status: str
     #: The amount that was left to refund, in minor units; ``None`` if the action does not need it.
