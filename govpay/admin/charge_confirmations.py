@@ -22,7 +22,7 @@ from govpay.admin.actions import ConfirmForm, StaffCapture, open_operations
 from govpay.admin.authorizations import AuthorizationForm
 from govpay.admin.charges import PERMISSION, charge_address
 from govpay.admin.confirmation_tokens import ShownPayment
-from govpay.admin.confirmations import ConfirmationView
+from govpay.admin.confirmations import PaymentConfirmationView
 from govpay.admin.formatting import link_to, moment
 from govpay.admin.messages import StaffOutcome
 from govpay.models import Payment
@@ -88,7 +88,7 @@ class Charge(StaffCapture):
         return StaffOutcome("done", _("Charged"))
 
 
-class ChargeConfirmation(ConfirmationView):
+class ChargeConfirmation(PaymentConfirmationView):
     """The confirmation, with a button that takes the fee preview back."""
 
     def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:
@@ -103,7 +103,7 @@ class ChargeConfirmation(ConfirmationView):
         return own and not open_operations([payment])
 
 
-class TakeBackView(ConfirmationView):
+class TakeBackView(PaymentConfirmationView):
     """*No, take me back*: POST voids the fee preview; GET, as after a log-in, leads to the confirmation again."""
 
     def confirm(self, problem: str = "", form: forms.Form | None = None) -> HttpResponse:

@@ -40,7 +40,7 @@ MAX_ROWS = 100
 SUBMIT_TIMEOUT = 20.0
 
 
-def own_url(admin: Any, route: str, name: str, view: Callable[..., HttpResponse]) -> URLPattern:
+def own_url(admin: Any, route: str, name: str, view: Callable[..., Any]) -> URLPattern:
     """An address of the admin that runs outside any transaction, ``ATOMIC_REQUESTS`` or not.
 
     Operations commit their journal before they call the platform, which an open transaction would undo.
@@ -85,7 +85,7 @@ def earlier_attempts(rows: Sequence[ConfirmationRow]) -> list[tuple[Any, Any]]:
     return [(_("Earlier attempts"), text % {"count": count})] if count else []
 
 
-class ConfirmationView:
+class PaymentConfirmationView:
     """One request for one action on one or many payments."""
 
     def __init__(self, admin: ModelAdmin[Any], action: StaffAction, request: HttpRequest) -> None:

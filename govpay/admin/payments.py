@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from govpay.admin.actions import ACTIONS, assess, open_operations
 from govpay.admin.base import MirrorAdmin
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
-from govpay.admin.confirmations import MAX_ROWS, ConfirmationView, own_url
+from govpay.admin.confirmations import MAX_ROWS, PaymentConfirmationView, own_url
 from govpay.admin.events import events_of
 from govpay.admin.filters import AccountListFilter, BacklogFilter, FlagListFilter, PaymentStatusFilter, linked
 from govpay.admin.flags import badges, flag_alert, lower_flag
@@ -123,9 +123,9 @@ class PaymentAdmin(MirrorAdmin):
         return attention_tools(request)
 
     def action_view(self, action: Any, request: HttpRequest) -> HttpResponse:
-        return ConfirmationView(self, action, request).respond()
+        return PaymentConfirmationView(self, action, request).respond()
 
-    def charge_view(self, step: type[ConfirmationView], request: HttpRequest) -> HttpResponse:
+    def charge_view(self, step: type[PaymentConfirmationView], request: HttpRequest) -> HttpResponse:
         return step(self, Charge(request.user), request).respond()
 
     def has_capture_permission(self, request: HttpRequest) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -31,7 +30,7 @@ from govpay.admin.formatting import (
     text_column,
 )
 from govpay.admin.wallet_actions import PERMISSION as MANAGE
-from govpay.admin.wallet_actions import default_view, remove_view, wallet_view
+from govpay.admin.wallet_actions import RemoveMethodView, SetDefaultMethodView, WalletView
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod
 from govpay.models.choices import MethodType
 from govpay.models.money import format_money
@@ -72,7 +71,7 @@ class CustomerAdmin(MirrorAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [
             own_url(self, "charge/", "govpay_customer_charge", lambda request: ChargeView(self, request).respond()),
-            own_url(self, "<int:pk>/wallet/", "govpay_customer_wallet", partial(wallet_view, self)),
+            own_url(self, "<int:pk>/wallet/", "govpay_customer_wallet", WalletView.as_view(admin=self)),
             *super().get_urls(),
         ]
 
@@ -194,9 +193,10 @@ class SavedPaymentMethodAdmin(MirrorAdmin):
     )
 
     def get_urls(self) -> list[URLPattern]:
+        name = "govpay_savedpaymentmethod"
         return [
-            own_url(self, "<int:pk>/remove/", "govpay_savedpaymentmethod_remove", partial(remove_view, self)),
-            own_url(self, "<int:pk>/default/", "govpay_savedpaymentmethod_default", partial(default_view, self)),
+            own_url(self, "<int:pk>/remove/", f"{name}_remove", RemoveMethodView.as_view(admin=self)),
+            own_url(self, "<int:pk>/default/", f"{name}_default", SetDefaultMethodView.as_view(admin=self)),
             *super().get_urls(),
         ]
 

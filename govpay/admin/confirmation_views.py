@@ -1,0 +1,154 @@
+"""Base classes of the pages and buttons of the admin that do something: permission, POST, token, form, message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.views.generic import View
+
+from govpay.admin import confirmation_tokens
+from govpay.admin.confirmation_tokens import ConfirmationToken, TokenRefused
+from govpay.admin.messages import outcome_of_error
+from govpay.admin.rendering import render
+from govpay.exceptions import GovPayError
+
+
+class PostView(View):
+    """A button: POST executes the action and redirects with a message. Use it as ``as_view(admin=model_admin)``.
+
+    A user without the permission gets 403, whatever the method and the address; then any other method gets 405.
+    """
+
+    http_method_names = ["post"]
+    admin: Any = None
+    permission = ""
+
+    def is_allowed(self) -> bool:
+        return bool(self.request.user.has_perm(self.permission))
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not self.is_allowed():
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)
+
+    def load(self) -> HttpResponse | None:
+        """Fetch the rows of the address. Raises ``Http404``; a response that is returned ends the request."""
+        return None
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        return self.load() or self.submit()
+
+    def submit(self) -> HttpResponse:
+        try:
+            level, text = self.execute()
+        except GovPayError as error:
+            return self.fail(error)
+        messages.add_message(self.request, level, text)
+        return HttpResponseRedirect(self.next_page())
+
+    def execute(self) -> tuple[int, str]:
+        """Do it, and return the level and the text of the message. Raises ``GovPayError``."""
+        raise NotImplementedError
+
+    def fail(self, error: GovPayError) -> HttpResponse:
+        """Report the error above the page that the user came from."""
+        outcome = outcome_of_error(error)
+        messages.add_message(self.request, outcome.level, str(outcome))
+        return HttpResponseRedirect(self.back())
+
+    def back(self) -> str:
+        """The address of the page that the user came from."""
+        raise NotImplementedError
+
+    def next_page(self) -> str:
+        """The address after success."""
+        return self.back()
+
+
+class ConfirmationView(PostView):
+    """A confirmation page: GET shows what would happen; POST checks the token and the form, then executes it once."""
+
+    http_method_names = ["get", "head", "post"]
+    template = "govpay/admin/confirm.html"
+    title: Any = ""
+    #: What will happen, said before the button.
+    consequence: Any = ""
+    button: Any = ""
+    #: The name of the action in the signed token; empty for a page without a token.
+    signed_action = ""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        return self.load() or self.confirm()
+
+    def submit(self) -> HttpResponse:
+        try:
+            if self.form is not None and not self.form.is_valid():
+                return self.confirm()
+            if self.signed_action:
+                self.token  # noqa: B018 - checked before anything is done
+        except TokenRefused as refusal:
+            return self.refuse(refusal)
+        return super().submit()
+
+    def confirm(self, problem: str = "") -> HttpResponse:
+        """Show what would happen now, under a new token. ``problem``: why the form that was sent did nothing."""
+        context: dict[str, Any] = {
+            "title": self.title,
+            "problem": problem,
+            "doable": True,
+            "consequence": self.consequence,
+            "form": self.form,
+            "button": self.button,
+            "back": self.back(),
+        }
+        if self.signed_action:
+            context["key"] = confirmation_tokens.sign(self.request.user, self.signed_action, self.token_ids(), {})
+        context |= self.context()
+        return render(self.admin, self.request, self.template, context, self.status(problem))
+
+    def context(self) -> dict[str, Any]:
+        """What the template needs besides."""
+        return {}
+
+    def status(self, problem: str) -> int:
+        return 400 if problem else 200
+
+    # Token and form
+
+    def token_ids(self) -> Sequence[int]:
+        """The primary keys that the token is bound to."""
+        return []
+
+    @cached_property
+    def token(self) -> ConfirmationToken:
+        """The token that was sent. Raises ``TokenRefused``."""
+        text = self.request.POST.get("key", "")
+        return confirmation_tokens.read(text, self.request.user, self.signed_action, self.token_ids())
+
+    @cached_property
+    def form(self) -> Any:
+        """The form of this request, bound on POST; ``None`` for a page without a form."""
+        return self.make_form(self.request.POST if self.request.method == "POST" else None)
+
+    def make_form(self, data: Any) -> forms.Form | None:
+        return None
+
+    def refuse(self, refusal: TokenRefused) -> HttpResponse:
+        return self.confirm(str(refusal))
+
+    def fail(self, error: GovPayError) -> HttpResponse:
+        """A page with a form shows the error in the form, so that what was typed is kept."""
+        if self.form is None:
+            return super().fail(error)
+        self.add_error(error)
+        return self.confirm()
+
+    def add_error(self, error: GovPayError) -> None:
+        self.form.add_error(None, str(outcome_of_error(error)))
