@@ -92,7 +92,7 @@ class ConfirmationView(PostView):
             if self.form is not None and not self.form.is_valid():
                 return self.confirm()
             if self.signed_action:
-                self.token  # noqa: B018 - checked before anything is done
+                self.token  # noqa: B018 - raises if the token is not valid
         except TokenRefused as refusal:
             return self.refuse(refusal)
         return super().submit()
