@@ -11,12 +11,15 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.views.generic import View
 
 from govpay.admin import confirmation_tokens
 from govpay.admin.confirmation_tokens import ConfirmationToken, TokenRefused
+from govpay.admin.formatting import page_of
 from govpay.admin.messages import outcome_of_error
-from govpay.admin.rendering import render
+from govpay.admin.rendering import render, tell
 from govpay.exceptions import GovPayError
 
 
@@ -29,6 +32,8 @@ class PostView(View):
     http_method_names = ["post"]
     admin: Any = None
     permission = ""
+    #: The row of the address, if it names one.
+    row: Any = None
 
     def is_allowed(self) -> bool:
         return bool(self.request.user.has_perm(self.permission))
@@ -39,8 +44,14 @@ class PostView(View):
         return super().dispatch(request, *args, **kwargs)
 
     def load(self) -> HttpResponse | None:
-        """Fetch the rows of the address. Raises ``Http404``; a response that is returned ends the request."""
+        """Fetch the row of the address. Raises ``Http404``; a response that is returned ends the request."""
+        if "pk" in self.kwargs:
+            self.row = get_object_or_404(self.rows(), pk=self.kwargs["pk"])
         return None
+
+    def rows(self) -> Any:
+        """The rows that this user may name in the address."""
+        return self.admin.get_page_queryset(self.request)
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         return self.load() or self.submit()
@@ -53,19 +64,22 @@ class PostView(View):
         messages.add_message(self.request, level, text)
         return HttpResponseRedirect(self.next_page())
 
-    def execute(self) -> tuple[int, str]:
+    def execute(self) -> tuple[int, Any]:
         """Do it, and return the level and the text of the message. Raises ``GovPayError``."""
         raise NotImplementedError
 
     def fail(self, error: GovPayError) -> HttpResponse:
         """Report the error above the page that the user came from."""
-        outcome = outcome_of_error(error)
-        messages.add_message(self.request, outcome.level, str(outcome))
+        tell(self.request, error)
         return HttpResponseRedirect(self.back())
 
     def back(self) -> str:
         """The address of the page that the user came from."""
-        raise NotImplementedError
+        return page_of(self.row)
+
+    def page_or_index(self) -> str:
+        """The page of the row; the admin's index for a user who may not see it."""
+        return page_of(self.row) if self.admin.has_view_permission(self.request, self.row) else reverse("admin:index")
 
     def next_page(self) -> str:
         """The address after success."""

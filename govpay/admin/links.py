@@ -10,7 +10,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch, URLPattern, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -145,26 +145,18 @@ class CreateLinkView(ConfirmationView):
 
 class CancelLinkView(PostView):
     permission = PERMISSION
-    link: PaymentLink
 
-    def load(self) -> HttpResponse | None:
-        link = PaymentLink.objects.visible_to(self.request.user).filter(pk=self.kwargs["pk"]).first()
-        if link is None:
-            raise Http404
-        self.link = link
-        return None
-
-    def back(self) -> str:
-        return page_of(self.link)
+    def rows(self) -> Any:
+        return PaymentLink.objects.visible_to(self.request.user)
 
     def execute(self) -> tuple[int, str]:
-        operations.cancel_payment_link(link=self.link, actor=self.request.user)
-        self.admin.log_change(self.request, self.link, _("Cancelled."))
+        operations.cancel_payment_link(link=self.row, actor=self.request.user)
+        self.admin.log_change(self.request, self.row, _("Cancelled."))
         return messages.SUCCESS, _("The link is cancelled; nobody can pay with it any more.")
 
     def fail(self, error: GovPayError) -> HttpResponse:
-        self.link.refresh_from_db()
-        if self.link.state == LinkState.CANCELLED:
+        self.row.refresh_from_db()
+        if self.row.state == LinkState.CANCELLED:
             text = _("The link is closed, but its open session could not be ended: %(error)s") % {"error": error}
             messages.warning(self.request, text)
         else:

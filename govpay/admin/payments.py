@@ -18,7 +18,7 @@ from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBa
 from govpay.admin.confirmations import MAX_ROWS, PaymentConfirmationView, own_url
 from govpay.admin.events import events_of
 from govpay.admin.filters import AccountListFilter, BacklogFilter, FlagListFilter, PaymentStatusFilter, linked
-from govpay.admin.flags import badges, flag_alert, lower_flag
+from govpay.admin.flags import LowerFlagView, badges, flag_alert
 from govpay.admin.formatting import (
     Table,
     action_label,
@@ -116,7 +116,7 @@ class PaymentAdmin(MirrorAdmin):
         ]
         charge = own_url(self, "charge/", "govpay_payment_charge", partial(self.charge_view, ChargeConfirmation))
         back = own_url(self, "charge/take-back/", "govpay_payment_take_back", partial(self.charge_view, TakeBackView))
-        lower = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_lower_flag", partial(lower_flag, self))
+        lower = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_lower_flag", LowerFlagView.as_view(admin=self))
         return [*own, charge, back, lower, *super().get_urls()]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:

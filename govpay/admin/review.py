@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.contrib.admin.options import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from govpay import operations
 from govpay.admin.confirmation_views import ConfirmationView, PostView
 from govpay.admin.flags import SHORT
-from govpay.admin.formatting import TONES, Button, Table, clip, label_of, link_to, list_of, moment, page_of, relative
+from govpay.admin.formatting import TONES, Button, Table, clip, label_of, link_to, list_of, moment, relative
 from govpay.admin.messages import Alert
 from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
@@ -202,19 +202,13 @@ class OperationView(PostView):
     """One operation."""
 
     permission = PERMISSION
-    operation: Operation
 
-    def load(self) -> HttpResponse | None:
-        visible: Any = Operation.objects.visible_to(self.request.user).select_related("payment", "account", "actor")
-        row = visible.defer("validated_method").filter(pk=self.kwargs["pk"]).first()
-        if row is None:
-            raise Http404
-        self.operation = row
-        return None
+    def rows(self) -> Any:
+        visible = Operation.objects.visible_to(self.request.user).select_related("payment", "account", "actor")
+        return visible.defer("validated_method")
 
     def back(self) -> str:
-        seen = self.admin.has_view_permission(self.request, self.operation)
-        return page_of(self.operation) if seen else reverse("admin:index")
+        return self.page_or_index()
 
 
 class SettleView(OperationView, ConfirmationView):
@@ -229,7 +223,7 @@ class SettleView(OperationView, ConfirmationView):
 
     def load(self) -> HttpResponse | None:
         super().load()
-        if self.operation.is_open:
+        if self.row.is_open:
             return None
         messages.info(self.request, _("Its outcome is known already."))
         return HttpResponseRedirect(self.back())
@@ -244,7 +238,7 @@ class SettleView(OperationView, ConfirmationView):
         return 400 if self.form.errors else 200
 
     def context(self) -> dict[str, Any]:
-        row = self.operation
+        row = self.row
         item = unknown_item(row, timezone.now())
         facts = (
             (_("What is known"), item.known),
@@ -261,10 +255,8 @@ class SettleView(OperationView, ConfirmationView):
         }
 
     def execute(self) -> tuple[int, str]:
-        settled = operations.resolve_manually(
-            operation=self.operation, actor=self.request.user, **self.form.cleaned_data
-        )
-        self.operation = settled
+        settled = operations.resolve_manually(operation=self.row, actor=self.request.user, **self.form.cleaned_data)
+        self.row = settled
         state = {"state": label_of(settled.state, OperationState)}
         if settled.settled_at is None:
             text = _("The platform has told meanwhile, so your answer was not needed: %(state)s.") % state
@@ -294,7 +286,7 @@ class DealtWithView(OperationView):
     """Lower what was shown, and keep in the row's history who did it."""
 
     def execute(self) -> tuple[int, str]:
-        row, given = self.operation, self.request.POST
+        row, given = self.row, self.request.POST
         attention, at = given.get("attention", ""), _read(given.get("at", ""))
         if attention not in OperationAttention.values or at is None:
             return messages.ERROR, _("This form does not come from here, so nothing was changed.")

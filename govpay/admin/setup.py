@@ -9,7 +9,9 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.options import ModelAdmin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -108,7 +110,7 @@ def setup_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpRes
     """The guided page of one account."""
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
-    account = _account(request, pk)
+    account = get_object_or_404(_accounts(request), pk=pk)
     steps = steps_of(account, request.user)
     context = {
         "title": _("Set up %(account)s") % {"account": account},
@@ -151,11 +153,12 @@ class SetupFormView(ConfirmationView):
 class SetupStepView(SetupFormView):
     """One step of an account; leads back to the guided page."""
 
-    account: PaymentAccount
+    def rows(self) -> Any:
+        return _accounts(self.request)
 
     def load(self) -> HttpResponse | None:
+        super().load()
         step = self.kwargs["step"]
-        self.account = _account(self.request, self.kwargs["pk"])
         if step not in FORMS:
             raise Http404
         self.signed_action = f"setup {step}"
@@ -166,13 +169,13 @@ class SetupStepView(SetupFormView):
         return None
 
     def token_ids(self) -> list[int]:
-        return [self.account.pk]
+        return [self.row.pk]
 
     def make_form(self, data: Any) -> SetupForm:
-        return FORMS[self.kwargs["step"]](self.request, self.account)
+        return FORMS[self.kwargs["step"]](self.request, self.row)
 
     def back(self) -> str:
-        return reverse("admin:govpay_paymentaccount_setup", args=[self.account.pk])
+        return reverse("admin:govpay_paymentaccount_setup", args=[self.row.pk])
 
 
 class CreateClientView(SetupFormView):
@@ -203,9 +206,6 @@ class CreatePaymentAccountView(SetupFormView):
         return reverse("admin:govpay_paymentaccount_setup", args=[self.made.pk])
 
 
-def _account(request: HttpRequest, pk: int) -> PaymentAccount:
-    rows = PaymentAccount.objects.visible_to(request.user).select_related("client")
-    account: PaymentAccount | None = rows.filter(pk=pk, deleted_at=None).first()
-    if account is None:
-        raise Http404
-    return account
+def _accounts(request: HttpRequest) -> QuerySet[PaymentAccount]:
+    found: QuerySet[PaymentAccount] = PaymentAccount.objects.visible_to(request.user).filter(deleted_at=None)
+    return found.select_related("client")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from govpay import conf, operations
 from govpay.admin.confirmation_views import ConfirmationView, PostView
-from govpay.admin.formatting import Table, expiry, link_to, method_label, page_of, relative
+from govpay.admin.formatting import Table, expiry, link_to, method_label, relative
 from govpay.exceptions import EncryptionError, GovPayError
 from govpay.models import Customer, HostedSession, SavedPaymentMethod
 from govpay.models.choices import OperationAction, SessionStatus
@@ -27,25 +27,16 @@ class MethodView(PostView):
     """One saved payment method."""
 
     permission = PERMISSION
-    method: SavedPaymentMethod
 
-    def load(self) -> HttpResponse | None:
-        visible = SavedPaymentMethod.objects.visible_to(self.request.user)
-        method = visible.select_related("customer", "account").filter(pk=self.kwargs["pk"]).first()
-        if method is None:
-            raise Http404
-        self.method = method
-        return None
-
-    def back(self) -> str:
-        return page_of(self.method)
+    def rows(self) -> Any:
+        return SavedPaymentMethod.objects.visible_to(self.request.user).select_related("customer", "account")
 
 
 class SetDefaultMethodView(MethodView):
     """A method that is the default already stays so."""
 
     def execute(self) -> tuple[int, str]:
-        operations.set_default_payment_method(method=self.method, actor=self.request.user)
+        operations.set_default_payment_method(method=self.row, actor=self.request.user)
         return messages.SUCCESS, _("It is the customer's default now.")
 
 
@@ -59,10 +50,10 @@ class RemoveMethodView(MethodView, ConfirmationView):
     button = gettext_lazy("Remove")
 
     def token_ids(self) -> list[int]:
-        return [self.method.pk]
+        return [self.row.pk]
 
     def context(self) -> dict[str, Any]:
-        method = self.method
+        method = self.row
         table = Table(
             title=_("Saved payment method"),
             heads=(_("Method"), _("Expires"), _("Default"), _("Customer"), _("Payment account")),
@@ -79,7 +70,7 @@ class RemoveMethodView(MethodView, ConfirmationView):
         return {"doable": not method.deleted_at, "tables": [table]}
 
     def execute(self) -> tuple[int, str]:
-        operations.remove_payment_method(method=self.method, actor=self.request.user, key=self.token.key)
+        operations.remove_payment_method(method=self.row, actor=self.request.user, key=self.token.key)
         return messages.SUCCESS, _("The saved payment method was removed; its payments stay as they are.")
 
 
@@ -91,18 +82,9 @@ class WalletView(PostView):
 
     http_method_names = ["get", "head", "post"]
     permission = PERMISSION
-    customer: Customer
 
-    def load(self) -> HttpResponse | None:
-        visible = Customer.objects.visible_to(self.request.user)
-        customer = visible.filter(pk=self.kwargs["pk"], deleted_at=None).select_related("account").first()
-        if customer is None:
-            raise Http404
-        self.customer = customer
-        return None
-
-    def back(self) -> str:
-        return page_of(self.customer)
+    def rows(self) -> Any:
+        return Customer.objects.visible_to(self.request.user).filter(deleted_at=None).select_related("account")
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         self.load()
@@ -111,7 +93,7 @@ class WalletView(PostView):
             messages.warning(request, _("The wallet was closed meanwhile; open it again."))
             return HttpResponseRedirect(self.back())
         context = {
-            "title": _("Saved payment methods of %(customer)s") % {"customer": self.customer},
+            "title": _("Saved payment methods of %(customer)s") % {"customer": self.row},
             "session": session,
         }
         # No page of the admin: its scripts, and those of a theme, have no business where a card is typed.
@@ -131,20 +113,20 @@ class WalletView(PostView):
         if not conf.get("COMPONENT_SCRIPT_URL"):
             messages.error(self.request, _("COMPONENT_SCRIPT_URL is not set, so the wallet cannot be shown."))
             return self.back()
-        session = operations.create_wallet_session(customer=self.customer, actor=self.request.user)
-        return f"{reverse('admin:govpay_customer_wallet', args=[self.customer.pk])}?session={session.uid}"
+        session = operations.create_wallet_session(customer=self.row, actor=self.request.user)
+        return f"{reverse('admin:govpay_customer_wallet', args=[self.row.pk])}?session={session.uid}"
 
     def close(self) -> str:
         """End the session and read the wallet again."""
         session = self.session(self.request.POST["session"])
         if session is not None and session.status == SessionStatus.ACTIVE:
             operations.expire_hosted_session(session=session, actor=self.request.user)
-        operations.refresh_wallet(customer=self.customer)
+        operations.refresh_wallet(customer=self.row)
         return self.back()
 
     def session(self, uid: str) -> HostedSession | None:
         """A wallet session of this customer."""
-        visible = HostedSession.objects.visible_to(self.request.user).filter(customer=self.customer.uid, scope="wallet")
+        visible = HostedSession.objects.visible_to(self.request.user).filter(customer=self.row.uid, scope="wallet")
         return None if "\x00" in uid else visible.filter(uid=uid).first()
 
 
