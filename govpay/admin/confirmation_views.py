@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.views.generic import View
 
 from govpay.admin import confirmation_tokens
-from govpay.admin.confirmation_tokens import ConfirmationToken, TokenRefused
+from govpay.admin.confirmation_tokens import ConfirmationToken, ShownPayment, TokenRefused
 from govpay.admin.formatting import page_of
 from govpay.admin.messages import outcome_of_error
 from govpay.admin.rendering import render, tell
@@ -54,9 +54,14 @@ class PostView(View):
         return self.admin.get_page_queryset(self.request)
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        return self.load() or self.submit()
+        return self.load() or self.check() or self.run()
 
-    def submit(self) -> HttpResponse:
+    def check(self) -> HttpResponse | None:
+        """Check the request; a response that is returned ends it, and nothing is done."""
+        return None
+
+    def run(self) -> HttpResponse:
+        """Execute the action and report."""
         try:
             level, text = self.execute()
         except GovPayError as error:
@@ -97,19 +102,22 @@ class ConfirmationView(PostView):
     button: Any = ""
     #: The name of the action in the signed token; empty for a page without a token.
     signed_action = ""
+    #: The snapshot that the token holds: what the page shows of each payment, by primary key.
+    shown: Mapping[int, ShownPayment] = {}
+    form: Any = None
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         return self.load() or self.confirm()
 
-    def submit(self) -> HttpResponse:
+    def check(self) -> HttpResponse | None:
         try:
-            if self.form is not None and not self.form.is_valid():
-                return self.confirm()
+            if self.form is None:
+                self.form = self.make_form(self.request.POST)
             if self.signed_action:
                 self.token  # noqa: B018 - raises if the token is not valid
         except TokenRefused as refusal:
             return self.refuse(refusal)
-        return super().submit()
+        return self.confirm() if self.form is not None and not self.form.is_valid() else None
 
     def confirm(self, problem: str = "") -> HttpResponse:
         """Show what would happen now, under a new token. ``problem``: why the form that was sent did nothing."""
@@ -118,17 +126,20 @@ class ConfirmationView(PostView):
             "problem": problem,
             "doable": True,
             "consequence": self.consequence,
-            "form": self.form,
             "button": self.button,
             "back": self.back(),
+            **self.context(),
         }
-        if self.signed_action:
-            context["key"] = confirmation_tokens.sign(self.request.user, self.signed_action, self.token_ids(), {})
-        context |= self.context()
+        if self.form is None:
+            self.form = self.make_form(None)
+        context["form"] = self.form
+        if self.signed_action and context["doable"]:
+            ids = self.token_ids()
+            context["key"] = confirmation_tokens.sign(self.request.user, self.signed_action, ids, self.shown)
         return render(self.admin, self.request, self.template, context, self.status(problem))
 
     def context(self) -> dict[str, Any]:
-        """What the template needs besides."""
+        """What the template needs besides. Sets ``shown``, if the token holds what the page shows."""
         return {}
 
     def status(self, problem: str) -> int:
@@ -146,12 +157,8 @@ class ConfirmationView(PostView):
         text = self.request.POST.get("key", "")
         return confirmation_tokens.read(text, self.request.user, self.signed_action, self.token_ids())
 
-    @cached_property
-    def form(self) -> Any:
-        """The form of this request, bound on POST; ``None`` for a page without a form."""
-        return self.make_form(self.request.POST if self.request.method == "POST" else None)
-
     def make_form(self, data: Any) -> forms.Form | None:
+        """The form, bound if there is ``data``; ``None`` for a page without a form. May raise ``TokenRefused``."""
         return None
 
     def refuse(self, refusal: TokenRefused) -> HttpResponse:

@@ -136,7 +136,8 @@ class CreateLinkView(ConfirmationView):
         return messages.SUCCESS, _("The payment link is ready to be handed out.")
 
     def refuse(self, refusal: TokenRefused) -> HttpResponse:
-        self.form.add_error(None, str(refusal))
+        if self.form.is_valid():
+            self.form.add_error(None, str(refusal))
         return self.confirm()
 
     def add_error(self, error: GovPayError) -> None:

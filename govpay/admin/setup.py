@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from govpay import operations
+from govpay.admin.confirmation_tokens import TokenRefused
 from govpay.admin.confirmation_views import ConfirmationView, PostView
 from govpay.admin.formatting import list_of, moment, page_of
 from govpay.admin.rendering import render
@@ -135,13 +136,16 @@ class SetupFormView(ConfirmationView):
     made: Any = None
 
     def make_form(self, data: Any) -> SetupForm:
-        return self.form_class(self.request)
+        return self.form_class(self.request, self.row)  # bound by itself on POST
 
     def token_ids(self) -> list[int]:
         return [0]
 
+    def refuse(self, refusal: TokenRefused) -> HttpResponse:
+        return super().refuse(refusal) if self.form.is_valid() else self.confirm()
+
     def context(self) -> dict[str, Any]:
-        return {name: getattr(self.form, name) for name in ("title", "consequence", "button")}
+        return {name: getattr(self.form_class, name) for name in ("title", "consequence", "button")}
 
     def execute(self) -> tuple[int, str]:
         # What was typed anew after "Back" is another action.
@@ -161,18 +165,15 @@ class SetupStepView(SetupFormView):
         step = self.kwargs["step"]
         if step not in FORMS:
             raise Http404
-        self.signed_action = f"setup {step}"
+        self.form_class, self.signed_action = FORMS[step], f"setup {step}"
         try:
-            self.form  # noqa: B018 - may ask the platform for what can be chosen
+            self.form = self.make_form(None)
         except GovPayError as error:
             return PostView.fail(self, error)
         return None
 
     def token_ids(self) -> list[int]:
         return [self.row.pk]
-
-    def make_form(self, data: Any) -> SetupForm:
-        return FORMS[self.kwargs["step"]](self.request, self.row)
 
     def back(self) -> str:
         return reverse("admin:govpay_paymentaccount_setup", args=[self.row.pk])

@@ -102,7 +102,7 @@ class WalletView(PostView):
         response["Referrer-Policy"] = "same-origin"
         return response
 
-    def submit(self) -> HttpResponse:
+    def run(self) -> HttpResponse:
         try:
             address = self.close() if self.request.POST.get("session") else self.open()
         except GovPayError as error:
