@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -111,22 +110,21 @@ class PaymentAdmin(MirrorAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         own = [
-            own_url(self, f"{action.name}/", f"govpay_payment_{action.name}", partial(self.action_view, action))
+            own_url(
+                self,
+                f"{action.name}/",
+                f"govpay_payment_{action.name}",
+                PaymentConfirmationView.as_view(admin=self, action=action),
+            )
             for action in ACTIONS
         ]
-        charge = own_url(self, "charge/", "govpay_payment_charge", partial(self.charge_view, ChargeConfirmation))
-        back = own_url(self, "charge/take-back/", "govpay_payment_take_back", partial(self.charge_view, TakeBackView))
+        charge = own_url(self, "charge/", "govpay_payment_charge", ChargeConfirmation.as_view(admin=self))
+        back = own_url(self, "charge/take-back/", "govpay_payment_take_back", TakeBackView.as_view(admin=self))
         lower = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_lower_flag", LowerFlagView.as_view(admin=self))
         return [*own, charge, back, lower, *super().get_urls()]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
         return attention_tools(request)
-
-    def action_view(self, action: Any, request: HttpRequest) -> HttpResponse:
-        return PaymentConfirmationView(self, action, request).respond()
-
-    def charge_view(self, step: type[PaymentConfirmationView], request: HttpRequest) -> HttpResponse:
-        return step(self, Charge(request.user), request).respond()
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("govpay.capture_payment"))
