@@ -70,7 +70,7 @@ class CustomerAdmin(MirrorAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            own_url(self, "charge/", "govpay_customer_charge", lambda request: ChargeView(self, request).respond()),
+            own_url(self, "charge/", "govpay_customer_charge", ChargeView.as_view(admin=self)),
             own_url(self, "<int:pk>/wallet/", "govpay_customer_wallet", WalletView.as_view(admin=self)),
             *super().get_urls(),
         ]
