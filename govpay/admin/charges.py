@@ -31,9 +31,10 @@ from govpay.exceptions import GovPayError
 from govpay.models import Customer, Operation, Payment, SavedPaymentMethod
 from govpay.models.choices import OperationAction, PaymentStatus
 from govpay.models.money import to_major
+from govpay.models.permissions import ACTION_PERMISSIONS
 from govpay.operations import staff
 
-PERMISSION = staff.PERMISSIONS[OperationAction.QUOTE]
+PERMISSION = ACTION_PERMISSIONS[OperationAction.QUOTE]
 #: Customers shown for a search.
 MOST_FOUND = 20
 

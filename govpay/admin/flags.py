@@ -17,11 +17,12 @@ from govpay.admin.confirmation_views import PostView
 from govpay.admin.formatting import TONES, Button, clip, label_of, moment, payment_badge
 from govpay.admin.messages import Alert
 from govpay.models import Payment
-from govpay.models.choices import PaymentFlag
+from govpay.models.choices import OperationAction, PaymentFlag
+from govpay.models.permissions import ACTION_PERMISSIONS
 from govpay.review import flagged
 
 #: Disputes and returns are the business of those who give money back.
-PERMISSION = "govpay.refund_payment"
+PERMISSION = ACTION_PERMISSIONS[OperationAction.REFUND]
 
 #: Flag → what happened, and what it means for the money.
 WORDS: dict[str, tuple[Any, Any]] = {

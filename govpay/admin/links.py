@@ -36,9 +36,9 @@ from govpay.admin.formatting import (
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState, OperationAction
-from govpay.operations import staff
+from govpay.models.permissions import ACTION_PERMISSIONS
 
-PERMISSION = staff.PERMISSIONS[OperationAction.CREATE_SESSION]
+PERMISSION = ACTION_PERMISSIONS[OperationAction.CREATE_SESSION]
 
 #: Days that a link may be good for.
 DAYS, MOST_DAYS = 7, 366

@@ -39,7 +39,7 @@ from govpay.admin.formatting import (
 from govpay.admin.messages import open_operation_alert
 from govpay.admin.review import attention_tools
 from govpay.models import Operation, Payment, Transaction
-from govpay.models.choices import OperationState, PaymentStatus, TransactionType
+from govpay.models.choices import OperationAction, OperationState, PaymentStatus, TransactionType
 from govpay.models.money import format_money
 from govpay.models.reasons import DECLINE, advice_on, reason_in_words
 from govpay.operations import staff
@@ -127,13 +127,13 @@ class PaymentAdmin(MirrorAdmin):
         return attention_tools(request)
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("govpay.capture_payment"))
+        return staff.may(request.user, OperationAction.CAPTURE)
 
     def has_refund_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("govpay.refund_payment"))
+        return staff.may(request.user, OperationAction.REFUND)
 
     def has_void_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("govpay.void_payment"))
+        return staff.may(request.user, OperationAction.VOID)
 
     @admin.action(permissions=["capture"], description=_("Capture selected payments…"))
     def capture_payments(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:

@@ -17,11 +17,11 @@ from govpay.admin.messages import Alert, StaffOutcome
 from govpay.admin.rendering import render
 from govpay.models import WebhookEvent
 from govpay.models.choices import EventType
-from govpay.operations import staff
+from govpay.models.permissions import REPLAY_EVENT
 
 
 def may_replay(user: Any) -> bool:
-    return bool(user.has_perm(staff.REPLAY))
+    return bool(user.has_perm(REPLAY_EVENT))
 
 
 def replay(events: Sequence[WebhookEvent]) -> dict[int, StaffOutcome]:
@@ -47,7 +47,7 @@ def replay(events: Sequence[WebhookEvent]) -> dict[int, StaffOutcome]:
 class ReplayView(PostView):
     """The button on an event's page."""
 
-    permission = staff.REPLAY
+    permission = REPLAY_EVENT
 
     def back(self) -> str:
         return self.page_or_index()

@@ -26,10 +26,9 @@ from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention, OperationState
+from govpay.models.permissions import SETTLE_OPERATION
 from govpay.review import Group, Item, count_items, find_items
 from govpay.review.items import ITEMS_PER_KIND_LIMIT, ended_item, unknown_item
-
-PERMISSION = "govpay.settle_operation"
 
 #: The kinds in one or two words.
 KINDS: dict[str, Any] = {
@@ -51,7 +50,7 @@ TITLES: dict[str, Any] = {
 
 
 def may_settle(user: Any) -> bool:
-    return bool(user.has_perm(PERMISSION))
+    return bool(user.has_perm(SETTLE_OPERATION))
 
 
 def may_see(request: HttpRequest) -> bool:
@@ -201,7 +200,7 @@ class SettleForm(forms.Form):
 class OperationView(PostView):
     """One operation."""
 
-    permission = PERMISSION
+    permission = SETTLE_OPERATION
 
     def rows(self) -> Any:
         visible = Operation.objects.visible_to(self.request.user).select_related("payment", "account", "actor")

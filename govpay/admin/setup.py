@@ -25,8 +25,7 @@ from govpay.admin.setup_forms import FORMS, AccountForm, ClientForm, SetupForm, 
 from govpay.exceptions import GovPayError
 from govpay.models import Client, PaymentAccount, WebhookEvent, WebhookSubscription
 from govpay.models.access import reach_of
-
-PERMISSION = "govpay.provision_account"
+from govpay.models.permissions import PROVISION_ACCOUNT
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _webhooks_text(account: PaymentAccount, hooked: bool) -> str:
 
 def setup_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
     """The guided page of one account."""
-    if not request.user.has_perm(PERMISSION):
+    if not request.user.has_perm(PROVISION_ACCOUNT):
         raise PermissionDenied
     account = get_object_or_404(_accounts(request), pk=pk)
     steps = steps_of(account, request.user)
@@ -124,13 +123,13 @@ def setup_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpRes
 
 def may_create(request: HttpRequest) -> bool:
     """Who is limited to some accounts would not see the new one."""
-    return request.user.has_perm(PERMISSION) and reach_of(request.user).is_all
+    return request.user.has_perm(PROVISION_ACCOUNT) and reach_of(request.user).is_all
 
 
 class SetupFormView(ConfirmationView):
     """GET shows a form, POST carries it out once."""
 
-    permission = PERMISSION
+    permission = PROVISION_ACCOUNT
     form_class: type[SetupForm]
     #: The row that the form has made or changed.
     made: Any = None

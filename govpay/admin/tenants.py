@@ -29,11 +29,10 @@ from govpay.admin.formatting import (
     text_column,
 )
 from govpay.admin.health import health_of
-from govpay.admin.setup import PERMISSION as PROVISION
 from govpay.admin.setup import CreateClientView, CreatePaymentAccountView, SetupStepView, may_create, setup_view
 from govpay.models import Client, Customer, Payment, PaymentAccount, SyncCursor, SyncRun, Transaction
 from govpay.models.money import format_money
-from govpay.operations import staff
+from govpay.models.permissions import PROVISION_ACCOUNT, SYNC_NOW
 
 logger = logging.getLogger("govpay.admin")
 
@@ -92,7 +91,7 @@ class ClientAdmin(MirrorAdmin):
 class SyncNowView(ConfirmationView):
     """GET asks, POST queues one task per account."""
 
-    permission = staff.SYNC
+    permission = SYNC_NOW
     title = _("Sync these payment accounts now?")
     consequence = _("A worker reads what has changed on the platform since the last time. Nothing is changed there.")
     button = _("Sync now")
@@ -213,7 +212,7 @@ class PaymentAccountAdmin(MirrorAdmin):
             for model in (Payment, Transaction, Customer, SyncRun)
         ]
         context: dict[str, Any] = {"account_links": links}
-        if request.user.has_perm(PROVISION) and not row.deleted_at:
+        if request.user.has_perm(PROVISION_ACCOUNT) and not row.deleted_at:
             context["setup_url"] = reverse("admin:govpay_paymentaccount_setup", args=[row.pk])
         if self.has_sync_permission(request):
             context["sync_url"] = f"{reverse('admin:govpay_paymentaccount_sync')}?ids={row.pk}"
@@ -258,7 +257,7 @@ class PaymentAccountAdmin(MirrorAdmin):
         return [*([create] if may_create(request) else []), *doctor_tools(request)]
 
     def has_sync_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm(staff.SYNC))
+        return bool(request.user.has_perm(SYNC_NOW))
 
     @admin.action(permissions=["sync"], description=_("Sync selected payment accounts now…"))
     def sync_now(self, request: HttpRequest, queryset: QuerySet[PaymentAccount]) -> HttpResponse | None:

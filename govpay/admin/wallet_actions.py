@@ -17,10 +17,10 @@ from govpay.admin.formatting import Table, expiry, link_to, method_label, relati
 from govpay.exceptions import EncryptionError, GovPayError
 from govpay.models import Customer, HostedSession, SavedPaymentMethod
 from govpay.models.choices import OperationAction, SessionStatus
-from govpay.operations import staff
+from govpay.models.permissions import ACTION_PERMISSIONS
 from govpay.security.headers import component_policy
 
-PERMISSION = staff.PERMISSIONS[OperationAction.SAVE_METHOD]
+PERMISSION = ACTION_PERMISSIONS[OperationAction.SAVE_METHOD]
 
 
 class MethodView(PostView):
