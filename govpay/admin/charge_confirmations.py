@@ -20,7 +20,7 @@ from govpay import operations
 from govpay.admin import fee_previews
 from govpay.admin.actions import ConfirmForm, StaffCapture, open_operations
 from govpay.admin.authorizations import AuthorizationForm
-from govpay.admin.charges import PERMISSION, charge_address
+from govpay.admin.charges import charge_address
 from govpay.admin.confirmation_tokens import ShownPayment
 from govpay.admin.confirmations import PaymentConfirmationView
 from govpay.admin.formatting import link_to, moment
@@ -28,6 +28,7 @@ from govpay.admin.messages import StaffOutcome
 from govpay.models import Payment
 from govpay.models.choices import PaymentStatus
 from govpay.models.money import format_money
+from govpay.models.permissions import CHARGE_CUSTOMER
 from govpay.operations import staff
 
 #: Within which another payment of the same sum by the same customer is pointed out.
@@ -41,7 +42,7 @@ class Charge(StaffCapture):
     confirms_preview = True
     one_only = True
     asks_authorization = True
-    permission = PERMISSION
+    permission = CHARGE_CUSTOMER
     title_one = gettext_lazy("Charge this saved payment method?")
     button = gettext_lazy("Charge")
     consequence = gettext_lazy(

@@ -29,12 +29,11 @@ from govpay.admin.messages import outcome_of_error
 from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, Operation, Payment, SavedPaymentMethod
-from govpay.models.choices import OperationAction, PaymentStatus
+from govpay.models.choices import PaymentStatus
 from govpay.models.money import to_major
-from govpay.models.permissions import ACTION_PERMISSIONS
+from govpay.models.permissions import CHARGE_CUSTOMER
 from govpay.operations import staff
 
-PERMISSION = ACTION_PERMISSIONS[OperationAction.QUOTE]
 #: Customers shown for a search.
 MOST_FOUND = 20
 
@@ -132,7 +131,7 @@ def _quote_key(ticket: ConfirmationToken, data: dict[str, Any]) -> uuid.UUID:
 class ChargeView(ConfirmationView):
     """The first step: a quote, which takes no money. The second is the confirmation of ``Charge``."""
 
-    permission = PERMISSION
+    permission = CHARGE_CUSTOMER
     signed_action = "quote"
     template = "govpay/admin/charge.html"
     title = gettext_lazy("Charge a saved payment method")

@@ -19,7 +19,7 @@ from govpay.admin import confirmation_tokens
 from govpay.admin.confirmation_tokens import ConfirmationToken, ShownPayment, TokenRefused
 from govpay.admin.formatting import page_of
 from govpay.admin.messages import outcome_of_error
-from govpay.admin.rendering import render, tell
+from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 
 
@@ -75,7 +75,8 @@ class PostView(View):
 
     def fail(self, error: GovPayError) -> HttpResponse:
         """Report the error above the page that the user came from."""
-        tell(self.request, error)
+        outcome = outcome_of_error(error)
+        messages.add_message(self.request, outcome.level, str(outcome))
         return HttpResponseRedirect(self.back())
 
     def back(self) -> str:

@@ -17,12 +17,9 @@ from govpay.admin.confirmation_views import PostView
 from govpay.admin.formatting import TONES, Button, clip, label_of, moment, payment_badge
 from govpay.admin.messages import Alert
 from govpay.models import Payment
-from govpay.models.choices import OperationAction, PaymentFlag
-from govpay.models.permissions import ACTION_PERMISSIONS
+from govpay.models.choices import PaymentFlag
+from govpay.models.permissions import REFUND_PAYMENT
 from govpay.review import flagged
-
-#: Disputes and returns are the business of those who give money back.
-PERMISSION = ACTION_PERMISSIONS[OperationAction.REFUND]
 
 #: Flag → what happened, and what it means for the money.
 WORDS: dict[str, tuple[Any, Any]] = {
@@ -67,7 +64,8 @@ SHORT: dict[str, Any] = {
 
 
 def may_lower(user: Any) -> bool:
-    return bool(user.has_perm(PERMISSION))
+    """Who may give money back handles disputes and returns."""
+    return bool(user.has_perm(REFUND_PAYMENT))
 
 
 def badges(payment: Payment) -> str | None:
@@ -128,14 +126,14 @@ def flag_alert(payment: Payment, user: Any) -> Alert | None:
 class LowerFlagView(PostView):
     """Lower the flag that was shown, and keep in the row's history who did it."""
 
-    permission = PERMISSION
+    permission = REFUND_PAYMENT
 
     def back(self) -> str:
         return self.page_or_index()
 
     def execute(self) -> tuple[int, str]:
         payment, flag, given = self.row, self.request.POST.get("flag", ""), self.request.POST.get("flagged_at", "")
-        at = _read(given)
+        at = read_moment(given)
         if not flag or "\x00" in flag or (given and at is None):
             return messages.ERROR, _("This form does not come from here, so nothing was changed.")
         with transaction.atomic():
@@ -154,8 +152,8 @@ def _written(at: dt.datetime | None) -> str:
     return at.isoformat() if at else ""
 
 
-def _read(text: str) -> dt.datetime | None:
-    """What ``_written`` wrote; ``None`` for nothing and for nonsense."""
+def read_moment(text: str) -> dt.datetime | None:
+    """A moment as a button carries it; ``None`` for nothing and for nonsense."""
     try:
         return parse_datetime(text)
     except ValueError:

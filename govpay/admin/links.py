@@ -35,10 +35,8 @@ from govpay.admin.formatting import (
 )
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, PaymentAccount, PaymentLink
-from govpay.models.choices import LinkState, OperationAction
-from govpay.models.permissions import ACTION_PERMISSIONS
-
-PERMISSION = ACTION_PERMISSIONS[OperationAction.CREATE_SESSION]
+from govpay.models.choices import LinkState
+from govpay.models.permissions import CREATE_SESSION
 
 #: Days that a link may be good for.
 DAYS, MOST_DAYS = 7, 366
@@ -102,7 +100,7 @@ class LinkForm(forms.Form):
 class CreateLinkView(ConfirmationView):
     """GET shows the form, POST makes the link and leads to its page."""
 
-    permission = PERMISSION
+    permission = CREATE_SESSION
     signed_action = "link"
     template = "govpay/admin/link_create.html"
     title = gettext_lazy("Create payment link")
@@ -145,7 +143,7 @@ class CreateLinkView(ConfirmationView):
 
 
 class CancelLinkView(PostView):
-    permission = PERMISSION
+    permission = CREATE_SESSION
 
     def rows(self) -> Any:
         return PaymentLink.objects.visible_to(self.request.user)
@@ -242,7 +240,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
 
 
 def _may(request: HttpRequest) -> bool:
-    return bool(request.user.has_perm(PERMISSION))
+    return bool(request.user.has_perm(CREATE_SESSION))
 
 
 def _address(request: HttpRequest, link: PaymentLink) -> str:

@@ -12,14 +12,13 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from govpay import operations
 from govpay.admin.confirmation_views import ConfirmationView, PostView
-from govpay.admin.flags import SHORT
+from govpay.admin.flags import SHORT, read_moment
 from govpay.admin.formatting import TONES, Button, Table, clip, label_of, link_to, list_of, moment, relative
 from govpay.admin.messages import Alert
 from govpay.admin.rendering import render
@@ -286,7 +285,7 @@ class DealtWithView(OperationView):
 
     def execute(self) -> tuple[int, str]:
         row, given = self.row, self.request.POST
-        attention, at = given.get("attention", ""), _read(given.get("at", ""))
+        attention, at = given.get("attention", ""), read_moment(given.get("at", ""))
         if attention not in OperationAttention.values or at is None:
             return messages.ERROR, _("This form does not come from here, so nothing was changed.")
         with transaction.atomic():
@@ -299,11 +298,3 @@ class DealtWithView(OperationView):
             return messages.INFO, _("Somebody else has marked it as dealt with already.")
         text = _("Something newer has happened to this operation since the page was shown. Look again.")
         return messages.WARNING, text
-
-
-def _read(text: str) -> Any:
-    """A moment as the button carries it; ``None`` for nonsense."""
-    try:
-        return parse_datetime(text)
-    except ValueError:
-        return None

@@ -16,17 +16,15 @@ from govpay.admin.confirmation_views import ConfirmationView, PostView
 from govpay.admin.formatting import Table, expiry, link_to, method_label, relative
 from govpay.exceptions import EncryptionError, GovPayError
 from govpay.models import Customer, HostedSession, SavedPaymentMethod
-from govpay.models.choices import OperationAction, SessionStatus
-from govpay.models.permissions import ACTION_PERMISSIONS
+from govpay.models.choices import SessionStatus
+from govpay.models.permissions import MANAGE_WALLET
 from govpay.security.headers import component_policy
-
-PERMISSION = ACTION_PERMISSIONS[OperationAction.SAVE_METHOD]
 
 
 class MethodView(PostView):
     """One saved payment method."""
 
-    permission = PERMISSION
+    permission = MANAGE_WALLET
 
     def rows(self) -> Any:
         return SavedPaymentMethod.objects.visible_to(self.request.user).select_related("customer", "account")
@@ -81,7 +79,7 @@ class WalletView(PostView):
     """
 
     http_method_names = ["get", "head", "post"]
-    permission = PERMISSION
+    permission = MANAGE_WALLET
 
     def rows(self) -> Any:
         return Customer.objects.visible_to(self.request.user).filter(deleted_at=None).select_related("account")
