@@ -37,7 +37,7 @@ from govpay.models.money import format_money
 from govpay.operations import staff
 
 
-class ExpireSessionView(PostView):
+class EndSessionView(PostView):
     """*End this session*: nobody can pay in it any more."""
 
     def is_allowed(self) -> bool:
@@ -118,7 +118,7 @@ class HostedSessionAdmin(MirrorAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            own_url(self, "<int:pk>/expire/", "govpay_hostedsession_expire", ExpireSessionView.as_view(admin=self)),
+            own_url(self, "<int:pk>/expire/", "govpay_hostedsession_expire", EndSessionView.as_view(admin=self)),
             *super().get_urls(),
         ]
 
