@@ -123,9 +123,9 @@ def _confirmation(payment: Payment) -> str:
     return f"{reverse('admin:govpay_payment_charge')}?ids={payment.pk}"
 
 
-def _quote_key(ticket: ConfirmationToken, data: dict[str, Any]) -> uuid.UUID:
+def _quote_key(token: ConfirmationToken, data: dict[str, Any]) -> uuid.UUID:
     """The same form sent twice is one quote; another amount typed after "Back" is another quote."""
-    return uuid.uuid5(ticket.key, json.dumps(data, sort_keys=True))
+    return uuid.uuid5(token.key, json.dumps(data, sort_keys=True))
 
 
 class ChargeView(ConfirmationView):

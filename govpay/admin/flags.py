@@ -127,9 +127,7 @@ class LowerFlagView(PostView):
     """Lower the flag that was shown, and keep in the row's history who did it."""
 
     permission = REFUND_PAYMENT
-
-    def back(self) -> str:
-        return self.page_or_index()
+    back = PostView.page_or_index
 
     def execute(self) -> tuple[int, str]:
         payment, flag, given = self.row, self.request.POST.get("flag", ""), self.request.POST.get("flagged_at", "")

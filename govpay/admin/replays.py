@@ -48,9 +48,7 @@ class ReplayView(PostView):
     """The button on an event's page."""
 
     permission = REPLAY_EVENT
-
-    def back(self) -> str:
-        return self.page_or_index()
+    back = PostView.page_or_index
 
     def execute(self) -> tuple[int, str]:
         outcome = replay([self.row])[self.row.pk]

@@ -200,13 +200,11 @@ class OperationView(PostView):
     """One operation."""
 
     permission = SETTLE_OPERATION
+    back = PostView.page_or_index
 
     def rows(self) -> Any:
         visible = Operation.objects.visible_to(self.request.user).select_related("payment", "account", "actor")
         return visible.defer("validated_method")
-
-    def back(self) -> str:
-        return self.page_or_index()
 
 
 class SettleView(OperationView, ConfirmationView):
@@ -253,14 +251,13 @@ class SettleView(OperationView, ConfirmationView):
         }
 
     def execute(self) -> tuple[int, str]:
-        settled = operations.resolve_manually(operation=self.row, actor=self.request.user, **self.form.cleaned_data)
-        self.row = settled
-        state = {"state": label_of(settled.state, OperationState)}
-        if settled.settled_at is None:
+        self.row = operations.resolve_manually(operation=self.row, actor=self.request.user, **self.form.cleaned_data)
+        state = {"state": label_of(self.row.state, OperationState)}
+        if self.row.settled_at is None:
             text = _("The platform has told meanwhile, so your answer was not needed: %(state)s.") % state
             return messages.WARNING, text
         text = _("Settled by hand: %(state)s.") % state
-        self.admin.log_change(self.request, settled, text)
+        self.admin.log_change(self.request, self.row, text)
         return messages.SUCCESS, " ".join((text, _("The platform is asked about it for three more days.")))
 
 
