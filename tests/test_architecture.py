@@ -18,6 +18,8 @@ from django.db.models import Model
 
 from govpay import checks, conf, exceptions
 from govpay.client import routes
+from govpay.models.choices import OperationAction
+from govpay.models.permissions import ACTION_PERMISSIONS, REPLAY_EVENT, SETTLE_OPERATION, SYNC_NOW
 from tests.depth import KEPT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -202,6 +204,12 @@ def test_no_file_names_a_machine_a_package_index_or_a_workplace() -> None:
             continue
         found = FOREIGN.search(path.read_text(errors="replace"))
         assert not found, f"{named(path)}: {found and found.group()}"
+
+
+def test_each_action_has_a_permission_that_exists() -> None:
+    assert set(ACTION_PERMISSIONS) == set(OperationAction.values)
+    made = {f"govpay.{codename}" for model in models() for codename, _ in model._meta.permissions}
+    assert {*ACTION_PERMISSIONS.values(), SETTLE_OPERATION, SYNC_NOW, REPLAY_EVENT} <= made
 
 
 def test_class_names_are_unique_in_the_package() -> None:

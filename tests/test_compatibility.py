@@ -85,3 +85,10 @@ def test_requirements_take_the_newest_django_that_a_python_allows(name: str) -> 
         newest = max(each for each, pythons in SUPPORTED.items() if python in pythons)
         assert len(versions) == 1
         assert versions[0].startswith(f"=={newest}.")
+
+
+def test_the_sample_of_ci_exists() -> None:
+    """pytest runs nothing at all if one of its paths does not exist."""
+    sample = re.search(r'(?m)^sample="(.+)"$', (ROOT / ".ci" / "run").read_text())
+    assert sample
+    assert [path for path in sample[1].split() if not (ROOT / path).exists()] == []

@@ -20,6 +20,7 @@ from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAction, PaymentStatus, TransactionStatus
 from govpay.models.money import format_money, to_major
 from govpay.models.operations import OPEN_STATES
+from govpay.models.permissions import ACTION_PERMISSIONS
 from govpay.operations import staff
 
 MONEY_ACTIONS = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
@@ -125,7 +126,7 @@ class StaffAction:
 
     @property
     def permission(self) -> str:
-        return staff.PERMISSIONS[self.name]
+        return ACTION_PERMISSIONS[self.action]
 
     def is_allowed(self, user: Any) -> bool:
         return bool(user.has_perm(self.permission))

@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
@@ -20,14 +20,15 @@ from govpay import operations
 from govpay.admin import fee_previews
 from govpay.admin.actions import ConfirmForm, StaffCapture, open_operations
 from govpay.admin.authorizations import AuthorizationForm
-from govpay.admin.charges import PERMISSION, charge_address
+from govpay.admin.charges import charge_address
 from govpay.admin.confirmation_tokens import ShownPayment
-from govpay.admin.confirmations import ConfirmationView
+from govpay.admin.confirmations import PaymentConfirmationView
 from govpay.admin.formatting import link_to, moment
 from govpay.admin.messages import StaffOutcome
 from govpay.models import Payment
 from govpay.models.choices import PaymentStatus
 from govpay.models.money import format_money
+from govpay.models.permissions import CHARGE_CUSTOMER
 from govpay.operations import staff
 
 #: Within which another payment of the same sum by the same customer is pointed out.
@@ -41,7 +42,7 @@ class Charge(StaffCapture):
     confirms_preview = True
     one_only = True
     asks_authorization = True
-    permission = PERMISSION
+    permission = CHARGE_CUSTOMER
     title_one = gettext_lazy("Charge this saved payment method?")
     button = gettext_lazy("Charge")
     consequence = gettext_lazy(
@@ -88,29 +89,37 @@ class Charge(StaffCapture):
         return StaffOutcome("done", _("Charged"))
 
 
-class ChargeConfirmation(ConfirmationView):
+class ChargeConfirmation(PaymentConfirmationView):
     """The confirmation, with a button that takes the fee preview back."""
 
-    def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:
-        payment = next(iter(self.payments.values()), None)
-        if payment is not None and self.can_be_taken_back(payment):
-            address = f"{reverse('admin:govpay_payment_take_back')}?ids={payment.pk}"
-            context = {**context, "take_back": address, "page": uuid.uuid4().hex}
-        return super().render(template, title, context, status)
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        self.action = Charge(request.user)
+        super().setup(request, *args, **kwargs)
+
+    def context(self) -> dict[str, Any]:
+        context = super().context()
+        payment = next(iter(self.payments.values()))
+        if self.can_be_taken_back(payment):
+            context["take_back"] = f"{reverse('admin:govpay_payment_take_back')}?ids={payment.pk}"
+            context["page"] = uuid.uuid4().hex
+        return context
 
     def can_be_taken_back(self, payment: Payment) -> bool:
         own = payment.is_fee_preview and staff.is_own_charge(self.request.user, payment)
         return own and not open_operations([payment])
 
 
-class TakeBackView(ConfirmationView):
+class TakeBackView(ChargeConfirmation):
     """*No, take me back*: POST voids the fee preview; GET, as after a log-in, leads to the confirmation again."""
 
-    def confirm(self, problem: str = "", form: forms.Form | None = None) -> HttpResponse:
+    def confirm(self, problem: str = "") -> HttpResponse:
         ids = ",".join(map(str, self.ids))
         return HttpResponseRedirect(f"{reverse('admin:govpay_payment_charge')}?ids={ids}")
 
-    def submit(self) -> HttpResponse:
+    def check(self) -> HttpResponse | None:
+        return None  # it needs no token and no form: to take back twice is one void
+
+    def run(self) -> HttpResponse:
         payment = next(iter(self.payments.values()))
         quote = operations.quote_of(payment, self.request.user)
         if quote is None:

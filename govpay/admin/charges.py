@@ -9,9 +9,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin.options import ModelAdmin
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
@@ -20,19 +20,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
-from govpay.admin import confirmation_tokens, fee_previews
+from govpay.admin import fee_previews
 from govpay.admin.amounts import amount_field, clean_money, currency_field
-from govpay.admin.confirmation_tokens import ConfirmationToken, TokenRefused
-from govpay.admin.formatting import Table, expiry, link_to, list_of, method_label, page_of, relative
+from govpay.admin.confirmation_tokens import ConfirmationToken
+from govpay.admin.confirmation_views import ConfirmationView
+from govpay.admin.formatting import Table, expiry, link_to, list_of, method_label, relative
 from govpay.admin.messages import outcome_of_error
 from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, Operation, Payment, SavedPaymentMethod
-from govpay.models.choices import OperationAction, PaymentStatus
+from govpay.models.choices import PaymentStatus
 from govpay.models.money import to_major
+from govpay.models.permissions import CHARGE_CUSTOMER
 from govpay.operations import staff
 
-PERMISSION = staff.PERMISSIONS[OperationAction.QUOTE]
 #: Customers shown for a search.
 MOST_FOUND = 20
 
@@ -122,52 +123,64 @@ def _confirmation(payment: Payment) -> str:
     return f"{reverse('admin:govpay_payment_charge')}?ids={payment.pk}"
 
 
-def _quote_key(ticket: ConfirmationToken, data: dict[str, Any]) -> uuid.UUID:
+def _quote_key(token: ConfirmationToken, data: dict[str, Any]) -> uuid.UUID:
     """The same form sent twice is one quote; another amount typed after "Back" is another quote."""
-    return uuid.uuid5(ticket.key, json.dumps(data, sort_keys=True))
+    return uuid.uuid5(token.key, json.dumps(data, sort_keys=True))
 
 
-class ChargeView:
+class ChargeView(ConfirmationView):
     """The first step: a quote, which takes no money. The second is the confirmation of ``Charge``."""
 
-    def __init__(self, admin: ModelAdmin[Any], request: HttpRequest) -> None:
-        self.admin = admin
-        self.request = request
+    permission = CHARGE_CUSTOMER
+    signed_action = "quote"
+    template = "govpay/admin/charge.html"
+    title = gettext_lazy("Charge a saved payment method")
+    methods: list[SavedPaymentMethod]
 
-    def respond(self) -> HttpResponse:
-        if not self.request.user.has_perm(PERMISSION):
-            raise PermissionDenied
-        if self.request.method not in ("GET", "HEAD", "POST"):
-            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    def load(self) -> HttpResponse | None:
         chosen = self.request.GET.get("customer", "")
         if not chosen:
             return self.search()
         if not _is_key(chosen):
             raise Http404
         visible = Customer.objects.visible_to(self.request.user).filter(deleted_at=None).select_related("account")
-        customer = visible.filter(pk=chosen).first()
-        if customer is None or customer.account is None:
+        self.row = get_object_or_404(visible, pk=chosen)
+        if self.row.account is None:
             raise Http404
-        own = SavedPaymentMethod.objects.visible_to(self.request.user).filter(customer=customer.uid, deleted_at=None)
-        methods = list(own.defer("raw").order_by("-is_default", "-id"))
-        if not methods:
-            return self.page(customer, None)
-        if self.request.method == "POST":
-            return self.submit(customer, methods)
-        typed = self.typed_before(customer, methods)
-        chosen = typed["method"] if typed else self.request.GET.get("method", "")
-        return self.page(customer, ChargeForm(methods, chosen, typed=typed))
+        own = SavedPaymentMethod.objects.visible_to(self.request.user).filter(customer=self.row.uid, deleted_at=None)
+        self.methods = list(own.defer("raw").order_by("-is_default", "-id"))
+        return None if self.methods else self.confirm()
 
-    def typed_before(self, customer: Customer, methods: list[SavedPaymentMethod]) -> dict[str, Any] | None:
+    def token_ids(self) -> list[int]:
+        return [self.row.pk]
+
+    def make_form(self, data: Any) -> ChargeForm | None:
+        if not self.methods:
+            return None
+        if data is not None:
+            return ChargeForm(self.methods, "", data)
+        typed = self.typed_before()
+        chosen = typed["method"] if typed else self.request.GET.get("method", "")
+        return ChargeForm(self.methods, chosen, typed=typed)
+
+    def context(self) -> dict[str, Any]:
+        return {
+            "customer": self.row,
+            "customer_link": link_to(self.row),
+            "account_link": relative(self.row, "account"),
+            "doable": bool(self.methods),
+        }
+
+    def typed_before(self) -> dict[str, Any] | None:
         """The form's contents when this page follows a fee preview that was taken back."""
         again = self.request.GET.get("again", "")
         if not _is_key(again):
             return None
         payment = Payment.objects.visible_to(self.request.user).filter(pk=again).first()
         quote = payment and operations.quote_of(payment, self.request.user)
-        if payment is None or quote is None or quote.customer_id != customer.uid:
+        if payment is None or quote is None or quote.customer_id != self.row.uid:
             return None
-        typed = fee_previews.typed(quote, payment, methods)
+        typed = fee_previews.typed(quote, payment, self.methods)
         return {**typed, "amount": f"{to_major(typed['amount'], typed['currency']):f}"}
 
     def search(self) -> HttpResponse:
@@ -194,83 +207,54 @@ class ChargeView:
                     empty=_("Nobody was found. Give the whole UID, reference or email address."),
                 )
             )
-        return self.render("govpay/admin/charge_search.html", {"term": term, "tables": tables})
+        context = {"title": self.title, "back": list_of(Customer), "term": term, "tables": tables}
+        return render(self.admin, self.request, "govpay/admin/charge_search.html", context)
 
-    def page(self, customer: Customer, form: ChargeForm | None, problem: str = "") -> HttpResponse:
-        context = {
-            "customer": customer,
-            "customer_link": link_to(customer),
-            "account_link": relative(customer, "account"),
-            "form": form,
-            "problem": problem,
-            "key": confirmation_tokens.sign(self.request.user, "quote", [customer.pk], {}) if form else "",
-            "back": page_of(customer),
-        }
-        status = 400 if problem else 200
-        return self.render("govpay/admin/charge.html", context, status)
-
-    def submit(self, customer: Customer, methods: list[SavedPaymentMethod]) -> HttpResponse:
-        form = ChargeForm(methods, "", self.request.POST)
-        try:
-            ticket = confirmation_tokens.read(
-                self.request.POST.get("key", ""), self.request.user, "quote", [customer.pk]
-            )
-        except TokenRefused as refusal:
-            return self.page(customer, form, str(refusal))
-        if not form.is_valid():
-            return self.page(customer, form)
-        data = form.cleaned_data
-        for quote in self.shown_before(customer, methods, ticket, data):
-            outcome = fee_previews.take_back(quote, quote.payment, self.request.user, str(_quote_key(ticket, data)))
+    def run(self) -> HttpResponse:
+        for quote in self.shown_before():
+            key = str(_quote_key(self.token, self.form.cleaned_data))
+            outcome = fee_previews.take_back(quote, quote.payment, self.request.user, key)
             if outcome.kind == "left":
                 again = _("Press the button again to see the new fee.")
-                form.add_error(None, f"{outcome} {again}")
-                return self.page(customer, form)
+                return self.say_again(f"{outcome} {again}")
             if outcome.kind != "done":
                 messages.add_message(self.request, outcome.level, str(outcome))
                 return HttpResponseRedirect(_confirmation(quote.payment))
         try:
-            payment = self.quote(customer, methods, ticket, data)
+            payment = self.quote()
         except GovPayError as error:
             nothing = _("Nothing was charged.")
-            form.add_error(None, f"{outcome_of_error(error)} {nothing}")
-            return self.page(customer, form)
+            return self.say_again(f"{outcome_of_error(error)} {nothing}")
         if payment.status == PaymentStatus.VOIDED:
             # The same form again, after its fee preview was taken back: a new page has a new key.
-            form.add_error(None, _("This fee preview was taken back. Press the button again to see the fee."))
-            return self.page(customer, form)
+            return self.say_again(_("This fee preview was taken back. Press the button again to see the fee."))
         return HttpResponseRedirect(_confirmation(payment))
 
-    def shown_before(
-        self, customer: Customer, methods: list[SavedPaymentMethod], ticket: ConfirmationToken, data: dict[str, Any]
-    ) -> list[Operation]:
-        """The fee previews that ``data`` replaces: those of this very form, and the one that it follows."""
-        again, key = self.request.GET.get("again", ""), _quote_key(ticket, data)
+    def say_again(self, text: str) -> HttpResponse:
+        """The form again, with this error above it."""
+        self.form.add_error(None, text)
+        return self.confirm()
+
+    def shown_before(self) -> list[Operation]:
+        """The fee previews that the form replaces: those of this very form, and the one that it follows."""
+        again, key = self.request.GET.get("again", ""), _quote_key(self.token, self.form.cleaned_data)
         return [
             quote
-            for quote in staff.fee_previews(self.request.user, customer).exclude(key=key)
+            for quote in staff.fee_previews(self.request.user, self.row).exclude(key=key)
             if str(quote.payment.pk) == again
-            or quote.key == _quote_key(ticket, fee_previews.typed(quote, quote.payment, methods))
+            or quote.key == _quote_key(self.token, fee_previews.typed(quote, quote.payment, self.methods))
         ]
 
-    def quote(
-        self, customer: Customer, methods: list[SavedPaymentMethod], ticket: ConfirmationToken, data: dict[str, Any]
-    ) -> Payment:
+    def quote(self) -> Payment:
+        data = self.form.cleaned_data
         return operations.quote_payment(
-            account=customer.account,
+            account=self.row.account,
             base_amount=data["amount"],
             currency=data["currency"],
             reference_id=data["reference_id"] or None,
-            saved_method=next(method for method in methods if str(method.pk) == data["method"]),
+            saved_method=next(method for method in self.methods if str(method.pk) == data["method"]),
             description=data["description"],
             fee_preview=True,
             actor=self.request.user,
-            key=_quote_key(ticket, data),
+            key=_quote_key(self.token, data),
         )
-
-    def render(self, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
-        common = {
-            "title": _("Charge a saved payment method"),
-            "back": list_of(Customer),
-        }
-        return render(self.admin, self.request, template, {**common, **context}, status)

@@ -63,7 +63,7 @@ class ConfirmationToken:
 
 
 def sign(user: Any, action: str, ids: Sequence[int], shown: Mapping[int, ShownPayment]) -> str:
-    """The text of a new ticket, signed. It holds no secret: only what the page shows anyway."""
+    """The text of a new token, signed. It holds no secret: only what the page shows anyway."""
     rows = [[pk, *astuple(row)] for pk, row in shown.items()]
     content = [str(user.pk), action, list(ids), uuid.uuid4().hex, rows]
     return signing.dumps(content, salt=SALT, compress=True)

@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin.options import ModelAdmin
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from govpay import operations
-from govpay.admin import confirmation_tables, confirmation_tokens
+from govpay.admin import confirmation_tables
 from govpay.admin.actions import ConfirmationRow, StaffAction, assess
 from govpay.admin.changelist import joined
-from govpay.admin.confirmation_tokens import ConfirmationToken, ShownPayment, TokenRefused
+from govpay.admin.confirmation_tokens import ShownPayment
+from govpay.admin.confirmation_views import ConfirmationView
 from govpay.admin.formatting import clip, list_of, moment, page_of
 from govpay.admin.messages import StaffOutcome, outcome_of_error
 from govpay.admin.rendering import render
@@ -40,7 +39,7 @@ MAX_ROWS = 100
 SUBMIT_TIMEOUT = 20.0
 
 
-def own_url(admin: Any, route: str, name: str, view: Callable[..., HttpResponse]) -> URLPattern:
+def own_url(admin: Any, route: str, name: str, view: Callable[..., Any]) -> URLPattern:
     """An address of the admin that runs outside any transaction, ``ATOMIC_REQUESTS`` or not.
 
     Operations commit their journal before they call the platform, which an open transaction would undo.
@@ -85,37 +84,33 @@ def earlier_attempts(rows: Sequence[ConfirmationRow]) -> list[tuple[Any, Any]]:
     return [(_("Earlier attempts"), text % {"count": count})] if count else []
 
 
-class ConfirmationView:
-    """One request for one action on one or many payments."""
+class PaymentConfirmationView(ConfirmationView):
+    """One action on one or many payments. Use it as ``as_view(admin=model_admin, action=staff_action)``."""
 
-    def __init__(self, admin: ModelAdmin[Any], action: StaffAction, request: HttpRequest) -> None:
-        self.admin = admin
-        self.action = action
-        self.request = request
-        self.ids: list[int] = []
-        self.payments: dict[int, Payment] = {}
+    action: StaffAction = None  # type: ignore[assignment]  # as_view needs a value here
+    ids: list[int]
+    payments: dict[int, Payment]
 
-    def respond(self) -> HttpResponse:
-        # On every method and every address, not only on the button that leads here.
-        if not self.action.is_allowed(self.request.user):
-            raise PermissionDenied
-        if self.request.method not in ("GET", "HEAD", "POST"):
-            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        self.ids, self.payments = [], {}
+        self.signed_action = self.action.name
+        self.consequence = self.action.consequence
+
+    def is_allowed(self) -> bool:
+        return self.action.is_allowed(self.request.user)
+
+    def load(self) -> HttpResponse | None:
         self.ids = chosen_ids(self.request)
         most = 1 if self.action.one_only else MAX_ROWS
         if len(self.ids) > most:
             return self.turn_back(_("Choose at most %(most)d payments at once.") % {"most": most})
-        self.load()
-        if not self.payments:
-            return self.turn_back(_("Choose the payments in the list first."))
-        return self.submit() if self.request.method == "POST" else self.confirm()
-
-    def load(self) -> None:
         visible = Payment.objects.visible_to(self.request.user).filter(pk__in=self.ids)
         annotated = visible.with_pending_refunds().with_fee_preview()
         rows = joined(annotated, ("account", "customer", "saved_method", "flag_movement"))
         found = {row.pk: row for row in rows}
         self.payments = {pk: found[pk] for pk in self.ids if pk in found}
+        return None if found else self.turn_back(_("Choose the payments in the list first."))
 
     def turn_back(self, text: str) -> HttpResponse:
         messages.error(self.request, text)
@@ -131,10 +126,13 @@ class ConfirmationView:
     def single(self) -> bool:
         return len(self.ids) == 1
 
+    def token_ids(self) -> list[int]:
+        return self.ids
+
     # GET
 
-    def confirm(self, problem: str = "", form: forms.Form | None = None) -> HttpResponse:
-        """Show the rows as they are now, under a new key."""
+    def context(self) -> dict[str, Any]:
+        """The rows as they are now."""
         rows = assess(self.action, list(self.payments.values()))
         for row in rows:
             if not self.single:
@@ -145,24 +143,21 @@ class ConfirmationView:
             if self.action.asks_amount and row.amount and row.earlier is not None and row.earlier.amount:
                 row.amount = min(row.amount, row.earlier.amount)
         doable = [row for row in rows if not row.reason]
-        shown = {row.payment.pk: ShownPayment.of(row.payment, row.earlier) for row in doable}
-        context: dict[str, Any] = {
+        self.shown = {row.payment.pk: ShownPayment.of(row.payment, row.earlier) for row in doable}
+        if not doable:
+            self.form = None
+        title = self.action.title_one if self.single else self.action.title_many
+        if self.single and doable and doable[0].earlier is not None:
+            title = _("Try again: %(what)s?") % {"what": action_in_words(doable[0].earlier)}
+        return {
+            "title": title,
             "tables": confirmation_tables.before(self.action, rows),
             "doable": bool(doable),
             "missing": len(self.ids) - len(rows),
-            "problem": problem,
-            "consequence": self.action.consequence,
             "button": confirmation_tables.button(self.action, doable, self.single),
             "notes": self.notes(doable),
             "warning": confirmation_tables.warning(doable),
         }
-        if doable:
-            context["form"] = form or self.form(shown)
-            context["key"] = confirmation_tokens.sign(self.request.user, self.action.name, self.ids, shown)
-        title = self.action.title_one if self.single else self.action.title_many
-        if self.single and doable and doable[0].earlier is not None:
-            title = _("Try again: %(what)s?") % {"what": action_in_words(doable[0].earlier)}
-        return self.render("govpay/admin/confirm.html", title, context, status=400 if problem else 200)
 
     def choose(self, row: ConfirmationRow) -> None:
         """Try that operation again whose page led here; there may be a newer one on its payment."""
@@ -180,34 +175,29 @@ class ConfirmationView:
             return earlier_attempts(rows)
         return [each for row in rows for each in (*self.action.notes(row.payment), *earlier_attempt(row))]
 
-    def form(self, shown: Mapping[int, ShownPayment], data: Any = None) -> forms.Form:
+    def make_form(self, data: Any) -> forms.Form | None:
+        """What was sent is checked against what the page showed then."""
+        shown = self.shown if data is None else self.token.shown
+        if not shown:
+            return None
         if not self.single:
             return self.action.form(None, None, data)
         return self.action.form(next(iter(self.payments.values())), next(iter(shown.values())), data)
 
     # POST
 
-    def submit(self) -> HttpResponse:
-        try:
-            ticket = confirmation_tokens.read(
-                self.request.POST.get("key", ""), self.request.user, self.action.name, self.ids
-            )
-        except TokenRefused as refusal:
-            return self.confirm(problem=str(refusal))
-        form = self.form(ticket.shown, self.request.POST)
-        if not form.is_valid():
-            return self.confirm(form=form)
-        rows = self.execute(ticket, form.cleaned_data)
+    def run(self) -> HttpResponse:
+        rows = self.execute_each(self.form.cleaned_data)
         if self.single and self.admin.has_view_permission(self.request):
             return self.tell(rows[0])
         return self.report(rows)
 
-    def execute(self, ticket: ConfirmationToken, data: dict[str, Any]) -> list[ConfirmationRow]:
+    def execute_each(self, data: dict[str, Any]) -> list[ConfirmationRow]:
         """Each row by itself: one that fails does not stop the others, unless all would fail alike."""
         end = time.monotonic() + SUBMIT_TIMEOUT
         rows: list[ConfirmationRow] = []
         halted = False
-        for pk, shown in ticket.shown.items():
+        for pk, shown in self.token.shown.items():
             payment = self.payments.get(pk)
             if payment is None:
                 continue
@@ -215,16 +205,15 @@ class ConfirmationView:
             if halted or time.monotonic() > end:
                 row.outcome = StaffOutcome("left", _("Not begun"), _("Nothing was sent for this one."))
             else:
-                row.outcome = self.do(payment, shown, data, ticket)
+                row.outcome = self.do(payment, shown, data)
                 halted = row.outcome.halts
             rows.append(row)
         return rows
 
-    def do(
-        self, payment: Payment, shown: ShownPayment, data: dict[str, Any], ticket: ConfirmationToken
-    ) -> StaffOutcome:
+    def do(self, payment: Payment, shown: ShownPayment, data: dict[str, Any]) -> StaffOutcome:
+        key = self.token.key_for(payment)
         try:
-            return self.action.perform(payment, shown, data, actor=self.request.user, key=ticket.key_for(payment))
+            return self.action.perform(payment, shown, data, actor=self.request.user, key=key)
         except GovPayError as error:
             return outcome_of_error(error)
         except Exception as error:
@@ -250,9 +239,11 @@ class ConfirmationView:
         """Many payments: one line each. Loading this page again sends the same form, hence the same action."""
         left = [str(row.payment.pk) for row in rows if row.outcome and row.outcome.kind in ("left", "not sent")]
         again = f"{self.request.path}?ids={','.join(left)}" if left else ""
-        context = {"tables": confirmation_tables.after(rows), "left": len(left), "again": again}
-        return self.render("govpay/admin/result.html", _("What came of it"), context)
-
-    def render(self, template: str, title: Any, context: dict[str, Any], status: int = 200) -> HttpResponse:
-        common = {"title": title, "back": self.back()}
-        return render(self.admin, self.request, template, {**common, **context}, status)
+        context = {
+            "title": _("What came of it"),
+            "tables": confirmation_tables.after(rows),
+            "left": len(left),
+            "again": again,
+            "back": self.back(),
+        }
+        return render(self.admin, self.request, "govpay/admin/result.html", context)

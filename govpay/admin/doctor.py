@@ -17,9 +17,10 @@ from govpay.admin.rendering import render
 from govpay.models import ContractNotice, Heartbeat, PaymentAccount
 from govpay.models.access import reach_of
 from govpay.models.choices import Level
+from govpay.models.permissions import PROVISION_ACCOUNT, SYNC_NOW
 
 #: Either of them may see how the site stands.
-PERMISSIONS = ("govpay.sync_now", "govpay.provision_account")
+PERMISSIONS = (SYNC_NOW, PROVISION_ACCOUNT)
 
 
 def may_examine(request: HttpRequest) -> bool:

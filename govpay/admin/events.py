@@ -29,7 +29,7 @@ from govpay.admin.formatting import (
     moment_column,
     text_column,
 )
-from govpay.admin.replays import failure_alert, may_replay, replay_one, report
+from govpay.admin.replays import ReplayView, failure_alert, may_replay, report
 from govpay.models import Payment, WebhookEvent, WebhookSubscription
 from govpay.models.choices import EventState, EventType
 
@@ -139,7 +139,10 @@ class WebhookEventAdmin(ReadOnlyAdmin):
             if pattern.name == "govpay_webhookevent_changelist":
                 # The action queues what it has put back, which must be committed by then.
                 pattern.callback = own_view(pattern.callback)
-        return [own_url(self, "<int:pk>/replay/", "govpay_webhookevent_replay", self.replay_view), *listed]
+        return [
+            own_url(self, "<int:pk>/replay/", "govpay_webhookevent_replay", ReplayView.as_view(admin=self)),
+            *listed,
+        ]
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return may_replay(request.user)
@@ -152,9 +155,6 @@ class WebhookEventAdmin(ReadOnlyAdmin):
             self.message_user(request, text % {"most": MAX_ROWS}, messages.ERROR)
             return None
         return report(self, request, list(queryset[:MAX_ROWS]))
-
-    def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return replay_one(self, request, pk)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         context: dict[str, Any] = {}

@@ -6,24 +6,20 @@ import datetime as dt
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin.options import ModelAdmin
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from govpay.admin.formatting import TONES, Button, clip, label_of, moment, page_of, payment_badge
+from govpay.admin.confirmation_views import PostView
+from govpay.admin.formatting import TONES, Button, clip, label_of, moment, payment_badge
 from govpay.admin.messages import Alert
 from govpay.models import Payment
 from govpay.models.choices import PaymentFlag
+from govpay.models.permissions import REFUND_PAYMENT
 from govpay.review import flagged
-
-#: Disputes and returns are the business of those who give money back.
-PERMISSION = "govpay.refund_payment"
 
 #: Flag → what happened, and what it means for the money.
 WORDS: dict[str, tuple[Any, Any]] = {
@@ -68,7 +64,8 @@ SHORT: dict[str, Any] = {
 
 
 def may_lower(user: Any) -> bool:
-    return bool(user.has_perm(PERMISSION))
+    """Who may give money back handles disputes and returns."""
+    return bool(user.has_perm(REFUND_PAYMENT))
 
 
 def badges(payment: Payment) -> str | None:
@@ -126,42 +123,35 @@ def flag_alert(payment: Payment, user: Any) -> Alert | None:
     return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown))
 
 
-def lower_flag(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
-    """POST only: lower the flag that was shown, and keep in the row's history who did it."""
-    if not may_lower(request.user):
-        raise PermissionDenied
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
-    payment = admin.get_object(request, str(pk))
-    if payment is None:
-        raise Http404
-    level, text = _lower(admin, request, payment)
-    admin.message_user(request, text, level)
-    seen = admin.has_view_permission(request, payment)
-    return HttpResponseRedirect(page_of(payment) if seen else reverse("admin:index"))
+class LowerFlagView(PostView):
+    """Lower the flag that was shown, and keep in the row's history who did it."""
 
+    permission = REFUND_PAYMENT
+    back = PostView.page_or_index
 
-def _lower(admin: ModelAdmin[Any], request: HttpRequest, payment: Payment) -> tuple[int, str]:
-    flag, given = request.POST.get("flag", ""), request.POST.get("flagged_at", "")
-    at = _read(given)
-    if not flag or "\x00" in flag or (given and at is None):
-        return messages.ERROR, _("This form does not come from here, so nothing was changed.")
-    words = {"flag": label_of(flag, PaymentFlag), "when": moment(at) or "—"}
-    with transaction.atomic():
-        if Payment.objects.filter(pk=payment.pk, flag=flag, flagged_at=at).update(flag=""):
-            admin.log_change(request, payment, _("Marked as dealt with: %(flag)s, %(when)s.") % words)
-            return messages.SUCCESS, _("Marked as dealt with: %(flag)s, %(when)s.") % words
-    if not payment.flag:
-        return messages.INFO, _("Somebody else has marked it as dealt with already.")
-    return messages.WARNING, _("Something newer has happened to this payment since the page was shown. Look again.")
+    def execute(self) -> tuple[int, str]:
+        payment, flag, given = self.row, self.request.POST.get("flag", ""), self.request.POST.get("flagged_at", "")
+        at = read_moment(given)
+        if not flag or "\x00" in flag or (given and at is None):
+            return messages.ERROR, _("This form does not come from here, so nothing was changed.")
+        with transaction.atomic():
+            if Payment.objects.filter(pk=payment.pk, flag=flag, flagged_at=at).update(flag=""):
+                words = {"flag": label_of(flag, PaymentFlag), "when": moment(at) or "—"}
+                text = _("Marked as dealt with: %(flag)s, %(when)s.") % words
+                self.admin.log_change(self.request, payment, text)
+                return messages.SUCCESS, text
+        if not payment.flag:
+            return messages.INFO, _("Somebody else has marked it as dealt with already.")
+        text = _("Something newer has happened to this payment since the page was shown. Look again.")
+        return messages.WARNING, text
 
 
 def _written(at: dt.datetime | None) -> str:
     return at.isoformat() if at else ""
 
 
-def _read(text: str) -> dt.datetime | None:
-    """What ``_written`` wrote; ``None`` for nothing and for nonsense."""
+def read_moment(text: str) -> dt.datetime | None:
+    """A moment as a button carries it; ``None`` for nothing and for nonsense."""
     try:
         return parse_datetime(text)
     except ValueError:

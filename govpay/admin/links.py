@@ -9,18 +9,18 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch, URLPattern, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
-from govpay.admin import confirmation_tokens
 from govpay.admin.amounts import amount_field, clean_money, currency_field
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmation_tokens import TokenRefused
+from govpay.admin.confirmation_views import ConfirmationView, PostView
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountListFilter, known_values
 from govpay.admin.formatting import (
@@ -33,13 +33,10 @@ from govpay.admin.formatting import (
     money_column,
     page_of,
 )
-from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, PaymentAccount, PaymentLink
-from govpay.models.choices import LinkState, OperationAction
-from govpay.operations import staff
-
-PERMISSION = staff.PERMISSIONS[OperationAction.CREATE_SESSION]
+from govpay.models.choices import LinkState
+from govpay.models.permissions import CREATE_SESSION
 
 #: Days that a link may be good for.
 DAYS, MOST_DAYS = 7, 366
@@ -100,6 +97,72 @@ class LinkForm(forms.Form):
         return found
 
 
+class CreateLinkView(ConfirmationView):
+    """GET shows the form, POST makes the link and leads to its page."""
+
+    permission = CREATE_SESSION
+    signed_action = "link"
+    template = "govpay/admin/link_create.html"
+    title = gettext_lazy("Create payment link")
+    made: PaymentLink
+
+    def make_form(self, data: Any) -> LinkForm:
+        return LinkForm(self.request.user, data)
+
+    def back(self) -> str:
+        return reverse("admin:govpay_paymentlink_changelist")
+
+    def next_page(self) -> str:
+        return page_of(self.made)
+
+    def execute(self) -> tuple[int, str]:
+        data = self.form.cleaned_data
+        _check_page(self.request)
+        self.made = operations.create_payment_link(
+            account=data["account"],
+            amount=data["amount"],
+            currency=data["currency"],
+            reference_id=data["reference_id"],
+            description=data["description"],
+            customer=data.get("customer"),
+            expires_at=timezone.now() + dt.timedelta(days=data["days"]),
+            actor=self.request.user,
+            # The same form sent twice is one link; what was typed anew after "Back" is another.
+            key=uuid.uuid5(self.token.key, json.dumps([str(data[name]) for name in self.form.fields])),
+        )
+        self.admin.log_addition(self.request, self.made, _("Payment link made."))
+        return messages.SUCCESS, _("The payment link is ready to be handed out.")
+
+    def refuse(self, refusal: TokenRefused) -> HttpResponse:
+        if self.form.is_valid():
+            self.form.add_error(None, str(refusal))
+        return self.confirm()
+
+    def add_error(self, error: GovPayError) -> None:
+        self.form.add_error(None, str(error))
+
+
+class CancelLinkView(PostView):
+    permission = CREATE_SESSION
+
+    def rows(self) -> Any:
+        return PaymentLink.objects.visible_to(self.request.user)
+
+    def execute(self) -> tuple[int, str]:
+        operations.cancel_payment_link(link=self.row, actor=self.request.user)
+        self.admin.log_change(self.request, self.row, _("Cancelled."))
+        return messages.SUCCESS, _("The link is cancelled; nobody can pay with it any more.")
+
+    def fail(self, error: GovPayError) -> HttpResponse:
+        self.row.refresh_from_db()
+        if self.row.state == LinkState.CANCELLED:
+            text = _("The link is closed, but its open session could not be ended: %(error)s") % {"error": error}
+            messages.warning(self.request, text)
+        else:
+            messages.error(self.request, str(error))
+        return HttpResponseRedirect(self.back())
+
+
 @admin.register(PaymentLink)
 class PaymentLinkAdmin(ReadOnlyAdmin):
     created = moment_column("created_at", gettext_lazy("created"))
@@ -156,8 +219,8 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            own_url(self, "create/", "govpay_paymentlink_create", self.create_view),
-            own_url(self, "<int:pk>/cancel/", "govpay_paymentlink_cancel", self.cancel_view),
+            own_url(self, "create/", "govpay_paymentlink_create", CreateLinkView.as_view(admin=self)),
+            own_url(self, "<int:pk>/cancel/", "govpay_paymentlink_cancel", CancelLinkView.as_view(admin=self)),
             *super().get_urls(),
         ]
 
@@ -175,70 +238,9 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
             "history_url": reverse("admin:govpay_paymentlink_history", args=[row.pk]),
         }
 
-    def create_view(self, request: HttpRequest) -> HttpResponse:
-        """GET shows the form, POST makes the link and leads to its page."""
-        if not _may(request):
-            raise PermissionDenied
-        form = LinkForm(request.user, request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            made = self._made(request, form)
-            if made is not None:
-                self.log_addition(request, made, _("Payment link made."))
-                self.message_user(request, _("The payment link is ready to be handed out."), messages.SUCCESS)
-                return HttpResponseRedirect(page_of(made))
-        context = {
-            "title": _("Create payment link"),
-            "form": form,
-            "key": confirmation_tokens.sign(request.user, "link", [], {}),
-            "back": reverse("admin:govpay_paymentlink_changelist"),
-        }
-        return render(self, request, "govpay/admin/link_create.html", context)
-
-    def _made(self, request: HttpRequest, form: LinkForm) -> PaymentLink | None:
-        data = form.cleaned_data
-        try:
-            ticket = confirmation_tokens.read(request.POST.get("key", ""), request.user, "link", [])
-            _check_page(request)
-            return operations.create_payment_link(
-                account=data["account"],
-                amount=data["amount"],
-                currency=data["currency"],
-                reference_id=data["reference_id"],
-                description=data["description"],
-                customer=data.get("customer"),
-                expires_at=timezone.now() + dt.timedelta(days=data["days"]),
-                actor=request.user,
-                # The same form sent twice is one link; what was typed anew after "Back" is another.
-                key=uuid.uuid5(ticket.key, json.dumps([str(data[name]) for name in form.fields])),
-            )
-        except (GovPayError, TokenRefused) as error:
-            form.add_error(None, str(error))
-            return None
-
-    def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST only."""
-        if not _may(request):
-            raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        link = PaymentLink.objects.visible_to(request.user).filter(pk=pk).first()
-        if link is None:
-            raise Http404
-        try:
-            operations.cancel_payment_link(link=link, actor=request.user)
-        except GovPayError as error:
-            link.refresh_from_db()
-            closed = link.state == LinkState.CANCELLED
-            text = _("The link is closed, but its open session could not be ended: %(error)s") % {"error": error}
-            self.message_user(request, text if closed else str(error), messages.WARNING if closed else messages.ERROR)
-        else:
-            self.message_user(request, _("The link is cancelled; nobody can pay with it any more."), messages.SUCCESS)
-            self.log_change(request, link, _("Cancelled."))
-        return HttpResponseRedirect(page_of(link))
-
 
 def _may(request: HttpRequest) -> bool:
-    return bool(request.user.has_perm(PERMISSION))
+    return bool(request.user.has_perm(CREATE_SESSION))
 
 
 def _address(request: HttpRequest, link: PaymentLink) -> str:

@@ -31,12 +31,12 @@ from govpay.admin.formatting import (
 )
 from govpay.admin.messages import open_operation_alert
 from govpay.admin.review import (
+    DealtWithView,
+    SettleView,
     attention_tools,
-    dealt_with_view,
     list_view,
     operation_alert,
     settle_links,
-    settle_view,
 )
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationState
@@ -157,19 +157,13 @@ class OperationAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [
             own_url(self, "attention/", "govpay_attention", self.attention_view),
-            own_url(self, "<int:pk>/settle/", "govpay_operation_settle", self.settle_view),
-            own_url(self, "<int:pk>/dealt-with/", "govpay_operation_dealt_with", self.dealt_with_view),
+            own_url(self, "<int:pk>/settle/", "govpay_operation_settle", SettleView.as_view(admin=self)),
+            own_url(self, "<int:pk>/dealt-with/", "govpay_operation_dealt_with", DealtWithView.as_view(admin=self)),
             *super().get_urls(),
         ]
 
     def attention_view(self, request: HttpRequest) -> HttpResponse:
         return list_view(self, request)
-
-    def settle_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return settle_view(self, request, pk)
-
-    def dealt_with_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return dealt_with_view(self, request, pk)
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
         return attention_tools(request)

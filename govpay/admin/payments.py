@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -15,10 +14,10 @@ from django.utils.translation import gettext_lazy as _
 from govpay.admin.actions import ACTIONS, assess, open_operations
 from govpay.admin.base import MirrorAdmin
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
-from govpay.admin.confirmations import MAX_ROWS, ConfirmationView, own_url
+from govpay.admin.confirmations import MAX_ROWS, PaymentConfirmationView, own_url
 from govpay.admin.events import events_of
 from govpay.admin.filters import AccountListFilter, BacklogFilter, FlagListFilter, PaymentStatusFilter, linked
-from govpay.admin.flags import badges, flag_alert, lower_flag
+from govpay.admin.flags import LowerFlagView, badges, flag_alert
 from govpay.admin.formatting import (
     Table,
     action_label,
@@ -40,7 +39,7 @@ from govpay.admin.formatting import (
 from govpay.admin.messages import open_operation_alert
 from govpay.admin.review import attention_tools
 from govpay.models import Operation, Payment, Transaction
-from govpay.models.choices import OperationState, PaymentStatus, TransactionType
+from govpay.models.choices import OperationAction, OperationState, PaymentStatus, TransactionType
 from govpay.models.money import format_money
 from govpay.models.reasons import DECLINE, advice_on, reason_in_words
 from govpay.operations import staff
@@ -111,31 +110,30 @@ class PaymentAdmin(MirrorAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         own = [
-            own_url(self, f"{action.name}/", f"govpay_payment_{action.name}", partial(self.action_view, action))
+            own_url(
+                self,
+                f"{action.name}/",
+                f"govpay_payment_{action.name}",
+                PaymentConfirmationView.as_view(admin=self, action=action),
+            )
             for action in ACTIONS
         ]
-        charge = own_url(self, "charge/", "govpay_payment_charge", partial(self.charge_view, ChargeConfirmation))
-        back = own_url(self, "charge/take-back/", "govpay_payment_take_back", partial(self.charge_view, TakeBackView))
-        lower = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_lower_flag", partial(lower_flag, self))
+        charge = own_url(self, "charge/", "govpay_payment_charge", ChargeConfirmation.as_view(admin=self))
+        back = own_url(self, "charge/take-back/", "govpay_payment_take_back", TakeBackView.as_view(admin=self))
+        lower = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_lower_flag", LowerFlagView.as_view(admin=self))
         return [*own, charge, back, lower, *super().get_urls()]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
         return attention_tools(request)
 
-    def action_view(self, action: Any, request: HttpRequest) -> HttpResponse:
-        return ConfirmationView(self, action, request).respond()
-
-    def charge_view(self, step: type[ConfirmationView], request: HttpRequest) -> HttpResponse:
-        return step(self, Charge(request.user), request).respond()
-
     def has_capture_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("govpay.capture_payment"))
+        return staff.may(request.user, OperationAction.CAPTURE)
 
     def has_refund_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("govpay.refund_payment"))
+        return staff.may(request.user, OperationAction.REFUND)
 
     def has_void_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("govpay.void_payment"))
+        return staff.may(request.user, OperationAction.VOID)
 
     @admin.action(permissions=["capture"], description=_("Capture selected payments…"))
     def capture_payments(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:

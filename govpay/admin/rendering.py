@@ -1,19 +1,16 @@
-"""Pages of our own in the admin: what each is given, and how an error is told above the next one."""
+"""Pages of our own in the admin: what the context of each holds."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.contrib.admin.options import ModelAdmin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from govpay.admin.messages import outcome_of_error
-from govpay.exceptions import GovPayError
 from govpay.security.headers import STAFF_POLICY
 
 #: Styles and scripts of these pages. The widgets of their forms need none.
@@ -48,9 +45,3 @@ def _crumbs(admin: ModelAdmin[Any], request: HttpRequest) -> list[tuple[Any, str
         listed = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist", current_app=site)
     app = reverse("admin:app_list", args=[opts.app_label], current_app=site)
     return [(opts.app_config.verbose_name, app), (capfirst(opts.verbose_name_plural), listed)]
-
-
-def tell(request: HttpRequest, error: GovPayError) -> None:
-    """The error in its own words, under what it means."""
-    outcome = outcome_of_error(error)
-    messages.add_message(request, outcome.level, str(outcome))

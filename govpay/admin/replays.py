@@ -6,23 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.admin.options import ModelAdmin
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from govpay.admin.formatting import Table, clip, label_of, link_to, list_of, moment, page_of
+from govpay.admin.confirmation_views import PostView
+from govpay.admin.formatting import Table, clip, label_of, link_to, list_of, moment
 from govpay.admin.messages import Alert, StaffOutcome
 from govpay.admin.rendering import render
 from govpay.models import WebhookEvent
 from govpay.models.choices import EventType
-from govpay.operations import staff
+from govpay.models.permissions import REPLAY_EVENT
 
 
 def may_replay(user: Any) -> bool:
-    return bool(user.has_perm(staff.REPLAY))
+    return bool(user.has_perm(REPLAY_EVENT))
 
 
 def replay(events: Sequence[WebhookEvent]) -> dict[int, StaffOutcome]:
@@ -45,19 +44,15 @@ def replay(events: Sequence[WebhookEvent]) -> dict[int, StaffOutcome]:
     return {pk: told[outcome] for pk, outcome in tasks.replay_events([event.pk for event in events]).items()}
 
 
-def replay_one(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
-    """POST only: the button on an event's page."""
-    if not may_replay(request.user):
-        raise PermissionDenied
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
-    event = admin.get_object(request, str(pk))
-    if event is None:
-        raise Http404
-    outcome = replay([event])[event.pk]
-    admin.message_user(request, f"{outcome.title}: {clip(event, 120)}. {outcome.text}", outcome.level)
-    seen = admin.has_view_permission(request, event)
-    return HttpResponseRedirect(page_of(event) if seen else reverse("admin:index"))
+class ReplayView(PostView):
+    """The button on an event's page."""
+
+    permission = REPLAY_EVENT
+    back = PostView.page_or_index
+
+    def execute(self) -> tuple[int, str]:
+        outcome = replay([self.row])[self.row.pk]
+        return outcome.level, f"{outcome.title}: {clip(self.row, 120)}. {outcome.text}"
 
 
 def report(admin: ModelAdmin[Any], request: HttpRequest, events: Sequence[WebhookEvent]) -> HttpResponse:

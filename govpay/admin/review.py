@@ -9,26 +9,25 @@ from django.contrib import messages
 from django.contrib.admin.options import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from govpay import operations
-from govpay.admin.flags import SHORT
-from govpay.admin.formatting import TONES, Button, Table, clip, label_of, link_to, list_of, moment, page_of, relative
+from govpay.admin.confirmation_views import ConfirmationView, PostView
+from govpay.admin.flags import SHORT, read_moment
+from govpay.admin.formatting import TONES, Button, Table, clip, label_of, link_to, list_of, moment, relative
 from govpay.admin.messages import Alert
 from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention, OperationState
+from govpay.models.permissions import SETTLE_OPERATION
 from govpay.review import Group, Item, count_items, find_items
 from govpay.review.items import ITEMS_PER_KIND_LIMIT, ended_item, unknown_item
-
-PERMISSION = "govpay.settle_operation"
 
 #: The kinds in one or two words.
 KINDS: dict[str, Any] = {
@@ -50,7 +49,7 @@ TITLES: dict[str, Any] = {
 
 
 def may_settle(user: Any) -> bool:
-    return bool(user.has_perm(PERMISSION))
+    return bool(user.has_perm(SETTLE_OPERATION))
 
 
 def may_see(request: HttpRequest) -> bool:
@@ -197,63 +196,69 @@ class SettleForm(forms.Form):
     )
 
 
-def settle_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
-    """GET asks, POST closes the operation by the word of this user, unless the platform tells."""
-    row = _operation(request, pk)
-    if request.method not in ("GET", "HEAD", "POST"):
-        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-    if not row.is_open:
-        messages.info(request, _("Its outcome is known already."))
-        return HttpResponseRedirect(_back(admin, request, row))
-    form = SettleForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
-        return _settle(admin, request, row, form)
-    return _ask(admin, request, row, form)
+class OperationView(PostView):
+    """One operation."""
+
+    permission = SETTLE_OPERATION
+    back = PostView.page_or_index
+
+    def rows(self) -> Any:
+        visible = Operation.objects.visible_to(self.request.user).select_related("payment", "account", "actor")
+        return visible.defer("validated_method")
 
 
-def _settle(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: SettleForm) -> HttpResponse:
-    try:
-        settled = operations.resolve_manually(operation=row, actor=request.user, **form.cleaned_data)
-    except GovPayError as error:
-        form.add_error("reason", str(error))
-        return _ask(admin, request, row, form)
-    state = {"state": label_of(settled.state, OperationState)}
-    if settled.settled_at is None:
-        messages.warning(
-            request, _("The platform has told meanwhile, so your answer was not needed: %(state)s.") % state
-        )
-    else:
-        text = _("Settled by hand: %(state)s.") % state
-        admin.log_change(request, settled, text)
-        messages.success(request, " ".join((text, _("The platform is asked about it for three more days."))))
-    return HttpResponseRedirect(_back(admin, request, settled))
+class SettleView(OperationView, ConfirmationView):
+    """POST closes the operation by the word of this user, unless the platform tells."""
 
-
-def _ask(admin: ModelAdmin[Any], request: HttpRequest, row: Operation, form: SettleForm) -> HttpResponse:
-    item = unknown_item(row, timezone.now())
-    facts = (
-        (_("What is known"), item.known),
-        (_("What comes next"), item.next),
-        (_("Reference"), row.reference_id),
-        (_("Platform's request ID"), row.remote_request_id),
+    consequence = gettext_lazy(
+        "Look for it in the platform's own records first. The platform is asked once more when you press the "
+        "button, and what it tells counts. No money moves. Afterwards the payment can be captured, refunded or "
+        "voided again: should this one have been carried out after all, the money moves twice."
     )
-    context = {
-        "title": _("Settle by hand: %(what)s?") % {"what": item.what},
-        "problem": "" if row.is_overdue else _("Its call may still be under way; look at it again in a minute."),
-        "doable": row.is_overdue,
-        "consequence": _(
-            "Look for it in the platform's own records first. The platform is asked once more when you press the "
-            "button, and what it tells counts. No money moves. Afterwards the payment can be captured, refunded or "
-            "voided again: should this one have been carried out after all, the money moves twice."
-        ),
-        "notes": [(label, value) for label, value in facts if value],
-        "tables": [_about(item, row)],
-        "form": form,
-        "button": _("Settle by hand"),
-        "back": _back(admin, request, row),
-    }
-    status = 400 if form.errors else 200
-    return render(admin, request, "govpay/admin/confirm.html", context, status)
+    button = gettext_lazy("Settle by hand")
+
+    def load(self) -> HttpResponse | None:
+        super().load()
+        if self.row.is_open:
+            return None
+        messages.info(self.request, _("Its outcome is known already."))
+        return HttpResponseRedirect(self.back())
+
+    def make_form(self, data: Any) -> SettleForm:
+        return SettleForm(data)
+
+    def add_error(self, error: GovPayError) -> None:
+        self.form.add_error("reason", str(error))
+
+    def status(self, problem: str) -> int:
+        return 400 if self.form.errors else 200
+
+    def context(self) -> dict[str, Any]:
+        row = self.row
+        item = unknown_item(row, timezone.now())
+        facts = (
+            (_("What is known"), item.known),
+            (_("What comes next"), item.next),
+            (_("Reference"), row.reference_id),
+            (_("Platform's request ID"), row.remote_request_id),
+        )
+        return {
+            "title": _("Settle by hand: %(what)s?") % {"what": item.what},
+            "problem": "" if row.is_overdue else _("Its call may still be under way; look at it again in a minute."),
+            "doable": row.is_overdue,
+            "notes": [(label, value) for label, value in facts if value],
+            "tables": [_about(item, row)],
+        }
+
+    def execute(self) -> tuple[int, str]:
+        self.row = operations.resolve_manually(operation=self.row, actor=self.request.user, **self.form.cleaned_data)
+        state = {"state": label_of(self.row.state, OperationState)}
+        if self.row.settled_at is None:
+            text = _("The platform has told meanwhile, so your answer was not needed: %(state)s.") % state
+            return messages.WARNING, text
+        text = _("Settled by hand: %(state)s.") % state
+        self.admin.log_change(self.request, self.row, text)
+        return messages.SUCCESS, " ".join((text, _("The platform is asked about it for three more days.")))
 
 
 def _about(item: Item, row: Operation) -> Table:
@@ -272,49 +277,21 @@ def _about(item: Item, row: Operation) -> Table:
     )
 
 
-def dealt_with_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
-    """POST only: lower what was shown, and keep in the row's history who did it."""
-    row = _operation(request, pk)
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
-    level, text = _lower(admin, request, row)
-    admin.message_user(request, text, level)
-    return HttpResponseRedirect(_back(admin, request, row))
+class DealtWithView(OperationView):
+    """Lower what was shown, and keep in the row's history who did it."""
 
-
-def _lower(admin: ModelAdmin[Any], request: HttpRequest, row: Operation) -> tuple[int, str]:
-    attention, at = request.POST.get("attention", ""), _read(request.POST.get("at", ""))
-    if attention not in OperationAttention.values or at is None:
-        return messages.ERROR, _("This form does not come from here, so nothing was changed.")
-    with transaction.atomic():
-        shown = Operation.objects.visible_to(request.user).filter(pk=row.pk, attention=attention, attention_at=at)
-        if shown.update(attention=""):
-            text = _("Marked as dealt with: %(what)s.") % {"what": label_of(attention, OperationAttention)}
-            admin.log_change(request, row, text)
-            return messages.SUCCESS, text
-    if not row.attention:
-        return messages.INFO, _("Somebody else has marked it as dealt with already.")
-    return messages.WARNING, _("Something newer has happened to this operation since the page was shown. Look again.")
-
-
-def _operation(request: HttpRequest, pk: int) -> Operation:
-    """On every method and address. Raises ``PermissionDenied`` and ``Http404``."""
-    if not may_settle(request.user):
-        raise PermissionDenied
-    visible: Any = Operation.objects.visible_to(request.user).select_related("payment", "account", "actor")
-    row = visible.defer("validated_method").filter(pk=pk).first()
-    if row is None:
-        raise Http404
-    return row
-
-
-def _back(admin: ModelAdmin[Any], request: HttpRequest, row: Operation) -> str:
-    return page_of(row) if admin.has_view_permission(request, row) else reverse("admin:index")
-
-
-def _read(text: str) -> Any:
-    """A moment as the button carries it; ``None`` for nonsense."""
-    try:
-        return parse_datetime(text)
-    except ValueError:
-        return None
+    def execute(self) -> tuple[int, str]:
+        row, given = self.row, self.request.POST
+        attention, at = given.get("attention", ""), read_moment(given.get("at", ""))
+        if attention not in OperationAttention.values or at is None:
+            return messages.ERROR, _("This form does not come from here, so nothing was changed.")
+        with transaction.atomic():
+            visible = Operation.objects.visible_to(self.request.user)
+            if visible.filter(pk=row.pk, attention=attention, attention_at=at).update(attention=""):
+                text = _("Marked as dealt with: %(what)s.") % {"what": label_of(attention, OperationAttention)}
+                self.admin.log_change(self.request, row, text)
+                return messages.SUCCESS, text
+        if not row.attention:
+            return messages.INFO, _("Somebody else has marked it as dealt with already.")
+        text = _("Something newer has happened to this operation since the page was shown. Look again.")
+        return messages.WARNING, text

@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay import operations
 from govpay.admin.base import MirrorAdmin
+from govpay.admin.confirmation_views import PostView
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountListFilter, known_values, linked
 from govpay.admin.formatting import (
@@ -27,7 +28,6 @@ from govpay.admin.formatting import (
     moment,
     moment_column,
     money_column,
-    page_of,
     payment_badge,
 )
 from govpay.exceptions import GovPayError
@@ -35,6 +35,30 @@ from govpay.models import HostedSession, Payment
 from govpay.models.choices import SessionStatus
 from govpay.models.money import format_money
 from govpay.operations import staff
+
+
+class EndSessionView(PostView):
+    """*End this session*: nobody can pay in it any more."""
+
+    def is_allowed(self) -> bool:
+        return any(staff.may_open(self.request.user, scope) for scope in ("payment", "wallet"))
+
+    def rows(self) -> Any:
+        return HostedSession.objects.visible_to(self.request.user)
+
+    def load(self) -> HttpResponse | None:
+        super().load()
+        if not staff.may_end(self.request.user, self.row):
+            raise PermissionDenied
+        return None
+
+    def execute(self) -> tuple[int, Any]:
+        operations.expire_hosted_session(session=self.row, actor=self.request.user)
+        return messages.SUCCESS, _("The session has ended.")
+
+    def fail(self, error: GovPayError) -> HttpResponse:
+        messages.error(self.request, str(error))
+        return HttpResponseRedirect(self.back())
 
 
 @admin.register(HostedSession)
@@ -94,7 +118,7 @@ class HostedSessionAdmin(MirrorAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            own_url(self, "<int:pk>/expire/", "govpay_hostedsession_expire", self.expire_view),
+            own_url(self, "<int:pk>/expire/", "govpay_hostedsession_expire", EndSessionView.as_view(admin=self)),
             *super().get_urls(),
         ]
 
@@ -103,25 +127,6 @@ class HostedSessionAdmin(MirrorAdmin):
             return {}
         address = reverse("admin:govpay_hostedsession_expire", args=[row.pk])
         return {"buttons": [Button(_("End this session"), address)]}
-
-    def expire_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST only: nobody can pay in it any more."""
-        if not any(staff.may_open(request.user, scope) for scope in ("payment", "wallet")):
-            raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        session = HostedSession.objects.visible_to(request.user).filter(pk=pk).first()
-        if session is None:
-            raise Http404
-        if not staff.may_end(request.user, session):
-            raise PermissionDenied
-        try:
-            operations.expire_hosted_session(session=session, actor=request.user)
-        except GovPayError as error:
-            self.message_user(request, str(error), messages.ERROR)
-        else:
-            self.message_user(request, _("The session has ended."), messages.SUCCESS)
-        return HttpResponseRedirect(page_of(session))
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
         visible = Payment.objects.visible_to(request.user).filter(session=row.uid)

@@ -9,23 +9,23 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.options import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from govpay import operations
-from govpay.admin import confirmation_tokens
 from govpay.admin.confirmation_tokens import TokenRefused
+from govpay.admin.confirmation_views import ConfirmationView, PostView
 from govpay.admin.formatting import list_of, moment, page_of
-from govpay.admin.messages import outcome_of_error
-from govpay.admin.rendering import render, tell
+from govpay.admin.rendering import render
 from govpay.admin.setup_forms import FORMS, AccountForm, ClientForm, SetupForm, own_site
 from govpay.exceptions import GovPayError
 from govpay.models import Client, PaymentAccount, WebhookEvent, WebhookSubscription
 from govpay.models.access import reach_of
-
-PERMISSION = "govpay.provision_account"
+from govpay.models.permissions import PROVISION_ACCOUNT
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,9 @@ def _webhooks_text(account: PaymentAccount, hooked: bool) -> str:
 
 def setup_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
     """The guided page of one account."""
-    _demand(request)
-    account = _account(request, pk)
+    if not request.user.has_perm(PROVISION_ACCOUNT):
+        raise PermissionDenied
+    account = get_object_or_404(_accounts(request), pk=pk)
     steps = steps_of(account, request.user)
     context = {
         "title": _("Set up %(account)s") % {"account": account},
@@ -120,90 +121,91 @@ def setup_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpRes
     return render(admin, request, "govpay/admin/setup.html", context)
 
 
-def step_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int, step: str) -> HttpResponse:
-    """GET shows the form of one step, POST carries it out once and leads back to the guided page."""
-    _demand(request)
-    account = _account(request, pk)
-    if step not in FORMS:
-        raise Http404
-    back = reverse("admin:govpay_paymentaccount_setup", args=[account.pk])
-    try:
-        form = FORMS[step](request, account)
-    except GovPayError as error:
-        tell(request, error)
-        return HttpResponseRedirect(back)
-    return _respond(admin, request, form, f"setup {step}", account.pk, back, lambda made: back)
-
-
 def may_create(request: HttpRequest) -> bool:
     """Who is limited to some accounts would not see the new one."""
-    return request.user.has_perm(PERMISSION) and reach_of(request.user).is_all
+    return request.user.has_perm(PROVISION_ACCOUNT) and reach_of(request.user).is_all
 
 
-def create_client_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
-    if not may_create(request):
-        raise PermissionDenied
-    form = ClientForm(request)
-    return _respond(admin, request, form, "create client", 0, list_of(Client), page_of)
+class SetupFormView(ConfirmationView):
+    """GET shows a form, POST carries it out once."""
+
+    permission = PROVISION_ACCOUNT
+    form_class: type[SetupForm]
+    #: The row that the form has made or changed.
+    made: Any = None
+
+    def make_form(self, data: Any) -> SetupForm:
+        return self.form_class(self.request, self.row)  # bound by itself on POST
+
+    def token_ids(self) -> list[int]:
+        return [0]
+
+    def refuse(self, refusal: TokenRefused) -> HttpResponse:
+        return super().refuse(refusal) if self.form.is_valid() else self.confirm()
+
+    def context(self) -> dict[str, Any]:
+        return {name: getattr(self.form_class, name) for name in ("title", "consequence", "button")}
+
+    def execute(self) -> tuple[int, str]:
+        # What was typed anew after "Back" is another action.
+        key = uuid.uuid5(self.token.key, repr(sorted(self.form.cleaned_data.items(), key=str)))
+        self.made = self.form.carry_out(actor=self.request.user, key=key)
+        return messages.SUCCESS, _("Done: %(step)s.") % {"step": str(self.form.title).rstrip("?")}
 
 
-def create_account_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
-    if not may_create(request):
-        raise PermissionDenied
-    form = AccountForm(request)
-    return _respond(
-        admin,
-        request,
-        form,
-        "create account",
-        0,
-        list_of(PaymentAccount),
-        lambda made: reverse("admin:govpay_paymentaccount_setup", args=[made.pk]),
-    )
+class SetupStepView(SetupFormView):
+    """One step of an account; leads back to the guided page."""
 
+    def rows(self) -> Any:
+        return _accounts(self.request)
 
-def _respond(
-    admin: ModelAdmin[Any], request: HttpRequest, form: SetupForm, action: str, pk: int, back: str, onward: Any
-) -> HttpResponse:
-    if request.method not in ("GET", "HEAD", "POST"):
-        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-    problem = ""
-    if request.method == "POST" and form.is_valid():
+    def load(self) -> HttpResponse | None:
+        super().load()
+        step = self.kwargs["step"]
+        if step not in FORMS:
+            raise Http404
+        self.form_class, self.signed_action = FORMS[step], f"setup {step}"
         try:
-            ticket = confirmation_tokens.read(request.POST.get("key", ""), request.user, action, [pk])
-            # What was typed anew after "Back" is another action.
-            key = uuid.uuid5(ticket.key, repr(sorted(form.cleaned_data.items(), key=str)))
-            made = form.carry_out(actor=request.user, key=key)
-        except TokenRefused as refusal:
-            problem = str(refusal)
+            self.form = self.make_form(None)
         except GovPayError as error:
-            outcome = outcome_of_error(error)
-            form.add_error(None, f"{outcome.title}. {outcome.text}".strip())
-        else:
-            messages.success(request, _("Done: %(step)s.") % {"step": str(form.title).rstrip("?")})
-            return HttpResponseRedirect(onward(made))
-    context = {
-        "title": form.title,
-        "problem": problem,
-        "doable": True,
-        "consequence": form.consequence,
-        "form": form,
-        "key": confirmation_tokens.sign(request.user, action, [pk], {}),
-        "button": form.button,
-        "back": back,
-    }
-    return render(admin, request, "govpay/admin/confirm.html", context, 400 if problem else 200)
+            return PostView.fail(self, error)
+        return None
+
+    def token_ids(self) -> list[int]:
+        return [self.row.pk]
+
+    def back(self) -> str:
+        return reverse("admin:govpay_paymentaccount_setup", args=[self.row.pk])
 
 
-def _demand(request: HttpRequest) -> None:
-    """On every address. Raises ``PermissionDenied``."""
-    if not request.user.has_perm(PERMISSION):
-        raise PermissionDenied
+class CreateClientView(SetupFormView):
+    form_class = ClientForm
+    signed_action = "create client"
+
+    def is_allowed(self) -> bool:
+        return may_create(self.request)
+
+    def back(self) -> str:
+        return list_of(Client)
+
+    def next_page(self) -> str:
+        return page_of(self.made)
 
 
-def _account(request: HttpRequest, pk: int) -> PaymentAccount:
-    rows = PaymentAccount.objects.visible_to(request.user).select_related("client")
-    account: PaymentAccount | None = rows.filter(pk=pk, deleted_at=None).first()
-    if account is None:
-        raise Http404
-    return account
+class CreatePaymentAccountView(SetupFormView):
+    form_class = AccountForm
+    signed_action = "create account"
+
+    def is_allowed(self) -> bool:
+        return may_create(self.request)
+
+    def back(self) -> str:
+        return list_of(PaymentAccount)
+
+    def next_page(self) -> str:
+        return reverse("admin:govpay_paymentaccount_setup", args=[self.made.pk])
+
+
+def _accounts(request: HttpRequest) -> QuerySet[PaymentAccount]:
+    found: QuerySet[PaymentAccount] = PaymentAccount.objects.visible_to(request.user).filter(deleted_at=None)
+    return found.select_related("client")

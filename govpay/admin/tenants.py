@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin
+from govpay.admin.confirmation_views import ConfirmationView
 from govpay.admin.confirmations import chosen_ids, own_url
 from govpay.admin.doctor import doctor_tools
 from govpay.admin.filters import ClientListFilter
@@ -29,12 +29,10 @@ from govpay.admin.formatting import (
     text_column,
 )
 from govpay.admin.health import health_of
-from govpay.admin.rendering import render
-from govpay.admin.setup import PERMISSION as PROVISION
-from govpay.admin.setup import create_account_view, create_client_view, may_create, setup_view, step_view
+from govpay.admin.setup import CreateClientView, CreatePaymentAccountView, SetupStepView, may_create, setup_view
 from govpay.models import Client, Customer, Payment, PaymentAccount, SyncCursor, SyncRun, Transaction
 from govpay.models.money import format_money
-from govpay.operations import staff
+from govpay.models.permissions import PROVISION_ACCOUNT, SYNC_NOW
 
 logger = logging.getLogger("govpay.admin")
 
@@ -61,7 +59,7 @@ class ClientAdmin(MirrorAdmin):
     )
 
     def get_urls(self) -> list[URLPattern]:
-        create = own_url(self, "create/", "govpay_client_create", partial(create_client_view, self))
+        create = own_url(self, "create/", "govpay_client_create", CreateClientView.as_view(admin=self))
         return [create, *super().get_urls()]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
@@ -88,6 +86,56 @@ class ClientAdmin(MirrorAdmin):
                 more=(list_of(PaymentAccount, client=row.uid), _("All payment accounts of this client")),
             )
         ]
+
+
+class SyncNowView(ConfirmationView):
+    """GET asks, POST queues one task per account."""
+
+    permission = SYNC_NOW
+    title = _("Sync these payment accounts now?")
+    consequence = _("A worker reads what has changed on the platform since the last time. Nothing is changed there.")
+    button = _("Sync now")
+    accounts: list[PaymentAccount]
+
+    def load(self) -> HttpResponse | None:
+        self.ids = chosen_ids(self.request)[:MAX_ACCOUNTS]
+        visible = PaymentAccount.objects.visible_to(self.request.user).filter(pk__in=self.ids)
+        self.accounts = list(visible.only("uid", "name", "active"))
+        if self.accounts:
+            return None
+        messages.error(self.request, _("Choose the payment accounts in the list first."))
+        return HttpResponseRedirect(self.back())
+
+    def back(self) -> str:
+        return list_of(PaymentAccount)
+
+    def context(self) -> dict[str, Any]:
+        table = Table(
+            title=_("Payment accounts"),
+            heads=(_("Payment account"), _("Active")),
+            rows=[(link_to(a), _("Yes") if a.active else _("No")) for a in self.accounts],
+        )
+        return {"tables": [table], "missing": len(self.ids) - len(self.accounts)}
+
+    def run(self) -> HttpResponse:
+        # Here and not above: Celery would be a third of the app's start in every process that has an admin.
+        from govpay import tasks  # noqa: PLC0415
+
+        queued = []
+        for account in self.accounts:
+            try:
+                tasks.sync_account.delay(account.uid)
+            except Exception as error:
+                # Each broker has errors of its own; any of them means that nothing was queued.
+                logger.warning("no sync of %s was queued", account.uid, exc_info=True)
+                text = _("Not queued: the message broker cannot be reached (%(error)s). Is it running?")
+                messages.error(self.request, text % {"error": type(error).__name__})
+                break
+            queued.append(str(account))
+        if queued:
+            text = _("Queued for a worker: %(accounts)s. See the sync runs for what comes of it.")
+            messages.success(self.request, text % {"accounts": ", ".join(queued)})
+        return HttpResponseRedirect(self.back())
 
 
 @admin.register(PaymentAccount)
@@ -164,7 +212,7 @@ class PaymentAccountAdmin(MirrorAdmin):
             for model in (Payment, Transaction, Customer, SyncRun)
         ]
         context: dict[str, Any] = {"account_links": links}
-        if request.user.has_perm(PROVISION) and not row.deleted_at:
+        if request.user.has_perm(PROVISION_ACCOUNT) and not row.deleted_at:
             context["setup_url"] = reverse("admin:govpay_paymentaccount_setup", args=[row.pk])
         if self.has_sync_permission(request):
             context["sync_url"] = f"{reverse('admin:govpay_paymentaccount_sync')}?ids={row.pk}"
@@ -197,10 +245,10 @@ class PaymentAccountAdmin(MirrorAdmin):
     def get_urls(self) -> list[URLPattern]:
         name = "govpay_paymentaccount"
         return [
-            own_url(self, "sync/", f"{name}_sync", self.sync_view),
-            own_url(self, "create/", f"{name}_create", partial(create_account_view, self)),
+            own_url(self, "sync/", f"{name}_sync", SyncNowView.as_view(admin=self)),
+            own_url(self, "create/", f"{name}_create", CreatePaymentAccountView.as_view(admin=self)),
             own_url(self, "<int:pk>/setup/", f"{name}_setup", partial(setup_view, self)),
-            own_url(self, "<int:pk>/setup/<slug:step>/", f"{name}_setup_step", partial(step_view, self)),
+            own_url(self, "<int:pk>/setup/<slug:step>/", f"{name}_setup_step", SetupStepView.as_view(admin=self)),
             *super().get_urls(),
         ]
 
@@ -209,62 +257,9 @@ class PaymentAccountAdmin(MirrorAdmin):
         return [*([create] if may_create(request) else []), *doctor_tools(request)]
 
     def has_sync_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm(staff.SYNC))
+        return bool(request.user.has_perm(SYNC_NOW))
 
     @admin.action(permissions=["sync"], description=_("Sync selected payment accounts now…"))
     def sync_now(self, request: HttpRequest, queryset: QuerySet[PaymentAccount]) -> HttpResponse | None:
         ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True)[:MAX_ACCOUNTS])
         return HttpResponseRedirect(f"{reverse('admin:govpay_paymentaccount_sync')}?ids={ids}")
-
-    def sync_view(self, request: HttpRequest) -> HttpResponse:
-        """GET asks, POST queues one task per account."""
-        if not self.has_sync_permission(request):
-            raise PermissionDenied
-        if request.method not in ("GET", "HEAD", "POST"):
-            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-        ids = chosen_ids(request)[:MAX_ACCOUNTS]
-        visible = PaymentAccount.objects.visible_to(request.user).filter(pk__in=ids)
-        accounts = list(visible.only("uid", "name", "active"))
-        if not accounts:
-            self.message_user(request, _("Choose the payment accounts in the list first."), messages.ERROR)
-            return HttpResponseRedirect(list_of(PaymentAccount))
-        if request.method == "POST":
-            self.queue(request, accounts)
-            return HttpResponseRedirect(list_of(PaymentAccount))
-        context = {
-            "title": _("Sync these payment accounts now?"),
-            "tables": [
-                Table(
-                    title=_("Payment accounts"),
-                    heads=(_("Payment account"), _("Active")),
-                    rows=[(link_to(a), _("Yes") if a.active else _("No")) for a in accounts],
-                )
-            ],
-            "doable": True,
-            "missing": len(ids) - len(accounts),
-            "consequence": _(
-                "A worker reads what has changed on the platform since the last time. Nothing is changed there."
-            ),
-            "button": _("Sync now"),
-            "back": list_of(PaymentAccount),
-        }
-        return render(self, request, "govpay/admin/confirm.html", context)
-
-    def queue(self, request: HttpRequest, accounts: list[PaymentAccount]) -> None:
-        # Here and not above: Celery would be a third of the app's start in every process that has an admin.
-        from govpay import tasks  # noqa: PLC0415
-
-        queued = []
-        for account in accounts:
-            try:
-                tasks.sync_account.delay(account.uid)
-            except Exception as error:
-                # Each broker has errors of its own; any of them means that nothing was queued.
-                logger.warning("no sync of %s was queued", account.uid, exc_info=True)
-                text = _("Not queued: the message broker cannot be reached (%(error)s). Is it running?")
-                self.message_user(request, text % {"error": type(error).__name__}, messages.ERROR)
-                break
-            queued.append(str(account))
-        if queued:
-            text = _("Queued for a worker: %(accounts)s. See the sync runs for what comes of it.")
-            self.message_user(request, text % {"accounts": ", ".join(queued)}, messages.SUCCESS)

@@ -5,153 +5,127 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin.options import ModelAdmin
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from govpay import conf, operations
-from govpay.admin import confirmation_tokens
-from govpay.admin.confirmation_tokens import TokenRefused
-from govpay.admin.formatting import Table, expiry, link_to, method_label, page_of, relative
-from govpay.admin.rendering import render, tell
+from govpay.admin.confirmation_views import ConfirmationView, PostView
+from govpay.admin.formatting import Table, expiry, link_to, method_label, relative
 from govpay.exceptions import EncryptionError, GovPayError
 from govpay.models import Customer, HostedSession, SavedPaymentMethod
-from govpay.models.choices import OperationAction, SessionStatus
-from govpay.operations import staff
+from govpay.models.choices import SessionStatus
+from govpay.models.permissions import MANAGE_WALLET
 from govpay.security.headers import component_policy
 
-PERMISSION = staff.PERMISSIONS[OperationAction.SAVE_METHOD]
+
+class MethodView(PostView):
+    """One saved payment method."""
+
+    permission = MANAGE_WALLET
+
+    def rows(self) -> Any:
+        return SavedPaymentMethod.objects.visible_to(self.request.user).select_related("customer", "account")
 
 
-def default_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
-    """POST only; what is the default already stays so."""
-    demand(request)
-    method = _method(request, pk)
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
-    try:
-        operations.set_default_payment_method(method=method, actor=request.user)
-    except GovPayError as error:
-        tell(request, error)
-    else:
-        messages.success(request, _("It is the customer's default now."))
-    return HttpResponseRedirect(page_of(method))
+class SetDefaultMethodView(MethodView):
+    """A method that is the default already stays so."""
+
+    def execute(self) -> tuple[int, str]:
+        operations.set_default_payment_method(method=self.row, actor=self.request.user)
+        return messages.SUCCESS, _("It is the customer's default now.")
 
 
-def remove_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
-    """GET asks, POST removes once."""
-    demand(request)
-    method = _method(request, pk)
-    if request.method not in ("GET", "HEAD", "POST"):
-        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-    if request.method != "POST":
-        return _ask(admin, request, method)
-    try:
-        ticket = confirmation_tokens.read(request.POST.get("key", ""), request.user, "remove", [method.pk])
-    except TokenRefused as refusal:
-        return _ask(admin, request, method, str(refusal))
-    try:
-        operations.remove_payment_method(method=method, actor=request.user, key=ticket.key)
-    except GovPayError as error:
-        tell(request, error)
-    else:
-        messages.success(request, _("The saved payment method was removed; its payments stay as they are."))
-    return HttpResponseRedirect(page_of(method))
-
-
-def _ask(admin: ModelAdmin[Any], request: HttpRequest, method: SavedPaymentMethod, problem: str = "") -> HttpResponse:
-    table = Table(
-        title=_("Saved payment method"),
-        heads=(_("Method"), _("Expires"), _("Default"), _("Customer"), _("Payment account")),
-        rows=[
-            (
-                link_to(method, method_label(method)),
-                expiry(method),
-                _("Yes") if method.is_default else _("No"),
-                relative(method, "customer"),
-                relative(method, "account"),
-            )
-        ],
+class RemoveMethodView(MethodView, ConfirmationView):
+    signed_action = "remove"
+    title = gettext_lazy("Remove this saved payment method?")
+    consequence = gettext_lazy(
+        "The platform forgets it, so that it cannot be charged any more. Its payments, and refunds to it, "
+        "stay possible. This cannot be undone: the customer has to enter it again."
     )
-    context = {
-        "title": _("Remove this saved payment method?"),
-        "problem": problem,
-        "doable": not method.deleted_at,
-        "consequence": _(
-            "The platform forgets it, so that it cannot be charged any more. Its payments, and refunds to it, "
-            "stay possible. This cannot be undone: the customer has to enter it again."
-        ),
-        "tables": [table],
-        "key": confirmation_tokens.sign(request.user, "remove", [method.pk], {}),
-        "button": _("Remove"),
-        "back": page_of(method),
-    }
-    return render(admin, request, "govpay/admin/confirm.html", context, 400 if problem else 200)
+    button = gettext_lazy("Remove")
+
+    def token_ids(self) -> list[int]:
+        return [self.row.pk]
+
+    def context(self) -> dict[str, Any]:
+        method = self.row
+        table = Table(
+            title=_("Saved payment method"),
+            heads=(_("Method"), _("Expires"), _("Default"), _("Customer"), _("Payment account")),
+            rows=[
+                (
+                    link_to(method, method_label(method)),
+                    expiry(method),
+                    _("Yes") if method.is_default else _("No"),
+                    relative(method, "customer"),
+                    relative(method, "account"),
+                )
+            ],
+        )
+        return {"doable": not method.deleted_at, "tables": [table]}
+
+    def execute(self) -> tuple[int, str]:
+        operations.remove_payment_method(method=self.row, actor=self.request.user, key=self.token.key)
+        return messages.SUCCESS, _("The saved payment method was removed; its payments stay as they are.")
 
 
-def wallet_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
+class WalletView(PostView):
     """POST opens a wallet session of the customer, GET ``?session=`` shows the vendor's component in it.
 
     Staff type a card for somebody into the component's own frame: its number comes neither here nor to the site.
     """
-    demand(request)
-    visible = Customer.objects.visible_to(request.user)
-    customer = visible.filter(pk=pk, deleted_at=None).select_related("account").first()
-    if customer is None:
-        raise Http404
-    if request.method == "POST":
-        return _open(request, customer)
-    if request.method not in ("GET", "HEAD"):
-        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-    session = _session(request, customer, request.GET.get("session", ""))
-    if session is None or session.status != SessionStatus.ACTIVE or not _can_be_opened(session):
-        messages.warning(request, _("The wallet was closed meanwhile; open it again."))
-        return HttpResponseRedirect(page_of(customer))
-    script = conf.get("COMPONENT_SCRIPT_URL")
-    context = {
-        "title": _("Saved payment methods of %(customer)s") % {"customer": customer},
-        "session": session,
-    }
-    # No page of the admin: its scripts, and those of a theme, have no business where a card is typed.
-    response = TemplateResponse(request, "govpay/admin/wallet.html", context)
-    response["Content-Security-Policy"] = component_policy(script, conf.get("API_URL"))
-    response["Referrer-Policy"] = "same-origin"
-    return response
 
+    http_method_names = ["get", "head", "post"]
+    permission = MANAGE_WALLET
 
-def _open(request: HttpRequest, customer: Customer) -> HttpResponse:
-    if request.POST.get("session"):
-        return _close(request, customer)
-    if not conf.get("COMPONENT_SCRIPT_URL"):
-        messages.error(request, _("COMPONENT_SCRIPT_URL is not set, so the wallet cannot be shown."))
-        return HttpResponseRedirect(page_of(customer))
-    try:
-        session = operations.create_wallet_session(customer=customer, actor=request.user)
-    except GovPayError as error:
-        tell(request, error)
-        return HttpResponseRedirect(page_of(customer))
-    return HttpResponseRedirect(f"{reverse('admin:govpay_customer_wallet', args=[customer.pk])}?session={session.uid}")
+    def rows(self) -> Any:
+        return Customer.objects.visible_to(self.request.user).filter(deleted_at=None).select_related("account")
 
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        self.load()
+        session = self.session(request.GET.get("session", ""))
+        if session is None or session.status != SessionStatus.ACTIVE or not _can_be_opened(session):
+            messages.warning(request, _("The wallet was closed meanwhile; open it again."))
+            return HttpResponseRedirect(self.back())
+        context = {
+            "title": _("Saved payment methods of %(customer)s") % {"customer": self.row},
+            "session": session,
+        }
+        # No page of the admin: its scripts, and those of a theme, have no business where a card is typed.
+        response = TemplateResponse(request, "govpay/admin/wallet.html", context)
+        response["Content-Security-Policy"] = component_policy(conf.get("COMPONENT_SCRIPT_URL"), conf.get("API_URL"))
+        response["Referrer-Policy"] = "same-origin"
+        return response
 
-def _close(request: HttpRequest, customer: Customer) -> HttpResponse:
-    """End the session and read what is on file now."""
-    session = _session(request, customer, request.POST["session"])
-    try:
+    def run(self) -> HttpResponse:
+        try:
+            address = self.close() if self.request.POST.get("session") else self.open()
+        except GovPayError as error:
+            return self.fail(error)
+        return HttpResponseRedirect(address)
+
+    def open(self) -> str:
+        if not conf.get("COMPONENT_SCRIPT_URL"):
+            messages.error(self.request, _("COMPONENT_SCRIPT_URL is not set, so the wallet cannot be shown."))
+            return self.back()
+        session = operations.create_wallet_session(customer=self.row, actor=self.request.user)
+        return f"{reverse('admin:govpay_customer_wallet', args=[self.row.pk])}?session={session.uid}"
+
+    def close(self) -> str:
+        """End the session and read the wallet again."""
+        session = self.session(self.request.POST["session"])
         if session is not None and session.status == SessionStatus.ACTIVE:
-            operations.expire_hosted_session(session=session, actor=request.user)
-        operations.refresh_wallet(customer=customer)
-    except GovPayError as error:
-        tell(request, error)
-    return HttpResponseRedirect(page_of(customer))
+            operations.expire_hosted_session(session=session, actor=self.request.user)
+        operations.refresh_wallet(customer=self.row)
+        return self.back()
 
-
-def _session(request: HttpRequest, customer: Customer, uid: str) -> HostedSession | None:
-    """A wallet session of this customer."""
-    visible = HostedSession.objects.visible_to(request.user).filter(customer=customer.uid, scope="wallet")
-    return None if "\x00" in uid else visible.filter(uid=uid).first()
+    def session(self, uid: str) -> HostedSession | None:
+        """A wallet session of this customer."""
+        visible = HostedSession.objects.visible_to(self.request.user).filter(customer=self.row.uid, scope="wallet")
+        return None if "\x00" in uid else visible.filter(uid=uid).first()
 
 
 def _can_be_opened(session: HostedSession) -> bool:
@@ -160,17 +134,3 @@ def _can_be_opened(session: HostedSession) -> bool:
         return sealed is not None and bool(sealed.reveal())
     except EncryptionError:
         return False
-
-
-def demand(request: HttpRequest) -> None:
-    """On every method and address. Raises ``PermissionDenied``."""
-    if not request.user.has_perm(PERMISSION):
-        raise PermissionDenied
-
-
-def _method(request: HttpRequest, pk: int) -> SavedPaymentMethod:
-    visible = SavedPaymentMethod.objects.visible_to(request.user)
-    method = visible.select_related("customer", "account").filter(pk=pk).first()
-    if method is None:
-        raise Http404
-    return method

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -11,7 +10,6 @@ from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.charges import PERMISSION as CHARGE
 from govpay.admin.charges import ChargeView, charge_address
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountListFilter, ExpiryFilter, linked
@@ -30,11 +28,11 @@ from govpay.admin.formatting import (
     payment_badge,
     text_column,
 )
-from govpay.admin.wallet_actions import PERMISSION as MANAGE
-from govpay.admin.wallet_actions import default_view, remove_view, wallet_view
+from govpay.admin.wallet_actions import RemoveMethodView, SetDefaultMethodView, WalletView
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod
 from govpay.models.choices import MethodType
 from govpay.models.money import format_money
+from govpay.models.permissions import CHARGE_CUSTOMER, MANAGE_WALLET
 
 #: Rows in a table on a relative's page; the rest is behind its link.
 RELATED_ROWS_LIMIT = 10
@@ -71,13 +69,13 @@ class CustomerAdmin(MirrorAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            own_url(self, "charge/", "govpay_customer_charge", lambda request: ChargeView(self, request).respond()),
-            own_url(self, "<int:pk>/wallet/", "govpay_customer_wallet", partial(wallet_view, self)),
+            own_url(self, "charge/", "govpay_customer_charge", ChargeView.as_view(admin=self)),
+            own_url(self, "<int:pk>/wallet/", "govpay_customer_wallet", WalletView.as_view(admin=self)),
             *super().get_urls(),
         ]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
-        if not request.user.has_perm(CHARGE):
+        if not request.user.has_perm(CHARGE_CUSTOMER):
             return []
         return [(_("Charge a saved payment method"), reverse("admin:govpay_customer_charge"))]
 
@@ -85,9 +83,9 @@ class CustomerAdmin(MirrorAdmin):
         if row.deleted_at:
             return {}
         links, buttons = [], []
-        if request.user.has_perm(CHARGE):
+        if request.user.has_perm(CHARGE_CUSTOMER):
             links.append((_("Charge a saved payment method"), charge_address(row)))
-        if request.user.has_perm(MANAGE):
+        if request.user.has_perm(MANAGE_WALLET):
             buttons.append(Button(_("Add or change methods"), reverse("admin:govpay_customer_wallet", args=[row.pk])))
         return {"links": links, "buttons": buttons}
 
@@ -194,9 +192,10 @@ class SavedPaymentMethodAdmin(MirrorAdmin):
     )
 
     def get_urls(self) -> list[URLPattern]:
+        name = "govpay_savedpaymentmethod"
         return [
-            own_url(self, "<int:pk>/remove/", "govpay_savedpaymentmethod_remove", partial(remove_view, self)),
-            own_url(self, "<int:pk>/default/", "govpay_savedpaymentmethod_default", partial(default_view, self)),
+            own_url(self, "<int:pk>/remove/", f"{name}_remove", RemoveMethodView.as_view(admin=self)),
+            own_url(self, "<int:pk>/default/", f"{name}_default", SetDefaultMethodView.as_view(admin=self)),
             *super().get_urls(),
         ]
 
@@ -204,9 +203,9 @@ class SavedPaymentMethodAdmin(MirrorAdmin):
         if row.deleted_at or row.customer is None:
             return {}
         links, buttons = [], []
-        if request.user.has_perm(CHARGE):
+        if request.user.has_perm(CHARGE_CUSTOMER):
             links.append((_("Charge this method"), charge_address(row.customer, row)))
-        if request.user.has_perm(MANAGE):
+        if request.user.has_perm(MANAGE_WALLET):
             links.append((_("Remove"), reverse("admin:govpay_savedpaymentmethod_remove", args=[row.pk])))
             if not row.is_default:
                 address = reverse("admin:govpay_savedpaymentmethod_default", args=[row.pk])

@@ -50,6 +50,7 @@ class Action(ABC):
     caller has ended.
     """
 
+    #: One of ``OperationAction``; ``models.permissions`` has its permission.
     action: ClassVar[str]
     #: The kind of row that it makes or changes.
     model: ClassVar[type[Mirror]]

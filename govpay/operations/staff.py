@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
@@ -14,26 +14,11 @@ from govpay.models import Customer, HostedSession, Operation, Payment
 from govpay.models.choices import OperationAction, PaymentStatus
 from govpay.models.operations import OPEN_STATES
 from govpay.models.payments import WALLET_VALIDATION
-
-#: The permission that each action needs.
-PERMISSIONS: Mapping[str, str] = {
-    OperationAction.CAPTURE: "govpay.capture_payment",
-    OperationAction.REFUND: "govpay.refund_payment",
-    OperationAction.VOID: "govpay.void_payment",
-    OperationAction.QUOTE: "govpay.charge_customer",
-    OperationAction.CREATE_SESSION: "govpay.create_session",
-    OperationAction.EXPIRE_SESSION: "govpay.create_session",
-    OperationAction.CREATE_CUSTOMER: "govpay.manage_wallet",
-    OperationAction.SAVE_METHOD: "govpay.manage_wallet",
-    OperationAction.REMOVE_METHOD: "govpay.manage_wallet",
-    OperationAction.SET_DEFAULT_METHOD: "govpay.manage_wallet",
-}
-#: The permissions of actions that send nothing to the platform.
-SYNC, REPLAY = "govpay.sync_now", "govpay.replay_event"
+from govpay.models.permissions import ACTION_PERMISSIONS
 
 
 def may(user: Any, action: str) -> bool:
-    return bool(user.has_perm(PERMISSIONS[action]))
+    return bool(user.has_perm(ACTION_PERMISSIONS[action]))
 
 
 def may_open(user: Any, scope: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from govpay import tasks
 from govpay.exceptions import OperationInProgress
 from govpay.models import WebhookEvent
-from govpay.operations import staff
+from govpay.models.permissions import REPLAY_EVENT
 from govpay.rest.actions import QueuedActionView
 from govpay.rest.base import Rows, RowView
 from govpay.rest.filters import MomentFilter, RowFilter, TextFilter
@@ -57,7 +57,7 @@ class ReplayEvent(QueuedActionView):
         "Work on a stored event once more, whatever became of it. What it names is read from the platform, so this "
         "changes nothing that is right already; the key is remembered for a day only. Needs `govpay.replay_event`."
     )
-    permission = staff.REPLAY
+    permission = REPLAY_EVENT
 
     def queue(self, row: WebhookEvent) -> str:
         outcome = tasks.replay_events([row.pk])[row.pk]

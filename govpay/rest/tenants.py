@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from govpay import tasks
 from govpay.models import Client, PaymentAccount
-from govpay.operations import staff
+from govpay.models.permissions import SYNC_NOW
 from govpay.rest.actions import QueuedActionView
 from govpay.rest.base import Rows, RowView
 from govpay.rest.filters import FlagFilter, RowFilter, TextFilter
@@ -81,7 +81,7 @@ class SyncAccount(QueuedActionView):
         "Let a worker read what has changed on the platform; see the sync runs for what comes of it. Changes nothing "
         "there, so the key is remembered for a day only. Needs `govpay.sync_now`."
     )
-    permission = staff.SYNC
+    permission = SYNC_NOW
 
     def queue(self, row: PaymentAccount) -> str:
         if not tasks.queue_sync(row.uid):
