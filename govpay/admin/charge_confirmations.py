@@ -46,7 +46,7 @@ class Charge(StaffCapture):
     title_one = gettext_lazy("Charge this saved payment method?")
     button = gettext_lazy("Charge")
     consequence = gettext_lazy(
-        "The platform has told its convenience fee; nothing is charged yet. The charge takes the total. "
+        "The platform has stated its convenience fee; nothing is charged yet. The charge takes the total. "
         "It can be voided on the same day (UTC), and refunded later."
     )
 

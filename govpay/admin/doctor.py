@@ -30,7 +30,7 @@ def may_examine(request: HttpRequest) -> bool:
 
 def doctor_tools(request: HttpRequest) -> list[tuple[Any, str]]:
     """The link above a list."""
-    return [(_("Examine this site"), reverse("admin:govpay_doctor"))] if may_examine(request) else []
+    return [(_("System status"), reverse("admin:govpay_doctor"))] if may_examine(request) else []
 
 
 @admin.register(Heartbeat)
@@ -66,7 +66,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
             rows=[(badge(f.level, Level), f.check, clip(f.subject, 128), f.what, f.hint or None) for f in found],
         )
         context = {
-            "title": _("How this site stands"),
+            "title": _("System status"),
             "tables": [table],
             "counts": [(label_of(level, Level), report.counts[level.value]) for level in order],
             "seconds": f"{report.seconds:.1f}",

@@ -117,7 +117,7 @@ class OperationAdmin(ReadOnlyAdmin):
         (_("Authorization by the payer"), {"fields": ("sec_code", "authorized_at", "authorization_text")}),
         (_("Outcome"), {"fields": ("error", "error_code", "result_uid", "remote_request_id")}),
         (_("Attempts"), {"fields": ("attempts", "attempted_at", "retrier", "attempts_before")}),
-        (_("Settled by hand"), {"fields": ("settled_at", "settler", "settlement")}),
+        (_("Resolved by hand"), {"fields": ("settled_at", "settler", "settlement")}),
         (
             _("Time"),
             {"fields": ("created_at", "finished_at", "deadline_at", "checked_at", "look_up_error", "absent_at")},

@@ -1,4 +1,4 @@
-"""What needs a person: the page that lists it, *Settle by hand*, and *Mark as dealt with*."""
+"""Review queue: the page that lists it, *Resolve by hand*, and *Mark as dealt with*."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KINDS: dict[str, Any] = {
 #: Titles of the box on the operation's own page.
 TITLES: dict[str, Any] = {
     OperationAttention.LATE_FAILURE: gettext_lazy("It was accepted, and failed on %(when)s"),
-    OperationAttention.NOT_EXECUTED: gettext_lazy("It was not carried out, as the platform told on %(when)s"),
+    OperationAttention.NOT_EXECUTED: gettext_lazy("It was not carried out, as the platform showed on %(when)s"),
     OperationAttention.CONTRADICTED: gettext_lazy("It turned out otherwise on %(when)s"),
     OperationAttention.MISMATCH: gettext_lazy("The platform's record does not match what was sent (%(when)s)"),
     OperationAttention.DIVERGED: gettext_lazy("The platform no longer shows it, as seen on %(when)s"),
@@ -62,7 +62,7 @@ def attention_tools(request: HttpRequest) -> list[tuple[Any, str]]:
         return []
     count = 0 if request.GET else count_items(*_visible(request))
     number = f"{ITEMS_PER_KIND_LIMIT}+" if count >= ITEMS_PER_KIND_LIMIT else str(count)
-    label = _("Needs a person (%(count)s)") % {"count": number} if count else _("Needs a person")
+    label = _("Review queue (%(count)s)") % {"count": number} if count else _("Review queue")
     return [(label, reverse("admin:govpay_attention"))]
 
 
@@ -74,7 +74,7 @@ def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
         return HttpResponseNotAllowed(["GET", "HEAD"])
     items = find_items(*_visible(request))
     context = {
-        "title": _("What needs a person"),
+        "title": _("Review queue"),
         "alerts": held_alerts(),
         "cards": [_group_card(item) if isinstance(item, Group) else _card(item, request.user) for item in items],
         "nothing": "" if items else _nothing(request),
@@ -87,12 +87,12 @@ def _nothing(request: HttpRequest) -> str:
     """Said of an empty list: that every outcome is known only if none is being looked up."""
     count = _visible(request)[0].being_looked_up().count()
     if not count:
-        return _("Nothing needs a person: every outcome is known, and no dispute or return is open.")
+        return _("The review queue is empty: every outcome is known, and no dispute or return is open.")
     return ngettext(
-        "Nothing needs a person yet, and no dispute or return is open. The outcome of %(count)d operation is still "
-        "being looked up; it is listed here if that takes more than some minutes.",
-        "Nothing needs a person yet, and no dispute or return is open. The outcomes of %(count)d operations are still "
-        "being looked up; they are listed here if that takes more than some minutes.",
+        "The review queue is empty so far, and no dispute or return is open. The outcome of %(count)d operation is "
+        "still being looked up; it is listed here if that takes more than some minutes.",
+        "The review queue is empty so far, and no dispute or return is open. The outcomes of %(count)d operations are "
+        "still being looked up; they are listed here if that takes more than some minutes.",
         count,
     ) % {"count": count}
 
@@ -169,7 +169,7 @@ def operation_alert(row: Operation, user: Any) -> Alert | None:
 
 
 def settle_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
-    return [(_("Settle by hand"), _settle_address(row.pk))] if row.is_overdue and may_settle(user) else []
+    return [(_("Resolve by hand"), _settle_address(row.pk))] if row.is_overdue and may_settle(user) else []
 
 
 def _settle_address(pk: int) -> str:
@@ -215,7 +215,7 @@ class SettleView(OperationView, ConfirmationView):
         "button, and what it tells counts. No money moves. Afterwards the payment can be captured, refunded or "
         "voided again: should this one have been carried out after all, the money moves twice."
     )
-    button = gettext_lazy("Settle by hand")
+    button = gettext_lazy("Resolve by hand")
 
     def load(self) -> HttpResponse | None:
         super().load()
@@ -243,7 +243,7 @@ class SettleView(OperationView, ConfirmationView):
             (_("Platform's request ID"), row.remote_request_id),
         )
         return {
-            "title": _("Settle by hand: %(what)s?") % {"what": item.what},
+            "title": _("Resolve by hand: %(what)s?") % {"what": item.what},
             "problem": "" if row.is_overdue else _("Its call may still be under way; look at it again in a minute."),
             "doable": row.is_overdue,
             "notes": [(label, value) for label, value in facts if value],
@@ -254,9 +254,9 @@ class SettleView(OperationView, ConfirmationView):
         self.row = operations.resolve_manually(operation=self.row, actor=self.request.user, **self.form.cleaned_data)
         state = {"state": label_of(self.row.state, OperationState)}
         if self.row.settled_at is None:
-            text = _("The platform has told meanwhile, so your answer was not needed: %(state)s.") % state
+            text = _("The platform has meanwhile shown the outcome, so your answer was not needed: %(state)s.") % state
             return messages.WARNING, text
-        text = _("Settled by hand: %(state)s.") % state
+        text = _("Resolved by hand: %(state)s.") % state
         self.admin.log_change(self.request, self.row, text)
         return messages.SUCCESS, " ".join((text, _("The platform is asked about it for three more days.")))
 

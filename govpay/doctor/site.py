@@ -189,7 +189,7 @@ def check_keys(context: CheckContext) -> Iterator[Finding]:
                 lost_all += len(pks)
                 told = {"count": len(pks), "rows": listed(pks, MAX_LISTED_ROWS)}
                 what = _("%(count)d values cannot be read with any key; rows %(rows)s.") % told
-                hint = _("Put the key that wrote them back at the end of ENCRYPTION_KEYS, or let them be made anew.")
+                hint = _("Put the key that wrote them back at the end of ENCRYPTION_KEYS, or let new ones be made.")
                 yield Finding("encryption", Level.ERROR, what, hint, f"{model._meta.object_name}.{name}")
     if older:
         what = _("%(count)d values were written with an older key.") % {"count": older}

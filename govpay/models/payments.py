@@ -225,7 +225,7 @@ class Payment(Mirror):
                 "otherwise it ends by itself."
             )
         if None in (self.base_amount, self.processing_fee_amount, self.total_amount) or not self.currency:
-            return _("The platform has not told all amounts of this payment.")
+            return _("The platform has not sent all amounts of this payment.")
         if not has_method:
             return _("It was validated elsewhere: only the site that holds the card token can capture it.")
         return ""
@@ -254,7 +254,7 @@ class Payment(Mirror):
         if self.status not in REFUNDABLE:
             return _("Only captured money can be refunded; this payment is %(status)s.") % self._status()
         if self.total_amount is None or not self.currency:
-            return _("The platform has not told the total of this payment.")
+            return _("The platform has not sent the total of this payment.")
         if self.refundable_amount <= 0:
             return _("Nothing is left to refund.")
         return ""

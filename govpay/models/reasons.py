@@ -73,7 +73,7 @@ RETURNS = _by_code(
         "R08",
         Reason(
             _("The payer had the bank stop this debit."),
-            _("Ask the payer why. Charge the account again only if the payer authorizes it anew."),
+            _("Ask the payer why. Charge the account again only if the payer authorizes it again."),
             _TWO_DAYS,
         ),
     ),
@@ -217,7 +217,7 @@ _BANK = _("Ask the payer to pay in another way, or to speak with the bank.")
 _CARD_AGAIN = _("Ask the payer to enter the card again.")
 _LATER = _("Try again later. If it happens again, tell your processor.")
 _OTHER_CARD = _("Do not try this card again. Ask the payer to pay in another way.")
-_SITE = _("Tell whoever runs this site.")
+_SITE = _("Tell the administrator of this site.")
 _PAGE = _("Ask the payer to pay on a payment page, such as a payment link, where that can be done.")
 
 DECLINES = _by_code(

@@ -45,7 +45,7 @@ def resolve_manually(*, operation: Operation, carried_out: bool, reason: str, ac
     if not text:
         raise OperationRefused(_("Say how you know: what you looked at, and where."))
     if getattr(actor, "pk", None) is None:
-        raise OperationRefused(_("An operation is settled by somebody, and nobody is signed in."))
+        raise OperationRefused(_("Only a signed-in user can resolve an operation."))
     refuse_cards(reason=text)
     row = journal.entries().get(pk=operation.pk)
     if not row.is_open:
@@ -79,7 +79,7 @@ def _close(operation: Operation, carried_out: bool, reason: str, actor: Any) -> 
     if carried_out and operation.action in (OperationAction.CAPTURE, OperationAction.VOID):
         columns["result_uid"] = operation.payment_id
     if not carried_out:
-        columns["error"] = "Settled by hand: not carried out."
+        columns["error"] = "Resolved by hand: not carried out."
         columns["error_class"] = APIConnectionError.__name__
         if operation.action not in journal.KNOWN_BY_METHOD:
             columns["validated_method"] = None  # nothing was validated that could be captured

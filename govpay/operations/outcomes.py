@@ -39,7 +39,7 @@ def outcome_again(earlier: Operation, model: type[Mirror]) -> Mirror:
         raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
     if earlier.settled_at is not None:
         raise OutcomeUnknown(
-            _("Somebody settled it as carried out; the platform's record of it is not known here."),
+            _("A colleague resolved it as carried out; the platform's record of it is not known here."),
             operation_key=str(earlier.key),
         )
     raise OutcomeUnknown(

@@ -55,9 +55,9 @@ def _note(seen: dt.datetime, now: dt.datetime) -> int:
 
 
 def _subject(count: int) -> str:
-    return ngettext("Payments: %(count)d thing needs a person", "Payments: %(count)d things need a person", count) % {
-        "count": count
-    }
+    return ngettext(
+        "Payments: %(count)d item in the review queue", "Payments: %(count)d items in the review queue", count
+    ) % {"count": count}
 
 
 def _body(items: list[Any]) -> str:

@@ -46,13 +46,13 @@ ENDED: dict[str, Any] = {
         "Nothing by itself. Look whether the same was done a second time meanwhile."
     ),
     OperationAttention.MISMATCH: gettext_lazy(
-        "Nothing by itself. Compare the platform's own record with this operation, then settle it by hand."
+        "Nothing by itself. Compare the platform's own record with this operation, then resolve it by hand."
     ),
     OperationAttention.DIVERGED: gettext_lazy(
         "Nothing by itself. Ask the platform's support which is true before you act on this payment again."
     ),
     OperationAttention.UNRECORDED: gettext_lazy(
-        "Nothing by itself. Compare it with your own records: whoever asked for it is no longer known here."
+        "Nothing by itself. Compare it with your own records: the person who asked for it is no longer known here."
     ),
 }
 
@@ -182,8 +182,8 @@ def _was_told(row: Operation) -> str:
     if row.settled_at is None:
         return _("The platform had no trace of it, and shows it now.")
     if _is_word(row):
-        return _("Somebody settled it as carried out, and the platform shows no trace of it.")
-    return _("Somebody settled it by hand, and the platform tells otherwise.")
+        return _("A colleague resolved it as carried out, but the platform shows no trace of it.")
+    return _("A colleague resolved it by hand, but the platform shows another outcome.")
 
 
 def _flagged(row: Payment) -> Item:

@@ -232,7 +232,7 @@ def test_flags_of_a_first_load_are_one_card_with_a_link_to_exactly_those(
     listed = look(desk, unescape(address[1])).html
     assert "3 payments" in listed
     assert fresh.reference_id not in listed
-    assert ">Needs a person (2)</a>" in look(desk, LISTS["payment"]).html
+    assert ">Review queue (2)</a>" in look(desk, LISTS["payment"]).html
 
 
 @pytest.mark.parametrize("value", ["x", "0", "true", "%00"])

@@ -1,4 +1,4 @@
-"""What needs a person, in the admin: the page, *Settle by hand*, *Mark as dealt with*, and who may."""
+"""Review queue, in the admin: the page, *Resolve by hand*, *Mark as dealt with*, and who may."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ def test_page_lists_all_kinds(desk: Client, look: Callable[..., Page]) -> None:
 
 
 def test_empty_page_says_so(desk: Client, look: Callable[..., Page]) -> None:
-    assert "Nothing needs a person" in look(desk, LIST).html
+    assert "The review queue is empty" in look(desk, LIST).html
 
 
 @pytest.mark.parametrize("model", ["payment", "operation"])
 def test_lists_say_how_much_there_is(model: str, desk: Client, look: Callable[..., Page]) -> None:
     relatives()
     address = reverse(f"admin:govpay_{model}_changelist")
-    assert ">Needs a person</a>" in look(desk, address).html
+    assert ">Review queue</a>" in look(desk, address).html
     lost()
     payment(flag="chargeback", flagged_at=NOW)
-    assert ">Needs a person (2)</a>" in look(desk, address).html
+    assert ">Review queue (2)</a>" in look(desk, address).html
 
 
 def test_without_the_permission_one_may_look_and_not_settle(
@@ -113,7 +113,7 @@ def test_limited_staff_see_and_settle_their_own_alone(browse: Callable[..., Clie
     assert Operation.objects.get(pk=foreign.pk).state == "unknown"
 
 
-# --- Settle by hand -------------------------------------------------------------------------------
+# --- Resolve by hand -------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -121,12 +121,12 @@ def test_limited_staff_see_and_settle_their_own_alone(browse: Callable[..., Clie
 def test_settle(answer: str, state: str, sandbox: Any, desk: Client, finance: Any) -> None:
     row = lost_refund(Town(sandbox), "before")
     html = desk.get(settle_of(row)).content.decode()
-    assert "Settle by hand: Refund of $5.00?" in html
+    assert "Resolve by hand: Refund of $5.00?" in html
     assert "the money moves twice" in html
     response = desk.post(settle_of(row), {"carried_out": answer, "reason": "Portal, page 3"}, follow=True)
     row.refresh_from_db()
     assert (row.state, row.settled_by, row.settlement) == (state, finance, "Portal, page 3")
-    assert "Settled by hand" in messages(response)
+    assert "Resolved by hand" in messages(response)
     assert "Portal, page 3" in response.content.decode()
     assert LogEntry.objects.filter(object_id=str(row.pk), user=finance).count() == 1
     again = desk.post(settle_of(row), {"carried_out": "yes", "reason": "Again"}, follow=True)
@@ -142,7 +142,7 @@ def test_platform_tells_meanwhile(sandbox: Any, desk: Client) -> None:
     response = desk.post(settle_of(row), {"carried_out": "no", "reason": "Portal"}, follow=True)
     row.refresh_from_db()
     assert (row.state, row.settled_at) == ("succeeded", None)
-    assert "The platform has told meanwhile" in messages(response)
+    assert "The platform has meanwhile shown the outcome" in messages(response)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""*Settle by hand*: somebody's word closes an operation, and the platform's replaces it."""
+"""*Resolve by hand*: somebody's word closes an operation, and the platform's replaces it."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_refused(town: Town, officer: User) -> None:
     for reason in ("", "  \n "):
         with pytest.raises(OperationRefused, match="how you know"):
             by_hand(operation, officer, False, reason)
-    with pytest.raises(OperationRefused, match="nobody"):
+    with pytest.raises(OperationRefused, match="signed-in"):
         by_hand(operation, None, False)
     with pytest.raises((OperationRefused, InvalidRequest)):
         by_hand(operation, officer, False, "The card 4111 1111 1111 1111 shows it.")
@@ -206,7 +206,7 @@ def test_carried_out_is_the_answer_to_the_same_key_and_what_came_of_it_is_found(
     def again() -> Any:
         return operations.refund_payment(payment=operation.payment, amount=500, key=operation.key)
 
-    with pytest.raises(OutcomeUnknown, match="settled it as carried out"):
+    with pytest.raises(OutcomeUnknown, match="resolved it as carried out"):
         again()
     town.sandbox.clear_faults()
     an_hour_later()

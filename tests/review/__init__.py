@@ -1,1 +1,1 @@
-"""What needs a person."""
+"""Review queue."""

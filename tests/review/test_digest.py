@@ -40,7 +40,7 @@ def test_says_what_is_known_and_what_comes_next(told: None) -> None:
     Payment.objects.filter(uid="pay_0").update(flag="return", flagged_at=timezone.now())
     tasks.send_digest()
     (letter,) = mail.outbox
-    assert letter.subject == "Payments: 2 things need a person"
+    assert letter.subject == "Payments: 2 items in the review queue"
     assert letter.to == list(TO)
     assert "Refund of $5.00 · BILL-0 · Account 0" in letter.body
     assert "No answer came." in letter.body
@@ -55,7 +55,7 @@ def test_flags_of_a_first_load_are_one_thing(told: None) -> None:
         moved("chargeback", backlog=True)
     send_digest()
     (letter,) = mail.outbox
-    assert letter.subject == "Payments: 1 thing needs a person"
+    assert letter.subject == "Payments: 1 item in the review queue"
     assert "Disputed: 3 payments, $322.50 · Account 0" in letter.body
     assert "Found by the first load of this payment account" in letter.body
     assert "What comes next: Nothing by itself. Do not refund it" in letter.body

@@ -77,7 +77,7 @@ def headed(page: Page, text: str) -> None:
 
 def test_the_list(site: Site, look: Visit) -> None:
     page = look("/admin/govpay/payment/")
-    pressable(page.get_by_role("link", name="Needs a person"))
+    pressable(page.get_by_role("link", name="Review queue"))
     seen(page.get_by_text("⚑ Disputed").first, page.locator(".govpay-badge", has_text="Captured").first)
     assert "payments" in page.locator(".govpay-count").last.inner_text()
 
@@ -128,12 +128,12 @@ def test_a_charge(site: Site, look: Visit) -> None:
 
 def test_overviews(site: Site, look: Visit) -> None:
     page = look("/admin/govpay/operation/attention/")
-    headed(page, "What needs a person")
-    pressable(page.get_by_role("link", name="Settle by hand").first)
+    headed(page, "Review queue")
+    pressable(page.get_by_role("link", name="Resolve by hand").first)
     page.goto(f"{site.origin}/admin/govpay/heartbeat/doctor/")
-    headed(page, "How this site stands")
+    headed(page, "System status")
     seen(page.get_by_role("heading", name="Findings"), page.get_by_text("Warning", exact=True).first)
-    pressable(page.get_by_role("link", name="Examine again"))
+    pressable(page.get_by_role("link", name="Check again"))
     page.goto(f"{site.origin}/admin/govpay/paymentaccount/{site.named['account']}/setup/")
     headed(page, "Set up Utilities")
     pressable(page.get_by_role("link", name="Do it now").first)

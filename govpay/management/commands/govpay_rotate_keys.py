@@ -41,7 +41,7 @@ class Command(BaseCommand):
         if lost:
             raise CommandError(
                 f"{lost} values cannot be read with any key and were left. Put the key that wrote them back at the "
-                "end of the list and run this again, or let them be made anew."
+                "end of the list and run this again, or let new ones be made."
             )
 
         if busy:
