@@ -47,7 +47,7 @@ class BoundedPaginator(AnyPaginator):
         self.horizon = max(COUNTED, (page + 3) * per_page)
 
     def page(self, number: Any) -> Page[Any]:
-        """Rows that are skipped cost: deep in the list only keys are, from the index alone."""
+        """Skip only keys, in the index, on a deep page: skipping whole rows is slow. The rows are then read by key."""
         number = self.validate_number(number)
         bottom = (number - 1) * self.per_page
         if bottom < DEEP:

@@ -36,7 +36,7 @@ SIMILAR_PAYMENT_WINDOW = dt.timedelta(hours=24)
 
 
 class Charge(StaffCapture):
-    """The capture of a quote that the same person made of a saved method: its own permission is enough."""
+    """Capture of a quote for a saved method by the person who made the quote. It needs ``charge_customer`` only."""
 
     name = "charge"
     confirms_preview = True
@@ -110,7 +110,7 @@ class ChargeConfirmation(PaymentConfirmationView):
 
 
 class TakeBackView(ChargeConfirmation):
-    """*No, take me back*: POST voids the fee preview; GET, as after a log-in, leads to the confirmation again."""
+    """*No, take me back*: POST voids the fee preview. GET, for example after a log-in, shows the confirmation again."""
 
     def confirm(self, problem: str = "") -> HttpResponse:
         ids = ",".join(map(str, self.ids))

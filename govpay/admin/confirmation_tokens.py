@@ -30,7 +30,7 @@ class ShownPayment:
     refundable: int
     currency: str
     total: int | None
-    #: The key of the operation that was not executed and that this one tries again, and its amount.
+    #: Key and amount of an earlier operation that was not executed and is tried again here.
     retry: str = ""
     retry_amount: int | None = None
     #: Whether that one may still arrive, so that another amount is a second refund.

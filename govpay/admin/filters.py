@@ -47,7 +47,7 @@ class ExactFilter(admin.SimpleListFilter):
 
 
 def known_values(column: str, label: Any, choices: type[models.TextChoices]) -> type[ExactFilter]:
-    """A filter by the values we know of; a new one of the platform's can be typed into the address."""
+    """Offers the known values. A value that is new on the platform can be given in the URL."""
 
     class KnownValues(ExactFilter):
         title = label

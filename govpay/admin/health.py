@@ -21,7 +21,7 @@ FAILURES_WINDOW = dt.timedelta(days=1)
 
 
 def health_of(account: PaymentAccount, cursors: list[SyncCursor], user: Any) -> Table:
-    """Last sync, token, subscriptions, last event, failing operations: one line each, one statement."""
+    """One line each: last sync, token, subscriptions, last event, failing operations. One statement reads them all."""
     since = timezone.now() - FAILURES_WINDOW
     synced = max((cursor.completed_at for cursor in cursors if cursor.completed_at), default=None)
     bad = Q(state=OperationState.UNKNOWN) | Q(state=OperationState.FAILED, created_at__gte=since)

@@ -148,7 +148,7 @@ class PaymentAdmin(MirrorAdmin):
         return self.lead_to("void", request, queryset)
 
     def lead_to(self, action: str, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
-        """To the confirmation page of the ticked rows; a whole list is too many to look through."""
+        """Redirect to the confirmation page of the ticked rows. Refuses "select all": nobody can review that many."""
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if request.POST.get("select_across") == "1" or len(ticked) > MAX_ROWS:
             text = _("Tick the payments one by one or a page at a time, %(most)d at most.")

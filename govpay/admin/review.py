@@ -134,7 +134,7 @@ def _card(item: Item, user: Any) -> dict[str, Any]:
 
 
 def _group_card(group: Group) -> dict[str, Any]:
-    """Many flags of one kind, which a first load raised: a link to the list of them."""
+    """One card for the many flags of one kind that the first sync raised, with a link to their list."""
     filters = {"flag": group.kind, "flag_backlog": "1", "account": group.account_uid}
     address = list_of(Payment, **{name: value for name, value in filters.items() if value})
     facts = (
