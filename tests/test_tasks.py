@@ -13,6 +13,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from govpay import schedule, tasks
+from govpay.cache import HEARTBEAT_KEY
 from govpay.doctor import heartbeats
 from govpay.models import Heartbeat, Operation, Payment, PaymentAccount, SyncCursor, SyncRun
 
@@ -162,7 +163,7 @@ def test_old_records_of_runs_are_forgotten(sandbox: Any) -> None:
 def test_a_tick_leaves_a_sign_of_beat_and_a_mark_in_the_cache(sandbox: Any) -> None:
     tasks.heartbeat()
     row = Heartbeat.objects.get(name="beat")
-    assert cache.get(heartbeats.mark_key()) == row.mark
+    assert cache.get(HEARTBEAT_KEY) == row.mark
     tasks.heartbeat()
     assert Heartbeat.objects.get().mark != row.mark
 

@@ -116,7 +116,7 @@ def claim(pk: int) -> WebhookEvent | None:
         return None
     event = WebhookEvent.objects.get(pk=pk)
     if event.attempts > MAX_ATTEMPTS:
-        fail(event, event.error or "Each worker that processed this event ended before it was done.", for_good=True)
+        fail(event, event.error or "Every worker that processed this event died.", for_good=True)
         return None
     return event
 

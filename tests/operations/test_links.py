@@ -152,7 +152,7 @@ def test_session_of_a_status_that_nobody_documented_may_still_be_paid(town: Town
     town.sandbox.fault("GET /v1/hosted-sessions/{uid}", strange="status")
     HostedSession.objects.update(expires_at=timezone.now())  # so that it is read
     for _ in range(2):
-        with pytest.raises(OperationRefused, match="cannot be told yet"):
+        with pytest.raises(OperationRefused, match="is not known yet"):
             follow(link)
     session.refresh_from_db()
     assert (session.status, session.credential is not None) == ("of_tomorrow", True)
