@@ -77,7 +77,7 @@ class ChargeForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = dict(super().clean() or {})
-        from govpay.client.cards import looks_like_card  # noqa: PLC0415 - no start needs the client
+        from govpay.client.cards import looks_like_card  # noqa: PLC0415 - the start does not load the client
 
         clean_money(self, data)
         for name in ("description", "reference_id"):

@@ -64,7 +64,7 @@ def before(action: StaffAction, rows: Sequence[ConfirmationRow]) -> list[Table]:
 
 
 def _doable(action: StaffAction, rows: Sequence[ConfirmationRow]) -> Table:
-    # The amount is beside the payment, because a narrow screen does not show the other columns.
+    # The amount is beside the payment, because a narrow screen shows only the first columns without scrolling.
     amounts = [head for head, _amount in action.amounts(rows[0].payment)] if rows else []
     heads = (_("Payment"), *amounts, _("Customer"), _("Method"), _("Payment account"), _("Created"), _("Status"))
     foot = []
