@@ -132,6 +132,10 @@ class StaffAction:
         return bool(user.has_perm(self.permission))
 
     def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        """Return the reason against the action, or an empty string.
+
+        ``repeatable`` holds the UIDs of the payments whose validated payment method is known.
+        """
         raise NotImplementedError
 
     def amount(self, payment: Payment) -> int | None:

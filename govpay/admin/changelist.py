@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     AnyPaginator = Paginator
 
-#: Maximum number of rows that are counted. A longer list shows "10 000+".
+#: Maximum number of rows that the first pages count. A longer list shows "10 000+".
 COUNTED = 10_000
 #: Highest page number for which the count is extended. Beyond it, an OFFSET would be too slow.
 DEEPEST_PAGE = 100_000

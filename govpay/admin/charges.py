@@ -77,7 +77,7 @@ class ChargeForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = dict(super().clean() or {})
-        from govpay.client.cards import looks_like_card  # noqa: PLC0415 - the start does not load the client
+        from govpay.client.cards import looks_like_card  # noqa: PLC0415 - it loads the client
 
         clean_money(self, data)
         for name in ("description", "reference_id"):
@@ -104,7 +104,7 @@ def is_expired(method: SavedPaymentMethod) -> bool:
 
 
 def charge_address(customer: Customer, method: SavedPaymentMethod | None = None, again: Payment | None = None) -> str:
-    """Return the address of the charge form, with ``method`` selected or filled in from the fee preview ``again``."""
+    """Return the address of the customer's charge form. It selects ``method`` or copies the fee preview ``again``."""
     chosen = {"customer": customer.pk}
     if method is not None:
         chosen["method"] = method.pk

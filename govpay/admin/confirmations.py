@@ -120,7 +120,7 @@ class PaymentConfirmationView(ConfirmationView):
         return HttpResponseRedirect(self.back())
 
     def back(self) -> str:
-        """Return the address of the payment's page, or of the list for many payments."""
+        """Return the address of the page of a single payment that the user may see, otherwise of the list."""
         if self.single and self.payments and self.admin.has_view_permission(self.request):
             return page_of(next(iter(self.payments.values())))
         return list_of(Payment)
@@ -163,7 +163,7 @@ class PaymentConfirmationView(ConfirmationView):
         }
 
     def choose(self, row: ConfirmationRow) -> None:
-        """Use the operation named in ``?operation=`` as the one to try again. The payment may have a newer one."""
+        """Retry the operation in ``?operation=``, or set the reason against it. The payment may have a newer one."""
         given = self.request.GET["operation"]
         named = None
         if re.fullmatch(r"[0-9]{1,18}", given):

@@ -21,7 +21,7 @@ from govpay.models import Client, PaymentAccount
 from govpay.models.access import reach_of
 from govpay.models.choices import PaymentFlag, PaymentStatus
 
-#: Maximum number of accounts that a filter lists. The pages of the other accounts link to their filtered lists.
+#: Maximum number of accounts or clients that a filter lists. The page of each other one links to its filtered lists.
 FILTER_ACCOUNTS_LIMIT = 50
 
 

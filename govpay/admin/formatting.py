@@ -83,7 +83,7 @@ TONES: dict[str, str] = {
     Level.ERROR: "alarm",
 }
 
-#: Shown instead of the status of a fee preview. The platform has no such status. Only the maker may capture it.
+#: Shown instead of the status of a fee preview, which only its maker may capture. The platform has no such status.
 FEE_PREVIEW = _("Fee shown, not charged")
 
 
@@ -103,7 +103,7 @@ def clip(text: Any, limit: int = CLIPPED) -> str | None:
 
 
 def badge(value: str, choices: type[models.TextChoices]) -> str | None:
-    """Return a status as a coloured badge, or ``None`` if it is empty. An unknown value is shown unchanged."""
+    """Return a status as a coloured badge, or ``None`` if it is empty. An unknown value is shown clipped."""
     if not value:
         return None
     return _chip(TONES.get(value, "plain"), dict(choices.choices).get(value, clip(value)))

@@ -256,11 +256,11 @@ def _page_of(request: HttpRequest, public_id: str) -> str:
 
 
 def _check_page(request: HttpRequest) -> None:
-    """Check that the link's page is a valid return address, without which it could not open a session.
+    """Check that the link's page is an allowed return address. Otherwise no payer could open the link.
 
     Raises ``OperationRefused``.
     """
-    from govpay.operations.session_options import check_return_address  # noqa: PLC0415 - the start does not load the client
+    from govpay.operations.session_options import check_return_address  # noqa: PLC0415 - it loads the client
 
     if address := _page_of(request, "x"):
         check_return_address(_("The page of the link"), address)
