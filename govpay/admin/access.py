@@ -1,4 +1,4 @@
-"""Who may see which payment account: the one page of ours on which rows are made and deleted by hand."""
+"""Admin of account access. This is the only admin of govpay in which staff add, change and delete rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLOSED = _("Whoever has no row of their own or of one of their groups sees no pa
 
 @admin.register(AccountAccess)
 class AccountAccessAdmin(AnyModelAdmin):
-    """Only for those who see everything: whoever is limited could free themselves here."""
+    """Edit account access. Only users who see all accounts may, because others could remove their own limits here."""
 
     list_display = ("account", "user", "group")
     list_display_links = ("account", "user", "group")
@@ -36,7 +36,7 @@ class AccountAccessAdmin(AnyModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     search_help_text = _("The whole UID of a payment account, or the name of a user or group.")
-    # For a host whose admin has no searchable page of users or groups.
+    # Used if the admin of the host has no searchable page of users or groups.
     raw_id_fields = ("user", "group")
 
     def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
@@ -55,7 +55,7 @@ class AccountAccessAdmin(AnyModelAdmin):
         rows: Any = super().get_queryset(request)
         return rows.visible_to(request.user)
 
-    # On every method and address.
+    # Each permission method checks the accounts too, so that the rule holds for every request method and address.
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return super().has_module_permission(request) and reach_of(request.user).is_all

@@ -1,4 +1,4 @@
-"""Capture, refund and void as staff do them: which rows, what happens, and how it ended."""
+"""Staff actions capture, refund and void: whether a payment allows them, their forms, texts and outcomes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MONEY_ACTIONS = (OperationAction.CAPTURE, OperationAction.REFUND, OperationActio
 
 
 class ConfirmForm(forms.Form):
-    """Nothing to type: the payments say it all."""
+    """A form without fields: the page shows the payments, and staff only confirm."""
 
 
 class RefundForm(forms.Form):
-    """One reason, for one or many."""
+    """The reason of a refund, for one payment or for many."""
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -43,7 +43,7 @@ class RefundForm(forms.Form):
 
 
 class OneRefundForm(RefundForm):
-    """An amount of one payment, at most what was left when the page was shown."""
+    """Amount and reason for one payment. The maximum is the refundable amount when the page was shown."""
 
     amount = amount_field(gettext_lazy("Amount to refund"))
     field_order = ("amount", "reason")
@@ -88,40 +88,40 @@ class OneRefundForm(RefundForm):
 
 @dataclass
 class ConfirmationRow:
-    """One payment on a confirmation or a result page."""
+    """One payment on a confirmation page or a result page."""
 
     payment: Payment
-    #: Why it cannot be done; empty when it can.
+    #: The reason why the action is refused, or an empty string.
     reason: str = ""
-    #: What the action is about, in minor units.
+    #: The amount of the action, in minor units.
     amount: int | None = None
-    #: What is at stake with this one; it can be done all the same.
+    #: A warning about a dispute or a return, or an empty string. It does not forbid the action.
     warning: str = ""
     outcome: StaffOutcome | None = None
-    #: The operation of this kind that was not executed, which this one tries again.
+    #: The operation of the same action that was not executed. This action tries it again.
     earlier: Operation | None = None
 
 
 class StaffAction:
-    """One kind of action. The rules are the payment's, the work is done by ``govpay.operations``."""
+    """One action on payments. The rules are methods of ``Payment``; ``govpay.operations`` executes the action."""
 
     name: ClassVar[str]
-    #: The operation that it is.
+    #: The ``OperationAction`` of its operations.
     action: ClassVar[str]
     title_one: ClassVar[Any]
     title_many: ClassVar[Any]
     button: ClassVar[Any]
-    #: What will happen, said before the button.
+    #: The text above the button: what will happen.
     consequence: ClassVar[Any]
-    #: Whether it needs the method that was validated.
+    #: Whether the action needs the payment method that was validated.
     repeats_method = False
-    #: Whether its form names an amount, which is not on the button then.
+    #: Whether the form has an amount field. Then the button does not show the amount.
     asks_amount = False
-    #: Whether its form asks for what the owner of a bank account has to agree to.
+    #: Whether the form asks for the authorization by the owner of a bank account.
     asks_authorization = False
     #: Whether the payer gets money back.
     gives_back = False
-    #: Whether it is for one payment at a time.
+    #: Whether the action accepts only one payment at a time.
     one_only = False
 
     @property
@@ -132,37 +132,41 @@ class StaffAction:
         return bool(user.has_perm(self.permission))
 
     def why_not(self, payment: Payment, repeatable: set[str]) -> str:
+        """Return the reason against the action, or an empty string.
+
+        ``repeatable`` holds the UIDs of the payments whose validated payment method is known.
+        """
         raise NotImplementedError
 
     def amount(self, payment: Payment) -> int | None:
         return payment.total_amount
 
     def amount_shown(self, shown: ShownPayment) -> int | None:
-        """The same from what the page showed."""
+        """Return the amount of the action from the snapshot ``shown``, in minor units."""
         return shown.total
 
     def amounts(self, payment: Payment) -> tuple[tuple[Any, int | None], ...]:
-        """Heads and minor units of the columns beside a payment, the amount of the action first."""
+        """Return heads and amounts (minor units) of the columns beside a payment. The action's amount is first."""
         return ((_("Total"), payment.total_amount),)
 
     def notes(self, payment: Payment) -> list[tuple[Any, Any]]:
-        """What else is to be known before a single payment's action: labels and values."""
+        """Return labels and values of further notes on the confirmation page of a single payment."""
         return []
 
     def form(self, payment: Payment | None, shown: ShownPayment | None, data: Any = None) -> forms.Form:
-        """``payment`` and ``shown`` are given for a single payment."""
+        """Return the form. ``payment`` and ``shown`` are ``None`` if there are several payments."""
         return ConfirmForm(data)
 
     def why_not_in_bulk(self, row: ConfirmationRow) -> str:
-        """Why one of many is left to its own page."""
+        """Return the reason why this row needs a confirmation page of its own, or an empty string."""
         return ""
 
     def perform(self, payment: Payment, shown: ShownPayment, data: dict[str, Any], **who: Any) -> StaffOutcome:
-        """Do it. Raises what ``govpay.operations`` raises."""
+        """Execute the action and return its outcome. Raises the errors of ``govpay.operations``."""
         raise NotImplementedError
 
     def again(self, shown: ShownPayment, who: dict[str, Any]) -> Any:
-        """Try the operation again that was not executed: the same key and reference, so that it stays one."""
+        """Retry the operation that was not executed. Same key and reference, so that it stays one operation."""
         earlier = Operation.objects.get(key=shown.retry)
         return operations.retry_operation(operation=earlier, actor=who["actor"], seen=shown.seen())
 
@@ -170,7 +174,7 @@ class StaffAction:
 class StaffCapture(StaffAction):
     name = "capture"
     action = OperationAction.CAPTURE
-    #: Whether it charges what its maker was shown the fee of.
+    #: Whether it captures a fee preview, for the person who asked for that preview.
     confirms_preview: ClassVar[bool] = False
     repeats_method = True
     title_one = gettext_lazy("Capture this payment?")
@@ -255,7 +259,7 @@ class StaffRefund(StaffAction):
         }
 
     def perform(self, payment: Payment, shown: ShownPayment, data: dict[str, Any], **who: Any) -> StaffOutcome:
-        # The exact figure that was shown, never "whatever is left by now".
+        # The exact amount that was shown, never the amount that is refundable now.
         amount = data.get("amount", shown.refundable)
         if shown.retry and amount == shown.retry_amount:
             refund = self.again(shown, who)
@@ -273,12 +277,12 @@ class StaffRefund(StaffAction):
         return StaffOutcome("done", _("Refunded"))
 
 
-#: In the order of the buttons.
+#: All actions, in the order of their buttons.
 ACTIONS: tuple[StaffAction, ...] = (StaffCapture(), StaffRefund(), StaffVoid())
 
 
 def open_operations(payments: Iterable[Payment]) -> dict[str, Operation]:
-    """The open operation of each payment that has one, by the payment's uid: one statement."""
+    """Return the open operation of each payment that has one, by the payment's UID. Makes one query."""
     rows = Operation.objects.filter(
         payment__in=[payment.uid for payment in payments], state__in=OPEN_STATES, action__in=MONEY_ACTIONS
     )
@@ -289,14 +293,17 @@ def open_operations(payments: Iterable[Payment]) -> dict[str, Operation]:
 def assess(
     action: StaffAction, payments: list[Payment], waiting: dict[str, Operation] | None = None
 ) -> list[ConfirmationRow]:
-    """Each payment with the reason why not, or with what it is about. ``waiting``: its open operations, if known."""
+    """Return a row for each payment, with the reason against the action, or with its amount.
+
+    ``waiting`` holds the open operations by the payment's UID. If it is ``None``, they are queried.
+    """
     if waiting is None:
         waiting = open_operations(payments)
     candidates = [payment for payment in payments if payment.uid not in waiting]
-    # Whether the method can be repeated costs a statement, and only a validated payment asks for it.
+    # This check costs one query, and only validated payments need it.
     validated = [p for p in candidates if action.repeats_method and p.status == PaymentStatus.VALIDATED]
     repeatable = operations.capturable_methods(validated) if validated else set()
-    # What staff take from a bank account on file needs its owner's word (admin/authorizations).
+    # A charge by staff to a saved bank account needs its owner's authorization (admin/authorizations).
     unauthorized = set() if action.asks_authorization else staff.needing_authorization(validated)
     not_executed = operations.not_executed_of(candidates, action.action)
     rows = []

@@ -1,4 +1,4 @@
-"""Amounts as staff type them."""
+"""Form fields for amounts and currencies that staff type, and their conversion to minor units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from govpay.models.money import is_currency, to_minor
 
 
 def amount_field(label: Any, help_text: Any = "") -> forms.CharField:
-    """A text such as ``12.34``; ``minor_units`` reads it. A number field would round, and take ``1e3``."""
+    """Return a text field for ``12.34``, read by ``minor_units``. A number field would round and accept ``1e3``."""
     widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
     return forms.CharField(label=label, max_length=32, help_text=help_text, widget=widget)
 
@@ -24,7 +24,7 @@ def currency_field() -> forms.CharField:
 
 
 def minor_units(text: str, currency: str) -> int:
-    """``12.34`` → 1234. Raises ``ValidationError`` for what is no amount above nothing, or not exact."""
+    """Convert ``12.34`` to 1234. Raises ``ValidationError`` if the amount is malformed, not exact or not above zero."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()):
         raise ValidationError(_("Enter an amount such as 12.34, with a point and no other signs."))
     try:
@@ -37,7 +37,7 @@ def minor_units(text: str, currency: str) -> int:
 
 
 def clean_money(form: forms.Form, data: dict[str, Any]) -> None:
-    """``amount`` and ``currency`` of ``data`` as minor units and a code; what is wrong goes to the form."""
+    """Convert ``amount`` in ``data`` to minor units and ``currency`` to upper case; add errors to the form."""
     currency = str(data.get("currency", "")).upper()
     data["currency"] = currency
     if currency and not is_currency(currency):

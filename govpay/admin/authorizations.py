@@ -1,4 +1,4 @@
-"""What the owner of a bank account agrees to before it is charged, and who attests to it."""
+"""The authorization form: the text that the owner of a bank account agrees to before a charge by staff."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SALT = "govpay.admin.authorization"
 
 
 class AuthorizationForm(forms.Form):
-    """The text that the payer agreed to, how, and the word of the member of staff who takes the payment.
+    """Ask how the payer agreed to the authorization text, and let the member of staff attest to it.
 
-    ``cleaned_data["authorization"]`` is what ``capture_payment`` keeps: the very text that was shown. A host
-    puts its own words into ``govpay/admin/ach_authorization.txt``.
+    ``cleaned_data["authorization"]`` is the argument for ``capture_payment``. It holds exactly the text that was
+    shown. A host can replace the text with its own template ``govpay/admin/ach_authorization.txt``.
     """
 
     sec_code = forms.ChoiceField(
@@ -40,9 +40,9 @@ class AuthorizationForm(forms.Form):
     text = forms.CharField(widget=forms.HiddenInput)
 
     def __init__(self, payment: Payment, data: Any = None) -> None:
-        #: The text of the form that was sent, if we wrote it for this payment.
+        #: The text in the submitted form if this site signed it for this payment, else an empty string.
         self.given = _read(str((data or {}).get("text", "")), payment)
-        #: Shown above the fields.
+        #: The text that is shown above the fields.
         self.notice = self.given or authorization_text(payment)
         signed = signing.dumps([payment.uid, self.notice], salt=SALT)
         super().__init__({**data.dict(), "text": signed} if data is not None else None, initial={"text": signed})
@@ -65,7 +65,7 @@ def _read(signed: str, payment: Payment) -> str:
 
 
 def authorization_text(payment: Payment) -> str:
-    """The words for this payment, in the active language."""
+    """Return the authorization text for this payment, in the active language."""
     context = {
         "payment": payment,
         "merchant": payment.account.name if payment.account is not None else "",

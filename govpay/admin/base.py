@@ -1,4 +1,4 @@
-"""What all our admins share: they show rows and never change them."""
+"""Base classes of the admins of govpay, which show rows and never change them."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 else:
     AnyModelAdmin = admin.ModelAdmin
 
-#: Years that a date may name in the address; Django adds one to it, and time zones shift it.
+#: Years that the address may contain. The range leaves room: Django adds one year, and time zones shift the date.
 PLAUSIBLE_YEARS = range(1900, 3000)
 
 
-#: A search that finds more rows than this goes on inside the database.
+#: Maximum number of keys that a search passes as a list. If it finds more, the keys stay a subquery.
 FOUND = 900
 
 
 class ReadOnlyAdmin(AnyModelAdmin):
-    """Looking only: the platform (or our journal) is the one that writes these rows."""
+    """An admin that only shows rows. The platform (through the sync) or our journal writes them."""
 
     list_per_page = 100
     list_max_show_all = 100
     show_full_result_count = False
-    #: Facets count every choice of every filter.
+    #: Never, because facets count the rows of every choice of every filter.
     show_facets = admin.ShowFacets.NEVER
     list_select_related: tuple[str, ...] = ()
-    #: Columns that an index sorts.
+    #: Columns that can be sorted. Each needs an index.
     sortable_by: tuple[str, ...] = ()
     actions_selection_counter = True
     view_on_site = False
@@ -49,14 +49,14 @@ class ReadOnlyAdmin(AnyModelAdmin):
     change_list_template = "govpay/admin/change_list.html"
     change_form_template = "govpay/admin/change_form.html"
 
-    #: Relatives that a row's own page joins.
+    #: Foreign keys that the row's own page joins.
     page_select_related: tuple[str, ...] = ()
 
     class Media:
         css = {"all": ["govpay/admin.css"]}
         js = ["govpay/once.js"]
 
-    # Nothing is added, changed or deleted here, whoever asks.
+    # Nobody may add, change or delete rows here, not even a superuser.
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -68,18 +68,18 @@ class ReadOnlyAdmin(AnyModelAdmin):
         return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        # Twice over: should a host's subclass grant changes, there is still nothing to type into.
+        # A second safeguard: if a host's subclass allows changes, the page still has no input fields.
         return flatten_fieldsets(self.get_fieldsets(request, obj))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """The rows of the accounts that this user sees: lists, pages, searches and choices all begin here."""
+        """Return the rows that this user may see. All lists, pages, searches and choices use this queryset."""
         rows: Any = super().get_queryset(request)
         return rows.visible_to(request.user)
 
     # Lists
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
-        """Labels and addresses of the links above the list."""
+        """Return labels and addresses of the links above the list."""
         return []
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -99,7 +99,7 @@ class ReadOnlyAdmin(AnyModelAdmin):
         return BoundedPaginator(queryset, per_page, orphans, allow_empty_first_page, page=requested_page(request))
 
     def action_checkbox(self, obj: Any) -> SafeString:
-        """Django's tick box, with a label that stays short."""
+        """Return Django's checkbox for a row, with a shortened label."""
         label = _("Select %(row)s") % {"row": clip(obj)}
         return format_html(
             '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">',
@@ -111,11 +111,11 @@ class ReadOnlyAdmin(AnyModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """The whole term against each column, exactly: that is what the indexes can answer.
+        """Filter by the whole search term, which must equal the value of a search column, so that indexes are used.
 
-        The keys are looked up first, each column by itself. An OR over the columns, or beside the other
-        filters, leaves it to the planner whether to walk the whole table, and SQLite's does. What of them this
-        user may see is up to ``queryset``, which is limited already.
+        The primary keys are looked up first, in each column separately. With an OR of the columns, or together
+        with the other filters, the query planner could scan the whole table, and SQLite does. The lookup is not
+        limited to the rows that this user may see; ``queryset`` already is.
         """
         term = search_term.strip()
         if not term or not self.search_fields:
@@ -127,7 +127,7 @@ class ReadOnlyAdmin(AnyModelAdmin):
         return queryset.filter(pk__in=few if len(few) <= FOUND else keys), False
 
     def search_terms(self, term: str) -> list[str]:
-        """Spellings that mean the same."""
+        """Return all spellings of the term to search for."""
         return [term]
 
     def _found(self, request: HttpRequest, terms: list[str]) -> QuerySet[Any, Any] | None:
@@ -139,17 +139,18 @@ class ReadOnlyAdmin(AnyModelAdmin):
                 try:
                     arms.append(rows.filter(**{str(lookup): field.to_python(term)}).values_list("pk", flat=True))
                 except ValidationError:
-                    continue  # not a UUID, so not that column
+                    continue  # the term is no valid value of this column, such as a UUID
         if not arms:
             return None
-        # A union takes the model's default ordering, by columns that are not selected here: Django 6.1 refuses that.
+        # Without order_by() the union has the model's default ordering. Its columns are not selected here, and
+        # Django 6.1 refuses to order a union by such columns.
         return arms[0].union(*arms[1:], all=True).order_by() if len(arms) > 1 else arms[0]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Only what a filter offers. Django lets staff probe any column, sealed ones included."""
+        """Allow only lookups that a filter offers. Django's own rule lets staff probe any column, also sealed ones."""
         dates = f"{self.date_hierarchy}__"
         if self.date_hierarchy and lookup.startswith(dates):
-            # A month or day by itself would be a function over the whole table; with a year it is a range.
+            # A month or day alone would evaluate a function on each row of the table. With a year it is a range.
             by_year = request is None or f"{dates}year" in request.GET
             return by_year and _is_plausible_date_part(lookup.removeprefix(dates), value)
         names = {getattr(item, "parameter_name", item) for item in self.list_filter}
@@ -167,16 +168,16 @@ class ReadOnlyAdmin(AnyModelAdmin):
             return None
 
     def get_page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """One row with its relatives; sealed columns stay in the database."""
+        """Return the queryset for a row's own page: with its relatives joined, without sealed columns."""
         sealed = [field.name for field in self.opts.concrete_fields if isinstance(field, SealedField)]
         return joined(self.get_queryset(request), self.page_select_related, leave_out=sealed)
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
-        """Tables below the row's own fields."""
+        """Return the tables that are shown below the fields of the row."""
         return []
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """More for the template of the row's own page."""
+        """Return additional context for the template of the row's own page."""
         return {}
 
     def render_change_form(
@@ -201,12 +202,12 @@ def _is_plausible_date_part(part: str, value: str) -> bool:
 
 
 class MirrorAdmin(ReadOnlyAdmin):
-    """A remote object as it was last read."""
+    """An admin for a mirror: objects of the platform as they were last read."""
 
     created = moment_column("remote_created_at", _("created"))
     raw_document = document_field("raw", _("last document"))
 
-    #: The same two sections at the foot of every mirror's page.
+    #: The two sections at the end of the page of each mirror.
     RECORD: Any = (
         _("Record"),
         {"fields": ("uid", "remote_created_at", "remote_updated_at", "synced_at", "deleted_at")},

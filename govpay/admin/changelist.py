@@ -1,4 +1,4 @@
-"""Lists that stay quick on tables of any size: bounded counts, indexed order, dates without DISTINCT."""
+"""Change lists that are fast on tables of any size: bounded counts, order by an index, dates without DISTINCT."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 else:
     AnyPaginator = Paginator
 
-#: Rows are counted up to here; a list that has more says "10 000+".
+#: Maximum number of rows that the first pages count. A longer list shows "10 000+".
 COUNTED = 10_000
-#: The deepest page that can be asked for; beyond it an OFFSET is no answer any more.
+#: Highest page number for which the count is extended. Beyond it, an OFFSET would be too slow.
 DEEPEST_PAGE = 100_000
-#: From here on a page costs one more statement and no longer the joins of all rows before it.
+#: Offset from which a page is read by key. This costs one more query, but no joins for all the rows before the page.
 DEEP = 1_000
-#: Years that the drill-down offers.
+#: Maximum number of years that the date drill-down offers.
 YEARS = 15
 
 
 class BoundedPaginator(AnyPaginator):
-    """Counts no further than it must: ``COUNTED`` rows, or a little beyond the page asked for.
+    """A paginator that counts at most ``COUNTED`` rows, or up to a little beyond the requested page if that is more.
 
-    So the first pages of a million rows cost an index scan of ten thousand entries, and deep pages
-    go on working because the horizon moves along with them.
+    The first pages of a million rows cost an index scan of ten thousand entries. Deep pages work too, because the
+    limit of the count (``horizon``) depends on the requested page.
     """
 
     def __init__(self, object_list: Any, per_page: int, *args: Any, page: int = 1, **kwargs: Any) -> None:
@@ -47,7 +47,7 @@ class BoundedPaginator(AnyPaginator):
         self.horizon = max(COUNTED, (page + 3) * per_page)
 
     def page(self, number: Any) -> Page[Any]:
-        """Skip only keys, in the index, on a deep page: skipping whole rows is slow. The rows are then read by key."""
+        """Return a page. A deep page skips keys in the index, not whole rows, which is slow; then it reads by key."""
         number = self.validate_number(number)
         bottom = (number - 1) * self.per_page
         if bottom < DEEP:
@@ -67,18 +67,18 @@ class BoundedPaginator(AnyPaginator):
 
     @property
     def is_cut(self) -> bool:
-        """Whether there is more than was counted."""
+        """Whether there are more rows than were counted."""
         return self._counted > self.horizon
 
     @property
     def count_text(self) -> str:
-        """``count`` for people, with a plus sign when there is more."""
+        """Return ``count`` as text, with a plus sign if there are more rows."""
         text = number_format(self.count, force_grouping=True)
         return f"{text}+" if self.is_cut else text
 
 
 def requested_page(request: HttpRequest) -> int:
-    """The page number in the address, or 1."""
+    """Return the page number in the address, or 1 if it is not a number."""
     try:
         return int(request.GET.get(PAGE_VAR, 1))
     except ValueError:
@@ -86,7 +86,7 @@ def requested_page(request: HttpRequest) -> int:
 
 
 def heavy_fields(model: type[models.Model], prefix: str = "") -> list[str]:
-    """Columns that a list never shows and should not read: documents, and secrets even when sealed."""
+    """Return the columns that a list never shows and should not read: JSON documents and sealed secrets."""
     return [
         f"{prefix}{field.name}"
         for field in model._meta.concrete_fields
@@ -97,32 +97,33 @@ def heavy_fields(model: type[models.Model], prefix: str = "") -> list[str]:
 def joined(
     queryset: QuerySet[Any], relatives: tuple[str, ...], leave_out: Iterable[str] | None = None
 ) -> QuerySet[Any]:
-    """Join ``relatives`` without their heavy columns; ``leave_out`` (default: the heavy ones) is of the row's own."""
+    """Join ``relatives`` without their heavy columns. ``leave_out``: columns of the row to defer; default: heavy."""
     names = list(heavy_fields(queryset.model) if leave_out is None else leave_out)
     for name in relatives:
         related: Any = queryset.model._meta.get_field(name).related_model
         names += heavy_fields(related, f"{name}__")
-    # A relative may be missing (no constraint): the join is an outer one, and gives None then.
+    # A relative may be missing, because there is no constraint. The join is an outer join and then gives None.
     return queryset.select_related(*relatives).defer(*names) if relatives else queryset.defer(*names)
 
 
 class LeanChangeList(ChangeList):
-    """Django's change list, held to what the indexes serve."""
+    """Django's change list, restricted to queries that an index can answer."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Where the two counts differ, Django and themes write the bounded one as if it were the whole one.
+        """Make the full count equal to the bounded count.
 
-        They never differ here; the list's own template tells the count, with a plus sign where there is more.
+        If the two differ, Django and themes show the bounded count as if it were the full count. The template of the
+        list shows the count itself, with a plus sign if there are more rows.
         """
         super().get_results(request)
         self.full_result_count = self.result_count
 
     def get_ordering_field(self, field_name: Any) -> Any:
-        """Only the listed columns sort; Django leaves the others open to ``?o=``."""
+        """Sort only by columns in ``sortable_by``. Django accepts the other columns in ``?o=`` too."""
         return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """Django breaks ties with ``-pk``; the index runs the other way when the column ascends."""
+        """Order by ``pk`` last if the column ascends. Django always uses ``-pk``, which the index cannot serve then."""
         ordering = super().get_ordering(request, queryset)
         if ordering[-1] == "-pk" and len(ordering) > 1 and not str(ordering[0]).startswith("-"):
             ordering[-1] = "pk"
@@ -133,12 +134,12 @@ class LeanChangeList(ChangeList):
 
     @cached_property
     def drilldown(self) -> dict[str, Any]:
-        """Years, months or days to choose from, for the template."""
+        """Return the years, months or days to choose from, for the template."""
         return DateDrilldown(self).choices()
 
     @cached_property
     def page_links(self) -> list[dict[str, Any]]:
-        """Text, and an address unless it is the page shown or a gap."""
+        """Return the page links: each with a text, and with an address unless it is the current page or a gap."""
         if not self.multi_page or (self.show_all and self.can_show_all):
             return []
         links: list[dict[str, Any]] = []
@@ -157,7 +158,7 @@ class LeanChangeList(ChangeList):
 
 
 class DateDrilldown:
-    """Year, month and day links that need the first and the last date only, both read from the index."""
+    """Links for years, months and days. They need only the first and the last date, both read from the index."""
 
     def __init__(self, changelist: LeanChangeList) -> None:
         self.changelist = changelist
@@ -170,7 +171,7 @@ class DateDrilldown:
             return None
 
     def _bounds(self) -> tuple[dt.date, dt.date] | None:
-        # MIN and MAX in one statement would scan on SQLite; one row from each end of the index does not.
+        # MIN and MAX in one query would scan the table on SQLite. Reading one row from each end of the index does not.
         dates = self.changelist.root_queryset.filter(**{f"{self.field}__isnull": False})
         first = dates.order_by(self.field).values_list(self.field, flat=True).first()
         last = dates.order_by(f"-{self.field}").values_list(self.field, flat=True).first()
@@ -183,7 +184,7 @@ class DateDrilldown:
         return self.changelist.get_query_string(chosen, [f"{self.field}__"])
 
     def choices(self) -> dict[str, Any]:
-        """``back`` (link and title, or None) and ``choices``; empty when there is no date at all."""
+        """Return ``back`` (link and title, or ``None``) and ``choices``. The dict is empty if there are no dates."""
         bounds = self._bounds()
         if bounds is None:
             return {}
@@ -204,7 +205,7 @@ class DateDrilldown:
         }
 
     def _years(self, first: dt.date, last: dt.date) -> list[dict[str, str]]:
-        # A nonsense date must not make a thousand links, nor push the present out of sight.
+        # A wrong date, such as the year 9999, must not make a thousand links or hide the current year.
         top = min(last.year, timezone.now().year + 1)
         years = range(max(first.year, top - YEARS + 1), top + 1)
         return [{"link": self._link(year=year), "title": str(year)} for year in years]

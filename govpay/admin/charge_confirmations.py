@@ -1,4 +1,4 @@
-"""Charging a saved method, second step: the fee is shown; its maker confirms the charge or takes it back."""
+"""Charge a saved method, step 2: show the fee. The user who asked for it confirms the charge or takes it back."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from govpay.models.money import format_money
 from govpay.models.permissions import CHARGE_CUSTOMER
 from govpay.operations import staff
 
-#: Within which another payment of the same sum by the same customer is pointed out.
+#: Period in which the page reports other payments of the same amount by the same customer.
 SIMILAR_PAYMENT_WINDOW = dt.timedelta(hours=24)
 
 
 class Charge(StaffCapture):
-    """Capture of a quote for a saved method by the person who made the quote. It needs ``charge_customer`` only."""
+    """Capture a quote for a saved method, by the user who made the quote. Requires only ``charge_customer``."""
 
     name = "charge"
     confirms_preview = True
@@ -75,7 +75,7 @@ class Charge(StaffCapture):
         return found
 
     def form(self, payment: Payment | None, shown: ShownPayment | None, data: Any = None) -> forms.Form:
-        # An operation that is tried again keeps the authorization that it was begun with.
+        # A retried operation keeps the authorization of its first attempt.
         if payment is None or not staff.is_debit(payment) or (shown is not None and shown.retry):
             return ConfirmForm(data)
         return AuthorizationForm(payment, data)
@@ -90,7 +90,7 @@ class Charge(StaffCapture):
 
 
 class ChargeConfirmation(PaymentConfirmationView):
-    """The confirmation, with a button that takes the fee preview back."""
+    """Show the confirmation page, with a button that takes the fee preview back."""
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         self.action = Charge(request.user)
@@ -110,14 +110,14 @@ class ChargeConfirmation(PaymentConfirmationView):
 
 
 class TakeBackView(ChargeConfirmation):
-    """*No, take me back*: POST voids the fee preview. GET, for example after a log-in, shows the confirmation again."""
+    """*No, take me back*: POST voids the fee preview. GET, for example after login, redirects to the confirmation."""
 
     def confirm(self, problem: str = "") -> HttpResponse:
         ids = ",".join(map(str, self.ids))
         return HttpResponseRedirect(f"{reverse('admin:govpay_payment_charge')}?ids={ids}")
 
     def check(self) -> HttpResponse | None:
-        return None  # it needs no token and no form: to take back twice is one void
+        return None  # no token and no form are needed: the same page submitted twice makes one void
 
     def run(self) -> HttpResponse:
         payment = next(iter(self.payments.values()))
@@ -133,7 +133,7 @@ class TakeBackView(ChargeConfirmation):
 
 
 def _charged_lately(payment: Payment, user: Any) -> list[Payment]:
-    """Payments that this one may be a repetition of."""
+    """Return up to three recent payments that this payment may be a repetition of."""
     if not payment.customer_id:
         return []
     visible = Payment.objects.visible_to(user).exclude(pk=payment.pk)

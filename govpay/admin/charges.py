@@ -1,4 +1,4 @@
-"""Charging a saved method, first step: choose it and type the amount; the platform tells its fee."""
+"""Charge a saved method, step 1: staff choose the method and type the amount, and the platform quotes the fee."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from govpay.models.money import to_major
 from govpay.models.permissions import CHARGE_CUSTOMER
 from govpay.operations import staff
 
-#: Customers shown for a search.
+#: Maximum number of customers in a search result.
 MOST_FOUND = 20
 
 
 class ChargeForm(forms.Form):
-    """Which method, how much, and what for."""
+    """The form for a charge: saved method, amount, currency, description and reference."""
 
     method = forms.ChoiceField(label=gettext_lazy("Saved payment method"), widget=forms.RadioSelect)
     amount = amount_field(
@@ -62,7 +62,7 @@ class ChargeForm(forms.Form):
     def __init__(
         self, methods: list[SavedPaymentMethod], chosen: str, data: Any = None, typed: Mapping[str, Any] | None = None
     ) -> None:
-        """``chosen``: the primary key of a method, if one was. An expired card is never chosen for staff."""
+        """Preselect a method. ``chosen`` is its primary key or empty. An expired card is never preselected."""
         super().__init__(data, initial=dict(typed or {}))
         field: Any = self.fields["method"]
         field.choices = [(str(method.pk), _label(method)) for method in methods]
@@ -77,7 +77,7 @@ class ChargeForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = dict(super().clean() or {})
-        from govpay.client.cards import looks_like_card  # noqa: PLC0415 - no start needs the client
+        from govpay.client.cards import looks_like_card  # noqa: PLC0415 - it loads the client
 
         clean_money(self, data)
         for name in ("description", "reference_id"):
@@ -104,7 +104,7 @@ def is_expired(method: SavedPaymentMethod) -> bool:
 
 
 def charge_address(customer: Customer, method: SavedPaymentMethod | None = None, again: Payment | None = None) -> str:
-    """The charge form for ``customer``: with ``method`` chosen, or filled in as for the fee preview ``again``."""
+    """Return the address of the customer's charge form. It selects ``method`` or copies the fee preview ``again``."""
     chosen = {"customer": customer.pk}
     if method is not None:
         chosen["method"] = method.pk
@@ -119,17 +119,17 @@ def _is_key(text: str) -> bool:
 
 
 def _confirmation(payment: Payment) -> str:
-    """The address of the second step."""
+    """Return the address of the second step, the confirmation page."""
     return f"{reverse('admin:govpay_payment_charge')}?ids={payment.pk}"
 
 
 def _quote_key(token: ConfirmationToken, data: dict[str, Any]) -> uuid.UUID:
-    """The same form sent twice is one quote; another amount typed after "Back" is another quote."""
+    """Return the key of the quote. The same form sent twice is one quote; another amount makes another quote."""
     return uuid.uuid5(token.key, json.dumps(data, sort_keys=True))
 
 
 class ChargeView(ConfirmationView):
-    """The first step: a quote, which takes no money. The second is the confirmation of ``Charge``."""
+    """Show the charge form and make the quote, which takes no money. The second step is ``ChargeConfirmation``."""
 
     permission = CHARGE_CUSTOMER
     signed_action = "quote"
@@ -172,7 +172,7 @@ class ChargeView(ConfirmationView):
         }
 
     def typed_before(self) -> dict[str, Any] | None:
-        """The form's contents when this page follows a fee preview that was taken back."""
+        """Return the data of the form if this page follows a fee preview that was taken back, else ``None``."""
         again = self.request.GET.get("again", "")
         if not _is_key(again):
             return None
@@ -184,7 +184,7 @@ class ChargeView(ConfirmationView):
         return {**typed, "amount": f"{to_major(typed['amount'], typed['currency']):f}"}
 
     def search(self) -> HttpResponse:
-        """Whom to charge."""
+        """Show a page on which staff search for the customer."""
         term = self.request.GET.get("q", "").replace("\x00", "").strip()
         tables = []
         if term:
@@ -226,17 +226,17 @@ class ChargeView(ConfirmationView):
             nothing = _("Nothing was charged.")
             return self.say_again(f"{outcome_of_error(error)} {nothing}")
         if payment.status == PaymentStatus.VOIDED:
-            # The same form again, after its fee preview was taken back: a new page has a new key.
+            # The same form was sent again after its fee preview was taken back. The new page gets a new key.
             return self.say_again(_("This fee preview was taken back. Press the button again to see the fee."))
         return HttpResponseRedirect(_confirmation(payment))
 
     def say_again(self, text: str) -> HttpResponse:
-        """The form again, with this error above it."""
+        """Show the form again, with this error above it."""
         self.form.add_error(None, text)
         return self.confirm()
 
     def shown_before(self) -> list[Operation]:
-        """The fee previews that the form replaces: those of this very form, and the one that it follows."""
+        """Return the fee previews that the form replaces: those made by this form, and the one that it follows."""
         again, key = self.request.GET.get("again", ""), _quote_key(self.token, self.form.cleaned_data)
         return [
             quote

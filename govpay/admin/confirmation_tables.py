@@ -1,4 +1,4 @@
-"""The tables before and after an action, with totals per currency."""
+"""The tables on confirmation and result pages, with totals per currency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from govpay.models.money import format_money
 
 @dataclass(frozen=True)
 class Total:
-    """The sum of one currency over some rows, in minor units."""
+    """The number of rows in one currency and the sum of their amounts, in minor units."""
 
     currency: str
     count: int
@@ -27,7 +27,7 @@ class Total:
 
 
 def totals_of(rows: Sequence[ConfirmationRow]) -> list[Total]:
-    """One per currency; rows without an amount count as nothing."""
+    """Return one total for each currency. A row without an amount adds zero."""
     sums: dict[str, list[int]] = {}
     for row in rows:
         sums.setdefault(row.payment.currency, []).append(row.amount or 0)
@@ -39,12 +39,12 @@ def counted(number: int) -> str:
 
 
 def amounts_in_words(rows: Sequence[ConfirmationRow]) -> str:
-    """``$12.34 and €5.00``, for a button."""
+    """Return the totals as text for a button, such as ``$12.34 + €5.00``."""
     return " + ".join(format_money(total.amount, total.currency) for total in totals_of(rows))
 
 
 def button(action: StaffAction, doable: Sequence[ConfirmationRow], single: bool) -> str:
-    """What the button says; a single action may have its amount in the form instead."""
+    """Return the text of the button. It has no amount if a single payment's form asks for the amount."""
     if single and action.asks_amount:
         return str(action.button)
     if single:
@@ -57,14 +57,14 @@ def button(action: StaffAction, doable: Sequence[ConfirmationRow], single: bool)
 
 
 def before(action: StaffAction, rows: Sequence[ConfirmationRow]) -> list[Table]:
-    """What would be done, and what is left alone."""
+    """Return the tables before an action: the payments that it applies to, and the refused ones."""
     doable = [row for row in rows if not row.reason]
     refused = [row for row in rows if row.reason]
     return [table for table in (_doable(action, doable), _refused(refused)) if table.rows]
 
 
 def _doable(action: StaffAction, rows: Sequence[ConfirmationRow]) -> Table:
-    # The amount stands beside the payment: on a narrow screen the rest is out of sight.
+    # The amount is beside the payment, because a narrow screen shows only the first columns without scrolling.
     amounts = [head for head, _amount in action.amounts(rows[0].payment)] if rows else []
     heads = (_("Payment"), *amounts, _("Customer"), _("Method"), _("Payment account"), _("Created"), _("Status"))
     foot = []
@@ -95,7 +95,7 @@ def _line(action: StaffAction, row: ConfirmationRow) -> tuple[Any, ...]:
 
 
 def warning(doable: Sequence[ConfirmationRow]) -> Alert | None:
-    """What is at stake with some of the payments, said right before the button."""
+    """Return the warning above the button about disputed or returned payments, or ``None``."""
     warned = [row for row in doable if row.warning]
     if not warned:
         return None
@@ -133,7 +133,7 @@ def _refused(rows: Sequence[ConfirmationRow]) -> Table:
 
 
 def after(rows: Sequence[ConfirmationRow]) -> list[Table]:
-    """One line per payment: what was asked, how it ended, in whose words."""
+    """Return the table after an action: one row per payment with its amount, outcome and message."""
     done = [row for row in rows if row.outcome and row.outcome.kind in ("done", "pending")]
     title = _("%(done)d of %(payments)s done") % {"done": len(done), "payments": counted(len(rows))}
     return [

@@ -1,4 +1,4 @@
-"""The signed key of a confirmation form: who was shown what, for which action, and until when."""
+"""The signed token of a confirmation form: it holds the user, the action, the rows and the amounts shown."""
 
 from __future__ import annotations
 
@@ -14,65 +14,65 @@ from govpay import operations
 from govpay.models import Operation, Payment
 
 SALT = "govpay.admin.confirmation"
-#: How long a confirmation page may lie open, in seconds.
+#: Lifetime of a token in seconds: how long a confirmation page can be submitted.
 LIFETIME = 3600
 
 
 class TokenRefused(Exception):
-    """The form is not one that we gave to this user for this action, or it is too old."""
+    """The token was not made for this user, action and choice of rows, or it is too old."""
 
 
 @dataclass(frozen=True)
 class ShownPayment:
-    """What the page said about one payment; amounts in minor units."""
+    """The snapshot of one payment that the page showed. Amounts are in minor units."""
 
     status: str
     refundable: int
     currency: str
     total: int | None
-    #: Key and amount of an earlier operation that was not executed and is tried again here.
+    #: Key and amount of an earlier operation that was not executed and is tried again.
     retry: str = ""
     retry_amount: int | None = None
-    #: Whether that one may still arrive, so that another amount is a second refund.
+    #: Whether the platform may still execute that operation. Then another amount is a second refund.
     at_stake: bool = False
 
     @classmethod
     def of(cls, payment: Payment, earlier: Operation | None = None) -> ShownPayment:
-        """Needs ``with_pending_refunds``. ``earlier``: the operation that was not executed, if there is one."""
+        """Make a snapshot. Needs ``with_pending_refunds``. ``earlier`` is the operation that was not executed."""
         shown = (payment.status, payment.refundable_amount, payment.currency, payment.total_amount)
         if earlier is None:
             return cls(*shown)
         return cls(*shown, str(earlier.key), earlier.amount, operations.is_at_stake(earlier))
 
     def seen(self) -> operations.Snapshot:
-        """The same, for the operation to hold against the row under its lock."""
+        """Return a snapshot for the operation, which compares it with the row under the row's lock."""
         return operations.Snapshot(self.status, self.refundable, self.total, self.currency)
 
 
 @dataclass(frozen=True)
 class ConfirmationToken:
-    """One confirmation page. ``shown`` holds the payments that could be done, by primary key."""
+    """The token of one page. ``shown`` holds the payments that the action applies to, by primary key."""
 
     key: uuid.UUID
     ids: tuple[int, ...]
     shown: Mapping[int, ShownPayment]
 
     def key_for(self, payment: Payment) -> uuid.UUID:
-        """The operation's key. The same form sent twice gives the same keys, so it is one action."""
+        """Return the key of the operation. The same form sent twice has the same keys, so it acts once."""
         return self.key if len(self.ids) == 1 else uuid.uuid5(self.key, payment.uid)
 
 
 def sign(user: Any, action: str, ids: Sequence[int], shown: Mapping[int, ShownPayment]) -> str:
-    """The text of a new token, signed. It holds no secret: only what the page shows anyway."""
+    """Return a new signed token. Its content is not encrypted, because the page shows the same data."""
     rows = [[pk, *astuple(row)] for pk, row in shown.items()]
     content = [str(user.pk), action, list(ids), uuid.uuid4().hex, rows]
     return signing.dumps(content, salt=SALT, compress=True)
 
 
 def read(text: str, user: Any, action: str, ids: Sequence[int]) -> ConfirmationToken:
-    """What ``sign`` wrote.
+    """Read a token that ``sign`` made.
 
-    Raises ``TokenRefused`` when the signature is wrong or old, or when it is of another user, action or choice of rows.
+    Raises ``TokenRefused`` if the signature is wrong or too old, or if user, action or chosen rows are different.
     """
     try:
         owner, signed_action, chosen, key, rows = signing.loads(text, salt=SALT, max_age=LIFETIME)

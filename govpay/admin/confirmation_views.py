@@ -1,4 +1,4 @@
-"""Base classes of the pages and buttons of the admin that do something: permission, POST, token, form, message."""
+"""Base classes of admin views that execute an action: permission, POST, token, form and message."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ from govpay.exceptions import GovPayError
 
 
 class PostView(View):
-    """A button: POST executes the action and redirects with a message. Use it as ``as_view(admin=model_admin)``.
+    """The view of a button: POST executes the action and redirects with a message.
 
-    A user without the permission gets 403, whatever the method and the address; then any other method gets 405.
+    Use it as ``as_view(admin=model_admin)``. A user without the permission gets 403, for every method and address.
+    With the permission, any method other than POST gets 405.
     """
 
     http_method_names = ["post"]
     admin: Any = None
     permission = ""
-    #: The row of the address, if it names one.
+    #: The row that the address names, or ``None``.
     row: Any = None
 
     def is_allowed(self) -> bool:
@@ -44,24 +45,24 @@ class PostView(View):
         return super().dispatch(request, *args, **kwargs)
 
     def load(self) -> HttpResponse | None:
-        """Fetch the row of the address. Raises ``Http404``; a response that is returned ends the request."""
+        """Fetch the row that the address names. Raises ``Http404``. If it returns a response, the request ends."""
         if "pk" in self.kwargs:
             self.row = get_object_or_404(self.rows(), pk=self.kwargs["pk"])
         return None
 
     def rows(self) -> Any:
-        """The rows that this user may name in the address."""
+        """Return the rows that this user may name in the address."""
         return self.admin.get_page_queryset(self.request)
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         return self.load() or self.check() or self.run()
 
     def check(self) -> HttpResponse | None:
-        """Check the request; a response that is returned ends it, and nothing is done."""
+        """Check the request. If it returns a response, the request ends and the action is not executed."""
         return None
 
     def run(self) -> HttpResponse:
-        """Execute the action and report."""
+        """Execute the action and redirect with a message about its result."""
         try:
             level, text = self.execute()
         except GovPayError as error:
@@ -70,40 +71,40 @@ class PostView(View):
         return HttpResponseRedirect(self.next_page())
 
     def execute(self) -> tuple[int, Any]:
-        """Do it, and return the level and the text of the message. Raises ``GovPayError``."""
+        """Execute the action. Return the level and the text of the message. Raises ``GovPayError``."""
         raise NotImplementedError
 
     def fail(self, error: GovPayError) -> HttpResponse:
-        """Report the error above the page that the user came from."""
+        """Redirect to the page that the user came from, with the error as a message."""
         outcome = outcome_of_error(error)
         messages.add_message(self.request, outcome.level, str(outcome))
         return HttpResponseRedirect(self.back())
 
     def back(self) -> str:
-        """The address of the page that the user came from."""
+        """Return the address of the page that the user came from."""
         return page_of(self.row)
 
     def page_or_index(self) -> str:
-        """The page of the row; the admin's index for a user who may not see it."""
+        """Return the address of the row's page, or of the admin's index if the user may not see the row."""
         return page_of(self.row) if self.admin.has_view_permission(self.request, self.row) else reverse("admin:index")
 
     def next_page(self) -> str:
-        """The address after success."""
+        """Return the address to redirect to after success."""
         return self.back()
 
 
 class ConfirmationView(PostView):
-    """A confirmation page: GET shows what would happen; POST checks the token and the form, then executes it once."""
+    """A confirmation page: GET shows the effect of the action; POST checks token and form and executes it once."""
 
     http_method_names = ["get", "head", "post"]
     template = "govpay/admin/confirm.html"
     title: Any = ""
-    #: What will happen, said before the button.
+    #: The text above the button: what will happen.
     consequence: Any = ""
     button: Any = ""
     #: The name of the action in the signed token; empty for a page without a token.
     signed_action = ""
-    #: The snapshot that the token holds: what the page shows of each payment, by primary key.
+    #: The snapshots that the token holds: one for each payment on the page, by primary key.
     shown: Mapping[int, ShownPayment] = {}
     form: Any = None
 
@@ -121,7 +122,7 @@ class ConfirmationView(PostView):
         return self.confirm() if self.form is not None and not self.form.is_valid() else None
 
     def confirm(self, problem: str = "") -> HttpResponse:
-        """Show what would happen now, under a new token. ``problem``: why the form that was sent did nothing."""
+        """Show the page with a new token. ``problem``: the reason why the submitted form had no effect."""
         context: dict[str, Any] = {
             "title": self.title,
             "problem": problem,
@@ -140,7 +141,7 @@ class ConfirmationView(PostView):
         return render(self.admin, self.request, self.template, context, self.status(problem))
 
     def context(self) -> dict[str, Any]:
-        """What the template needs besides. Sets ``shown``, if the token holds what the page shows."""
+        """Return additional context for the template. A subclass with snapshots sets ``shown`` here."""
         return {}
 
     def status(self, problem: str) -> int:
@@ -149,24 +150,24 @@ class ConfirmationView(PostView):
     # Token and form
 
     def token_ids(self) -> Sequence[int]:
-        """The primary keys that the token is bound to."""
+        """Return the primary keys that the token is bound to."""
         return []
 
     @cached_property
     def token(self) -> ConfirmationToken:
-        """The token that was sent. Raises ``TokenRefused``."""
+        """The submitted token. Raises ``TokenRefused``."""
         text = self.request.POST.get("key", "")
         return confirmation_tokens.read(text, self.request.user, self.signed_action, self.token_ids())
 
     def make_form(self, data: Any) -> forms.Form | None:
-        """The form, bound if there is ``data``; ``None`` for a page without a form. May raise ``TokenRefused``."""
+        """Return the form, bound if ``data`` is given, or ``None`` if the page has none. May raise ``TokenRefused``."""
         return None
 
     def refuse(self, refusal: TokenRefused) -> HttpResponse:
         return self.confirm(str(refusal))
 
     def fail(self, error: GovPayError) -> HttpResponse:
-        """A page with a form shows the error in the form, so that what was typed is kept."""
+        """Show the error in the form, which keeps the input. A page without a form redirects with a message."""
         if self.form is None:
             return super().fail(error)
         self.add_error(error)

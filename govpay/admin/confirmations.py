@@ -1,4 +1,4 @@
-"""The pages before and after an action: GET shows what would happen, POST does it once."""
+"""Confirmation and result pages of an action on payments: GET shows the effect, POST executes it once."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from govpay.security.headers import secure_view
 
 logger = logging.getLogger("govpay.admin")
 
-#: Rows of one confirmation page.
+#: Maximum number of rows on a confirmation page.
 MAX_ROWS = 100
-#: After so many seconds no further action is begun; the rest is offered again. Web servers kill slow requests.
+#: Seconds after which no further row is begun, because web servers stop slow requests. The rest is offered again.
 SUBMIT_TIMEOUT = 20.0
 
 
 def own_url(admin: Any, route: str, name: str, view: Callable[..., Any]) -> URLPattern:
-    """An address of the admin that runs outside any transaction, ``ATOMIC_REQUESTS`` or not.
+    """Return a URL pattern of the admin whose view runs outside any transaction, also with ``ATOMIC_REQUESTS``.
 
-    Operations commit their journal before they call the platform, which an open transaction would undo.
+    Operations commit their journal row before they call the platform. An open transaction could roll it back.
     """
     return path(route, own_view(secure_view(admin.admin_site.admin_view(view))), name=name)
 
 
 def chosen_ids(request: HttpRequest) -> list[int]:
-    """``?ids=3,5``, each once; empty when anything in it is no primary key."""
+    """Return the keys in ``?ids=3,5``, without repeats. The list is empty if any part is not a primary key."""
     given = request.GET.getlist("ids") or request.POST.getlist("ids")
     parts = [part.strip() for part in ",".join(given).split(",")]
     if not all(re.fullmatch(r"[0-9]{1,18}", part) for part in parts):
@@ -57,7 +57,7 @@ def chosen_ids(request: HttpRequest) -> list[int]:
 
 
 def earlier_attempt(row: ConfirmationRow) -> list[tuple[Any, Any]]:
-    """What staff must know of an operation that was not executed before they try it again."""
+    """Return a note about the operation that was not executed and that staff are about to try again."""
     earlier = row.earlier
     if earlier is None:
         return []
@@ -74,7 +74,7 @@ def earlier_attempt(row: ConfirmationRow) -> list[tuple[Any, Any]]:
 
 
 def earlier_attempts(rows: Sequence[ConfirmationRow]) -> list[tuple[Any, Any]]:
-    """The same for many: how many of them try an earlier operation again."""
+    """Return a note with the number of rows that try an earlier operation again."""
     count = sum(row.earlier is not None for row in rows)
     text = ngettext(
         "%(count)d of these payments tries an operation again that was not carried out, under the same reference.",
@@ -85,7 +85,10 @@ def earlier_attempts(rows: Sequence[ConfirmationRow]) -> list[tuple[Any, Any]]:
 
 
 class PaymentConfirmationView(ConfirmationView):
-    """One action on one or many payments. Use it as ``as_view(admin=model_admin, action=staff_action)``."""
+    """Confirm and execute an action on one or many payments.
+
+    Use it as ``as_view(admin=model_admin, action=staff_action)``.
+    """
 
     action: StaffAction = None  # type: ignore[assignment]  # as_view needs a value here
     ids: list[int]
@@ -117,7 +120,7 @@ class PaymentConfirmationView(ConfirmationView):
         return HttpResponseRedirect(self.back())
 
     def back(self) -> str:
-        """Where staff came from: the payment's page, or the list."""
+        """Return the address of the page of a single payment that the user may see, otherwise of the list."""
         if self.single and self.payments and self.admin.has_view_permission(self.request):
             return page_of(next(iter(self.payments.values())))
         return list_of(Payment)
@@ -132,7 +135,7 @@ class PaymentConfirmationView(ConfirmationView):
     # GET
 
     def context(self) -> dict[str, Any]:
-        """The rows as they are now."""
+        """Return the context with the current state of the rows, and set ``shown`` to their snapshots."""
         rows = assess(self.action, list(self.payments.values()))
         for row in rows:
             if not self.single:
@@ -160,7 +163,7 @@ class PaymentConfirmationView(ConfirmationView):
         }
 
     def choose(self, row: ConfirmationRow) -> None:
-        """Try that operation again whose page led here; there may be a newer one on its payment."""
+        """Retry the operation in ``?operation=``, or set the reason against it. The payment may have a newer one."""
         given = self.request.GET["operation"]
         named = None
         if re.fullmatch(r"[0-9]{1,18}", given):
@@ -176,7 +179,7 @@ class PaymentConfirmationView(ConfirmationView):
         return [each for row in rows for each in (*self.action.notes(row.payment), *earlier_attempt(row))]
 
     def make_form(self, data: Any) -> forms.Form | None:
-        """What was sent is checked against what the page showed then."""
+        """Return the form. Submitted data is checked against the snapshots in the token, not the current rows."""
         shown = self.shown if data is None else self.token.shown
         if not shown:
             return None
@@ -193,7 +196,7 @@ class PaymentConfirmationView(ConfirmationView):
         return self.report(rows)
 
     def execute_each(self, data: dict[str, Any]) -> list[ConfirmationRow]:
-        """Each row by itself: one that fails does not stop the others, unless all would fail alike."""
+        """Execute the action row by row. A failure stops the other rows only if all would fail in the same way."""
         end = time.monotonic() + SUBMIT_TIMEOUT
         rows: list[ConfirmationRow] = []
         halted = False
@@ -217,14 +220,14 @@ class PaymentConfirmationView(ConfirmationView):
         except GovPayError as error:
             return outcome_of_error(error)
         except Exception as error:
-            # The rows before this one are done, and staff must hear so: a blank error page would invite
-            # them to start all over. The log has the traceback.
+            # The rows before this one are done, and staff must see that. After an error page they might start
+            # all rows again. The traceback is in the log.
             logger.exception("%s of payment %s", self.action.name, payment.uid)
             text = _("This site failed (%(error)s); look at the payment's operations before you do anything else.")
             return StaffOutcome("unknown", _("Outcome not known"), text % {"error": type(error).__name__})
 
     def tell(self, row: ConfirmationRow) -> HttpResponse:
-        """One payment: a message on its page, which shows the rest."""
+        """Redirect to the page of the single payment, with a message about the outcome."""
         assert row.outcome is not None  # noqa: S101
         parts = {
             "title": row.outcome.title,
@@ -236,7 +239,7 @@ class PaymentConfirmationView(ConfirmationView):
         return HttpResponseRedirect(page_of(row.payment))
 
     def report(self, rows: list[ConfirmationRow]) -> HttpResponse:
-        """Many payments: one line each. Loading this page again sends the same form, hence the same action."""
+        """Show one line for each payment. A reload sends the same form, and so does not execute the action again."""
         left = [str(row.payment.pk) for row in rows if row.outcome and row.outcome.kind in ("left", "not sent")]
         again = f"{self.request.path}?ids={','.join(left)}" if left else ""
         context = {

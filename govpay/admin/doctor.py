@@ -1,4 +1,4 @@
-"""The doctor's page, the signs of life it goes by, and what answers held that nothing here knows of."""
+"""Admin pages for the system status (doctor), the heartbeats of processes and the contract notices."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from govpay.models.access import reach_of
 from govpay.models.choices import Level
 from govpay.models.permissions import PROVISION_ACCOUNT, SYNC_NOW
 
-#: Either of them may see how the site stands.
+#: Either of these permissions allows a user to see the system status.
 PERMISSIONS = (SYNC_NOW, PROVISION_ACCOUNT)
 
 
 def may_examine(request: HttpRequest) -> bool:
-    """Its findings name all accounts."""
+    """Whether the user may see the system status. It needs access to all accounts, because the findings name them."""
     return reach_of(request.user).is_all and any(request.user.has_perm(name) for name in PERMISSIONS)
 
 
 def doctor_tools(request: HttpRequest) -> list[tuple[Any, str]]:
-    """The link above a list."""
+    """Return the link to the system status above a list, if the user may see it."""
     return [(_("System status"), reverse("admin:govpay_doctor"))] if may_examine(request) else []
 
 
@@ -49,12 +49,12 @@ class HeartbeatAdmin(ReadOnlyAdmin):
         return [own_url(self, "doctor/", "govpay_doctor", self.doctor_view), *super().get_urls()]
 
     def doctor_view(self, request: HttpRequest) -> HttpResponse:
-        """The findings, the worst first. Reads only; the platform is given twenty seconds in all."""
+        """Show the findings, the worst first. Changes nothing. All calls together take at most twenty seconds."""
         if not may_examine(request):
             raise PermissionDenied
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
-        # Here and not above: the client and the sync are no part of the app's start.
+        # Imported here, so that the start of the app does not load the client and the sync.
         from govpay.doctor import examine  # noqa: PLC0415
 
         report = examine()
@@ -77,7 +77,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 
 @admin.register(ContractNotice)
 class ContractNoticeAdmin(ReadOnlyAdmin):
-    """What the platform's answers hold and nothing here knows of."""
+    """Show properties and enum values in the platform's answers that are not known here."""
 
     name_text = text_column("name", _("name"))
     value_text = text_column("value", _("value"))

@@ -1,4 +1,4 @@
-"""Webhook subscriptions, and the events that came of them."""
+"""Admins of webhook subscriptions and webhook events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from govpay.admin.replays import ReplayView, failure_alert, may_replay, report
 from govpay.models import Payment, WebhookEvent, WebhookSubscription
 from govpay.models.choices import EventState, EventType
 
-#: Events shown on a payment's page.
+#: Maximum number of events on a payment's page.
 RELATED_EVENTS_LIMIT = 50
 
 
@@ -46,7 +46,7 @@ class WebhookSubscriptionAdmin(MirrorAdmin):
     list_display = ("event", "enabled", "account_link", "changed")
     list_filter = (AccountListFilter,)
     list_select_related = ("account",)
-    # By the column, not by the account's own order, which would be a join and a sort.
+    # Ordered by the column. The default order of the account would need a join and a sort.
     ordering = ("account_id", "event_type", "id")
     search_fields = ("uid__exact",)
     search_help_text = _("The whole UID.")
@@ -116,14 +116,14 @@ class WebhookEventAdmin(ReadOnlyAdmin):
 
     @column(_("event"))
     def event_and_type(self, row: WebhookEvent) -> str:
-        """In words, and as hosts and the platform's documents call it."""
+        """Return the label and the platform's name of the event type."""
         label = dict(EventType.choices).get(row.event_type)
         return f"{label} ({row.event_type})" if label else row.event_type
 
     @column(_("payload"))
     def payload_document(self, row: WebhookEvent) -> Any:
-        """Masked when it was stored, and by the same rule once more, for rows that got here another way."""
-        # Here and not above: a start loads nothing of the sync.
+        """Return the payload, masked again. It is masked when it is stored, but rows can be added in another way."""
+        # Imported here, so that the start of the app does not load the sync.
         from govpay.sync.inbox import kept  # noqa: PLC0415
 
         try:
@@ -137,7 +137,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
         listed = super().get_urls()
         for pattern in listed:
             if pattern.name == "govpay_webhookevent_changelist":
-                # The action queues what it has put back, which must be committed by then.
+                # Outside a transaction: the action must commit the events before it queues them.
                 pattern.callback = own_view(pattern.callback)
         return [
             own_url(self, "<int:pk>/replay/", "govpay_webhookevent_replay", ReplayView.as_view(admin=self)),
@@ -167,7 +167,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
 
 
 def events_of(payment: Payment, user: Any) -> Table:
-    """The deliveries that told of a payment, newest first; one statement."""
+    """Return a table of the events about a payment, the newest first. Makes one query."""
     visible = WebhookEvent.objects.visible_to(user).filter(payment=payment.uid)
     found = visible.only("event_type", "received_at", "state", "attempts")
     return Table(

@@ -1,4 +1,4 @@
-"""Fee previews: what was typed for one, and how its maker takes it back."""
+"""Fee previews: find the form data that made a preview, and void a preview that its maker takes back."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment, SavedPaymentMethod
 from govpay.models.choices import OperationAction, PaymentStatus
 
-#: Statuses of a payment that was quoted and can never be charged any more.
+#: Statuses of a quoted payment that can no longer be charged.
 ENDED = (PaymentStatus.VOIDED, PaymentStatus.EXPIRED, PaymentStatus.FAILED)
 
 
 def typed(quote: Operation, payment: Payment, methods: list[SavedPaymentMethod]) -> dict[str, Any]:
-    """The charge form's cleaned data that ``quote`` of ``payment`` was made of; the amount in minor units."""
+    """Return the cleaned data of the charge form that made ``quote`` of ``payment``. The amount is in minor units."""
     made = quote.reference_id.endswith(quote.key.hex)
     return {
         "method": next((str(method.pk) for method in methods if method.uid == payment.saved_method_uid), ""),
@@ -32,10 +32,11 @@ def typed(quote: Operation, payment: Payment, methods: list[SavedPaymentMethod])
 
 
 def take_back(quote: Operation, payment: Payment, user: Any, form: str) -> StaffOutcome:
-    """Void ``payment``, of which ``user`` was shown the fee by ``quote``. ``form`` sent twice is one void.
+    """Void the fee preview ``payment`` that ``user`` made with ``quote``.
 
-    The kind of the outcome is ``done``, or ``left`` when the payment could not be voided and is not charged either.
-    With any other kind it has been charged, or may be.
+    ``form`` is a text that identifies the submitted page: the same text makes one void, also if it is sent twice.
+    The kind of the outcome is ``done``, or ``left`` if the payment could not be voided and was not charged either.
+    With any other kind the payment was charged, or may have been.
     """
     try:
         operations.void_payment(payment=payment, fee_preview=True, actor=user, key=uuid.uuid5(quote.key, form))

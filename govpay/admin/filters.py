@@ -1,4 +1,4 @@
-"""Filters that never ask a table for its distinct values."""
+"""List filters that never query the distinct values of a column."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from govpay.models import Client, PaymentAccount
 from govpay.models.access import reach_of
 from govpay.models.choices import PaymentFlag, PaymentStatus
 
-#: A filter lists that many accounts; the others are reached from their own page.
+#: Maximum number of accounts or clients that a filter lists. The page of each other one links to its filtered lists.
 FILTER_ACCOUNTS_LIMIT = 50
 
 
 class ExactFilter(admin.SimpleListFilter):
-    """One column, one value: ``?<column>=<value>``. A value that is not offered may still be asked for."""
+    """Filter one column by one value: ``?<column>=<value>``. The value need not be one of those offered."""
 
     def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
-        """Value and label of each link."""
+        """Return value and label of each choice."""
         return ()
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -47,7 +47,7 @@ class ExactFilter(admin.SimpleListFilter):
 
 
 def known_values(column: str, label: Any, choices: type[models.TextChoices]) -> type[ExactFilter]:
-    """Offers the known values. A value that is new on the platform can be given in the URL."""
+    """Return a filter that offers the known values. The URL may contain a value that is new on the platform."""
 
     class KnownValues(ExactFilter):
         title = label
@@ -60,7 +60,7 @@ def known_values(column: str, label: Any, choices: type[models.TextChoices]) -> 
 
 
 def linked(column: str, label: Any) -> type[ExactFilter]:
-    """A filter that only appears when a link of ours brought it, such as "payments of this customer"."""
+    """Return a filter that appears only if a link set it, such as "payments of this customer"."""
 
     class Linked(ExactFilter):
         title = label
@@ -70,7 +70,7 @@ def linked(column: str, label: Any) -> type[ExactFilter]:
 
 
 class TenantFilter(ExactFilter):
-    """The first rows by name: one statement of fifty short ones. What lies out of reach is nothing to filter by."""
+    """Offer the first fifty rows by name, in one query. A row that the user may not see is refused as a value."""
 
     rows: ClassVar[Any]
 
@@ -99,7 +99,7 @@ class ClientListFilter(TenantFilter):
 
 
 class AgeFilter(admin.SimpleListFilter):
-    """Events by when they arrived: a range of the index on ``received_at``."""
+    """Filter events by the time when they arrived: a range of the index on ``received_at``."""
 
     title = _("age")
     parameter_name = "age"
@@ -124,12 +124,12 @@ class AgeFilter(admin.SimpleListFilter):
 
 
 class PaymentStatusFilter(ExactFilter):
-    """Payments by status. Fee previews are listed by themselves, not among those that wait for capture."""
+    """Filter payments by status. Fee previews are a separate choice, not a part of *Waiting for capture*."""
 
     title = _("status")
     parameter_name = "status"
 
-    #: No value of the platform's.
+    #: A value of this filter only. The platform has no such status.
     PREVIEW: ClassVar[str] = "fee_preview"
 
     def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
@@ -145,12 +145,12 @@ class PaymentStatusFilter(ExactFilter):
 
 
 class FlagListFilter(ExactFilter):
-    """Payments that staff must look at, from the partial index on the flag."""
+    """Filter payments that staff must look at, with the partial index on the flag."""
 
     title = _("flag")
     parameter_name = "flag"
 
-    #: As the index has it, letter by letter: SQLite takes a partial index for no other wording, nor for a parameter.
+    #: Exactly the condition of the index. SQLite ignores a partial index if the text differs or has a parameter.
     RAISED = ~Exact(F("flag"), RawSQL("''", ()))
 
     def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
@@ -165,7 +165,7 @@ class FlagListFilter(ExactFilter):
 
 
 class BacklogFilter(ExactFilter):
-    """Flags that a first load raised; it only appears when the link of such a group brought it."""
+    """Filter flags that an account's first load raised. Appears only if the link of such a group set it."""
 
     title = _("first load")
     parameter_name = "flag_backlog"
@@ -178,7 +178,7 @@ class BacklogFilter(ExactFilter):
 
 
 class ExpiryFilter(admin.SimpleListFilter):
-    """Cards by the month they run out, from the index on year and month."""
+    """Filter cards by the month in which they expire, with the index on year and month."""
 
     title = _("expiry")
     parameter_name = "expiry"
@@ -188,7 +188,7 @@ class ExpiryFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         today = timezone.localdate()
-        # The first of the fourth month from now: four months have 120 to 123 days.
+        # The first day of the fourth month from now: four months have 120 to 123 days.
         edge = (today.replace(day=1) + dt.timedelta(days=124)).replace(day=1)
         past, soon = _before(today), _before(edge)
         known = Q(exp_year__isnull=False, exp_month__isnull=False)
@@ -203,5 +203,5 @@ class ExpiryFilter(admin.SimpleListFilter):
 
 
 def _before(day: dt.date) -> Q:
-    """Cards whose last month lies before the month of ``day``."""
+    """Return the condition for cards whose last month is before the month of ``day``."""
     return Q(exp_year__lt=day.year) | Q(exp_year=day.year, exp_month__lt=day.month)

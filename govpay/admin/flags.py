@@ -1,4 +1,4 @@
-"""Flags on payments: what staff are told of a dispute, a bank return or a reversal, and how it is laid to rest."""
+"""Flags on payments: texts about a dispute, a return or a reversal, and the button *Mark as dealt with*."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from govpay.models.choices import PaymentFlag
 from govpay.models.permissions import REFUND_PAYMENT
 from govpay.review import flagged
 
-#: Flag → what happened, and what it means for the money.
+#: For each flag, a title that says what happened, and a text about the money.
 WORDS: dict[str, tuple[Any, Any]] = {
     PaymentFlag.CHARGEBACK: (
         gettext_lazy("Disputed by the cardholder on %(when)s"),
@@ -44,7 +44,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     ),
 }
 
-#: The same before an action that gives money back: what is at stake. It does not forbid the action.
+#: For each flag, the warning before an action that gives money back. It does not forbid the action.
 AT_STAKE: dict[str, Any] = {
     PaymentFlag.CHARGEBACK: gettext_lazy(
         "Disputed (%(when)s): the bank takes the money back by itself. With a refund the payer gets it twice."
@@ -55,7 +55,7 @@ AT_STAKE: dict[str, Any] = {
     ),
 }
 
-#: The same in one word.
+#: For each flag, one word for a badge.
 SHORT: dict[str, Any] = {
     PaymentFlag.CHARGEBACK: gettext_lazy("Disputed"),
     PaymentFlag.RETURN: gettext_lazy("Returned"),
@@ -64,17 +64,17 @@ SHORT: dict[str, Any] = {
 
 
 def may_lower(user: Any) -> bool:
-    """Who may give money back handles disputes and returns."""
+    """Whether the user may clear a flag. Users who may refund payments also handle disputes and returns."""
     return bool(user.has_perm(REFUND_PAYMENT))
 
 
 def badges(payment: Payment) -> str | None:
-    """The payment's status with its flag beside it, for a list: short, since a column is."""
+    """Return badges for the payment's status and its flag. They are short, because a list column is narrow."""
     return _with_flag(payment, payment.flag)
 
 
 def badges_at_stake(payment: Payment) -> str | None:
-    """The same with a flag also where the dispute or the return was marked as dealt with."""
+    """Return the same badges, with the flag also if the dispute or return was marked as dealt with."""
     return _with_flag(payment, payment.taken_back or payment.flag)
 
 
@@ -91,22 +91,20 @@ def _with_flag(payment: Payment, raised: str) -> str | None:
 
 
 def at_stake(payment: Payment) -> str:
-    """Why somebody should think twice before the payer gets money back; an empty string where nothing speaks
-    against it. Needs ``flag_movement`` joined.
-    """
+    """Return the warning against giving the payer money back, or an empty string. Needs ``flag_movement`` joined."""
     text = AT_STAKE.get(payment.taken_back)
     return str(text) % {"when": _when(payment)} if text else ""
 
 
 def _when(payment: Payment) -> str:
-    """When the bank took the money back or gave it, as the platform tells; else when that was known here."""
+    """Return the time of the newest movement on the platform, or the time when the flag was raised here."""
     movement = payment.newest_movement
     at = movement.remote_created_at if movement else None
     return moment(at or payment.flagged_at) or _("an unknown day")
 
 
 def flag_alert(payment: Payment, user: Any) -> Alert | None:
-    """The box on a flagged payment's page, with the button for those who handle disputes.
+    """Return the alert for a flagged payment's page, with the button for users who may clear the flag, or ``None``.
 
     Needs ``flag_movement`` joined and ``with_refunds_before``.
     """
@@ -117,14 +115,14 @@ def flag_alert(payment: Payment, user: Any) -> Alert | None:
     lines = (meaning, *flagged.known(payment), *flagged.advice(payment))
     if not may_lower(user):
         return Alert(title, (*lines, _("Whoever may refund payments can mark this as dealt with.")))
-    # What was shown goes along: a newer flag must not be lowered unseen.
+    # The button sends the flag that was shown, so that a newer flag is not cleared unseen.
     shown = (("flag", payment.flag), ("flagged_at", _written(payment.flagged_at)))
     address = reverse("admin:govpay_payment_lower_flag", args=[payment.pk])
     return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown))
 
 
 class LowerFlagView(PostView):
-    """Lower the flag that was shown, and keep in the row's history who did it."""
+    """Clear the flag that was shown, and record in the row's history who did it."""
 
     permission = REFUND_PAYMENT
     back = PostView.page_or_index
@@ -151,7 +149,7 @@ def _written(at: dt.datetime | None) -> str:
 
 
 def read_moment(text: str) -> dt.datetime | None:
-    """A moment as a button carries it; ``None`` for nothing and for nonsense."""
+    """Parse the time that a button sends. Return ``None`` if the text is empty or invalid."""
     try:
         return parse_datetime(text)
     except ValueError:

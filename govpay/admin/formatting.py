@@ -1,4 +1,4 @@
-"""How one value looks: badges, links to relatives, money, documents. Everything is escaped here."""
+"""Format values for admin pages: badges, links to related rows, money, documents. All values are escaped here."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from govpay.models.choices import (
 from govpay.models.money import format_money
 from govpay.models.reasons import find_reason, reason_in_words
 
-#: Nothing known.
+#: Shown if a value is missing or unknown.
 EMPTY = "—"
-#: Longest text in a list; the row's own page shows all of it.
+#: Maximum length of a text in a list. The row's own page shows the whole text.
 CLIPPED = 36
-#: As many whole words as there is room for. An amount may hold spaces of its own, which do not break.
+#: The whole words that fit. The non-breaking spaces inside an amount do not count as spaces between words.
 WORDS_BEFORE_CUT = re.compile(r"(.*\S)[ \t\n]", re.DOTALL)
-#: Longest document that a page prints.
+#: Maximum length of a document on a page, in characters.
 DOCUMENT = 100_000
 
-#: Movements that take back money which was paid.
+#: Types of transactions that take back money that was paid.
 TAKES_MONEY = (TransactionType.CHARGEBACK, TransactionType.ACH_RETURN)
 
-#: Colour of a badge by value. The word is always there: colour alone tells nobody anything.
+#: Colour of a badge by value. A badge always has a word too, because a colour alone has no meaning.
 TONES: dict[str, str] = {
     PaymentStatus.VALIDATED: "wait",
     PaymentStatus.CAPTURED: "good",
@@ -83,14 +83,14 @@ TONES: dict[str, str] = {
     Level.ERROR: "alarm",
 }
 
-#: Shown instead of the status of a validated payment that only its maker may capture. The platform has no such status.
+#: Shown instead of the status of a fee preview, which only its maker may capture. The platform has no such status.
 FEE_PREVIEW = _("Fee shown, not charged")
 
 
 def clip(text: Any, limit: int = CLIPPED) -> str | None:
-    """Text for a list cell, cut between two words where it has any; nothing at all becomes the empty mark.
+    """Shorten a text for a list cell, between two words if possible. Return ``None`` for an empty text.
 
-    Half an amount is another amount: ``$1`` of ``$1,234.00``.
+    A cut inside an amount would show another amount: ``$1`` instead of ``$1,234.00``.
     """
     if not text:
         return None
@@ -103,7 +103,7 @@ def clip(text: Any, limit: int = CLIPPED) -> str | None:
 
 
 def badge(value: str, choices: type[models.TextChoices]) -> str | None:
-    """A status as a word on a coloured ground. Values we do not know are shown as they came."""
+    """Return a status as a coloured badge, or ``None`` if it is empty. An unknown value is shown clipped."""
     if not value:
         return None
     return _chip(TONES.get(value, "plain"), dict(choices.choices).get(value, clip(value)))
@@ -114,50 +114,53 @@ def _chip(tone: str, label: Any) -> str:
 
 
 def payment_badge(payment: Payment) -> str | None:
-    """The payment's status as a badge; lists read their rows ``with_fee_preview``."""
+    """Return the payment's status as a badge. Lists need rows from ``with_fee_preview``."""
     if payment.is_fee_preview:
         return format_html('<span class="govpay-badge govpay-quiet">{}</span>', FEE_PREVIEW)
     return badge(payment.status, PaymentStatus)
 
 
 def label_of(value: str, choices: type[models.TextChoices]) -> Any:
-    """The word for a known value, an unknown one as it came."""
+    """Return the label of a known value, or an unknown value clipped."""
     return dict(choices.choices).get(value, clip(value))
 
 
 def action_label(operation: Operation) -> Any:
-    """``Refund``, or ``Void (fee preview)``."""
+    """Return the label of the action, such as ``Refund`` or ``Void (fee preview)``."""
     label = label_of(operation.action, OperationAction)
     return _("%(action)s (fee preview)") % {"action": label} if operation.fee_preview else label
 
 
 def moment(value: Any) -> str | None:
-    """A point in time, short, in the active time zone."""
+    """Return a date and time in short form, in the active time zone."""
     if value is None:
         return None
     return date_format(timezone.localtime(value) if timezone.is_aware(value) else value, "SHORT_DATETIME_FORMAT")
 
 
 def reason_of(row: Transaction) -> str | None:
-    """The platform's words for a movement, and what the bank's code means."""
+    """Return the platform's reason for a transaction and the meaning of the bank's code, or ``None``."""
     code = row.reason_code if find_reason(row.type, row.reason_code) else clip(row.reason_code)
     return " · ".join(filter(None, (clip(row.reason), code and reason_in_words(row.type, code)))) or None
 
 
 def reason_cell(row: Transaction) -> str:
-    """The same in a table on a page, where it is given the room of a sentence."""
+    """Return the reason of a transaction for a table on a page, in an element wide enough for a sentence."""
     return format_html('<div class="govpay-reason">{}</div>', reason_of(row) or EMPTY)
 
 
 def transaction_badge(row: Transaction) -> str | None:
-    """The status of a movement. One that takes money from here is no success, though it succeeded."""
+    """Return the status as a badge. A successful transaction that takes money back is not shown as a success."""
     if row.type in TAKES_MONEY and row.status == TransactionStatus.SUCCEEDED:
         return _chip("bad", _("Money taken back"))
     return badge(row.status, TransactionStatus)
 
 
 def method_label(row: Payment | SavedPaymentMethod) -> str | None:
-    """``Visa ····1111``, or as much of it as is known; a saved method tells its own when it was joined."""
+    """Return ``Visa ····1111``, or the known parts of it.
+
+    A payment without ``last4`` has the label of its saved method, if that was joined.
+    """
     if isinstance(row, Payment) and not row.last4:
         key: Any = row._meta.get_field("saved_method")
         saved = key.get_cached_value(row, default=None)
@@ -169,33 +172,33 @@ def method_label(row: Payment | SavedPaymentMethod) -> str | None:
 
 
 def expiry(method: SavedPaymentMethod) -> str | None:
-    """``04/2027``."""
+    """Return month and year of expiry, such as ``04/2027``, or ``None`` if unknown."""
     if method.exp_year is None or method.exp_month is None:
         return None
     return f"{method.exp_month:02d}/{method.exp_year}"
 
 
 def page_of(row: models.Model) -> str:
-    """The address of a row's own page."""
+    """Return the address of a row's own page."""
     meta = row._meta
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[quote(row.pk)])
 
 
 def list_of(model: type[models.Model], **filters: str) -> str:
-    """The address of a model's list, filtered."""
+    """Return the address of a model's list, with filters."""
     address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     return f"{address}?{urlencode(filters)}" if filters else address
 
 
 def link_to(row: models.Model, text: Any = None) -> str:
-    """A link to the row's own page; ``text`` is shown as it is, the row's name is clipped."""
+    """Return a link to the row's own page. ``text`` is shown whole; without it, the row's name is shown clipped."""
     return format_html('<a href="{}">{}</a>', page_of(row), text or clip(row) or row.pk)
 
 
 def relative(row: models.Model, name: str) -> str | None:
-    """A link to the row behind a foreign key; the bare ``uid`` when that row has not been read yet.
+    """Return a link to the row behind a foreign key, or only its ``uid`` if that row has not been read yet.
 
-    Never queries: a relative that was not joined is linked by its ``uid``.
+    This makes no query: a related row that was not joined is linked by its ``uid``.
     """
     key: Any = row._meta.get_field(name)
     uid = getattr(row, key.attname)
@@ -212,7 +215,7 @@ def relative(row: models.Model, name: str) -> str | None:
 
 
 def document(value: Any) -> str | None:
-    """A JSON document, indented, escaped, and cut when it is enormous."""
+    """Return a JSON document as HTML: indented, escaped, and cut after ``DOCUMENT`` characters."""
     if value in (None, {}, []):
         return None
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
@@ -222,9 +225,9 @@ def document(value: Any) -> str | None:
 
 
 def column(label: Any, order: str | None = None) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
-    """A column of a list or a line of a page. ``order``: the database column that sorts it.
+    """Make a method a column of a list or a line of a page. ``order``: the database column that sorts it.
 
-    Nothing known is a dash in both places; Django's pages would print "None".
+    A missing value is shown as a dash in both. Without this, Django's pages would print "None".
     """
 
     def decorate(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -239,57 +242,57 @@ def column(label: Any, order: str | None = None) -> Callable[[Callable[[Any, Any
 
 
 def link_column(name: str, label: Any) -> Callable[[Any, Any], Any]:
-    """A column that links to the relative ``name``."""
+    """Return a column with a link to the related row ``name``."""
     return column(label)(lambda admin_, row: relative(row, name))
 
 
 def text_column(name: str, label: Any) -> Callable[[Any, Any], Any]:
-    """A column of text of any length, clipped."""
+    """Return a column with a text, which is clipped."""
     return column(label)(lambda admin_, row: clip(getattr(row, name)))
 
 
 def moment_column(name: str, label: Any) -> Callable[[Any, Any], Any]:
-    """A column with a point in time; list it in ``sortable_by`` when an index sorts it."""
+    """Return a column with a date and time. Add it to ``sortable_by`` only if an index sorts it."""
     return column(label, order=name)(lambda admin_, row: moment(getattr(row, name)))
 
 
 def money_column(name: str, label: Any) -> Callable[[Any, Any], Any]:
-    """A column of minor units beside the row's ``currency``. Name it ``…_money`` to have it set right."""
+    """Return a column with an amount, from minor units and ``currency``. Name it ``…_money`` to align it right."""
     return column(label)(lambda admin_, row: format_money(getattr(row, name), row.currency))
 
 
 def badge_column(name: str, label: Any, choices: type[models.TextChoices]) -> Callable[[Any, Any], Any]:
-    """A column with a status badge."""
+    """Return a column with a status badge."""
     return column(label)(lambda admin_, row: badge(getattr(row, name), choices))
 
 
 def document_field(name: str, label: Any) -> Callable[[Any, Any], Any]:
-    """A JSON column, printed."""
+    """Return a column with a JSON document."""
     return column(label)(lambda admin_, row: document(getattr(row, name)))
 
 
 @dataclass(frozen=True)
 class Button:
-    """A form that is nothing but its button; it is sent by POST."""
+    """A form that consists of one button and is sent by POST."""
 
     label: Any
     url: str
-    #: Names and values that go along.
+    #: Names and values of hidden fields.
     hidden: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table on a page. Cells are text, which is escaped, or safe HTML from the functions above."""
+    """A table on a page. A cell is text, which is escaped, or safe HTML from the functions above."""
 
     title: Any
     heads: tuple[Any, ...]
     rows: list[tuple[Any, ...]]
-    #: Said instead of an empty table.
+    #: The text that is shown if there are no rows.
     empty: Any = ""
-    #: Address and text of a link to all of them.
+    #: Address and text of a link to the list of all rows.
     more: tuple[str, Any] | None = None
-    #: Columns that are set right, for amounts and counts.
+    #: Indexes of the columns that are aligned right, for amounts and counts.
     numeric: tuple[int, ...] = ()
-    #: Sums, one line per currency.
+    #: Rows with totals, one for each currency.
     foot: list[tuple[Any, ...]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How a payment account is doing, at a glance."""
+"""The health table on a payment account's page."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from govpay.exceptions import GovPayError
 from govpay.models import Operation, PaymentAccount, SyncCursor, WebhookEvent, WebhookSubscription
 from govpay.models.choices import EventState, OperationState
 
-#: Over how long failures are counted.
+#: Period in which failures are counted.
 FAILURES_WINDOW = dt.timedelta(days=1)
 
 
 def health_of(account: PaymentAccount, cursors: list[SyncCursor], user: Any) -> Table:
-    """One line each: last sync, token, subscriptions, last event, failing operations. One statement reads them all."""
+    """Return a table with last sync, token, subscriptions, last event and failures. Makes one query."""
     since = timezone.now() - FAILURES_WINDOW
     synced = max((cursor.completed_at for cursor in cursors if cursor.completed_at), default=None)
     bad = Q(state=OperationState.UNKNOWN) | Q(state=OperationState.FAILED, created_at__gte=since)
-    bad |= Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())  # the process that asked was stopped
+    bad |= Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())  # its process was stopped
     events = WebhookEvent.objects.visible_to(user).filter(account=OuterRef("uid"))
     subscriptions = WebhookSubscription.objects.visible_to(user).filter(enabled=True, deleted_at=None)
     found = (
@@ -59,8 +59,8 @@ def _count(rows: QuerySet[Any]) -> Coalesce:
 
 
 def _token() -> Any:
-    """Of the whole site: all accounts share it."""
-    from govpay.connection import get_authorizer  # noqa: PLC0415 - not at the start of every process
+    """Return a text about the access token of the whole site, which all accounts share."""
+    from govpay.connection import get_authorizer  # noqa: PLC0415 - not loaded when a process starts
 
     try:
         known = get_authorizer().status()

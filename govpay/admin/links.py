@@ -1,4 +1,4 @@
-"""Payment links: made here, handed out as an address or a QR code, cancelled here."""
+"""Admin of payment links: create a link, show its address and QR code, cancel it."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from govpay.models import Customer, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState
 from govpay.models.permissions import CREATE_SESSION
 
-#: Days that a link may be good for.
+#: Default and maximum number of days for which a link is valid.
 DAYS, MOST_DAYS = 7, 366
 
 
 class LinkForm(forms.Form):
-    """What somebody is asked to pay."""
+    """The form for a new payment link: account, amount, payer and days."""
 
     account = forms.ModelChoiceField(
         label=gettext_lazy("Payment account"),
@@ -98,7 +98,7 @@ class LinkForm(forms.Form):
 
 
 class CreateLinkView(ConfirmationView):
-    """GET shows the form, POST makes the link and leads to its page."""
+    """GET shows the form; POST creates the link and redirects to its page."""
 
     permission = CREATE_SESSION
     signed_action = "link"
@@ -127,7 +127,7 @@ class CreateLinkView(ConfirmationView):
             customer=data.get("customer"),
             expires_at=timezone.now() + dt.timedelta(days=data["days"]),
             actor=self.request.user,
-            # The same form sent twice is one link; what was typed anew after "Back" is another.
+            # The same form sent twice makes one link. Different data typed after "Back" makes another link.
             key=uuid.uuid5(self.token.key, json.dumps([str(data[name]) for name in self.form.fields])),
         )
         self.admin.log_addition(self.request, self.made, _("Payment link made."))
@@ -248,7 +248,7 @@ def _address(request: HttpRequest, link: PaymentLink) -> str:
 
 
 def _page_of(request: HttpRequest, public_id: str) -> str:
-    """Where a link is paid; empty when the site does not include ``govpay.urls``."""
+    """Return the address of a link's payment page, or an empty string if the site does not include ``govpay.urls``."""
     try:
         return request.build_absolute_uri(reverse("govpay:pay", args=[public_id]))
     except NoReverseMatch:
@@ -256,15 +256,18 @@ def _page_of(request: HttpRequest, public_id: str) -> str:
 
 
 def _check_page(request: HttpRequest) -> None:
-    """A link whose page could not send the payer back would open for nobody. Raises ``OperationRefused``."""
-    from govpay.operations.session_options import check_return_address  # noqa: PLC0415 - no start needs the client
+    """Check that the link's page is an allowed return address. Otherwise no payer could open the link.
+
+    Raises ``OperationRefused``.
+    """
+    from govpay.operations.session_options import check_return_address  # noqa: PLC0415 - it loads the client
 
     if address := _page_of(request, "x"):
         check_return_address(_("The page of the link"), address)
 
 
 def _qr_code(address: str) -> str:
-    """An SVG of the address, to be shown on a screen or printed on a letter."""
-    import segno  # noqa: PLC0415 - for this one page
+    """Return the QR code of the address as an SVG data URI, for a screen or a letter."""
+    import segno  # noqa: PLC0415 - only this page needs it
 
     return str(segno.make(address, error="m").svg_data_uri(scale=4, border=2))

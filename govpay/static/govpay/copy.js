@@ -1,4 +1,4 @@
-// A button that copies the text of a field, and says so.
+// A button with data-govpay-copy copies the text of a field, and its label then says that it was copied.
 'use strict';
 document.addEventListener('click', async event => {
     const button = event.target.closest('[data-govpay-copy]');
@@ -10,7 +10,7 @@ document.addEventListener('click', async event => {
     try {
         await navigator.clipboard.writeText(field.value);
     } catch {
-        document.execCommand('copy'); // without https there is no clipboard
+        document.execCommand('copy'); // browsers have no clipboard API without https
     }
     button.textContent = button.dataset.govpayCopied;
 });

@@ -1,4 +1,4 @@
-// Asks every few seconds, less and less often, until the platform's word has come.
+// Poll the site, with longer and longer pauses, until the outcome of the payment is known. Then reload the page.
 (function () {
   "use strict";
   let pause = 2000;
@@ -11,7 +11,7 @@
         return;
       }
     } catch {
-      // No connection just now: it is tried again.
+      // The connection failed. The next poll is a retry.
     }
     pause = Math.min(pause * 1.3, 15000);
     setTimeout(look, pause);

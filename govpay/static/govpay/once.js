@@ -1,9 +1,9 @@
-// A form is sent once: its button closes while the answer is under way. The server does not rely on it,
-// the signed key in the form makes a second copy the same action.
+// Send a form only once: its button is disabled until the response arrives. The server does not rely on this:
+// because of the signed token in the form, a second copy is the same action.
 'use strict';
 {
     const forms = () => document.querySelectorAll('form[data-govpay-once]');
-    // A button may stand elsewhere on the page and name its form.
+    // A button may be elsewhere on the page and refer to its form.
     const buttonOf = form => [...form.elements].find(each => each.type === 'submit');
 
     document.addEventListener('submit', event => {
@@ -22,7 +22,7 @@
         button.setAttribute('aria-disabled', 'true');
     });
 
-    // Back from the next page: the browser shows this one as it was left.
+    // After "Back", the browser shows this page as it was when the user left it, so enable the buttons again.
     window.addEventListener('pageshow', () => {
         for (const form of forms()) {
             delete form.dataset.govpaySent;

@@ -29,13 +29,13 @@
     say("");
   });
   box.addEventListener("payment.error", function (event) {
-    // Somebody else has paid, as the component says in better words than those of the API.
+    // The payment was already made. The component shows a better message than the API, so show none here.
     const paid = event.detail.code === "already_confirmed";
     say(paid ? "" : event.detail.message || box.dataset.errorText);
-    // "recoverable: false means a new session"; paid or not, the page behind the link knows.
+    // The documentation says "recoverable: false means a new session". The page behind this link shows whether it is paid.
     if (event.detail.recoverable === false) document.querySelector("[data-expired]").hidden = false;
   });
-  // The page that follows asks the platform; nothing here is taken for a payment.
+  // This event is no proof of a payment. The next page asks the platform.
   box.addEventListener("payment.success", function () {
     window.location.assign(box.dataset.done);
   });
@@ -45,7 +45,7 @@
     say(box.dataset.expiredText);
     again.hidden = false;
     box.hidden = true;
-    // Whoever was in the form goes on from here, also without a mouse.
+    // If the focus was in the component, move it to the link, for users without a mouse.
     if (here) again.querySelector("a").focus();
   });
 })();

@@ -1,4 +1,4 @@
-// The browsable page of the REST face. What is tried out goes to this site alone, in the name of who is logged in.
+// The browsable page of the REST interface. "Try it out" sends requests only to this site, as the logged-in user.
 "use strict";
 
 const place = document.getElementById("govpay-rest");
