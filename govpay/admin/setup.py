@@ -122,7 +122,7 @@ def setup_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpRes
 
 
 def may_create(request: HttpRequest) -> bool:
-    """Return whether the user may create one. Users limited to some accounts may not: they would not see the new one."""
+    """Return whether the user may create. Users limited to some accounts may not: they would not see the new one."""
     return request.user.has_perm(PROVISION_ACCOUNT) and reach_of(request.user).is_all
 
 

@@ -71,7 +71,7 @@ COLUMN_ALIASES = {
 REQUIRED_COLUMNS = ("customer_reference_id", "type", "token")
 KNOWN_COLUMNS = {*REQUIRED_COLUMNS, *CARD_COLUMNS, *BANK_COLUMNS, "reason"}
 
-#: States of a row in the count, beside those of ``imports.py``: imported by an earlier run; valid in a dry run.
+#: States of a row in the count, besides those of ``imports.py``: imported by an earlier run; valid in a dry run.
 ALREADY, GOOD = "already", "good"
 
 WAIT = "The outcome of one part is not known yet; it is looked up, not repeated. Wait for about twenty minutes."
@@ -227,7 +227,7 @@ class ChunkImport:
             self._done, self._open = recorded(account.uid)
 
     def import_chunk(self, number: int, rows: list[ImportRow]) -> list[RowResult]:
-        """The results of these rows. Rows that an earlier run imported are only counted, and have no result.
+        """Import these rows and return their results. Rows that an earlier run imported are counted, without a result.
 
         Sets ``summary.stopped`` when the import cannot go on.
         """
@@ -263,7 +263,7 @@ class ChunkImport:
         return refused + [result for result in found if result.index in good]
 
     def _find(self, number: int, rows: list[ImportRow]) -> tuple[uuid.UUID, str, list[RowResult]]:
-        """Key of the latest attempt to send these rows, its state in the journal (empty: none), its refused rows."""
+        """Return the key of the latest attempt to send these rows, its state (empty: none), and its refused rows."""
         cells = [row.cells for row in rows]
         for attempt in itertools.count():
             text = json.dumps([self.account.uid, number, cells, attempt])
@@ -279,7 +279,7 @@ class ChunkImport:
 
 
 class RefusedRowsFile:
-    """``FILE.refused.csv``: each run writes it anew. Only the owner can read it, because it holds tokens."""
+    """``FILE.refused.csv``, which each run replaces. Only the file's owner can read it, because it holds tokens."""
 
     def __init__(self, path: Path, header: list[str], names: Sequence[str]) -> None:
         self.path = path.with_name(f"{path.name.removesuffix('.csv')}.refused.csv")
