@@ -257,8 +257,8 @@ def _queue(*name: str) -> None:
 def _claim(action: CreationAction) -> uuid.UUID:
     """Return the key of the current attempt to create this object.
 
-    A new key is made only if all earlier attempts failed or their object is gone. So two runs at the same time, or a run
-    after a crash, share one row of the journal.
+    A new key is made only if all earlier attempts failed or their object is gone. So two runs at the same time, or a
+    run after a crash, share one row of the journal.
     """
     for attempt in itertools.count():
         text = json.dumps([conf.get("API_URL"), action.action, *action.identity, attempt])
