@@ -1,4 +1,4 @@
-"""The demo site as a Django app: it has a command, and ``migrate`` creates its cache table."""
+"""The demo site as a Django app, with the command ``demo``. ``migrate`` creates its cache table."""
 
 from __future__ import annotations
 

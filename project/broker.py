@@ -24,7 +24,7 @@ URL = f"{SCHEME}://localhost"
 
 
 class Channel(filesystem.Channel):
-    """Write each file atomically. kombu writes under the final name, so that a reader can get half of a file."""
+    """Writes each file atomically. kombu itself writes under the final name, so a reader could get half of a file."""
 
     # kombu's own classes use different names for the second argument.
     def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]

@@ -11,7 +11,8 @@ from pathlib import Path
 def kept_secret(path: Path, length: int) -> str:
     """Return the secret in ``path``. The first caller creates it, also if several processes start at once.
 
-    ``length``: random bytes of a new secret. Raises ``RuntimeError`` if the file is empty."""
+    ``length``: random bytes of a new secret. Raises ``RuntimeError`` if the file is empty.
+    """
     try:
         return _read(path)
     except FileNotFoundError:

@@ -112,7 +112,7 @@ class Alert:
 
 
 def open_operation_alert(operation: Operation) -> Alert:
-    """Return an alert with what is known about an open operation. Use ``select_related("actor")`` on the row."""
+    """Return an alert with what is known about an open operation. Read the row with ``select_related("actor")``."""
     who = clip(operation.actor) or _("nobody signed in")
     started = _("Started %(when)s by %(who)s.") % {"when": moment(operation.created_at), "who": who}
     link = page_of(operation)

@@ -126,7 +126,7 @@ class OperationAdmin(ReadOnlyAdmin):
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the fieldsets that apply to the row: those that are empty for most operations are left out."""
+        """Return the row's fieldsets, without authorization, attempts or resolution by hand if it has none."""
         rare = {
             "sec_code": bool(obj and obj.sec_code),
             "settlement": bool(obj and obj.settled_at),

@@ -102,7 +102,7 @@ def _visible(request: HttpRequest) -> tuple[Any, Any]:
 
 
 def held_alerts() -> list[Alert]:
-    """Return the alert that captures, refunds and voids are refused during the hold after a restore; else no alert."""
+    """Return an alert if operations are held after a restore. It says why captures, refunds and voids are refused."""
     since = operations.held_since()
     if since is None:
         return []

@@ -122,12 +122,15 @@ def setup_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpRes
 
 
 def may_create(request: HttpRequest) -> bool:
-    """Return whether the user may create. Users limited to some accounts may not: they would not see the new one."""
+    """Return whether the user may create clients and payment accounts.
+
+    A user who is limited to some accounts may not, because they would not see the new one.
+    """
     return request.user.has_perm(PROVISION_ACCOUNT) and reach_of(request.user).is_all
 
 
 class SetupFormView(ConfirmationView):
-    """Show a form on GET, and carry it out once on POST."""
+    """Show the form on GET, and carry out its operation once on POST."""
 
     permission = PROVISION_ACCOUNT
     form_class: type[SetupForm]

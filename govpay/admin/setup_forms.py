@@ -78,7 +78,7 @@ class ClientForm(SetupForm):
 
 
 class LimitsForm(SetupForm):
-    """What the forms of an account share."""
+    """Base of the two forms with a payment account's limits and methods. Cleaned limits are in cents, or ``None``."""
 
     enable_credit_card = _switch(gettext_lazy("Cards"), initial=True)
     enable_ach = _switch(gettext_lazy("Bank accounts (ACH)"))

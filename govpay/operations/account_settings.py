@@ -166,7 +166,8 @@ class UpdateAccountAction(AccountAction):
     def read_current(self) -> None:
         """Build the request from the account's present state and our changes.
 
-        Raises ``OperationRefused``, ``APIError``."""
+        Raises ``OperationRefused``, ``APIError``.
+        """
         self.read_at = timezone.now()
         read = read_account(self.account.uid).raw
         self.current = filled(
@@ -217,7 +218,7 @@ class SetCheckoutAction(AccountAction):
     def send(self, operation: Operation) -> PaymentAccountResource:
         uid = self.account.uid
         get_endpoints().set_checkout_config(uid, self.body, idempotency_key=str(operation.key))
-        # The answer is not documented, so the account is read: a sync stores that document too.
+        # The answer is not documented. A sync stores the account's own document, so that one is read.
         origins = self.asked.get("allowed_origins")
         known = {
             "uid": uid,
@@ -228,7 +229,7 @@ class SetCheckoutAction(AccountAction):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """Succeed if the account shows the values, or if a later call has set the whole checkout again."""
+        """Return success if the account shows the values, or if a later call has set the whole checkout again."""
         uid, asked = str(operation.account_id), json.loads(operation.reason)
         found = read_account(uid)
         later = journal.entries().filter(

@@ -83,7 +83,7 @@ class ImportSummary:
 
     #: The file of the refused rows; it exists only if rows were refused.
     refused_path: Path
-    #: Rows by state.
+    #: Number of rows in each state.
     count: Counter[str] = field(default_factory=Counter)
     #: Why the run stopped before the end of the file; empty if it did not.
     stopped: str = ""
@@ -135,7 +135,7 @@ def _import_lines(
 
 
 def column_names(header: Sequence[str]) -> list[str]:
-    """The header's columns by our names. Raises ``OperationRefused`` for an unknown, repeated or missing column."""
+    """Return our names of the header's columns. Raises ``OperationRefused`` if one is unknown, repeated or missing."""
     names = [COLUMN_ALIASES.get(name, name) for name in (cell.strip().lower() for cell in header)]
     for number, name in enumerate(names, 1):
         if name not in KNOWN_COLUMNS:
@@ -150,7 +150,7 @@ def column_names(header: Sequence[str]) -> list[str]:
 
 
 def parsed_row(cells: list[str], names: Sequence[str]) -> dict[str, Any]:
-    """A row for ``import_payment_methods``. Raises ``OperationRefused`` naming the column, never its value."""
+    """Return a row for ``import_payment_methods``. Raises ``OperationRefused`` with the column, never its value."""
     if len(cells) > len(names):
         refuse_cards(row=cells)
         raise OperationRefused("The row has more cells than the header.")
@@ -267,7 +267,7 @@ class ChunkImport:
         cells = [row.cells for row in rows]
         for attempt in itertools.count():
             text = json.dumps([self.account.uid, number, cells, attempt])
-            # Keyed, because it is derived from tokens and stored in the journal.
+            # The hash is keyed, because it is derived from tokens and stored in the journal.
             key = uuid.UUID(bytes=salted_hmac("govpay.import", text, algorithm="sha256").digest()[:16])
             state, recalled = recall(key)
             if state == OperationState.UNKNOWN:

@@ -1,4 +1,4 @@
-"""Marks: keyed hashes of imported rows, kept in the journal instead of the tokens, to send no row twice."""
+"""Marks are keyed hashes that recognize imported rows. The journal keeps them, and never the tokens."""
 
 from __future__ import annotations
 

@@ -250,7 +250,8 @@ class ImportMethodsAction(Action):
     def look_up(cls, operation: Operation) -> ActionResult | None:
         """Find each row among its customer's methods.
 
-        Raises ``InvalidAnswer`` if only some rows are there and the call ended less than ``GRACE`` ago."""
+        Raises ``InvalidAnswer`` if only some rows are there before ``GRACE`` after the call's deadline.
+        """
         wanted: dict[str, list[Any]] = defaultdict(list)
         kept = _kept(operation)
         for index, customer, traits in kept["rows"]:

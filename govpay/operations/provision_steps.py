@@ -75,7 +75,8 @@ class Steps:
         """Call ``differ``, then ``act`` if anything differs, then report the step. Return the step.
 
         While another run makes the same change, this is repeated until ``STEP_TIMEOUT``. ``read`` is called before each
-        repetition."""
+        repetition.
+        """
         end, again = time.monotonic() + STEP_TIMEOUT, False
         while not self.halted:
             try:

@@ -168,7 +168,8 @@ class _AccountRun:
     def _there(self) -> PaymentAccountResource | None:
         """Return the account; a property that the platform does not show has the value last sent.
 
-        Otherwise each run would send it again."""
+        Otherwise each run would send it again.
+        """
         return self.found and PaymentAccountResource({**as_sent(self.found.uid), **self.found.raw})
 
     # Pairs of methods: the first returns what differs, the second changes it.

@@ -246,7 +246,10 @@ def keep(mapper: Mapper, found: Resource) -> Mirror:
 
 
 def _queue(*name: str) -> None:
-    """Hold a lock until the transaction ends. PostgreSQL needs it, because two transactions can write at once."""
+    """Hold a lock for ``name`` until the transaction ends.
+
+    Only PostgreSQL needs it, because there two transactions can write at once without seeing each other's rows.
+    """
     connection = connections[router.db_for_write(Operation)]
     if connection.vendor == "postgresql":
         digest = salted_hmac("govpay.queue", json.dumps(name), algorithm="sha256").digest()
@@ -283,7 +286,8 @@ def _is_there(action: CreationAction, uid: str) -> bool:
 def refuse_while_under_way(operation: Operation) -> None:
     """Raise ``OperationInProgress`` while the same action of this account is under way.
 
-    Two requests at the same time could arrive in either order. Call it with the account's row locked."""
+    Two requests at the same time could arrive in either order. Call it with the account's row locked.
+    """
     others = journal.entries().filter(account=operation.account_id, action=operation.action, state__in=OPEN_STATES)
     if others.filter(deadline_at__gt=clock.now()).exclude(pk=operation.pk).exists():
         raise OperationInProgress("The same of this payment account is being changed; try again in a minute.")
