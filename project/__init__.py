@@ -1,4 +1,4 @@
-"""The demo site: govpay mounted in a small Django project."""
+"""The demo site: a small Django project with govpay installed."""
 
 from project.celery import app as celery_app
 

@@ -1,4 +1,4 @@
-"""The demo site as an app: its command, and a cache table that is there once ``migrate`` has run."""
+"""The demo site as a Django app, with the command ``demo``. ``migrate`` creates its cache table."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ class ProjectConfig(AppConfig):
 
 
 def make_cache_table(**_: Any) -> None:
-    """Workers share their token through this table; a site without it would fetch one a process."""
+    """Create the table of the cache. Without it each process would fetch an access token of its own."""
     if CACHE in connections:
         call_command("createcachetable", database=CACHE, verbosity=0)

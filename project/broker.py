@@ -1,7 +1,7 @@
-"""The demo's broker: kombu's file-system transport, with messages that appear whole.
+"""The demo's message broker: kombu's file-system transport, with messages that are written atomically.
 
-It needs no server and forgets a message on receipt; the tasks tick every minute and make good
-what was lost. For real work set ``CELERY_BROKER_URL``.
+It needs no server. It deletes a message when a worker receives it, so that a crash loses the message; the tasks run
+every minute and do that work then. In production set ``CELERY_BROKER_URL``.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ URL = f"{SCHEME}://localhost"
 
 
 class Channel(filesystem.Channel):
-    """The original writes its files under their final names: who looks in between gets half of one."""
+    """Writes each file atomically. kombu itself writes under the final name, so a reader could get half of a file."""
 
-    # kombu's own classes disagree on the second argument's name.
+    # kombu's own classes use different names for the second argument.
     def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]
         name = f"{int(time.time() * 1000)}_{uuid.uuid4()}.{queue}.msg"
         _write(Path(self.data_folder_out) / name, payload)
@@ -42,7 +42,7 @@ class Channel(filesystem.Channel):
 
 
 def _write(file: Path, content: Any) -> None:
-    """The file appears, or changes, in one step."""
+    """Create or replace the file atomically."""
     hidden = file.with_name(f".{uuid.uuid4()}.part")
     hidden.write_bytes(str_to_bytes(dumps(content)))
     os.replace(hidden, file)
@@ -56,7 +56,7 @@ TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
 
 
 def transport_options() -> dict[str, object]:
-    """Folders under ``var/``; both ends of the queue are the same folder."""
+    """Create the folders under ``var/`` and return the transport's options. Both ends of the queue use one folder."""
     queue = settings.VAR_DIR / "queue"
     control = settings.VAR_DIR / "queue-control"
     for folder in (queue, control):

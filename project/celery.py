@@ -1,4 +1,4 @@
-"""The demo site's workers: one Celery app, real queues, nothing eager."""
+"""The demo site's Celery app. Tasks run in workers through real queues, never eagerly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = Celery("project")
 
 
 def configuration() -> dict[str, object]:
-    """Read when Celery first needs it, so that importing this module asks for no settings."""
+    """Return Celery's configuration. Celery calls this when it first needs it, so importing needs no settings."""
     from govpay.schedule import BEAT_SCHEDULE  # noqa: PLC0415 - needs the settings
     from project.broker import URL, transport_options  # noqa: PLC0415 - needs the settings
 
@@ -43,4 +43,4 @@ app.autodiscover_tasks()
 
 @setup_logging.connect
 def keep_django_logging(**_: object) -> None:
-    """A receiver here keeps Celery from replacing the logging of the settings."""
+    """Do nothing. A receiver of this signal keeps Celery from replacing the logging of the settings."""

@@ -1,4 +1,4 @@
-"""What every page of the demo site knows."""
+"""Context processor: variables for every template of the demo site."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from django.http import HttpRequest
 
 
 def platform(request: HttpRequest) -> dict[str, object]:
-    """Whether money here is play money."""
+    """Return ``uses_sandbox``: whether the platform is the sandbox, so that no real money moves."""
     return {"uses_sandbox": settings.USES_SANDBOX}

@@ -1,4 +1,4 @@
-"""What a site on this machine alone keeps in files: secrets made once, and the names of its databases."""
+"""Secrets that the demo creates once and keeps in files, and the short names of its databases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 
 
 def kept_secret(path: Path, length: int) -> str:
-    """The text in ``path``; the first caller writes it, even when several start at once."""
+    """Return the secret in ``path``. The first caller creates it, also if several processes start at once.
+
+    ``length``: random bytes of a new secret. Raises ``RuntimeError`` if the file is empty.
+    """
     try:
         return _read(path)
     except FileNotFoundError:
@@ -18,7 +21,7 @@ def kept_secret(path: Path, length: int) -> str:
     with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
         file.write(secrets.token_urlsafe(length))
     try:
-        os.link(fresh, path)  # unlike a rename, it never replaces what another process wrote
+        os.link(fresh, path)  # unlike a rename, a link never replaces the file of another process
     except FileExistsError:
         pass
     finally:
@@ -34,15 +37,15 @@ def _read(path: Path) -> str:
 
 
 def demo_secret_key(path: Path) -> str:
-    """``SECRET_KEY`` of the demo."""
+    """Return the demo's ``SECRET_KEY``."""
     return kept_secret(path, 50)
 
 
 def demo_password(path: Path) -> str:
-    """The password of the demo's staff user, the same at each start."""
+    """Return the password of the demo's staff user. It is the same at each start."""
     return kept_secret(path, 9)
 
 
 def mark(address: str) -> str:
-    """A short name for a platform, for a file that belongs to it."""
+    """Return a short hash of a platform's URL, for the names of files that belong to that platform."""
     return hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:8]

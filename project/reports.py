@@ -1,4 +1,4 @@
-"""What error reports of the demo site leave out of its settings."""
+"""Hide settings with secrets in the error reports of the demo site."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 class Reports(SafeExceptionReporterFilter):
-    """Django's, which knows secrets by their names; addresses of servers hold passwords as well."""
+    """Extends Django's filter, which knows secrets by their names. URLs of servers may contain passwords too."""
 
     hidden_settings = re.compile(f"{SafeExceptionReporterFilter.hidden_settings.pattern}|BROKER|LOCATION|_URL", re.I)

@@ -1,4 +1,4 @@
-"""Keeps the cache table in its own SQLite file, and everything else out of it."""
+"""Database router: the cache table has its own SQLite file, and no other table is in that file."""
 
 from __future__ import annotations
 

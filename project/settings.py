@@ -1,6 +1,6 @@
 """Settings of the demo site, read from the environment; ``.env.example`` lists every variable.
 
-With none of them set this is the demo: SQLite files and a stand-in platform on this machine.
+Without any variable this is the demo, with SQLite files and the sandbox on this machine.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from project.demo_secrets import demo_secret_key, mark
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
-# What the environment says goes before the file.
+# Variables of the environment override those of the file.
 environ.Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 
-#: Where the demo keeps its files: databases, queue, logs. ``make clean`` forgets it.
+#: Folder of the demo's files: databases, queue, logs. ``make clean`` deletes it.
 VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
 VAR_DIR.mkdir(parents=True, exist_ok=True)
 
-# --- Who may come -----------------------------------------------------------------------------
+# --- Hosts and security -----------------------------------------------------------------------
 
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[]) or LOOPBACK
-#: A site that answers to any name beside this machine's own is not a demo any more.
+#: Whether the site answers to another name than this machine's own. Then it is not a demo any more.
 PUBLIC = not set(ALLOWED_HOSTS) <= set(LOOPBACK)
 
 DEBUG: bool = env.bool("DEBUG", default=False)
@@ -43,20 +43,20 @@ SECURE_HSTS_SECONDS: int = env.int("SECURE_HSTS_SECONDS", default=3600 if PUBLIC
 SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
 SECURE_HSTS_PRELOAD: bool = env.bool("SECURE_HSTS_PRELOAD", default=False)
 BEHIND_TLS_PROXY: bool = env.bool("BEHIND_TLS_PROXY", default=False)
-#: How many proxies of one's own write X-Forwarded-For.
+#: Number of the site's own proxies that write X-Forwarded-For.
 TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=1 if BEHIND_TLS_PROXY else 0)
 if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=PUBLIC)
 SESSION_COOKIE_HTTPONLY = True
-# Nobody asks JavaScript for it: forms carry the token themselves.
+# No JavaScript needs the cookie: each form contains the token.
 CSRF_COOKIE_HTTPONLY = True
-# Two sites on one machine (two demos, say) must not log each other out.
+# Cookie names of our own: two sites on one machine must not log each other's users out.
 SESSION_COOKIE_NAME = "govpay_sessionid"
 CSRF_COOKIE_NAME = "govpay_csrftoken"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-#: Django 6 sends it with pages that have no policy of their own: the admin's. Older ones do not read it.
+#: Django 6 sends it with pages without a policy of their own: the admin's. Older versions ignore it.
 SECURE_CSP = {
     "default-src": ["'self'"],
     "img-src": ["'self'", "data:"],
@@ -67,7 +67,7 @@ SECURE_CSP = {
 }
 DEFAULT_EXCEPTION_REPORTER_FILTER = "project.reports.Reports"
 
-# --- What the site is made of -----------------------------------------------------------------
+# --- Apps, middleware, templates, static files ------------------------------------------------
 
 INSTALLED_APPS = [
     "project",
@@ -78,7 +78,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    # Tokens for programs, and the files of the REST face's browsable page.
+    # Tokens for REST programs, and the static files of the REST documentation page.
     "rest_framework.authtoken",
     "drf_spectacular_sidecar",
     "govpay",
@@ -137,12 +137,12 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(VAR_DIR / "static")))
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
-# Served from the apps themselves, so that nothing needs collecting first.
+# Files are served from the apps' own folders, so that ``collectstatic`` is not needed.
 WHITENOISE_USE_FINDERS = True
 
-# --- Where data lies --------------------------------------------------------------------------
+# --- Databases and cache ----------------------------------------------------------------------
 
-#: Readers never wait, writers queue up from their first statement instead of failing half-way.
+#: Readers never wait. Writers wait at their first statement, instead of failing in the middle of a transaction.
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 30,
@@ -150,13 +150,13 @@ SQLITE_OPTIONS = {
 }
 
 SANDBOX_PORT: int = env.int("SANDBOX_PORT", default=8801)
-#: Where this site is reached, so that the stand-in may send payers back to it.
+#: Port of this site, so that the sandbox may redirect payers back to it.
 PORT: int = env.int("PORT", default=8000)
-#: No platform was named, so the stand-in on this machine is it.
+#: Whether the platform is the sandbox on this machine, because no other platform is set.
 USES_SANDBOX = not any(
     env.str(f"GOVPAY_{name}", default="") for name in ("API_URL", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET")
 )
-#: The rows of another platform, and the places in its lists, have a database of their own.
+#: Name of the database file. Each platform has its own file, because rows and sync cursors belong to one platform.
 PLATFORM = "govpay" if USES_SANDBOX else f"govpay-{mark(env.str('GOVPAY_API_URL', default=''))}"
 
 DATABASE_URL = env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR / f'{PLATFORM}.sqlite3'}"
@@ -170,7 +170,7 @@ else:
 if env.str("CACHE_URL", default=""):
     CACHES = {"default": env.cache_url("CACHE_URL")}
 else:
-    # Its add() is atomic, all processes share it, and it never waits for the other file's writers.
+    # Its add() is atomic, all processes share it, and it never waits for writers of the main database.
     CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.db.DatabaseCache",
@@ -205,10 +205,10 @@ GOVPAY["TRUSTED_PROXIES"] = TRUSTED_PROXIES
 if env.list("GOVPAY_ENCRYPTION_KEYS", default=[]):
     GOVPAY["ENCRYPTION_KEYS"] = env.list("GOVPAY_ENCRYPTION_KEYS")
 
-#: Empty: the broker that needs no server (``project/broker.py``).
+#: URL of the message broker. Empty: ``project/broker.py``, which needs no server.
 CELERY_BROKER_URL: str = env.str("CELERY_BROKER_URL", default="")
 
-# --- What is told -----------------------------------------------------------------------------
+# --- Logging ----------------------------------------------------------------------------------
 
 LOGGING = {
     "version": 1,

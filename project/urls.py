@@ -1,4 +1,4 @@
-"""Addresses of the demo site."""
+"""The URLs of the demo site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo site for a WSGI server."""
+"""The WSGI application of the demo site."""
 
 from __future__ import annotations
 

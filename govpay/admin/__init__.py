@@ -1,4 +1,4 @@
-"""The staff face, on Django's own admin: lists and pages to look at, and confirmation pages for actions."""
+"""The interface for staff, built on Django's admin: lists, detail pages, and confirmation pages for actions."""
 
 from govpay.admin import (
     access,

@@ -1,4 +1,4 @@
-"""How operations and their errors are told to staff."""
+"""Turn operations and their errors into messages for staff."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from govpay.models.choices import OperationState
 from govpay.models.reasons import DECLINE, find_reason
 from govpay.review.items import action_in_words
 
-#: Said of every open outcome, because it is what people fear.
+#: Shown with each open outcome, because staff fear that the money moves twice.
 NOTHING_AGAIN = gettext_lazy("It is being looked up on the platform; nothing will be sent again by itself.")
 
 
 @dataclass(frozen=True)
 class StaffOutcome:
-    """How one action on one payment ended."""
+    """The outcome of one action on one payment, as staff see it."""
 
     kind: str
     title: Any
     text: Any = ""
-    #: Whether the next action of the same form would fail in the same way.
+    #: Whether the next action of the same form would fail in the same way, so that it is not tried.
     halts: bool = False
 
     def __str__(self) -> str:
@@ -47,12 +47,12 @@ class StaffOutcome:
 
     @property
     def level(self) -> int:
-        """The level of Django's messages."""
+        """Return the level for Django's messages framework."""
         return LEVELS[self.kind][0]
 
     @property
     def tone(self) -> str:
-        """The colour of its badge."""
+        """Return the colour of the badge."""
         return LEVELS[self.kind][1]
 
 
@@ -69,7 +69,7 @@ LEVELS: dict[str, tuple[int, str]] = {
 
 
 def outcome_of_error(error: GovPayError) -> StaffOutcome:
-    """The error in the platform's own words, under a title that says what it means for the money."""
+    """Return the error's own text, with a title that says what the error means for the money."""
     text = str(error)
     match error:
         case OutcomeUnknown():
@@ -96,14 +96,14 @@ def outcome_of_error(error: GovPayError) -> StaffOutcome:
 
 
 def _declined(error: PaymentDeclined) -> str:
-    """What the code means and what to do, where that is known; the error's own text names the code."""
+    """Return what the decline code means and what to do, or "". The error's own text names the code."""
     reason = find_reason(DECLINE, error.code or "")
     return f"{reason.means} {reason.do}".strip() if reason else ""
 
 
 @dataclass(frozen=True)
 class Alert:
-    """A box at the head of a page."""
+    """A box at the top of a page."""
 
     title: str
     lines: tuple[str, ...]
@@ -112,7 +112,7 @@ class Alert:
 
 
 def open_operation_alert(operation: Operation) -> Alert:
-    """What is known of an operation without an outcome. Join its ``actor`` before."""
+    """Return an alert with what is known about an open operation. Read the row with ``select_related("actor")``."""
     who = clip(operation.actor) or _("nobody signed in")
     started = _("Started %(when)s by %(who)s.") % {"when": moment(operation.created_at), "who": who}
     link = page_of(operation)
@@ -137,7 +137,7 @@ def open_operation_alert(operation: Operation) -> Alert:
 
 
 def open_operation_reason(operation: Operation) -> str:
-    """Why another action has to wait, in one line."""
+    """Return in one line why another action has to wait for this operation."""
     if operation.state == OperationState.STARTED and not operation.is_overdue:
         return _("%(action)s is under way.") % {"action": action_in_words(operation)}
     return _("Waits for the outcome of an earlier action: %(action)s.") % {"action": action_in_words(operation)}

@@ -1,4 +1,4 @@
-"""The journal: what was asked of the platform, by whom, and how it ended."""
+"""The admin of the journal: each operation, who requested it, and its outcome."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from govpay.operations import staff
 
 
 def retry_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
-    """*Try again* for a capture, refund or void that was not executed: the confirmation page of its payment."""
+    """Return the *Try again* link to the confirmation page, for a capture, refund or void that was not executed."""
     if operations.why_not_retry(row) or row.payment is None:
         return []
     page = row.action
@@ -57,7 +57,7 @@ def retry_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
 
 
 def attempt_in_words(ended: dict[str, Any]) -> str:
-    """How one earlier attempt ended, in one line: when it began, who asked for it, and who said so."""
+    """Return one line about an earlier attempt: its number, start, user, error, and who resolved it and why."""
     began = moment(parse_datetime(ended["started_at"]))
     resolved = ": ".join(filter(None, (ended["resolved_by"], ended["resolution"])))
     return " · ".join(filter(None, (f"{ended['attempt']}. {began}", ended["by"], ended["error"], resolved)))
@@ -126,7 +126,7 @@ class OperationAdmin(ReadOnlyAdmin):
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Only a bank account that was charged from here has an authorization, and few are settled by hand."""
+        """Return the row's fieldsets, without authorization, attempts or resolution by hand if it has none."""
         rare = {
             "sec_code": bool(obj and obj.sec_code),
             "settlement": bool(obj and obj.settled_at),

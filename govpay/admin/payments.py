@@ -1,4 +1,4 @@
-"""Payments with what can be done to them, and their transactions."""
+"""The admin of payments: list, actions, and a page with the payment's transactions and operations."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from govpay.models.money import format_money
 from govpay.models.reasons import DECLINE, advice_on, reason_in_words
 from govpay.operations import staff
 
-#: Transactions and operations shown on a payment's page.
+#: Maximum transactions, and maximum operations, shown on a payment's page.
 RELATED_ROWS_LIMIT = 50
 
 
@@ -106,7 +106,7 @@ class PaymentAdmin(MirrorAdmin):
     def refunded_if_any(self, row: Payment) -> str | None:
         return format_money(row.refunded_amount, row.currency) if row.refunded_amount else None
 
-    # Actions: the actions only lead to the confirmation pages.
+    # Actions. They only redirect to the confirmation pages.
 
     def get_urls(self) -> list[URLPattern]:
         own = [
@@ -148,7 +148,7 @@ class PaymentAdmin(MirrorAdmin):
         return self.lead_to("void", request, queryset)
 
     def lead_to(self, action: str, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
-        """Redirect to the confirmation page of the ticked rows. Refuses "select all": nobody can review that many."""
+        """Redirect to the confirmation page of the ticked rows. Refuse "select all": nobody can review that many."""
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if request.POST.get("select_across") == "1" or len(ticked) > MAX_ROWS:
             text = _("Tick the payments one by one or a page at a time, %(most)d at most.")
@@ -181,7 +181,7 @@ class PaymentAdmin(MirrorAdmin):
         }
 
     def _amounts(self, row: Payment) -> list[tuple[Any, str, str]]:
-        """Label, amount, and how heavy the line is."""
+        """Return the lines of the amounts table: label, formatted amount, CSS class."""
         lines: list[tuple[Any, int | None, str]] = [
             (_("Base"), row.base_amount, ""),
             (_("Tax"), row.tax_amount, ""),
@@ -215,7 +215,7 @@ class PaymentAdmin(MirrorAdmin):
     def _available_actions(
         self, request: HttpRequest, row: Payment, waiting: dict[str, Operation]
     ) -> list[dict[str, Any]]:
-        """The buttons of those actions that this user may do, with the reason where one is closed."""
+        """Return the buttons of the actions that this user may do; a disabled button has a reason."""
         own = row.is_fee_preview and staff.may_confirm(request.user, row)
         actions = (Charge(request.user), *ACTIONS) if own else ACTIONS
         return [

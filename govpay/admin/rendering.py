@@ -1,4 +1,4 @@
-"""Pages of our own in the admin: what the context of each holds."""
+"""Render this app's own pages in the admin with the context that the base template needs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from django.utils.text import capfirst
 
 from govpay.security.headers import STAFF_POLICY
 
-#: Styles and scripts of these pages. The widgets of their forms need none.
+#: Styles and scripts of these pages. The widgets of their forms need no other ones.
 MEDIA = forms.Media(css={"all": ["govpay/admin.css"]}, js=["govpay/once.js"])
 
 
 def render(
     admin: ModelAdmin[Any], request: HttpRequest, template: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
-    """``template``, which extends ``govpay/admin/page.html``, with what the admin's base template needs.
+    """Return a response with ``template``, which must extend ``govpay/admin/page.html``.
 
-    The context has no ``opts`` and no ``original``: these pages are no change forms, and themes take a page with
-    ``opts`` for one.
+    The context has everything that the admin's base template needs, but neither ``opts`` nor ``original``: admin themes
+    treat a page with ``opts`` as a change form.
     """
     site = admin.admin_site
     request.current_app = site.name
@@ -38,7 +38,7 @@ def render(
 
 
 def _crumbs(admin: ModelAdmin[Any], request: HttpRequest) -> list[tuple[Any, str]]:
-    """Labels and addresses between the index and the page's title; an empty address where nothing may be seen."""
+    """Return the breadcrumbs (label, URL) from index to title. The URL is empty if the user may not see the list."""
     opts, site = admin.opts, admin.admin_site.name
     listed = ""
     if admin.has_view_permission(request):

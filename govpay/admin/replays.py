@@ -1,4 +1,4 @@
-"""*Process again*: stored events are put back and handed to a worker, and what came of each is told."""
+"""*Process again*: reset stored webhook events, queue them for a worker, and show the result of each."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def may_replay(user: Any) -> bool:
 
 
 def replay(events: Sequence[WebhookEvent]) -> dict[int, StaffOutcome]:
-    """Put the events back and queue them; what came of each, by primary key.
+    """Reset the events, queue them, and return the result of each by primary key.
 
-    Outside any transaction: a worker must find the rows as they were put back.
+    Call it outside any transaction: the worker must see the reset rows.
     """
-    # Here and not above: Celery and the sync are no part of a start.
+    # Imported here, so that starting a process does not import Celery and the sync.
     from govpay import tasks  # noqa: PLC0415
 
     told = {
@@ -45,7 +45,7 @@ def replay(events: Sequence[WebhookEvent]) -> dict[int, StaffOutcome]:
 
 
 class ReplayView(PostView):
-    """The button on an event's page."""
+    """Process the event again when the button on its page is pressed."""
 
     permission = REPLAY_EVENT
     back = PostView.page_or_index
@@ -56,7 +56,7 @@ class ReplayView(PostView):
 
 
 def report(admin: ModelAdmin[Any], request: HttpRequest, events: Sequence[WebhookEvent]) -> HttpResponse:
-    """The action of the list: one line an event. To load the page again processes them again, which is harmless."""
+    """Process the ticked events again and show one line for each. Reloading the page repeats it, without harm."""
     outcomes = replay(events)
     table = Table(
         title=ngettext("%(count)d event", "%(count)d events", len(events)) % {"count": len(events)},
@@ -86,7 +86,7 @@ def badge_of(outcome: StaffOutcome) -> str:
 
 
 def failure_alert(event: WebhookEvent) -> Alert:
-    """Why an event was given up, on its own page."""
+    """Return the alert on an event's page that says why processing was given up."""
     title = ngettext("Given up after %(count)d attempt", "Given up after %(count)d attempts", event.attempts)
     return Alert(
         title % {"count": event.attempts},

@@ -1,4 +1,4 @@
-"""Review queue: the page that lists it, *Resolve by hand*, and *Mark as dealt with*."""
+"""The review queue: its page, *Resolve by hand*, and *Mark as dealt with*."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from govpay.models.permissions import SETTLE_OPERATION
 from govpay.review import Group, Item, count_items, find_items
 from govpay.review.items import ITEMS_PER_KIND_LIMIT, ended_item, unknown_item
 
-#: The kinds in one or two words.
+#: Labels of the kinds of review items, in one or two words.
 KINDS: dict[str, Any] = {
     "unknown": gettext_lazy("Outcome unknown"),
     OperationAttention.LATE_FAILURE: gettext_lazy("Refund failed"),
@@ -37,7 +37,7 @@ KINDS: dict[str, Any] = {
     **SHORT,
 }
 
-#: Titles of the box on the operation's own page.
+#: Titles of the alert on the operation's page.
 TITLES: dict[str, Any] = {
     OperationAttention.LATE_FAILURE: gettext_lazy("It was accepted, and failed on %(when)s"),
     OperationAttention.NOT_EXECUTED: gettext_lazy("It was not carried out, as the platform showed on %(when)s"),
@@ -57,7 +57,7 @@ def may_see(request: HttpRequest) -> bool:
 
 
 def attention_tools(request: HttpRequest) -> list[tuple[Any, str]]:
-    """The link above a list, with how much there is: one statement, spared where the list is filtered."""
+    """Return the link to the review queue. It shows the count, except above a filtered list, which saves a query."""
     if not may_see(request):
         return []
     count = 0 if request.GET else count_items(*_visible(request))
@@ -67,7 +67,7 @@ def attention_tools(request: HttpRequest) -> list[tuple[Any, str]]:
 
 
 def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
-    """GET only: everything that needs somebody, the longest open first."""
+    """Show everything that staff must look at, the oldest first. Only GET and HEAD are allowed."""
     if not may_see(request):
         raise PermissionDenied
     if request.method not in ("GET", "HEAD"):
@@ -84,7 +84,7 @@ def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
 
 
 def _nothing(request: HttpRequest) -> str:
-    """Said of an empty list: that every outcome is known only if none is being looked up."""
+    """Return the text for an empty list. It says "every outcome is known" only if no operation is being looked up."""
     count = _visible(request)[0].being_looked_up().count()
     if not count:
         return _("The review queue is empty: every outcome is known, and no dispute or return is open.")
@@ -102,7 +102,7 @@ def _visible(request: HttpRequest) -> tuple[Any, Any]:
 
 
 def held_alerts() -> list[Alert]:
-    """The box that says why every capture, refund and void is refused now, after a restore from a backup."""
+    """Return an alert if operations are held after a restore. It says why captures, refunds and voids are refused."""
     since = operations.held_since()
     if since is None:
         return []
@@ -114,7 +114,7 @@ def held_alerts() -> list[Alert]:
 
 
 def _card(item: Item, user: Any) -> dict[str, Any]:
-    """One thing as the page shows it: links to what there is to see, a button where there is something to do."""
+    """Return a review item as the page shows it: facts with links, and the *Resolve by hand* address if it applies."""
     tone = "alarm" if item.kind == "unknown" else TONES.get(item.kind, "alarm")
     facts = (
         (_("Payment"), link_to(item.row) if isinstance(item.row, Payment) else relative(item.row, "payment")),
@@ -134,7 +134,7 @@ def _card(item: Item, user: Any) -> dict[str, Any]:
 
 
 def _group_card(group: Group) -> dict[str, Any]:
-    """One card for the many flags of one kind that the first sync raised, with a link to their list."""
+    """Return one card for all flags of one kind that the first sync raised, with a link to their list."""
     filters = {"flag": group.kind, "flag_backlog": "1", "account": group.account_uid}
     address = list_of(Payment, **{name: value for name, value in filters.items() if value})
     facts = (
@@ -155,7 +155,7 @@ def _group_card(group: Group) -> dict[str, Any]:
 
 
 def operation_alert(row: Operation, user: Any) -> Alert | None:
-    """The box on the page of an operation that ended in a way somebody must know of."""
+    """Return the alert on the page of an operation that ended in a way that staff must know about, or ``None``."""
     if not row.attention:
         return None
     title = TITLES.get(row.attention, _("Raised on %(when)s")) % {"when": moment(row.attention_at) or "—"}
@@ -177,7 +177,7 @@ def _settle_address(pk: int) -> str:
 
 
 class SettleForm(forms.Form):
-    """Two answers, and how they are known."""
+    """Ask whether the operation was carried out, and how the user knows it."""
 
     carried_out = forms.TypedChoiceField(
         label=gettext_lazy("What became of it?"),
@@ -197,7 +197,7 @@ class SettleForm(forms.Form):
 
 
 class OperationView(PostView):
-    """One operation."""
+    """Base of the views of one operation."""
 
     permission = SETTLE_OPERATION
     back = PostView.page_or_index
@@ -208,7 +208,7 @@ class OperationView(PostView):
 
 
 class SettleView(OperationView, ConfirmationView):
-    """POST closes the operation by the word of this user, unless the platform tells."""
+    """Close the operation with this user's answer, unless the platform shows the outcome when it is asked once more."""
 
     consequence = gettext_lazy(
         "Look for it in the platform's own records first. The platform is asked once more when you press the "
@@ -278,7 +278,7 @@ def _about(item: Item, row: Operation) -> Table:
 
 
 class DealtWithView(OperationView):
-    """Lower what was shown, and keep in the row's history who did it."""
+    """Clear the review flag that the page showed, and log the user in the row's history."""
 
     def execute(self) -> tuple[int, str]:
         row, given = self.row, self.request.POST

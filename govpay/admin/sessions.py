@@ -1,4 +1,4 @@
-"""Hosted sessions, and ending one by hand."""
+"""The admin of hosted sessions, with *End this session*."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from govpay.operations import staff
 
 
 class EndSessionView(PostView):
-    """*End this session*: nobody can pay in it any more."""
+    """End the session on the platform. Afterwards nobody can pay in it."""
 
     def is_allowed(self) -> bool:
         return any(staff.may_open(self.request.user, scope) for scope in ("payment", "wallet"))

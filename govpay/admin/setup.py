@@ -1,4 +1,4 @@
-"""From nothing to a working payment account: steps that show what is done, and what is missing."""
+"""Guided setup of a client and a payment account: the steps show what is done and what is missing."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from govpay.models.permissions import PROVISION_ACCOUNT
 
 @dataclass(frozen=True)
 class SetupStep:
-    """One line of the guided page."""
+    """One line of the setup page."""
 
     title: Any
     done: bool
-    #: What is so, or what is missing.
+    #: The present state, or what is missing.
     text: Any
-    #: Where it is done; empty where nothing can be done.
+    #: URL of the page for this step; empty if the user can do nothing.
     address: str = ""
 
 
 def steps_of(account: PaymentAccount, user: Any) -> list[SetupStep]:
-    """What is done for ``account`` and what is missing, from our rows alone."""
+    """Return the setup steps of ``account``: what is done and what is missing. Reads only the local database."""
 
     def at(name: str) -> str:
         return reverse("admin:govpay_paymentaccount_setup_step", args=[account.pk, name])
@@ -107,7 +107,7 @@ def _webhooks_text(account: PaymentAccount, hooked: bool) -> str:
 
 
 def setup_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpResponse:
-    """The guided page of one account."""
+    """Show the setup page of one payment account. Raises ``PermissionDenied``, ``Http404``."""
     if not request.user.has_perm(PROVISION_ACCOUNT):
         raise PermissionDenied
     account = get_object_or_404(_accounts(request), pk=pk)
@@ -122,20 +122,23 @@ def setup_view(admin: ModelAdmin[Any], request: HttpRequest, pk: int) -> HttpRes
 
 
 def may_create(request: HttpRequest) -> bool:
-    """Who is limited to some accounts would not see the new one."""
+    """Return whether the user may create clients and payment accounts.
+
+    A user who is limited to some accounts may not, because they would not see the new one.
+    """
     return request.user.has_perm(PROVISION_ACCOUNT) and reach_of(request.user).is_all
 
 
 class SetupFormView(ConfirmationView):
-    """GET shows a form, POST carries it out once."""
+    """Show the form on GET, and carry out its operation once on POST."""
 
     permission = PROVISION_ACCOUNT
     form_class: type[SetupForm]
-    #: The row that the form has made or changed.
+    #: The row that the form created or changed.
     made: Any = None
 
     def make_form(self, data: Any) -> SetupForm:
-        return self.form_class(self.request, self.row)  # bound by itself on POST
+        return self.form_class(self.request, self.row)  # the form binds itself to the data on POST
 
     def token_ids(self) -> list[int]:
         return [0]
@@ -147,14 +150,14 @@ class SetupFormView(ConfirmationView):
         return {name: getattr(self.form_class, name) for name in ("title", "consequence", "button")}
 
     def execute(self) -> tuple[int, str]:
-        # What was typed anew after "Back" is another action.
+        # Other values, typed after the browser's "Back", make another key and so another operation.
         key = uuid.uuid5(self.token.key, repr(sorted(self.form.cleaned_data.items(), key=str)))
         self.made = self.form.carry_out(actor=self.request.user, key=key)
         return messages.SUCCESS, _("Done: %(step)s.") % {"step": str(self.form.title).rstrip("?")}
 
 
 class SetupStepView(SetupFormView):
-    """One step of an account; leads back to the guided page."""
+    """Show and carry out one step of an account, then redirect to the setup page."""
 
     def rows(self) -> Any:
         return _accounts(self.request)

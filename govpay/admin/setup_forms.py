@@ -1,4 +1,4 @@
-"""The forms that bring a client or a payment account to the platform: each knows its action."""
+"""The forms that create or change a client or a payment account on the platform. Each calls its own operation."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from govpay.models import Client, PaymentAccount, WebhookSubscription
 from govpay.models.base import Mirror
 from govpay.models.money import to_major
 
-#: Limits have no currency on the wire; the samples are in dollars (assumption A27).
+#: The platform's limits have no currency; the vendor's samples are in dollars (assumption A27).
 LIMIT_CURRENCY = "USD"
 DOLLARS = gettext_lazy("In dollars, such as 1.00.")
 
 
 class SetupForm(forms.Form):
-    """One step. ``carry_out`` raises what ``govpay.operations`` raises."""
+    """Base of the forms; one form is one step. ``carry_out`` raises the errors of ``govpay.operations``."""
 
     title: ClassVar[Any]
     button: ClassVar[Any] = gettext_lazy("Save")
@@ -34,20 +34,20 @@ class SetupForm(forms.Form):
 
     def __init__(self, request: HttpRequest, account: Any = None) -> None:
         self.account, self.user = account, request.user
-        #: This site, as the browser names it.
+        #: Scheme and host of this site, as the browser uses them.
         self.here = request.build_absolute_uri("/").rstrip("/")
         data = request.POST if request.method == "POST" else None
         super().__init__(data, initial=self.known(account) if account is not None else None)
 
     def known(self, account: PaymentAccount) -> dict[str, Any]:
-        """What the fields start with."""
+        """Return the initial values of the fields."""
         return {}
 
     def carry_out(self, **who: Any) -> Mirror:
         raise NotImplementedError
 
     def given(self, *names: str) -> dict[str, Any]:
-        """The cleaned fields that were filled in."""
+        """Return those of the named fields that were filled in, with their cleaned values."""
         return {name: self.cleaned_data[name] for name in names if self.cleaned_data[name] not in (None, "")}
 
 
@@ -78,7 +78,7 @@ class ClientForm(SetupForm):
 
 
 class LimitsForm(SetupForm):
-    """What the forms of an account share."""
+    """Base of the two forms with a payment account's limits and methods. Cleaned limits are in cents, or ``None``."""
 
     enable_credit_card = _switch(gettext_lazy("Cards"), initial=True)
     enable_ach = _switch(gettext_lazy("Bank accounts (ACH)"))
@@ -151,7 +151,7 @@ class PropertiesForm(LimitsForm):
     def __init__(self, request: HttpRequest, account: Any = None) -> None:
         super().__init__(request, account)
         for field in self.fields.values():
-            field.show_hidden_initial = True  # what was not changed on the page is not sent
+            field.show_hidden_initial = True  # only fields that the user changed are sent
 
     def clean(self) -> dict[str, Any]:
         data = super().clean()
@@ -222,7 +222,7 @@ class WebhooksForm(SetupForm):
 
 
 def own_site(account: PaymentAccount) -> str:
-    """The address of this site in the account's callback URL; empty where that leads elsewhere."""
+    """Return scheme and host of the account's callback URL; an empty text if it does not lead to this site."""
     parts = urlsplit(account.callback_url)
     try:
         path = reverse("govpay:webhook", args=[account.uid])
@@ -242,7 +242,7 @@ class EventsForm(SetupForm):
     )
 
     def __init__(self, request: HttpRequest, account: Any = None) -> None:
-        """Reads the catalogue. Raises ``APIError``."""
+        """Read the platform's catalogue of events. Raises ``APIError``."""
         super().__init__(request, account)
         field: Any = self.fields["enabled"]
         catalogue = operations.catalogue_of(account.uid)
@@ -269,7 +269,7 @@ class SecretForm(SetupForm):
         return operations.refresh_webhook_secret(account=self.account, **who)
 
 
-#: The steps of an account, in their order; the names are parts of addresses.
+#: The steps of an account, in their order. The keys are part of the URLs.
 FORMS: dict[str, type[SetupForm]] = {
     "account": PropertiesForm,
     "checkout": CheckoutForm,

@@ -1,4 +1,4 @@
-"""Where each list stands, what each run did, and news that is not told yet."""
+"""The admin of sync cursors, sync runs, and signals that wait in the outbox."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
 @admin.register(OutboxSignal)
 class OutboxSignalAdmin(ReadOnlyAdmin):
-    """What is still owed to the host's receivers; empty when the dispatcher keeps up."""
+    """Signals that were not sent to the host's receivers yet. The list is empty when the dispatcher keeps up."""
 
     list_display = ("name", "model", "row", "source", "created_at", "attempts")
     fieldsets = ((None, {"fields": ("name", "model", "row", "source", "created_at", "attempts")}),)

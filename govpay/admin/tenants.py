@@ -1,4 +1,4 @@
-"""Clients and their payment accounts, and starting a sync by hand."""
+"""The admin of clients and payment accounts, with *Sync now*."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from govpay.models.permissions import PROVISION_ACCOUNT, SYNC_NOW
 
 logger = logging.getLogger("govpay.admin")
 
-#: Accounts of one confirmation page.
+#: Maximum payment accounts on one confirmation page.
 MAX_ACCOUNTS = 100
-#: Limits have no currency on the wire; the samples are in dollars (assumption A27).
+#: The platform's limits have no currency; the vendor's samples are in dollars (assumption A27).
 LIMIT_CURRENCY = "USD"
 
 
@@ -89,7 +89,7 @@ class ClientAdmin(MirrorAdmin):
 
 
 class SyncNowView(ConfirmationView):
-    """GET asks, POST queues one task per account."""
+    """Ask for confirmation on GET, and queue one task per account on POST."""
 
     permission = SYNC_NOW
     title = _("Sync these payment accounts now?")
@@ -118,7 +118,7 @@ class SyncNowView(ConfirmationView):
         return {"tables": [table], "missing": len(self.ids) - len(self.accounts)}
 
     def run(self) -> HttpResponse:
-        # Here and not above: Celery would be a third of the app's start in every process that has an admin.
+        # Imported here: Celery would take a third of the app's start time in each process that has an admin.
         from govpay import tasks  # noqa: PLC0415
 
         queued = []
@@ -126,7 +126,7 @@ class SyncNowView(ConfirmationView):
             try:
                 tasks.sync_account.delay(account.uid)
             except Exception as error:
-                # Each broker has errors of its own; any of them means that nothing was queued.
+                # Each broker raises its own exceptions; any exception means that nothing was queued.
                 logger.warning("no sync of %s was queued", account.uid, exc_info=True)
                 text = _("Not queued: the message broker cannot be reached (%(error)s). Is it running?")
                 messages.error(self.request, text % {"error": type(error).__name__})
@@ -193,7 +193,7 @@ class PaymentAccountAdmin(MirrorAdmin):
 
     @column(_("deliveries refused as too old"))
     def refused_late(self, row: PaymentAccount) -> str:
-        from govpay.sync import inbox  # noqa: PLC0415 - not at the start of every process
+        from govpay.sync import inbox  # noqa: PLC0415 - keeps it out of each process's start
 
         count = inbox.stale_count(row.uid)
         return str(_("%(count)d in a week; the sync brings what they told") % {"count": count}) if count else "0"

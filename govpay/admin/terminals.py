@@ -1,4 +1,4 @@
-"""Card terminals."""
+"""The admin of card terminals, which is read-only."""
 
 from __future__ import annotations
 

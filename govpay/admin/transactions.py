@@ -1,4 +1,4 @@
-"""Transactions: every movement of a payment, with the bank's reason in words."""
+"""The admin of transactions: each movement of a payment's money, with the bank's reason in words."""
 
 from __future__ import annotations
 

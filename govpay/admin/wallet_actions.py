@@ -1,4 +1,4 @@
-"""What staff do with saved methods: remove one, choose the default, open the wallet to add one."""
+"""Actions on saved payment methods: remove one, make one the default, open the wallet to add one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from govpay.security.headers import component_policy
 
 
 class MethodView(PostView):
-    """One saved payment method."""
+    """Base of the views of one saved payment method."""
 
     permission = MANAGE_WALLET
 
@@ -31,7 +31,7 @@ class MethodView(PostView):
 
 
 class SetDefaultMethodView(MethodView):
-    """A method that is the default already stays so."""
+    """Make the method the customer's default. If it is the default already, nothing changes."""
 
     def execute(self) -> tuple[int, str]:
         operations.set_default_payment_method(method=self.row, actor=self.request.user)
@@ -73,9 +73,9 @@ class RemoveMethodView(MethodView, ConfirmationView):
 
 
 class WalletView(PostView):
-    """POST opens a wallet session of the customer, GET ``?session=`` shows the vendor's component in it.
+    """Open a wallet session of the customer on POST; show the vendor's component for ``?session=`` on GET.
 
-    Staff type a card for somebody into the component's own frame: its number comes neither here nor to the site.
+    Staff type the card number into the component's own frame: neither this view nor the page's scripts receive it.
     """
 
     http_method_names = ["get", "head", "post"]
@@ -94,7 +94,7 @@ class WalletView(PostView):
             "title": _("Saved payment methods of %(customer)s") % {"customer": self.row},
             "session": session,
         }
-        # No page of the admin: its scripts, and those of a theme, have no business where a card is typed.
+        # Not rendered as an admin page: scripts of the admin and of a theme must not run where a card is typed.
         response = TemplateResponse(request, "govpay/admin/wallet.html", context)
         response["Content-Security-Policy"] = component_policy(conf.get("COMPONENT_SCRIPT_URL"), conf.get("API_URL"))
         response["Referrer-Policy"] = "same-origin"
@@ -115,7 +115,7 @@ class WalletView(PostView):
         return f"{reverse('admin:govpay_customer_wallet', args=[self.row.pk])}?session={session.uid}"
 
     def close(self) -> str:
-        """End the session and read the wallet again."""
+        """End the session, read the wallet from the platform, and return the URL of the customer's page."""
         session = self.session(self.request.POST["session"])
         if session is not None and session.status == SessionStatus.ACTIVE:
             operations.expire_hosted_session(session=session, actor=self.request.user)
@@ -123,7 +123,7 @@ class WalletView(PostView):
         return self.back()
 
     def session(self, uid: str) -> HostedSession | None:
-        """A wallet session of this customer."""
+        """Return this customer's wallet session ``uid``, or ``None``."""
         visible = HostedSession.objects.visible_to(self.request.user).filter(customer=self.row.uid, scope="wallet")
         return None if "\x00" in uid else visible.filter(uid=uid).first()
 

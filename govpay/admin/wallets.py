@@ -1,4 +1,4 @@
-"""Customers and their saved payment methods."""
+"""The admin of customers and of their saved payment methods."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from govpay.models.choices import MethodType
 from govpay.models.money import format_money
 from govpay.models.permissions import CHARGE_CUSTOMER, MANAGE_WALLET
 
-#: Rows in a table on a relative's page; the rest is behind its link.
+#: Maximum rows in a table on a customer's page. A link below the table leads to all rows.
 RELATED_ROWS_LIMIT = 10
 
 
@@ -64,7 +64,7 @@ class CustomerAdmin(MirrorAdmin):
         return clip(row)
 
     def search_terms(self, term: str) -> list[str]:
-        # The platform mostly keeps addresses in small letters.
+        # The platform stores most addresses in lower case.
         return list(dict.fromkeys([term, term.lower()])) if "@" in term else [term]
 
     def get_urls(self) -> list[URLPattern]:

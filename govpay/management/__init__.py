@@ -1,1 +1,1 @@
-"""The command line face."""
+"""The command line interface: ``manage.py govpay_…``."""

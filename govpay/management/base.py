@@ -1,4 +1,4 @@
-"""What the commands share: settings are checked first, and expected errors end in one line."""
+"""Base class of the commands: it checks the settings first, and shows expected errors as one line."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from govpay.exceptions import GovPayError
 
 
 class PlatformCommand(BaseCommand):
-    """A command that talks to the platform. Subclasses write ``carry_out``."""
+    """Base of the commands that talk to the platform. Subclasses implement ``carry_out``."""
 
-    #: The settings are checked in ``handle``, where a mistake ends in one line.
+    #: ``handle`` checks the settings, so that a wrong setting is shown as one line.
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -25,5 +25,5 @@ class PlatformCommand(BaseCommand):
             raise CommandError(str(error)) from error
 
     def carry_out(self, options: dict[str, Any]) -> None:
-        """Do it. ``GovPayError`` and ``CommandError`` end in one line and exit code 1."""
+        """Carry out the command. ``GovPayError`` and ``CommandError`` are shown as one line, with exit code 1."""
         raise NotImplementedError

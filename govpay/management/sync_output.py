@@ -1,4 +1,4 @@
-"""One list of ``govpay_sync``: read with a progress bar, and printed as one line."""
+"""Sync one list for ``govpay_sync``: show a progress bar, then print the result as one line."""
 
 from __future__ import annotations
 

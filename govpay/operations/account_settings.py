@@ -1,4 +1,4 @@
-"""What a payment account is set to: its own properties, and the checkout's."""
+"""Change the settings of a payment account: its own properties, and its checkout."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from govpay.operations.markup import clean_message
 from govpay.operations.tenants import refuse_while_under_way
 from govpay.sync import mapping
 
-#: No account is without these.
+#: Properties that every account has.
 REQUIRED = ("client_id", "name", "processor")
-#: The properties that may be taken away: an empty text leaves them out of the request.
+#: Properties that can be removed. An empty text leaves them out of the request.
 REMOVABLE = ("external_account_id", "external_merchant_id", "callback_url")
 
 #: Our option -> the property of the checkout's configuration.
@@ -50,10 +50,10 @@ def update_payment_account(
     key: uuid.UUID | str | None = None,
     **properties: Unpack[AccountProperties],
 ) -> PaymentAccount:
-    """Change what is given, and leave everything else as the platform has it now; assumption A7.
+    """Change the given properties, and keep all others as the platform has them now; assumption A7.
 
     ``properties`` are the ``AccountProperties``. The limits are in cents; an empty text removes an external id
-    or the callback URL. Raises ``OperationRefused`` naming the option, ``OutcomeUnknown``, ``APIError``.
+    or the callback URL. Raises ``OperationRefused`` that names the option, ``OutcomeUnknown``, ``APIError``.
     """
     given = {"name": name, "processor": processor, **wire_properties(properties)}
     if given.get("callback_url"):
@@ -84,18 +84,18 @@ def set_checkout_config(
     actor: Any = None,
     key: uuid.UUID | str | None = None,
 ) -> PaymentAccount:
-    """Set the origins that may show the checkout, and how it looks; /getting-started/credentials/, /component/theming/.
+    """Set the checkout's origins and its look; /getting-started/credentials/, /component/theming/.
 
-    Whether what is left out stays is not documented: give all of it. ``page_message`` may hold HTML, of which
-    ``markup.clean_message`` keeps the harmless part.
-    Raises ``OperationRefused`` naming the option, ``OutcomeUnknown``, ``APIError``.
+    Give all options: the vendor does not document whether the platform keeps those that are left out. ``page_message``
+    may contain HTML; ``markup.clean_message`` keeps only the allowed tags.
+    Raises ``OperationRefused`` that names the option, ``OutcomeUnknown``, ``APIError``.
     """
     if allowed_origins is not None:
         options.check_origins("allowed_origins", allowed_origins)
     refuse_cards(display_name=display_name, page_message=page_message)
     if isinstance(page_message, str):
         page_message = clean_message(page_message)
-        refuse_cards(page_message=page_message)  # tags may have stood between its digits
+        refuse_cards(page_message=page_message)  # tags may have split a card number
     body = tenant_shapes.CheckoutConfig(
         allowed_origins=None if allowed_origins is None else tuple(allowed_origins),
         merchant_display_name=display_name,
@@ -107,7 +107,7 @@ def set_checkout_config(
 
 
 def checkout_as_sent(account_uid: str) -> dict[str, Any]:
-    """The checkout's properties as they were last sent from here; nothing when that is not certain.
+    """Return the checkout's properties that were last sent from here; empty if it is not certain that they arrived.
 
     The platform has no documented way to read them back.
     """
@@ -119,11 +119,11 @@ def checkout_as_sent(account_uid: str) -> dict[str, Any]:
 
 
 class ChangedMeanwhile(OperationInProgress):
-    """What a request was made of is no longer so: read it again."""
+    """The account changed after it was read for the request. It has to be read again."""
 
 
 class AccountAction(Action):
-    """An action on a payment account that is known here; the journal keeps what was asked for, in ``reason``."""
+    """An action on a payment account that is known here. The journal keeps the requested values in ``reason``."""
 
     model = PaymentAccount
     reads_object: ClassVar[bool] = True
@@ -155,7 +155,7 @@ class UpdateAccountAction(AccountAction):
     action: ClassVar[str] = OperationAction.UPDATE_ACCOUNT
 
     def __init__(self, account: PaymentAccount, changes: Mapping[str, Any]) -> None:
-        """``changes``: properties and values of the wire."""
+        """``changes`` has the platform's names and values of properties. Raises ``OperationRefused`` if it is empty."""
         if not changes:
             raise OperationRefused("There is nothing to change.")
         super().__init__(account, changes)
@@ -164,7 +164,10 @@ class UpdateAccountAction(AccountAction):
         self.body: tenant_shapes.CreatePaymentAccount | None = None
 
     def read_current(self) -> None:
-        """The request: the platform's present state with our changes. Raises ``OperationRefused``, ``APIError``."""
+        """Build the request from the account's present state and our changes.
+
+        Raises ``OperationRefused``, ``APIError``.
+        """
         self.read_at = timezone.now()
         read = read_account(self.account.uid).raw
         self.current = filled(
@@ -183,7 +186,7 @@ class UpdateAccountAction(AccountAction):
 
     def check(self, operation: Operation) -> None:
         super().check(operation)
-        # The request carries all properties (A7): it would undo another update that ended since we read.
+        # The request contains all properties (A7), so it would undo another update that ended after our read.
         others = journal.entries().filter(account=self.account.uid, action=self.action, finished_at__gte=self.read_at)
         if others.exclude(pk=operation.pk).exists():
             raise ChangedMeanwhile("The payment account was changed a moment ago; try again.")
@@ -200,7 +203,7 @@ class UpdateAccountAction(AccountAction):
     def look_up(cls, operation: Operation) -> ActionResult | None:
         found = read_account(str(operation.account_id))
         asked = json.loads(operation.reason)
-        # An empty text asked for none; 1 and 1.0 are the same number of dollars.
+        # An empty text asked to remove the property. 1 and 1.0 are the same number of dollars.
         same = all(alike(name, found.raw.get(name) or None, value or None) for name, value in asked.items())
         return cls.judge(operation, found) if same else None
 
@@ -215,7 +218,7 @@ class SetCheckoutAction(AccountAction):
     def send(self, operation: Operation) -> PaymentAccountResource:
         uid = self.account.uid
         get_endpoints().set_checkout_config(uid, self.body, idempotency_key=str(operation.key))
-        # The answer is not documented, and what an account says of itself is the document that a sync keeps.
+        # The answer is not documented. A sync stores the account's own document, so that one is read.
         origins = self.asked.get("allowed_origins")
         known = {
             "uid": uid,
@@ -226,7 +229,7 @@ class SetCheckoutAction(AccountAction):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """Done if the account says so, or if a later call has set all of it again."""
+        """Return success if the account shows the values, or if a later call has set the whole checkout again."""
         uid, asked = str(operation.account_id), json.loads(operation.reason)
         found = read_account(uid)
         later = journal.entries().filter(
@@ -243,12 +246,12 @@ class SetCheckoutAction(AccountAction):
 
 
 def _read_back(uid: str, known: Mapping[str, Any], instead: Mapping[str, Any]) -> PaymentAccountResource:
-    """The account after a call that has succeeded: nothing that fails here may change its outcome."""
+    """Read the account after a successful call; return ``instead`` on an error, which must not change the outcome."""
     try:
         return completed(read_account(uid), known)
     except (GovPayError, ValueError):
         return PaymentAccountResource(instead)
 
 
-#: For ``reconciliation``.
+#: The actions of this module, for ``reconciliation``.
 ACTIONS: tuple[type[Action], ...] = (UpdateAccountAction, SetCheckoutAction)

@@ -1,4 +1,4 @@
-"""The properties of a payment account: their list, their values on the wire, and their comparison."""
+"""The properties of a payment account: their names, their values in requests, and their comparison."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class AccountProperties(TypedDict, total=False):
 
 
 def wire_properties(properties: AccountProperties) -> dict[str, Any]:
-    """The properties of a request: limits in dollars, and none that is ``None``.
+    """Return the properties for a request: limits in dollars, and no property that is ``None``.
 
     Raises ``TypeError`` for an unknown property, like a call with a wrong argument, and ``OperationRefused``
-    for a limit that is no amount.
+    for a limit that is not an amount.
     """
     given: dict[str, Any] = dict(properties)
     unknown = given.keys() - AccountProperties.__annotations__.keys()
@@ -51,9 +51,9 @@ def wire_properties(properties: AccountProperties) -> dict[str, Any]:
 
 
 def as_sent(account_uid: str) -> dict[str, Any]:
-    """The account's properties as they were last sent from here, an empty text for one that was taken away.
+    """Return the account's properties as last sent from here; an empty text for a removed one.
 
-    Without those of which nobody knows whether they arrived.
+    Properties are left out if it is not known whether they arrived.
     """
     actions = (OperationAction.CREATE_ACCOUNT, OperationAction.UPDATE_ACCOUNT)
     sent = journal.entries().filter(account=account_uid, action__in=actions).exclude(state=OperationState.FAILED)
@@ -68,10 +68,10 @@ def as_sent(account_uid: str) -> dict[str, Any]:
 
 
 def filled(document: Mapping[str, Any], account: PaymentAccount) -> dict[str, Any]:
-    """``document`` with the properties that it does not speak of: as last sent, else as the row has them.
+    """Return ``document`` with its missing properties added: as last sent, else from the row.
 
-    What the single read shows is not documented, and a property that a request leaves out may be taken away (A7).
-    A property that is ``null`` is spoken of: there is none.
+    The vendor does not document which properties a read of one account shows, and a property that a request leaves out
+    may be removed (A7). A property that is ``null`` is not missing: the account has no value for it.
     """
     row = PaymentAccount.objects.filter(uid=account.uid).first() or account
     sent, found = as_sent(account.uid), dict(document)
@@ -84,20 +84,20 @@ def filled(document: Mapping[str, Any], account: PaymentAccount) -> dict[str, An
 
 
 def _of_row(row: PaymentAccount, account: PaymentAccount, name: str) -> Any:
-    # The caller's may know more than a row that was synced meanwhile.
+    # The caller's object may have values that a sync has removed from the row meanwhile.
     values = [value for value in (getattr(row, name), getattr(account, name)) if value not in (None, "")]
     value = values[0] if values else None
     return options.dollars(name, value) if name.endswith("_payment_amount") else value
 
 
 def alike(name: str, one: Any, other: Any) -> bool:
-    """Whether both values of a property mean the same: a platform may echo an address or a colour in lower case."""
+    """Return whether both values mean the same: the platform may answer with a URL or colour in lower case."""
     return bool(_plain(name, one) == _plain(name, other))
 
 
 def _plain(name: str, value: Any) -> Any:
     if name == "allowed_origins" and isinstance(value, list | tuple):
-        return {_address(each).rstrip("/") for each in map(str, value)}  # in whatever order
+        return {_address(each).rstrip("/") for each in map(str, value)}  # the order does not matter
     if isinstance(value, str) and name == "accent_color":
         return value.lower()
     if isinstance(value, str) and name in ("callback_url", "logo_url"):
@@ -106,7 +106,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _address(text: str) -> str:
-    """With host and scheme in lower case and without the port that goes without saying."""
+    """Return the URL with scheme and host in lower case, and without the scheme's default port."""
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -71,7 +71,7 @@ COLUMN_ALIASES = {
 REQUIRED_COLUMNS = ("customer_reference_id", "type", "token")
 KNOWN_COLUMNS = {*REQUIRED_COLUMNS, *CARD_COLUMNS, *BANK_COLUMNS, "reason"}
 
-#: States of a row in the count, beside those of ``imports.py``: imported by an earlier run; valid in a dry run.
+#: States of a row in the count, besides those of ``imports.py``: imported by an earlier run; valid in a dry run.
 ALREADY, GOOD = "already", "good"
 
 WAIT = "The outcome of one part is not known yet; it is looked up, not repeated. Wait for about twenty minutes."
@@ -83,7 +83,7 @@ class ImportSummary:
 
     #: The file of the refused rows; it exists only if rows were refused.
     refused_path: Path
-    #: Rows by state.
+    #: Number of rows in each state.
     count: Counter[str] = field(default_factory=Counter)
     #: Why the run stopped before the end of the file; empty if it did not.
     stopped: str = ""
@@ -135,7 +135,7 @@ def _import_lines(
 
 
 def column_names(header: Sequence[str]) -> list[str]:
-    """The header's columns by our names. Raises ``OperationRefused`` for an unknown, repeated or missing column."""
+    """Return our names of the header's columns. Raises ``OperationRefused`` if one is unknown, repeated or missing."""
     names = [COLUMN_ALIASES.get(name, name) for name in (cell.strip().lower() for cell in header)]
     for number, name in enumerate(names, 1):
         if name not in KNOWN_COLUMNS:
@@ -150,7 +150,7 @@ def column_names(header: Sequence[str]) -> list[str]:
 
 
 def parsed_row(cells: list[str], names: Sequence[str]) -> dict[str, Any]:
-    """A row for ``import_payment_methods``. Raises ``OperationRefused`` naming the column, never its value."""
+    """Return a row for ``import_payment_methods``. Raises ``OperationRefused`` with the column, never its value."""
     if len(cells) > len(names):
         refuse_cards(row=cells)
         raise OperationRefused("The row has more cells than the header.")
@@ -227,7 +227,7 @@ class ChunkImport:
             self._done, self._open = recorded(account.uid)
 
     def import_chunk(self, number: int, rows: list[ImportRow]) -> list[RowResult]:
-        """The results of these rows. Rows that an earlier run imported are only counted, and have no result.
+        """Import these rows and return their results. Rows that an earlier run imported are counted, without a result.
 
         Sets ``summary.stopped`` when the import cannot go on.
         """
@@ -263,11 +263,11 @@ class ChunkImport:
         return refused + [result for result in found if result.index in good]
 
     def _find(self, number: int, rows: list[ImportRow]) -> tuple[uuid.UUID, str, list[RowResult]]:
-        """Key of the latest attempt to send these rows, its state in the journal (empty: none), its refused rows."""
+        """Return the key of the latest attempt to send these rows, its state (empty: none), and its refused rows."""
         cells = [row.cells for row in rows]
         for attempt in itertools.count():
             text = json.dumps([self.account.uid, number, cells, attempt])
-            # Keyed, because it is derived from tokens and stored in the journal.
+            # The hash is keyed, because it is derived from tokens and stored in the journal.
             key = uuid.UUID(bytes=salted_hmac("govpay.import", text, algorithm="sha256").digest()[:16])
             state, recalled = recall(key)
             if state == OperationState.UNKNOWN:
@@ -279,7 +279,7 @@ class ChunkImport:
 
 
 class RefusedRowsFile:
-    """``FILE.refused.csv``: each run writes it anew. Only the owner can read it, because it holds tokens."""
+    """``FILE.refused.csv``, which each run replaces. Only the file's owner can read it, because it holds tokens."""
 
     def __init__(self, path: Path, header: list[str], names: Sequence[str]) -> None:
         self.path = path.with_name(f"{path.name.removesuffix('.csv')}.refused.csv")

@@ -1,4 +1,4 @@
-"""Which rows were imported before, by keyed hashes that the journal keeps: a token itself lies nowhere."""
+"""Marks are keyed hashes that recognize imported rows. The journal keeps them, and never the tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from govpay.operations import journal
 
 
 def mark_of(account_uid: str, row: tenant_shapes.ImportedMethod, secret: str | bytes | None = None) -> str:
-    """The same token of the same customer has the same mark."""
+    """Return the mark of a row. The same token of the same customer always has the same mark."""
     method = row.payment_method
     block = method.credit or method.ach
     text = f"{account_uid}\n{row.customer_reference_id}\n{block.fingerprint if block else ''}"
@@ -24,12 +24,12 @@ def mark_of(account_uid: str, row: tenant_shapes.ImportedMethod, secret: str | b
 
 
 def marks_of(account_uid: str, row: tenant_shapes.ImportedMethod) -> set[str]:
-    """As it may have been marked, also under a secret of before."""
+    """Return all possible marks of a row: with ``SECRET_KEY`` and with each of ``SECRET_KEY_FALLBACKS``."""
     return {mark_of(account_uid, row, secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)}
 
 
 def recorded(account_uid: str) -> tuple[set[str], set[str]]:
-    """The marks of the rows that were imported, and of those whose outcome is open."""
+    """Return the marks of the imported rows, and the marks of the rows whose outcome is not known."""
     entries = journal.entries().filter(action=OperationAction.IMPORT_METHODS, account=account_uid).order_by()
     texts = entries.exclude(row_marks="").values_list("row_marks", flat=True)
     done = texts.filter(state=OperationState.SUCCEEDED)

@@ -1,4 +1,4 @@
-"""Bulk import of processor tokens that exist already: checked here row by row, sent in chunks, never twice."""
+"""Bulk import of existing processor tokens: check each row, send the rows in chunks, and send no row twice."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_document, save_documents
 
-#: Rows of one call (assumption A16).
+#: Maximum rows in one call (assumption A16).
 CHUNK = 500
 
-#: After the call's deadline: what is not there by then will not come.
+#: Waiting time after a call's deadline. A row that the platform does not show by then was not imported.
 GRACE = dt.timedelta(seconds=60)
 
 IMPORTED, REFUSED, UNKNOWN, NOT_SENT = "imported", "refused", "unknown", "not_sent"
@@ -55,9 +55,10 @@ _LINE = re.compile(r"row (\d+): (.*)")
 
 @dataclass(frozen=True)
 class RowResult:
-    """What became of the row at ``index``: ``imported``, ``refused``, ``unknown`` (looked up) or ``not_sent``.
+    """The result of the row at ``index``: ``imported``, ``refused``, ``unknown`` (being looked up) or ``not_sent``.
 
-    ``uid`` is the saved method's; empty where only the journal remembers. ``error`` says why not.
+    ``uid`` is the saved payment method's uid; it is empty if only the journal knows the row. ``error`` says why the row
+    was not imported.
     """
 
     index: int
@@ -73,15 +74,15 @@ def import_payment_methods(
     actor: Any = None,
     key: uuid.UUID | str | None = None,
 ) -> list[RowResult]:
-    """Import permanent processor tokens; gives one result a row, in order (assumption A16).
+    """Import permanent processor tokens; return one result for each row, in the order of ``rows`` (assumption A16).
 
     A row is ``{"customer_reference_id": …, "payment_method": {…}}`` with the vendor's request object. Rows
-    that our rules or the platform refuse do not hold up the others. Every 500 rows are one journalled call.
-    Where an answer is lost its rows are ``unknown``: reconciliation reads the customers' methods, and
-    nothing is sent again. Such a call is the last one, and the rows behind it are ``not_sent``. The methods
-    are here at once as they were asked for, and with the next sync as the platform has them.
+    that our rules or the platform refuse do not stop the other rows. Every 500 rows are one call with a journal entry.
+    If the answer to a call is lost, its rows are ``unknown``: reconciliation reads the customers' methods, and
+    nothing is sent again. No further call is made after it, and the remaining rows are ``not_sent``. The methods
+    are stored at once with the values of the request; the next sync replaces them by the platform's values.
 
-    Raises ``APIError`` when the platform refused before anything was imported, ``OperationRefused``.
+    Raises ``OperationRefused``, and ``APIError`` when the platform refused before anything was imported.
     """
     given = list(rows)
     results: dict[int, RowResult] = {}
@@ -104,7 +105,7 @@ def import_payment_methods(
 
 
 def checked_row(row: Any) -> tenant_shapes.ImportedMethod:
-    """A row of an import as it is sent. Raises ``OperationRefused`` naming what is wrong, never with its value."""
+    """Return the checked row as it is sent. Raises ``OperationRefused`` that names the wrong field, never its value."""
     refuse_cards(row=row)
     if not isinstance(row, Mapping) or set(row) != {"customer_reference_id", "payment_method"}:
         raise OperationRefused("A row has customer_reference_id and payment_method, and nothing else.")
@@ -117,7 +118,7 @@ def checked_row(row: Any) -> tenant_shapes.ImportedMethod:
 
 
 def recall(key: uuid.UUID) -> tuple[str, list[RowResult]]:
-    """How an import of one call stands in the journal: its state (empty: never begun) and its refused rows."""
+    """Return the state of one import call in the journal (empty if there is no entry), and its refused rows."""
     operation = journal.entries().filter(key=key, action=OperationAction.IMPORT_METHODS).first()
     if operation is None:
         return "", []
@@ -130,7 +131,7 @@ def _check_expiry(card: shapes.Credit) -> None:
     for name in ("last4", "exp_month", "exp_year"):
         if getattr(card, name) is None:
             raise OperationRefused(f"payment_method.credit.{name} is missing.")
-    # A card is good to the end of its month, wherever that ends last.
+    # A card is valid to the end of its month in every time zone, so one day is subtracted.
     today = timezone.now() - dt.timedelta(days=1)
     if (card.exp_year, card.exp_month) < (today.year, today.month):
         raise OperationRefused("The card has expired.")
@@ -161,7 +162,7 @@ def _import_chunk(
 
 
 def _customers(account: PaymentAccount, references: Sequence[str]) -> dict[str, str]:
-    """The uids of the customers with these references; those that are not known here are read."""
+    """Return the customers' uids by reference. Customers that are not known here are read from the platform."""
     known = customers_of(account).filter(reference_id__in=references).order_by("-pk")
     found = dict(known.values_list("reference_id", "uid"))
     for reference in references:
@@ -173,7 +174,7 @@ def _customers(account: PaymentAccount, references: Sequence[str]) -> dict[str, 
 
 
 class ImportMethodsAction(Action):
-    """One call. The document that closes the journal row is its first customer's own."""
+    """One call of an import. The journal entry is closed with the document of the first row's customer."""
 
     action: ClassVar[str] = OperationAction.IMPORT_METHODS
     model = Customer
@@ -188,7 +189,7 @@ class ImportMethodsAction(Action):
     ) -> None:
         self.account, self.indexes = account, list(rows)
         self.body = tenant_shapes.ImportPaymentMethods(payment_methods=list(rows.values()))
-        #: Enough to know every row by in the lists, should the answer be lost; wiped when that is settled.
+        #: The data that recognizes each row in the lists if the answer is lost. Deleted when the outcome is known.
         self.kept = {
             "refused": list(refused.items()),
             "rows": [
@@ -239,7 +240,7 @@ class ImportMethodsAction(Action):
             raise InvalidAnswer("the answer does not tell what became of every row")
         vars(operation)["_outcome"] = (found.raw["whole"], dict(imported), dict([*kept["refused"], *refused]))
         for _, document in imported:
-            mapping.SAVED_METHOD.uid(document)  # one that no row could be made of tells nothing
+            mapping.SAVED_METHOD.uid(document)  # raises ``Unmappable`` for a document without a usable uid
         customer = Customer.objects.filter(uid=kept["rows"][0][1]).first()
         if customer is None:
             raise InvalidAnswer("its customer is no longer known here")
@@ -247,7 +248,10 @@ class ImportMethodsAction(Action):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """Every row by its customer's methods. Some without the others: only once the call is long over."""
+        """Find each row among its customer's methods.
+
+        Raises ``InvalidAnswer`` if only some rows are there before ``GRACE`` after the call's deadline.
+        """
         wanted: dict[str, list[Any]] = defaultdict(list)
         kept = _kept(operation)
         for index, customer, traits in kept["rows"]:
@@ -281,7 +285,7 @@ class ImportMethodsAction(Action):
             methods[owners[index]].append(document)
         for customer, documents in methods.items():
             where = {"account_id": operation.account_id, "customer_id": customer}
-            # What we make of our own request is no news yet: the next sync reads it as the platform has it.
+            # Documents made from our own request send no signals: the next sync reads the platform's documents.
             save_documents(mapping.SAVED_METHOD, documents, extra=where, source=Source.OPERATION, quiet=not whole)
         Customer.objects.filter(uid__in=methods).update(methods_stale=True)
         lines = [f"{len(imported)} imported, {len(refused)} refused"]
@@ -291,7 +295,7 @@ class ImportMethodsAction(Action):
         journal.entries().filter(pk=operation.pk).update(reason="\n".join(lines), validated_method=None, row_marks=done)
 
     def outcome(self, chunk: Mapping[int, Any], key: Any) -> tuple[dict[int, str], dict[int, str]]:
-        """What was imported (index: uid) and refused (index: why); of a repeated key as the journal has it."""
+        """Return imported rows (index: uid) and refused rows (index: why); for a repeated key, those in the journal."""
         if self.operation is not None:
             _, imported, refused = vars(self.operation)["_outcome"]
             return {index: mapping.SAVED_METHOD.uid(document) for index, document in imported.items()}, refused
@@ -300,7 +304,7 @@ class ImportMethodsAction(Action):
         return {index: "" for index in chunk if index not in again}, again
 
 
-#: For ``reconciliation``.
+#: The actions of this module, for ``reconciliation``.
 ACTIONS: tuple[type[Action], ...] = (ImportMethodsAction,)
 
 
@@ -311,7 +315,7 @@ def _kept(operation: Operation) -> dict[str, Any]:
 
 
 def _words(error: Any) -> str:
-    """The platform's words about one row, on one line and masked."""
+    """Return the platform's error about one row, on one line and with secrets masked."""
     said = error.get("message") or error.get("code") if isinstance(error, Mapping) else error
     return one_line(str(said or "")) or "refused without a reason"
 

@@ -1,4 +1,4 @@
-"""Reads a provisioning file (TOML) and checks it; every problem is reported at once, each with its key path."""
+"""Read and check a provisioning file (TOML). All problems are reported together, each with its key path."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from govpay.exceptions import OperationRefused
 from govpay.operations import tenant_options as options
 from govpay.operations.markup import clean_message
 
-#: Largest file, in characters. A city's file has some hundred lines.
+#: Maximum size of the file, in characters. The file of a city has a few hundred lines.
 LARGEST = 256 * 1024
 
-#: Instead of a list of events: every event of the platform's catalogue.
+#: Value that stands for every event of the platform's catalogue, instead of a list of events.
 ALL = "all"
 
 #: The keys that identify an account on the platform.
@@ -45,7 +45,7 @@ class ProvisionProblem:
 
 
 class BadFile(OperationRefused):
-    """The file is wrong. ``problems``: all its wrong values; empty if it is not TOML or too large."""
+    """The file is wrong. ``problems`` has all its wrong values; it is empty if the file is not TOML or too large."""
 
     def __init__(self, message: str = "", problems: tuple[ProvisionProblem, ...] = ()) -> None:
         super().__init__(message or "\n".join(map(str, problems)))
@@ -54,16 +54,16 @@ class BadFile(OperationRefused):
 
 @dataclass(frozen=True)
 class WantedAccount:
-    """The wanted state of one payment account; it has only the keys of the file."""
+    """The wanted state of one payment account, with only the values that the file gives."""
 
     name: str
-    #: Options of ``create_payment_account``, the external ids among them; limits in cents.
+    #: Options of ``create_payment_account``, including the external ids; limits in cents.
     options: Mapping[str, Any]
-    #: Options of ``set_checkout_config``; empty: the checkout is left alone.
+    #: Options of ``set_checkout_config``; empty: the checkout is not changed.
     checkout: Mapping[str, Any] = field(default_factory=dict)
-    #: Whether webhooks are sent; ``None``: they are left alone.
+    #: Whether the platform sends webhooks; ``None``: this is not changed.
     webhooks: bool | None = None
-    #: The event types; ``("all",)`` for the whole catalogue; ``None``: the subscriptions are left alone.
+    #: The event types; ``("all",)`` for the whole catalogue; ``None``: the subscriptions are not changed.
     events: tuple[str, ...] | None = None
     #: Key path of the account in the file.
     path: str = "accounts[0]"
@@ -71,7 +71,7 @@ class WantedAccount:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The whole file."""
+    """The wanted state that the whole file describes."""
 
     #: Options of ``create_client``.
     client: Mapping[str, Any]
@@ -81,7 +81,7 @@ class Wanted:
 
 
 def read_file(text: str) -> Wanted:
-    """The file's content. Raises ``BadFile`` with all its problems."""
+    """Return the wanted state that the file describes. Raises ``BadFile`` with all problems of the file."""
     if len(text) > LARGEST:
         raise BadFile(f"The file is larger than {LARGEST // 1024} KB.")
     try:
@@ -113,7 +113,7 @@ def _account(number: int, found: Mapping[str, Any]) -> WantedAccount:
     )
 
 
-# -- rules: each returns the value as our options take it, or raises ``OperationRefused`` -----------------------
+# -- rules: each returns the value for our options, or raises ``OperationRefused`` -----------------------------
 
 
 def _text(name: str, value: Any) -> str:
@@ -124,7 +124,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _number_text(name: str, value: Any) -> str:
-    """A merchant's number; it may look like a card number."""
+    """Check a merchant's number. It may look like a card number, so card numbers are not refused here."""
     if isinstance(value, int) and not isinstance(value, bool):
         raise OperationRefused(f'{name} must be a text: "{value}".')
     is_text(name, value)
@@ -173,7 +173,7 @@ _flag = _checked(is_flag)
 
 
 class RuleField(serializers.Field):
-    """A value that one of the rules checks. If one item of a list is wrong by itself, the error has its index."""
+    """A field that is checked by one of the rules. If one item of a list is wrong, the error has its index."""
 
     def __init__(self, rule: Rule, **options: Any) -> None:
         super().__init__(**options)
@@ -198,7 +198,7 @@ class RuleField(serializers.Field):
 
 
 class TableSerializer(serializers.Serializer):
-    """A table of the file. An unknown key is an error."""
+    """Base of the serializers of tables. An unknown key is an error."""
 
     #: Name of the table in error messages.
     table = ""
@@ -282,7 +282,7 @@ class FileSerializer(TableSerializer):
 
 
 def _problems(errors: Any, path: str = "") -> Iterator[ProvisionProblem]:
-    """The serializer's errors with their key paths."""
+    """Yield the serializer's errors with their key paths."""
     if isinstance(errors, list) and all(isinstance(error, str) for error in errors):
         yield from (ProvisionProblem(path, str(error)) for error in errors)
         return
@@ -298,7 +298,7 @@ def _key_path(path: str, name: str | int) -> str:
 
 
 def _conflicts(given: Mapping[str, Any]) -> Iterator[ProvisionProblem]:
-    """Values that contradict each other. They are compared as given, so that other mistakes hide none of them."""
+    """Yield values that contradict each other. Unchecked values are compared, so that other errors hide none."""
     tables = given.get("accounts")
     first: dict[tuple[str, ...], str] = {}
     for number, account in enumerate(tables if isinstance(tables, list) else ()):

@@ -1,4 +1,4 @@
-"""The steps of a provisioning run: what differs, what was done about it, and which went wrong."""
+"""The steps of a provisioning run: their differences, their states, and how errors are handled."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ logger = logging.getLogger("govpay.operations")
 
 UNCHANGED, CHANGED, PLANNED, FAILED, LEFT = "unchanged", "changed", "planned", "failed", "left"
 
-#: Option -> key of the file, for those that differ: cents here, dollars there.
+#: Option (cents) -> key of the file (dollars), where the two have different names.
 FILE_KEYS = {option: key for key, option in CENTS.items()}
 
-#: While another run does the same, a step is compared anew for so many seconds.
+#: Seconds during which a step is compared again while another run makes the same change.
 STEP_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
 class Change:
-    """One property as it is and as it shall be; ``None``: not there."""
+    """One property with its present and its wanted value; ``None``: it does not exist."""
 
     name: str
     before: Any
     after: Any
 
     def lines(self) -> Iterator[str]:
-        """As a diff shows it, in the words of the file."""
+        """Yield the lines of a diff, with the names and values of the file."""
         name = FILE_KEYS.get(self.name, self.name)
         for sign, value in (("-", self.before), ("+", self.after)):
             if value is not None:
@@ -43,7 +43,7 @@ class Change:
 
 @dataclass
 class Step:
-    """One thing that was compared, and what came of it."""
+    """One part of the file that is compared with the platform, and the result."""
 
     name: str
     #: Key path of this part in the file.
@@ -52,17 +52,17 @@ class Step:
     changes: tuple[Change, ...] = ()
     #: Why the step failed or was not tried.
     why: str = ""
-    #: What differs and cannot be changed from here.
+    #: Differences that cannot be changed from here.
     notes: list[str] = field(default_factory=list)
 
 
 class Steps:
-    """Carries steps out one after the other; ``tell`` hears of each as it ends."""
+    """Carries out steps one after the other, and calls ``tell`` with each step when it ends."""
 
     def __init__(self, tell: Callable[[Step], object], *, dry_run: bool) -> None:
         self._tell, self.dry_run = tell, dry_run
         self.steps: list[Step] = []
-        #: Why no further step is tried.
+        #: Why no further step is tried; empty while steps are tried.
         self.halted = ""
 
     def carry_out(
@@ -72,7 +72,11 @@ class Steps:
         act: Callable[[], object],
         read: Callable[[], object] = lambda: None,
     ) -> Step:
-        """Compare, act if anything differs, and tell. ``read`` is called before it is compared anew."""
+        """Call ``differ``, then ``act`` if anything differs, then report the step. Return the step.
+
+        While another run makes the same change, this is repeated until ``STEP_TIMEOUT``. ``read`` is called before each
+        repetition.
+        """
         end, again = time.monotonic() + STEP_TIMEOUT, False
         while not self.halted:
             try:
@@ -95,7 +99,7 @@ class Steps:
                 step.state, step.why = FAILED, str(error)
                 self.halted = "It was not tried after that." if _halts(error) else ""
             except Exception as error:
-                # What is wrong with one account must not keep the others from being set up.
+                # An error in one account must not stop the setup of the other accounts.
                 logger.exception("the step %s failed", step.name)
                 step.state, step.why = FAILED, f"It failed here ({type(error).__name__}); the log says where."
             break
@@ -110,7 +114,7 @@ class Steps:
 
 
 def _halts(error: Exception) -> bool:
-    """Whether the next step would fail in the same way: the platform is out of reach, or does not know us."""
+    """Return whether the next step would fail too, because of settings, connection, rate limit or credentials."""
     if isinstance(error, exceptions.ConfigurationError | exceptions.RateLimited):
         return True
     status = getattr(error, "status", None)

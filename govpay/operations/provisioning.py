@@ -1,4 +1,4 @@
-"""A merchant brought to what a file asks for: each step is compared with the platform before anything is sent."""
+"""Provisioning: compare each step of a file with the platform, and send only what differs."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ STEP_KEYS = {
 def provision(
     wanted: Wanted, *, actor: Any = None, dry_run: bool = False, tell: Callable[[Step], object] | None = None
 ) -> list[Step]:
-    """Bring the platform to ``wanted``, doing only what differs; gives the steps, each told as it ends.
+    """Bring the platform to the state ``wanted`` by changing only what differs; return all steps.
 
-    A step that the platform refuses stops those that need it, and no other. With ``dry_run`` nothing is
-    written, neither there nor here. Raises ``OperationRefused`` before the first step, and ``RuntimeError``
-    inside a transaction.
+    ``tell`` is called with each step when it ends. If the platform refuses a step, only the steps that need it are not
+    tried. With ``dry_run`` nothing is written, neither on the platform nor here. Raises ``OperationRefused`` before the
+    first step, and ``RuntimeError`` inside a transaction.
     """
     journal.demand_commits()
     if any(account.webhooks for account in wanted.accounts):
@@ -60,7 +60,7 @@ def provision(
 
 
 def callback(site: str, account_uid: str) -> str:
-    """Where this site takes the account's webhooks. Raises ``OperationRefused``."""
+    """Return the account's callback URL. Raises ``OperationRefused`` if this site has no URL for webhooks."""
     try:
         path = reverse("govpay:webhook", args=[account_uid])
     except NoReverseMatch:
@@ -69,7 +69,7 @@ def callback(site: str, account_uid: str) -> str:
 
 
 def _settle() -> None:
-    """What an earlier run was not told: read it before anything is compared."""
+    """Find the outcome of an earlier run's open operations, before anything is compared."""
     over = Q(state=OperationState.UNKNOWN) | Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())
     if journal.entries().filter(over, action__in=[action.action for action in TENANT_ACTIONS]).exists():
         reconcile()
@@ -119,7 +119,7 @@ class _AccountRun:
         self.found: PaymentAccountResource | None = None
         self.row: PaymentAccount | None = None
         self.catalogue: list[str] = []
-        #: The callback or its switch was changed, so that the secret may be another one.
+        #: Whether the callback URL or its switch was changed, so that the signing secret may have changed too.
         self.hooked_up = False
 
     def carry_out(self) -> None:
@@ -157,7 +157,7 @@ class _AccountRun:
 
     def _take(self, row: PaymentAccount) -> None:
         self.row, self.found = row, PaymentAccountResource(row.raw)
-        # An answer that does not name the client empties the row's, and the next change has to send it.
+        # An answer without the client leaves the row without it, but the next change has to send it.
         row.client_id = row.client_id or self.run.client_uid
 
     def _differing(self, wanted: dict[str, Any]) -> list[Change]:
@@ -166,10 +166,13 @@ class _AccountRun:
         return [Change(name, before, after) for name, before, after in found if not alike(name, before, after)]
 
     def _there(self) -> PaymentAccountResource | None:
-        """The account; what it does not speak of is as it was last sent, or every run would send it again."""
+        """Return the account; a property that the platform does not show has the value last sent.
+
+        Otherwise each run would send it again.
+        """
         return self.found and PaymentAccountResource({**as_sent(self.found.uid), **self.found.raw})
 
-    # Each pair: what differs, and what is done about it.
+    # Pairs of methods: the first returns what differs, the second changes it.
 
     def _account_differs(self) -> Iterable[Change]:
         if self.found is None:
@@ -208,7 +211,7 @@ class _AccountRun:
         if self.wanted.webhooks:
             wanted["callback_url"] = callback(self.run.wanted.site, self.found.uid if self.found else NEW)
         elif (there := self._there()) is not None and there.webhook_enabled is None:
-            return []  # off, said by saying nothing
+            return []  # an account without the property has webhooks switched off
         return self._differing(wanted)
 
     def _set_webhooks(self) -> None:
@@ -226,7 +229,7 @@ class _AccountRun:
             events.check_known(asked, self.catalogue)
         try:
             on = events.switched_on(events.read_subscriptions(uid))
-        except NotFound:  # the list is not offered: what was accepted last
+        except NotFound:  # the API does not offer the list: use the values accepted last
             here = WebhookSubscription.objects.filter(account=uid, enabled=True, deleted_at=None)
             on = set(here.values_list("event_type", flat=True))
         pairs = [(name, name in on, asked == (ALL,) or name in asked) for name in self.catalogue]

@@ -1,4 +1,4 @@
-"""The options of clients and payment accounts, checked before anything is sent: each refusal names its option."""
+"""Check the options of clients and payment accounts before anything is sent. Each error names its option."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from govpay import conf
 from govpay.client.shapes import is_cents
 from govpay.exceptions import OperationRefused
 
-#: What the columns of the platform's texts hold here.
+#: Maximum characters of a text, because our columns for the platform's texts are that long.
 MAX_TEXT_LENGTH = 255
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-#: Names that no server outside the own network can resolve.
+#: Endings of host names that only servers in the same network can resolve.
 PRIVATE = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa")
 
 
@@ -29,7 +29,7 @@ def check_length(**texts: Any) -> None:
 
 
 def dollars(name: str, cents: int | None) -> float | None:
-    """The wire's decimal dollars (assumption A27): the shortest text of the float is the amount, exactly."""
+    """Convert cents to the platform's decimal dollars (A27). In JSON the float is written as the exact amount."""
     if cents is None:
         return None
     is_cents(name, cents)
@@ -42,7 +42,7 @@ def check_limits(least: float | None, most: float | None) -> None:
 
 
 def check_callback(name: str, address: Any) -> None:
-    """Where the platform can send webhooks to. Raises ``OperationRefused`` with what is wrong."""
+    """Check that the platform can send webhooks to the address. Raises ``OperationRefused`` with the reason."""
     parts = _parts(name, address)
     if parts.query or parts.fragment:
         raise OperationRefused(f"{name} must have neither a query nor a fragment.")
@@ -52,7 +52,7 @@ def check_callback(name: str, address: Any) -> None:
 
 
 def check_site(name: str, address: Any) -> None:
-    """A site's address alone, as callback URLs are made of it."""
+    """Check the address from which callback URLs are made: scheme and host only. Raises ``OperationRefused``."""
     check_callback(name, address)
     if urlsplit(address).path not in ("", "/"):
         raise OperationRefused(f"{name} must be scheme and host alone, such as https://pay.example.gov.")
@@ -68,7 +68,7 @@ def check_origins(name: str, origins: Any) -> None:
 
 
 def check_origin(name: str, origin: Any) -> None:
-    """Scheme and host, as a browser names where a page is from (/getting-started/credentials/)."""
+    """Check an origin: scheme and host, as in a browser's ``Origin`` header (/getting-started/credentials/)."""
     parts = _parts(name, origin)
     if parts.path or parts.query or parts.fragment:
         raise OperationRefused(f"{name}: an origin is scheme and host alone, without a path: {_origin_of(parts)}.")
@@ -98,7 +98,7 @@ def _check_way(name: str, parts: SplitResult) -> None:
 
 
 def _is_own_machine(parts: SplitResult) -> bool:
-    """This machine, where that is meant: in DEBUG, or when the platform is a stand-in on it."""
+    """Return whether the host is this machine and may be: only in DEBUG, or if the platform is a sandbox on it."""
     stand_in = settings.DEBUG or urlsplit(str(conf.get("API_URL"))).hostname in LOOPBACK
     return stand_in and parts.hostname in LOOPBACK
 

@@ -1,4 +1,4 @@
-"""Clients and payment accounts: found on the platform, or created when there is none."""
+"""Clients and payment accounts: find them on the platform, or create them if there is none."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def create_client(
     actor: Any = None,
     key: uuid.UUID | str | None = None,
 ) -> Client:
-    """The platform's client of this name: the one that exists, else a new one; /platform/accounts/.
+    """Return the platform's client with this name, or create it; /platform/accounts/.
 
     An existing client is returned unchanged; the other options apply only to a new one. If several calls run at
     once, only one creates it. Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``.
@@ -62,10 +62,10 @@ def create_payment_account(
     key: uuid.UUID | str | None = None,
     **properties: Unpack[AccountProperties],
 ) -> PaymentAccount:
-    """The client's account with both these external ids: the one that exists, else a new one; /platform/accounts/.
+    """Return the client's account with both external ids, or create it; /platform/accounts/.
 
-    An account without external ids is found by its name. An account that exists is returned as it is;
-    ``update_payment_account`` changes it. ``properties`` are the ``AccountProperties``; the limits are in cents.
+    Without external ids the account is found by its name. An existing account is returned unchanged; use
+    ``update_payment_account`` to change it. ``properties`` are the ``AccountProperties``; the limits are in cents.
     Raises ``OperationRefused``, ``OutcomeUnknown``, ``APIError``.
     """
     given = wire_properties(properties)
@@ -77,36 +77,36 @@ def create_payment_account(
 
 
 class MadeMeanwhile(OperationInProgress):
-    """What was not there has been made since: look again."""
+    """The object was not found, but another call has created it since. It has to be looked up again."""
 
 
 class CreationAction(Action):
-    """An action that is not needed when the platform has its object already.
+    """An action that creates an object, unless the platform has an object with the same ``identity``.
 
-    Which one that is its ``identity`` tells; the journal keeps the whole request, in ``reason``.
+    The journal keeps the whole request in ``reason``.
     """
 
     mapper: ClassVar[Mapper]
     body: Any
-    #: Its key was made of its identity: whoever asks for the same object has the same action.
+    #: Whether the key was derived from the identity, so that calls for the same object share one operation.
     claimed = False
-    #: When the platform was asked for it.
+    #: When the platform was asked for the object.
     looked_at: dt.datetime | None = None
 
     @property
     @abstractmethod
     def identity(self) -> tuple[str, ...]:
-        """What tells this object from the others of its kind."""
+        """Return the values that identify the object among all objects of its kind."""
 
     @staticmethod
     @abstractmethod
     def find(body: Mapping[str, Any]) -> Resource | None:
-        """The object on the platform that a request with ``body`` would make a second time."""
+        """Return the object on the platform with the identity in ``body``, or ``None``."""
 
     @staticmethod
     @abstractmethod
     def read(uid: str) -> Resource:
-        """That object by its uid. Raises ``NotFound``."""
+        """Return the object with this uid. Raises ``NotFound``."""
 
     def arguments(self) -> Mapping[str, Any]:
         return {"identity": self.identity} if self.claimed else self.body.to_wire()
@@ -119,7 +119,7 @@ class CreationAction(Action):
         mine = journal.entries().filter(action=self.action, reference_id=operation.reference_id)
         if mine.filter(state__in=OPEN_STATES).exclude(pk=operation.pk).exists():
             raise OperationInProgress("The same is being created; its outcome is not known yet.")
-        # Another call may have made it after this one had looked and found none.
+        # Another call may have created it after this call had looked it up and found none.
         if self.looked_at and mine.filter(state=OperationState.SUCCEEDED, finished_at__gte=self.looked_at).exists():
             raise MadeMeanwhile("The same was created a moment ago; try again.")
 
@@ -143,10 +143,10 @@ class CreateClientAction(CreationAction):
     mapper = mapping.CLIENT
 
     def __init__(self, name: str, customer_id: str | None, timezone: str | None, subdomain: str | None) -> None:
-        """Raises ``OperationRefused`` naming what is wrong with the request."""
+        """Build the request. Raises ``OperationRefused`` that names the wrong option."""
         refuse_cards(name=name, customer_id=customer_id, timezone=timezone, subdomain=subdomain)
         options.check_length(name=name, customer_id=customer_id)
-        # A form sends an empty text for what was left out.
+        # A form sends an empty text for a field that was left out.
         rest = {"customer_id": customer_id or None, "timezone": timezone or None, "subdomain": subdomain or None}
         self.body = tenant_shapes.CreateClient(name=name, **rest)
 
@@ -178,7 +178,7 @@ class CreateAccount(CreationAction):
     mapper = mapping.ACCOUNT
 
     def __init__(self, body: tenant_shapes.CreatePaymentAccount) -> None:
-        # Not the external ids: merchants' numbers are as long as cards', and one in ten passes their test.
+        # External ids are not checked: they are as long as card numbers, and one in ten passes the card check.
         refuse_cards(name=body.name, processor=body.processor)
         options.check_length(
             external_account_id=body.external_account_id, external_merchant_id=body.external_merchant_id
@@ -198,7 +198,7 @@ class CreateAccount(CreationAction):
         return read_account(uid)
 
     def check(self, operation: Operation) -> None:
-        # The lock makes one queue of those who create accounts of this client.
+        # With the lock, calls that create accounts of this client run one after the other.
         client = Client.objects.select_for_update().filter(uid=self.body.client_id).first()
         if client is None:
             raise OperationRefused("There is no such client here; sync first.")
@@ -216,9 +216,9 @@ class CreateAccount(CreationAction):
 
 
 def find_or_create(action: CreationAction, actor: Any, key: uuid.UUID | str | None) -> Mirror:
-    """The row of what ``action`` would make: found on the platform and kept here, else made now."""
+    """Return the row of the object: find it on the platform and save it here, or create it with ``action``."""
     journal.demand_commits()
-    if not journal.is_used(key):  # a key that was used is answered for what it was used for
+    if not journal.is_used(key):  # a used key returns the result of its operation
         action.looked_at = clock.now()
         found = action.find(action.body.to_wire())
         if found is not None:
@@ -235,7 +235,7 @@ def find_or_create(action: CreationAction, actor: Any, key: uuid.UUID | str | No
 
 
 def keep(mapper: Mapper, found: Resource) -> Mirror:
-    """The row of a document that was read. Raises ``InvalidAnswer`` when none can be made of it."""
+    """Save a document that was read, and return its row. Raises ``InvalidAnswer`` if it cannot be saved."""
     try:
         row = in_transaction(partial(save_document, mapper, found.raw, extra={}, source=Source.OPERATION))
     except Unmappable as error:
@@ -246,7 +246,10 @@ def keep(mapper: Mapper, found: Resource) -> Mirror:
 
 
 def _queue(*name: str) -> None:
-    """One after the other until the transaction ends, where two can write at once and neither sees the other."""
+    """Hold a lock for ``name`` until the transaction ends.
+
+    Only PostgreSQL needs it, because there two transactions can write at once without seeing each other's rows.
+    """
     connection = connections[router.db_for_write(Operation)]
     if connection.vendor == "postgresql":
         digest = salted_hmac("govpay.queue", json.dumps(name), algorithm="sha256").digest()
@@ -255,9 +258,10 @@ def _queue(*name: str) -> None:
 
 
 def _claim(action: CreationAction) -> uuid.UUID:
-    """The key of the one attempt to create this: a new one only when those before are known to have come to nothing.
+    """Return the key of the current attempt to create this object.
 
-    So two runs at once, or one after a crash, meet in one row of the journal.
+    A new key is made only if all earlier attempts failed or their object is gone. So two runs at the same time, or a
+    run after a crash, share one row of the journal.
     """
     for attempt in itertools.count():
         text = json.dumps([conf.get("API_URL"), action.action, *action.identity, attempt])
@@ -271,7 +275,7 @@ def _claim(action: CreationAction) -> uuid.UUID:
 
 
 def _is_there(action: CreationAction, uid: str) -> bool:
-    """Whether what an earlier call made is on the platform still, although it was not found a moment ago."""
+    """Return whether the platform still has the object ``uid``, which an earlier call created. Save it if so."""
     try:
         keep(action.mapper, action.read(uid))
     except NotFound:
@@ -280,7 +284,10 @@ def _is_there(action: CreationAction, uid: str) -> bool:
 
 
 def refuse_while_under_way(operation: Operation) -> None:
-    """Two changes of one thing at once could arrive in either order. Call it with the account's row locked."""
+    """Raise ``OperationInProgress`` while the same action of this account is under way.
+
+    Two requests at the same time could arrive in either order. Call it with the account's row locked.
+    """
     others = journal.entries().filter(account=operation.account_id, action=operation.action, state__in=OPEN_STATES)
     if others.filter(deadline_at__gt=clock.now()).exclude(pk=operation.pk).exists():
         raise OperationInProgress("The same of this payment account is being changed; try again in a minute.")

@@ -1,4 +1,4 @@
-"""``manage.py govpay_doctor``: the findings of every check, each problem with a hint how to solve it."""
+"""``manage.py govpay_doctor``: print the findings of all checks, each problem with a hint how to solve it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Command(BaseCommand):
         "answers held. Exit status 1 when there is an error; warnings do not count. Changes nothing."
     )
 
-    #: They are among the checks, and a mistake must not stop the others.
+    #: The doctor runs the system checks itself, so that a failed one does not stop the other checks.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:

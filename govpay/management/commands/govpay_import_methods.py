@@ -1,4 +1,4 @@
-"""``manage.py govpay_import_methods FILE.csv --account UID``: import processor tokens, each row once."""
+"""``manage.py govpay_import_methods FILE.csv --account UID``: import processor tokens, each row only once."""
 
 from __future__ import annotations
 

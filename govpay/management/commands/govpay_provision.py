@@ -1,4 +1,4 @@
-"""``manage.py govpay_provision FILE.toml``: client, accounts, checkout and webhooks as a file describes them."""
+"""``manage.py govpay_provision FILE.toml``: set up a client, its accounts, checkout and webhooks from a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py govpay_reconcile``: settle operations whose outcome is unknown."""
+"""``manage.py govpay_reconcile``: read the platform to find the outcome of open operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py govpay_replay``: work on stored webhook events once more."""
+"""``manage.py govpay_replay``: process stored webhook events again, in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py govpay_restored``: after this site's database was restored from a backup."""
+"""``manage.py govpay_restored``: hold operations after a restore until every list was read in full."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Command(PlatformCommand):
         try:
             call_command("govpay_sync", full=True, stdout=self.stdout, stderr=self.stderr)
         except CommandError as error:
-            self.stderr.write(str(error))  # the lists that were not read are named below
+            self.stderr.write(str(error))  # the lists that were not read are printed below
         self.stdout.write(str(reconcile()))
         unread = ", ".join(f"{name} {uid}".strip() for name, uid in unread_lists())
         if unread and not options["release"]:
@@ -38,6 +38,6 @@ class Command(PlatformCommand):
         found = finish_restore(anyway=options["release"])
         if unread:
             self.stderr.write(f"Released although not read in full: {unread}.")
-        # None: a worker has read the last list meanwhile and released the operations itself.
+        # None means that a worker read the last list first, and so released the operations itself.
         told = "" if found is None else f" Refunds that the journal did not know: {found}."
         self.stdout.write(f"Operations are released.{told}")

@@ -1,4 +1,4 @@
-"""``manage.py govpay_rotate_keys``: write every stored secret with the newest of ``ENCRYPTION_KEYS``."""
+"""``manage.py govpay_rotate_keys``: encrypt every stored secret with the newest of ``ENCRYPTION_KEYS``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from govpay.exceptions import GovPayError
 from govpay.operations.keys import Rotated, count_sealed, rotate_keys
 from govpay.sync.secrets import wipe_replaced
 
-#: Rows without a key that are named, a column.
+#: Maximum unreadable rows that are printed for each column.
 NAMED = 1000
 
 
@@ -23,14 +23,14 @@ class Command(BaseCommand):
         "run again at any time, while the site is at work."
     )
 
-    #: It needs the keys and the database, and no other setting.
+    #: The command needs only the keys and the database, so wrong other settings must not stop it.
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         total = count_sealed() if sys.stderr.isatty() else None
         lost = busy = 0
         try:
-            wipe_replaced()  # nobody needs them, and their key may be gone
+            wipe_replaced()  # replaced secrets are not needed, and their key may no longer exist
             with tqdm(total=total, unit=" rows", disable=total is None, leave=False) as bar:
                 for columns in rotate_keys(bar.update):
                     bar.clear()

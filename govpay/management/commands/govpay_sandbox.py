@@ -1,4 +1,4 @@
-"""`manage.py govpay_sandbox`: serves the stand-in platform on loopback."""
+"""``manage.py govpay_sandbox``: serve the sandbox on the loopback address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 try:
     from govpay.sandbox import PortBusy, command
-except ImportError:  # The extra is not installed.
+except ImportError:  # the [sandbox] extra is not installed
     command = None  # type: ignore[assignment]
 
 MISSING = "The sandbox needs its extra: pip install django-govpay[sandbox]"
@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         if command is None:
-            # Its options are not known either, so the arguments cannot even be parsed.
+            # The extra also defines the options, so the arguments cannot be parsed without it.
             self.stderr.write(MISSING)
             sys.exit(1)
         super().run_from_argv(argv)

@@ -1,4 +1,4 @@
-"""``manage.py govpay_sync``: read the platform's lists now, in this process or by the workers."""
+"""``manage.py govpay_sync``: read the platform's lists now, in this process or in the workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Command(PlatformCommand):
         names = [name for name in RESOURCES if not options["resources"] or name in options["resources"]]
         scoped = [name for name in names if RESOURCES[name].scoped]
         full = options["full"]
-        get_authorizer().token()  # refused credentials are one line, not one for every list
+        get_authorizer().token()  # refused credentials print one error, not one for each list
         failed = sum(not pull_and_print(self, name, None, full) for name in names if name not in scoped)
         for uid in self._accounts(options["account"]) if scoped else []:
             if options["fan_out"]:
@@ -43,7 +43,7 @@ class Command(PlatformCommand):
     def _queue(self, uid: str, names: list[str], full: bool) -> None:
         try:
             sync_account.delay(uid, resources=names, full=full)
-        except Exception as error:  # each broker has errors of its own
+        except Exception as error:  # each broker raises its own exceptions
             raise CommandError(f"Not queued: the message broker cannot be reached ({type(error).__name__}).") from error
         self.stdout.write(f"queued account={uid} resources={','.join(names)}")
 

@@ -1,4 +1,4 @@
-"""``manage.py govpay_token``: what is known of the access token, never the token."""
+"""``manage.py govpay_token``: show age and expiry of the access token, never the token itself."""
 
 from __future__ import annotations
 
