@@ -69,10 +69,23 @@ def _repeated(work: Callable[[], T], alias: str, attempts: int) -> T:
 
 
 def _is_gone(connection: BaseDatabaseWrapper, error: Exception) -> bool:
-    """Whether the connection is lost. A lost connection is closed, and the next attempt opens a new one."""
+    """Return whether the connection was lost. A lost one is closed, so that the next attempt opens another."""
     if connection.connection is None:
         return True
-    if isinstance(error, RowsChangedMeanwhile) or connection.is_usable():
+    if isinstance(error, RowsChangedMeanwhile):
+        return False
+    # Django may have opened a new connection already, after it could not roll back on the lost one.
+    if _says_lost(error.__cause__):
+        return True
+    if connection.is_usable():
         return False
     connection.close()
     return True
+
+
+def _says_lost(cause: BaseException | None) -> bool:
+    """Return whether a PostgreSQL driver reports a lost connection: a server that shuts down, or no answer at all."""
+    if not type(cause).__module__.startswith("psycopg"):
+        return False
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state is None or state.startswith("08") or state in ("57P01", "57P02", "57P03")

@@ -43,7 +43,8 @@ def at_the_form(town: Town, visit: Visit, method: dict[str, object], **options: 
 
 def captures(town: Town, customer: str) -> list[int]:
     rows = town.rows("SELECT uid, total_amount FROM govpay_payment WHERE customer_id = ?", customer)
-    booked = [(entry["payment_uid"], entry["amount"]) for entry in town.demo.ask("ledger")]
+    ledger = [entry for entry in town.demo.ask("ledger") if entry["kind"] == "capture"]
+    booked = [(entry["payment_uid"], entry["amount"]) for entry in ledger]
     return [amount for uid, amount in booked if uid in [row["uid"] for row in rows]]
 
 

@@ -183,21 +183,30 @@ def test_a_connection_lost_before_any_statement_of_a_walk(sandbox: Any, settings
 @pytest.mark.postgres
 def test_database_connections_cut_between_and_within_pages(sandbox: Any, account: str) -> None:
     """D1: the page's transaction rolls back, the connection is opened again, the page repeated."""
-    stop, chance = threading.Event(), random.Random(1)
+    stop, chance, pages = threading.Event(), random.Random(1), threading.Semaphore(1)
 
     def cut() -> None:
-        while not stop.wait(chance.uniform(0.1, 0.4)):
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
+        """Three times for each page at most: a slow machine would never end a page that is cut without a limit."""
+        while not stop.is_set():
+            if not pages.acquire(timeout=0.05):
+                continue
+            for _ in range(3):
+                stop.wait(chance.uniform(0.05, 0.2))
+                with connection.cursor() as cursor:
+                    cursor.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
         connection.close()
+
+    def progress(run: SyncRun) -> None:
+        pages.release()
+        time.sleep(0.15)
 
     cutter = threading.Thread(target=cut)
     cutter.start()
     try:
-        run = pull("payments", account, progress=lambda run: time.sleep(0.15))
+        run = pull("payments", account, progress=progress)
     finally:
         stop.set()
         cutter.join()

@@ -12,6 +12,7 @@ import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 
 from govpay.models import Client
+from govpay.sync import transactions
 from govpay.sync.transactions import ATTEMPTS, RowsChangedMeanwhile, in_transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -213,3 +214,36 @@ def test_a_database_that_is_away_is_waited_for_some_seconds(monkeypatch: pytest.
         connection.close()
         connection.settings_dict.update(away)
     assert 5 < sum(pauses) < 25
+
+
+class Shutdown(Exception):
+    """As psycopg reports it; Django sets it as the cause."""
+
+    __module__ = "psycopg.errors"
+    sqlstate: str | None = "57P01"
+
+
+@pytest.mark.parametrize("state", ["57P01", "57P03", "08006", None])
+def test_a_lost_connection_is_repeated_more_often(state: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D1: Django may have opened a new connection already, so that the error tells what the connection does not."""
+    monkeypatch.setattr(transactions, "LONGEST_PAUSE", 0.0)
+
+    def lost() -> Exception:
+        error, cause = OperationalError("terminating connection due to administrator command"), Shutdown()
+        cause.sqlstate = state
+        error.__cause__ = cause
+        return error
+
+    assert in_transaction(Counted(ATTEMPTS + 2, lost)) == ATTEMPTS + 3
+
+
+def test_a_deadlock_is_no_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D2."""
+    monkeypatch.setattr(transactions, "LONGEST_PAUSE", 0.0)
+    error, cause = OperationalError("deadlock detected"), Shutdown()
+    cause.sqlstate = "40P01"
+    error.__cause__ = cause
+    work = Counted(100, lambda: error)
+    with pytest.raises(OperationalError):
+        in_transaction(work)
+    assert work.calls == ATTEMPTS
