@@ -74,13 +74,11 @@ def _is_gone(connection: BaseDatabaseWrapper, error: Exception) -> bool:
         return True
     if isinstance(error, RowsChangedMeanwhile):
         return False
-    # Django may have opened a new connection already, after it could not roll back on the lost one.
-    if _says_lost(error.__cause__):
+    if not connection.is_usable():
+        connection.close()
         return True
-    if connection.is_usable():
-        return False
-    connection.close()
-    return True
+    # Django may have opened a new connection already, after it could not roll back on the lost one.
+    return _says_lost(error.__cause__)
 
 
 def _says_lost(cause: BaseException | None) -> bool:

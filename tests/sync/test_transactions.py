@@ -13,7 +13,7 @@ from django.db import DataError, IntegrityError, OperationalError, connection, t
 
 from govpay.models import Client
 from govpay.sync import transactions
-from govpay.sync.transactions import ATTEMPTS, RowsChangedMeanwhile, in_transaction
+from govpay.sync.transactions import ATTEMPTS, RowsChangedMeanwhile, in_transaction, reading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -247,3 +247,16 @@ def test_a_deadlock_is_no_lost_connection(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(OperationalError):
         in_transaction(work)
     assert work.calls == ATTEMPTS
+
+
+@pytest.mark.postgres
+def test_a_read_is_repeated_on_a_new_connection() -> None:
+    """D1: outside a transaction Django leaves a connection open that the server has ended."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    other.close()
+    assert reading(Client.objects.count) == 0
