@@ -126,7 +126,9 @@ URLS: dict[str, tuple[list[Any], str]] = {
 IMPORTS = {
     "govpay": "__version__",
     "govpay.exceptions": "GovPayError OperationRefused OutcomeUnknown PaymentDeclined AuthenticationError",
+    "govpay.client": "Answer",
     "govpay.policies": "component_policy",
+    "govpay.security.headers": "component_policy",
     "govpay.sandbox": "Sandbox",
     "govpay.schedule": "BEAT_SCHEDULE",
     "govpay.urls": "urlpatterns app_name",

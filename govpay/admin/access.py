@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 else:
     AnyModelAdmin = admin.ModelAdmin
 
-OPEN = _("Whoever has no row of their own or of one of their groups sees every payment account.")
-CLOSED = _("Whoever has no row of their own or of one of their groups sees no payment account.")
+OPEN = _("Users without a row here, of their own or of one of their groups, see every payment account.")
+CLOSED = _("Users without a row here, of their own or of one of their groups, see no payment account.")
 
 
 @admin.register(AccountAccess)

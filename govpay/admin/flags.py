@@ -114,7 +114,7 @@ def flag_alert(payment: Payment, user: Any) -> Alert | None:
     title = title % {"when": _when(payment)}
     lines = (meaning, *flagged.known(payment), *flagged.advice(payment))
     if not may_lower(user):
-        return Alert(title, (*lines, _("Whoever may refund payments can mark this as dealt with.")))
+        return Alert(title, (*lines, _("Users who may refund payments can mark this as dealt with.")))
     # The button sends the flag that was shown, so that a newer flag is not cleared unseen.
     shown = (("flag", payment.flag), ("flagged_at", _written(payment.flagged_at)))
     address = reverse("admin:govpay_payment_lower_flag", args=[payment.pk])

@@ -162,7 +162,7 @@ def operation_alert(row: Operation, user: Any) -> Alert | None:
     item = ended_item(row)
     lines = tuple(filter(None, (item.known, item.next)))
     if not may_settle(user):
-        return Alert(title, (*lines, _("Whoever may settle operations can mark this as dealt with.")))
+        return Alert(title, (*lines, _("Users who may resolve operations can mark this as dealt with.")))
     shown = (("attention", row.attention), ("at", row.attention_at.isoformat() if row.attention_at else ""))
     address = reverse("admin:govpay_operation_dealt_with", args=[row.pk])
     return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown))

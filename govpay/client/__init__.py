@@ -28,7 +28,11 @@ from govpay.client.tokens import Token
 from govpay.client.types import Config, Request, Response
 from govpay.client.values import BadValue
 
+#: The old name of ``Response``, kept for one release.
+Answer = Response
+
 __all__ = [
+    "Answer",
     "Authorizer",
     "BadValue",
     "ClientResource",
