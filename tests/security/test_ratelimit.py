@@ -26,9 +26,7 @@ SCRIPT = "https://cdn.example/govifi.js"
 
 
 @pytest.fixture(autouse=True)
-def at_the_begin_of_a_minute(monkeypatch: Any) -> None:
-    """Else the counting would begin anew in the middle of a test."""
-    monkeypatch.setattr(ratelimit, "WINDOW", 86400 * 365)
+def no_refusals_of_other_tests(monkeypatch: Any) -> None:
     monkeypatch.setattr(webhooks, "_flood", Refusals())
 
 
