@@ -9,11 +9,12 @@ import pytest
 from govpay import operations
 from govpay.exceptions import APIConnectionError, OutcomeUnknown
 from govpay.models import Operation, Payment
+from tests.amounts import repeats
 from tests.operations.town import Town, bank_account, listening, only
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = 20
+ROUNDS = repeats(20, 4, 20)
 
 #: Ways to lose an answer, and whether the platform has acted.
 NOT_ACTED: list[dict[str, Any]] = [{"close": "before"}, {"status": 500}, {"status": 503}, {"html": True}]

@@ -16,11 +16,12 @@ from govpay import operations
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
 from govpay.operations import Snapshot
+from tests.amounts import repeats
 from tests.operations.town import Town, at_once, bank_account, card
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = 20
+ROUNDS = repeats(20, 4, 20)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from govpay.models import Payment, PaymentAccount, SyncRun
+from tests.amounts import repeats
 from tests.processes import start_command
 from tests.reading import read, watch
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS, PAGE = 120, 10
 PAGES = ROWS // PAGE
-KILLS = 20
+KILLS = repeats(20, 8, 20)
 PARTS = 4
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from govpay.connection import get_authorizer, reset
+from tests.amounts import repeats
 from tests.processes import start_python
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PROCESSES, THREADS, ROUNDS = 4, 50, 5
+PROCESSES, THREADS, ROUNDS = repeats(4, 2, 4), 50, repeats(5, 2, 5)
 
 MEMBER = """
 import json, sys, threading
