@@ -169,7 +169,7 @@ class Calls:
         url = self.transport.config.api_url.rstrip("/") + self.routes.path(operation, **path)
 
         def fetch(query: Query, link: str | None) -> Page:
-            return self._page(operation, account_uid, query, link=link, **path)
+            return self._page(operation, account_uid, query, link=link, within=None, **path)
 
         resolve = partial(next_query, list_url=url)
         return Walk(fetch, order, page_size, start, wanted=wanted, resolve=resolve)

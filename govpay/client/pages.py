@@ -131,9 +131,9 @@ class Walk:
     last. Raises ``PagingFault``, ``NoKeyset``, and the errors of ``fetch``. Pages returned before an error stay
     valid, and a new walk may start at the last position.
 
-    ``wanted``: a filter for the rows, in addition to the keyset; order ``listing`` does not send it. ``resolve`` returns
-    what ``fetch`` needs to follow a link, or None for a link that must not be followed. The walk then goes on by its
-    own position; order ``listing`` has none and raises ``PagingFault``.
+    ``wanted``: a filter for the rows, in addition to the keyset; order ``listing`` does not send it. ``resolve``
+    returns what ``fetch`` needs to follow a link, or None for a link that must not be followed. The walk then goes on
+    by its own position; order ``listing`` has none and raises ``PagingFault``.
     """
 
     def __init__(
