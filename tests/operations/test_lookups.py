@@ -139,6 +139,16 @@ def test_trace_is_found_behind_a_page_of_other_rows(town: Town, start_sandbox: A
     assert refund_of(only(amount=4)).amount == 4
 
 
+def test_links_prove_the_end_where_no_option_is_known(start_sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    linked = Town(start_sandbox(envelope="odata", page_cap=1))
+    payment = linked.captured()
+    operations.refund_payment(payment=payment, amount=1)
+    lose(linked, payment, "before")
+    refuse(linked, monkeypatch, "$filter", "$orderby")
+    linked.settle_all()
+    assert only(amount=5).state == "failed"
+
+
 def test_filtered_rows_are_read_by_keyset(town: Town, start_sandbox: Any) -> None:
     """A2: rows that change meanwhile are neither skipped nor read twice."""
     small = Town(start_sandbox(page_cap=1))
