@@ -87,7 +87,7 @@ def execute(action: Action, *, actor: Any = None, key: uuid.UUID | str | None = 
     try:
         entry = JournalEntry.open(action, chosen, mark, actor, known)
     except IntegrityError as error:
-        # Its key is used since, or its payment has an open operation.
+        # The key has been used meanwhile, or the payment has an open operation.
         earlier = journal.entries().filter(key=chosen).first()
         if earlier is None:
             raise taken(action, error) from error
