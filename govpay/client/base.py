@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from govpay.client.links import pinned
-from govpay.client.odata import Query
+from govpay.client.links import next_query
+from govpay.client.odata import Filter, Query
 from govpay.client.pages import Order, Page, Position, Walk, parse_page
 from govpay.client.resources import Resource
 from govpay.client.routes import Route, Routes
@@ -93,13 +94,14 @@ class Calls:
         operation: str,
         account_uid: str | None,
         query: Query | None,
-        link: str | None = None,
         *,
+        link: str | None = None,
         within: float | None = None,
         **path: str,
     ) -> Page:
-        """Read one page of a list, by our query or by the platform's link, with the same account header."""
-        request = self._request(operation, account_uid, path, query=query, link=link, check=is_page, within=within)
+        """Read one page of a list, by our query or by the query of the platform's link (``link``)."""
+        encoded = link if link is not None else query.encoded() if query else ""
+        request = self._request(operation, account_uid, path, query=encoded, check=is_page, within=within)
         return parse_page(self.transport.send(request).document)
 
     def _write(
@@ -130,23 +132,13 @@ class Calls:
         operation: str,
         account_uid: str | None,
         path: dict[str, str],
-        *,
-        query: Query | None = None,
-        link: str | None = None,
         **more: Any,
     ) -> Request:
         route = self.routes[operation]
-        where, encoded, rooted = self.routes.path(operation, **path), query.encoded() if query else "", False
-        if link is not None:
-            config = self.transport.config
-            where, _, encoded = pinned(link, config.api_url.rstrip("/") + where, config.origin).partition("?")
-            rooted = True
         return Request(
             operation=operation,
             method=route.method,
-            path=where,
-            query=encoded,
-            rooted=rooted,
+            path=self.routes.path(operation, **path),
             account_uid=_account(route, account_uid),
             safe=route.kind == "read",
             credential=route.credential,
@@ -161,24 +153,26 @@ class Calls:
         order: Order = "uid",
         page_size: int = 100,
         start: Position | None = None,
+        wanted: Filter | None = None,
         **path: str,
     ) -> Walk:
         """A lazy walk over the list ``operation`` (``list_payments``, …); see ``pages.Walk``.
 
         ``account_uid`` is required for account-scoped lists and must be None for the others. Every page is requested
-        with it, also pages behind links. Nothing is sent before the first page is taken.
+        with it and at the list's own address, also pages behind links. Nothing is sent before the first page is taken.
         Raises ``ConfigurationError`` for an operation that is not a list.
         """
         route = self.routes[operation]
         if route.answers != "page" or route.browser:
             raise ConfigurationError(f"{operation} is not a list.")
         _account(route, account_uid)
-        self.routes.path(operation, **path)
+        url = self.transport.config.api_url.rstrip("/") + self.routes.path(operation, **path)
 
         def fetch(query: Query, link: str | None) -> Page:
-            return self._page(operation, account_uid, None if link is not None else query, link, within=None, **path)
+            return self._page(operation, account_uid, query, link=link, within=None, **path)
 
-        return Walk(fetch, order, page_size=page_size, start=start)
+        resolve = partial(next_query, list_url=url)
+        return Walk(fetch, order, page_size, start, wanted=wanted, resolve=resolve)
 
 
 def _account(route: Route, account_uid: str | None) -> str | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as column
 from datetime import datetime
+from functools import reduce
+from operator import and_
 from typing import Any, Literal, Protocol
 
 from govpay.client.links import PagingFault, by_skip
@@ -112,7 +114,7 @@ def uid_of(row: Mapping[str, Any]) -> str | None:
 
 
 class Fetch(Protocol):
-    """Reads one page by our query, or by the platform's ``link`` after checking that it leads to our API."""
+    """Reads one page by our query, or by the platform's ``link``."""
 
     def __call__(self, query: Query, link: str | None) -> Page: ...
 
@@ -128,15 +130,21 @@ class Walk:
     missing ``nextLink`` does not prove it. Order ``listing`` sends no options, so a page without a link is its
     last. Raises ``PagingFault``, ``NoKeyset``, and the errors of ``fetch``. Pages returned before an error stay
     valid, and a new walk may start at the last position.
+
+    ``wanted``: a filter for the rows, in addition to the keyset; order ``listing`` does not send it. ``resolve``
+    returns what ``fetch`` needs to follow a link, or None for a link that must not be followed. The walk then goes on
+    by its own position; order ``listing`` has none and raises ``PagingFault``.
     """
 
     def __init__(
         self,
         fetch: Fetch,
         order: Order,
-        *,
         page_size: int = 100,
         start: Position | None = None,
+        *,
+        wanted: Filter | None = None,
+        resolve: Callable[[str], str | None] = lambda link: link,
         max_pages: int = PAGE_CEILING,
     ) -> None:
         if start is not None and start.order != order:
@@ -144,6 +152,8 @@ class Walk:
         self._fetch = fetch
         self._order: Order = order
         self._page_size = page_size
+        self._wanted = wanted
+        self._resolve = resolve
         self._max_pages = max_pages
         self._position = start
         self._marks: set[bytes] = set()  # hashes of followed links and passed positions
@@ -200,13 +210,10 @@ class Walk:
         at = self._position
         if self._order == "listing":
             return Query()
-        if self._order in COUNTED:
-            order_by = ("uid",) if self._order == "skip" else ()
-            return Query(order_by=order_by, top=self._page_size, skip=at.skip if at is not None else None)
-        if self._order == "uid":
-            wanted = field("uid").gt(at.uid) if at is not None and at.uid is not None else None
-            return Query(filter=wanted, order_by=("uid",), top=self._page_size)
-        return Query(filter=_after(at), order_by=("updated_at", "uid"), top=self._page_size)
+        order_by: tuple[str, ...] = {"updated_at": ("updated_at", "uid"), "offset": ()}.get(self._order, ("uid",))
+        filters = [each for each in (self._wanted, _after(at)) if each is not None]
+        wanted = reduce(and_, filters) if filters else None
+        return Query(filter=wanted, order_by=order_by, top=self._page_size, skip=at.skip if at is not None else None)
 
     def _advance(self, page: Page) -> NoKeyset | None:
         """Move the position after ``page``. Returns the error to raise after the page, if it cannot be moved."""
@@ -231,13 +238,16 @@ class Walk:
         return None
 
     def _follow(self, page: Page) -> tuple[str | None, APIError | None]:
-        """The platform's link, unless our keyset is safer; or the error why it must not be followed."""
-        link = page.next_link
-        if link is None:
+        """The platform's link, unless our keyset is safer; or the error why the walk cannot continue."""
+        if page.next_link is None:
             return None, None
-        if self._order in ("updated_at", "uid") and self._position is not None and by_skip(link):
+        if self._order in ("updated_at", "uid") and self._position is not None and by_skip(page.next_link):
             # A link with an offset skips rows when rows move meanwhile (faults R5). The keyset does not.
             return None, None
+        link = self._resolve(page.next_link)
+        if link is None:
+            foreign = PagingFault("@odata.nextLink leads to something else than this list. It was not followed.")
+            return None, foreign if self._order == "listing" else None
         if self._seen_before(f"link {link}"):
             return None, PagingFault("@odata.nextLink leads to a page that was already read.")
         return link, None
@@ -264,21 +274,15 @@ class Walk:
         return Repeats(message) if len(page.items) < self._page_size else PagingFault(message)
 
 
-def walk(
-    fetch: Fetch,
-    order: Order,
-    page_size: int = 100,
-    start: Position | None = None,
-    *,
-    max_pages: int = PAGE_CEILING,
-) -> Walk:
-    """A lazy iterator of pages; see ``Walk``."""
-    return Walk(fetch, order, page_size=page_size, start=start, max_pages=max_pages)
+#: The function's name of earlier releases.
+walk = Walk
 
 
 def _after(at: Position | None) -> Filter | None:
-    """The filter of a walk by time: strictly after a row (A2), or from a time on (A3)."""
-    if at is None or at.updated_at is None:
+    """The filter of a keyset: strictly after a row (A2), or from a time on (A3). None without a keyset."""
+    if at is not None and at.order == "uid" and at.uid is not None:
+        return field("uid").gt(at.uid)
+    if at is None or at.order != "updated_at" or at.updated_at is None:
         return None
     moment = Timestamp(at.updated_at)
     updated_at = field("updated_at")

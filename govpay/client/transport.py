@@ -247,8 +247,7 @@ class Transport:
         return outcome
 
     def _prepared(self, request: Request, token: str) -> requests.PreparedRequest:
-        base = self.config.origin if request.rooted else self.config.api_url.rstrip("/")
-        url = base + request.path + (f"?{request.query}" if request.query else "")
+        url = self.config.api_url.rstrip("/") + request.path + (f"?{request.query}" if request.query else "")
         body = None
         if request.json is not None:
             body = json.dumps(request.json, allow_nan=False, separators=(",", ":")).encode()

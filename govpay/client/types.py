@@ -74,12 +74,6 @@ class Config:
         if isinstance(self.max_retries, bool) or not isinstance(self.max_retries, int) or self.max_retries < 0:
             raise ConfigurationError('GOVPAY["MAX_RETRIES"] must be a whole number, zero or more.')
 
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port of the API, as written."""
-        parts = urlsplit(self.api_url)
-        return f"{parts.scheme}://{parts.netloc}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -89,7 +83,7 @@ class Request:
     ``credential`` is ``admin`` (our token), ``session`` (``bearer`` is that session's secret) or ``none``.
     ``check`` gets the document of a success and raises ``ValueError`` when it is not as expected: a read is then
     retried like a broken transfer, and the outcome of a write is unknown. ``empty_ok`` accepts a success without
-    a body. ``rooted`` paths start at the origin instead of at ``api_url``.
+    a body.
     """
 
     operation: str
@@ -104,7 +98,6 @@ class Request:
     idempotency_key: str = ""
     check: Callable[[Any], None] | None = None
     empty_ok: bool = False
-    rooted: bool = False
     #: Timeout of this call in seconds, if it must be shorter than ``call_timeout``.
     within: float | None = None
 

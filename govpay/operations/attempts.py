@@ -1,34 +1,25 @@
-"""Attempts of one operation: when *Try again* may reopen it, and the record of its earlier attempts."""
+"""Attempts of one operation: when *Try again* may reopen it, and the columns of its row for the next attempt."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 
 from govpay import conf
 from govpay.exceptions import APIConnectionError
 from govpay.models import Operation
 from govpay.models.choices import OperationState
-from govpay.operations.actions import Action
-from govpay.operations.hold import demand_not_held
-from govpay.operations.journal import entries, not_found, note_step, read_what_is_committed
-from govpay.sync.transactions import in_transaction
 
 
-def reopen_row(action: Action, operation: Operation, actor: Any) -> bool:
-    """Start the next attempt of an operation that was not executed, and check the rules again.
-
-    Call it in a durable transaction. Returns False when another process reopened or changed the row first.
-
-    Raises ``IntegrityError`` when another operation of this payment is open, and ``OperationRefused``.
-    """
-    read_what_is_committed()
-    demand_not_held()
-    kept = {name: value for name, value in action.entry().items() if name in ("validated_method", "method_expires_at")}
+def next_attempt(operation: Operation, entry: Mapping[str, Any], actor: Any) -> dict[str, Any]:
+    """Return the columns that begin the next attempt. ``entry`` holds the columns of the request that is made again."""
+    kept = {name: value for name, value in entry.items() if name in ("validated_method", "method_expires_at")}
     if operation.validated_method is not None:
         kept = {}  # keep the method of the first attempt: the look-up recognizes the effect by it
-    columns: dict[str, Any] = {
+    return {
         **kept,
         "state": OperationState.STARTED,
         "attempts": operation.attempts + 1,
@@ -39,14 +30,19 @@ def reopen_row(action: Action, operation: Operation, actor: Any) -> bool:
         **dict.fromkeys(("finished_at", "absent_at", "attention_at", "settled_by", "settled_at")),
         **dict.fromkeys(("error", "error_class", "error_code", "attention", "settlement", "look_up_error"), ""),
     }
-    failed = entries().filter(pk=operation.pk, attempts=operation.attempts, state=OperationState.FAILED)
-    if not failed.update(**columns):
-        return False
-    for name, value in columns.items():
-        setattr(operation, name, value)
-    action.check(operation)
-    note_step(operation, "claimed")
-    return True
+
+
+def doubted(operation: Operation, why: str) -> dict[str, Any]:
+    """Return the columns that make an operation unknown again after it counted as not executed."""
+    columns: dict[str, Any] = {
+        "state": OperationState.UNKNOWN,
+        "look_up_error": why[:255],
+        **dict.fromkeys(("finished_at", "absent_at", "settled_by", "settled_at")),
+        **dict.fromkeys(("attention", "settlement"), ""),
+    }
+    if operation.settled_at is not None:
+        columns["earlier_attempts"] = _with_this_attempt(operation)
+    return columns
 
 
 def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
@@ -63,25 +59,6 @@ def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
     return [*operation.earlier_attempts, ended]
 
 
-def doubt(operation: Operation, why: str) -> None:
-    """Set an operation that counts as not executed back to ``unknown``, because the platform shows a sign of it."""
-
-    columns: dict[str, Any] = {
-        "state": OperationState.UNKNOWN,
-        "look_up_error": why[:255],
-        **dict.fromkeys(("finished_at", "absent_at", "settled_by", "settled_at")),
-        **dict.fromkeys(("attention", "settlement"), ""),
-    }
-    if operation.settled_at is not None:
-        columns["earlier_attempts"] = _with_this_attempt(operation)
-
-    def work() -> None:
-        if entries().filter(not_found(), pk=operation.pk).update(**columns):
-            operation.state = OperationState.UNKNOWN
-
-    in_transaction(work)
-
-
 def is_not_executed(operation: Operation) -> bool:
     """Whether *Try again* may reopen this operation: as far as is known, nothing was done.
 
@@ -96,3 +73,14 @@ def is_not_executed(operation: Operation) -> bool:
 def was_sent(operation: Operation) -> bool:
     """Whether an attempt of this operation, which counts as not executed, may have reached the platform."""
     return operation.attempts > 1 or operation.absent_at is not None or operation.settled_at is not None
+
+
+def not_found() -> Q:
+    """Return the filter for operations that were sent and closed as not executed, by reconciliation or by hand.
+
+    The platform may still carry them out later.
+    """
+    absent = Q(error_class=APIConnectionError.__name__, absent_at__isnull=False)
+    # A refusal of a later attempt says nothing about the earlier ones: without a result they may still arrive.
+    tried_again = Q(attempts__gt=1, result_uid="")
+    return Q(absent | tried_again | Q(settled_at__isnull=False), state=OperationState.FAILED)

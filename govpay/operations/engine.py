@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from functools import partial
 from typing import Any
 
 from django.db import Error as DatabaseTrouble
@@ -29,9 +28,9 @@ from govpay.models.choices import OperationAttention, OperationState
 from govpay.operations import attempts, journal
 from govpay.operations.actions import Action, ActionResult
 from govpay.operations.evidence import EffectSeen, Mismatch
+from govpay.operations.journal import JournalEntry
 from govpay.operations.outcomes import outcome_again, taken
 from govpay.sync import outbox
-from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
 
@@ -86,12 +85,14 @@ def execute(action: Action, *, actor: Any = None, key: uuid.UUID | str | None = 
         return _repeat(action, earlier, mark, actor)
     known = action.known()
     try:
-        operation = in_transaction(partial(journal.open_row, action, chosen, mark, actor, known), durable=True)
+        entry = JournalEntry.open(action, chosen, mark, actor, known)
     except IntegrityError as error:
-        return _collided(action, chosen, mark, error, actor)
-    if known is not None:
-        return known
-    return _carry_out(action, operation)
+        # The key has been used meanwhile, or the payment has an open operation.
+        earlier = journal.entries().filter(key=chosen).first()
+        if earlier is None:
+            raise taken(action, error) from error
+        return _repeat(action, earlier, mark, actor)
+    return known if known is not None else _carry_out(action, entry)
 
 
 def reopen(action: Action, operation: Operation, *, actor: Any = None) -> Mirror:
@@ -104,33 +105,28 @@ def reopen(action: Action, operation: Operation, *, actor: Any = None) -> Mirror
     Raises what ``execute`` raises, and ``OutcomeUnknown`` when the platform shows a sign of the earlier attempt.
     """
     journal.demand_commits()
+    entry = JournalEntry(operation)
     if not attempts.is_not_executed(operation):
         return outcome_again(operation, action.model)
-    if attempts.was_sent(operation) and (found := _found_before(action, operation)) is not None:
-        return found
     try:
-        reopened = in_transaction(partial(attempts.reopen_row, action, operation, actor), durable=True)
+        if (attempts.was_sent(operation) and _was_carried_out(action, entry)) or not entry.reopen(action, actor):
+            return outcome_again(journal.entries().get(pk=operation.pk), action.model)
     except IntegrityError as error:
         raise taken(action, error) from error
-    if not reopened:
-        return outcome_again(journal.entries().get(pk=operation.pk), action.model)
-    return _carry_out(action, operation)
+    return _carry_out(action, entry)
 
 
-def _found_before(action: Action, operation: Operation) -> Mirror | None:
-    """Return the row that an earlier attempt created or changed after all; ``None`` if there is no sign of it."""
+def _was_carried_out(action: Action, entry: JournalEntry) -> bool:
+    """Whether the outcome of an earlier attempt is known now: it was carried out after all, or it is tried again."""
     try:
-        answer = action.look_up(operation)
+        answer = action.look_up(entry.operation)
     except EffectSeen as sign:
-        try:
-            attempts.doubt(operation, str(sign))
-        except IntegrityError as error:
-            raise taken(action, error) from error
-        if operation.state != OperationState.UNKNOWN:  # another process reopened it first: its attempt caused the sign
-            return outcome_again(journal.entries().get(pk=operation.pk), action.model)
+        entry.doubt(str(sign))
+        if entry.operation.state != OperationState.UNKNOWN:
+            return True  # another process reopened it first: its attempt caused the sign
         raise OutcomeUnknown(
             _("Nothing was sent: the platform shows a sign that the earlier attempt was carried out. It is looked up."),
-            operation_key=str(operation.key),
+            operation_key=str(entry.operation.key),
         ) from sign
     except (APIError, ValueError) as error:
         raise OperationRefused(
@@ -138,81 +134,78 @@ def _found_before(action: Action, operation: Operation) -> Mirror | None:
             % {"why": error}
         ) from error
     if answer is None:
-        return None
-    _record(action, operation, answer)
-    read_again(action, operation, refused=False)
-    tell(operation)
-    return outcome_again(journal.entries().get(pk=operation.pk), action.model)
+        return False
+    _record(action, entry, answer)
+    return True
 
 
-def _carry_out(action: Action, operation: Operation) -> Mirror:
-    journal.note_step(operation, "journalled")
-    answer = _ask(action, operation)
-    row = _record(action, operation, answer)
-    read_again(action, operation, refused=False)
-    tell(operation)
+def _carry_out(action: Action, entry: JournalEntry) -> Mirror:
+    entry.mark("journalled")
+    answer = _ask(action, entry)
+    row = _record(action, entry, answer)
     if answer.error is not None:
         raise answer.error
     return row
 
 
-def read_again(action: Action | type[Action], operation: Operation, *, refused: bool) -> None:
+def read_again(action: Action | type[Action], entry: JournalEntry, *, refused: bool) -> None:
     """Update other rows that the action may have changed. Errors are only logged: the next sync updates them anyway."""
     try:
-        action.read_again(operation, refused=refused)
+        action.read_again(entry.operation, refused=refused)
     except (GovPayError, ValueError, DatabaseTrouble) as error:
-        logger.info("nothing was read again after operation %s: %s", operation.key, error)
-    journal.note_step(operation, "read again")
+        logger.info("nothing was read again after operation %s: %s", entry.operation.key, error)
+    entry.mark("read again")
 
 
-def tell(operation: Operation | None = None) -> None:
+def tell(entry: JournalEntry | None = None) -> None:
     """Send the signals in the outbox. If that fails, the next tick sends them; the action itself is not affected."""
     try:
         outbox.dispatch()
     except DatabaseTrouble:
         logger.exception("signals could not be sent; the next tick sends them")
-    if operation is not None:
-        journal.note_step(operation, "told")
+    if entry is not None:
+        entry.mark("told")
 
 
-def _ask(action: Action, operation: Operation) -> ActionResult:
+def _ask(action: Action, entry: JournalEntry) -> ActionResult:
     """Make the call. After every error, the journal row is closed as ``failed`` or marked ``unknown``."""
     try:
-        if operation.is_late:
+        if entry.operation.is_late:
             # Reconciliation reads the platform after the deadline. A call that begins now could end after that read.
             raise APIConnectionError("Not sent: this site was too slow to begin. Try again.")
-        return _answered(action, operation)
+        return _answered(action, entry)
     except NOTHING_DONE as error:
-        answer = _after_refusal(action, operation, error)
+        answer = _after_refusal(action, entry, error)
         if answer is None:
             raise
         return answer
     except OutcomeUnknown as error:
-        _lose(operation, error)
+        entry.give_up(error)
         raise
     except BaseException as error:
         # The process is being stopped, or our own code failed, possibly after the request was sent.
         lost = OutcomeUnknown(f"Interrupted by {type(error).__name__}; it may have been carried out.")
-        _lose(operation, lost)
+        entry.give_up(lost)
         if isinstance(error, Exception):
             raise lost from error
         raise
 
 
-def _answered(action: Action, operation: Operation) -> ActionResult:
-    journal.note_step(operation, "sending")
+def _answered(action: Action, entry: JournalEntry) -> ActionResult:
+    operation = entry.operation
+    entry.mark("sending")
     request_id, mismatch = "", False
     try:
         found = action.send(operation)
         request_id, why = found.request_id, "the answer does not say that it was done"
-        journal.note_step(operation, "answered")
+        entry.mark("answered")
         answer = action.judge_answer(operation, found)
         if answer is not None:
             return answer
     except OutcomeUnknown as lost:
         if lost.status is None or not 200 <= lost.status < 300:
             raise
-        journal.note_step(operation, "answered")
+        entry.mark("answered")
         request_id, why = lost.request_id, str(lost)
     except NOTHING_DONE:
         raise
@@ -230,73 +223,52 @@ def _answered(action: Action, operation: Operation) -> ActionResult:
     return answer
 
 
-def _after_refusal(action: Action, operation: Operation, error: GovPayError) -> ActionResult | None:
+def _after_refusal(action: Action, entry: JournalEntry, error: GovPayError) -> ActionResult | None:
     """Close an operation that the platform or we refused.
 
     A refusal of a further attempt says nothing about the earlier ones. Returns the answer if the platform shows that an
     earlier attempt was carried out, else None. Raises ``OutcomeUnknown`` when the platform cannot be read for that.
     """
-    if operation.attempts > 1 and isinstance(error, ABOUT_THE_OBJECT):
+    if entry.operation.attempts > 1 and isinstance(error, ABOUT_THE_OBJECT):
+        doubt = ""
         try:
-            answer = action.look_up(operation)
+            answer = action.look_up(entry.operation)
         except (APIError, ValueError) as why:
-            lost = OutcomeUnknown(f"{error} The attempt before it is looked up: {why}", code=error.code)
-            _lose(operation, lost)
-            raise lost from error
+            answer, doubt = None, f"The attempt before it is looked up: {why}"
         if answer is not None:
             return answer
-        if isinstance(error, Conflict) and action.reads_object:
+        if not doubt and isinstance(error, Conflict) and action.reads_object:
             # The effect of the earlier attempt may be what this one conflicts with, although no read shows it yet.
-            lost = OutcomeUnknown(f"{error} It may be the attempt before it, which is looked up.", code=error.code)
-            _lose(operation, lost)
+            doubt = "It may be the attempt before it, which is looked up."
+        if doubt:
+            lost = OutcomeUnknown(f"{error} {doubt}", code=error.code)
+            entry.give_up(lost)
             raise lost from error
-    _fail(action, operation, error)
+    if entry.give_up(error):
+        if isinstance(error, ABOUT_THE_OBJECT):
+            read_again(action, entry, refused=True)
+        tell(entry)
     return None
 
 
-def _record(action: Action, operation: Operation, answer: ActionResult) -> Mirror:
+def _record(action: Action, entry: JournalEntry, answer: ActionResult) -> Mirror:
+    """Store the answer, close the journal row, read again what else has changed, and send the signals."""
     try:
-        return journal.settle(type(action), operation, answer)
+        row = entry.settle(action, answer)
     except Exception as error:
         # The platform has acted. Reconciliation reads the object again when the database can store it.
         lost = OutcomeUnknown(
             f"The platform answered, but the answer could not be recorded ({type(error).__name__}).",
-            operation_key=str(operation.key),
+            operation_key=str(entry.operation.key),
             request_id=answer.request_id,
         )
         # After several failed tries the database would refuse this write as well. The row stays "started".
         if not isinstance(error, DatabaseTrouble):
-            _lose(operation, lost)
+            entry.give_up(lost)
         raise lost from error
-
-
-def _fail(action: Action, operation: Operation, error: GovPayError) -> None:
-    try:
-        journal.close(operation, OperationState.FAILED, error)
-    except DatabaseTrouble:
-        # The row stays "started". Reconciliation finds the same outcome after the deadline.
-        logger.exception("operation %s failed (%s), which could not be recorded", operation.key, error)
-        return
-    if isinstance(error, ABOUT_THE_OBJECT):
-        read_again(action, operation, refused=True)
-    tell(operation)
-
-
-def _lose(operation: Operation, error: OutcomeUnknown) -> None:
-    error.operation_key = str(operation.key)
-    try:
-        journal.close(operation, OperationState.UNKNOWN, error)
-    except DatabaseTrouble:
-        # The row stays "started". After the deadline, reconciliation treats it like "unknown".
-        logger.exception("operation %s could not be marked unknown", operation.key)
-
-
-def _collided(action: Action, key: uuid.UUID, mark: str, error: IntegrityError, actor: Any) -> Mirror:
-    """Handle a journal row that could not be inserted: its key is used, or its payment has an open operation."""
-    earlier = journal.entries().filter(key=key).first()
-    if earlier is not None:
-        return _repeat(action, earlier, mark, actor)
-    raise taken(action, error)
+    read_again(action, entry, refused=False)
+    tell(entry)
+    return row
 
 
 def _repeat(action: Action, earlier: Operation, mark: str, actor: Any) -> Mirror:

@@ -1,4 +1,4 @@
-"""Journal rows: each is inserted before anything is sent, and closed with the outcome."""
+"""The journal: each row is inserted before anything is sent, and closed with the outcome."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import logging
 import uuid
 from typing import Any, cast
 
+from django.db import Error as DatabaseTrouble
 from django.db import router, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from govpay import conf
-from govpay.exceptions import APIConnectionError, APIError, GovPayError
+from govpay.exceptions import APIConnectionError, APIError, GovPayError, OutcomeUnknown
 from govpay.models import Operation
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
 from govpay.models.operations import OPEN_STATES
+from govpay.operations import attempts
 from govpay.operations.actions import Action, ActionResult
 from govpay.operations.hold import demand_not_held
 from govpay.security.tracebacks import scrub_traceback
@@ -38,7 +40,7 @@ STEPS = (
     "told",  # the signals in the outbox are sent
 )
 
-#: The columns that ``close`` writes. It leaves the other columns as they were inserted.
+#: The columns that ``close`` and ``settle`` write. It leaves the other columns as they were inserted.
 CLOSING = (
     *("state", "finished_at", "error", "error_class", "error_code", "remote_request_id"),
     *("result_uid", "payment_id"),
@@ -49,12 +51,6 @@ KNOWN_BY_METHOD = (OperationAction.SAVE_METHOD, OperationAction.IMPORT_METHODS)
 
 #: Actions that move money: if the final outcome differs from what the user was shown, a review item is raised.
 MOVES_MONEY = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
-
-
-def note_step(operation: Operation, step: str) -> None:
-    """Log at DEBUG that ``operation`` has reached ``step``, one of ``STEPS``. The log record has it as ``step``."""
-    if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("operation %s: %s", operation.key, step, extra={"step": step})
 
 
 def entries() -> QuerySet[Operation]:
@@ -86,45 +82,6 @@ def demand_commits() -> None:
         )
 
 
-def reference_of(action: Action | type[Action], key: uuid.UUID) -> str:
-    """Return the reference for the platform. It is made from the key, so that the same key sends the same reference.
-
-    The platform therefore recognizes a duplicate when a request is repeated after a restore from a backup.
-    """
-    return f"{action.reference_prefix}-{key.hex}"
-
-
-def open_row(action: Action, key: uuid.UUID, fingerprint: str, actor: Any, known: Mirror | None = None) -> Operation:
-    """Insert the row, which claims key and payment, and check the rules. Call it in a durable transaction.
-
-    With ``known`` nothing has to be sent: the row is closed at once as succeeded, so that the key returns ``known``.
-
-    Raises ``IntegrityError`` when the key is used or the payment has an open operation, and ``OperationRefused``.
-    """
-    read_what_is_committed()
-    demand_not_held()
-    operation = Operation(
-        key=key,
-        action=action.action,
-        fingerprint=fingerprint,
-        actor=actor if getattr(actor, "pk", None) else None,
-        deadline_at=Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
-        **action.entry(),
-    )
-    if action.reference_prefix and not operation.reference_id:
-        operation.reference_id = reference_of(action, key)
-    if known is not None:
-        operation.state, operation.finished_at = OperationState.SUCCEEDED, timezone.now()
-        operation.result_uid = known.uid
-    operation.save(force_insert=True)
-    if known is None:
-        action.check(operation)
-    else:
-        action.stored(operation, known)
-    note_step(operation, "claimed")
-    return operation
-
-
 def read_what_is_committed() -> None:
     """Use READ COMMITTED for this transaction, for sites that run PostgreSQL with a stricter isolation level.
 
@@ -138,69 +95,201 @@ def read_what_is_committed() -> None:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 
-@scrub_traceback
-def settle(action: type[Action], operation: Operation, answer: ActionResult, attention: str = "") -> Mirror:
-    """Store the platform's answer and close the journal row, in one transaction. Returns the mirrored row.
+class JournalEntry:
+    """The life of one row: opened, sent, answered, and closed as succeeded, failed or unknown. Its methods commit."""
 
-    ``attention`` raises a review item: the outcome differs from what the user was shown.
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
 
-    Raises ``Unmappable`` for a document that cannot be mapped to a row, and database errors.
-    """
+    @classmethod
+    def open(
+        cls, action: Action, key: uuid.UUID, fingerprint: str, actor: Any, known: Mirror | None = None
+    ) -> JournalEntry:
+        """Insert the row, which claims key and payment, and check the rules.
 
-    def work() -> Mirror:
-        where = action.address(operation)
-        row = save_document(answer.mapper, answer.document, extra=where, source=Source.OPERATION)
-        if row is None:
-            raise Unmappable("the row is gone")
-        if answer.local:
-            type(row)._default_manager.filter(pk=row.pk).update(**answer.local)
-            row.refresh_from_db()
-        operation.result_uid = row.uid
-        operation.remote_request_id = operation.remote_request_id or answer.request_id
-        action.stored(operation, row)
-        state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
-        _close(operation, state, answer.error, attention)
+        With ``known`` nothing has to be sent: the row is inserted as succeeded, so that the key returns ``known``.
+
+        Raises ``IntegrityError`` when the key is used or the payment has an open operation, and ``OperationRefused``.
+        """
+
+        def work() -> JournalEntry:
+            read_what_is_committed()
+            demand_not_held()
+            operation = Operation(
+                key=key,
+                action=action.action,
+                fingerprint=fingerprint,
+                actor=actor if getattr(actor, "pk", None) else None,
+                deadline_at=Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
+                **action.entry(),
+            )
+            if action.reference_prefix and not operation.reference_id:
+                # The same key makes the same reference, so that the platform knows a request that a restore forgot.
+                operation.reference_id = f"{action.reference_prefix}-{key.hex}"
+            if known is not None:
+                operation.state, operation.finished_at = OperationState.SUCCEEDED, timezone.now()
+                operation.result_uid = known.uid
+            operation.save(force_insert=True)
+            if known is None:
+                action.check(operation)
+            else:
+                action.stored(operation, known)
+            entry = cls(operation)
+            entry.mark("claimed")
+            return entry
+
+        return in_transaction(work, durable=True)
+
+    def reopen(self, action: Action, actor: Any) -> bool:
+        """Start the next attempt of an operation that was not executed, and check the rules again.
+
+        Returns False when another process changed the row first.
+        Raises ``IntegrityError`` when another operation of this payment is open, and ``OperationRefused``.
+        """
+        # Made before the transaction, because its retry must look for the same attempt.
+        columns = attempts.next_attempt(self.operation, action.entry(), actor)
+        failed = self._row.filter(attempts=self.operation.attempts, state=OperationState.FAILED)
+
+        def work() -> bool:
+            read_what_is_committed()
+            demand_not_held()
+            if not failed.update(**columns):
+                return False
+            for name, value in columns.items():
+                setattr(self.operation, name, value)
+            action.check(self.operation)
+            self.mark("claimed")
+            return True
+
+        return in_transaction(work, durable=True)
+
+    def mark(self, step: str) -> None:
+        """Log at DEBUG that the operation has reached ``step``, one of ``STEPS``. The log record has it as ``step``."""
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("operation %s: %s", self.operation.key, step, extra={"step": step})
+
+    @scrub_traceback
+    def settle(self, action: Action | type[Action], answer: ActionResult, attention: str = "") -> Mirror:
+        """Store the platform's answer and close the row, in one transaction. Returns the mirrored row.
+
+        ``attention`` raises a review item: the outcome differs from what the user was shown.
+        Raises ``Unmappable`` for a document that cannot be mapped to a row, and database errors.
+        """
+        operation = self.operation
+
+        def work() -> Mirror:
+            where = action.address(operation)
+            row = save_document(answer.mapper, answer.document, extra=where, source=Source.OPERATION)
+            if row is None:
+                raise Unmappable("the row is gone")
+            if answer.local:
+                type(row)._default_manager.filter(pk=row.pk).update(**answer.local)
+                row.refresh_from_db()
+            operation.result_uid = row.uid
+            operation.remote_request_id = operation.remote_request_id or answer.request_id
+            action.stored(operation, row)
+            self._close(answer.error, attention)
+            return row
+
+        row = in_transaction(work)
+        self.mark("closed")
         return row
 
-    row = in_transaction(work)
-    note_step(operation, "closed")
-    return row
+    @scrub_traceback
+    def close(self, error: GovPayError | None = None, attention: str = "") -> None:
+        """Write the outcome, unless another process did so first: unknown after ``OutcomeUnknown``, else failed.
 
+        Without an error the operation succeeded. ``attention`` raises a review item, as for ``settle``.
+        """
+        in_transaction(lambda: self._close(error, attention))
+        self.mark("closed")
 
-@scrub_traceback
-def close(operation: Operation, state: str, error: GovPayError | None = None, attention: str = "") -> None:
-    """Write the outcome of the operation, unless another process did so first."""
-    in_transaction(lambda: _close(operation, state, error, attention))
-    note_step(operation, "closed")
+    def give_up(self, error: GovPayError) -> bool:
+        """Close the row. Returns False if the database fails: reconciliation finds the outcome after the deadline."""
+        failure = "operation %s failed (%s), which could not be recorded"
+        if isinstance(error, OutcomeUnknown):
+            error.operation_key = str(self.operation.key)
+            failure = "operation %s could not be marked unknown (%s)"
+        try:
+            self.close(error)
+        except DatabaseTrouble:
+            logger.exception(failure, self.operation.key, error)
+            return False
+        return True
 
+    def doubt(self, why: str) -> None:
+        """Set an operation that counts as not executed back to ``unknown``: the platform shows a sign of it.
 
-def _close(operation: Operation, state: str, error: GovPayError | None, attention: str = "") -> None:
-    operation.state = state
-    operation.finished_at = None if state == OperationState.UNKNOWN else timezone.now()
-    operation.error = str(error) if error else ""
-    operation.error_class = type(error).__name__ if error else ""
-    operation.error_code = str(getattr(error, "code", "") or "")[:64]
-    operation.remote_request_id = (getattr(error, "request_id", "") or operation.remote_request_id)[:255]
-    columns = {name: getattr(operation, name) for name in CLOSING}
-    absent = isinstance(error, APIConnectionError)
-    if state == OperationState.FAILED and not (absent and operation.action in KNOWN_BY_METHOD):
-        columns["validated_method"] = None  # nothing was validated that could be captured
-    row = entries().filter(pk=operation.pk)
-    raised = attention_for(operation, attention or operation.attention)
-    still_open = row.filter(state__in=OPEN_STATES)
-    if error is not None and not operation.result_uid:
-        # The outcome of one attempt says nothing about a later one, which may be under way.
-        still_open = still_open.filter(attempts=operation.attempts)
-    changed = still_open.update(**columns, **raised)
-    if not changed and state != OperationState.UNKNOWN:
-        told = attention_for(operation, OperationAttention.CONTRADICTED)
-        changed = row.filter(_turnable(state, error)).update(**columns, **told)
-        if not changed and operation.result_uid:
-            # The manual resolution was right, and the resulting row is known now.
-            row.filter(state=state, settled_at__isnull=False).update(result_uid=operation.result_uid)
-    if changed and state != OperationState.UNKNOWN:
-        outbox.enqueue([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
-    note_step(operation, "stored")
+        Raises ``IntegrityError`` when another operation of this payment is open.
+        """
+        row, columns = self._row.filter(attempts.not_found()), attempts.doubted(self.operation, why)
+        if in_transaction(lambda: row.update(**columns)):
+            self.operation.state = OperationState.UNKNOWN
+
+    def turn(self, error: str, **columns: Any) -> int:
+        """Flip a closed row between succeeded and failed, and raise a review item: its user saw the other outcome.
+
+        ``error`` is empty if it succeeded after all. Returns 0 when another process changed the row first.
+        """
+        attention = OperationAttention.LATE_FAILURE if error else OperationAttention.CONTRADICTED
+        columns.update(
+            attention_for(self.operation, attention),
+            state=OperationState.FAILED if error else OperationState.SUCCEEDED,
+            error=error,
+            error_class=APIError.__name__ if error else "",
+            finished_at=timezone.now(),
+        )
+
+        def work() -> int:
+            changed = self._row.filter(state=self.operation.state).update(**columns)
+            if changed:
+                outbox.enqueue([("operation_finished", Operation, int(self.operation.pk))], source=Source.SYNC)
+            return changed
+
+        return in_transaction(work)
+
+    def flag_mismatch(self) -> None:
+        """Raise a review item: the platform has this operation with another amount, currency, type or object."""
+        raised = attention_for(self.operation, OperationAttention.MISMATCH)
+
+        def work() -> None:
+            self._row.filter(state__in=OPEN_STATES).update(absent_at=None)
+            self._row.exclude(attention=OperationAttention.MISMATCH).update(**raised)
+
+        in_transaction(work)
+
+    @property
+    def _row(self) -> QuerySet[Operation]:
+        return entries().filter(pk=self.operation.pk)
+
+    def _close(self, error: GovPayError | None, attention: str) -> None:
+        operation, row = self.operation, self._row
+        state = OperationState.FAILED if error else OperationState.SUCCEEDED
+        operation.state = state = OperationState.UNKNOWN if isinstance(error, OutcomeUnknown) else state
+        operation.finished_at = None if state == OperationState.UNKNOWN else timezone.now()
+        operation.error = str(error) if error else ""
+        operation.error_class = type(error).__name__ if error else ""
+        operation.error_code = str(getattr(error, "code", "") or "")[:64]
+        operation.remote_request_id = (getattr(error, "request_id", "") or operation.remote_request_id)[:255]
+        columns = {name: getattr(operation, name) for name in CLOSING}
+        absent = isinstance(error, APIConnectionError)
+        if state == OperationState.FAILED and not (absent and operation.action in KNOWN_BY_METHOD):
+            columns["validated_method"] = None  # nothing was validated that could be captured
+        raised = attention_for(operation, attention or operation.attention)
+        still_open = row.filter(state__in=OPEN_STATES)
+        if error is not None and not operation.result_uid:
+            # The outcome of one attempt says nothing about a later one, which may be under way.
+            still_open = still_open.filter(attempts=operation.attempts)
+        changed = still_open.update(**columns, **raised)
+        if not changed and state != OperationState.UNKNOWN:
+            told = attention_for(operation, OperationAttention.CONTRADICTED)
+            changed = row.filter(_turnable(state, error)).update(**columns, **told)
+            if not changed and operation.result_uid:
+                # The manual resolution was right, and the resulting row is known now.
+                row.filter(state=state, settled_at__isnull=False).update(result_uid=operation.result_uid)
+        if changed and state != OperationState.UNKNOWN:
+            outbox.enqueue([("operation_finished", Operation, int(operation.pk))], source=Source.OPERATION)
+        self.mark("stored")
 
 
 def _turnable(state: str, error: GovPayError | None) -> Q:
@@ -209,7 +298,7 @@ def _turnable(state: str, error: GovPayError | None) -> Q:
     The platform's own record overrides "not executed" and a manual resolution.
     """
     if state == OperationState.SUCCEEDED:
-        return not_found()
+        return attempts.not_found()
     if isinstance(error, APIConnectionError):
         return Q(pk=None)  # absence of evidence does not override a manual resolution
     return Q(state=OperationState.SUCCEEDED, settled_at__isnull=False)
@@ -225,45 +314,3 @@ def attention_for(operation: Operation, attention: str) -> dict[str, Any]:
     if operation.fee_preview and attention == OperationAttention.NOT_EXECUTED:
         return {}
     return {"attention": attention, "attention_at": timezone.now()}
-
-
-def turn(operation: Operation, error: str, **columns: Any) -> int:
-    """Flip a closed operation between succeeded and failed, and raise a review item: its user saw the other outcome.
-
-    ``error`` is empty for an operation that succeeded after all. Returns 0 when another process changed the row first.
-    """
-    attention = OperationAttention.LATE_FAILURE if error else OperationAttention.CONTRADICTED
-    columns.update(
-        attention_for(operation, attention),
-        state=OperationState.FAILED if error else OperationState.SUCCEEDED,
-        error=error,
-        error_class=APIError.__name__ if error else "",
-        finished_at=timezone.now(),
-    )
-
-    def work() -> int:
-        changed = entries().filter(pk=operation.pk, state=operation.state).update(**columns)
-        if changed:
-            outbox.enqueue([("operation_finished", Operation, int(operation.pk))], source=Source.SYNC)
-        return changed
-
-    return in_transaction(work)
-
-
-def flag_mismatch(operation: Operation) -> None:
-    """Raise a review item: the platform has this operation with another amount, currency, type or object."""
-    raised = attention_for(operation, OperationAttention.MISMATCH)
-    row = entries().filter(pk=operation.pk)
-    row.filter(state__in=OPEN_STATES).update(absent_at=None)
-    row.exclude(attention=OperationAttention.MISMATCH).update(**raised)
-
-
-def not_found() -> Q:
-    """Return the filter for operations that were sent and closed as not executed, by reconciliation or by hand.
-
-    The platform may still carry them out later.
-    """
-    absent = Q(error_class=APIConnectionError.__name__, absent_at__isnull=False)
-    # A refusal of a later attempt says nothing about the earlier ones: without a result they may still arrive.
-    tried_again = Q(attempts__gt=1, result_uid="")
-    return Q(absent | tried_again | Q(settled_at__isnull=False), state=OperationState.FAILED)

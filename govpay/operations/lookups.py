@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from functools import partial
+from contextlib import suppress
 from typing import Any
 
-from govpay.client import ClientResource, Filter, NoKeyset, PaymentAccountResource, Position, Query, field
-from govpay.client.pages import Order, Repeats, uid_of
+from govpay.client import ClientResource, Filter, PagingFault, PaymentAccountResource, Position, Query, field
+from govpay.client.orders import NotServed, first_served
+from govpay.client.pages import ORDERS, Order, Repeats, uid_of
 from govpay.connection import get_endpoints
-from govpay.exceptions import InvalidAnswer, InvalidRequest, NotFound, OperationRefused
+from govpay.exceptions import APIError, InvalidRequest, NotFound, OperationRefused
 from govpay.models import Operation
 from govpay.operations.actions import completed
 
@@ -25,48 +26,21 @@ THE_BEGINNING = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 TOP = 100
 
+#: An order, and a filter that is sent with it.
+Way = tuple[Order, Filter | None]
+
 
 def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[dict[str, Any]]:
     """Yield the rows of ``listing`` that match ``wanted``, and perhaps others: the caller compares each row.
 
-    The vendor documents ``$filter`` for names only. If the API answers 400 to ``wanted`` or repeats a page of it, the
-    rows that changed since the action are read instead, and if that fails, the whole list. The list is always read to
-    its end, because a row that was not read must not count as absent. If the API repeats pages, a single page does not
-    count as the whole list.
+    The vendor documents ``$filter`` for names only. If the API refuses or ignores ``wanted``, the rows that changed
+    since the action are read instead, and if that fails, the whole list. The list is always read to its end, because a
+    row that was not read must not count as absent.
 
     Raises ``APIError`` when the list cannot be read to its end, or is not offered (404, 405).
     """
-    account = operation.account_id  # None for lists of clients and payment accounts, which belong to no account
-    heedless = False
-    try:
-        yield from _filtered(listing, account, wanted)
-        return
-    except Repeats:
-        heedless = True
-    except InvalidRequest as error:
-        if error.status != 400:
-            raise
-    since = (operation.created_at - REACH_BACK).astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    orders: tuple[tuple[Order, Position | None], ...] = (
-        ("updated_at", Position("updated_at", updated_at=since)),
-        ("uid", None),
-        ("skip", None),
-        ("offset", None),
-        ("listing", None),
-    )
-    for order, start in orders:
-        if order == "listing" and heedless:
-            break
-        try:
-            for page in get_endpoints().walk(listing, account, order=order, start=start, page_size=TOP):
-                yield from page.items
-            return
-        except (NoKeyset, Repeats) as error:
-            heedless = heedless or isinstance(error, Repeats)
-        except InvalidRequest as error:
-            if error.status != 400:
-                raise
-    raise InvalidAnswer(f"{listing} cannot be read to its end.")
+    ways: list[Way] = [("uid", wanted), *((order, None) for order in ORDERS)]
+    return _rows(listing, operation, ways, REACH_BACK, PagingFault)
 
 
 def rows_changed_since(listing: str, operation: Operation) -> Iterator[dict[str, Any]]:
@@ -76,32 +50,29 @@ def rows_changed_since(listing: str, operation: Operation) -> Iterator[dict[str,
 
     Raises ``APIError`` when the list cannot be read to its end.
     """
-    since = (operation.created_at - CLOCKS_DIFFER).astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    start = Position("updated_at", updated_at=since)
-    try:
-        walk = get_endpoints().walk(listing, operation.account_id, order="updated_at", start=start, page_size=TOP)
+    with suppress(NotServed):
+        yield from _rows(listing, operation, [("updated_at", None)], CLOCKS_DIFFER, Repeats)
+
+
+def _rows(
+    listing: str, operation: Operation, ways: list[Way], back: dt.timedelta, fault: type[PagingFault]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the list, read in the first of ``ways`` that works; by time from ``back`` before the action."""
+    since = (operation.created_at - back).astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def read(way: Way, errors: list[APIError]) -> Iterator[dict[str, Any]]:
+        order, wanted = way
+        start = Position("updated_at", updated_at=since) if order == "updated_at" else None
+        # The account is None for clients and payment accounts, which belong to no account.
+        walk = get_endpoints().walk(listing, operation.account_id, order, TOP, start, wanted)
         for page in walk:
             yield from page.items
-    except (NoKeyset, Repeats):
-        return
-    except InvalidRequest as error:
-        if error.status != 400:
-            raise
+        if order == "offset" and walk.pages > 1:
+            raise PagingFault("Pages without an order may have skipped a row.")
+        if order == "listing" and walk.pages < 2 and any(isinstance(error, PagingFault) for error in errors):
+            raise PagingFault("After pages that repeat, a single page is not the whole list.")
 
-
-def _filtered(listing: str, account_uid: str | None, wanted: Filter) -> Iterator[dict[str, Any]]:
-    read = getattr(get_endpoints(), listing)
-    if account_uid is not None:
-        read = partial(read, account_uid)
-    seen: set[str] = set()
-    passed = 0
-    while items := read(Query(filter=wanted, top=TOP, skip=passed or None)).items:
-        fresh = {uid_of(item) or "" for item in items} - seen
-        if not fresh:
-            raise Repeats(f"{listing} repeats itself")  # the API ignores $skip
-        seen |= fresh
-        yield from items
-        passed += len(items)
+    return first_served(listing, ways, read, fault=fault)
 
 
 def find_client(name: str) -> ClientResource | None:

@@ -128,7 +128,7 @@ def _look_again(operation: Operation) -> bool:
     action, said = ACTIONS[operation.action], operation.state == OperationState.SUCCEEDED
     answer = action.look_up(operation)
     if answer is not None:
-        journal.settle(action, operation, answer)  # raises a review item if the outcome differs
+        journal.JournalEntry(operation).settle(action, answer)  # raises a review item if the outcome differs
         return said != (answer.error is None)
     if said:
         told = journal.attention_for(operation, OperationAttention.CONTRADICTED)

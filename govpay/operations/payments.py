@@ -23,7 +23,7 @@ from govpay.models.choices import (
     Source,
     TransactionType,
 )
-from govpay.operations import journal
+from govpay.operations import attempts, journal
 from govpay.operations.actions import Action, ActionResult, Snapshot, completed
 from govpay.operations.authorizations import Authorization, authorization_of, check_authorization
 from govpay.operations.engine import execute
@@ -95,7 +95,7 @@ class PaymentAction(Action):
 
     def check(self, operation: Operation) -> None:
         # This is read in the same query, because almost no payment has a refund that was not executed.
-        absent = journal.entries().filter(journal.not_found(), action=OperationAction.REFUND, payment=OuterRef("uid"))
+        absent = journal.entries().filter(attempts.not_found(), action=OperationAction.REFUND, payment=OuterRef("uid"))
         rows = Payment.objects.with_pending_refunds().with_fee_preview().select_related("account")
         rows = rows.annotate(refund_not_executed=Exists(absent))
         row = rows.select_for_update(of=("self",)).filter(uid=self.payment.uid).first()

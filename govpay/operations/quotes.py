@@ -25,7 +25,7 @@ from govpay.models.choices import OperationAction, OperationState, PaymentStatus
 from govpay.models.fields import Sealed
 from govpay.models.money import is_amount, is_currency
 from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
-from govpay.operations import journal
+from govpay.operations import attempts, journal
 from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
@@ -255,7 +255,7 @@ def forget_methods() -> None:
     expired = Q(method_expires_at__lt=timezone.now())
     ended = Q(state=OperationState.SUCCEEDED) & ~Exists(still_validated)
     holding = journal.entries().filter(validated_method__isnull=False)
-    absent = Q(journal.not_found(), action__in=journal.KNOWN_BY_METHOD, finished_at__gte=timezone.now() - LATE_ARRIVAL)
+    absent = Q(attempts.not_found(), action__in=journal.KNOWN_BY_METHOD, finished_at__gte=timezone.now() - LATE_ARRIVAL)
     failed = Q(state=OperationState.FAILED) & ~absent
     holding.filter(expired | ended | failed).update(validated_method=None)
 

@@ -6,7 +6,6 @@ import datetime as dt
 import logging
 import time
 from dataclasses import dataclass
-from functools import partial
 
 from django.db import Error as DatabaseTrouble
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -16,7 +15,7 @@ from govpay import conf
 from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, PaymentStatus
-from govpay.operations import journal
+from govpay.operations import attempts, journal
 from govpay.operations.account_settings import ACTIONS as SETTING_ACTIONS
 from govpay.operations.actions import Action, ActionResult
 from govpay.operations.customers import CreateCustomerAction
@@ -24,6 +23,7 @@ from govpay.operations.engine import read_again, tell
 from govpay.operations.events import ACTIONS as EVENT_ACTIONS
 from govpay.operations.evidence import EffectSeen, Mismatch
 from govpay.operations.imports import ACTIONS as IMPORT_ACTIONS
+from govpay.operations.journal import JournalEntry
 from govpay.operations.payments import CaptureAction, VoidAction
 from govpay.operations.quotes import QuoteAction, forget_methods
 from govpay.operations.refunds import RefundAction, follow_refunds
@@ -112,13 +112,13 @@ def follow_payments() -> int:
     """
     journal_rows = journal.entries()
     others = journal_rows.filter(payment=OuterRef("payment_id"), action=OuterRef("action"))
-    mine = journal_rows.filter(journal.not_found(), payment__deleted_at=None).exclude(
+    mine = journal_rows.filter(attempts.not_found(), payment__deleted_at=None).exclude(
         Exists(others.exclude(state=OperationState.FAILED).exclude(pk=OuterRef("pk")))
     )
     captured = Q(payment__status__in=ONCE_CAPTURED) | Q(payment__captured_at__isnull=False)
     voided = Q(payment__status=PaymentStatus.VOIDED)
     shown = Q(captured, action=OperationAction.CAPTURE) | Q(voided, action=OperationAction.VOID)
-    return sum(journal.turn(row, "", result_uid=row.payment_id) for row in list(mine.filter(shown)))
+    return sum(JournalEntry(row).turn("", result_uid=row.payment_id) for row in list(mine.filter(shown)))
 
 
 def settle_one(operation: Operation) -> str:
@@ -135,7 +135,7 @@ def settle_one(operation: Operation) -> str:
         _attempt(operation).update(absent_at=None)
         why = str(sign)
     except Mismatch as error:
-        in_transaction(partial(journal.flag_mismatch, operation))
+        JournalEntry(operation).flag_mismatch()
         why = str(error)
     except (GovPayError, ValueError, DatabaseTrouble) as error:
         # The outcome cannot be found now, which proves nothing. One failure must not stop the other look-ups.
@@ -149,16 +149,16 @@ def settle_one(operation: Operation) -> str:
 
 
 def _found(action: type[Action], operation: Operation, answer: ActionResult) -> str:
-    state = OperationState.FAILED if answer.error else OperationState.SUCCEEDED
+    entry = JournalEntry(operation)
     # The user was shown "outcome unknown", so that a failure found now raises a review item.
     attention = OperationAttention.NOT_EXECUTED if answer.error else ""
     try:
-        journal.settle(action, operation, answer, attention)
+        entry.settle(action, answer, attention)
     except Unmappable as unmappable:
         logger.warning("operation %s is settled, but its row cannot be made: %s", operation.key, unmappable)
-        journal.close(operation, state, answer.error, attention)
-    read_again(action, operation, refused=False)
-    return str(state)
+        entry.close(answer.error, attention)
+    read_again(action, entry, refused=False)
+    return operation.state
 
 
 def absent_after(action: type[Action]) -> dt.timedelta:
@@ -174,8 +174,7 @@ def _absent(action: type[Action], operation: Operation, asked_at: dt.datetime) -
     if asked_at >= operation.deadline_at:
         if operation.absent_at is not None and asked_at - operation.absent_at >= absent_after(action):
             text = "Not executed: the platform shows no sign of it. It may be tried again."
-            error = APIConnectionError(text)
-            journal.close(operation, OperationState.FAILED, error, OperationAttention.NOT_EXECUTED)
+            JournalEntry(operation).close(APIConnectionError(text), OperationAttention.NOT_EXECUTED)
             return OperationState.FAILED
         _attempt(operation).filter(absent_at=None).update(absent_at=timezone.now())
     _seen(operation)

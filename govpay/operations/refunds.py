@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar, cast
 
 from django.db.models import Exists, OuterRef
@@ -25,10 +24,11 @@ from govpay.models.choices import (
     TransactionType,
 )
 from govpay.models.money import format_money, is_amount
-from govpay.operations import journal
+from govpay.operations import attempts, journal
 from govpay.operations.actions import ActionResult, Snapshot, completed
 from govpay.operations.engine import execute, reopen
 from govpay.operations.evidence import EffectSeen, Mismatch, demand_no_refund, transactions_of
+from govpay.operations.journal import JournalEntry
 from govpay.operations.lookups import CLOCKS_DIFFER, rows_since
 from govpay.operations.payments import PaymentAction, payment_of, read_payment
 from govpay.sync import mapping
@@ -138,7 +138,7 @@ class RefundAction(PaymentAction):
         """
         if not row.__dict__["refund_not_executed"]:
             return
-        others = journal.entries().filter(journal.not_found(), action=self.action, payment=row.uid)
+        others = journal.entries().filter(attempts.not_found(), action=self.action, payment=row.uid)
         found = others.exclude(pk=operation.pk).order_by("-finished_at", "-pk")
         earlier = list(found.values_list("pk", "amount", "finished_at"))
         if self.may_retry:
@@ -273,7 +273,7 @@ def follow_refunds() -> int:
     for operation in ours.filter(state=OperationState.SUCCEEDED, reference_id__in=failed.values("reference_id")):
         row = failed.filter(reference_id=operation.reference_id).first()
         why = (row.reason_code or row.reason) if row else ""
-        count += journal.turn(operation, f"The refund was accepted and failed later: {why or 'no reason given'}.")
+        count += JournalEntry(operation).turn(f"The refund was accepted and failed later: {why or 'no reason given'}.")
     present = Transaction.objects.filter(deleted_at=None).exclude(status=TransactionStatus.FAILED)
     there = present.filter(reference_id=OuterRef("reference_id"))
     for operation in ours.filter(Exists(there), state=OperationState.FAILED).exclude(reference_id=""):
@@ -281,10 +281,10 @@ def follow_refunds() -> int:
         if found is None:
             continue
         if _is_same(found, operation):
-            count += journal.turn(operation, "", result_uid=found.uid)
+            count += JournalEntry(operation).turn("", result_uid=found.uid)
         elif operation.attention_at is None or found.synced_at > operation.attention_at:
             # Raise it only once for each version of the row, because staff may have dealt with it already.
-            in_transaction(partial(journal.flag_mismatch, operation))
+            JournalEntry(operation).flag_mismatch()
     return count
 
 

@@ -36,7 +36,7 @@ def retry_operation(*, operation: Operation, actor: Any = None, seen: Snapshot |
 def not_executed_of(payments: Iterable[Payment], action: str) -> dict[str, Operation]:
     """Return, by the payment's uid, the newest operation of this action that was sent and not executed."""
     uids = [payment.uid for payment in payments]
-    rows = journal.entries().filter(journal.not_found(), action=action, payment__in=uids)
+    rows = journal.entries().filter(attempts.not_found(), action=action, payment__in=uids)
     found = rows.select_related("actor", "retried_by").defer("validated_method").order_by("finished_at", "pk")
     return {str(row.payment_id): row for row in found} if uids else {}
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections import deque
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Any, cast
 
 from django.utils import timezone
@@ -13,22 +12,18 @@ from django.utils import timezone
 from govpay import conf
 from govpay.client import NoKeyset, Page, Position
 from govpay.client.odata import Timestamp
-from govpay.client.pages import ORDERS, Order, Repeats, uid_of
+from govpay.client.orders import first_served
+from govpay.client.pages import ORDERS, Order, uid_of
 from govpay.connection import get_endpoints
-from govpay.exceptions import InvalidRequest
+from govpay.exceptions import APIError
 from govpay.models.choices import SyncMode
 from govpay.sync.lists import Listing
 from govpay.sync.missing import last_of, settle_missing
 from govpay.sync.passes import SyncPass
 from govpay.sync.upsert import Known, Saved, save_documents
 
-logger = logging.getLogger("govpay.sync")
-
 #: An incremental walk starts this long before the last change it has seen, but at most half a page back.
 OVERLAP = dt.timedelta(seconds=60)
-
-#: The next order to try when the API refuses or ignores an order (assumptions A2, A3).
-FALLBACK = dict(pairwise(ORDERS))
 
 
 def walk_list(listing: Listing, sync_pass: SyncPass) -> None:
@@ -38,19 +33,15 @@ def walk_list(listing: Listing, sync_pass: SyncPass) -> None:
     each time (assumption A3). A full walk always starts with the order by uid. At its end it clears the stored
     order, so that the next incremental walk tries the order by time again.
     """
-    order = cast(Order, "uid" if sync_pass.mode == SyncMode.FULL else sync_pass.cursor.order or "updated_at")
-    refused = False
-    while True:
-        try:
-            return _Walk(listing, sync_pass, order, remember=refused).run()
-        except (InvalidRequest, NoKeyset, Repeats) as error:
-            following = FALLBACK.get(order)
-            if following is None or (isinstance(error, InvalidRequest) and error.status != 400):
-                raise
-            logger.info("%s: not served in %r order, trying %r (%s)", listing.operation, order, following, error)
-            # An API that refuses an order will do so again. Rows without a keyset may be gone tomorrow.
-            refused = refused or not isinstance(error, NoKeyset)
-            order = following
+    first = cast(Order, "uid" if sync_pass.mode == SyncMode.FULL else sync_pass.cursor.order or "updated_at")
+
+    def read(order: Order, errors: list[APIError]) -> Iterator[tuple[_Walk, Page]]:
+        # An API that refuses an order will do so again. Rows without a keyset may be gone tomorrow.
+        refused = any(not isinstance(error, NoKeyset) for error in errors)
+        return _Walk(listing, sync_pass, order, remember=refused).pages()
+
+    for walk, page in first_served(listing.operation, ORDERS[ORDERS.index(first) :], read):
+        walk.take(page)
 
 
 class _Walk:
@@ -71,7 +62,8 @@ class _Walk:
         elif order != "updated_at" and self.start is None:
             self.swept = ""
 
-    def run(self) -> None:
+    def pages(self) -> Iterator[tuple[_Walk, Page]]:
+        """Yield each page, to be given to ``take``. After the last one, check what no page contained."""
         endpoints = get_endpoints()
         began = timezone.now()
         from_the_top = self.start is None
@@ -83,14 +75,14 @@ class _Walk:
             start=self.start,
         )
         for page in pages:
-            self._take(page)
+            yield self, page
         if self.swept is not None:
             settle_missing(self.listing, self.sync_pass, set(), self.swept, None)
             self.sync_pass.whole |= from_the_top
         if self.sync_pass.mode == SyncMode.FULL:
             self._prepare_incremental(began, endpoints.transport.skew)
 
-    def _take(self, page: Page) -> None:
+    def take(self, page: Page) -> None:
         """Save the rows of a page and the position after it in one transaction."""
         # Missing rows are checked before the page is committed, so that a crash in between does not skip them.
         known = [self._sweep(page)]

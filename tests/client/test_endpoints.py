@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from govpay.client import Endpoints, Query, Routes, field
+from govpay.client import Endpoints, PagingFault, Query, Routes, field
 from govpay.client.routes import BY_OPERATION, TABLE
 from govpay.client.shapes import CapturePayment, RefundPayment, ValidatePayment, payment_method_from_dict
 from govpay.client.tenant_shapes import (
@@ -365,14 +365,44 @@ def test_relative_links_are_resolved_below_the_address(serve: Any, endpoints_to:
     assert all("x-payment-account-uid" not in seen.headers for seen in server.seen)
 
 
-def test_a_link_that_leaves_the_origin_gets_no_request_and_no_token(serve: Any, endpoints_to: Any) -> None:
+@pytest.mark.parametrize("order", ["updated_at", "uid", "skip", "listing"])
+def test_a_link_to_another_host_is_followed_at_our_own_address(serve: Any, endpoints_to: Any, order: Any) -> None:
     elsewhere = serve(reply([]))
-    server = serve(reply({"value": [{"uid": "a"}], "@odata.nextLink": f"{elsewhere.url}/api/payments?page=2"}))
-    steps = endpoints_to(server).walk("list_payments", "acc", "uid", 2)
+    server = serve()
+    server.choose = linked(f"{elsewhere.url}/base/api/payments")
+    pages = list(endpoints_to(f"{server.url}/base").walk("list_payments", "acc", order, 2))
+    assert [len(page.items) for page in pages] == [2, 2, 2]
+    assert [seen.query.get("page") for seen in server.seen] == [None, "2", "3", "4"]
+    assert {seen.path for seen in server.seen} == {"/base/api/payments"}
+    assert elsewhere.count == 0, "no request and no token"
+
+
+@pytest.mark.parametrize("path", ["/api/transactions", "/api/payments/x", "/evil"])
+def test_a_link_to_another_path_is_not_followed(serve: Any, endpoints_to: Any, path: str) -> None:
+    elsewhere = serve(reply([]))
+    link = f"{elsewhere.url}{path}?page=2"
+    first, second = ({"value": [{"uid": uid}], "@odata.nextLink": link} for uid in "ab")
+    server = serve(reply(first), reply(second), reply([]))
+    found = endpoints_to(server).walk("list_payments", "acc", "uid", 2)
+    assert [row["uid"] for page in found for row in page.items] == ["a", "b"]
+    assert [seen.query.get("$filter") for seen in server.seen] == [None, "uid gt 'a'", "uid gt 'b'"]
+    steps = endpoints_to(serve(reply(first))).walk("list_payments", "acc", "listing", 2)
     assert len(next(steps).items) == 1
-    with pytest.raises(Exception, match=r"leads to http://127\.0\.0\.1, not to our API"):
+    with pytest.raises(PagingFault, match="something else than this list"):
         next(steps)
-    assert (server.count, elsewhere.count) == (1, 0)
+    assert not steps.ended
+    assert {seen.path for seen in server.seen} == {"/api/payments"}
+    assert elsewhere.count == 0
+
+
+def test_a_filter_of_the_caller_is_sent_with_every_keyset(serve: Any, endpoints_to: Any) -> None:
+    server = serve(reply([{"uid": "a"}]), reply([]))
+    wanted = field("payment_uid").eq("p")
+    assert len(list(endpoints_to(server).walk("list_transactions", "acc", "uid", 2, wanted=wanted))) == 1
+    assert [seen.query for seen in server.seen] == [
+        {"$filter": "payment_uid eq 'p'", "$orderby": "uid asc", "$top": "2"},
+        {"$filter": "(payment_uid eq 'p') and (uid gt 'a')", "$orderby": "uid asc", "$top": "2"},
+    ]
 
 
 def test_a_page_that_breaks_is_repeated_and_no_row_is_lost(serve: Any, endpoints_to: Any) -> None:

@@ -300,6 +300,29 @@ def test_by_skip_such_a_link_is_followed() -> None:
     assert collected(walk(fetch, "skip", 2)) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("order", ["updated_at", "uid", "skip", "offset"])
+def test_a_link_that_must_not_be_followed_leaves_the_walk_to_its_own_position(order: Any) -> None:
+    answers = iter([page("ab", "/other"), page("cd", "/other"), Page()])
+    followed: list[str | None] = []
+
+    def fetch(query: Query, link: str | None) -> Page:
+        followed.append(link)
+        return next(answers)
+
+    steps = walk(fetch, order, 2, resolve=lambda link: None)
+    assert collected(steps) == ["a", "b", "c", "d"]
+    assert (followed, steps.ended) == ([None, None, None], True)
+
+
+def test_without_a_position_such_a_link_ends_the_walk_with_an_error() -> None:
+    for order, error in (("listing", PagingFault), ("updated_at", NoKeyset)):
+        steps = walk(lambda query, link: Page(({"uid": "a"},), "/other"), order, 2, resolve=lambda link: None)
+        assert len(next(steps).items) == 1
+        with pytest.raises(error):
+            next(steps)
+        assert not steps.ended
+
+
 # -- walks that would never end (faults R6) ----------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from govpay.models import (
     WebhookEvent,
 )
 from govpay.models.operations import OPEN_STATES
-from govpay.operations.journal import not_found
+from govpay.operations.attempts import not_found
 from govpay.sync.outbox import ONCE_CAPTURED
 from tests.operations.town import Town
 

@@ -106,6 +106,7 @@ FAULTS: dict[str, Trouble] = {
     "object gone": Trouble({"gone": True}),
     "reads fail after it": Trouble(reads={"status": 503}, spoilt=True),
     "lost, reads capped at a row": _lost_and(page_cap=1),
+    "lost, links name another host": _lost_and(page_cap=1, next_link="https://internal:8443{path}?{query}"),
     "lost, rows come twice": _lost_and(duplicate=1),
     "lost, rows move": _lost_and(shift=1),
     "lost, reads hold unknown properties": _lost_and(extra=True),

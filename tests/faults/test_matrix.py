@@ -184,10 +184,10 @@ def forget_token() -> None:
 
 
 @pytest.fixture
-def town(sandbox: Any, settings: Any, transactional_db: None, caplog: pytest.LogCaptureFixture) -> Town:
+def town(start_sandbox: Any, settings: Any, transactional_db: None, caplog: pytest.LogCaptureFixture) -> Town:
     settings.GOVPAY = {**settings.GOVPAY, **PATIENT}
     caplog.set_level(logging.DEBUG)
-    return Town(sandbox)
+    return Town(start_sandbox(envelope="odata"))  # so that lists have links
 
 
 def slice_of(name: str) -> dict[str, Trouble]:

@@ -420,7 +420,7 @@ def test_slow_process_says_nothing_of_a_later_attempt(town: Town) -> None:
     town.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         operations.retry_operation(operation=operation)
-    journal.close(slow, "failed", InvalidRequest("no"))
+    journal.JournalEntry(slow).close(InvalidRequest("no"))
     assert (now(operation).state, now(operation).attempts) == ("unknown", 2)
 
 

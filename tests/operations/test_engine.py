@@ -279,6 +279,29 @@ def test_database_that_fails_afterwards_does_not_hide_the_success(town: Town, he
     ]
 
 
+def test_attempt_whose_transaction_is_repeated_is_sent_once(town: Town) -> None:
+    payment = town.captured()
+    town.sandbox.fault(REFUND, times=1, close="before")
+    with pytest.raises(OutcomeUnknown):
+        operations.refund_payment(payment=payment, amount=5)
+    town.settle_all()
+    reopened: list[str] = []
+
+    def deadlock(run: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if len(reopened) == 1 and sql.startswith("SELECT"):
+            reopened.append(sql)
+            raise OperationalError("deadlock detected")
+        if sql.startswith("UPDATE") and "earlier_attempts" in sql:
+            reopened.append(sql)
+        return run(sql, params, many, context)
+
+    with connection.execute_wrapper(deadlock):
+        assert operations.retry_operation(operation=only()).amount == 5
+    assert [sql.partition(" ")[0] for sql in reopened] == ["UPDATE", "SELECT", "UPDATE"]
+    assert (only().attempts, len(town.posts("refund"))) == (2, 2)
+    assert town.moved("refund", payment) == 5
+
+
 def test_call_that_begins_too_late_is_not_made(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     payment = town.captured()
     monkeypatch.setattr(journal_model, "BEGINS_WITHIN", -MINUTE)

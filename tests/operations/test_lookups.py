@@ -10,7 +10,9 @@ import pytest
 from govpay import operations
 from govpay.exceptions import OutcomeUnknown
 from govpay.models import Payment
+from govpay.operations import lookups
 from tests.operations.town import Town, only, refund_of
+from tests.reading import watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -135,6 +137,78 @@ def test_trace_is_found_behind_a_page_of_other_rows(town: Town, start_sandbox: A
     lose(small, payment, "after", amount=4)
     assert operations.reconcile().succeeded == 1
     assert refund_of(only(amount=4)).amount == 4
+
+
+def test_links_prove_the_end_where_no_option_is_known(start_sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    linked = Town(start_sandbox(envelope="odata", page_cap=1))
+    payment = linked.captured()
+    operations.refund_payment(payment=payment, amount=1)
+    lose(linked, payment, "before")
+    refuse(linked, monkeypatch, "$filter", "$orderby")
+    linked.settle_all()
+    assert only(amount=5).state == "failed"
+
+
+def test_filtered_rows_are_read_by_keyset(town: Town, start_sandbox: Any) -> None:
+    """A2: rows that change meanwhile are neither skipped nor read twice."""
+    small = Town(start_sandbox(page_cap=1))
+    payment = small.captured()
+    lose(small, payment, "before")
+    calls = watch(small.sandbox)
+    small.settle_all()
+    assert only().state == "failed"
+    asked = [options for options in calls.options if "payment_uid eq" in options.get("$filter", "")]
+    assert [("uid gt" in options["$filter"], options["$orderby"]) for options in asked[:2]] == [
+        (False, "uid asc"),
+        (True, "uid asc"),
+    ]
+    assert not any("$skip" in options for options in calls.options)
+
+
+@pytest.mark.parametrize("close", ["after", "before"])
+def test_pages_without_an_order_prove_nothing_absent(
+    start_sandbox: Any, monkeypatch: pytest.MonkeyPatch, close: str
+) -> None:
+    """A row may move from a page that was not read yet to one that was."""
+    small = Town(start_sandbox(page_cap=1))
+    payment = small.captured()
+    operations.refund_payment(payment=payment, amount=1)
+    lose(small, payment, close)
+    refuse(small, monkeypatch, "$filter", "$orderby")
+    small.settle_all()
+    assert only(amount=5).state == ("succeeded" if close == "after" else "unknown")
+
+
+@pytest.mark.parametrize("close", ["after", "before"])
+def test_api_that_does_not_heed_filters_is_counted_through(
+    town: Town, monkeypatch: pytest.MonkeyPatch, close: str
+) -> None:
+    payment = town.captured()
+    for amount in (1, 2, 3):
+        operations.refund_payment(payment=payment, amount=amount)
+    lose(town, payment, close)
+    real = town.sandbox._server.app._run
+
+    def run(method: str, call: Any, request_id: str) -> Any:
+        call.query.pop("$filter", None)
+        return real(method, call, request_id)
+
+    monkeypatch.setattr(town.sandbox._server.app, "_run", run)
+    monkeypatch.setattr(lookups, "TOP", 2)  # its pages are full
+    town.settle_all()
+    assert only(amount=5).state == ("succeeded" if close == "after" else "unknown")
+
+
+def test_links_that_name_another_host_are_no_obstacle(start_sandbox: Any) -> None:
+    linked = Town(start_sandbox(envelope="odata", page_cap=1))
+    payment = linked.captured()
+    operations.refund_payment(payment=payment, amount=1)
+    lose(linked, payment, "before")
+    linked.sandbox.fault(LIST, next_link="https://payments.internal:8443{path}?{query}")
+    calls = watch(linked.sandbox)
+    linked.settle_all()
+    assert only(amount=5).state == "failed", "every row was read, so that its absence is known"
+    assert any("$skiptoken" in options for options in calls.options)
 
 
 @pytest.mark.parametrize("amount", [5, 6])

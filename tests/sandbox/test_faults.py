@@ -221,6 +221,21 @@ def test_page_is_capped_and_its_rows_come_again(sandbox: Sandbox, call: Caller) 
     assert len({uid for page in pages for uid in page}) == 6
 
 
+def test_link_to_the_next_page_names_another_address() -> None:
+    with Sandbox(envelope="odata", page_cap=2) as platform, platform.serve() as address:
+        account = platform.add_account()["uid"]
+        platform.add_payments(account, 3)
+        call = Caller(address, account)
+        true = call.get("/api/payments?$top=3")["@odata.nextLink"]
+        platform.fault("GET /api/payments", next_link="https://internal:8443/x{path}?a=1&{query}")
+        page = call.get("/api/payments?$top=3")
+        assert page["@odata.nextLink"] == true.replace(address.api_url, "https://internal:8443/x").replace("?", "?a=1&")
+        assert len(page["value"]) == 2
+        last = call.get("/api/payments?" + true.partition("?")[2])
+        assert "@odata.nextLink" not in last, "the last page has no link to change"
+        call.close()
+
+
 @pytest.mark.parametrize("envelope", ["array", "odata", "items"])
 def test_properties_and_values_that_nobody_documented(envelope: str) -> None:
     with Sandbox(envelope=envelope) as platform, platform.serve() as address:
@@ -308,6 +323,7 @@ def test_every_option_is_switched_by_text_as_by_name() -> None:
         "extra": True, "strange": "status", "null": "a,b", "leave_out": "c",
         "duplicate": 2, "close": "after", "truncate": True, "length": -3, "drip": 0.1, "skew": -300.0, "act": True,
         "act_after": 90.0, "lag": 120.0, "alter": "amount:1,status:failed",
+        "next_link": "http://internal:8080{path}?{query}",
     }  # fmt: skip
     assert set(given) == set(OPTIONS)
     for left_out in ("act", "act_after"):  # one excludes the other

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from govpay.client.pages import ORDERS
 from govpay.models import Payment, SyncRun, Terminal
+from govpay.sandbox import Sandbox
 from govpay.sync.pull import pull
 from govpay.sync.walks import OVERLAP
 from tests.reading import agree, counts, cursor_of, picky, read, rows_of, watch
@@ -353,13 +354,64 @@ def test_a_list_that_repeats_stops_and_says_so(sandbox: Any, account: str, pages
     assert set(rows_of()) == {"pay_a", "pay_b"}
 
 
-def test_a_link_that_leaves_the_origin_is_not_followed(sandbox: Any, account: str) -> None:
-    """Faults R6, R8."""
-    body = '{"value": [{"uid": "pay_a"}], "@odata.nextLink": "https://elsewhere.example/api/payments"}'
-    sandbox.fault("GET /api/payments", body=body, status=200)
-    run = pull("payments", account)
-    assert run.state == "failed"
-    assert "elsewhere.example" in run.error
+@pytest.fixture
+def linking(start_sandbox: Callable[..., Any]) -> Iterator[Callable[[str], Any]]:
+    """``linking("http://internal{path}?{query}")``: a platform of 20 payments, three a page, with such links.
+
+    ``{trap}`` is the address of another platform, which must not get any request.
+    """
+    with Sandbox() as trap, trap.serve() as elsewhere:
+
+        def start(link: str) -> Any:
+            sandbox = start_sandbox(envelope="odata", page_cap=3)
+            sandbox.add_payments(sandbox.add_account()["uid"], 20)
+            here = sandbox.address.api_url.removeprefix("http://")
+            link = link.replace("{here}", here).replace("{trap}", elsewhere.api_url)
+            sandbox.fault("GET /api/payments", next_link=link)
+            return sandbox
+
+        yield start
+        assert trap.requests() == []
+
+
+NO_OPTIONS = ("$filter", "$orderby", "$skip", "$top")
+
+
+@pytest.mark.parametrize("way", ["by time", "full", "without options"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        *("https://{here}{path}?{query}", "http://payments.internal:8080{path}?{query}", "{trap}{path}?{query}"),
+        *("//payments.internal{path}?{query}", "{path}?{query}", "?{query}", "payments?{query}"),
+    ],
+)
+def test_a_link_that_names_another_host_brings_every_row(
+    linking: Callable[[str], Any], settings: Any, way: str, link: str
+) -> None:
+    """Faults R6, R8: a platform behind a proxy may link to a host that only its own network knows."""
+    sandbox = linking(link)
+    (account,) = (row["uid"] for row in sandbox.all("account"))
+    with picky(sandbox, settings, *(NO_OPTIONS if way == "without options" else ())):
+        calls = watch(sandbox)
+        assert counts(read("payments", account, full=way == "full")) == {"created": 20}
+    assert agree(sandbox, "payment", Payment)
+    assert sum("$skiptoken" in options for options in calls.options) == 6, "the links were followed"
+    assert {call["path"] for call in calls.all} == {"/api/payments"}
+
+
+@pytest.mark.parametrize("link", ["/api/transactions?{query}", "{trap}/api/customers?{query}", "{path}/x?{query}"])
+def test_a_link_to_another_path_is_not_followed(linking: Callable[[str], Any], settings: Any, link: str) -> None:
+    sandbox = linking(link)
+    (account,) = (row["uid"] for row in sandbox.all("account"))
+    calls = watch(sandbox)
+    assert counts(read("payments", account)) == {"created": 20}
+    assert counts(read("payments", account, full=True)) == {"unchanged": 20}
+    with picky(sandbox, settings, *NO_OPTIONS):
+        run = pull("payments", account, full=True)
+    assert (run.state, run.fetched, run.deleted) == ("failed", 3, 0)
+    assert "something else than this list" in run.error
+    assert {call["path"] for call in calls.all} == {"/api/payments"}
+    assert not any("$skiptoken" in options for options in calls.options)
 
 
 def test_clients_and_accounts_have_no_account(sandbox: Any) -> None:

@@ -69,6 +69,8 @@ class Fault:
     # Other values than the true ones: "amount:123,currency:EUR" (JSON, else text), where there are such properties.
     alter: str = ""
     duplicate: int = 0
+    # The address of the next page, made from the true one's {path} and {query}: "http://internal:8080{path}?{query}".
+    next_link: str = ""
 
     # What becomes of it on its way. "before" acting or "after" it: the connection is dropped with no answer.
     close: str | None = None
@@ -104,7 +106,8 @@ class Fault:
         )
         self._method = method.upper()
         strange, null, leave_out = map(_names, (self.strange, self.null, self.leave_out))
-        self._spoiling = Spoiling(self.extra, strange, null, leave_out, _values(self.alter), self.duplicate)
+        values = _values(self.alter)
+        self._spoiling = Spoiling(self.extra, strange, null, leave_out, values, self.duplicate, self.next_link)
 
     def matches(self, method: str, path: str) -> bool:
         return self._method in ("*", method) and self._path.fullmatch(path) is not None

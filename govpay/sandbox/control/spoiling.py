@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from govpay.sandbox.shapes import Doc
 from govpay.sandbox.store import dump
@@ -25,13 +26,14 @@ class Spoiling:
     leave_out: frozenset[str] = frozenset()
     alter: dict[str, Any] = field(default_factory=dict)
     duplicate: int = 0
+    next_link: str = ""
     # The last rows of the page before.
     _before: list[Any] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, text: str) -> str:
         """The answer's JSON after the changes; what is no JSON stays as it is."""
-        changes = (self.extra, self.strange, self.null, self.leave_out, self.alter, self.duplicate)
+        changes = (self.extra, self.strange, self.null, self.leave_out, self.alter, self.duplicate, self.next_link)
         if not any(changes) or not text:
             return text
         try:
@@ -46,6 +48,10 @@ class Spoiling:
                 again, self._before = self._before, rows[-self.duplicate :]
             rows[:0] = again
         rows[:] = [self._spoilt(row) for row in rows]
+        if self.next_link and "@odata.nextLink" in document:
+            true = urlsplit(document["@odata.nextLink"])
+            link = self.next_link.replace("{path}", true.path).replace("{query}", true.query)
+            document["@odata.nextLink"] = link
         return dump(document)
 
     def _spoilt(self, row: Any) -> Any:
