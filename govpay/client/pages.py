@@ -1,4 +1,4 @@
-"""Reads lists page by page: envelopes, keyset positions, and the proof that a list has ended."""
+"""Reads lists page by page: unwraps the envelopes, continues by keyset, and proves that the last page was reached."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ class Walk:
             moved = _dated(page, uid)
         if moved is None:
             self._position = None
-            return NoKeyset(f"The list cannot be walked by {self._order}: its rows do not carry it in order.")
+            return NoKeyset(f"The list cannot be paged by {self._order}: its rows lack it or are not sorted by it.")
         if self._seen_before(f"at {moved.updated_at} {moved.uid}"):
             raise self._repeats(page, "The list does not move on: a page ends where an earlier one did.")
         self._position = moved

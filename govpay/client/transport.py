@@ -266,7 +266,7 @@ class Transport:
         return adapter
 
     def _discard(self, adapter: _Adapter) -> None:
-        """Close a connection after an error. Its next bytes may belong to the last answer, so it is never reused."""
+        """Close a connection after an error and never reuse it: its next bytes may belong to the previous answer."""
         adapter.close()
         if getattr(self._local, "adapter", None) is adapter:
             self._local.adapter = None
@@ -288,7 +288,8 @@ class Transport:
     def _note_skew(self, raw: RawAnswer) -> None:
         date = parse_http_date(raw.headers.get("date"))
         if date is not None:
-            # The header has whole seconds, rounded down. The middle of that second and of the exchange is closest.
+            # The header's time is rounded down to whole seconds, so half a second is added. It is compared with our
+            # time at the middle of the exchange.
             self.skew = time.time() - raw.seconds / 2 - (date + 0.5)
 
 

@@ -85,7 +85,7 @@ def check_reachability(context: CheckContext) -> Iterator[Finding]:
 
 def _hint_for(error: APIError) -> str:
     if isinstance(error, AuthenticationError):
-        return _("Check SCOPE and API_URL: what the token endpoint gave does not count there.")
+        return _("Check SCOPE and API_URL: the API does not accept the token that the token endpoint issued.")
     if isinstance(error, NotFound):
         return _("Check API_URL: something answers there, but not this API.")
     return _("Check API_URL, the network of this machine, and whether the platform is up.")
@@ -235,10 +235,10 @@ def check_subscriptions(context: CheckContext) -> Iterator[Finding]:
             fine = False
             yield Finding("subscriptions", Level.WARNING, what, hint, uid)
     if asked < len(uids):
-        what = _("%(count)d payment accounts were not asked for, to end in time.") % {"count": len(uids) - asked}
+        what = _("%(count)d payment accounts were not checked: time limit reached.") % {"count": len(uids) - asked}
         yield Finding("subscriptions", Level.WARNING, what, _("Run it again; see how fast the platform answers."))
     elif fine:
-        yield Finding("subscriptions", Level.OK, _("The platform sends what is worked on here."))
+        yield Finding("subscriptions", Level.OK, _("The subscriptions match the events that this site handles."))
 
 
 def _subscribed_here(uids: list[str]) -> dict[str, set[str]]:
@@ -272,7 +272,7 @@ def check_secrets(context: CheckContext) -> Iterator[Finding]:
     for uid, sealed, fetched, replaced in _with_webhooks().values_list(*columns):
         if sealed is None:
             fine = False
-            what = _("The signing secret was not read yet; the first delivery makes up for it.")
+            what = _("The signing secret is not stored yet. It is fetched when the first webhook arrives.")
             yield Finding("secret", Level.WARNING, what, _("Refresh the secret; see govpay_provision."), uid)
             continue
         what, hint = _secret_fault(sealed)
@@ -311,7 +311,7 @@ def check_contract(context: CheckContext) -> Iterator[Finding]:
     rows = [row for row in ContractNotice.objects.order_by("-last_seen", "-id") if not knows(row)]
     if not rows:
         yield Finding("contract", Level.OK, _("Nothing unknown was seen in the platform's answers."))
-    hint = _("It is kept with the last document. See whether a newer version of govpay knows it; else report it.")
+    hint = _("The last document with it is stored. If a newer version of govpay does not know it either, report it.")
     for row in rows[:MAX_LISTED_NOTICES]:
         told = {"name": row.name, "value": row.value, "route": row.route, "count": row.count}
         told |= {"first": date_format(row.first_seen, "Y-m-d"), "last": date_format(row.last_seen, "Y-m-d")}

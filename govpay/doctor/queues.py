@@ -58,7 +58,7 @@ def check_operations(context: CheckContext) -> Iterator[Finding]:
     if not rows:
         what, recent = _("No operation has been open for long."), every.count()
         if recent:
-            more = _("The outcomes of %(count)d are being looked up.") % {"count": recent}
+            more = _("The outcomes of %(count)d operations are being looked up.") % {"count": recent}
             what = f"{what} {more}"
         yield Finding("operations", Level.OK, what)
         return

@@ -240,14 +240,16 @@ def _after_refusal(action: Action, operation: Operation, error: GovPayError) -> 
         try:
             answer = action.look_up(operation)
         except (APIError, ValueError) as why:
-            lost = OutcomeUnknown(f"{error} The attempt before it is looked up: {why}", code=error.code)
+            lost = OutcomeUnknown(
+                f"{error} The outcome of the earlier attempt is still unknown: {why}", code=error.code
+            )
             _lose(operation, lost)
             raise lost from error
         if answer is not None:
             return answer
         if isinstance(error, Conflict) and action.reads_object:
             # The effect of the earlier attempt may be what this one conflicts with, although no read shows it yet.
-            lost = OutcomeUnknown(f"{error} It may be the attempt before it, which is looked up.", code=error.code)
+            lost = OutcomeUnknown(f"{error} The earlier attempt may be the cause; it is looked up.", code=error.code)
             _lose(operation, lost)
             raise lost from error
     _fail(action, operation, error)

@@ -87,7 +87,7 @@ class OperationDetail(_Operations, RowView):
 
     reads = (
         "One operation. `state`: `started`, `succeeded` (accepted by the platform), `failed`, or `unknown`: it was "
-        "sent, the answer was lost, and it is looked up until its outcome is known. `result_uid` is what came of it. "
-        "`attempts` counts how often it was tried, under the same key and reference. "
-        "Who asked for it sees it without any permission."
+        "sent, the answer was lost, and it is looked up until its outcome is known. `result_uid` is the UID of the "
+        "resulting object. `attempts` counts how often it was tried, under the same key and reference. Who asked for "
+        "it sees it without any permission."
     )

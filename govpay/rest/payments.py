@@ -45,7 +45,8 @@ class PaymentSerializer(MirrorSerializer):
 
 class FullPaymentSerializer(PaymentSerializer):
     refundable_amount = serializers.IntegerField(
-        read_only=True, help_text="What can still be given back: pending refunds reserve theirs."
+        read_only=True,
+        help_text="The amount that can still be refunded; the amounts of pending refunds are already subtracted.",
     )
     transactions = TransactionSerializer(source="shown.transactions", many=True, read_only=True, allow_null=True)
     operations = OperationSerializer(source="shown.operations", many=True, read_only=True, allow_null=True)
@@ -215,9 +216,13 @@ class AuthorizationBody(Body):
 
 
 class CaptureBody(Body):
-    total_amount = CentsField(required=False, help_text="What you expect to take: another total refuses.")
+    total_amount = CentsField(
+        required=False, help_text="The total that you expect. If the payment has another total, the capture is refused."
+    )
     currency = TextField(longest=3, required=False)
-    authorization = AuthorizationBody(required=False, help_text="For a bank account that somebody signed in quoted.")
+    authorization = AuthorizationBody(
+        required=False, help_text="Required for a bank account if a signed-in user made the quote."
+    )
 
 
 class CaptureView(PaymentAct):

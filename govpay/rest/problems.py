@@ -138,7 +138,11 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
 
 def _suspicious(error: SuspiciousOperation, request: Any) -> drf.APIException:
     """Log the error with Django's logger for it and return the response's error. Example: too many parameters."""
-    found = TooLarge() if isinstance(error, RequestDataTooBig) else drf.ParseError("Asks for too much, or oddly.")
+    found = (
+        TooLarge()
+        if isinstance(error, RequestDataTooBig)
+        else drf.ParseError("The request is malformed or has too many parameters.")
+    )
     logger = logging.getLogger(f"django.security.{type(error).__name__}")
     logger.error(str(error), extra={"status_code": found.status_code, "request": getattr(request, "_request", request)})
     return found

@@ -51,7 +51,10 @@ def told(name: str, kind: Any, statuses: Sequence[int], text: str) -> OpenApiPar
 
 TAG = told("ETag", OpenApiTypes.STR, [200, 304], "Stays the same while the answer does.")
 WAIT = told(
-    "Retry-After", OpenApiTypes.INT, [409, 429, 503], "Seconds until it may be asked again; of 409 `in-progress`."
+    "Retry-After",
+    OpenApiTypes.INT,
+    [409, 429, 503],
+    "Seconds to wait before the next request. A 409 has this header only for `in-progress`.",
 )
 
 PROBLEMS = {
@@ -105,11 +108,19 @@ class Schema(AutoSchema):
         done = [status for status in self.view.answers if status != 202]
         if of_operations:
             yield told(
-                "Operation-Id", OpenApiTypes.UUID, [*done, 202], "The operation's key; none where it needed none."
+                "Operation-Id",
+                OpenApiTypes.UUID,
+                [*done, 202],
+                "The operation's key; absent if no operation was needed.",
             )
             yield told("Retry-After", OpenApiTypes.INT, [202], "Seconds until its `state` may be known.")
             where = [*(done if self.view.made_at else ()), 202]
-            yield told("Location", OpenApiTypes.URI, where, "Of what was made; for 202 of the operation.")
+            yield told(
+                "Location",
+                OpenApiTypes.URI,
+                where,
+                "The URL of the created object; with 202, the URL of the operation.",
+            )
 
     def get_request_serializer(self) -> Any:
         return None if self.method == "GET" else self.view.body
@@ -133,7 +144,7 @@ def reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpReques
     def answer(request: HttpRequest) -> HttpResponse:
         if request.method in ("GET", "HEAD"):
             return view(request)
-        return written(405, *TITLES[405], "This can be read alone.", Allow="GET, HEAD")
+        return written(405, *TITLES[405], "This resource is read-only.", Allow="GET, HEAD")
 
     return answer
 

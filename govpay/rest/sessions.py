@@ -44,7 +44,8 @@ class NewSessionSerializer(SessionSerializer):
         help_text="This site's page on which the payer pays; lead them there. `null` for a wallet session."
     )
     client_secret = serializers.SerializerMethodField(
-        help_text="For the vendor's component in a page of your own. Told here alone; `null` once it has ended."
+        help_text="For the vendor's component in a page of your own. Returned only in this response; `null` if the "
+        "session has already ended."
     )
 
     class Meta(SessionSerializer.Meta):
