@@ -24,7 +24,7 @@ from govpay.sandbox.store import dump
 
 
 class Dropped(ConnectionError):
-    """The connection is to be closed with no answer."""
+    """Raised to close the connection without a response."""
 
 
 class Application:
@@ -53,7 +53,7 @@ class Application:
         return [data]
 
     def _run_recorded(self, method: str, call: Call, request_id: str, environ: dict[str, Any]) -> Answer:
-        """One request of the platform proper: counted, hit by faults, remembered."""
+        """Answer a request to the platform's own routes: record it, and apply the fault that matches it."""
         platform = self.platform
         record = {
             "method": method,

@@ -176,7 +176,7 @@ def _told(row: StoredRow) -> Doc:
 
 
 def allowed_methods(platform: Platform, row: StoredRow) -> list[str]:
-    """What the session takes: what it was created with, as far as the account takes it."""
+    """Return the payment methods that the session was created with and that the account accepts."""
     account = platform.store.get("account", str(row.account_uid))
     takes = account.doc if account else {}
     switches = {"card": "enable_credit_card", "apple_pay": "enable_credit_card", "ach": "enable_ach"}

@@ -92,7 +92,10 @@ def redirects(call: Call, uid: str) -> Answer:
 
 
 def _signature(call: Call, session: StoredRow) -> str:
-    """How the vendor signs is not documented (A28); nobody may rely on this."""
+    """Return the `sig` parameter of the success URL.
+
+    The vendor does not document how it signs (A28), so clients must not verify this signature.
+    """
     account = call.platform.store.get("account", str(session.account_uid))
     secret = account.private["webhook_secret"] if account else ""
     return hmac.new(secret.encode(), session.uid.encode(), hashlib.sha256).hexdigest()

@@ -169,7 +169,10 @@ def _check_duplicate(platform: Platform, session: StoredRow, body: Doc, instrume
 
 
 def _charge(platform: Platform, session: StoredRow, body: Doc, method: Doc, key: str) -> Answer:
-    """Validate and capture in one; a decline is kept under its key and leaves the session active."""
+    """Validate and capture the payment in one step, and complete the session.
+
+    If the payment is declined, the refusal is stored as the result of `key`, and the session stays active.
+    """
     payment = make_payment(
         platform,
         str(session.account_uid),

@@ -217,7 +217,7 @@ class Teller:
                 self._at(later, lambda: return_payment(platform, made[0], code))
 
     def _refund(self, made: list[StoredRow], moment: datetime, share: float, *, fails: bool = False) -> None:
-        """A refund of a share of the total; a bank's settles two days later."""
+        """Add the steps of a refund of `share` (0 to 1) of the total. A bank refund settles two days later."""
         platform, reason = self.platform, self.rng.choice(_REASONS)
         key = f"RF-{self.rng.getrandbits(48):012x}"
         done: list[StoredRow] = []
