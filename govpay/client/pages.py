@@ -236,7 +236,7 @@ class Walk:
         if link is None:
             return None, None
         if self._order in ("updated_at", "uid") and self._position is not None and by_skip(link):
-            # A link with an offset skips rows when rows move meanwhile (faults R5). The keyset does not.
+            # A link with an offset skips rows when other rows move between two pages (faults R5). The keyset does not.
             return None, None
         if self._seen_before(f"link {link}"):
             return None, PagingFault("@odata.nextLink leads to a page that was already read.")
@@ -252,7 +252,7 @@ class Walk:
     def _check_moves(self, page: Page) -> None:
         rows = hashlib.blake2b(digest_size=16)
         for row in page.items:
-            # The time is part of it, because a row that changed meanwhile may come again.
+            # The time is part of the identity, because a row that has changed since may come again.
             identity = f"{uid_of(row) or json.dumps(row, sort_keys=True)} {row.get('updated_at')}"
             rows.update(identity.encode("utf-8", "replace") + b"\0")
         mark = rows.digest()

@@ -1,4 +1,4 @@
-"""Checks of a hosted session's properties: the host's own objects, quantities, times."""
+"""Checks the properties of a hosted session: the host's own objects, quantities and times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from govpay.client.shapes import MONEY_LIMIT, is_whole, refuse
 
-#: Characters that a JSON column cannot store: zero bytes and halves of surrogate pairs.
+#: Characters that a JSON column cannot store: zero bytes and unpaired surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 #: Maximum nesting of objects and lists.

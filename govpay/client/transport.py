@@ -218,8 +218,8 @@ class Transport:
     def _attempt(self, request: Request, token: str, deadline: float, attempt: int) -> Response | Trouble:
         """Send once, classify the result and log it. Each write uses a new connection.
 
-        The server may close an idle pooled connection just when we write to it. Then nobody knows whether it read the
-        request. A new connection fails before or after that, never in between.
+        The server may close an idle pooled connection just when we write to it. Then it is unknown whether the server
+        read the request. A new connection fails before or after that, never in between.
         """
         prepared = self._prepared(request, token)
         adapter = self._pooled() if request.safe else _Adapter(prepared.url or "")

@@ -46,7 +46,7 @@ MAX_LISTED_NOTICES = 20
 
 
 def check_token(context: CheckContext) -> Iterator[Finding]:
-    """Whether there is an access token, its age, and whether the last attempt to renew it failed."""
+    """Check that there is an access token, and that the last attempt to renew it succeeded. Reports the token's age."""
     authorizer = get_authorizer()
     try:
         authorizer.token(context.call_timeout)
@@ -69,7 +69,7 @@ def check_token(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_reachability(context: CheckContext) -> Iterator[Finding]:
-    """Whether the platform answers one small read."""
+    """Check that the platform answers one small read."""
     try:
         get_endpoints().list_clients(Query(top=1), within=context.call_timeout)
     except RateLimited as error:
@@ -92,7 +92,7 @@ def _hint_for(error: APIError) -> str:
 
 
 def check_clock(context: CheckContext) -> Iterator[Finding]:
-    """The difference between this machine's clock and the ``Date`` of the platform's last answer."""
+    """Check the difference between this machine's clock and the ``Date`` of the platform's last answer."""
     skew = get_endpoints().transport.skew
     if skew is None:
         what = _("The platform's clock is not known: no answer of it had a date.")
@@ -122,17 +122,17 @@ def _accounts(**which: Any) -> Any:
 
 
 def _active(**which: Any) -> Any:
-    """Accounts that are not known to be inactive. The platform may leave the property out."""
+    """Return the accounts that are not known to be inactive. The platform may leave the property out."""
     return _accounts(**which).exclude(active=False)
 
 
 def _with_webhooks() -> Any:
-    """Active accounts whose webhooks are switched on."""
+    """Return the active accounts whose webhooks are switched on."""
     return _active(webhook_enabled=True)
 
 
 def check_accounts(context: CheckContext) -> Iterator[Finding]:
-    """Whether there are payment accounts, and an active one among them."""
+    """Check that there is an active payment account."""
     count, active = _accounts().count(), _active().count()
     told = {"active": active, "count": count}
     if not count:
@@ -147,7 +147,7 @@ def check_accounts(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_webhooks(context: CheckContext) -> Iterator[Finding]:
-    """Whether every active account has its webhooks switched on."""
+    """Check that every active account has its webhooks switched on."""
     without = _active().exclude(webhook_enabled=True)
     fine = True
     for uid in without.values_list("uid", flat=True):
@@ -159,7 +159,7 @@ def check_webhooks(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_callbacks(context: CheckContext) -> Iterator[Finding]:
-    """Whether each callback URL is an address of this site that the platform can reach."""
+    """Check that each callback URL is an address of this site that the platform can reach."""
     fine = True
     for uid, address in _with_webhooks().values_list("uid", "callback_url"):
         fault = _callback_fault(uid, address)
@@ -172,7 +172,7 @@ def check_callbacks(context: CheckContext) -> Iterator[Finding]:
 
 
 def _callback_fault(uid: str, address: str) -> str:
-    """The fault of the callback URL ``address``; an empty text if there is none."""
+    """Return the fault of the callback URL ``address``; an empty text if there is none."""
     try:
         path = reverse("govpay:webhook", args=[uid])
     except NoReverseMatch:
@@ -201,7 +201,7 @@ def _is_public(host: str) -> bool:
 
 
 def check_test_event(context: CheckContext) -> Iterator[Finding]:
-    """The platform documents no way to request a signed test event, so this only says so."""
+    """Report that there is no check of a test event, because the platform documents no way to request one."""
     yield Finding("test-event", Level.OK, _("A signed test delivery is not offered by this API."))
 
 
@@ -250,7 +250,7 @@ def _subscribed_here(uids: list[str]) -> dict[str, set[str]]:
 
 
 def _drift(there: set[str], here: set[str]) -> Iterator[tuple[str, str]]:
-    """Each difference and its hint, for the subscriptions on the platform and those stored here."""
+    """Yield each difference between the subscriptions on the platform and those stored here, with a hint."""
     known = {str(name) for name in HANDLERS}
     if there != here:
         what = _("The subscriptions have changed on the platform: %(events)s.") % {
@@ -266,7 +266,7 @@ def _drift(there: set[str], here: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def check_secrets(context: CheckContext) -> Iterator[Finding]:
-    """Whether each signing secret is stored, can be decrypted and is not too old."""
+    """Check that each signing secret is stored, can be decrypted and is not too old."""
     fine = True
     columns = ("uid", "webhook_secret", "webhook_secret_fetched_at", "webhook_secret_replaced_at")
     for uid, sealed, fetched, replaced in _with_webhooks().values_list(*columns):
@@ -291,7 +291,7 @@ def check_secrets(context: CheckContext) -> Iterator[Finding]:
 
 
 def _secret_fault(sealed: Sealed) -> tuple[str, str]:
-    """The reason why the secret cannot be used, and the hint; two empty texts if it can be used."""
+    """Return the reason why the secret cannot be used, and a hint; two empty texts if it can be used."""
     try:
         secret = sealed.reveal()
     except EncryptionError:
@@ -306,7 +306,7 @@ def _secret_fault(sealed: Sealed) -> tuple[str, str]:
 
 
 def check_contract(context: CheckContext) -> Iterator[Finding]:
-    """Properties and values in the platform's answers that this package does not know."""
+    """Report properties and values in the platform's answers that this package does not know."""
     # An upgrade may know some of them by now. The table is small.
     rows = [row for row in ContractNotice.objects.order_by("-last_seen", "-id") if not knows(row)]
     if not rows:

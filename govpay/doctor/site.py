@@ -47,7 +47,7 @@ NON_ATOMIC_BACKENDS = ("django.core.cache.backends.filebased.FileBasedCache",)
 
 
 def check_settings(context: CheckContext) -> Iterator[Finding]:
-    """The settings of this package, by its system checks."""
+    """Check the settings of this package, with its system checks."""
     found = [message for message in run_checks(tags=["govpay"]) if message.id not in REPORTED_BY_CACHE]
     for message in found:
         level = Level.ERROR if message.level >= ERROR else Level.WARNING
@@ -66,7 +66,7 @@ def is_rehearsal() -> bool:
 
 
 def answers_to(host: str | None) -> bool:
-    """Whether this site takes requests for ``host``."""
+    """Whether this site accepts requests for ``host``."""
     return bool(host) and validate_host(str(host), allowed_hosts())
 
 
@@ -76,7 +76,7 @@ def allowed_hosts() -> list[str]:
 
 
 def check_site(context: CheckContext) -> Iterator[Finding]:
-    """Django's settings for hosts, https and cookies."""
+    """Check Django's settings for hosts, https and cookies."""
     rehearsal, fine = is_rehearsal(), True
     for level, what, hint in (*_hosts(rehearsal), *(() if rehearsal else _safety())):
         fine = False
@@ -118,7 +118,7 @@ def _safety() -> Iterator[tuple[Level, str, str]]:
 
 
 def check_checkout(context: CheckContext) -> Iterator[Finding]:
-    """The addresses that payers return to, and the vendor's script."""
+    """Check the addresses to which payers return, and the vendor's script."""
     fine = True
     for level, what, hint in (*_origins(), *_component()):
         fine = False
@@ -175,7 +175,7 @@ def _is_origin(text: str) -> bool:
 
 
 def check_keys(context: CheckContext) -> Iterator[Finding]:
-    """Whether the configured keys decrypt the stored values."""
+    """Check that the configured keys decrypt the stored values."""
     end = time.monotonic() + KEY_SCAN_TIMEOUT
     looked = older = lost_all = 0
     for model, names in sealed_columns():
@@ -214,7 +214,7 @@ def check_keys(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_cache(context: CheckContext) -> Iterator[Finding]:
-    """The cache by its backend, by using it, and by the mark that a worker left in it."""
+    """Check the cache: its backend, whether it works, and whether it contains the mark that a worker stored."""
     alias = conf.get("CACHE")
     hint = _("Use Redis, Memcached or django.core.cache.backends.db.DatabaseCache, the same one for all processes.")
     if alias not in settings.CACHES:
@@ -255,7 +255,7 @@ def check_cache(context: CheckContext) -> Iterator[Finding]:
 
 
 def _recent_heartbeats() -> Any:
-    """Recent heartbeats. A worker writes both rows, its own and that of beat."""
+    """Return the recent heartbeats. A worker writes both rows: its own and that of beat."""
     return Heartbeat.objects.filter(name__in=(BEAT, WORKER), last_seen__gt=timezone.now() - MAX_SILENCE)
 
 
@@ -286,13 +286,13 @@ def _use(cache: Any) -> str:
 
 
 def check_worker(context: CheckContext) -> Iterator[Finding]:
-    """Whether a worker ran a task lately."""
+    """Check that a worker ran a task lately."""
     hint = _("Start a worker (celery -A your_project worker), and see whether it reaches the broker.")
     yield _heartbeat_finding("worker", WORKER, hint)
 
 
 def check_beat(context: CheckContext) -> Iterator[Finding]:
-    """Whether a worker ran a tick of beat lately. If no worker runs, beat counts as stopped too."""
+    """Check that a worker ran a tick of beat lately. If no worker runs, beat counts as stopped too."""
     hint = _("Start beat (celery -A your_project beat) with govpay.schedule.BEAT_SCHEDULE in its beat_schedule.")
     yield _heartbeat_finding("beat", BEAT, hint)
 

@@ -17,7 +17,11 @@ from govpay.rest.rows import RowSerializer
 
 class OperationSerializer(RowSerializer):
     actor = serializers.CharField(
-        source="actor.get_username", read_only=True, allow_null=True, default=None, help_text="Who asked for it."
+        source="actor.get_username",
+        read_only=True,
+        allow_null=True,
+        default=None,
+        help_text="The user who requested it.",
     )
 
     retried_by = serializers.CharField(
@@ -25,7 +29,7 @@ class OperationSerializer(RowSerializer):
         read_only=True,
         allow_null=True,
         default=None,
-        help_text="Who tried it again last.",
+        help_text="The user who tried it again last.",
     )
 
     class Meta:

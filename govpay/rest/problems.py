@@ -101,7 +101,7 @@ class TooLarge(drf.APIException):
 
 
 class FieldProblem(serializers.Serializer):
-    field = serializers.CharField(help_text="Which parameter, header or property; with dots for those within.")
+    field = serializers.CharField(help_text="The parameter, header or property; a dot before a nested one.")
     detail = serializers.CharField()
 
 
@@ -112,7 +112,7 @@ class Problem(serializers.Serializer):
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="For people. It may change.")
-    errors = FieldProblem(many=True, required=False, help_text="What is wrong with the request.")
+    errors = FieldProblem(many=True, required=False, help_text="The faults of the request.")
     code = serializers.CharField(required=False, help_text="The platform's code, such as `insufficient_funds`.")
     operation_id = serializers.UUIDField(required=False, help_text="The operation that this is about.")
     request_id = serializers.CharField(required=False, help_text="The platform's request id.")
