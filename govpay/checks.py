@@ -147,7 +147,7 @@ def check_component(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]
         return []
     return [
         Warning(
-            'GOVPAY["COMPONENT_SCRIPT_INTEGRITY"] is not set, so whoever can change the script changes the page.',
+            'GOVPAY["COMPONENT_SCRIPT_INTEGRITY"] is not set, so anyone who can change the script can change the page.',
             hint="Give the sha384-… hash of the version that you have looked at.",
             id="govpay.W002",
         )
@@ -198,7 +198,8 @@ def check_proxies(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     return [
         Warning(
             'SECURE_PROXY_SSL_HEADER names a proxy, but GOVPAY["TRUSTED_PROXIES"] is 0.',
-            hint="Say how many proxies of yours write X-Forwarded-For, mostly 1: visits are counted by visitor.",
+            hint="Set it to the number of your own proxies that write X-Forwarded-For (usually 1). Otherwise all "
+            "visitors share one rate limit.",
             id="govpay.W003",
         )
     ]

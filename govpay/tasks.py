@@ -78,7 +78,10 @@ def refresh_token() -> None:
 @shared_task(name="govpay.tasks.sync_all", **_long)
 @scrub_traceback
 def sync_all() -> None:
-    """Read clients and accounts when they are due, then queue one task per account with its due lists."""
+    """Read the lists of clients and of accounts if they are due, and queue a task for each account that has due lists.
+
+    Old sync runs are deleted.
+    """
     _pull_all(_due(None, GLOBAL, full=True), None, full=True)
     _pull_all(_due(None, GLOBAL), None)
     for uid in account_uids():

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 else:
     AnyModelAdmin = admin.ModelAdmin
 
-OPEN = _("Users without a row here, of their own or of one of their groups, see every payment account.")
-CLOSED = _("Users without a row here, of their own or of one of their groups, see no payment account.")
+OPEN = _("A user sees every payment account if no row here names the user or one of the user's groups.")
+CLOSED = _("A user sees no payment account if no row here names the user or one of the user's groups.")
 
 
 @admin.register(AccountAccess)

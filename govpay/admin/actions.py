@@ -54,13 +54,17 @@ class OneRefundForm(RefundForm):
         amount = shown.refundable if shown.retry_amount is None else min(shown.retry_amount, shown.refundable)
         self.fields["amount"].initial = f"{to_major(amount, shown.currency):f}"
         if shown.retry:
-            self.fields["reason"].help_text = _("Only for another amount: what is tried again keeps its first reason.")
+            self.fields["reason"].help_text = _(
+                "Fill this in only if you change the amount. If the earlier refund is tried again, it keeps its "
+                "original reason."
+            )
         if shown.at_stake:
             self.fields["confirm_second_refund"] = forms.BooleanField(
                 required=False,
                 label=_("Refund this amount besides the earlier one"),
                 help_text=_(
-                    "Only for another amount than %(amount)s. If the earlier refund still arrives, the payer gets both."
+                    "Only if the amount is not %(amount)s. If the earlier refund is carried out late, the payer gets "
+                    "both."
                 )
                 % {"amount": format_money(shown.retry_amount, shown.currency)},
             )

@@ -202,7 +202,7 @@ def _is_plausible_date_part(part: str, value: str) -> bool:
 
 
 class MirrorAdmin(ReadOnlyAdmin):
-    """An admin for a mirror: objects of the platform as they were last read."""
+    """Base of the admins of mirrors, which show the platform's objects as they were last read."""
 
     created = moment_column("remote_created_at", _("created"))
     raw_document = document_field("raw", _("last document"))

@@ -47,7 +47,10 @@ class BoundedPaginator(AnyPaginator):
         self.horizon = max(COUNTED, (page + 3) * per_page)
 
     def page(self, number: Any) -> Page[Any]:
-        """Return a page. A deep page skips keys in the index, not whole rows, which is slow; then it reads by key."""
+        """Return a page. For a deep page, find the primary keys through the index first, then read only those rows.
+
+        An OFFSET over whole rows would be slow.
+        """
         number = self.validate_number(number)
         bottom = (number - 1) * self.per_page
         if bottom < DEEP:

@@ -139,7 +139,7 @@ def after(rows: Sequence[ConfirmationRow]) -> list[Table]:
     return [
         Table(
             title=title,
-            heads=(_("Payment"), _("Customer"), _("Amount"), _("Outcome"), _("What was said")),
+            heads=(_("Payment"), _("Customer"), _("Amount"), _("Outcome"), _("Message")),
             rows=[
                 (
                     link_to(row.payment),

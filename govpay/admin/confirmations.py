@@ -62,8 +62,8 @@ def earlier_attempt(row: ConfirmationRow) -> list[tuple[Any, Any]]:
     if earlier is None:
         return []
     text = _(
-        "%(what)s, started %(when)s by %(who)s, was not carried out, as far as is known. Confirming tries that one "
-        "again, under the same reference: should the earlier attempt still arrive, the platform refuses one of them."
+        "%(what)s, started %(when)s by %(who)s, was not carried out, as far as is known. If you confirm, it is sent "
+        "again with the same reference. If the earlier attempt arrives late, the platform refuses one of the two."
     )
     parts = {
         "what": action_in_words(earlier),
@@ -77,8 +77,10 @@ def earlier_attempts(rows: Sequence[ConfirmationRow]) -> list[tuple[Any, Any]]:
     """Return a note with the number of rows that try an earlier operation again."""
     count = sum(row.earlier is not None for row in rows)
     text = ngettext(
-        "%(count)d of these payments tries an operation again that was not carried out, under the same reference.",
-        "%(count)d of these payments try an operation again that was not carried out, under the same reference.",
+        "For %(count)d of these payments, an earlier operation that was not carried out is sent again with the same "
+        "reference.",
+        "For %(count)d of these payments, earlier operations that were not carried out are sent again with the same "
+        "references.",
         count,
     )
     return [(_("Earlier attempts"), text % {"count": count})] if count else []
@@ -243,7 +245,7 @@ class PaymentConfirmationView(ConfirmationView):
         left = [str(row.payment.pk) for row in rows if row.outcome and row.outcome.kind in ("left", "not sent")]
         again = f"{self.request.path}?ids={','.join(left)}" if left else ""
         context = {
-            "title": _("What came of it"),
+            "title": _("Result"),
             "tables": confirmation_tables.after(rows),
             "left": len(left),
             "again": again,

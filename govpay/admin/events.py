@@ -66,7 +66,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     account_link = link_column("account", _("payment account"))
     payment_link = link_column("payment", _("payment"))
     due = moment_column("due_at", _("not tried again before"))
-    claimed = moment_column("claimed_until", _("a worker has it until"))
+    claimed = moment_column("claimed_until", _("claimed by a worker until"))
     error_text = text_column("error", _("error"))
     webhook = text_column("webhook_id", _("webhook ID"))
 

@@ -21,7 +21,8 @@ from govpay.models import Client, PaymentAccount
 from govpay.models.access import reach_of
 from govpay.models.choices import PaymentFlag, PaymentStatus
 
-#: Maximum number of accounts or clients that a filter lists. The page of each other one links to its filtered lists.
+#: Maximum number of accounts or clients that a filter lists. The others have links to filtered lists on their own
+#: pages.
 FILTER_ACCOUNTS_LIMIT = 50
 
 

@@ -267,7 +267,7 @@ def badge_column(name: str, label: Any, choices: type[models.TextChoices]) -> Ca
 
 
 def document_field(name: str, label: Any) -> Callable[[Any, Any], Any]:
-    """Return a column with a JSON document."""
+    """Return an admin column, titled ``label``, that shows the JSON document in the field ``name``."""
     return column(label)(lambda admin_, row: document(getattr(row, name)))
 
 

@@ -41,7 +41,7 @@ def health_of(account: PaymentAccount, cursors: list[SyncCursor], user: Any) -> 
     on, last, stuck, failing = found.first() or (0, None, 0, 0)
     return Table(
         title=_("Health"),
-        heads=(_("What"), _("How it is")),
+        heads=(_("What"), _("Status")),
         rows=[
             (_("Last sync"), moment(synced) or _("never")),
             (_("Token"), _token()),

@@ -259,7 +259,7 @@ class PaymentAdmin(MirrorAdmin):
         found = visible.select_related("actor").defer("validated_method")
         return Table(
             title=_("Operations"),
-            heads=(_("Action"), _("Started"), _("By"), _("Amount"), _("State"), _("What was said")),
+            heads=(_("Action"), _("Started"), _("By"), _("Amount"), _("State"), _("Message")),
             rows=[
                 (
                     link_to(o, action_label(o)),

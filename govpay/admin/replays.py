@@ -33,12 +33,15 @@ def replay(events: Sequence[WebhookEvent]) -> dict[int, StaffOutcome]:
     from govpay import tasks  # noqa: PLC0415
 
     told = {
-        "busy": StaffOutcome("left", _("Being processed already"), _("A worker is on it; look again in a moment.")),
-        "queued": StaffOutcome("done", _("Queued"), _("A worker takes it next.")),
+        "busy": StaffOutcome("left", _("Being processed already"), _("A worker is processing it; look again soon.")),
+        "queued": StaffOutcome("done", _("Queued"), _("A worker will process it next.")),
         "waiting": StaffOutcome(
             "pending",
             _("Waiting"),
-            _("The message broker cannot be reached; a worker takes it within two minutes of its return."),
+            _(
+                "The message broker cannot be reached. A worker processes the event within two minutes after the "
+                "broker is available again."
+            ),
         ),
     }
     return {pk: told[outcome] for pk, outcome in tasks.replay_events([event.pk for event in events]).items()}

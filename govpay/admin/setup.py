@@ -65,7 +65,7 @@ def steps_of(account: PaymentAccount, user: Any) -> list[SetupStep]:
         SetupStep(
             _("Payment page"),
             bool(origins),
-            ", ".join(map(str, origins)) or _("No origin may show it."),
+            ", ".join(map(str, origins)) or _("No website may show it yet."),
             at("checkout"),
         ),
         SetupStep(_("Webhooks"), hooked, _webhooks_text(account, hooked), at("webhooks")),
@@ -82,7 +82,7 @@ def steps_of(account: PaymentAccount, user: Any) -> list[SetupStep]:
             account.webhook_secret is not None,
             _("Fetched: %(when)s") % {"when": moment(account.webhook_secret_fetched_at)}
             if account.webhook_secret is not None
-            else _("It is fetched with the first delivery, or now."),
+            else _("It is fetched when the first webhook arrives. You can also fetch it now."),
             at("secret"),
         ),
         _delivery(account, user),

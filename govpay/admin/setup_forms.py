@@ -106,8 +106,8 @@ class AccountForm(LimitsForm):
     title = gettext_lazy("Create a payment account")
     button = gettext_lazy("Find or create")
     consequence = gettext_lazy(
-        "The platform is asked for an account with the same external IDs first, which is used again if there is one: "
-        "accounts are long-lived."
+        "First the platform is searched for an account with the same external IDs. If there is one, it is used; "
+        "otherwise a new one is created."
     )
 
     client = forms.ModelChoiceField(
@@ -133,7 +133,7 @@ class AccountForm(LimitsForm):
 
 class PropertiesForm(LimitsForm):
     title = gettext_lazy("Change the payment account")
-    consequence = gettext_lazy("What is not in this form stays as the platform has it.")
+    consequence = gettext_lazy("Settings that are not in this form are not changed.")
 
     name = _text(gettext_lazy("Name"), required=True)
     active = _switch(gettext_lazy("Active"))
@@ -261,8 +261,8 @@ class SecretForm(SetupForm):
     title = gettext_lazy("Refresh the signing secret?")
     button = gettext_lazy("Refresh secret")
     consequence = gettext_lazy(
-        "The secret is fetched and kept encrypted; nobody is shown it. One that differs replaces the one before it, "
-        "which stays good for a while."
+        "The secret is fetched and stored encrypted; it is never shown. If it has changed, it replaces the stored one. "
+        "The old secret remains valid for a while."
     )
 
     def carry_out(self, **who: Any) -> PaymentAccount:

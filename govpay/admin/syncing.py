@@ -67,17 +67,17 @@ class SyncCursorAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        (_("The walk under way"), {"fields": ("mode", "lease_host", "lease_pid", "heartbeat_at")}),
+        (_("Current run"), {"fields": ("mode", "lease_host", "lease_pid", "heartbeat_at")}),
         (
-            _("Where it stands"),
+            _("Position in the list"),
             {"classes": ("collapse",), "fields": ("order", "position_document", "watermark_document")},
         ),
     )
 
-    @column(_("standing"))
+    @column(_("state"))
     def standing(self, row: SyncCursor) -> Any:
         if row.lease_token is not None:
-            return _("A worker is on it")
+            return _("Being read by a worker")
         if row.error:
             return _("Failed last time")
         if row.not_offered_at is not None:

@@ -23,7 +23,7 @@ R = TypeVar("R", bound=Resource)
 
 
 def is_a(kind: type[Resource], uid: str | None = None) -> Check:
-    """A check that the answer is an object of ``kind`` with valid ``VITAL`` properties and, if given, this ``uid``.
+    """Return a check that the answer is an object of ``kind`` with valid ``VITAL`` properties and, if given, this uid.
 
     An answer about another object, or with an invalid amount, is never a success, whatever its status: the
     outcome of a write is then unknown (A25), and a read is retried.
@@ -40,7 +40,7 @@ def is_a(kind: type[Resource], uid: str | None = None) -> Check:
 
 
 def has_text(*names: str) -> Check:
-    """A check that the answer has a text in each of these properties."""
+    """Return a check that the answer has a text in each of these properties."""
 
     def check(document: Any) -> None:
         for name in names:
@@ -52,14 +52,14 @@ def has_text(*names: str) -> Check:
 
 
 def an_object(document: Any) -> Mapping[str, Any]:
-    """``document`` if it is a JSON object. Raises ``ValueError`` otherwise."""
+    """Return ``document`` if it is a JSON object. Raises ``ValueError`` otherwise."""
     if not isinstance(document, Mapping):
         raise ValueError("the answer is not an object")
     return document
 
 
 def is_page(document: Any) -> None:
-    """A check that the answer is a page of a list. Raises ``InvalidAnswer`` otherwise."""
+    """Check that the answer is a page of a list. Raises ``InvalidAnswer`` otherwise."""
     parse_page(document)
 
 
@@ -80,7 +80,7 @@ class Calls:
         within: float | None = None,
         **path: str,
     ) -> Response:
-        """The answer to a read. ``check`` raises ``ValueError`` for an answer that does not fit the request."""
+        """Send a read and return the answer. ``check`` raises ``ValueError`` if it does not fit the request."""
         request = self._request(operation, account_uid, path, check=check, bearer=bearer, within=within)
         return self.transport.send(request)
 

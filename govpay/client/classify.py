@@ -42,7 +42,7 @@ class Trouble:
 
 
 def faulted(request: Request, fault: WireFault) -> Trouble:
-    """The result of an attempt without any usable answer (faults R3, R4, R8)."""
+    """Return the result of an attempt without any usable answer (faults R3, R4, R8)."""
     if fault.unsent:
         error: GovPayError = APIConnectionError(f"{request.operation}: nothing was sent; {fault.why}.")
         return Trouble(error, Failure.UNSENT)
@@ -53,7 +53,7 @@ def faulted(request: Request, fault: WireFault) -> Trouble:
 
 
 def judged(request: Request, raw: RawAnswer, token: str) -> Response | Trouble:
-    """The result of the answer ``raw`` to ``request``, by A23 (error forms), A24 (statuses) and A25 (writes).
+    """Return the result of the answer ``raw``, by A23 (error forms), A24 (statuses) and A25 (writes).
 
     ``token`` is the secret that was sent; it is masked wherever the answer repeats it.
     """
@@ -104,7 +104,7 @@ def _success(request: Request, raw: RawAnswer, request_id: str) -> Response | Tr
 
 
 def _unusable(request: Request, raw: RawAnswer, request_id: str, error: Exception) -> Trouble:
-    """The result of a success status with an invalid body: not JSON, or not as expected. Checks name no value."""
+    """Return the result of a success status with an invalid body: not JSON, or not as expected. It names no value."""
     why = "the answer is not JSON" if type(error).__name__ == "JSONDecodeError" else str(error)
     if isinstance(error, UnicodeDecodeError):
         why = "the answer is not UTF-8"
@@ -134,7 +134,7 @@ def log_attempt(request: Request, outcome: Response | Trouble, seconds: float, a
 
 
 def unknown(request: Request, why: str, status: int | None = None, said: Explanation | None = None) -> OutcomeUnknown:
-    """The error for a write that may have been carried out. Its text tells staff not to repeat it."""
+    """Return the error for a write that may have been carried out. Its text asks staff not to repeat the write."""
     said = said or Explanation()
     return OutcomeUnknown(
         f"{request.operation}: sent, but {why}. It may have been carried out; it is looked up, not repeated.",

@@ -69,7 +69,7 @@ class Endpoints(Calls):
     def update_payment_account(
         self, uid: str, body: CreatePaymentAccount, *, idempotency_key: str
     ) -> PaymentAccountResource | None:
-        """The account, or None for an empty answer. The form of this answer is assumed (A7)."""
+        """Return the account, or None for an empty answer. The form of this answer is assumed (A7)."""
         if not idempotency_key:
             raise ConfigurationError("update_payment_account needs an idempotency key.")
         its_own = is_a(PaymentAccountResource, uid)
@@ -108,7 +108,7 @@ class Endpoints(Calls):
     def save_payment_method(
         self, account_uid: str, customer_uid: str, body: SavePaymentMethod, *, idempotency_key: str
     ) -> SavedMethodResource:
-        """The saved method. ``raw`` contains the permanent token (/platform/wallets/): never log it."""
+        """Return the saved method. Its ``raw`` contains the permanent token (/platform/wallets/): never log it."""
         answer = self._write(
             "save_payment_method",
             account_uid,
@@ -133,7 +133,7 @@ class Endpoints(Calls):
     def import_payment_methods(
         self, account_uid: str, body: ImportPaymentMethods, *, idempotency_key: str
     ) -> Mapping[str, Any]:
-        """The document of A16: ``imported`` and ``results``, one object per sent row, by ``index``."""
+        """Return the document of A16: ``imported`` and ``results``, one object per sent row, by ``index``."""
         answer = self._write("import_payment_methods", account_uid, body, idempotency_key, check=_import_results)
         return an_object(answer.document)
 
@@ -162,7 +162,7 @@ class Endpoints(Calls):
     def refund_payment(
         self, account_uid: str, uid: str, body: RefundPayment, *, idempotency_key: str
     ) -> TransactionResource:
-        """The transaction of the refund. An ACH refund starts as ``pending`` (A10)."""
+        """Return the transaction of the refund. An ACH refund starts as ``pending`` (A10)."""
         answer = self._write("refund_payment", account_uid, body, idempotency_key, check=_refund_of(uid), uid=uid)
         return TransactionResource(answer.document, answer.request_id)
 
@@ -256,7 +256,7 @@ def _is_secret(document: Any) -> None:
 
 
 def _session(session_id: str) -> Any:
-    """A check that the answer does not name another session. The vendor marks none of its properties as required."""
+    """Return a check that the answer names no other session. The vendor marks none of its properties as required."""
 
     def check(document: Any) -> None:
         if an_object(document).get("session_id") not in (None, session_id):

@@ -1,4 +1,4 @@
-"""Reads lists page by page: envelopes, keyset positions, and the proof that a list has ended."""
+"""Reads lists page by page: unwraps the envelopes, continues by keyset, and proves that the last page was reached."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ class Walk:
             moved = _dated(page, uid)
         if moved is None:
             self._position = None
-            return NoKeyset(f"The list cannot be walked by {self._order}: its rows do not carry it in order.")
+            return NoKeyset(f"The list cannot be paged by {self._order}: its rows lack it or are not sorted by it.")
         if self._seen_before(f"at {moved.updated_at} {moved.uid}"):
             raise self._repeats(page, "The list does not move on: a page ends where an earlier one did.")
         self._position = moved
@@ -242,7 +242,7 @@ class Walk:
         if page.next_link is None:
             return None, None
         if self._order in ("updated_at", "uid") and self._position is not None and by_skip(page.next_link):
-            # A link with an offset skips rows when rows move meanwhile (faults R5). The keyset does not.
+            # A link with an offset skips rows when other rows move between two pages (faults R5). The keyset does not.
             return None, None
         link = self._resolve(page.next_link)
         if link is None:
@@ -262,7 +262,7 @@ class Walk:
     def _check_moves(self, page: Page) -> None:
         rows = hashlib.blake2b(digest_size=16)
         for row in page.items:
-            # The time is part of it, because a row that changed meanwhile may come again.
+            # The time is part of the identity, because a row that has changed since may come again.
             identity = f"{uid_of(row) or json.dumps(row, sort_keys=True)} {row.get('updated_at')}"
             rows.update(identity.encode("utf-8", "replace") + b"\0")
         mark = rows.digest()

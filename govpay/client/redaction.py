@@ -35,8 +35,8 @@ def mask(text: str, known: tuple[str, ...] = ()) -> str:
 def _printable(text: str) -> str:
     """``text`` with a space for each character that Python calls unprintable.
 
-    These are control characters, halves of surrogate pairs, marks that reverse the reading direction, and code
-    points without a character.
+    These are control characters, unpaired surrogates, marks that reverse the reading direction, and code points
+    without a character.
     """
     return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
 

@@ -1,4 +1,4 @@
-"""Checks of a hosted session's properties: the host's own objects, quantities, times."""
+"""Checks the properties of a hosted session: the host's own objects, quantities and times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from govpay.client.shapes import MONEY_LIMIT, is_whole, refuse
 
-#: Characters that a JSON column cannot store: zero bytes and halves of surrogate pairs.
+#: Characters that a JSON column cannot store: zero bytes and unpaired surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 #: Maximum nesting of objects and lists.
@@ -20,7 +20,9 @@ def is_object(name: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise refuse(name, "must be an object")
     if not _is_json(value):
-        raise refuse(name, "must hold texts, finite numbers, lists and objects alone, each property named by a text")
+        raise refuse(
+            name, "may contain only texts, finite numbers, lists and objects, and all property names must be texts"
+        )
 
 
 def _is_json(value: Any, depth: int = 0) -> bool:

@@ -57,7 +57,7 @@ def _delivery(body: bytes) -> dict[str, Any]:
     try:
         payload = parse_json(body, once=True)
     except ValueError:
-        raise SignatureError("The body is not JSON, or says one thing twice.", reason="body") from None
+        raise SignatureError("The body is not JSON, or repeats a property name.", reason="body") from None
     timestamp = payload.get("timestamp") if isinstance(payload, dict) else None
     if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 2**53:
         raise SignatureError("The body has no timestamp.", reason="body")

@@ -44,7 +44,7 @@ class TokenStore(Protocol):
         """Forbid fetches by any process for ``seconds``, after a failed one. ``why`` contains no secret."""
 
     def blocked(self) -> tuple[float, str]:
-        """The seconds left of the block, 0 without one, and its reason."""
+        """Return the seconds left of the block (0 if there is none) and its reason."""
 
 
 class Credentials(Protocol):
@@ -128,14 +128,14 @@ class Pause:
         self._look_at = 0.0
 
     def hold(self, seconds: float) -> None:
-        """All calls wait ``seconds`` from now, or longer if a longer pause is active."""
+        """Make all calls wait ``seconds`` from now, or longer if a longer pause is active."""
         self._until = max(self._until, time.monotonic() + seconds)
         if self._store is not None:
             store = self._store
             self._guard(lambda: store.hold(seconds), None)
 
     def left(self) -> float:
-        """Seconds to wait before the next call; 0 for none."""
+        """Return the seconds to wait before the next call; 0 if there is no pause."""
         now = time.monotonic()
         if self._store is not None and now >= self._look_at:
             self._look_at = now + self.LOOK_EVERY

@@ -218,8 +218,8 @@ class Transport:
     def _attempt(self, request: Request, token: str, deadline: float, attempt: int) -> Response | Trouble:
         """Send once, classify the result and log it. Each write uses a new connection.
 
-        The server may close an idle pooled connection just when we write to it. Then nobody knows whether it read the
-        request. A new connection fails before or after that, never in between.
+        The server may close an idle pooled connection just when we write to it. Then it is unknown whether the server
+        read the request. A new connection fails before or after that, never in between.
         """
         prepared = self._prepared(request, token)
         adapter = self._pooled() if request.safe else _Adapter(prepared.url or "")
@@ -265,7 +265,7 @@ class Transport:
         return adapter
 
     def _discard(self, adapter: _Adapter) -> None:
-        """Close a connection after an error. Its next bytes may belong to the last answer, so it is never reused."""
+        """Close a connection after an error and never reuse it: its next bytes may belong to the previous answer."""
         adapter.close()
         if getattr(self._local, "adapter", None) is adapter:
             self._local.adapter = None
@@ -287,7 +287,8 @@ class Transport:
     def _note_skew(self, raw: RawAnswer) -> None:
         date = parse_http_date(raw.headers.get("date"))
         if date is not None:
-            # The header has whole seconds, rounded down. The middle of that second and of the exchange is closest.
+            # The header's time is rounded down to whole seconds, so half a second is added. It is compared with our
+            # time at the middle of the exchange.
             self.skew = time.time() - raw.seconds / 2 - (date + 0.5)
 
 

@@ -37,7 +37,7 @@ def _bad(field: str, why: str) -> NoReturn:
 
 
 def text(field: str, value: Any) -> str:
-    """A text that any database can store: no NUL, no half of a surrogate pair."""
+    """A text that any database can store: no NUL, no unpaired surrogate."""
     if not isinstance(value, str):
         _bad(field, "is not a text")
     if len(value) > TEXT_LENGTH:

@@ -63,7 +63,7 @@ class Report:
 
     @property
     def level(self) -> Level:
-        """The most serious level among the findings; OK if there are none."""
+        """Return the most serious level among the findings; OK if there are none."""
         return max((finding.level for finding in self.findings), key=ORDER.index, default=Level.OK)
 
     @property
@@ -93,13 +93,13 @@ class Report:
 
 
 def listed(values: Iterable[object], limit: int = 8) -> str:
-    """The first ``limit`` values as ``a, b, c``, and how many more there are."""
+    """Return the first ``limit`` values as ``a, b, c``, and the number of further values."""
     texts = [str(value) for value in values]
     return ", ".join(texts[:limit]) + (f", … (+{len(texts) - limit})" if len(texts) > limit else "")
 
 
 def span(seconds: float) -> str:
-    """A duration as ``45 s``, ``12 min``, ``5 h`` or ``3 d``: the same text in every language."""
+    """Return a duration as ``45 s``, ``12 min``, ``5 h`` or ``3 d``. The text is the same in every language."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if abs(seconds) >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

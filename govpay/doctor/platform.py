@@ -46,7 +46,7 @@ MAX_LISTED_NOTICES = 20
 
 
 def check_token(context: CheckContext) -> Iterator[Finding]:
-    """Whether there is an access token, its age, and whether the last attempt to renew it failed."""
+    """Check that there is an access token, and that the last attempt to renew it succeeded. Reports the token's age."""
     authorizer = get_authorizer()
     try:
         authorizer.token(context.call_timeout)
@@ -69,7 +69,7 @@ def check_token(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_reachability(context: CheckContext) -> Iterator[Finding]:
-    """Whether the platform answers one small read."""
+    """Check that the platform answers one small read."""
     try:
         get_endpoints().list_clients(Query(top=1), within=context.call_timeout)
     except RateLimited as error:
@@ -85,14 +85,14 @@ def check_reachability(context: CheckContext) -> Iterator[Finding]:
 
 def _hint_for(error: APIError) -> str:
     if isinstance(error, AuthenticationError):
-        return _("Check SCOPE and API_URL: what the token endpoint gave does not count there.")
+        return _("Check SCOPE and API_URL: the API does not accept the token that the token endpoint issued.")
     if isinstance(error, NotFound):
         return _("Check API_URL: something answers there, but not this API.")
     return _("Check API_URL, the network of this machine, and whether the platform is up.")
 
 
 def check_clock(context: CheckContext) -> Iterator[Finding]:
-    """The difference between this machine's clock and the ``Date`` of the platform's last answer."""
+    """Check the difference between this machine's clock and the ``Date`` of the platform's last answer."""
     skew = get_endpoints().transport.skew
     if skew is None:
         what = _("The platform's clock is not known: no answer of it had a date.")
@@ -122,17 +122,17 @@ def _accounts(**which: Any) -> Any:
 
 
 def _active(**which: Any) -> Any:
-    """Accounts that are not known to be inactive. The platform may leave the property out."""
+    """Return the accounts that are not known to be inactive. The platform may leave the property out."""
     return _accounts(**which).exclude(active=False)
 
 
 def _with_webhooks() -> Any:
-    """Active accounts whose webhooks are switched on."""
+    """Return the active accounts whose webhooks are switched on."""
     return _active(webhook_enabled=True)
 
 
 def check_accounts(context: CheckContext) -> Iterator[Finding]:
-    """Whether there are payment accounts, and an active one among them."""
+    """Check that there is an active payment account."""
     count, active = _accounts().count(), _active().count()
     told = {"active": active, "count": count}
     if not count:
@@ -147,7 +147,7 @@ def check_accounts(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_webhooks(context: CheckContext) -> Iterator[Finding]:
-    """Whether every active account has its webhooks switched on."""
+    """Check that every active account has its webhooks switched on."""
     without = _active().exclude(webhook_enabled=True)
     fine = True
     for uid in without.values_list("uid", flat=True):
@@ -159,7 +159,7 @@ def check_webhooks(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_callbacks(context: CheckContext) -> Iterator[Finding]:
-    """Whether each callback URL is an address of this site that the platform can reach."""
+    """Check that each callback URL is an address of this site that the platform can reach."""
     fine = True
     for uid, address in _with_webhooks().values_list("uid", "callback_url"):
         fault = _callback_fault(uid, address)
@@ -172,7 +172,7 @@ def check_callbacks(context: CheckContext) -> Iterator[Finding]:
 
 
 def _callback_fault(uid: str, address: str) -> str:
-    """The fault of the callback URL ``address``; an empty text if there is none."""
+    """Return the fault of the callback URL ``address``; an empty text if there is none."""
     try:
         path = reverse("govpay:webhook", args=[uid])
     except NoReverseMatch:
@@ -201,7 +201,7 @@ def _is_public(host: str) -> bool:
 
 
 def check_test_event(context: CheckContext) -> Iterator[Finding]:
-    """The platform documents no way to request a signed test event, so this only says so."""
+    """Report that there is no check of a test event, because the platform documents no way to request one."""
     yield Finding("test-event", Level.OK, _("A signed test delivery is not offered by this API."))
 
 
@@ -235,10 +235,10 @@ def check_subscriptions(context: CheckContext) -> Iterator[Finding]:
             fine = False
             yield Finding("subscriptions", Level.WARNING, what, hint, uid)
     if asked < len(uids):
-        what = _("%(count)d payment accounts were not asked for, to end in time.") % {"count": len(uids) - asked}
+        what = _("%(count)d payment accounts were not checked: time limit reached.") % {"count": len(uids) - asked}
         yield Finding("subscriptions", Level.WARNING, what, _("Run it again; see how fast the platform answers."))
     elif fine:
-        yield Finding("subscriptions", Level.OK, _("The platform sends what is worked on here."))
+        yield Finding("subscriptions", Level.OK, _("The subscriptions match the events that this site handles."))
 
 
 def _subscribed_here(uids: list[str]) -> dict[str, set[str]]:
@@ -250,7 +250,7 @@ def _subscribed_here(uids: list[str]) -> dict[str, set[str]]:
 
 
 def _drift(there: set[str], here: set[str]) -> Iterator[tuple[str, str]]:
-    """Each difference and its hint, for the subscriptions on the platform and those stored here."""
+    """Yield each difference between the subscriptions on the platform and those stored here, with a hint."""
     known = {str(name) for name in HANDLERS}
     if there != here:
         what = _("The subscriptions have changed on the platform: %(events)s.") % {
@@ -266,13 +266,13 @@ def _drift(there: set[str], here: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def check_secrets(context: CheckContext) -> Iterator[Finding]:
-    """Whether each signing secret is stored, can be decrypted and is not too old."""
+    """Check that each signing secret is stored, can be decrypted and is not too old."""
     fine = True
     columns = ("uid", "webhook_secret", "webhook_secret_fetched_at", "webhook_secret_replaced_at")
     for uid, sealed, fetched, replaced in _with_webhooks().values_list(*columns):
         if sealed is None:
             fine = False
-            what = _("The signing secret was not read yet; the first delivery makes up for it.")
+            what = _("The signing secret is not stored yet. It is fetched when the first webhook arrives.")
             yield Finding("secret", Level.WARNING, what, _("Refresh the secret; see govpay_provision."), uid)
             continue
         what, hint = _secret_fault(sealed)
@@ -291,7 +291,7 @@ def check_secrets(context: CheckContext) -> Iterator[Finding]:
 
 
 def _secret_fault(sealed: Sealed) -> tuple[str, str]:
-    """The reason why the secret cannot be used, and the hint; two empty texts if it can be used."""
+    """Return the reason why the secret cannot be used, and a hint; two empty texts if it can be used."""
     try:
         secret = sealed.reveal()
     except EncryptionError:
@@ -306,12 +306,12 @@ def _secret_fault(sealed: Sealed) -> tuple[str, str]:
 
 
 def check_contract(context: CheckContext) -> Iterator[Finding]:
-    """Properties and values in the platform's answers that this package does not know."""
+    """Report properties and values in the platform's answers that this package does not know."""
     # An upgrade may know some of them by now. The table is small.
     rows = [row for row in ContractNotice.objects.order_by("-last_seen", "-id") if not knows(row)]
     if not rows:
         yield Finding("contract", Level.OK, _("Nothing unknown was seen in the platform's answers."))
-    hint = _("It is kept with the last document. See whether a newer version of govpay knows it; else report it.")
+    hint = _("The last document with it is stored. If a newer version of govpay does not know it either, report it.")
     for row in rows[:MAX_LISTED_NOTICES]:
         told = {"name": row.name, "value": row.value, "route": row.route, "count": row.count}
         told |= {"first": date_format(row.first_seen, "Y-m-d"), "last": date_format(row.last_seen, "Y-m-d")}

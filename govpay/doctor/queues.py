@@ -31,7 +31,7 @@ SYNC_WARNING_INTERVALS, SYNC_ERROR_INTERVALS = 3, 12
 
 
 def check_queue(context: CheckContext) -> Iterator[Finding]:
-    """Events that were stored and not processed, and those that failed."""
+    """Report events that were stored but not processed, and events that failed."""
     waiting = WebhookEvent.objects.filter(state=EventState.RECEIVED)
     oldest = waiting.aggregate(oldest=Min("received_at"))["oldest"]
     hint = _("See whether workers are alive, and what the events say in the admin.")
@@ -50,7 +50,7 @@ def check_queue(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_operations(context: CheckContext) -> Iterator[Finding]:
-    """Operations whose outcome has been unknown for longer than reconciliation usually takes."""
+    """Report operations whose outcome has been unknown for longer than reconciliation usually takes."""
     now = timezone.now()
     every = Operation.objects.filter(state__in=OPEN_STATES)
     open_ = every.filter(created_at__lt=now - OPERATION_WARNING_AGE)
@@ -58,7 +58,7 @@ def check_operations(context: CheckContext) -> Iterator[Finding]:
     if not rows:
         what, recent = _("No operation has been open for long."), every.count()
         if recent:
-            more = _("The outcomes of %(count)d are being looked up.") % {"count": recent}
+            more = _("The outcomes of %(count)d operations are being looked up.") % {"count": recent}
             what = f"{what} {more}"
         yield Finding("operations", Level.OK, what)
         return
@@ -73,7 +73,7 @@ def check_operations(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_restore(context: CheckContext) -> Iterator[Finding]:
-    """Whether operations are held since this database was restored from a backup."""
+    """Report whether operations are held since this database was restored from a backup."""
     since = operations.held_since()
     if since is None:
         yield Finding("restore", Level.OK, _("Operations are not held."))
@@ -88,7 +88,7 @@ def check_restore(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_quarantine(context: CheckContext) -> Iterator[Finding]:
-    """Rows of the platform that the sync rejected lately."""
+    """Report rows of the platform that the sync rejected lately."""
     runs = SyncRun.objects.filter(rejected_count__gt=0, started_at__gt=timezone.now() - REJECTED_ROWS_AGE)
     found = runs.order_by("resource").values("resource").annotate(rows=Sum("rejected_count"))
     told = [f"{each['resource']} {each['rows']}" for each in found]
@@ -101,7 +101,7 @@ def check_quarantine(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_sync(context: CheckContext) -> Iterator[Finding]:
-    """Whether each list was read to its end within a few times ``SYNC_INTERVAL`` (seconds)."""
+    """Check that each list was read to its end within a few times ``SYNC_INTERVAL`` (seconds)."""
     interval = float(conf.get("SYNC_INTERVAL"))
     accounts = PaymentAccount.objects.filter(deleted_at=None).order_by("uid").values_list("uid", flat=True)
     cursors = SyncCursor.objects.values_list("account_id", "resource", "completed_at", "error")
@@ -124,7 +124,7 @@ def check_sync(context: CheckContext) -> Iterator[Finding]:
 
 
 def _list_state(done: dt.datetime | None, error: str, *, interval: float) -> tuple[Level, str]:
-    """Level and text for one list: ``done`` is when it was last read, ``interval`` is in seconds."""
+    """Return level and text for one list. ``done``: the time of its last complete read; ``interval``: seconds."""
     if done is None:
         return Level.WARNING, _("never")
     age = (timezone.now() - done).total_seconds()

@@ -55,7 +55,7 @@ def examine(checks: Iterable[tuple[str, Check]] = CHECKS) -> Report:
 
 
 def _run_check(name: str, check: Check, context: CheckContext) -> list[Finding]:
-    """The findings of one check. An exception becomes a finding, after those made before it."""
+    """Run one check and return its findings. An exception becomes a finding after those that were made before."""
     found: list[Finding] = []
     try:
         for finding in check(context):

@@ -47,7 +47,7 @@ NON_ATOMIC_BACKENDS = ("django.core.cache.backends.filebased.FileBasedCache",)
 
 
 def check_settings(context: CheckContext) -> Iterator[Finding]:
-    """The settings of this package, by its system checks."""
+    """Check the settings of this package, with its system checks."""
     found = [message for message in run_checks(tags=["govpay"]) if message.id not in REPORTED_BY_CACHE]
     for message in found:
         level = Level.ERROR if message.level >= ERROR else Level.WARNING
@@ -66,7 +66,7 @@ def is_rehearsal() -> bool:
 
 
 def answers_to(host: str | None) -> bool:
-    """Whether this site takes requests for ``host``."""
+    """Whether this site accepts requests for ``host``."""
     return bool(host) and validate_host(str(host), allowed_hosts())
 
 
@@ -76,7 +76,7 @@ def allowed_hosts() -> list[str]:
 
 
 def check_site(context: CheckContext) -> Iterator[Finding]:
-    """Django's settings for hosts, https and cookies."""
+    """Check Django's settings for hosts, https and cookies."""
     rehearsal, fine = is_rehearsal(), True
     for level, what, hint in (*_hosts(rehearsal), *(() if rehearsal else _safety())):
         fine = False
@@ -92,7 +92,7 @@ def _hosts(rehearsal: bool) -> Iterator[tuple[Level, str, str]]:
         what = _("ALLOWED_HOSTS is empty: Django answers every webhook and every payer with 400.")
         yield Level.ERROR, what, _("Name the hosts of this site in ALLOWED_HOSTS.")
     elif "*" in settings.ALLOWED_HOSTS:
-        what = _("ALLOWED_HOSTS lets any name in, so links can be made to lead elsewhere.")
+        what = _("ALLOWED_HOSTS accepts every host name, so an attacker can make this site link to another host.")
         yield Level.WARNING, what, _("Name the hosts of this site in ALLOWED_HOSTS.")
     if not rehearsal and settings.DEBUG:
         what = _("DEBUG is on while a real platform is used: error pages show settings and variables.")
@@ -106,16 +106,19 @@ def _safety() -> Iterator[tuple[Level, str, str]]:
             yield Level.WARNING, what, _("Set %(name)s = True.") % {"name": name}
     plain = [origin for origin in settings.CSRF_TRUSTED_ORIGINS if not str(origin).startswith("https://")]
     if plain:
-        what = _("CSRF_TRUSTED_ORIGINS trusts what is not https: %(origins)s.") % {"origins": listed(plain)}
+        what = _("CSRF_TRUSTED_ORIGINS contains origins that are not https: %(origins)s.") % {"origins": listed(plain)}
         yield Level.WARNING, what, _("Give https origins.")
     if not settings.SECURE_SSL_REDIRECT and not settings.SECURE_PROXY_SSL_HEADER:
-        what = _("Neither SECURE_SSL_REDIRECT nor SECURE_PROXY_SSL_HEADER is set: http may be answered as it is.")
+        what = _(
+            "Neither SECURE_SSL_REDIRECT nor SECURE_PROXY_SSL_HEADER is set: this site may answer plain http requests "
+            "instead of redirecting them to https."
+        )
         hint = _("Set SECURE_SSL_REDIRECT = True, or SECURE_PROXY_SSL_HEADER behind a proxy that ends TLS.")
         yield Level.WARNING, what, hint
 
 
 def check_checkout(context: CheckContext) -> Iterator[Finding]:
-    """The addresses that payers return to, and the vendor's script."""
+    """Check the addresses to which payers return, and the vendor's script."""
     fine = True
     for level, what, hint in (*_origins(), *_component()):
         fine = False
@@ -132,7 +135,9 @@ def _origins() -> Iterator[tuple[Level, str, str]]:
         return
     wrong = [each for each in origins if not _is_origin(each)]
     if wrong:
-        what = _("CHECKOUT_ORIGINS has what is no https origin: %(origins)s.") % {"origins": listed(wrong)}
+        what = _("CHECKOUT_ORIGINS contains values that are not https origins: %(origins)s.") % {
+            "origins": listed(wrong)
+        }
         yield Level.ERROR, what, _("Write each as https://host, without a path.")
     elif not any(answers_to(urlsplit(each).hostname) for each in origins):
         what = _("No origin of CHECKOUT_ORIGINS is a host of this site: %(origins)s.") % {"origins": listed(origins)}
@@ -142,10 +147,13 @@ def _origins() -> Iterator[tuple[Level, str, str]]:
 def _component() -> Iterator[tuple[Level, str, str]]:
     script, mark = str(conf.get("COMPONENT_SCRIPT_URL")), str(conf.get("COMPONENT_SCRIPT_INTEGRITY"))
     if script and not _is_safe(script):
-        what = _("COMPONENT_SCRIPT_URL is not https: anybody on the way could change what takes card numbers.")
+        what = _(
+            "COMPONENT_SCRIPT_URL is not https: an attacker on the network could change the script that receives card "
+            "numbers."
+        )
         yield Level.ERROR, what, _("Give the vendor's https address.")
     elif script and not mark and urlsplit(script).hostname not in LOOPBACK:
-        what = _("COMPONENT_SCRIPT_INTEGRITY is empty: a changed script would be carried out.")
+        what = _("COMPONENT_SCRIPT_INTEGRITY is empty: browsers would run a changed script.")
         yield Level.WARNING, what, _("Give the sha384 hash of the script's version.")
     if mark and not mark.startswith(("sha256-", "sha384-", "sha512-")):
         what = _("COMPONENT_SCRIPT_INTEGRITY is no hash: browsers ignore it.")
@@ -167,7 +175,7 @@ def _is_origin(text: str) -> bool:
 
 
 def check_keys(context: CheckContext) -> Iterator[Finding]:
-    """Whether the configured keys decrypt the stored values."""
+    """Check that the configured keys decrypt the stored values."""
     end = time.monotonic() + KEY_SCAN_TIMEOUT
     looked = older = lost_all = 0
     for model, names in sealed_columns():
@@ -189,7 +197,7 @@ def check_keys(context: CheckContext) -> Iterator[Finding]:
                 lost_all += len(pks)
                 told = {"count": len(pks), "rows": listed(pks, MAX_LISTED_ROWS)}
                 what = _("%(count)d values cannot be read with any key; rows %(rows)s.") % told
-                hint = _("Put the key that wrote them back at the end of ENCRYPTION_KEYS, or let new ones be made.")
+                hint = _("Add the missing old key to the end of ENCRYPTION_KEYS again, or create these secrets anew.")
                 yield Finding("encryption", Level.ERROR, what, hint, f"{model._meta.object_name}.{name}")
     if older:
         what = _("%(count)d values were written with an older key.") % {"count": older}
@@ -206,7 +214,7 @@ def check_keys(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_cache(context: CheckContext) -> Iterator[Finding]:
-    """The cache by its backend, by using it, and by the mark that a worker left in it."""
+    """Check the cache: its backend, whether it works, and whether it contains the mark that a worker stored."""
     alias = conf.get("CACHE")
     hint = _("Use Redis, Memcached or django.core.cache.backends.db.DatabaseCache, the same one for all processes.")
     if alias not in settings.CACHES:
@@ -216,7 +224,9 @@ def check_cache(context: CheckContext) -> Iterator[Finding]:
     backend = str(settings.CACHES[alias].get("BACKEND"))
     names = {"alias": alias, "backend": backend.rpartition(".")[2]}
     if backend in UNSHARED_BACKENDS:
-        what = _("The cache %(alias)s (%(backend)s) is of each process by itself: token and pauses are not shared.")
+        what = _(
+            "Each process has its own copy of the cache %(alias)s (%(backend)s), so token and pauses are not shared."
+        )
         several = not settings.DEBUG or _recent_heartbeats().exists()
         yield Finding("cache", Level.ERROR if several else Level.WARNING, what % names, hint)
         return
@@ -237,12 +247,15 @@ def check_cache(context: CheckContext) -> Iterator[Finding]:
         what = _("The cache %(alias)s (%(backend)s) is shared with the worker.")
         yield Finding("cache", Level.OK, what % names)
     else:
-        what = _("The cache %(alias)s (%(backend)s) is not the worker's: what it puts there is not found here.")
+        what = _(
+            "The cache %(alias)s (%(backend)s) is not shared with the worker: a value that the worker stored was not "
+            "found here."
+        )
         yield Finding("cache", Level.ERROR, what % names, hint)
 
 
 def _recent_heartbeats() -> Any:
-    """Recent heartbeats. A worker writes both rows, its own and that of beat."""
+    """Return the recent heartbeats. A worker writes both rows: its own and that of beat."""
     return Heartbeat.objects.filter(name__in=(BEAT, WORKER), last_seen__gt=timezone.now() - MAX_SILENCE)
 
 
@@ -273,13 +286,13 @@ def _use(cache: Any) -> str:
 
 
 def check_worker(context: CheckContext) -> Iterator[Finding]:
-    """Whether a worker ran a task lately."""
+    """Check that a worker ran a task lately."""
     hint = _("Start a worker (celery -A your_project worker), and see whether it reaches the broker.")
     yield _heartbeat_finding("worker", WORKER, hint)
 
 
 def check_beat(context: CheckContext) -> Iterator[Finding]:
-    """Whether a worker ran a tick of beat lately. If no worker runs, beat counts as stopped too."""
+    """Check that a worker ran a tick of beat lately. If no worker runs, beat counts as stopped too."""
     hint = _("Start beat (celery -A your_project beat) with govpay.schedule.BEAT_SCHEDULE in its beat_schedule.")
     yield _heartbeat_finding("beat", BEAT, hint)
 

@@ -171,7 +171,7 @@ class RunState(models.TextChoices):
 
 
 class SyncMode(models.TextChoices):
-    """The modes of a sync."""
+    """How much a sync run reads: the objects that changed since the last run, or the whole list."""
 
     INCREMENTAL = "incremental", _("Incremental")
     FULL = "full", _("Full")

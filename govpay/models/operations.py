@@ -20,7 +20,8 @@ OPEN_STATES = (OperationState.STARTED, OperationState.UNKNOWN)
 #: Maximum time from the journal row to the start of the call: waiting for a lock, reading, committing.
 BEGINS_WITHIN = dt.timedelta(seconds=10)
 
-#: Captures and voids have an outcome by then. A refund takes ``ABSENT_AFTER``; staff may look at it before.
+#: Age from which staff see an open operation. A capture or void should have an outcome by then; a refund can take
+#: ``ABSENT_AFTER``, but staff see it from this age too.
 OPEN_FOR_LONG = dt.timedelta(minutes=5)
 
 #: Time after a resolution by hand in which reconciliation still reads the platform.

@@ -196,7 +196,10 @@ class Payment(Mirror):
 
     @property
     def is_fee_preview(self) -> bool:
-        """Whether staff asked for the fee and did not confirm the charge. One more statement unless annotated."""
+        """Whether staff asked for the fee but did not confirm the charge.
+
+        Executes one more SQL statement if the row was read without ``with_fee_preview``.
+        """
         if self.status != PaymentStatus.VALIDATED:
             return False
         preview: Any = self.__dict__.get("fee_preview")

@@ -102,7 +102,14 @@ RETURNS = _by_code(
     ),
     ("R18 R19 R25 R26 R27 R35 R36", Reason(_("The debit was not in the form that banks demand."), _ASK_PROCESSOR)),
     ("R20", Reason(_("The account does not allow debits."), _OTHER_ACCOUNT, _TWO_DAYS)),
-    ("R21 R22", Reason(_("The payer's bank does not know your number, or the payer's."), _ASK_PROCESSOR, _TWO_DAYS)),
+    (
+        "R21 R22",
+        Reason(
+            _("The payer's bank does not recognize your identification number or the payer's."),
+            _ASK_PROCESSOR,
+            _TWO_DAYS,
+        ),
+    ),
     ("R23", Reason(_("The account's owner refused the money."), _("Ask the payer how to give it back."))),
     (
         "R24",
@@ -146,7 +153,7 @@ _TWICE = _("If one bill was paid twice, accept the dispute. If not, answer with 
 _CANCELLED = _(
     "If it was cancelled in time, accept the dispute. If not, answer with the terms that the cardholder agreed to."
 )
-_PROVIDED = _("Answer with what shows that it was provided as agreed: the bill, the address and the days.")
+_PROVIDED = _("Answer with evidence that the service was provided as agreed: the bill, the address and the dates.")
 
 DISPUTES = _by_code(
     ("10.4 4837 F24 F29 UA02", _dispute(_("The cardholder says that somebody else made this payment."), _PAYER)),
@@ -170,7 +177,7 @@ DISPUTES = _by_code(
         ),
     ),
     ("12.1 4842 P07 LP", _dispute(_("The payment reached the card network too late."), _ASK_PROCESSOR)),
-    ("12.2 P03 P04 CD", _dispute(_("A refund was taken for a charge, or a charge for a refund."), _BILL)),
+    ("12.2 P03 P04 CD", _dispute(_("A refund was processed as a charge, or a charge as a refund."), _BILL)),
     ("12.3 4846 P23", _dispute(_("The currency is not the one that was agreed."), _BILL)),
     ("12.4 4812 P01 P22 IN", _dispute(_("The card number was wrong."), _ASK_PROCESSOR)),
     ("12.5 4831 P05 AW", _dispute(_("The amount is not the one that was agreed."), _BILL)),
@@ -193,7 +200,7 @@ DISPUTES = _by_code(
     ),
     ("13.7 C04 C05", _dispute(_("The cardholder says that it was cancelled or given back."), _CANCELLED)),
     ("13.8", _dispute(_("The cardholder's bank did not accept a credit."), _ASK_PROCESSOR)),
-    ("4859 C18", _dispute(_("The cardholder disputes a later charge, or one for not having come."), _CANCELLED)),
+    ("4859 C18", _dispute(_("The cardholder disputes an additional charge, or a no-show fee."), _CANCELLED)),
     (
         "4853 4854 NC",
         _dispute(

@@ -82,7 +82,9 @@ class Action(ABC):
 
         Raises ``OperationRefused`` if the journal does not hold the whole request: repeat the call with its key then.
         """
-        raise OperationRefused(_("This cannot be tried again from here: start it again where it was started."))
+        raise OperationRefused(
+            _("This cannot be tried again here. Start it again on the page or with the command that started it.")
+        )
 
     @abstractmethod
     def check(self, operation: Operation) -> None:
@@ -141,8 +143,8 @@ class Action(ABC):
 def completed(found: R, known: Mapping[str, Any]) -> R:
     """``found`` with those properties of ``known`` that the platform left out of its answer.
 
-    Of the answers to writes little is documented (/platform/payments/ names four properties), and an
-    answer that says less must not empty the columns that it does not speak of.
+    The answers to writes are hardly documented (/platform/payments/ names four properties). A property that is missing
+    in an answer must not clear its column.
     """
     missing = {name: value for name, value in known.items() if value is not None and found.raw.get(name) is None}
     return type(found)({**found.raw, **missing}, found.request_id) if missing else found

@@ -16,7 +16,7 @@ from govpay.operations.lookups import CLOCKS_DIFFER
 
 @dataclass(frozen=True)
 class Authorization:
-    """The consent of a bank account's owner to a debit, as the ``actor`` of the capture attests it."""
+    """The consent of a bank account's owner to a debit. The ``actor`` of the capture confirms that it was given."""
 
     sec_code: str
     text: str

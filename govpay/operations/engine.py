@@ -234,12 +234,12 @@ def _after_refusal(action: Action, entry: JournalEntry, error: GovPayError) -> A
         try:
             answer = action.look_up(entry.operation)
         except (APIError, ValueError) as why:
-            answer, doubt = None, f"The attempt before it is looked up: {why}"
+            answer, doubt = None, f"The outcome of the earlier attempt is still unknown: {why}"
         if answer is not None:
             return answer
         if not doubt and isinstance(error, Conflict) and action.reads_object:
             # The effect of the earlier attempt may be what this one conflicts with, although no read shows it yet.
-            doubt = "It may be the attempt before it, which is looked up."
+            doubt = "The earlier attempt may be the cause; it is looked up."
         if doubt:
             lost = OutcomeUnknown(f"{error} {doubt}", code=error.code)
             entry.give_up(lost)

@@ -48,12 +48,14 @@ def transactions_of(operation: Operation) -> Iterator[dict[str, Any]]:
 
 
 def demand_no_refund(operation: Operation, listed: Iterable[Mapping[str, Any]]) -> TransactionResource | None:
-    """Look for signs of a refund outside the lists: the mirror, the payment's sums and status, and events received.
+    """Look for signs that the platform made this refund, although the lists of transactions do not show it.
 
-    ``listed`` are the payment's transactions that the lists contain. Returns the refund if the mirror or an event names
-    it and it can be read, else None.
+    Signs are a mirrored transaction, a received event, and the payment's refunded amount or status. ``listed`` are the
+    payment's transactions that the lists contain. Returns the refund if the mirror or an event names it and it can be
+    read. Returns None if there is no sign.
 
-    Raises ``EffectSeen``, and ``APIError`` when the payment cannot be read.
+    Raises ``EffectSeen`` if there is a sign but the refund itself cannot be found. Raises ``APIError`` if the payment
+    cannot be read.
     """
     mirrored = Transaction.objects.filter(reference_id=operation.reference_id, deleted_at=None).first()
     if mirrored is not None:

@@ -97,11 +97,14 @@ class Steps:
                 step.state, step.why = FAILED, str(error)
             except (GovPayError, ValueError) as error:
                 step.state, step.why = FAILED, str(error)
-                self.halted = "It was not tried after that." if _halts(error) else ""
+                self.halted = "Not tried, because an earlier step failed." if _halts(error) else ""
             except Exception as error:
                 # An error in one account must not stop the setup of the other accounts.
                 logger.exception("the step %s failed", step.name)
-                step.state, step.why = FAILED, f"It failed here ({type(error).__name__}); the log says where."
+                step.state, step.why = (
+                    FAILED,
+                    f"Unexpected error in this program ({type(error).__name__}); see the log.",
+                )
             break
         else:
             step.state, step.why = LEFT, self.halted

@@ -81,9 +81,9 @@ class Reconciled:
 def reconcile(limit: int = 500) -> Reconciled:
     """Look up open operations and close those whose outcome is found, the longest unchecked first.
 
-    If the effect is found, the state becomes ``succeeded``, or ``failed`` when the platform says so. It becomes
-    ``failed``, not executed, when no place where the effect would show has a sign of it in two reads after the call's
-    deadline that are ``ABSENT_AFTER`` apart (60 s if the object itself is read). Nothing is ever sent again.
+    If the effect is found, the state becomes ``succeeded``, or ``failed`` when the platform says so. It also becomes
+    ``failed`` (not executed) if two reads find no sign of the effect in any place. Both reads are after the call's
+    deadline and ``ABSENT_AFTER`` apart (60 s if the object itself is read). Nothing is ever sent again.
 
     Raises ``RuntimeError`` inside a transaction, and database errors, but no errors of the platform.
     """

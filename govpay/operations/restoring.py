@@ -65,10 +65,11 @@ def unread_lists() -> Iterator[tuple[str, str]]:
 
 
 def finish_restore(*, anyway: bool = False) -> int | None:
-    """End the hold if every list was read in full. Returns how many refunds were missing in the journal.
+    """Allow operations again after a restore, if every list was read in full since.
 
-    ``anyway=True`` ends it even if a list was not read. Returns None if operations are not held, or if a list was not
-    read yet (``unread_lists``).
+    Returns the number of refunds that were missing in the journal and were added. Returns None, and changes nothing,
+    if operations are not held, or if a list was not read yet (``unread_lists``). With ``anyway=True`` unread lists do
+    not matter.
     """
     if held_since() is None or (not anyway and next(unread_lists(), None) is not None):
         return None

@@ -50,7 +50,7 @@ def is_at_stake(operation: Operation) -> bool:
 def why_not_retry(operation: Operation) -> str:
     """Return the reason why *Try again* is not available for an operation, or an empty string."""
     if not attempts.is_not_executed(operation):
-        return _("There is nothing to try again: this operation did not end as not carried out.")
+        return _("Only an operation that was not carried out can be tried again.")
     if operation.action not in journal.MOVES_MONEY:
-        return _("It is started again where it was started.")
+        return _("This cannot be tried again here. Start it again on the page or with the command that started it.")
     return ""

@@ -54,7 +54,10 @@ def is_debit(payment: Payment) -> bool:
 
 
 def needing_authorization(payments: Iterable[Payment]) -> set[str]:
-    """Return the uids of the validated debits that staff quoted: their capture needs the owner's authorization."""
+    """Return the uids of the payments whose capture needs the authorization of the bank account's owner.
+
+    These are the validated bank debits that staff quoted.
+    """
     debits = [each for each in payments if each.status == PaymentStatus.VALIDATED and is_debit(each)]
     return operations.quoted_by_staff(debits) if debits else set()
 

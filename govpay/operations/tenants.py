@@ -118,10 +118,10 @@ class CreationAction(Action):
     def check(self, operation: Operation) -> None:
         mine = journal.entries().filter(action=self.action, reference_id=operation.reference_id)
         if mine.filter(state__in=OPEN_STATES).exclude(pk=operation.pk).exists():
-            raise OperationInProgress("The same is being created; its outcome is not known yet.")
+            raise OperationInProgress("Another request is creating the same object; its outcome is not known yet.")
         # Another call may have created it after this call had looked it up and found none.
         if self.looked_at and mine.filter(state=OperationState.SUCCEEDED, finished_at__gte=self.looked_at).exists():
-            raise MadeMeanwhile("The same was created a moment ago; try again.")
+            raise MadeMeanwhile("The same object was created a moment ago; try again.")
 
     @staticmethod
     def address(operation: Operation) -> dict[str, Any]:
@@ -290,4 +290,6 @@ def refuse_while_under_way(operation: Operation) -> None:
     """
     others = journal.entries().filter(account=operation.account_id, action=operation.action, state__in=OPEN_STATES)
     if others.filter(deadline_at__gt=clock.now()).exclude(pk=operation.pk).exists():
-        raise OperationInProgress("The same of this payment account is being changed; try again in a minute.")
+        raise OperationInProgress(
+            "Another request is changing the same settings of this payment account; try again in a minute."
+        )

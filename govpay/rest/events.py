@@ -54,8 +54,9 @@ class ReplayEvent(QueuedActionView):
     model = WebhookEvent
     operations = {"POST": "replay_event"}
     does = (
-        "Work on a stored event once more, whatever became of it. What it names is read from the platform, so this "
-        "changes nothing that is right already; the key is remembered for a day only. Needs `govpay.replay_event`."
+        "Process a stored event again, whatever its state. The objects that it names are read from the platform, so "
+        "data that is already correct does not change. The key is remembered for one day only. Needs "
+        "`govpay.replay_event`."
     )
     permission = REPLAY_EVENT
 

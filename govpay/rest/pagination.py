@@ -113,7 +113,7 @@ def _read(parameters: Mapping[str, str]) -> Position | None:
             raise ValueError("no key")
         at = None if moment is None else dt.datetime.fromisoformat(moment).astimezone(dt.UTC)
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
-        raise ValidationError({"cursor": ["Is none of ours; begin without it."]}) from None
+        raise ValidationError({"cursor": ["This cursor is not valid; start again without a cursor."]}) from None
     return at, pk
 
 

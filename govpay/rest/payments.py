@@ -45,7 +45,8 @@ class PaymentSerializer(MirrorSerializer):
 
 class FullPaymentSerializer(PaymentSerializer):
     refundable_amount = serializers.IntegerField(
-        read_only=True, help_text="What can still be given back: pending refunds reserve theirs."
+        read_only=True,
+        help_text="The amount that can still be refunded; the amounts of pending refunds are already subtracted.",
     )
     transactions = TransactionSerializer(source="shown.transactions", many=True, read_only=True, allow_null=True)
     operations = OperationSerializer(source="shown.operations", many=True, read_only=True, allow_null=True)
@@ -158,12 +159,12 @@ class QuoteBody(Body):
     base_amount = CentsField(help_text="Minor units, without any fee.")
     tax_amount = CentsField(least=0, required=False)
     currency = TextField(longest=3, required=False, help_text="`USD` unless given.")
-    reference_id = TextField(required=False, help_text="Your own, such as an invoice number. Left out, one is made.")
+    reference_id = TextField(required=False, help_text="Your own, such as an invoice number. Default: a new one.")
     saved_method = TextField(
         longest=128, required=False, help_text="The uid of a saved method: this or `payment_method`."
     )
     payment_method = Json(required=False, help_text="The vendor's object with a token, never a card number.")
-    description = TextField(required=False, help_text="What it is for. Kept in the operation.")
+    description = TextField(required=False, help_text="The purpose. Stored in the operation.")
 
 
 class QuoteView(ActionView):
@@ -175,7 +176,7 @@ class QuoteView(ActionView):
     made_at = "payment"
     operations = {"POST": "quote_payment"}
     does = (
-        "Validate a payment. The platform tells its convenience fee and charges nothing. Needs "
+        "Validate a payment. The platform returns its convenience fee and charges nothing. Needs "
         "`govpay.charge_customer`."
     )
 
@@ -192,7 +193,7 @@ class QuoteView(ActionView):
 
 
 class PaymentAct(ActionView):
-    """Base view of the actions on one payment."""
+    """Base view of the actions on one payment, such as capture and refund."""
 
     model = Payment
     result_class = serializer_class = PaymentSerializer
@@ -209,15 +210,19 @@ class PaymentAct(ActionView):
 class AuthorizationBody(Body):
     """The consent of a bank account's owner to the debit."""
 
-    sec_code = TextField(one_of=SecCode.values, help_text="How.")
-    text = TextField(longest=5000, help_text="The very text.")
-    accepted_at = StrictMomentField(help_text="When, with its time zone.")
+    sec_code = TextField(one_of=SecCode.values, help_text="How the owner agreed.")
+    text = TextField(longest=5000, help_text="The exact text to which the owner agreed.")
+    accepted_at = StrictMomentField(help_text="When the owner agreed, with a time zone.")
 
 
 class CaptureBody(Body):
-    total_amount = CentsField(required=False, help_text="What you expect to take: another total refuses.")
+    total_amount = CentsField(
+        required=False, help_text="The total that you expect. If the payment has another total, the capture is refused."
+    )
     currency = TextField(longest=3, required=False)
-    authorization = AuthorizationBody(required=False, help_text="For a bank account that somebody signed in quoted.")
+    authorization = AuthorizationBody(
+        required=False, help_text="Required for a bank account if a signed-in user made the quote."
+    )
 
 
 class CaptureView(PaymentAct):
@@ -259,7 +264,7 @@ class CaptureView(PaymentAct):
 
 
 class RefundBody(Body):
-    amount = CentsField(allow_null=True, help_text="Minor units; `null` for all that is left.")
+    amount = CentsField(allow_null=True, help_text="Minor units; `null` for the whole remaining amount.")
     currency = TextField(longest=3, required=False)
     reason = TextField(required=False)
     confirm_second_refund = StrictFlagField(
@@ -276,7 +281,7 @@ class RefundView(PaymentAct):
     made_at = "transaction"
     operations = {"POST": "refund_payment"}
     does = (
-        "Give money back to what paid. A refund to a bank account is `pending` at first, settles some days later and "
+        "Refund to the method that paid. A refund to a bank account is `pending` at first, settles some days later and "
         "can still fail. Needs `govpay.refund_payment`."
     )
 
@@ -294,7 +299,7 @@ class VoidView(PaymentAct):
     action = OperationAction.VOID
     operations = {"POST": "void_payment"}
     does = (
-        "Cancel a payment as a whole: before its capture, or on the day (UTC) of it and before any refund. Needs "
+        "Cancel a whole payment: before its capture, or on the day (UTC) of the capture and before any refund. Needs "
         "`govpay.void_payment`."
     )
 

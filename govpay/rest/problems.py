@@ -101,7 +101,7 @@ class TooLarge(drf.APIException):
 
 
 class FieldProblem(serializers.Serializer):
-    field = serializers.CharField(help_text="Which parameter, header or property; with dots for those within.")
+    field = serializers.CharField(help_text="The parameter, header or property; a dot before a nested one.")
     detail = serializers.CharField()
 
 
@@ -112,7 +112,7 @@ class Problem(serializers.Serializer):
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="For people. It may change.")
-    errors = FieldProblem(many=True, required=False, help_text="What is wrong with the request.")
+    errors = FieldProblem(many=True, required=False, help_text="The faults of the request.")
     code = serializers.CharField(required=False, help_text="The platform's code, such as `insufficient_funds`.")
     operation_id = serializers.UUIDField(required=False, help_text="The operation that this is about.")
     request_id = serializers.CharField(required=False, help_text="The platform's request id.")
@@ -138,7 +138,11 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
 
 def _suspicious(error: SuspiciousOperation, request: Any) -> drf.APIException:
     """Log the error with Django's logger for it and return the response's error. Example: too many parameters."""
-    found = TooLarge() if isinstance(error, RequestDataTooBig) else drf.ParseError("Asks for too much, or oddly.")
+    found = (
+        TooLarge()
+        if isinstance(error, RequestDataTooBig)
+        else drf.ParseError("The request is malformed or has too many parameters.")
+    )
     logger = logging.getLogger(f"django.security.{type(error).__name__}")
     logger.error(str(error), extra={"status_code": found.status_code, "request": getattr(request, "_request", request)})
     return found

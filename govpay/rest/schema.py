@@ -49,26 +49,29 @@ def told(name: str, kind: Any, statuses: Sequence[int], text: str) -> OpenApiPar
     return OpenApiParameter(name, kind, OpenApiParameter.HEADER, response=list(statuses), description=text)
 
 
-TAG = told("ETag", OpenApiTypes.STR, [200, 304], "Stays the same while the answer does.")
+TAG = told("ETag", OpenApiTypes.STR, [200, 304], "Identifies this version of the response.")
 WAIT = told(
-    "Retry-After", OpenApiTypes.INT, [409, 429, 503], "Seconds until it may be asked again; of 409 `in-progress`."
+    "Retry-After",
+    OpenApiTypes.INT,
+    [409, 429, 503],
+    "Seconds to wait before the next request. A 409 has this header only for `in-progress`.",
 )
 
 PROBLEMS = {
-    400: "What is wrong with the request, by its field.",
+    400: "The request is not valid. `errors` names the wrong fields.",
     401: "Not signed in.",
-    402: "The payer's bank said no.",
-    403: "Signed in, without the permission; or not signed in, where tokens are not in use.",
-    404: "Nothing of this name that you may see.",
-    409: "The key stands for something else or is under way (with `Retry-After`), or the platform says that the state "
-    "of the object does not allow it.",
+    402: "The payer's bank declined the payment.",
+    403: "The user does not have the permission; or is not signed in, if the site does not use tokens.",
+    404: "There is no such object, or you may not see it.",
+    409: "The key was used for another request, or its request is still running (with `Retry-After`), or the state of "
+    "the object on the platform does not allow the action.",
     410: "Expired.",
-    411: "The body came without its `Content-Length`.",
+    411: "The request has a body, but no `Content-Length`.",
     413: "The body is too large.",
     415: "The body is not JSON.",
-    422: "Refused by our rules, with nothing sent, or by the platform's.",
+    422: "Refused by this site's rules (nothing was sent), or by the platform.",
     429: "Too many requests, with `Retry-After`.",
-    500: "A fault of this site. It has been reported; an act may be repeated with its key.",
+    500: "An error of this site, which has been reported. An action may be repeated with the same key.",
     502: "The platform gave no usable answer to a read, or does not accept this site's credentials.",
     503: "Nothing was sent: the platform or the broker cannot be reached now, or this site was restored from a backup "
     "and reads everything again. With `Retry-After`.",
@@ -105,11 +108,19 @@ class Schema(AutoSchema):
         done = [status for status in self.view.answers if status != 202]
         if of_operations:
             yield told(
-                "Operation-Id", OpenApiTypes.UUID, [*done, 202], "The operation's key; none where it needed none."
+                "Operation-Id",
+                OpenApiTypes.UUID,
+                [*done, 202],
+                "The operation's key; absent if no operation was needed.",
             )
             yield told("Retry-After", OpenApiTypes.INT, [202], "Seconds until its `state` may be known.")
             where = [*(done if self.view.made_at else ()), 202]
-            yield told("Location", OpenApiTypes.URI, where, "Of what was made; for 202 of the operation.")
+            yield told(
+                "Location",
+                OpenApiTypes.URI,
+                where,
+                "The URL of the created object; with 202, the URL of the operation.",
+            )
 
     def get_request_serializer(self) -> Any:
         return None if self.method == "GET" else self.view.body
@@ -133,7 +144,7 @@ def reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpReques
     def answer(request: HttpRequest) -> HttpResponse:
         if request.method in ("GET", "HEAD"):
             return view(request)
-        return written(405, *TITLES[405], "This can be read alone.", Allow="GET, HEAD")
+        return written(405, *TITLES[405], "This resource is read-only.", Allow="GET, HEAD")
 
     return answer
 

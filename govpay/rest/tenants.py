@@ -78,8 +78,8 @@ class SyncAccount(QueuedActionView):
     model = PaymentAccount
     operations = {"POST": "sync_account"}
     does = (
-        "Let a worker read what has changed on the platform; see the sync runs for what comes of it. Changes nothing "
-        "there, so the key is remembered for a day only. Needs `govpay.sync_now`."
+        "Let a worker read the changes on the platform; the sync runs show the result. Nothing changes there, so the "
+        "key is remembered for one day only. Needs `govpay.sync_now`."
     )
     permission = SYNC_NOW
 

@@ -24,7 +24,9 @@ NEXT: dict[str, Any] = {
     PaymentFlag.CHARGEBACK: gettext_lazy(
         "Nothing by itself. Do not refund it: the bank takes the money back. Answer the dispute with the processor."
     ),
-    PaymentFlag.RETURN: gettext_lazy("Nothing by itself. The debit was not honoured: what it paid for is open again."),
+    PaymentFlag.RETURN: gettext_lazy(
+        "Nothing by itself. The payer's bank returned the debit, so the bill is unpaid again."
+    ),
     PaymentFlag.REVERSAL: gettext_lazy("Nothing by itself. The transactions show what was given back to you."),
 }
 

@@ -1,14 +1,14 @@
-"""A stand-in for the vendor's platform on loopback, written from the vendor's documents alone.
+"""A local sandbox of the vendor's platform, written only from the vendor's documents. It listens on loopback.
 
-It imports neither Django nor this package's client. Both follow the same contract, the vendor's API.
+It imports neither Django nor this package's client. The client and the sandbox both follow the vendor's API.
 
 - `control`: the `/_sandbox` routes, faults, time and demo data, for tests and demos. It imports the three below.
 - `browser`: the hosted page and the routes that a payer's browser calls. It imports `api`.
 - `api`: the platform's other routes and its rules. It imports `webhooks`.
 - `webhooks`: the outbox and the courier that posts its deliveries.
 
-The modules beside them are of two kinds: basics that all four share (such as `store`, `clock`, `shapes`), and modules
-that combine the four (`routes`, `app`, `server`, `sandbox`, `command`).
+The other modules are of two kinds: modules that all four packages use (such as `store`, `clock`, `shapes`), and modules
+that combine the four packages (`routes`, `app`, `server`, `sandbox`, `command`).
 """
 
 from govpay.sandbox.sandbox import Address, Sandbox

@@ -1,4 +1,4 @@
-"""`python -m govpay.sandbox`: the sandbox without Django."""
+"""`python -m govpay.sandbox` runs the sandbox without Django."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def say(line: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m govpay.sandbox", description="A stand-in platform on loopback.")
+    parser = argparse.ArgumentParser(prog="python -m govpay.sandbox", description="A local sandbox of the platform.")
     add_arguments(parser)
     try:
         serve(vars(parser.parse_args(arguments)), say)

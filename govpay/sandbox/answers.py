@@ -1,4 +1,4 @@
-"""The answer of a route: status, body and headers."""
+"""`Answer`: the response of a route, with status, body and headers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """A status with a JSON `body`, or with `text` that is already encoded, or with neither (204)."""
+    """A response: a status with a JSON `body`, with `text` (already encoded), or with neither (204)."""
 
     status: int
     body: Any = None

@@ -1,4 +1,4 @@
-"""The types `Call`, one request as the routes receive it, and `Route`."""
+"""`Call`, a request in the form that routes receive, and `SandboxRoute`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ class Call:
     data: bytes = b""
     account: StoredRow | None = None
     session: StoredRow | None = None
-    # Most rows of a page, beside the platform's own limit.
+    # Maximum number of rows on a page, in addition to the platform's own limit.
     page_cap: int | None = None
-    # Seconds until a write is carried out (None: it is at once), and by which a read is behind.
+    # `act_after`: seconds until a write is carried out (None: at once). `lag`: a read shows the state of so many
+    # seconds ago.
     act_after: float | None = None
     lag: float = 0.0
 
@@ -47,7 +48,7 @@ class Call:
 
 @dataclass(frozen=True)
 class SandboxRoute:
-    """`path` in werkzeug's notation; `json` says that the route reads a JSON body."""
+    """One route. `path` is in werkzeug's notation. `json` is true if the route requires a JSON body."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""The platform's clock: it can be moved on, and never stamps two changes with the same instant."""
+"""The platform's clock. It can be moved forward, and never gives two changes the same timestamp."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ INSTANT = timedelta(microseconds=1)
 
 
 def iso(moment: datetime) -> str:
-    """ISO 8601 in UTC with microseconds and `Z`: fixed width, so text order is time order (A5)."""
+    """Return `moment` as ISO 8601 text in UTC, with microseconds and `Z` (A5). Texts of this form sort by time."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse(text: str) -> datetime:
-    """The reverse of `iso`."""
+    """Return the time of an ISO text; the reverse of `iso`."""
     return datetime.fromisoformat(text)
 
 
 class _Pin(threading.local):
-    """Each thread's own, so that no other one sees the past."""
+    """The pinned time of each thread. Other threads still see the real time."""
 
     held: datetime | None = None
     due: datetime | None = None
 
 
 class Clock:
-    """Wall time plus an offset; `hold` and `at` pin it for the thread that calls them."""
+    """Shows the wall time plus an offset. `hold` and `at` pin it to a fixed time for the thread that calls them."""
 
     def __init__(self) -> None:
         self._offset = timedelta(0)
         self._pin = _Pin()
         self._last = datetime.min.replace(tzinfo=UTC)
-        # Called after the clock was moved on.
+        # Called after the clock was moved forward.
         self.moved: Callable[[], None] = lambda: None
 
     def now(self) -> datetime:
@@ -44,18 +44,18 @@ class Clock:
         return iso(self.now())
 
     def stamp(self) -> str:
-        """The instant of one change, later than every earlier one. Call it with the store's lock held."""
+        """Return the timestamp of a change, later than every earlier one. Call it with the store's lock held."""
         self._last = max(self.now(), self._last + INSTANT)
         return iso(self._last)
 
     def stamps(self, count: int) -> list[str]:
-        """`count` stamps at once, one microsecond apart."""
+        """Return `count` timestamps, one microsecond apart."""
         start = max(self.now(), self._last + INSTANT)
         self._last = start + INSTANT * count
         return [iso(start + INSTANT * step) for step in range(count)]
 
     def seen(self, text: str) -> None:
-        """Never stamp at or before `text` again (a reopened state file holds later instants)."""
+        """Make all further timestamps later than `text`, the latest one in a reopened state file."""
         self._last = max(self._last, parse(text))
 
     def advance(self, seconds: float) -> None:
@@ -64,7 +64,7 @@ class Clock:
 
     @contextmanager
     def history(self) -> Iterator[None]:
-        """While what came before is being written: stamps may be earlier than the latest one."""
+        """Context manager for writing past data: inside it, timestamps may be earlier than the latest one."""
         last, self._last = self._last, datetime.min.replace(tzinfo=UTC)
         try:
             yield
@@ -72,16 +72,19 @@ class Clock:
             self._pin.held, self._last = None, max(last, self._last)
 
     def hold(self, moment: datetime | None) -> None:
-        """Pin the clock to `moment` while history is being written; None lets it run again."""
+        """Pin the clock to `moment` while past data is written. None lets it run again."""
         self._pin.held = moment
 
     def ending(self) -> str | None:
-        """When what is replaced now has ended; None in history, of which earlier versions are not kept."""
+        """Return the end time of a row version that is replaced now.
+
+        Returns None while past data is written, because then old versions are not stored.
+        """
         return self.text() if self._pin.held is None else None
 
     @contextmanager
     def at(self, moment: datetime) -> Iterator[None]:
-        """While something happens that fell due at `moment`."""
+        """Context manager: this thread's clock shows `moment`, the time at which a change was due."""
         before, self._pin.due = self._pin.due, moment
         try:
             yield

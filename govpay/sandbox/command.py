@@ -1,4 +1,4 @@
-"""The command line of the sandbox, for `manage.py govpay_sandbox` and `python -m govpay.sandbox` alike."""
+"""The command line options of the sandbox, shared by `manage.py govpay_sandbox` and `python -m govpay.sandbox`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="demo|empty|N",
         help="the demo city, nothing, or N payments",
     )
-    add("--envelope", choices=("array", "odata", "items"), default="array", help="what lists are wrapped in")
+    add("--envelope", choices=("array", "odata", "items"), default="array", help="the envelope of lists")
     add(
         "--fault",
         action="append",
@@ -85,21 +85,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="send all webhooks of accounts that have no callback URL to URL/<account uid>/",
     )
-    add("--page-cap", type=int, metavar="N", help="most rows a list page has, whatever $top asks")
+    add("--page-cap", type=int, metavar="N", help="maximum rows on a list page, also if $top asks for more")
     add("--token-lifetime", type=int, default=3600, metavar="SECONDS")
     add(
         "--settle-after",
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="when a pending bank refund succeeds",
+        help="time after which a pending bank refund succeeds",
     )
     add("--client-id", default=Settings.client_id)
     add("--client-secret", default=Settings.client_secret)
 
 
 def serve(options: Mapping[str, Any], say: Callable[[str], object]) -> None:
-    """Serve until SIGINT or SIGTERM; `say` gets one line when ready. PortBusy, ValueError for bad options."""
+    """Serve until SIGINT or SIGTERM. Calls `say` with one line when the sandbox is ready.
+
+    Raises PortBusy, and ValueError for bad options.
+    """
     stopped = threading.Event()
     previous = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -122,7 +125,7 @@ def serve(options: Mapping[str, Any], say: Callable[[str], object]) -> None:
             if options["callback_base"]:
                 sandbox.follow_base(options["callback_base"])
             with sandbox.serve(options["port"]) as address:
-                # The default secret opens nothing but sandboxes; any other is not ours to show.
+                # The default secret works only for sandboxes. Any other secret must not be shown.
                 secret = "(as given)" if address.client_secret != Settings.client_secret else Settings.client_secret
                 say(
                     f"govpay sandbox ready: api_url={address.api_url} token_url={address.token_url}"

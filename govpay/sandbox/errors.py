@@ -1,4 +1,4 @@
-"""Refusals: one exception, and the documented error object that is made from it."""
+"""`Refusal`, the exception for error responses, and functions that raise it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 
 class Refusal(Exception):
-    """An answer that is an error: a status number (A24) and the documented error object.
+    """An error response: a status number (A24) and the documented error object.
 
-    `keep_changes` is for refusals that change state all the same (a decline, an expiry).
+    The transaction is rolled back unless `keep_changes` is true, as for a decline, which changes the payment's status.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Refusal(Exception):
         self.keep_changes = keep_changes
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """`code`, `message`, optional `recoverable`, `request_id` [challenge/send page]."""
+        """Return the error object: `code`, `message`, `request_id`, and `recoverable` if set [challenge/send page]."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.recoverable is not None:
             error["recoverable"] = self.recoverable
@@ -38,20 +38,20 @@ class Refusal(Exception):
 
 
 def malformed(message: str) -> NoReturn:
-    """400: a wrong shape (A24)."""
+    """Raise a 400: the request has a wrong shape (A24)."""
     raise Refusal(400, "validation_error", message)
 
 
 def invalid(message: str) -> NoReturn:
-    """422: a right shape with a wrong value (A24)."""
+    """Raise a 422: the request has the right shape, but a wrong value (A24)."""
     raise Refusal(422, "validation_error", message)
 
 
 def not_found(what: str) -> NoReturn:
-    """404: unknown here, or another account's (A24)."""
+    """Raise a 404: the object is unknown or belongs to another account (A24)."""
     raise Refusal(404, "not_found", f"No such {what}.")
 
 
 def conflict(message: str, code: str = "conflict") -> NoReturn:
-    """409: the object is not in a state that allows it (A24)."""
+    """Raise a 409: the object is in a state that does not allow the request (A24)."""
     raise Refusal(409, code, message)

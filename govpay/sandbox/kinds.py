@@ -1,4 +1,4 @@
-"""The kinds of objects in the store, each with its table, its id property and its filterable properties."""
+"""The kinds of objects in the store, and for each its table, id property and filterable properties."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ TEXT, MOMENT, WHOLE, NUMBER, YES_NO = "text", "moment", "whole", "number", "yes_
 
 @dataclass(frozen=True)
 class Kind:
-    """`properties` name the document's scalars that `$filter` and `$orderby` may use (A4), with their type.
+    """One kind of object, and how it is stored.
 
-    `by` lists further columns with an index; every kind is indexed by `updated_at, uid` and by `uid`
-    inside its account.
+    `properties`: the scalar properties of the document that `$filter` and `$orderby` may use (A4), with their types.
+    `by`: additional indexed columns. Every kind is indexed by `updated_at, uid`, and by `uid` within its account.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Kind:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of its table, `uid` first."""
+        """The column names of this kind's table; `uid` is the first."""
         return ["uid", "account_uid", "due_at", *(name for name in self.properties if name != "uid"), "private", "doc"]
 
 
@@ -106,5 +106,5 @@ KINDS: dict[str, Kind] = {
 
 
 def kind_named(name: str) -> Kind:
-    """`payment` or `payments`; KeyError for anything else."""
+    """Return the kind for a name such as `payment` or `payments`. Raises KeyError for an unknown name."""
     return KINDS[name if name in KINDS else name.removesuffix("s")]

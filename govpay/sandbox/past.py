@@ -1,4 +1,4 @@
-"""Earlier versions of rows: the SQL that stores them, and that reads a table as it was at an instant."""
+"""SQL that stores earlier versions of rows, and SQL that reads a table as it was at an earlier time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from govpay.sandbox.kinds import Kind
 
 
 def schema(kind: Kind) -> Iterator[str]:
-    """One row for each insert, change and removal: the version that ended `until` then (no `doc`: there was none)."""
+    """Yield the SQL that creates the table of earlier versions of `kind`, and its index.
+
+    The table has one row for each insert, change and removal. The row holds the previous version, which was valid until
+    `until`. Its `doc` is NULL if the object did not exist before.
+    """
     yield (
         f"CREATE TABLE IF NOT EXISTS {kind.table}_before (seq INTEGER PRIMARY KEY, until, {', '.join(kind.columns)})"
     )
@@ -16,7 +20,7 @@ def schema(kind: Kind) -> Iterator[str]:
 
 
 def keep(kind: Kind) -> str:
-    """Keep the version of the row `uid` that ends now; the parameters are `until`, `uid`, `uid`."""
+    """Return the SQL that stores the current version of a row as an earlier one. Parameters: `until`, `uid`, `uid`."""
     others = ", ".join(kind.columns[1:])
     return (
         f"INSERT INTO {kind.table}_before (until, uid, {others})"
@@ -25,7 +29,7 @@ def keep(kind: Kind) -> str:
 
 
 def as_of(kind: Kind, moment: str) -> str:
-    """The table as it was at `moment` (the clock's ISO text), to stand after FROM."""
+    """Return a subquery for FROM: the table as it was at `moment` (the clock's ISO text)."""
     table, columns = kind.table, ", ".join(kind.columns)
     later = f"{table}_before WHERE until > '{moment}'"
     return (

@@ -1,4 +1,4 @@
-"""The platform as a whole: its settings, its store, its clock, its switches."""
+"""`Platform`: the state of one sandbox, with its settings, store, clock and faults."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ REQUESTS_KEPT = 10_000
 
 @dataclass(frozen=True)
 class Settings:
-    """How this platform behaves where the vendor's pages leave room. Times are in seconds."""
+    """Behaviour of the sandbox that the vendor's pages do not fix. Times are in seconds."""
 
     client_id: str = "sandbox-client"
     client_secret: str = "sandbox-secret"  # noqa: S105  opens sandboxes only
-    # One of: array, odata, items (A1).
+    # The envelope of lists: array, odata or items (A1).
     envelope: str = "array"
-    # When an odata page carries a link to the next one: always while there is more, until_top (not once $top
-    # is satisfied, as OData has it), or never (A2).
+    # When an odata page has a link to the next page (A2). always: while there are more rows; until_top: while there
+    # are more rows and fewer than $top were served, as OData defines it; never.
     next_links: str = "always"
     page_cap: int | None = None
     token_lifetime: int = 3600
-    # A pending ACH refund succeeds by itself after this (A10).
+    # Seconds after which a pending ACH refund succeeds by itself (A10).
     settle_after: float = 60.0
-    # Pause before a webhook is sent.
+    # Seconds before a webhook is sent.
     webhook_delay: float = 0.0
-    # Calls a minute with one session's credential; that there is a limit is documented, the figure is ours.
+    # Maximum calls a minute with one session's credential. The vendor documents a limit; the number is ours.
     session_rate: int = 300
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Platform:
     session_calls: Calls = field(default_factory=dict)
     # Set while the demo city is built, so that the same seed gives the same ids.
     rng: random.Random | None = None
-    # Tells whoever delivers webhooks that there is something new; set while the platform is served.
+    # Wakes the courier, which sends webhooks. Set while the platform is served.
     wake: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
@@ -76,6 +76,6 @@ class Platform:
         return platform
 
     def new_uid(self, prefix: str) -> str:
-        """Ids are random, so that walking by uid is never walking by age."""
+        """Return a new random id, so that the order of uids is not the order of creation."""
         digits = self.rng.randbytes(10).hex() if self.rng else secrets.token_hex(10)
         return f"{prefix}_{digits}"

@@ -1,4 +1,4 @@
-"""Rate limits: a number of calls a minute for one caller, then 429 with the time to wait."""
+"""Rate limits: a maximum number of calls a minute for each caller. Further calls get 429 with the time to wait."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import time
 
 from govpay.sandbox.errors import Refusal
 
-# Moments (monotonic seconds) of the calls of the last minute, by caller.
+# For each caller, the times (monotonic seconds) of its calls in the last minute.
 Calls = dict[str, list[float]]
 
 
 def limit_rate(calls: Calls, caller: str, most: int) -> None:
-    """Count one call of `caller`, or refuse it. Real time: a test that moves the clock frees nobody."""
+    """Count one call of `caller`, or refuse it after `most` calls in a minute.
+
+    The minute is real time: moving the platform's clock does not reset the limit.
+    """
     now = time.monotonic()
     recent = [moment for moment in calls.get(caller, []) if moment > now - 60]
     if len(recent) >= most:

@@ -1,4 +1,4 @@
-"""The platform's routes: finding one, and what each checks before it runs: credential, account header, JSON."""
+"""The platform's routes: find the route of a request, and check credential, account header and JSON before it runs."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ ROUTES: tuple[SandboxRoute, ...] = tuple(
 
 @cache
 def bound(routes: tuple[SandboxRoute, ...]) -> MapAdapter:
-    """The routes, ready for `find`; compiled once per process, since that takes longer than most requests."""
+    """Return the routes in the form that `find` needs. Cached, because compiling takes longer than most requests."""
     rules = [Rule(route.path, methods=[route.method], endpoint=route) for route in routes]
     return Map(rules, merge_slashes=False).bind("127.0.0.1")
 
 
 def find(urls: MapAdapter, method: str, path: str) -> tuple[SandboxRoute, dict[str, Any]]:
-    """The route and the values in its path; 404 or 405 if there is none."""
+    """Return the route and the values in its path. Raises a 404 or 405 `Refusal` if there is none."""
     try:
         route, values = urls.match(path, method)
     except MethodNotAllowed as error:
@@ -47,7 +47,7 @@ def find(urls: MapAdapter, method: str, path: str) -> tuple[SandboxRoute, dict[s
 
 
 def admit(route: SandboxRoute, call: Call, values: dict[str, Any]) -> None:
-    """Check the credential, then account and body."""
+    """Check the credential, then the account header and the body."""
     if route.credential == SESSION:
         access.check_session(call, values["uid"])
     elif route.credential in (ADMIN, ACCOUNT):
@@ -56,7 +56,7 @@ def admit(route: SandboxRoute, call: Call, values: dict[str, Any]) -> None:
 
 
 def read(route: SandboxRoute, call: Call) -> None:
-    """Check the account header and the body of a call whose credential is good."""
+    """Check the account header and the body, and store both in `call`. The credential was checked before."""
     if route.credential == ACCOUNT:
         _check_account(call)
     if route.json or (call.data and route.credential in (ADMIN, ACCOUNT)):
@@ -66,7 +66,7 @@ def read(route: SandboxRoute, call: Call) -> None:
 
 
 def run_lagging(route: SandboxRoute, call: Call, values: dict[str, Any]) -> Answer:
-    """Run a read that answers as it would have done `call.lag` seconds ago."""
+    """Run a read on the state of `call.lag` seconds ago."""
     store = call.platform.store
     with store.as_of(iso(call.platform.clock.now() - timedelta(seconds=call.lag))):
         if call.account:
@@ -77,7 +77,7 @@ def run_lagging(route: SandboxRoute, call: Call, values: dict[str, Any]) -> Answ
 
 
 def _check_admin(call: Call) -> None:
-    """The admin token [/platform/overview/]; a session's credential is known but not enough (A24)."""
+    """Require the admin token [/platform/overview/]. A session's credential gets 403, anything else 401 (A24)."""
     credential = tokens.bearer(call)
     if tokens.is_valid(call.platform, credential):
         return
@@ -87,7 +87,7 @@ def _check_admin(call: Call) -> None:
 
 
 def _check_account(call: Call) -> None:
-    """`X-Payment-Account-Uid` [/platform/overview/]: missing is 400, unknown is 403 (A24)."""
+    """Check `X-Payment-Account-Uid` [/platform/overview/]: 400 if it is missing, 403 if it is unknown (A24)."""
     uid = call.headers.get("x-payment-account-uid", "").strip()
     if not uid:
         malformed("X-Payment-Account-Uid is required.")

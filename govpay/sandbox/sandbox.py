@@ -1,4 +1,4 @@
-"""`Sandbox`: the platform for use inside a Python process, with direct access for tests."""
+"""`Sandbox`: the sandbox for use inside a Python process. Tests read and change its objects directly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from govpay.sandbox.webhooks.courier import Courier
 
 @dataclass(frozen=True)
 class Address:
-    """Where a served sandbox listens, and what its clients log in with."""
+    """The addresses of a served sandbox, and the credentials for it."""
 
     api_url: str
     token_url: str
@@ -35,10 +35,10 @@ class Address:
 
 
 class Sandbox(WebhookSwitches):
-    """A stand-in platform. State lives in `state` (a file that survives kill -9) or in memory.
+    """A local platform. Its state is in the file `state`, which survives kill -9, or in memory.
 
-    `size` is `empty`, `demo` (the demo city) or a number of payments; seeding happens only when the
-    state is empty. Further keywords are those of `Settings` (times in seconds).
+    `size` is `empty`, `demo` (the demo city) or a number of payments. A state that is not empty is not seeded again.
+    The other keywords are those of `Settings` (times in seconds).
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Sandbox(WebhookSwitches):
         self.platform = Platform.open(chosen, state)
         self._server: Server | None = None
         self._courier = None
-        # Where it was last served.
+        # The address at which it was last served.
         self.address: Address | None = None
         try:
             city.prepare(self.platform, size, seed)
@@ -70,7 +70,7 @@ class Sandbox(WebhookSwitches):
         self.close()
 
     def start(self, port: int = 0) -> Address:
-        """Serve on 127.0.0.1 from a background thread; PortBusy if the port is taken."""
+        """Serve on 127.0.0.1 from a background thread. Raises PortBusy if the port is in use."""
         if self._server is not None:
             raise RuntimeError("the sandbox is being served already")
         self._server = Server(Application(self.platform), port)
@@ -85,7 +85,7 @@ class Sandbox(WebhookSwitches):
         return self.address
 
     def stop(self) -> None:
-        """Stop serving and delivering; open connections are closed. The state stays readable."""
+        """Stop serving and sending webhooks, and close open connections. The state stays readable."""
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -102,14 +102,14 @@ class Sandbox(WebhookSwitches):
             self.stop()
 
     def close(self) -> None:
-        """Stop serving, flush the state file."""
+        """Stop serving, and close the state file."""
         self.stop()
         self.platform.store.close()
 
-    # What happened.
+    # Records of past activity.
 
     def ledger(self) -> list[Doc]:
-        """Every money effect in order; amounts in cents.
+        """Return every movement of money in order; amounts in cents.
 
         `kind`: capture, refund, refund_settled, refund_failed, void, chargeback, chargeback_reversal,
         ach_return. A bank refund is one `refund` when accepted and one `refund_settled` or
@@ -119,12 +119,15 @@ class Sandbox(WebhookSwitches):
         return self.platform.store.ledger()
 
     def late_requests(self) -> list[Doc]:
-        """Those of `act_after`: method, path, due_at, and the status and code that came of it (None: not yet)."""
+        """Return the requests that `act_after` delayed: method, path, due_at, status (None: not yet) and error code."""
         run_due(self.platform)
         return late.every(self.platform)
 
     def requests(self) -> list[Doc]:
-        """The last 10 000: method, path, query, account, status (None: no answer), at, idempotency_key."""
+        """Return the last 10 000 requests.
+
+        Each has method, path, query, account, status (None: no answer), at and idempotency_key.
+        """
         return [dict(record) for record in list(self.platform.requests)]
 
     @property
@@ -134,16 +137,16 @@ class Sandbox(WebhookSwitches):
     def stats(self) -> Doc:
         return control_routes.stats(self.platform)
 
-    # What goes wrong, and when.
+    # Faults and time.
 
     def fault(self, route: str, **options: Any) -> Fault:
-        """Switch a fault on: `fault("GET /api/payments", status=500, times=2)`, or all in one text."""
+        """Add a fault: `fault("GET /api/payments", status=500, times=2)`, or the same as one text (`parse_fault`)."""
         if not options and len(route.split()) > 2:
             return self.platform.faults.add(parse_fault(route))
         return self.platform.faults.add(fault_from(route, options))
 
     def clear_faults(self) -> None:
-        """Of both sorts: those of requests and those of webhooks."""
+        """Remove all faults of requests and of webhooks."""
         self.platform.faults.clear()
         self.platform.webhook_faults.clear()
 
@@ -151,22 +154,22 @@ class Sandbox(WebhookSwitches):
         return tokens.revoke_all(self.platform)
 
     def advance(self, seconds: float) -> None:
-        """Move the platform's clock on; what falls due by then happens."""
+        """Move the platform's clock forward, and make all changes that are due by then."""
         self.platform.clock.advance(seconds)
         run_due(self.platform)
 
     def settle(self, fail: Iterable[str] = ()) -> list[str]:
-        """Settle all pending refunds now; those named (transaction uid or reference_id) fail."""
+        """Settle all pending refunds now, and return their uids. Those in `fail` (uid or reference_id) fail."""
         return refunds.settle_pending(self.platform, fail)
 
-    # Objects, made or changed as if on the platform's own side.
+    # Objects that are created or changed without a request.
 
     def add_client(self, **given: Any) -> Doc:
         with self.platform.store.transaction():
             return tenants.make_client(self.platform, **{"name": "City of Example", **given}).doc
 
     def add_account(self, client_uid: str | None = None, **given: Any) -> Doc:
-        """A payment account; without `client_uid` a client is made for it."""
+        """Create a payment account. Without `client_uid` a client is created for it."""
         with self.platform.store.transaction():
             client_id = client_uid or given.pop("client_id", None) or self.add_client()["uid"]
             defaults = {"client_id": client_id, "name": "Utilities", "processor": "zift"}
@@ -177,40 +180,40 @@ class Sandbox(WebhookSwitches):
             return direct.add_customer(self.platform, account_uid, given).doc
 
     def add_method(self, customer_uid: str, kind: str = "credit", default: bool = False, **details: Any) -> Doc:
-        """A saved card (`credit`: a Visa 1111 unless told) or bank account (`ach`)."""
+        """Save a card (`credit`, by default a Visa that ends in 1111) or a bank account (`ach`)."""
         with self.platform.store.transaction():
             return direct.add_method(self.platform, customer_uid, kind, default, details).doc
 
     def add_payment(self, account_uid: str, status: str = "validated", **given: Any) -> Doc:
-        """A payment brought to `status` by the platform's own rules. See `direct.add_payment`."""
+        """Create a payment and bring it to `status` by the platform's own rules. See `direct.add_payment`."""
         with self.platform.store.transaction():
             return direct.add_payment(self.platform, account_uid, status, **given).doc
 
     def add_payments(self, account_uid: str, n: int, transactions: bool = True) -> list[str]:
-        """`n` captured card payments, fast; returns their uids."""
+        """Create `n` captured card payments quickly, and return their uids."""
         return bulk.add_payments(self.platform, account_uid, n, transactions=transactions)
 
     def add_terminal(self, account_uid: str, **given: Any) -> Doc:
         with self.platform.store.transaction():
             return terminals.make_terminal(self.platform, account_uid, **{"name": "Front desk", **given}).doc
 
-    # Hosted sessions, as the merchant's server and the payer act on them.
+    # Hosted sessions: actions of the merchant's server and of the payer.
 
     @staticmethod
     def component_integrity() -> str:
-        """The integrity hash of `/component/govifi.js`."""
+        """Return the subresource integrity hash of `/component/govifi.js`."""
         return checkout.component_integrity()
 
     def add_session(self, account_uid: str, **given: Any) -> Doc:
-        """What creating a session answers, its `client_secret` included. `given` is the request."""
+        """Create a session from the request `given`. Returns the response, which includes the `client_secret`."""
         origin = self.address.api_url if self.address else f"http://{HOST}"
         with self.platform.store.transaction():
             return payers.add_session(self.platform, account_uid, origin, given)
 
     def confirm_session(self, session_id: str, card: str = "4111111111111111", *, key: str = "", **more: Any) -> Doc:
-        """Pay as a payer would: by `card`, `method="ach"`, or a saved method's uid as `processor_token`.
+        """Pay as a payer does: by `card`, with `method="ach"`, or with a saved method's uid as `processor_token`.
 
-        A decline raises `Refusal` (its `code` and `status` are the platform's answer).
+        Raises `Refusal` if the payment is declined; its `code` and `status` are those of the response.
         """
         run_due(self.platform)
         with self.platform.store.transaction():
@@ -221,50 +224,50 @@ class Sandbox(WebhookSwitches):
             return payers.expire_session(self.platform, session_id)
 
     def session(self, session_id: str) -> Doc:
-        """The session now, with `payment_uid`, `ach_authorization` and the `request` that made it."""
+        """Return the session with its `payment_uid`, its `ach_authorization` and the `request` that created it."""
         run_due(self.platform)
         return payers.session_seen(self.platform, session_id)
 
     def challenge_session(self, session_id: str, kind: str = "sms") -> None:
-        """The payer of this session has to prove something first; see `challenges` for what passes."""
+        """Require a challenge of the payer of this session. See `challenges` for the answers that pass."""
         with self.platform.store.transaction():
             challenges.require(self.platform, direct.the_row(self.platform, "session", session_id), kind)
 
     def refund(self, payment_uid: str, amount: int, reference_id: str, reason: str | None = None) -> Doc:
-        """A refund (cents) made elsewhere; the platform's rules hold."""
+        """Make a refund of `amount` cents that govpay did not request. The platform's rules apply."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.refund(self.platform, payment, amount, reference_id, reason).doc
 
     def charge_back(self, payment_uid: str, reason_code: str = "4853", amount: int | None = None) -> Doc:
-        """A dispute of `amount` cents (without it: what was not refunded, or else the whole total)."""
+        """Dispute `amount` cents. Default: the amount that was not refunded, or the whole total if all was refunded."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.charge_back(self.platform, payment, reason_code, amount).doc
 
     def return_payment(self, payment_uid: str, reason_code: str = "R01") -> Doc:
-        """An ACH return of the whole total, whatever was refunded before."""
+        """Return an ACH payment: the bank takes back the whole total, also if a part was refunded."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.return_payment(self.platform, payment, reason_code).doc
 
     def touch(self, kind: str, uid: str, **changes: Any) -> Doc:
-        """A change on the platform's side: `changes` go into the document, `updated_at` moves on."""
+        """Write `changes` into the document, and renew `updated_at`."""
         with self.platform.store.transaction():
             return direct.touch(self.platform, kind_named(kind).name, uid, changes).doc
 
     def remove(self, kind: str, uid: str) -> None:
-        """Gone: reads answer 404."""
+        """Remove the object: reads of it answer 404."""
         direct.remove(self.platform, kind_named(kind).name, uid)
 
     def get(self, kind: str, uid: str) -> Doc | None:
-        """The document as served now, or None."""
+        """Return the document as it is served now, or None."""
         run_due(self.platform)
         row = self.platform.store.get(kind_named(kind).name, uid)
         return row.doc if row else None
 
     def all(self, kind: str, account_uid: str | None = None) -> list[Doc]:
-        """Every document of a kind, by uid."""
+        """Return every document of a kind, sorted by uid."""
         run_due(self.platform)
         where, params = ("account_uid = ?", (account_uid,)) if account_uid else ("1", ())
         return [row.doc for row in self.platform.store.find(kind_named(kind).name, where, params)]

@@ -1,4 +1,4 @@
-"""The HTTP server on loopback: threaded, keep-alive, able to drop a connection on demand."""
+"""The HTTP server on loopback. It is threaded, keeps connections alive, and can drop a connection for a fault."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NO_FAULT = Fault("* *")
 
 
 class PortBusy(Exception):
-    """Somebody else listens on the port; the text names it."""
+    """The port cannot be used, usually because another process listens on it. The message names the port."""
 
 
 class Connection(WSGIRequestHandler):
-    """One client connection with as many requests as it likes.
+    """One client connection, which may send many requests.
 
-    werkzeug's own handler closes after each answer; a platform that is called page by page keeps the
-    connection, so the body is always read in full and every answer has its length.
+    werkzeug's own handler closes the connection after each response. This one keeps it open. For that the body is
+    always read in full, and every response has a Content-Length.
     """
 
     protocol_version = "HTTP/1.1"
@@ -55,12 +55,12 @@ class Connection(WSGIRequestHandler):
         except Exception:
             self._send("500 Internal Server Error", [("Content-Length", "0")], b"")
             self.close_connection = True
-            # A fault of the sandbox itself: better loud than puzzling, unless its state was just closed.
+            # An error of the sandbox itself is printed, unless the sandbox is stopping and its state is closed.
             if not self.server.stopping:
                 sys.excepthook(*sys.exc_info())
 
     def _body(self, environ: dict[str, Any]) -> bytes | None:
-        """The whole body, or None after refusing it."""
+        """Return the whole body. Returns None if the request was refused for its length."""
         if isinstance(environ["wsgi.input"], DechunkedInput):
             return bytes(environ["wsgi.input"].readall() or b"")
         length = self.headers.get("Content-Length") or "0"
@@ -72,7 +72,7 @@ class Connection(WSGIRequestHandler):
         return self.rfile.read(int(length))
 
     def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Head and body in one write, so that they travel together; a fault may cut, slow or misname them."""
+        """Send head and body in one write. A fault may truncate the body, slow it down, or falsify its length."""
         fault: Fault = self.environ.get("sandbox.fault") or NO_FAULT
         if fault.length:
             headers = [(name, _off(value, fault) if name == "Content-Length" else value) for name, value in headers]
@@ -99,14 +99,14 @@ class Connection(WSGIRequestHandler):
         self.server.hang_up(self.connection)
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Quiet: what came in is read from the request list."""
+        """Log nothing: the requests are listed at `/_sandbox/requests`."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Quiet as well."""
+        """Log nothing, as in `log`."""
 
 
 class Server(ThreadedWSGIServer):
-    """Listens on 127.0.0.1 and remembers its open connections, so that stopping leaves none."""
+    """Listens on 127.0.0.1. It keeps a set of its open connections, so that stopping closes all of them."""
 
     app: Application
     stopping = False
@@ -116,7 +116,8 @@ class Server(ThreadedWSGIServer):
         self._connections: set[socket.socket] = set()
         self._guard = threading.Lock()
         try:
-            # werkzeug duplicates the descriptor; given a busy port itself, it would end the process.
+            # The socket is opened here, because werkzeug would end the process if the port is busy. werkzeug duplicates
+            # the file descriptor.
             super().__init__(HOST, port, app, handler=Connection, fd=listener.fileno())
         finally:
             listener.close()
@@ -135,11 +136,11 @@ class Server(ThreadedWSGIServer):
             self.hang_up(connection)
 
     def date(self, skew: float = 0.0) -> str:
-        """The platform's own time, which tests may move, and `skew` seconds."""
+        """Return the Date header: the time of the platform's clock plus `skew` seconds."""
         return format_datetime(self.app.platform.clock.now() + timedelta(seconds=skew), usegmt=True)
 
     def hang_up(self, connection: socket.socket) -> None:
-        # The other side may be quicker.
+        # The other side may have closed the connection already.
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
@@ -154,7 +155,7 @@ class Server(ThreadedWSGIServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients may vanish at any time."""
+        """Ignore errors of a connection: clients may disconnect at any time."""
 
 
 def _off(length: str, fault: Fault) -> str:

@@ -1,4 +1,4 @@
-"""Strict checks of request bodies: shape first (400), then values (422)."""
+"""Strict checks of request bodies: first their shape (400), then their values (422)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from govpay.sandbox.errors import Refusal, invalid, malformed
 Doc = dict[str, Any]
 Checker = Callable[[Any, str], None]
 
-# Far above any amount a city charges, far below what a 64-bit column holds.
+# In cents. Far above any amount that a city charges, and far below the limit of a 64-bit column.
 LARGEST_AMOUNT = 10**12
 
 
 def parse_json(data: bytes) -> Any:
-    """Strict JSON: no NaN, no repeated names, no lone surrogates. Anything else is 400."""
+    """Parse strict JSON. Raises a 400 `Refusal` for anything else: NaN, repeated names, unpaired surrogates."""
     try:
         text = data.decode("utf-8")
         value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_names)
-        # What cannot be written again (1e999, half a surrogate pair) was not valid either.
+        # A value that cannot be written again (1e999, an unpaired surrogate) is not valid.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError):
         malformed("The body is not valid JSON.")
@@ -41,12 +41,12 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> Doc:
 
 
 def _accept(value: Any, path: str) -> None:
-    """No rule beyond the type."""
+    """Accept every value of the right type."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One property: its JSON type, whether it must be there, and the rule for its value."""
+    """The rules for one property: its JSON type, whether it is required, and the check of its value."""
 
     type_name: str
     check_type: Checker
@@ -56,7 +56,7 @@ class Part:
 
 @dataclass(frozen=True)
 class SandboxShape:
-    """An object with exactly these properties; unknown ones are rejected [/platform/overview/]."""
+    """The rules for an object. Properties that are not in `parts` are rejected [/platform/overview/]."""
 
     parts: dict[str, Part] = field(default_factory=dict)
 
@@ -91,14 +91,14 @@ def shape(**parts: Part) -> SandboxShape:
 
 
 def check(body: Any, wanted: SandboxShape) -> Doc:
-    """Return `body` as a dict, or refuse: 400 for its shape anywhere, then 422 for a value."""
+    """Return `body` as a dict. Raises a 400 `Refusal` for a wrong shape, else a 422 one for a wrong value."""
     wanted.check_type(body, "")
     wanted.check_value(body, "")
     return dict(body)
 
 
 def value_problem(body: Any, wanted: SandboxShape, path: str) -> str | None:
-    """The first wrong value as text, for answers that report problems by row (A16)."""
+    """Return the message about the first wrong value, or None. For answers that report problems by row (A16)."""
     try:
         wanted.check_value(body, path)
     except Refusal as refusal:
@@ -108,7 +108,7 @@ def value_problem(body: Any, wanted: SandboxShape, path: str) -> str | None:
 
 def _typed(kind: type | tuple[type, ...], article: str) -> Checker:
     def check_type(value: Any, path: str) -> None:
-        # bool is an int in Python, not in JSON.
+        # In Python bool is a subclass of int; in JSON true is not a number.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             malformed(f"{path} must be {article}.")
 
@@ -123,7 +123,7 @@ def text(
     rule: Checker | None = None,
     empty: bool = False,
 ) -> Part:
-    """A string; empty ones are wrong values unless `empty`."""
+    """The rules for a string. An empty one is a wrong value unless `empty` is true."""
     compiled = re.compile(pattern) if pattern else None
 
     def check_value(value: str, path: str) -> None:
@@ -140,7 +140,7 @@ def text(
 
 
 def integer(*, required: bool = False, low: int = -LARGEST_AMOUNT, high: int = LARGEST_AMOUNT) -> Part:
-    """A JSON integer between `low` and `high`."""
+    """The rules for a JSON integer from `low` to `high`."""
 
     def check_value(value: int, path: str) -> None:
         if not low <= value <= high:
@@ -150,12 +150,12 @@ def integer(*, required: bool = False, low: int = -LARGEST_AMOUNT, high: int = L
 
 
 def cents(*, required: bool = False, low: int = 1) -> Part:
-    """An amount in minor units [/platform/overview/]."""
+    """The rules for an amount in cents [/platform/overview/]."""
     return integer(required=required, low=low)
 
 
 def dollars(*, required: bool = False) -> Part:
-    """A decimal amount in major units: only an account's limits have these (A27)."""
+    """The rules for a decimal amount in dollars. Only the limits of an account use dollars (A27)."""
 
     def check_value(value: float, path: str) -> None:
         if not 0 <= value <= LARGEST_AMOUNT / 100:
@@ -169,12 +169,12 @@ def flag(*, required: bool = False) -> Part:
 
 
 def free_object(*, required: bool = False) -> Part:
-    """An object whose names are the caller's own (metadata)."""
+    """The rules for an object with any property names, such as metadata."""
     return Part("object", _typed(dict, "an object"), required=required)
 
 
 def listed(item: Part, *, required: bool = False, most: int = 1000, least: int = 0) -> Part:
-    """An array of `item`, `least` to `most` long."""
+    """The rules for an array of `least` to `most` entries, each by the rules of `item`."""
 
     def check_type(value: Any, path: str) -> None:
         if not isinstance(value, list):
@@ -204,6 +204,6 @@ def is_uri(value: str, path: str) -> None:
 
 
 def is_currency(value: str, path: str) -> None:
-    """`USD` is the only currency on the vendor's pages."""
+    """Accept only `USD`, the only currency on the vendor's pages."""
     if value != "USD":
         invalid(f"{path} is not a supported currency.")

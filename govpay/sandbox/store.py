@@ -1,4 +1,4 @@
-"""The platform's store: one SQLite database, one connection, one lock."""
+"""The platform's store: a SQLite database with one connection and one lock."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ LEDGER_COLUMNS = (
 
 _PLAIN = {str, int, float, bool, type(None)}
 
-# Built once: json.dumps would build an encoder for every document.
+# One encoder for all documents: json.dumps would build a new one for each document.
 dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass
 class StoredRow:
-    """One object: the document that is served, and what the platform alone knows.
+    """One object. `doc` is the document that is served; `private` holds data that is not part of it.
 
-    `due_at` is the instant at which time itself changes the row: a validation that lapses, a pending
-    refund that settles, a session that runs out.
+    `due_at` is the time at which the object changes by itself: a validation or a session expires, or a pending refund
+    settles.
     """
 
     kind: str
@@ -53,25 +53,26 @@ class StoredRow:
 
 
 class _View(threading.local):
-    """The instant that reads of this thread show; None: now."""
+    """The time whose state the reads of this thread show. None: now."""
 
     moment: str | None = None
 
 
 class Store:
-    """Documents as JSON beside extracted, indexed columns.
+    """Stores documents as JSON, with their filterable properties in indexed columns.
 
-    One connection under one lock: acts are serialised, which is what makes money acts atomic here and
-    the order of `updated_at` the order of commits.
+    There is one connection and one lock, so transactions run one after the other. Therefore money operations are
+    atomic, and the order of `updated_at` is the order of commits.
     """
 
     def __init__(self, path: str | Path | None) -> None:
         self.lock = threading.RLock()
         self._depth = 0
-        # Something was written that somebody waits for; `told` is called after its commit.
+        # Set when something was written for which the courier waits. `told` is called after the commit.
         self.has_news = False
         self.told: Callable[[], None] = lambda: None
-        # When the versions end that are replaced now; None: they are not kept. Set by the platform.
+        # Returns the end time of the versions that are replaced now. None: old versions are not stored. Set by the
+        # platform.
         self.ending: Callable[[], str | None] = lambda: None
         self._view = _View()
         try:
@@ -87,7 +88,7 @@ class Store:
         run = self._connection.execute
         run("PRAGMA busy_timeout = 5000")
         run("PRAGMA journal_mode = WAL")
-        # A killed process loses nothing at NORMAL.
+        # With NORMAL a killed process loses no data.
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA cache_size = -65536")
         with self.transaction():
@@ -95,7 +96,7 @@ class Store:
                 run(statement)
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file; a database in memory is forgotten."""
+        """Write the write-ahead log into the file and close it. A database in memory is lost."""
         with self.lock:
             if not self._open:
                 return
@@ -105,7 +106,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; nested ones join the outermost. An error with `keep_changes` commits."""
+        """Run a transaction. Nested ones join the outermost. An error rolls it back, unless it has `keep_changes`."""
         with self.lock:
             if self._depth:
                 yield
@@ -127,7 +128,7 @@ class Store:
 
     @contextmanager
     def as_of(self, moment: str) -> Iterator[None]:
-        """This thread's reads find every object as it was at `moment`. It must not write meanwhile."""
+        """Context manager: this thread reads every object as it was at `moment`. It must not write inside."""
         self._view.moment = moment
         try:
             yield
@@ -135,7 +136,7 @@ class Store:
             self._view.moment = None
 
     def table(self, kind: str) -> str:
-        """What to select a kind from: its table, or what that held at the instant of `as_of`."""
+        """Return the SQL for FROM: the table of a kind, or a subquery for its rows at the time of `as_of`."""
         return past.as_of(KINDS[kind], self._view.moment) if self._view.moment else KINDS[kind].table
 
     def execute(self, sql: str, params: Iterable[Any] | Doc = ()) -> list[Any]:
@@ -144,11 +145,11 @@ class Store:
             return self._connection.execute(sql, bound).fetchall()
 
     def define(self, name: str, function: Callable[[int], str]) -> None:
-        """Make a function of one number known to SQL."""
+        """Register a Python function of one number for use in SQL."""
         self._connection.create_function(name, 1, function)
 
     def get(self, kind: str, uid: str, account_uid: str | None = None) -> StoredRow | None:
-        """The row, or None when it is unknown or another account's."""
+        """Return the row, or None if it does not exist or belongs to another account."""
         rows = self.find(kind, "uid = ?", (uid,))
         if not rows or (account_uid is not None and rows[0].account_uid != account_uid):
             return None
@@ -193,7 +194,7 @@ class Store:
             )
 
     def _keep(self, kind: str, uids: list[str]) -> None:
-        """Keep the versions that end now."""
+        """Store the current versions of these rows as earlier versions, before they are replaced."""
         if until := self.ending():
             self._connection.executemany(self._keeps[kind], [(until, uid, uid) for uid in uids])
 
@@ -203,7 +204,7 @@ class Store:
             self.execute(f"DELETE FROM {KINDS[kind].table} WHERE uid = ?", (uid,))
 
     def enter(self, entries: Iterable[tuple[Any, ...]]) -> None:
-        """Append to the ledger; each entry is in the order of LEDGER_COLUMNS, amounts in cents."""
+        """Append entries to the ledger. Each has its values in the order of LEDGER_COLUMNS, amounts in cents."""
         marks = ", ".join("?" * len(LEDGER_COLUMNS))
         with self.transaction():
             self._connection.executemany(f"INSERT INTO ledger ({', '.join(LEDGER_COLUMNS)}) VALUES ({marks})", entries)
@@ -216,7 +217,7 @@ class Store:
         ]
 
     def latest(self) -> str | None:
-        """The newest `updated_at` of all, so that a reopened file continues after it."""
+        """Return the newest `updated_at` of all objects, so that the clock of a reopened file continues after it."""
         newest = [self.execute(f"SELECT max(updated_at) FROM {kind.table}")[0][0] for kind in KINDS.values()]
         return max(filter(None, newest), default=None)
 
@@ -225,7 +226,7 @@ def _extracted(doc: Doc, names: list[str]) -> list[Any]:
     values = [doc.get(name) for name in names]
     if set(map(type, values)) <= _PLAIN and all(type(v) is not int or abs(v) < 2**63 for v in values):
         return values
-    # Filterable columns hold scalars; a test may have put anything into the document.
+    # Filterable columns hold scalars, but a test may put other values into a document. Those are stored as JSON.
     return [value if type(value) in (str, float, bool, type(None)) else dump(value) for value in values]
 
 
@@ -253,12 +254,12 @@ def _schema() -> Iterator[str]:
         "CREATE TABLE IF NOT EXISTS deliveries (seq INTEGER PRIMARY KEY AUTOINCREMENT, webhook_id, event_type,"
         " account_uid, body, timestamp, attempts DEFAULT 0, next_at, last_status, done DEFAULT 0, created_at, place)"
     )
-    # What has not arrived, in the order in which it goes.
+    # For deliveries that have not arrived, in the order in which they are sent.
     yield (
         "CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries"
         " (coalesce(place, seq), next_at, account_uid) WHERE done = 0"
     )
-    # Requests that are carried out later; `status` is empty until then.
+    # Requests that are carried out later. `status` is NULL until then.
     yield (
         "CREATE TABLE IF NOT EXISTS late_requests (seq INTEGER PRIMARY KEY AUTOINCREMENT, method, path, origin,"
         " headers, query, data, due_at, status, code)"

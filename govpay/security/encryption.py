@@ -33,7 +33,7 @@ def unseal(token: str, whose: str = "") -> str:
     except InvalidToken:
         raise EncryptionError(
             f'{whose or "A stored secret"} cannot be read with any key of GOVPAY["ENCRYPTION_KEYS"]. '
-            "Put the key that wrote it back."
+            "Add the missing old key to the end of the list again."
         ) from None
 
 

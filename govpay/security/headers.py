@@ -27,9 +27,10 @@ def with_security_headers(response: HttpResponse, policy: str = "", referrer: st
 
 
 def private(response: HttpResponse, referrer: str = "no-referrer") -> HttpResponse:
-    """Set the headers that every page of ours has on ``response``.
+    """Set the security headers of this app's pages on ``response``, and return it.
 
-    The page cannot be framed or cached, and linked pages do not receive its URL as the referrer.
+    Other sites cannot frame the page, and nobody caches it. By default linked pages do not receive its URL as the
+    referrer.
     """
     response.headers.setdefault("Referrer-Policy", referrer)
     response.headers["X-Frame-Options"] = "DENY"

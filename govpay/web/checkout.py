@@ -145,7 +145,10 @@ def _visited(request: HttpRequest, public_id: str) -> PayerRequest | HttpRespons
 
 
 def _told_anew(found: PayerRequest, *, always: bool = False) -> PayerRequest:
-    """``found`` after its session was read again: always on the done page, else only if its end may be missed."""
+    """Read the session again from the platform, and return the updated ``found``.
+
+    Unless ``always`` is true, this is done only if the session may have ended unnoticed.
+    """
     session = found.session
     if session is None or session.status != SessionStatus.ACTIVE:
         return found

@@ -129,7 +129,7 @@ def test_clock_of_a_platform_that_tells_none(site: Any) -> None:
 def test_cache_of_one_process_is_an_error_beside_workers(findings: Findings, settings: Any) -> None:
     settings.CACHES = {**settings.CACHES, "own": {"BACKEND": LOCMEM}}
     use(settings, CACHE="own")
-    assert_is(findings("cache"), Level.ERROR, "of each process by itself")
+    assert_is(findings("cache"), Level.ERROR, "Each process has its own copy of the cache")
     Heartbeat.objects.all().delete()
     settings.DEBUG = True
     assert worst(findings("cache")).level is Level.WARNING
@@ -147,7 +147,7 @@ def test_cache_that_is_not_the_workers(findings: Findings) -> None:
     """By what a tick has left there, whatever the settings say."""
     assert_is(findings("cache"), Level.OK, "is shared with the worker")
     caches["default"].set(HEARTBEAT_KEY, "of another site")
-    assert_is(findings("cache"), Level.ERROR, "not the worker's")
+    assert_is(findings("cache"), Level.ERROR, "is not shared with the worker")
 
 
 def test_cache_that_another_process_fills_is_shared(findings: Findings) -> None:
@@ -220,7 +220,7 @@ def test_operations_open_for_long(findings: Findings, site: Any, span: dict[str,
     found = findings("operations")
     assert worst(found).level is level
     assert (str(row.key) in worst(found).what) == (level is not Level.OK)
-    assert ("The outcomes of 1 are being looked up." in worst(found).what) == (level is Level.OK)
+    assert ("The outcomes of 1 operations are being looked up." in worst(found).what) == (level is Level.OK)
 
 
 def test_operations_are_held_after_a_restore(findings: Findings, site: Any) -> None:
@@ -326,7 +326,7 @@ def test_secrets(findings: Findings, settings: Any) -> None:
     assert_is(findings("secret"), Level.ERROR, "cannot be read")
     use(settings, ENCRYPTION_KEYS=keys)
     PaymentAccount.objects.update(webhook_secret=None)
-    assert_is(findings("secret"), Level.WARNING, "not read yet")
+    assert_is(findings("secret"), Level.WARNING, "not stored yet")
 
 
 # --- Settings, keys, contract ------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_site_of_a_real_platform(findings: Findings, settings: Any) -> None:
     texts = " ".join(finding.what for finding in findings("site"))
     for text in (
         "DEBUG is on",
-        "any name in",
+        "accepts every host name",
         "SESSION_COOKIE_SECURE",
         "CSRF_COOKIE_SECURE",
         "CSRF_TRUSTED",
@@ -364,7 +364,7 @@ def test_site_of_a_real_platform(findings: Findings, settings: Any) -> None:
     ("changes", "level", "text"),
     [
         ({"CHECKOUT_ORIGINS": []}, Level.WARNING, "is empty"),
-        ({"CHECKOUT_ORIGINS": ["https://pay.example.gov/path"]}, Level.ERROR, "no https origin"),
+        ({"CHECKOUT_ORIGINS": ["https://pay.example.gov/path"]}, Level.ERROR, "not https origins"),
         ({"CHECKOUT_ORIGINS": ["https://pay.example.gov"]}, Level.WARNING, "is a host of this site"),
         ({"COMPONENT_SCRIPT_URL": "http://cdn.example/x.js"}, Level.ERROR, "not https"),
         ({"COMPONENT_SCRIPT_URL": "https://cdn.example/x.js"}, Level.WARNING, "INTEGRITY is empty"),
@@ -430,7 +430,7 @@ def test_a_run_ends_in_time(site: Any, monkeypatch: Any) -> None:
     slow = site.fault("GET /api/webhooks/subscriptions", delay=doctor_findings.RUN_TIMEOUT / 4)
     report = examine()
     assert slow.hits == 4
-    assert any("not asked for" in finding.what for finding in report.findings)
+    assert any("were not checked" in finding.what for finding in report.findings)
 
 
 def test_a_dead_platform_is_asked_once(site: Any) -> None:

@@ -45,9 +45,9 @@ def test_beat_is_alive_while_the_cache_is_down(
     assert worst(findings("beat")).level is Level.OK
     assert "ConnectionError" in caplog.text
     assert "canary" not in caplog.text
-    assert_is(findings("cache"), Level.ERROR, "not the worker's")
+    assert_is(findings("cache"), Level.ERROR, "is not shared with the worker")
     caches["default"].delete(cache.HEARTBEAT_KEY)
-    assert_is(findings("cache"), Level.ERROR, "not the worker's")
+    assert_is(findings("cache"), Level.ERROR, "is not shared with the worker")
     heartbeats.record_beat()
     assert_is(findings("cache"), Level.OK, "is shared with the worker")
 

@@ -169,7 +169,7 @@ def test_unknown_code_is_shown_as_it_is_without_advice() -> None:
     moved("return", reason_code="R99")
     (item,) = found()
     assert item.known == "The bank's reason: R99."
-    assert item.next == "Nothing by itself. The debit was not honoured: what it paid for is open again."
+    assert item.next == "Nothing by itself. The payer's bank returned the debit, so the bill is unpaid again."
 
 
 # --- Refunded, then disputed ----------------------------------------------------------------------

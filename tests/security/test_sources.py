@@ -89,6 +89,6 @@ def test_sessions_of_requests_are_not_used() -> None:
 
 
 def test_views_that_csrf_does_not_guard() -> None:
-    """Deliveries are signed; the document of the REST face can be read alone, and says so in its own words."""
+    """Deliveries are signed; the document of the REST API is read-only."""
     exempt = [path for path in SOURCES if "csrf_exempt" in path.read_text() and "sandbox" not in path.parts]
     assert [path.name for path in exempt] == ["schema.py", "webhooks.py"]

@@ -9,7 +9,9 @@ from govpay.operations import recheck_settled, reconcile
 
 
 class Command(PlatformCommand):
-    help = "Look up operations whose outcome is unknown and settle those that can be told. Sends nothing."
+    help = (
+        "Look up operations whose outcome is unknown, and close those whose outcome the platform shows. Sends nothing."
+    )
 
     def carry_out(self, options: dict[str, Any]) -> None:
         self.stdout.write(str(reconcile()))

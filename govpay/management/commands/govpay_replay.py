@@ -16,8 +16,8 @@ from govpay.sync import inbox
 
 class Command(PlatformCommand):
     help = (
-        "Work on stored webhook events again, here and now. What they name is read from the platform, so this "
-        "changes nothing that is right already."
+        "Process stored webhook events again, in this process. The objects that the events name are read from the "
+        "platform, so data that is already correct does not change."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

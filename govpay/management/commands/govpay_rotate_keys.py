@@ -40,8 +40,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if lost:
             raise CommandError(
-                f"{lost} values cannot be read with any key and were left. Put the key that wrote them back at the "
-                "end of the list and run this again, or let new ones be made."
+                f"{lost} values cannot be read with any key and were left. Add the missing old key to the end of the "
+                "list again and repeat this command, or create these secrets anew."
             )
 
         if busy:

@@ -1,4 +1,4 @@
-"""Webhook configuration: the catalogue, an account's subscriptions, its signing secret."""
+"""Webhook configuration: the catalogue of events, and an account's subscriptions and signing secret."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from govpay.sandbox.shapes import Doc, check, flag, listed, shape, text
 from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks.outbox import Delivery, listens, queue
 
-# The catalogue as far as it is shown [/guides/webhooks/, /platform/accounts/, /platform/wallets/].
+# The event types that the vendor's pages show [/guides/webhooks/, /platform/accounts/, /platform/wallets/].
 EVENT_TYPES = {
     "checkout_session.completed": "Session confirmed, payment succeeded",
     "checkout_session.expired": "Session ran out or was expired",
@@ -40,7 +40,7 @@ def _subscriptions(call: Call) -> Answer:
 
 
 def read_subscriptions(call: Call) -> Answer:
-    """`GET /api/webhooks/subscriptions` (A20): what was ever chosen, not paged."""
+    """`GET /api/webhooks/subscriptions` (A20): all types that were ever set, not paged."""
     return _subscriptions(call)
 
 
@@ -61,7 +61,7 @@ def new_secret() -> str:
 
 
 def rotate_secret(platform: Platform, account: StoredRow) -> str:
-    """From now on everything is signed with the new one, retries included."""
+    """Make a new signing secret and return it. It signs all further posts, also retries."""
     account.private["webhook_secret"] = secret = new_secret()
     platform.store.put(account)
     return secret
@@ -70,9 +70,9 @@ def rotate_secret(platform: Platform, account: StoredRow) -> str:
 def subscribe(
     platform: Platform, account: StoredRow, callback_url: str, event_types: Iterable[str] | None = None, base: str = ""
 ) -> StoredRow:
-    """Have exactly `event_types` (None: all) delivered to `callback_url`; ValueError for an unknown one.
+    """Subscribe the account to exactly `event_types` (None: all) at `callback_url`. ValueError for unknown types.
 
-    `base` says that the address follows a base given at the start.
+    `base`: the callback URL was made from this base URL (a start option), and changes with it.
     """
     wanted = set(EVENT_TYPES if event_types is None else event_types)
     if unknown := sorted(wanted - set(EVENT_TYPES)):
@@ -92,7 +92,7 @@ def send(
     webhook_id: str | None = None,
     timestamp: int | None = None,
 ) -> Delivery:
-    """Queue any event; KeyError for an unknown account, ValueError for one without an address."""
+    """Queue any event. Raises KeyError for an unknown account, ValueError if it has no callback URL or webhooks off."""
     account = platform.store.get("account", account_uid)
     if account is None:
         raise KeyError(f"no account {account_uid}")
@@ -102,10 +102,10 @@ def send(
 
 
 def follow_base(platform: Platform, base: str) -> list[str]:
-    """Send the webhooks of all accounts without an address to `<base>/<account uid>/`; gives their uids.
+    """Send the webhooks of all accounts without a callback URL to `<base>/<account uid>/`.
 
-    An address that came from an earlier base (a demo on another port) follows; what was subscribed to stays.
-    The site at the base may show the payment form, too.
+    A callback URL that was made from an earlier base (such as a demo on another port) is replaced; the subscriptions
+    stay. The site at the base is also allowed to show the payment form. Returns the uids of the changed accounts.
     """
     base, changed = base.rstrip("/"), []
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))
@@ -129,12 +129,12 @@ def follow_base(platform: Platform, base: str) -> list[str]:
 
 
 def read_secret(call: Call) -> Answer:
-    """`GET /api/webhooks/secret` [/guides/webhooks/], field name by A18."""
+    """`GET /api/webhooks/secret` [/guides/webhooks/]; the name of the property is by A18."""
     return Answer(200, {"secret": call.the_account.private["webhook_secret"]}, headers={"Cache-Control": "no-store"})
 
 
 def read_types(call: Call) -> Answer:
-    """`GET /api/webhooks/types` [/platform/accounts/], form by A19, not paged."""
+    """`GET /api/webhooks/types` [/platform/accounts/], not paged; the form is by A19."""
     return Answer(200, [{"event_type": name, "description": text} for name, text in EVENT_TYPES.items()])
 
 

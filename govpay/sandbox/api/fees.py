@@ -1,4 +1,4 @@
-"""The platform's own rules on money: the convenience fee, the account's limits, which cards decline."""
+"""The platform's rules on money: the convenience fee, the account's limits, and the cards that are declined."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import NamedTuple
 from govpay.sandbox.errors import invalid
 from govpay.sandbox.shapes import Doc
 
-# Basis points plus cents. With 276 and 30 the vendor's sample holds: 14227 gives 423 [/component/events/].
+# Rates in basis points, and flat fees in cents. 276 and 30 give the vendor's sample: 423 on 14227 [/component/events/].
 CARD_RATES = {"visa": 276, "mastercard": 276, "discover": 266, "amex": 325}
 OTHER_CARD_RATE = 295
 CARD_FLAT = 30
 ACH_FLAT = 150
 
-# The first is the vendor's test card [/guides/go-live/]; the others are ours.
+# The last four digits of the cards that are declined. The first is the vendor's test card [/guides/go-live/]; the
+# others are our choice.
 DECLINING_CARDS = {
     "0002": "card_declined",
     "9995": "insufficient_funds",
@@ -32,7 +33,7 @@ _DECLINE_TEXTS = {
 
 
 class Instrument(NamedTuple):
-    """What a payment is drawn on, as far as fees and declines care. `kind` is credit or ach."""
+    """The details of a payment method on which fees and declines depend. `kind` is credit or ach."""
 
     kind: str
     brand: str
@@ -43,7 +44,7 @@ class Instrument(NamedTuple):
 
 
 def fee(amount: int, instrument: Instrument) -> int:
-    """The convenience fee in cents on base plus tax, rounded half up."""
+    """Return the convenience fee in cents, rounded half up. `amount` is base plus tax in cents."""
     if instrument.kind == "ach":
         return ACH_FLAT
     rate = CARD_RATES.get(instrument.brand, OTHER_CARD_RATE)
@@ -51,7 +52,7 @@ def fee(amount: int, instrument: Instrument) -> int:
 
 
 def check_limits(account: Doc, amount: int) -> None:
-    """Base plus tax in cents against limits in decimal dollars (A27)."""
+    """Raise a 422 `Refusal` if `amount` (base plus tax in cents) is outside the account's limits, in dollars (A27)."""
     low, high = (
         int(Decimal(str(account[name])) * 100) for name in ("minimum_payment_amount", "maximum_payment_amount")
     )
@@ -60,7 +61,7 @@ def check_limits(account: Doc, amount: int) -> None:
 
 
 def decline_code(instrument: Instrument, today: str) -> str | None:
-    """Why a capture on this instrument is declined, if it is; `today` is ISO. Bank accounts never are."""
+    """Return the decline code of a capture, or None if it succeeds, as for every bank account. `today` is ISO text."""
     if instrument.kind == "ach":
         return None
     if f"{instrument.exp_year:04}-{instrument.exp_month:02}" < today[:7]:

@@ -1,4 +1,4 @@
-"""`$filter` and `$orderby` as SQL: OData 4 comparisons over one kind's known properties (A4)."""
+"""Translates `$filter` and `$orderby` to SQL: OData 4 comparisons of the known properties of one kind (A4)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from govpay.sandbox.kinds import NUMBER, TEXT, WHOLE, YES_NO
 _ORDERING = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 _MIRRORED = {ast.Gt: ast.Lt, ast.GtE: ast.LtE, ast.Lt: ast.Gt, ast.LtE: ast.GtE}
 _LITERALS = (ast.String, ast.Integer, ast.Float, ast.Boolean, ast.DateTime, ast.Date, ast.Null, ast.GUID)
-# Never null in any document, so they need no stand-in for null while ordering.
+# These are never null in any document, so ordering by them needs no substitute for null.
 _ALWAYS_SET = {"uid", "created_at", "updated_at"}
 
 
 class Condition:
-    """One `$filter` as an SQL condition with bound parameters; refuses (400) what it does not know."""
+    """A `$filter` as an SQL condition with bound parameters. Raises a 400 `Refusal` for unsupported expressions."""
 
     def __init__(self, text: str, properties: dict[str, str]) -> None:
         self._properties = properties
@@ -53,7 +53,10 @@ class Condition:
         malformed("$filter uses an unsupported expression.")
 
     def _after(self, node: ast.BoolOp) -> str:
-        """`(a gt x) or (a eq x and b gt y)` as one row-value comparison, which an index can seek."""
+        """Translate `(a gt x) or (a eq x and b gt y)` to one row-value comparison, for which SQLite can use an index.
+
+        Returns an empty text for any other expression.
+        """
         for first, second in ((node.left, node.right), (node.right, node.left)):
             match first, second:
                 case (
@@ -102,7 +105,7 @@ class Condition:
         return self._properties[column.name]
 
     def _value(self, column: ast.Identifier, literal: Any) -> Any:
-        """The literal as a parameter; quoted dates and unquoted texts are type errors."""
+        """Return the literal as an SQL parameter. Raises a 400 `Refusal` if its type is not that of the property."""
         match self._type_of(column), literal:
             case "text", ast.String(val=value):
                 return value
@@ -129,7 +132,7 @@ def _instant(literal: ast.DateTime) -> str:
 
 
 def order_terms(text: str, properties: dict[str, str]) -> list[tuple[str, bool]]:
-    """`$orderby` as (column, ascending); `uid` is added so that the order is total."""
+    """Return the terms of `$orderby` as (column, ascending). `uid` is added, so that the order is unambiguous."""
     terms: list[tuple[str, bool]] = []
     for term in text.split(",") if text else []:
         found = re.fullmatch(r"\s*(\w+)(?:\s+(asc|desc))?\s*", term)
@@ -142,7 +145,7 @@ def order_terms(text: str, properties: dict[str, str]) -> list[tuple[str, bool]]
 
 
 def ordered(name: str, properties: dict[str, str]) -> str:
-    """The SQL of one order term; null comes before every value, as OData has it."""
+    """Return the SQL of one order term. Null comes before every value, as OData defines it."""
     if name in _ALWAYS_SET:
         return name
     return f"coalesce({name}, {'-1e300' if properties[name] in (WHOLE, NUMBER, YES_NO) else repr('')})"

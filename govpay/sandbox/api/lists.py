@@ -1,4 +1,4 @@
-"""List endpoints: the OData options, the three envelopes (A1), keyset continuation (A2)."""
+"""List endpoints: the OData options, the three envelopes (A1), and links to the next page by keyset (A2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPTIONS = {"$filter", "$orderby", "$top", "$skip", "$count", "$skiptoken"}
 
 
 def wrap(call: Call, documents: list[str], extra: dict[str, Any] | None = None) -> Answer:
-    """Encoded documents in the envelope the platform was started with."""
+    """Return encoded documents in the envelope of the platform's settings."""
     rows = "[" + ",".join(documents) + "]"
     match call.platform.settings.envelope:
         case "odata":
@@ -31,7 +31,7 @@ def wrap(call: Call, documents: list[str], extra: dict[str, Any] | None = None) 
 
 
 def list_page(call: Call, kind_name: str) -> Answer:
-    """One page of a kind, within the account of the call if the kind has accounts."""
+    """Return one page of a kind. If objects of this kind belong to accounts, only those of the call's account."""
     kind = KINDS[kind_name]
     options = _options(call)
     where, params = _conditions(call, kind, options)
@@ -64,7 +64,7 @@ def list_page(call: Call, kind_name: str) -> Answer:
 
 
 def _conditions(call: Call, kind: Kind, options: dict[str, str]) -> tuple[list[str], list[Any]]:
-    """The SQL conditions of the account and of ``$filter``, and their parameters."""
+    """Return the SQL conditions for the account and for `$filter`, and their parameters."""
     where: list[str] = ["account_uid = ?"] if kind.account_scoped else []
     params: list[Any] = [call.account_uid] if kind.account_scoped else []
     if "$filter" in options:
@@ -75,7 +75,7 @@ def _conditions(call: Call, kind: Kind, options: dict[str, str]) -> tuple[list[s
 
 
 def _options(call: Call) -> dict[str, str]:
-    """The query options; unknown and repeated ones are refused rather than ignored."""
+    """Return the query options. Unknown and repeated options are refused with 400."""
     options: dict[str, str] = {}
     for name, values in call.query.items():
         if name not in OPTIONS:
@@ -101,7 +101,7 @@ def _run(call: Call, sql: str, params: list[Any]) -> list[Any]:
     try:
         return call.platform.store.execute(sql, params)
     except sqlite3.OperationalError:
-        # Only SQLite's own limits on the size of an expression can fail here.
+        # The only possible error here is SQLite's limit on the size of an expression.
         malformed("$filter is too complex.")
 
 
@@ -110,7 +110,10 @@ def _count(call: Call, table: str, where: list[str], params: list[Any]) -> int:
 
 
 def _beyond(columns: list[str], ascending: list[bool], values: list[Any]) -> tuple[str, list[Any]]:
-    """Rows after `values` in the order: one row-value comparison where all terms run one way."""
+    """Return the SQL condition for rows after `values` in the order, and its parameters.
+
+    It is one row-value comparison if all terms have the same direction.
+    """
     if len(set(ascending)) == 1:
         marks = ", ".join("?" * len(values))
         return f"({', '.join(columns)}) {'>' if ascending[0] else '<'} ({marks})", values

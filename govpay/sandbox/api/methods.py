@@ -1,4 +1,4 @@
-"""Payment instruments on the wire: the shapes of cards, bank accounts and wallet references."""
+"""Payment methods in requests: the rules for cards, bank accounts and references to saved methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from govpay.sandbox.shapes import Doc, Part, SandboxShape, integer, shape, text
 
 
 def is_token(value: str, path: str) -> None:
-    """A processor token, never a card number: the platform takes none (PCI scope, [/component/theming/])."""
+    """Accept tokens, but no card numbers, which the platform never takes (PCI scope, [/component/theming/])."""
     digits = re.sub(r"[\s-]", "", value)
     if re.fullmatch(r"\d{13,19}", digits) and passes_luhn(digits):
         invalid(f"{path} must be a token, not a card number.")
@@ -39,7 +39,7 @@ ACH = shape(
 )
 WALLET = shape(saved_payment_method_uid=text(required=True))
 
-# `card_brand` belongs to saving a method only (A17).
+# `card_brand` is allowed only when a method is saved (A17).
 PAYABLE: dict[str, tuple[str, SandboxShape]] = {
     "credit": ("credit", SandboxShape(_CARD)),
     "ach": ("ach", ACH),
@@ -53,7 +53,7 @@ SAVABLE: dict[str, tuple[str, SandboxShape]] = {
 
 
 def payment_method(variants: dict[str, tuple[str, SandboxShape]], *, required: bool = True) -> Part:
-    """`payment_method_type` decides which one other property must stand beside it."""
+    """The rules for `payment_method`. Its `payment_method_type` decides which one other property is required."""
 
     def check_type(value: Any, path: str) -> None:
         if not isinstance(value, dict):
@@ -78,7 +78,7 @@ def payment_method(variants: dict[str, tuple[str, SandboxShape]], *, required: b
 
 
 def sanitized(method: Doc) -> Doc:
-    """As requested, without `fingerprint` (A8)."""
+    """Return the payment method as requested, but without `fingerprint` (A8)."""
     return {
         name: {key: part for key, part in value.items() if key != "fingerprint"} if isinstance(value, dict) else value
         for name, value in method.items()
@@ -86,7 +86,7 @@ def sanitized(method: Doc) -> Doc:
 
 
 def brand_of(card: Doc) -> str:
-    """The card's brand in lower case: as given when it was saved, else by its first digits."""
+    """Return the card's brand in lower case: the given `card_brand`, else the brand of its first digits."""
     if card.get("card_brand"):
         return str(card["card_brand"]).lower()
     first = str(card.get("bin") or "")

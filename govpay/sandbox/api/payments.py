@@ -1,4 +1,4 @@
-"""Payments: validate, capture, void, expiry, and their transactions."""
+"""Payments and their transactions: the routes that validate, capture, void and read, and the rules for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from govpay.sandbox.shapes import Doc, cents, check, is_currency, shape, text
 from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks.outbox import announce
 
-# How long a validation can be captured (A9).
+# The time in which a validated payment can be captured: with a token, and with a saved method (A9).
 TOKEN_LIFETIME = timedelta(minutes=15)
 WALLET_LIFETIME = timedelta(hours=24)
 
@@ -44,7 +44,10 @@ _CAPTURED_ONCE = ("captured", "partially_refunded", "refunded", "charged_back", 
 
 
 def instrument_for(platform: Platform, account_uid: str | None, method: Doc) -> Instrument:
-    """What `method` (the wire's object) draws on; 422 for a wallet method that is not this account's."""
+    """Return the instrument of `method` (the object of a request).
+
+    Raises a 422 `Refusal` for a saved method that the account does not have.
+    """
     kind = method["payment_method_type"]
     if not kind.startswith("wallet_"):
         return _instrument(kind, method[kind], None)
@@ -74,7 +77,7 @@ def make_payment(
     reference_id: str,
     session_id: str | None = None,
 ) -> StoredRow:
-    """Store a validation (amounts in cents) with the platform's fee; nothing is captured."""
+    """Store a validated payment with the platform's fee. Amounts in cents. Nothing is captured."""
     instrument = instrument_for(platform, account_uid, method)
     charged = fee(base_amount + tax_amount, instrument)
     at = platform.clock.stamp()
@@ -103,7 +106,7 @@ def make_payment(
 
 
 def change_payment(platform: Platform, row: StoredRow, **changes: Any) -> StoredRow:
-    """Store new values; a payment that is no longer validated cannot lapse, and its method is forgotten."""
+    """Store new values. A payment that is no longer validated cannot expire, and its payment method is deleted."""
     row.doc.update({**changes, "updated_at": platform.clock.stamp()})
     if row.doc["status"] != "validated":
         row.due_at, row.private = None, {}
@@ -144,7 +147,7 @@ def add_transaction(
 
 
 def enter_effect(platform: Platform, kind: str, transaction: StoredRow) -> None:
-    """One ledger entry for one money effect."""
+    """Add a ledger entry for one movement of money."""
     doc = transaction.doc
     platform.store.enter(
         [
@@ -172,9 +175,9 @@ def transactions_of(platform: Platform, payment: StoredRow) -> list[StoredRow]:
 
 
 def capture(platform: Platform, payment: StoredRow, event_type: str = "payment.completed") -> StoredRow:
-    """Take the money of a validated payment, or decline it: 402, and the payment is `failed` (A9).
+    """Capture a validated payment. If it is declined, it becomes `failed`, and a 402 `Refusal` is raised (A9).
 
-    `event_type` is what a success is told as.
+    `event_type` is the type of the event that reports a success.
     """
     method = payment.private["payment_method"]
     code = decline_code(instrument_for(platform, payment.account_uid, method), platform.clock.text())
@@ -191,13 +194,16 @@ def capture(platform: Platform, payment: StoredRow, event_type: str = "payment.c
 
 
 def told(payment: StoredRow, *more: str) -> Doc:
-    """The data of a payment's event (A21)."""
+    """Return the data of a payment's event (A21), with the further properties `more`."""
     names = (*_REPEATED, "status", *more)
     return {"payment_uid": payment.uid, **{name: payment.doc[name] for name in names}}
 
 
 def void(platform: Platform, payment: StoredRow) -> StoredRow:
-    """Undo before capture, or on its UTC day while nothing was refunded (A11); else 409."""
+    """Void a payment (A11). Raises a 409 `Refusal` if that is no longer possible.
+
+    It is possible before capture, and on the UTC day of the capture if nothing was refunded.
+    """
     status = payment.doc["status"]
     if status not in ("validated", "captured"):
         conflict(f"A payment that is {status} cannot be voided.")
@@ -211,7 +217,7 @@ def void(platform: Platform, payment: StoredRow) -> StoredRow:
 
 
 def expire(platform: Platform, payment: StoredRow) -> StoredRow:
-    """The validation has lapsed."""
+    """Make a validated payment expire, because it was not captured in time."""
     return change_payment(platform, payment, status="expired")
 
 
@@ -220,7 +226,7 @@ def the_payment(call: Call, uid: str) -> StoredRow:
 
 
 def validate_payment(call: Call) -> Answer:
-    """`POST /api/payments` [/platform/payments/]: the authoritative fee, nothing captured. Answer by A8."""
+    """`POST /api/payments` [/platform/payments/]: sets the fee and captures nothing. The answer is by A8."""
     body = check(call.body, VALIDATE)
     account = call.the_account.doc
     if not account["active"]:
@@ -234,7 +240,7 @@ def validate_payment(call: Call) -> Answer:
 
 
 def capture_payment(call: Call, uid: str) -> Answer:
-    """`POST /api/payments/{uid}/capture`: repeats the validation exactly [/platform/payments/] (A9)."""
+    """`POST /api/payments/{uid}/capture`: the body must repeat the validation exactly [/platform/payments/] (A9)."""
     payment = the_payment(call, uid)
     CAPTURE.check_type(call.body, "")
     match payment.doc["status"]:

@@ -24,7 +24,7 @@ REFUND = shape(amount=cents(required=True), reason=text(empty=True), reference_i
 def refund(
     platform: Platform, payment: StoredRow, amount: int, reference_id: str, reason: str | None = None
 ) -> StoredRow:
-    """Give back `amount` cents (A10). A bank's refund is pending at first, a card's succeeds at once."""
+    """Refund `amount` cents (A10). The refund of a bank payment is pending at first, a card's succeeds at once."""
     doc = payment.doc
     taken = platform.store.count(
         "transaction",
@@ -61,7 +61,7 @@ def refund(
 
 
 def _announce_refund(platform: Platform, transaction: StoredRow) -> None:
-    """A refund is final: `status` says how it ended (A21)."""
+    """Announce that a refund is final. Its `status` is succeeded or failed (A21)."""
     names = ("payment_uid", "amount", "status", "reference_id")
     data = {"transaction_uid": transaction.uid, **{name: transaction.doc[name] for name in names}}
     announce(platform, transaction.account_uid, "payment.refunded", data)
@@ -74,9 +74,9 @@ def _announce_loss(platform: Platform, event_type: str, transaction: StoredRow) 
 
 
 def _book(platform: Platform, payment: StoredRow, amount: int) -> None:
-    """Count a refund that succeeded."""
+    """Add a succeeded refund of `amount` cents to the payment, and update its status."""
     refunded = payment.doc["refunded_amount"] + amount
-    # A dispute that came while the refund was pending keeps its status.
+    # If a dispute came while the refund was pending, the payment keeps the dispute's status.
     status = payment.doc["status"]
     if status in _CAPTURED:
         status = _status_after(payment, refunded)
@@ -84,14 +84,14 @@ def _book(platform: Platform, payment: StoredRow, amount: int) -> None:
 
 
 def _status_after(payment: StoredRow, refunded: int) -> str:
-    """The status of a captured payment of which `refunded` cents were refunded."""
+    """Return the status of a captured payment of which `refunded` cents were refunded."""
     if not refunded:
         return "captured"
     return "refunded" if refunded >= payment.doc["total_amount"] else "partially_refunded"
 
 
 def settle(platform: Platform, transaction: StoredRow, *, succeeds: bool = True) -> None:
-    """A pending refund becomes final."""
+    """Make a pending refund final: it succeeds or fails."""
     transaction.due_at = None
     transaction.doc.update(
         status="succeeded" if succeeds else "failed",
@@ -111,7 +111,7 @@ def settle(platform: Platform, transaction: StoredRow, *, succeeds: bool = True)
 
 
 def settle_pending(platform: Platform, fail: Iterable[str] = ()) -> list[str]:
-    """Settle every pending refund now; those whose transaction uid or reference_id is in `fail` fail."""
+    """Settle every pending refund now, and return their uids. Those in `fail` (by uid or reference_id) fail."""
     failing = set(fail)
     with platform.store.transaction():
         pending = platform.store.find("transaction", "type = 'refund' AND status = 'pending'", (), "created_at, uid")
@@ -123,9 +123,10 @@ def settle_pending(platform: Platform, fail: Iterable[str] = ()) -> list[str]:
 def charge_back(
     platform: Platform, payment: StoredRow, reason_code: str = "4853", amount: int | None = None
 ) -> StoredRow:
-    """The cardholder disputed the payment: `amount` cents go back, up to its total, whatever was refunded before.
+    """Charge the payment back after a dispute of the cardholder. Returns the transaction.
 
-    Without `amount` what is left of it goes back, or the whole total when nothing is left.
+    `amount` is in cents, at most the payment's total; earlier refunds are not subtracted. Default: the amount that was
+    not refunded, or the whole total if all was refunded.
     """
     total = payment.doc["total_amount"]
     if payment.doc["status"] not in _CAPTURED:
@@ -146,7 +147,7 @@ def charge_back(
 
 
 def reverse_chargeback(platform: Platform, payment: StoredRow) -> StoredRow:
-    """The dispute was won: the money comes back."""
+    """Reverse the latest chargeback, because the dispute was won. Returns the transaction."""
     lost = [row for row in transactions_of(platform, payment) if row.doc["type"] == "chargeback"]
     if payment.doc["status"] != "charged_back" or not lost:
         conflict("The payment is not charged back.")
@@ -164,7 +165,7 @@ def reverse_chargeback(platform: Platform, payment: StoredRow) -> StoredRow:
 
 
 def return_payment(platform: Platform, payment: StoredRow, reason_code: str = "R01") -> StoredRow:
-    """The payer's bank sent an ACH payment back: the whole total, whatever was refunded before."""
+    """Return an ACH payment: the payer's bank takes back the whole total; earlier refunds are not subtracted."""
     by_bank = payment.doc["payment_method"]["payment_method_type"].endswith("ach")
     if payment.doc["status"] not in _CAPTURED or not by_bank:
         conflict("Only a captured bank payment can be returned.")

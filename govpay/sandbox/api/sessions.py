@@ -1,4 +1,4 @@
-"""Hosted sessions: made, checked, ended; the routes that create and expire one."""
+"""Hosted sessions: creates, checks and ends them; the routes that create and expire a session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from govpay.sandbox.shapes import (
 from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks.outbox import announce
 
-# Default lifetime [/guides/hosted-sessions/]; the longest one is our choice.
+# The default lifetime [/guides/hosted-sessions/], and the longest lifetime, which is our choice.
 DEFAULT_SECONDS = 1800
 LONGEST_SECONDS = 86_400
 
@@ -47,7 +47,7 @@ LINE_ITEMS = listed(
     ).part()
 )
 
-# [/api/operations/v1hosted-sessions/]; the last two from [/component/wallet/].
+# [/api/operations/v1hosted-sessions/]; the last two properties are from [/component/wallet/].
 CREATE = shape(
     amount=cents(low=0),
     currency=text(rule=is_currency),
@@ -95,12 +95,12 @@ SERVED_FIELDS = (
 
 
 def new_challenge(kind: str) -> Doc:
-    """A proof that the payer owes, as `challenges` keeps it."""
+    """Return an open challenge of the payer in the form that `challenges` stores."""
     return {"type": kind, "sent": 0, "tried": 0, "sent_at": None, "passed": False}
 
 
 def make_session(platform: Platform, account_uid: str, body: Doc) -> StoredRow:
-    """Store a session from a checked body; the credential has the form that four pages show."""
+    """Store a session from a checked body. Its credential has the form that four of the vendor's pages show."""
     at = platform.clock.stamp()
     session_id = platform.new_uid("cs")
     lifetime = timedelta(seconds=body.get("expires_in_seconds", DEFAULT_SECONDS))
@@ -124,13 +124,13 @@ def make_session(platform: Platform, account_uid: str, body: Doc) -> StoredRow:
     private: Doc = {"client_secret": f"{session_id}_secret_{secrets.token_hex(24)}", "request": body}
     wanted = body.get("fraud_signals", {}).get("account_type", "").removeprefix("challenge_")
     if wanted in CHALLENGES and body["fraud_signals"]["account_type"] != wanted:
-        # What calls for a challenge is not documented; this is ours.
+        # The vendor does not document what triggers a challenge; this is our choice.
         private["challenge"] = new_challenge(wanted)
     return platform.store.put(StoredRow("session", doc, account_uid, due_at=expires, private=private))
 
 
 def session_for(platform: Platform, credential: str) -> StoredRow | None:
-    """The session whose `client_secret` this is."""
+    """Return the session whose `client_secret` is `credential`, or None."""
     found = re.fullmatch(r"(cs_[A-Za-z0-9]+)_secret_[0-9a-f]+", credential)
     row = platform.store.get("session", found[1]) if found else None
     if row and secrets.compare_digest(row.private["client_secret"], credential):
@@ -139,7 +139,7 @@ def session_for(platform: Platform, credential: str) -> StoredRow | None:
 
 
 def finish(platform: Platform, row: StoredRow, status: str, **changes: Any) -> StoredRow:
-    """The session is over: `completed` (see `complete`) or `expired`, which is told."""
+    """End the session: `status` is `completed` (see `complete`) or `expired`. Expiry is announced by a webhook."""
     row.due_at = None
     row.doc.update({**changes, "status": status, "updated_at": platform.clock.stamp()})
     platform.store.put(row)
@@ -151,7 +151,7 @@ def finish(platform: Platform, row: StoredRow, status: str, **changes: Any) -> S
 def complete(
     platform: Platform, row: StoredRow, payment: StoredRow, transaction: StoredRow, method_name: str = ""
 ) -> StoredRow:
-    """The session was paid by `payment`, captured by `transaction`; tells it as the vendor's sample does."""
+    """Complete the session, which `payment` paid. The webhook has the properties of the vendor's sample."""
     finish(platform, row, "completed")
     method = payment.doc["payment_method"]
     kind = method["payment_method_type"].removeprefix("wallet_")
@@ -170,13 +170,13 @@ def complete(
 
 
 def _told(row: StoredRow) -> Doc:
-    """What both events of a session carry [/guides/webhooks/]; the expired one's data is our guess."""
+    """Return the data of both events of a session [/guides/webhooks/]. That of the expired event is our guess."""
     shown = {name: row.doc[name] for name in ("session_id", "status", "amount")}
     return {**shown, "metadata": row.private["request"].get("metadata", {})}
 
 
 def allowed_methods(platform: Platform, row: StoredRow) -> list[str]:
-    """What the session takes: what it was created with, as far as the account takes it."""
+    """Return the payment methods that the session was created with and that the account accepts."""
     account = platform.store.get("account", str(row.account_uid))
     takes = account.doc if account else {}
     switches = {"card": "enable_credit_card", "apple_pay": "enable_credit_card", "ach": "enable_ach"}
@@ -185,7 +185,7 @@ def allowed_methods(platform: Platform, row: StoredRow) -> list[str]:
 
 
 def check_scope(call: Call, scope: str) -> StoredRow:
-    """The session whose credential calls, or 403 `insufficient_scope` [/api/, /component/wallet/]."""
+    """Return the calling session. Raises a 403 `Refusal` if its scope is not `scope` [/api/, /component/wallet/]."""
     row = call.session or not_found("session")
     if row.doc["scope"] != scope:
         raise Refusal(403, "insufficient_scope", f"The credential's scope is {row.doc['scope']}, not {scope}.")
@@ -193,13 +193,13 @@ def check_scope(call: Call, scope: str) -> StoredRow:
 
 
 def refuse_expired(row: StoredRow) -> None:
-    """410 once expired [/component/events/]."""
+    """Raise a 410 `Refusal` if the session has expired [/component/events/]."""
     if row.doc["status"] == "expired":
         raise Refusal(410, "session_expired", "The session has expired.", recoverable=False)
 
 
 def check_open(call: Call, scope: str = "") -> StoredRow:
-    """The session that calls, if it is active (and has that scope)."""
+    """Return the calling session. Raises a `Refusal` if it is not active, or does not have that scope."""
     row = check_scope(call, scope) if scope else call.session or not_found("session")
     refuse_expired(row)
     if row.doc["status"] == "completed":
@@ -249,7 +249,7 @@ def the_session(call: Call, uid: str) -> StoredRow:
 
 
 def expire_session(call: Call, uid: str) -> Answer:
-    """`POST …/expire`: no body either way; once more on an expired one changes nothing."""
+    """`POST …/expire`: request and answer have no body. It does not change a session that has expired already."""
     row = the_session(call, uid)
     if call.data:
         check(call.body, NOTHING)

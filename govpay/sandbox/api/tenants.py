@@ -1,4 +1,4 @@
-"""Clients and payment accounts: create, read, update, checkout and client configuration."""
+"""Clients and payment accounts: the routes that create, read and update them, and those for their configuration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLIENT = shape(
 
 
 def _is_callback(value: str, path: str) -> None:
-    """HTTPS [/guides/webhooks/]; plain http only on loopback, where a sandbox delivers to."""
+    """Accept https URLs [/guides/webhooks/], and http URLs on loopback, to which the sandbox posts."""
     is_uri(value, path)
     parts = urlsplit(value)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
@@ -57,7 +57,7 @@ CHECKOUT_CONFIG = shape(
     page_message=text(),
 )
 
-# What an account has when its creator left a property out.
+# The values of properties that are missing in the request that creates an account.
 _ACCOUNT_DEFAULTS: Doc = {
     "external_account_id": None,
     "external_merchant_id": None,
@@ -70,12 +70,13 @@ _ACCOUNT_DEFAULTS: Doc = {
     "webhook_enabled": False,
 }
 
-# client-config is rate-limited [/platform/payments/]; the figure is ours: calls a minute and account.
+# Maximum calls of client-config a minute for each account. The vendor documents a limit [/platform/payments/]; the
+# number is our choice.
 CLIENT_CONFIG_RATE = 60
 
 
 def make_client(platform: Platform, **given: Any) -> StoredRow:
-    """Store a client; also the way tests and the demo city make one."""
+    """Store a client. The route, tests and the demo city use this function."""
     at = platform.clock.stamp()
     doc = {
         "uid": platform.new_uid("client"),
@@ -89,7 +90,7 @@ def make_client(platform: Platform, **given: Any) -> StoredRow:
 
 
 def make_account(platform: Platform, **given: Any) -> StoredRow:
-    """Store a payment account. `private` holds what only its own routes show."""
+    """Store a payment account. Its `private` data is returned only by their own routes."""
     at = platform.clock.stamp()
     doc = {"uid": platform.new_uid("account"), **_ACCOUNT_DEFAULTS, "allowed_origins": [], **given}
     private = {"webhook_secret": new_secret(), "subscriptions": {}, "checkout_config": {}}
@@ -102,13 +103,13 @@ def create_client(call: Call) -> Answer:
 
 
 def create_account(call: Call) -> Answer:
-    """`POST /api/paymentaccounts` [/platform/accounts/]; required properties by A30."""
+    """`POST /api/paymentaccounts` [/platform/accounts/]; the required properties are by A30."""
     body = _account_body(call)
     return Answer(201, make_account(call.platform, **body).doc)
 
 
 def update_account(call: Call, uid: str) -> Answer:
-    """`PUT /api/paymentaccounts/{uid}` with the create body (A7): what is left out returns to its default."""
+    """`PUT /api/paymentaccounts/{uid}` with the create body (A7): a missing property returns to its default."""
     row = the_account(call, uid)
     body = _account_body(call)
     row.doc.update({**_ACCOUNT_DEFAULTS, **body, "updated_at": call.platform.clock.stamp()})
@@ -146,7 +147,7 @@ def list_accounts(call: Call) -> Answer:
 
 
 def set_checkout_config(call: Call, uid: str) -> Answer:
-    """`PUT …/checkout-config` [/getting-started/credentials/]: what is given replaces, the rest stays."""
+    """`PUT …/checkout-config` [/getting-started/credentials/]: given properties are replaced, the others stay."""
     row = the_account(call, uid)
     body = check(call.body, CHECKOUT_CONFIG)
     row.private["checkout_config"].update(body)
@@ -158,11 +159,11 @@ def set_checkout_config(call: Call, uid: str) -> Answer:
 
 
 def read_client_config(call: Call, uid: str) -> Answer:
-    """`GET …/client-config`: anonymous, rate-limited [/platform/payments/]."""
+    """`GET …/client-config`: needs no credential, and is rate-limited [/platform/payments/]."""
     row = the_account(call, uid)
     limit_rate(call.platform.client_config_calls, uid, CLIENT_CONFIG_RATE)
     methods = [name for name, wanted in (("credit", "enable_credit_card"), ("ach", "enable_ach")) if row.doc[wanted]]
-    # The processor's temporary password is good for ten minutes (api-facts, section 7).
+    # The processor's temporary password is valid for ten minutes (api-facts, section 7).
     expires = call.platform.clock.now() + timedelta(minutes=10)
     config = {
         "account_id": row.doc["external_account_id"] or uid,

@@ -1,4 +1,4 @@
-"""The identity provider: OAuth 2.0 client credentials, and who holds which access token."""
+"""The identity provider: issues OAuth 2.0 access tokens for client credentials, and checks them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def issue_token(call: Call) -> Answer:
         form = parse_qs(call.data.decode("utf-8"), keep_blank_values=True)
     except ValueError:
         return _refused(400, "invalid_request")
-    # A parameter must not be repeated, and one without a value counts as left out (RFC 6749, 3.2).
+    # A parameter must not be repeated. A parameter without a value counts as missing (RFC 6749, 3.2).
     if any(len(values) > 1 for values in form.values()) or not form.get("grant_type", [""])[0]:
         return _refused(400, "invalid_request")
     if form["grant_type"] != ["client_credentials"]:
@@ -50,7 +50,7 @@ def issue_token(call: Call) -> Answer:
 
 
 def new_token(platform: Platform) -> str:
-    """A random token in the form of a JWT, valid for the settings' lifetime."""
+    """Store and return a random token in the form of a JWT. It is valid for `token_lifetime` seconds."""
     now = platform.clock.now()
     expires = now + timedelta(seconds=platform.settings.token_lifetime)
     claims = {
@@ -74,7 +74,7 @@ def is_valid(platform: Platform, token: str) -> bool:
 
 
 def revoke_all(platform: Platform) -> int:
-    """Forget every token; returns how many there were."""
+    """Delete all tokens, and return how many there were."""
     with platform.store.transaction():
         count = int(platform.store.execute("SELECT count(*) FROM tokens")[0][0])
         platform.store.execute("DELETE FROM tokens")
@@ -82,7 +82,7 @@ def revoke_all(platform: Platform) -> int:
 
 
 def bearer(call: Call) -> str:
-    """The bearer credential of the request, or 401."""
+    """Return the bearer credential of the request. Raises a 401 `Refusal` if there is none."""
     kind, _, credential = call.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not credential.strip():
         raise unauthorized()

@@ -40,7 +40,7 @@ def make_customer(platform: Platform, account_uid: str, **given: Any) -> StoredR
 
 
 def make_method(platform: Platform, customer: StoredRow, method: Doc) -> StoredRow:
-    """Keep `method` (the wire's object) for a customer; its token becomes permanent [/platform/wallets/]."""
+    """Save `method` (the object of a request) for a customer. Its token becomes permanent [/platform/wallets/]."""
     at = platform.clock.stamp()
     kind = method["payment_method_type"]
     details = {**method[kind], "fingerprint": f"perm_{secrets.token_hex(12)}"}
@@ -62,7 +62,7 @@ def make_method(platform: Platform, customer: StoredRow, method: Doc) -> StoredR
 
 
 def update_method(platform: Platform, row: StoredRow, changes: Doc) -> StoredRow:
-    """The network changed a saved card or account, such as its expiry [/platform/wallets/] (A21)."""
+    """Update a saved method as the card network or bank does, such as its expiry [/platform/wallets/] (A21)."""
     kind = row.doc["payment_method_type"]
     unknown = sorted(set(changes) - set(row.doc[kind]))
     if unknown or not changes:
@@ -80,7 +80,7 @@ def update_method(platform: Platform, row: StoredRow, changes: Doc) -> StoredRow
 
 
 def touch_customer(platform: Platform, customer: StoredRow, **changes: Any) -> None:
-    """A change of a method touches its customer's `updated_at` (A14)."""
+    """Renew the customer's `updated_at`, as each change of a saved method does (A14), and store `changes`."""
     customer.doc.update({**changes, "updated_at": platform.clock.stamp()})
     platform.store.put(customer)
 
@@ -95,14 +95,14 @@ def methods_of(platform: Platform, customer: StoredRow) -> list[StoredRow]:
 
 
 def forget_method(platform: Platform, customer: StoredRow, uid: str) -> None:
-    """Remove one of the customer's methods; it may have been the default."""
+    """Remove one of the customer's methods. If it was the default, the customer has none."""
     platform.store.delete("method", uid)
     left = customer.doc["default_payment_method_uid"]
     touch_customer(platform, customer, default_payment_method_uid=None if left == uid else left)
 
 
 def set_default(platform: Platform, customer: StoredRow, uid: str | None) -> None:
-    """Make `uid` the customer's only default; None leaves none."""
+    """Make the method `uid` the customer's only default. With None the customer has no default."""
     for row in methods_of(platform, customer):
         if row.doc["is_default"] != (row.uid == uid):
             row.doc.update(is_default=row.uid == uid, updated_at=platform.clock.stamp())
@@ -111,7 +111,7 @@ def set_default(platform: Platform, customer: StoredRow, uid: str | None) -> Non
 
 
 def create_customer(call: Call) -> Answer:
-    """`POST /api/customers` [/platform/wallets/]; a taken `reference_id` is 409 (A13)."""
+    """`POST /api/customers` [/platform/wallets/]: 409 if another customer has this `reference_id` (A13)."""
     body = check(call.body, CUSTOMER)
     if _by_reference(call, body["reference_id"]):
         conflict("A customer with this reference_id exists.")
@@ -138,12 +138,12 @@ def list_customers(call: Call) -> Answer:
 
 
 def list_methods(call: Call, uid: str) -> Answer:
-    """All of a customer's methods, never paged (A14)."""
+    """Return all of a customer's methods, not paged (A14)."""
     return wrap(call, [dump(row.doc) for row in methods_of(call.platform, the_customer(call, uid))])
 
 
 def save_method(call: Call, uid: str) -> Answer:
-    """`POST …/payment-methods` [/platform/wallets/]: the answer carries the permanent token."""
+    """`POST …/payment-methods` [/platform/wallets/]: the answer contains the permanent token."""
     customer = the_customer(call, uid)
     method = check(call.body, SAVE)["payment_method"]
     row = make_method(call.platform, customer, method)
@@ -163,7 +163,7 @@ def remove_method(call: Call, uid: str, method_uid: str) -> Answer:
 
 
 def choose_default(call: Call, uid: str) -> Answer:
-    """`PUT …/default-payment-method`, body by A15; the answer is the customer."""
+    """`PUT …/default-payment-method`; the body is by A15, the answer is the customer."""
     customer = the_customer(call, uid)
     wanted = check(call.body, DEFAULT)["saved_payment_method_uid"]
     row = call.platform.store.get("method", wanted, call.account_uid)
@@ -174,7 +174,7 @@ def choose_default(call: Call, uid: str) -> Answer:
 
 
 def import_methods(call: Call) -> Answer:
-    """`POST /api/saved-payment-methods/import` (A16): a wrong shape refuses all, a wrong value its row."""
+    """`POST /api/saved-payment-methods/import` (A16): a wrong shape refuses all rows, a wrong value only its row."""
     IMPORT.check_type(call.body, "")
     if not 1 <= len(call.body["payment_methods"]) <= IMPORT_LIMIT:
         invalid(f"payment_methods must have 1 to {IMPORT_LIMIT} entries.")

@@ -1,4 +1,4 @@
-"""Calls from browsers: the session's own credential, registered origins, cross-origin headers."""
+"""Access of browsers: checks the session's credential and the origin, and sets cross-origin headers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from govpay.sandbox.errors import Refusal
 from govpay.sandbox.rates import limit_rate
 from govpay.sandbox.store import StoredRow
 
-# The routes that take a session's credential all name the session.
+# All routes that accept a session's credential have the session's id in their path.
 _PATHS = re.compile(r"/(?:v1/hosted-sessions|component/tokens|checkout)/(cs_[A-Za-z0-9]+)(?:/.*)?")
 _METHODS = "GET, POST, PUT, DELETE"
 _HEADERS = "Authorization, Content-Type, Idempotency-Key"
-# `Date` lets the component follow this platform's clock, which tests move.
+# The component needs `Date` to follow the platform's clock, which tests move.
 _READABLE = "Date, Retry-After, X-Request-Id"
 
 
 def check_session(call: Call, uid: str) -> None:
-    """The session's own credential [/api/], from a registered origin if a browser sends one."""
+    """Require the session's own credential [/api/]. If there is an Origin header, the origin must be registered."""
     credential = tokens.bearer(call)
     call.session = sessions.session_for(call.platform, credential)
     if call.session is None and not tokens.is_valid(call.platform, credential):
@@ -32,20 +32,20 @@ def check_session(call: Call, uid: str) -> None:
         raise Refusal(403, "insufficient_scope", "Only the session's own credential can call this route.")
     if "origin" in call.headers and not _may_call(call, call.session):
         raise Refusal(403, "origin_not_allowed", "The origin is not registered for this account.")
-    # Each session's credential has a limit of its own [/getting-started/credentials/].
+    # Each session's credential has its own rate limit [/getting-started/credentials/].
     limit_rate(call.platform.session_calls, uid, call.platform.settings.session_rate)
 
 
 def _may_call(call: Call, session: StoredRow) -> bool:
     origin = call.headers["origin"]
     account = call.platform.store.get("account", str(session.account_uid))
-    # The platform's own checkout page is always at home.
+    # The platform's own checkout page may always call.
     at_home = urlsplit(origin).netloc == call.headers.get("host")
     return at_home or bool(account and origin in account.doc["allowed_origins"])
 
 
 def _caller_of(call: Call) -> str | None:
-    """The origin of a cross-origin call, if the account of the session in the path has registered it."""
+    """Return the origin of a cross-origin call. None if the account of the path's session has not registered it."""
     found = _PATHS.fullmatch(call.path)
     session = call.platform.store.get("session", found[1]) if found and "origin" in call.headers else None
     return call.headers["origin"] if session and _may_call(call, session) else None
@@ -56,7 +56,7 @@ def is_preflight(method: str, call: Call) -> bool:
 
 
 def preflight(call: Call) -> Answer:
-    """What a browser asks before a call that carries a credential; unregistered origins are turned away."""
+    """Answer the CORS preflight request of a browser. Unregistered origins get 403."""
     if _caller_of(call) is None:
         raise Refusal(403, "origin_not_allowed", "The origin is not registered for this account.")
     allowed = {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Allow-Headers": _HEADERS}
@@ -64,7 +64,7 @@ def preflight(call: Call) -> Answer:
 
 
 def cross_origin(call: Call) -> dict[str, str]:
-    """The headers that let a page of a registered origin read the answer, errors included."""
+    """Return the headers that let a page of a registered origin read the answer, also an error."""
     if not _PATHS.fullmatch(call.path):
         return {}
     origin = _caller_of(call)

@@ -1,7 +1,7 @@
-"""Challenges: a payer who must prove something before a session can be confirmed.
+"""Challenges: verifications that a payer must pass before a session can be confirmed.
 
-The vendor's pages name the kinds and the codes; what calls for a challenge, the status numbers and what
-passes one are ours: `fraud_signals.account_type` of `challenge_sms` (or another kind) asks for it.
+The vendor's pages name the kinds and the error codes. The rest is our choice: the status numbers, the right answers,
+and the trigger, which is a `fraud_signals.account_type` of `challenge_sms` (or another kind).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from govpay.sandbox.shapes import Doc, check, shape, text
 from govpay.sandbox.store import StoredRow
 
 CODED = ("sms", "email")
-# What passes: this code for sms and email, this token for the captchas.
+# The right answers: this code for sms and email, this token for the captchas.
 CODE, CAPTCHA_TOKEN = "424242", "sandbox-captcha-passed"
 
-# Sent again within the pause, nothing happens; the figures are ours.
+# A code that is requested again within the pause is not sent again. These numbers are our choice.
 PAUSE = timedelta(seconds=30)
 MOST_SENT = 5
 MOST_TRIED = 5
@@ -38,7 +38,7 @@ def require(platform: Platform, session: StoredRow, kind: str) -> None:
 
 
 def shown(session: StoredRow) -> Doc | None:
-    """The challenge object of the config and of `challenge/send`; None when nothing is (still) wanted."""
+    """Return the challenge object of the config and of `challenge/send`. None if no challenge is open."""
     challenge = session.private.get("challenge")
     if challenge is None or challenge["passed"]:
         return None
@@ -49,7 +49,7 @@ def shown(session: StoredRow) -> Doc | None:
 
 
 def _hint(session: StoredRow, kind: str) -> str:
-    """A masked destination; the vendor's sample has the form --1234."""
+    """Return the masked phone number or email address. The vendor's sample has the form --1234."""
     signals = session.private["request"].get("fraud_signals", {})
     if kind == "sms":
         return "--" + (signals.get("phone", "")[-4:] or "1234")
@@ -78,7 +78,7 @@ def check_response(platform: Platform, session: StoredRow, response: Doc | None)
 
 
 def send_code(call: Call, uid: str) -> Answer:
-    """`POST …/challenge/send`: idempotent within a short window, rate-limited [its operation page]."""
+    """`POST …/challenge/send`: idempotent within a short time, and rate-limited [its operation page]."""
     session = check_open(call, "payment")
     if call.data:
         check(call.body, NOTHING)

@@ -1,6 +1,6 @@
 """Files and pages for browsers: the component's script, and the hosted checkout page.
 
-Addresses, redirect signature and page are ours: the vendor's pages show none of them.
+URLs, redirect signature and page are our choice, because the vendor's pages show none of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from govpay.sandbox.errors import not_found
 from govpay.sandbox.store import StoredRow
 
 STATIC = Path(__file__).parent / "static"
-# One script for both elements; the parts in the order in which they need each other.
+# The parts of the one script for both elements. Each part needs only parts before it.
 PARTS = (
     "wire.js",
     "dom.js",
@@ -32,7 +32,7 @@ PARTS = (
     "wallet.js",
 )
 
-# The page runs nothing but its own files; a merchant's logo may come from anywhere.
+# The page runs only its own files. A merchant's logo may come from any site.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' https: http: data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -41,7 +41,7 @@ POLICY = (
 
 @cache
 def component_script() -> str:
-    """`govifi.js`: a plain script, no module, so that it can be loaded either way."""
+    """Return `govifi.js`. It is a plain script, so that a page can load it with or without `type="module"`."""
     css = json.dumps((STATIC / "component.css").read_text())
     parts = "\n".join((STATIC / name).read_text() for name in PARTS)
     return f'(() => {{\n"use strict";\nconst STYLES = {css};\n{parts}\n}})();\n'
@@ -49,13 +49,13 @@ def component_script() -> str:
 
 @cache
 def component_integrity() -> str:
-    """The script's subresource integrity: `sha384-…`."""
+    """Return the script's subresource integrity hash: `sha384-…`."""
     digest = hashlib.sha384(component_script().encode()).digest()
     return "sha384-" + base64.b64encode(digest).decode()
 
 
 def serve_component(call: Call) -> Answer:
-    """Any page may load it; with `crossorigin`, which an integrity hash needs."""
+    """Serve the script. Any page may load it with `crossorigin`, which an integrity hash requires."""
     headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-cache"}
     return _file(component_script(), "text/javascript", headers)
 
@@ -74,7 +74,7 @@ def serve_style(call: Call) -> Answer:
 
 
 def serve_page(call: Call, uid: str) -> Answer:
-    """`hosted_url`: the same page for every session; its script reads the credential from the fragment."""
+    """Serve the page of `hosted_url`, the same for every session. Its script reads the credential from the fragment."""
     if call.platform.store.get("session", uid) is None:
         not_found("session")
     headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
@@ -82,7 +82,7 @@ def serve_page(call: Call, uid: str) -> Answer:
 
 
 def redirects(call: Call, uid: str) -> Answer:
-    """`GET /checkout/{sessionId}/redirects`, for our own page: where to go now. Works for ended sessions too."""
+    """`GET /checkout/{sessionId}/redirects`: return the URLs to which our page may redirect, also after the end."""
     session = call.session or not_found("session")
     request = session.private["request"]
     answer = {"cancel_url": _with_id(request.get("cancel_url", ""), session.uid)}
@@ -92,20 +92,23 @@ def redirects(call: Call, uid: str) -> Answer:
 
 
 def _signature(call: Call, session: StoredRow) -> str:
-    """How the vendor signs is not documented (A28); nobody may rely on this."""
+    """Return the `sig` parameter of the success URL.
+
+    The vendor does not document how it signs (A28), so clients must not verify this signature.
+    """
     account = call.platform.store.get("account", str(session.account_uid))
     secret = account.private["webhook_secret"] if account else ""
     return hmac.new(secret.encode(), session.uid.encode(), hashlib.sha256).hexdigest()
 
 
 def _with_id(url: str, uid: str) -> str:
-    """The literal token is replaced, in either spelling [/guides/hosted-sessions/]."""
+    """Replace the placeholder for the session's id, also if it is URL-encoded [/guides/hosted-sessions/]."""
     literal = "{CHECKOUT_SESSION_ID}"
     return url.replace(literal, uid).replace(quote(literal), uid)
 
 
 def success_url(session: StoredRow, sig: str) -> str:
-    """With `session_id` and `sig` in the query [/guides/hosted-redirect/]."""
+    """Return the success URL with `session_id` and `sig` in the query [/guides/hosted-redirect/], or an empty text."""
     parts = urlsplit(_with_id(session.private["request"].get("success_url", ""), session.uid))
     if not parts.netloc:
         return ""

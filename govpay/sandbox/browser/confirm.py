@@ -1,4 +1,4 @@
-"""Paying a session: the quote of its fee, and the one confirmation that charges."""
+"""Paying a session: the routes that quote the fee and that confirm the payment, which charges the payer."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CONFIRM = shape(
 
 
 def quote_fee(call: Call, uid: str) -> Answer:
-    """`POST …/quote-fee`: what a confirm with the same token will charge; answer by A31."""
+    """`POST …/quote-fee`: the fee and total that a confirm with the same token will charge. The answer is by A31."""
     session = check_open(call, "payment")
     body = check(call.body, QUOTE)
     _check_payable(call.platform, session, body["method"])
@@ -96,7 +96,7 @@ def _check_payable(platform: Platform, session: StoredRow, method: str) -> None:
 
 
 def confirm(call: Call, uid: str) -> Answer:
-    """`POST …/confirm`: once. The same `Idempotency-Key` gets the first result and charges nothing."""
+    """`POST …/confirm`: charge the payer once. The same `Idempotency-Key` gets the first result and charges nothing."""
     platform, session = call.platform, check_scope(call, "payment")
     body = check(call.body, CONFIRM)
     refuse_expired(session)
@@ -125,7 +125,7 @@ def _repeat(first: Doc) -> Answer:
 
 
 def _check_body(session: StoredRow, body: Doc) -> None:
-    """What the session asks of a new card or bank account, and what goes with which method."""
+    """Check that required billing details are given, and that `ach_authorization` is given only for ACH."""
     given = body.get("billing_details", {})
     if not body["processor_token"].lower().startswith("spm_"):
         for name in session.doc.get("required_avs_fields", []):
@@ -136,7 +136,7 @@ def _check_body(session: StoredRow, body: Doc) -> None:
 
 
 def _check_saving(session: StoredRow, body: Doc, method: Doc) -> None:
-    """Saving needs `setup_future_usage` [the operation page], and somebody to save for."""
+    """Check that the method may be saved: it needs `setup_future_usage` [the operation page] and a customer."""
     if not body.get("save_method"):
         return
     if session.doc["setup_future_usage"] == "off":
@@ -148,7 +148,10 @@ def _check_saving(session: StoredRow, body: Doc, method: Doc) -> None:
 
 
 def payer_of(session: StoredRow, body: Doc) -> str:
-    """Who pays, as far as the session knows: without customer and e-mail, only the digits tell payers apart."""
+    """Return the customer's uid or the email address of the payer, or an empty text.
+
+    Without either, the check for duplicates compares only the last four digits.
+    """
     email = session.doc.get("customer_email") or body.get("billing_details", {}).get("email", "")
     return str(session.doc["customer_id"] or email.strip().lower())
 
@@ -169,14 +172,17 @@ def _check_duplicate(platform: Platform, session: StoredRow, body: Doc, instrume
 
 
 def _charge(platform: Platform, session: StoredRow, body: Doc, method: Doc, key: str) -> Answer:
-    """Validate and capture in one; a decline is kept under its key and leaves the session active."""
+    """Validate and capture the payment in one step, and complete the session.
+
+    If the payment is declined, the refusal is stored as the result of `key`, and the session stays active.
+    """
     payment = make_payment(
         platform,
         str(session.account_uid),
         method,
         base_amount=session.doc["amount"],
         currency=session.doc["currency"],
-        # The platform's own reference for it; the merchant's is in the metadata, if anywhere.
+        # The platform's own reference. A merchant can put its reference into the metadata.
         reference_id=session.uid,
         session_id=session.uid,
     )
@@ -223,7 +229,7 @@ def _save(platform: Platform, session: StoredRow, body: Doc, method: Doc) -> str
     if not body.get("save_method"):
         return None
     customer = platform.store.get("customer", session.doc["customer_id"], session.account_uid)
-    # It may have been removed since the session was made; the payment stands.
+    # The customer may have been removed since the session was created. The payment is made all the same.
     return make_method(platform, customer, method).uid if customer else None
 
 

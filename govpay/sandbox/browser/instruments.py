@@ -22,22 +22,22 @@ ACH = shape(
     account_number_suffix=text(required=True, pattern=r"\d{1,6}"),
     account_type=text(required=True, choices=("checking", "savings")),
 )
-# [/api/operations/v1hosted-sessionssessionidconfirm/]; the names inside are those of its example.
+# [/api/operations/v1hosted-sessionssessionidconfirm/]; the property names are those of its example.
 DETAILS = shape(card=CARD.part(), ach=ACH.part()).part()
 TOKEN = text(required=True, rule=is_token)
 BILLING_NAMES = ("cardholder", "zip", "street", "street2", "city", "state", "country", "phone", "email")
 BILLING = shape(**dict.fromkeys(BILLING_NAMES, text(empty=True))).part()
 
-# How sessions and direct payments name the same thing (api-facts, section 6.9).
+# For each payment method type of direct payments, its name in sessions (api-facts, section 6.9).
 METHOD_OF = {"credit": "card", "ach": "ach"}
-# Before a wallet sheet is open there is no instrument, only a representative card [/guides/events/].
+# The card used for Apple Pay: before its sheet is open there is only a representative card [/guides/events/].
 _DEVICE_CARD = {"last4": "1111", "exp_month": 12, "exp_year": 2040, "bin": "411111"}
-# What the payer typed twice must agree; brand and bank name are only words.
+# Details that must be equal in the token and in `payment_method`. Brand and bank name may differ.
 _COMPARED = ("last4", "exp_month", "exp_year", "bin", "routing_number", "account_number_suffix", "account_type")
 
 
 def wire(platform: Platform, session: StoredRow, body: Doc) -> Doc:
-    """`payment_method` of a direct payment for the browser's `processor_token`, `method`, `payment_method`."""
+    """Return the `payment_method` of a direct payment for the browser's `processor_token` and details."""
     token, method = body["processor_token"], body["method"]
     if token.lower().startswith("spm_"):
         return _saved(platform, session, token, method)
@@ -58,7 +58,7 @@ def wire(platform: Platform, session: StoredRow, body: Doc) -> Doc:
 
 
 def _saved(platform: Platform, session: StoredRow, uid: str, method: str) -> Doc:
-    """A saved method is named by its uid in `processor_token` (A31)."""
+    """Return the `payment_method` for a saved method, whose uid is in `processor_token` (A31)."""
     row = platform.store.get("method", uid, session.account_uid)
     if row is None or row.doc["customer_uid"] != session.doc["customer_id"]:
         invalid("processor_token names no saved method of this customer.")

@@ -1,4 +1,4 @@
-"""The sanitized config of a session, which the browser reads, and the update that answers with it."""
+"""The routes that read the sanitized config of a session for the browser, and that update the session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UPDATE = shape(amount=cents(), line_items=LINE_ITEMS)
 
 
 def config(platform: Platform, row: StoredRow) -> Doc:
-    """The sanitized config, safe for the browser [/api/operations/v1hosted-sessionssessionid/get/]."""
+    """Return the session's config without secrets [/api/operations/v1hosted-sessionssessionid/get/]."""
     account = platform.store.get("account", str(row.account_uid))
     checkout = account.private["checkout_config"] if account else {}
     doc = row.doc
@@ -24,7 +24,7 @@ def config(platform: Platform, row: StoredRow) -> Doc:
     shown.update({name: doc[name] for name in SERVED_FIELDS if name in doc})
     shown["allowed_methods"] = allowed_methods(platform, row)
     branding = {name: checkout[name] for name in ("logo_url", "accent_color") if name in checkout}
-    # Session branding over account defaults [/component/theming/].
+    # The session's branding overrides the account's defaults [/component/theming/].
     branding.update(doc.get("branding", {}))
     shown["branding"] = branding
     shown["merchant_display_name"] = branding.get("merchant_display_name") or checkout.get(
@@ -43,7 +43,7 @@ def _saved_methods(platform: Platform, customer_uid: str) -> list[Doc]:
 
 
 def saved_method(row: StoredRow) -> Doc:
-    """One saved method as the browser sees it; never a full number."""
+    """Return a saved method for the browser, without the full number."""
     kind = row.doc["payment_method_type"]
     details = row.doc[kind]
     shown = {"id": row.uid, "is_default": row.doc["is_default"], "holder_name": details.get("holder_name")}
@@ -66,7 +66,7 @@ def saved_method(row: StoredRow) -> Doc:
 
 
 def read_session(call: Call, uid: str) -> Answer:
-    """`GET /v1/hosted-sessions/{sessionId}`: 410 once expired [/component/events/]."""
+    """`GET /v1/hosted-sessions/{sessionId}`: 410 if the session has expired [/component/events/]."""
     row = call.session or not_found("session")
     refuse_expired(row)
     return Answer(200, config(call.platform, row))

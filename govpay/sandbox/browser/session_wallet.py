@@ -1,4 +1,4 @@
-"""A wallet session's own routes: a payer looks at, adds, removes and prefers saved methods (A32)."""
+"""Routes of a wallet session: a payer lists, adds and removes saved methods and chooses the default (A32)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def _lock_on(session: StoredRow, uid: str) -> Doc | None:
 
 
 def summary(session: StoredRow, row: StoredRow) -> Doc:
-    """`SavedMethodSummary`: the config's item, with the session's badges and lock. Their names here are ours."""
+    """Return a `SavedMethodSummary`: the saved method as in the config, with the session's badges and lock.
+
+    The names of the properties for badges and lock are our choice.
+    """
     shown = saved_method(row)
     badges = [
         {name: badge[name] for name in ("label", "color") if name in badge}
@@ -65,7 +68,7 @@ def list_own(call: Call, uid: str) -> Answer:
 
 
 def save_own(call: Call, uid: str) -> Answer:
-    """`POST …/payment-methods` [/component/wallet/]; its body by A32."""
+    """`POST …/payment-methods` [/component/wallet/]; the body is by A32."""
     session = check_open(call, "wallet")
     body = check(call.body, SAVE)
     if body["method"] not in ("card", "ach") or body["method"] not in allowed_methods(call.platform, session):
@@ -78,7 +81,7 @@ def save_own(call: Call, uid: str) -> Answer:
 
 
 def remove_own(call: Call, uid: str, method_uid: str) -> Answer:
-    """`DELETE …/payment-methods/{id}`: 409 for a locked one."""
+    """`DELETE …/payment-methods/{id}`: 409 if the method is locked."""
     session = check_open(call, "wallet")
     row = _method(call, session, method_uid) or not_found("saved payment method")
     lock = _lock_on(session, row.uid)

@@ -1,4 +1,4 @@
-"""Many payments at once, for loads and benchmarks: drawn and stored by SQL alone."""
+"""Creates many payments at once for load tests and benchmarks, with SQL alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from govpay.sandbox.platform import Platform
 _SPREAD_SECONDS = 90 * 86_400
 _CARDS = (("visa", "411111", "1111"), ("mastercard", "555555", "4444"), ("amex", "371449", "8431"))
 
-# A table, not a subquery: random ids must stay what they are when read twice.
+# A table and not a subquery, because the random ids must be the same at each read.
 _DRAW = """
 CREATE TEMP TABLE drawn AS
 WITH RECURSIVE counted (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM counted WHERE n + 1 < :count),
@@ -54,10 +54,10 @@ _BEFORE = "INSERT INTO {}_before (until, uid) SELECT :now, {} FROM drawn"
 
 
 def add_payments(platform: Platform, account_uid: str, count: int, *, transactions: bool = True) -> list[str]:
-    """Store `count` captured card payments (with their captures and ledger entries); returns their uids.
+    """Store `count` captured card payments with their captures and ledger entries. Returns their uids.
 
-    They were created over the last 90 days; `updated_at` is now, one microsecond apart, since to a reader
-    of changes they are all new.
+    `created_at` is spread over the last 90 days. `updated_at` is now, one microsecond apart, so that a reader of
+    changes sees all of them as new.
     """
     if count < 1:
         return []

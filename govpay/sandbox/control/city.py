@@ -1,7 +1,7 @@
-"""The demo city: four payment accounts, their people, and ninety days of believable payments.
+"""The demo city: four payment accounts, their customers, and realistic payments of ninety days.
 
-The history is not written down but lived: each step (validate, capture, refund) is carried out by the
-platform's own rules, in order of time, with the clock held at its instant: consistent by construction.
+The history is not fixed data. Each step (validate, capture, refund) runs through the platform's own rules, in time
+order, with the clock set to the step's time. So the data is consistent.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from govpay.sandbox.control import bulk, people, stories
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.store import StoredRow
 
-# With the payments of the accounts below: 1 500.
+# Payments that wait for capture. With the payments of the accounts below there are 1 500.
 WAITING = 6
-# A waiting validation lapses after 24 hours; it should not do so while somebody is looking at it.
+# Maximum age of a waiting payment. It expires after 24 hours, and should not do so during a demo.
 FRESH = timedelta(hours=12)
-# When the city's accounts were opened.
+# Age of the city's accounts.
 AGE = timedelta(days=500)
 
 
@@ -63,7 +63,7 @@ _SUBSCRIBED = {
 
 
 def prepare(platform: Platform, size: str | int, seed: int) -> None:
-    """Fill an empty platform to `size` (empty, demo, or a number of payments); see that six payments wait."""
+    """Fill an empty platform. `size` is empty, demo or a number of payments. In a demo six payments await capture."""
     if size == "empty":
         return
     if size != "demo" and (not isinstance(size, int) or size < 0):
@@ -81,9 +81,10 @@ def prepare(platform: Platform, size: str | int, seed: int) -> None:
 
 
 def settle(platform: Platform, seed: int) -> None:
-    """Let the city's people and payments into accounts that were opened through the API; see that six payments wait.
+    """Add the city's customers and payments to accounts that were created through the API. Six payments wait then.
 
-    Nobody is told of their past: webhooks begin afterwards. ValueError when an account of the city is missing.
+    No webhooks are sent for these past payments, only for later changes. Raises ValueError if an account of the city
+    is missing.
     """
     with platform.store.transaction():
         there = {row.doc["external_account_id"]: row for row in platform.store.find("account", "1")}
@@ -105,7 +106,8 @@ def _live_quietly(platform: Platform, rng: random.Random, accounts: list[StoredR
     client = platform.store.get("client", accounts[0].doc["client_id"])
     tenants = [*accounts, client] if client else accounts
     now = platform.clock.now()
-    # The tenants have their ids already; drawing theirs keeps the rest the same as in a city that is seeded whole.
+    # The client and the accounts have their ids already. Drawing ids for them here all the same keeps the other ids the
+    # same as in a city that was built as a whole.
     platform.new_uid("client")
     with platform.clock.history():
         platform.clock.hold(_midnight(now) - AGE)
@@ -125,7 +127,7 @@ def _live_quietly(platform: Platform, rng: random.Random, accounts: list[StoredR
 
 
 def _build_plain(platform: Platform, count: int) -> None:
-    """`count` payments spread over three accounts."""
+    """Create three accounts, and `count` payments spread over them."""
     client = make_client(platform, name="City of Example", customer_id="city-of-example")
     for index, department in enumerate(DEPARTMENTS[:3]):
         account = _open_account(platform, client, department)
@@ -154,13 +156,13 @@ def _midnight(now: datetime) -> datetime:
 
 
 def _live(platform: Platform, rng: random.Random, accounts: list[StoredRow], now: datetime) -> None:
-    """Four hundred days until `now`, in order of time."""
+    """Create the customers, payments and sessions of the last 400 days until `now`, in time order."""
     clock = platform.clock
     try:
         peopled = [(account, row.customers) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
         wallets = people.settle_in(platform, rng, peopled, _midnight(now) - timedelta(days=400))
         busy = [(account, row.payments) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
-        # Sorting by time makes the ledger and every `updated_at` run forward.
+        # The steps are sorted by time, so that the ledger and every `updated_at` are in time order.
         for moment, _, step in sorted(stories.plan(platform, rng, busy, wallets, now), key=lambda item: item[:2]):
             clock.hold(moment)
             step()
@@ -209,7 +211,7 @@ def _equip(platform: Platform, account: StoredRow, department: Department) -> No
 
 
 def _open_sessions(platform: Platform, rng: random.Random, accounts: list[StoredRow]) -> None:
-    """A few sessions that nobody has paid: two still open, four that ran out."""
+    """Create six unpaid sessions: two are open, four have expired."""
     for index in range(6):
         body = {
             "amount": rng.randrange(2_000, 20_000),
@@ -224,7 +226,7 @@ def _open_sessions(platform: Platform, rng: random.Random, accounts: list[Stored
 
 
 def _keep_six_waiting(platform: Platform) -> None:
-    """Exactly six wallet payments wait for capture, none about to lapse."""
+    """Make exactly six payments on saved methods wait for capture. None of them expires soon."""
     fresh = iso(platform.clock.now() - FRESH)
     kept = 0
     for row in platform.store.find("payment", "status = 'validated'", (), "created_at DESC"):
@@ -237,7 +239,7 @@ def _keep_six_waiting(platform: Platform) -> None:
 
 
 def _add_waiting(platform: Platform, index: int) -> None:
-    """One more payment of an active account on a saved card or bank account that approves."""
+    """Add a waiting payment of an active account, on a saved card or bank account that is not declined."""
     accounts = platform.store.find("account", "active = 1", (), "created_at, uid")
     if not accounts:
         return

@@ -1,4 +1,4 @@
-"""Making and changing objects without a request, by the same rules the routes follow."""
+"""Creates and changes objects without a request, by the same rules as the routes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ STATUSES = (
 )
 
 
-# What a payment made outside is told as, and what it draws on.
+# For each event type of a payment made outside the platform, the kind of its payment method.
 ELSEWHERE = {"provider.bankbillpay": "ach", "ivr.completed": "credit"}
 
 
 def the_row(platform: Platform, kind: str, uid: str) -> StoredRow:
-    """The row, or KeyError."""
+    """Return the row. Raises KeyError if it does not exist."""
     row = platform.store.get(kind, uid)
     if row is None:
         raise KeyError(f"no {kind} {uid}")
@@ -41,7 +41,7 @@ def the_row(platform: Platform, kind: str, uid: str) -> StoredRow:
 
 
 def card(last4: str = "1111", **given: Any) -> Doc:
-    """A `credit` object of a request: a token for a Visa that approves."""
+    """Return the `credit` object of a request: by default a token for a Visa that is not declined."""
     return {
         "fingerprint": f"tok_{secrets.token_hex(12)}",
         "last4": last4,
@@ -54,7 +54,7 @@ def card(last4: str = "1111", **given: Any) -> Doc:
 
 
 def bank_account(**given: Any) -> Doc:
-    """An `ach` object of a request."""
+    """Return the `ach` object of a request."""
     return {
         "routing_number": "021000021",
         "account_number_suffix": "9992",
@@ -97,11 +97,11 @@ def add_payment(
     event_type: str = "payment.completed",
     **overrides: Any,
 ) -> StoredRow:
-    """Bring a new payment to `status` (A8). Amounts in cents.
+    """Create a payment and bring it to `status` (A8). Amounts in cents.
 
-    Drawn on the saved method `method`, or on `payment_method` (the wire's object), or on a card that suits
-    `status`. `created_at` and `overrides` are written over the finished document as they are;
-    `event_type` is what its capture is told as.
+    It uses the saved method `method`, or `payment_method` (the object of a request), or else a method that suits
+    `status`. `created_at` and `overrides` replace properties of the finished document without a check. `event_type` is
+    the type of the event that reports its capture.
     """
     if status not in STATUSES:
         raise ValueError(f"status must be one of {', '.join(STATUSES)}")
@@ -158,7 +158,7 @@ def _bring_to(platform: Platform, row: StoredRow, status: str, event_type: str) 
 
 
 def pay_elsewhere(platform: Platform, account_uid: str, event_type: str, given: Doc) -> StoredRow:
-    """A payment that came by the payer's bank (`provider.bankbillpay`) or by telephone (`ivr.completed`)."""
+    """Add a captured payment that came by the payer's bank (`provider.bankbillpay`) or telephone (`ivr.completed`)."""
     if event_type not in ELSEWHERE:
         raise ValueError(f"event_type must be one of {', '.join(ELSEWHERE)}")
     by_bank = {"payment_method": {"payment_method_type": "ach", "ach": bank_account()}}
@@ -167,7 +167,7 @@ def pay_elsewhere(platform: Platform, account_uid: str, event_type: str, given: 
 
 
 def touch(platform: Platform, kind: str, uid: str, changes: Doc) -> StoredRow:
-    """Write `changes` as they are; `updated_at` moves on unless it is among them."""
+    """Write `changes` into the document without a check. `updated_at` is renewed unless `changes` contain it."""
     row = the_row(platform, kind, uid)
     row.doc.update({"updated_at": platform.clock.stamp(), **changes})
     if row.doc.get("status") not in ("validated", "pending", "active"):

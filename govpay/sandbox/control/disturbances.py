@@ -10,7 +10,11 @@ from govpay.sandbox.kinds import KINDS
 
 
 def disturb(call: Call, fault: Fault) -> None:
-    """Revoke all tokens, remove the object that is asked for, move rows of the list; cap its page, delay, lag."""
+    """Apply the fault before the request is carried out.
+
+    It may revoke all tokens, remove the requested object or change rows of the list. The page cap, the delay of a write
+    and the lag of a read are set on the call.
+    """
     if fault.revoke:
         tokens.revoke_all(call.platform)
     if fault.gone:
@@ -21,7 +25,7 @@ def disturb(call: Call, fault: Fault) -> None:
 
 
 def _remove(call: Call) -> None:
-    """The last object that the path names, if there is one."""
+    """Remove the last object that the path names, if there is one."""
     for segment in reversed(call.path.split("/")):
         for kind in KINDS:
             if segment and call.platform.store.get(kind, segment):
@@ -30,7 +34,7 @@ def _remove(call: Call) -> None:
 
 
 def _shift(call: Call, count: int) -> None:
-    """The rows that changed longest ago change now: they go to the end of a list by time, the others move up."""
+    """Change the `count` rows that changed longest ago. In a list sorted by time they move to the end."""
     last = call.path.rstrip("/").rpartition("/")[2]
     name = next((name for name, kind in KINDS.items() if last in (kind.table, f"payment{kind.table}")), None)
     if name is None:

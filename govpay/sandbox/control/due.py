@@ -1,4 +1,4 @@
-"""Changes that fall due with time: validations and sessions expire, refunds settle, late requests are carried out."""
+"""Changes that become due: validations and sessions expire, refunds settle, late requests are carried out."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _FIRST = " UNION ALL ".join(
 
 
 def run_due(platform: Platform) -> None:
-    """Let everything happen that is due: one after the other, each at its own instant."""
-    # Looking and acting under one lock: nothing may happen twice.
+    """Make all changes that are due, in order. The clock shows the due time of each while it is made."""
+    # One lock for finding and making the changes, so that none is made twice.
     with platform.store.lock:
         now = platform.clock.text()
         while (first := _first(platform)) and first[0] <= now:
@@ -51,18 +51,18 @@ def _let_happen(platform: Platform, kind: str, uid: str) -> None:
 
 
 def _first(platform: Platform) -> tuple[str, str, Any] | None:
-    """What falls due first: the instant, the kind, and the uid or number."""
+    """Return the change that is due first: its time, its kind, and the uid or number of the object."""
     rows = platform.store.execute(f"SELECT * FROM ({_FIRST}) ORDER BY 1, 2, 3 LIMIT 1")
     return rows[0] if rows else None
 
 
 def next_due(platform: Platform) -> str | None:
-    """The instant at which time itself will change something."""
+    """Return the time of the next due change, or None."""
     first = _first(platform)
     return first[0] if first else None
 
 
 def let_time_act(platform: Platform) -> str | None:
-    """Let everything happen that is due, and return the instant of what is due next."""
+    """Make all changes that are due, and return the time of the next one, or None."""
     run_due(platform)
     return next_due(platform)

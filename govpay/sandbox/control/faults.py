@@ -1,4 +1,4 @@
-"""Faults of requests: each says what goes wrong, on which route and how often."""
+"""Faults of requests: each defines an error, its route and how often it occurs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ HTML = "<!doctype html><html><head><title>502 Bad Gateway</title></head><body><h
 
 @dataclass
 class Fault:
-    """One thing that goes wrong on the requests matching `route` ("METHOD /path").
+    """An error that hits the requests that match `route` ("METHOD /path").
 
-    In `route`, `{anything}` stands for one path segment and `*` for any text, method included.
-    `times` requests are hit (None: until cleared), after the first `skip` have passed untouched.
-    `act` says whether the platform carries the request out all the same; where it is None a status or
-    an HTML page comes instead of acting, while a truncated or broken answer comes after acting.
+    In `route`, `{anything}` stands for one path segment and `*` for any text; the method may be `*` too. The first
+    `skip` requests are not hit. The next `times` requests are hit (None: until cleared).
+    `act`: whether the request is carried out despite the fault. If None: it is not carried out with `status`,
+    `redirect`, `html` or `close="before"`, and is carried out otherwise.
     """
 
     route: str
@@ -33,20 +33,20 @@ class Fault:
     # Seconds before anything else happens.
     delay: float = 0.0
 
-    # What happens on the platform before the request is carried out: every token is revoked, the object that
-    # the path names is removed, so many rows of the list change (and go to its end, if it is by time).
+    # Changes on the platform before the request is carried out. `revoke`: all tokens are revoked. `gone`: the object
+    # that the path names is removed. `shift`: so many rows of the list change, and move to its end if it is by time.
     revoke: bool = False
     gone: bool = False
     shift: int = 0
-    # Most rows that the page has, whatever $top asks.
+    # Maximum rows on the page, also if $top asks for more.
     page_cap: int | None = None
-    # A read answers as it would have done so many seconds ago: what was made since is absent, what was
-    # changed or removed since is as it was. Other routes are up to date.
+    # A read shows the state of so many seconds ago: newer objects are absent, and newer changes and removals do not
+    # show. Other routes show the current state.
     lag: float = 0.0
 
-    # The answer instead of the real one.
+    # The status of an answer that replaces the real one.
     status: int | None = None
-    # The value of Retry-After: seconds or an HTTP date; and in `retry_at` seconds that become such a date.
+    # The value of Retry-After: seconds or an HTTP date. `retry_at` is in seconds and is sent as an HTTP date.
     retry_after: str | int | None = None
     retry_at: float | None = None
     # A redirect to this address (302, or `status`).
@@ -59,34 +59,35 @@ class Fault:
     # A complete answer whose JSON stops half-way.
     badjson: bool = False
 
-    # The real answer, spoilt: a property that nobody has documented in each object; the properties named (by
-    # commas) hold a value that nobody has documented, are null, are missing; the last so many rows of the
-    # page before (of those that this fault hit) come again.
+    # Changes in the real answer. `extra`: each object has an undocumented property. `strange`, `null`, `leave_out`: the
+    # named properties (separated by commas) have an undocumented value, are null, or are missing.
     extra: bool = False
     strange: str = ""
     null: str = ""
     leave_out: str = ""
-    # Other values than the true ones: "amount:123,currency:EUR" (JSON, else text), where there are such properties.
+    # Other values of existing properties: "amount:123,currency:EUR" (each value is JSON, else text).
     alter: str = ""
+    # So many of the last rows of the previous page (of those that this fault hit) are repeated.
     duplicate: int = 0
     # The address of the next page, made from the true one's {path} and {query}: "http://internal:8080{path}?{query}".
     next_link: str = ""
 
-    # What becomes of it on its way. "before" acting or "after" it: the connection is dropped with no answer.
+    # Faults of the transport. The connection is closed without an answer, "before" or "after" the request is carried
+    # out.
     close: str | None = None
-    # Content-Length is right, half of the body is sent, the connection is dropped.
+    # Content-Length is right, but only half of the body is sent, and the connection is closed.
     truncate: bool = False
-    # Content-Length is off by so many bytes; after more than there is, the connection is dropped.
+    # Content-Length is wrong by so many bytes, and the connection is closed after the answer.
     length: int = 0
     # Seconds between the answer's bytes.
     drip: float = 0.0
-    # Seconds by which the answer's Date is off (`advance` moves the whole clock).
+    # Seconds by which the answer's Date header is wrong (`advance` moves the whole clock).
     skew: float = 0.0
 
     act: bool | None = None
-    # A write is checked at the door (credential, account, JSON) and carried out so many seconds of the
-    # platform's clock later, by the rules and the state of that moment. Unless an answer is given, the
-    # connection is dropped. `Sandbox.late_requests` tells what came of it.
+    # A write is checked (credential, account, JSON) and carried out so many seconds of the platform's clock later, by
+    # the rules and the state of that time. The connection is closed without an answer, unless the fault has an answer.
+    # `Sandbox.late_requests` shows the results.
     act_after: float | None = None
     hits: int = 0
 
@@ -132,7 +133,7 @@ class Fault:
         return not (self.status or self.html or self.badjson or any(each is not None for each in replaced))
 
     def answer(self, real: Answer | None, real_text: str, now: datetime) -> Answer:
-        """The answer to send, made from the real one if the request was carried out; `now` is the platform's."""
+        """Return the answer to send. `real` is the real answer if the request was carried out."""
         if self.leaves_answer_alone and real is not None:
             text = self._spoiling.of(real_text) if 200 <= real.status < 300 else real_text
             return Answer(real.status, text=text, headers={**real.headers, **self.headers})
@@ -188,7 +189,7 @@ class Faults:
             return [fault.described() for fault in self._faults]
 
     def take(self, method: str, path: str) -> Fault | None:
-        """The fault that hits this request, counted down."""
+        """Return the fault that hits this request, and count the hit. None if no fault matches."""
         with self._lock:
             for fault in self._faults:
                 if not fault.matches(method, path) or fault.times == 0:
@@ -203,12 +204,12 @@ class Faults:
         return None
 
 
-#: Every option, and its type as it is written above.
+#: The name of each option, and its type as text.
 OPTIONS = {item.name: str(item.type) for item in fields(Fault) if item.name not in ("route", "hits")}
 
 
 def fault_from(route: str, options: dict[str, Any]) -> Fault:
-    """A fault from named options; ValueError for a name that is not one of them."""
+    """Return a fault from named options. Raises ValueError for an unknown option."""
     for name in options:
         if name not in OPTIONS:
             raise ValueError(f"unknown fault option {name!r}; known: {', '.join(sorted(OPTIONS))}")
@@ -216,7 +217,7 @@ def fault_from(route: str, options: dict[str, Any]) -> Fault:
 
 
 def parse_fault(spec: str) -> Fault:
-    """A fault from text such as `GET /api/payments status=500 times=2`; an option without a value is a yes."""
+    """Return a fault from text such as `GET /api/payments status=500 times=2`. An option without a value is true."""
     try:
         words = shlex.split(spec)
     except ValueError as error:
@@ -246,7 +247,7 @@ def _option(name: str, value: str) -> Any:
 
 
 def _values(text: str) -> dict[str, Any]:
-    """`amount:123,currency:EUR` as a dictionary."""
+    """Parse `amount:123,currency:EUR` into a dictionary."""
     values = {}
     for item in filter(None, text.split(",")):
         name, colon, value = item.partition(":")

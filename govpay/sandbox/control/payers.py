@@ -1,4 +1,4 @@
-"""Acting as a payer, or as the server that opened the session, without a browser: for tests and demos."""
+"""Functions that act as a payer, or as the server that opened the session, without a browser. For tests and demos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _DEFAULTS = {
 
 
 def add_session(platform: Platform, account_uid: str, origin: str, given: Doc) -> Doc:
-    """As `POST /v1/hosted-sessions` answers it; a payment session has an amount and addresses unless told."""
+    """Create a session and return the response of `POST /v1/hosted-sessions`.
+
+    A payment session gets a default amount and default URLs if `given` has none.
+    """
     body = given if given.get("scope") == "wallet" else {**_DEFAULTS, **given}
     account = the_row(platform, "account", account_uid)
     call = Call(platform, "/v1/hosted-sessions", origin, {}, body=body, account=account)
@@ -32,7 +35,7 @@ def add_session(platform: Platform, account_uid: str, origin: str, given: Doc) -
 
 
 def confirm_session(platform: Platform, session_id: str, card: str, key: str, more: Doc) -> Doc:
-    """Pay by `card`, or by what `processor_token` names: the answer of the confirm, or its Refusal."""
+    """Pay by `card`, or by the method of `processor_token`. Returns the response of confirm, or raises `Refusal`."""
     session = the_row(platform, "session", session_id)
     body = {"method": "card", **more}
     if "processor_token" not in body:
@@ -53,7 +56,7 @@ def _token(platform: Platform, session: StoredRow, method: str, card: str) -> st
 
 
 def expire_session(platform: Platform, session_id: str) -> Doc:
-    """As if its time had run out; nothing happens to one that has ended."""
+    """Expire the session as if its time had run out. A session that has ended does not change."""
     session = the_row(platform, "session", session_id)
     if session.doc["status"] == "active":
         finish(platform, session, "expired")
@@ -61,7 +64,7 @@ def expire_session(platform: Platform, session_id: str) -> Doc:
 
 
 def session_seen(platform: Platform, session_id: str) -> Doc:
-    """The document with what only the platform knows: the request, the payment, the ACH authorization."""
+    """Return the document together with the request, the payment's uid and the ACH authorization."""
     row = the_row(platform, "session", session_id)
     paid: dict[str, Any] = row.private.get("paid", {})
     known = {name: paid.get(name) for name in ("payment_uid", "ach_authorization")}

@@ -1,4 +1,4 @@
-"""The demo city's customers and what is in their wallets."""
+"""Creates the demo city's customers and their saved payment methods."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ METHODS = 400
 def settle_in(
     platform: Platform, rng: random.Random, accounts: list[tuple[StoredRow, int]], start: datetime
 ) -> dict[str, list[tuple[StoredRow, StoredRow]]]:
-    """So many customers an account, 400 saved methods; returns (customer, method) pairs by account uid."""
+    """Create the given number of customers for each account, and 400 saved methods in all.
+
+    Returns (customer, method) pairs by account uid.
+    """
     moment, number = start, 0
     customers: list[StoredRow] = []
     for account, count in accounts:
@@ -82,7 +85,7 @@ def _method(rng: random.Random, owner: StoredRow, moment: datetime) -> Doc:
         }
         return {"payment_method_type": "ach", "ach": ach}
     brand = rng.choices(list(_PREFIXES), weights=(50, 30, 12, 8))[0]
-    # `moment` is about a year ago: one card in ten has run out since.
+    # `moment` is about a year ago. One card in ten has expired since.
     expired = rng.random() < 0.1
     year = moment.year if expired else moment.year + rng.randrange(3, 6)
     credit: dict[str, Any] = {
@@ -97,14 +100,14 @@ def _method(rng: random.Random, owner: StoredRow, moment: datetime) -> Doc:
 
 
 def last4(rng: random.Random) -> str:
-    """Four digits that do not decline."""
+    """Return four random digits that are not those of a declining card."""
     while (digits := f"{rng.randrange(10_000):04}") in DECLINING_CARDS:
         pass
     return digits
 
 
 def approves(method: StoredRow, today: str) -> bool:
-    """Whether a capture on this saved method would succeed at `today` (ISO)."""
+    """Whether a capture on this saved method would succeed on the day `today` (ISO)."""
     details = method.doc[method.doc["payment_method_type"]]
     if method.doc["payment_method_type"] == "ach":
         return True
@@ -112,6 +115,6 @@ def approves(method: StoredRow, today: str) -> bool:
 
 
 def wire(method: StoredRow) -> Doc:
-    """A saved method as a payment request names it."""
+    """Return the `payment_method` of a payment request for a saved method."""
     kind = method.doc["payment_method_type"]
     return {"payment_method_type": f"wallet_{kind}", "wallet": {"saved_payment_method_uid": method.uid}}

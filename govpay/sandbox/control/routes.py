@@ -19,7 +19,7 @@ _LOCAL = ("127.0.0.1", "localhost")
 
 
 def given_in(call: Call) -> Doc:
-    """The body as an object. A page in a browser must not reach these switches, hence the Host check."""
+    """Return the body as an object. The check of Host and Origin keeps web pages from calling these routes."""
     if call.headers.get("host", "").partition(":")[0] not in _LOCAL or "origin" in call.headers:
         raise Refusal(403, "origin_not_allowed", "The control surface answers to local programs only.")
     body = parse_json(call.data) if call.data else {}
@@ -29,7 +29,7 @@ def given_in(call: Call) -> Doc:
 
 
 def stats(platform: Platform) -> Doc:
-    """How many of each kind there are, and how many requests came."""
+    """Return the number of objects of each kind, the number of requests, and the platform's time."""
     payments = dict(platform.store.execute("SELECT status, count(*) FROM payments GROUP BY status"))
     return {
         **{kind.table: platform.store.count(name) for name, kind in KINDS.items()},
@@ -69,7 +69,7 @@ def revoke(call: Call) -> Answer:
 
 
 def settle(call: Call) -> Answer:
-    """`{"fail": ["<transaction uid or refund reference_id>", …]}`, or nothing."""
+    """Settle pending refunds. Body: `{"fail": ["<transaction uid or refund reference_id>", …]}`, or empty."""
     failing = given_in(call).get("fail", [])
     if not isinstance(failing, list):
         malformed("fail must be an array.")
@@ -77,7 +77,7 @@ def settle(call: Call) -> Answer:
 
 
 def advance(call: Call) -> Answer:
-    """`{"seconds": 900}` moves the platform's clock on."""
+    """Move the platform's clock forward. Body: `{"seconds": 900}`."""
     seconds: Any = given_in(call).get("seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         malformed("seconds must be a number.")

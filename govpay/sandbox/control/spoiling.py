@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 from govpay.sandbox.shapes import Doc
 from govpay.sandbox.store import dump
 
-# What no page of the vendor has ever named.
+# A property and a value that the vendor does not document.
 UNKNOWN_PROPERTY = {"x_of_tomorrow": {"level": 3, "tags": ["new"]}}
 UNKNOWN_VALUE = "of_tomorrow"
 
 
 @dataclass
 class Spoiling:
-    """Changes of the objects in an answer: the answer itself, or each row of a list."""
+    """The changes that a fault makes to the objects in an answer: to the answer itself, or to each row of a list."""
 
     extra: bool = False
     strange: frozenset[str] = frozenset()
@@ -27,12 +27,12 @@ class Spoiling:
     alter: dict[str, Any] = field(default_factory=dict)
     duplicate: int = 0
     next_link: str = ""
-    # The last rows of the page before.
+    # The last rows of the previous page.
     _before: list[Any] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, text: str) -> str:
-        """The answer's JSON after the changes; what is no JSON stays as it is."""
+        """Return the answer's JSON with the changes. Text that is not JSON is returned unchanged."""
         changes = (self.extra, self.strange, self.null, self.leave_out, self.alter, self.duplicate, self.next_link)
         if not any(changes) or not text:
             return text
@@ -65,7 +65,7 @@ class Spoiling:
 
 
 def rows_of(document: Any) -> list[Any] | None:
-    """The rows of a list in any of the envelopes (A1); None for an answer that is no list."""
+    """Return the rows of a list in any of the envelopes (A1), or None for an answer that is not a list."""
     if isinstance(document, list):
         return document
     if isinstance(document, dict):

@@ -1,4 +1,4 @@
-"""The histories of the demo city's payments: one story for each, as steps in time."""
+"""The histories of the demo city's payments. Each payment has a story, planned as steps in time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Step = tuple[datetime, int, Callable[[], object]]
 DAYS = 90
 FIRST_NUMBER = 4_001
 
-# How often each story is told, out of a hundred.
+# How many of a hundred payments have each story, approximately.
 _WEIGHTS = {
     "captured": 62,
     "failed": 8,
@@ -46,13 +46,13 @@ _REASONS = ("Billed twice", "Reservation cancelled", "Account closed", "Case dis
 
 
 def reference(account_name: str, year: int, number: int) -> str:
-    """A believable reference: a utility bill, a citation, a park reservation, a plot."""
+    """Return a realistic reference: of a utility bill, a citation, a park reservation or a plot."""
     prefix = {"Utilities": "UB", "Courts": "CIT", "Parks": "RES"}.get(account_name, "PLOT")
     return f"{prefix}-{year}-{number:06}"
 
 
 def amount(rng: random.Random, account_name: str) -> int:
-    """A believable amount in cents."""
+    """Return a realistic amount in cents."""
     if account_name == "Utilities":
         return rng.randrange(3_200, 28_000)
     if account_name == "Courts":
@@ -72,7 +72,7 @@ class Teller:
     steps: list[Step]
 
     def tell(self, number: int, story: str) -> None:
-        """Add one payment's steps; the payment itself exists once its first step has run."""
+        """Add the steps of one payment. The payment is created when its first step runs."""
         rng = self.rng
         start = self._start(story)
         method = self._method(story, start)
@@ -82,12 +82,12 @@ class Teller:
             lifetime = WALLET_LIFETIME if "wallet" in method else TOKEN_LIFETIME
             self._at(start + lifetime, lambda: expire(self.platform, made[0]))
         else:
-            # Today's are squeezed between midnight and now.
+            # The steps of a payment of today must fit between midnight and now.
             pause = 0.001 if story == "today" else rng.randrange(4, 400)
             self._then(story, made, start + timedelta(seconds=pause))
 
     def _start(self, story: str) -> datetime:
-        """A working hour with room for what follows: refunds come days later, and never tomorrow."""
+        """Return a start in working hours, early enough that later steps such as refunds are in the past."""
         rng = self.rng
         today = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
         if story == "today":
@@ -101,7 +101,7 @@ class Teller:
         self.steps.append((moment, len(self.steps), step))
 
     def _method(self, story: str, start: datetime) -> Doc:
-        """A saved method for three payments in five, a token or a typed-in account for the others."""
+        """Return the payment method: a saved method for three payments in five, else a token or a typed-in account."""
         rng = self.rng
         bank = story in _BANK_ONLY or (story not in _CARD_ONLY and rng.random() < 0.2)
         if story == "failed":
@@ -189,7 +189,7 @@ class Teller:
         )
 
     def _then(self, story: str, made: list[StoredRow], moment: datetime) -> None:
-        """The steps after validation; `made` holds the payment by then."""
+        """Add the steps after validation. `made` contains the payment when they run."""
         platform = self.platform
         if story == "void_early":
             self._at(moment, lambda: void(platform, made[0]))
@@ -217,7 +217,7 @@ class Teller:
                 self._at(later, lambda: return_payment(platform, made[0], code))
 
     def _refund(self, made: list[StoredRow], moment: datetime, share: float, *, fails: bool = False) -> None:
-        """A refund of a share of the total; a bank's settles two days later."""
+        """Add the steps of a refund of `share` (0 to 1) of the total. A bank refund settles two days later."""
         platform, reason = self.platform, self.rng.choice(_REASONS)
         key = f"RF-{self.rng.getrandbits(48):012x}"
         done: list[StoredRow] = []
@@ -235,7 +235,7 @@ class Teller:
         self._at(moment + timedelta(days=2), finish_refund)
 
     def _leave_pending(self, made: list[StoredRow]) -> None:
-        """A bank refund of yesterday that settles in three days, as they do in life."""
+        """Add a bank refund of about yesterday that is pending and settles three days from now."""
         platform, reason, key = (
             self.platform,
             self.rng.choice(_REASONS),
@@ -251,7 +251,7 @@ class Teller:
 
 
 def _again(platform: Platform, row: StoredRow) -> StoredRow:
-    """The payment as it is by now: settlements change it behind the story's back."""
+    """Read the payment again, because settlements change it between the story's steps."""
     return platform.store.get("payment", row.uid) or row
 
 
@@ -270,13 +270,13 @@ def plan(
     wallets: dict[str, list[tuple[StoredRow, StoredRow]]],
     now: datetime,
 ) -> list[Step]:
-    """The steps of so many payments an account, over the last 90 days."""
+    """Return the steps of the given number of payments for each account, over the last 90 days."""
     steps: list[Step] = []
     number = FIRST_NUMBER
     for account, count in accounts:
         teller = Teller(platform, rng, account, wallets[account.uid], now, steps)
         names = list(_WEIGHTS)
-        # Every story at least once in each account, so that no status is missing anywhere.
+        # Every account has every story at least once, so that every status occurs in it.
         told = [*names, *rng.choices(names, weights=list(_WEIGHTS.values()), k=count - len(names))]
         for story in told:
             teller.tell(number, story)

@@ -18,7 +18,7 @@ from govpay.sandbox.webhooks.faults import WebhookFault, parse_webhook_fault
 
 
 def _done(status: int, act: Callable[[], Any]) -> Answer:
-    """Do it, all or nothing; 404 for what is not there, 400 for what makes no sense."""
+    """Call `act` and answer with its result. Answers 404 for an unknown object and 400 for wrong values."""
     try:
         return Answer(status, act())
     except KeyError as error:
@@ -35,13 +35,16 @@ def _text(given: Doc, name: str) -> str:
 
 
 def list_deliveries(call: Call) -> Answer:
-    """All, or one account's: `?account=<uid>`."""
+    """List all deliveries, or those of one account: `?account=<uid>`."""
     account = call.query.get("account", [None])[0]
     return Answer(200, [delivery.shown() for delivery in outbox.every(call.platform, account)])
 
 
 def subscribe(call: Call) -> Answer:
-    """`{"account", "callback_url", "event_types": […]}`, or `{"callback_base"}` for all without an address."""
+    """Subscribe one account, or with `callback_base` all accounts without a callback URL.
+
+    Body: `{"account", "callback_url", "event_types": […]}`, or `{"callback_base"}`.
+    """
     given = given_in(call)
     if "callback_base" in given:
         base = _text(given, "callback_base")
@@ -60,7 +63,7 @@ def subscribe(call: Call) -> Answer:
 
 
 def rotate_secret(call: Call) -> Answer:
-    """`{"account"}`; the answer has the new `secret`."""
+    """Make a new signing secret. Body: `{"account"}`; the answer has the new `secret`."""
     uid = _text(given_in(call), "account")
 
     def act() -> Doc:
@@ -71,7 +74,7 @@ def rotate_secret(call: Call) -> Answer:
 
 
 def send_webhook(call: Call) -> Answer:
-    """`{"account", "event_type", "data": {…}, "webhook_id", "timestamp"}`; the last two may be left out."""
+    """Send any event. Body: `{"account", "event_type", "data": {…}}`; `webhook_id` and `timestamp` are optional."""
     given = given_in(call)
     account_uid, event_type, data = _text(given, "account"), _text(given, "event_type"), given.get("data", {})
     webhook_id, timestamp = given.get("webhook_id"), given.get("timestamp")
@@ -88,7 +91,7 @@ def send_webhook(call: Call) -> Answer:
 
 
 def add_fault(call: Call) -> Answer:
-    """`{"spec": "duplicate:0.2"}`, or `{"kind": "duplicate", "times": 3, "share": 0.2}`."""
+    """Add a fault. Body: `{"spec": "duplicate:0.2"}`, or `{"kind": "duplicate", "times": 3, "share": 0.2}`."""
     given = given_in(call)
 
     def act() -> Doc:
@@ -111,7 +114,7 @@ def hold(call: Call) -> Answer:
 
 
 def release(call: Call) -> Answer:
-    """Nothing, or `{"shuffle": true, "seed": 7}`."""
+    """Send the webhooks that were held. Body: empty, or `{"shuffle": true, "seed": 7}`."""
     given = given_in(call)
     seed = given.get("seed", 0)
     if type(seed) is not int:
@@ -124,7 +127,7 @@ def release(call: Call) -> Answer:
 
 
 def _on(call: Call, kind: str, name: str, act: Callable[[StoredRow, Doc], StoredRow]) -> Answer:
-    """Let something happen to the object that the body names; the rest of the body goes along."""
+    """Call `act` with the object whose uid is in the body under `name`, and with the rest of the body."""
     given = given_in(call)
     uid = _text(given, name)
 
@@ -136,27 +139,30 @@ def _on(call: Call, kind: str, name: str, act: Callable[[StoredRow, Doc], Stored
 
 
 def chargeback(call: Call) -> Answer:
-    """`{"payment", "reason_code", "amount"}`, the last in cents; the answer is the transaction."""
+    """Dispute a payment. Body: `{"payment", "reason_code", "amount"}` (cents); the answer is the transaction."""
     return _on(call, "payment", "payment", lambda row, given: refunds.charge_back(call.platform, row, **given))
 
 
 def reversal(call: Call) -> Answer:
-    """`{"payment"}` of a payment that is charged back."""
+    """Reverse the chargeback of a payment. Body: `{"payment"}`."""
     return _on(call, "payment", "payment", lambda row, given: refunds.reverse_chargeback(call.platform, row, **given))
 
 
 def bank_return(call: Call) -> Answer:
-    """`{"payment", "reason_code"}` of a captured bank payment."""
+    """Return a captured bank payment. Body: `{"payment", "reason_code"}`."""
     return _on(call, "payment", "payment", lambda row, given: refunds.return_payment(call.platform, row, **given))
 
 
 def update_method(call: Call) -> Answer:
-    """`{"method", "exp_year": 2044, …}`: a network update."""
+    """Update a saved method as the card network does. Body: `{"method", "exp_year": 2044, …}`."""
     return _on(call, "method", "method", lambda row, given: wallets.update_method(call.platform, row, given))
 
 
 def pay_elsewhere(call: Call) -> Answer:
-    """`{"account", "event_type", "base_amount", "reference_id"}`: paid by the payer's bank or by telephone."""
+    """Add a payment that came by the payer's bank or by telephone.
+
+    Body: `{"account", "event_type", "base_amount", "reference_id"}`.
+    """
 
     def act(row: StoredRow, given: Doc) -> StoredRow:
         return direct.pay_elsewhere(call.platform, row.uid, _text(given, "event_type"), given)
@@ -165,7 +171,7 @@ def pay_elsewhere(call: Call) -> Answer:
 
 
 def settle_city(call: Call) -> Answer:
-    """`{"seed": 1}`: the demo city's people and payments, into accounts that were opened through the API."""
+    """Add the demo city's customers and payments to accounts that were created through the API. Body: `{"seed": 1}`."""
     given = given_in(call)
     seed = given.get("seed", 1)
     if type(seed) is not int:

@@ -17,39 +17,40 @@ from govpay.sandbox.webhooks.faults import WebhookFault
 
 
 class WebhookSwitches:
-    """Webhooks go out while the platform is served; what happened before goes out at the start.
+    """Methods of `Sandbox` for webhooks.
 
-    They are written for accounts with a `callback_url`, `webhook_enabled` and a subscription to the event,
-    and posted to addresses on this machine only; any other counts as not answering.
+    Webhooks are stored for accounts with a `callback_url`, `webhook_enabled` and a subscription to the event. They are
+    sent while the platform is served; older ones are sent at the start. They are posted only to addresses on this
+    machine; any other address counts as not answering.
     """
 
     platform: Platform
     _courier: Courier | None
 
     def subscribe(self, account_uid: str, callback_url: str, event_types: Iterable[str] | None = None) -> Doc:
-        """Set the address, switch webhooks on and subscribe to exactly `event_types` (None: all)."""
+        """Set the callback URL, switch webhooks on and subscribe to exactly `event_types` (None: all)."""
         with self.platform.store.transaction():
             account = direct.the_row(self.platform, "account", account_uid)
             return events.subscribe(self.platform, account, callback_url, event_types).doc
 
     def follow_base(self, base: str) -> list[str]:
-        """Accounts without an address get `<base>/<account uid>/` and all events; gives their uids."""
+        """Subscribe accounts without a callback URL to all events at `<base>/<account uid>/`. Returns their uids."""
         return events.follow_base(self.platform, base)
 
     def webhook_secret(self, account_uid: str) -> str:
         return str(direct.the_row(self.platform, "account", account_uid).private["webhook_secret"])
 
     def rotate_secret(self, account_uid: str) -> str:
-        """A new secret, which signs everything from now on, retries included."""
+        """Make a new signing secret and return it. It signs all further posts, also retries."""
         with self.platform.store.transaction():
             return events.rotate_secret(self.platform, direct.the_row(self.platform, "account", account_uid))
 
-    # What was sent.
+    # Deliveries.
 
     def deliveries(self, account_uid: str | None = None) -> list[Doc]:
-        """In order: webhook_id, event_type, account_uid, payload, attempts, status (of the last answer), done.
+        """Return the deliveries in order: webhook_id, event_type, account_uid, payload, attempts, status, done.
 
-        `done` is True once it was answered 2xx or given up.
+        `status` is that of the last answer. `done` is True once a delivery was answered with 2xx or given up.
         """
         return [delivery.shown() for delivery in outbox.every(self.platform, account_uid)]
 
@@ -62,12 +63,15 @@ class WebhookSwitches:
         webhook_id: str | None = None,
         timestamp: int | None = None,
     ) -> Doc:
-        """Send any event, subscribed to or not; ValueError when the account has no address."""
+        """Send any event, also without a subscription. Raises ValueError if the account has no callback URL."""
         with self.platform.store.transaction():
             return events.send(self.platform, account_uid, event_type, data, webhook_id, timestamp).shown()
 
     def wait_for_webhooks(self, timeout: float = 10) -> bool:
-        """True once nothing is left that is due. A retry's pause or `webhook_delay` is not waited for."""
+        """Wait until no delivery is due. Returns False after `timeout` seconds, or if the platform is not served.
+
+        Deliveries that wait for a retry or for `webhook_delay` are not due.
+        """
         run_due(self.platform)
         end = time.monotonic() + timeout
         while outbox.due_count(self.platform):
@@ -76,41 +80,41 @@ class WebhookSwitches:
             self._courier.rest(0.05)
         return True
 
-    # What goes wrong with them.
+    # Faults.
 
     def hold_webhooks(self) -> None:
-        """Nothing more goes out until `release_webhooks`."""
+        """Send no webhooks until `release_webhooks`."""
         self.platform.webhook_faults.held = True
 
     def release_webhooks(self, shuffle: bool = False, seed: int = 0) -> None:
-        """Let go what was held, in order or shuffled by `seed`."""
+        """Send the webhooks that were held, in order, or shuffled by `seed`."""
         if shuffle:
             outbox.shuffle(self.platform, seed)
         self.platform.webhook_faults.held = False
         self.platform.wake()
 
     def webhook_fault(self, kind: str, times: int | None = None, share: float = 1.0) -> WebhookFault:
-        """`duplicate`, `reorder`, `stale` or `bad_signature` for a `share` of the attempts. See `WebhookFault`."""
+        """Add a fault: `duplicate`, `reorder`, `stale` or `bad_signature`. See `WebhookFault`."""
         return self.platform.webhook_faults.add(WebhookFault(kind, times, share))
 
-    # What happens outside this platform, and is told by it.
+    # Events outside the platform, which it reports by webhook.
 
     def update_method(self, saved_payment_method_uid: str, **changes: Any) -> Doc:
-        """A network update of a saved method, such as `exp_year=2044`; its customer's `updated_at` moves on."""
+        """Update a saved method as the card network does, such as `exp_year=2044`. Its customer is updated too."""
         with self.platform.store.transaction():
             row = direct.the_row(self.platform, "method", saved_payment_method_uid)
             return wallets.update_method(self.platform, row, changes).doc
 
     def reverse_chargeback(self, payment_uid: str) -> Doc:
-        """The dispute was won; gives the transaction."""
+        """Reverse the chargeback of a payment, because the dispute was won. Returns the transaction."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.reverse_chargeback(self.platform, payment).doc
 
     def pay_elsewhere(self, account_uid: str, event_type: str, **given: Any) -> Doc:
-        """A captured payment made by the payer's bank (`provider.bankbillpay`) or telephone (`ivr.completed`).
+        """Add a captured payment that came by the payer's bank (`provider.bankbillpay`) or telephone (`ivr.completed`).
 
-        `given` as for `add_payment`. It is told by this event alone.
+        `given` is as for `add_payment`. Only this event reports the payment.
         """
         with self.platform.store.transaction():
             return direct.pay_elsewhere(self.platform, account_uid, event_type, given).doc

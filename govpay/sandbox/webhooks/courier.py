@@ -1,4 +1,4 @@
-"""The courier: posts the outbox's deliveries from threads of its own, signed, until they are answered 2xx."""
+"""The courier: signs the deliveries of the outbox and posts them from its own threads, until a 2xx answers each."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ from govpay.sandbox.webhooks.outbox import Delivery
 THREADS = 4
 TIMEOUT = 10.0
 STALE = 5 * 3600
-# One that is held back by `reorder` goes after this even if no other comes.
+# Seconds after which a delivery that `reorder` holds back is sent, even if no other delivery follows.
 HELD_BACK = 1.0
-# The clock may be moved by whoever holds it, so that no nap should be endless.
+# The platform's clock may be moved at any time, so the courier never waits longer than this.
 LONGEST_NAP = 600.0
 
 
 class NotHere(OSError):
-    """The address is not on this machine, and the sandbox talks to this machine only."""
+    """The address is not on this machine. The sandbox posts only to this machine."""
 
 
 class Courier:
-    """One thread looks what is due; up to four post, one at a time for each account.
+    """One thread finds the deliveries that are due. Up to four threads post them, one at a time for each account.
 
-    So a slow receiver holds up nobody else, and the events of an account go out in order unless
-    something goes wrong. Nothing here runs inside a request of the platform.
+    So a slow receiver does not delay the others, and the events of an account are sent in order unless a post fails.
+    Nothing here runs inside a request to the platform.
     """
 
     def __init__(self, platform: Platform, let_time_act: Callable[[Platform], str | None]) -> None:
-        """`let_time_act` does what is due by now and returns the instant of what is due next, or None."""
+        """`let_time_act` makes all changes that are due, and returns the time of the next due change, or None."""
         self.platform = platform
         self._act_and_look_ahead = let_time_act
         self._turn = threading.Condition()
-        # All below is guarded by `_turn`.
+        # `_turn` guards all of the following attributes.
         self._news = False
         self._stopping = False
         self._busy: set[str] = set()
         self._sockets: dict[socket.socket, float] = {}
-        # By account: the delivery that `reorder` holds back, and until when (monotonic).
+        # By account: the delivery that `reorder` holds back, and the end of its wait (monotonic).
         self._held_back: dict[str, tuple[int, float]] = {}
         self._was_held_back: set[int] = set()
-        # Only the looking thread starts threads.
+        # Only the thread that finds deliveries starts further threads.
         self._jobs: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
@@ -70,12 +70,12 @@ class Courier:
         thread.start()
 
     def stop(self) -> None:
-        """End every thread; what they were posting stays undelivered and goes with the next start."""
+        """End every thread. Deliveries that are being posted stay undelivered, and are sent after the next start."""
         with self._turn:
             self._stopping = True
             self._turn.notify_all()
         self.platform.wake = lambda: None
-        # The first thread starts the others: after it, the list is complete.
+        # The first thread starts the others. Once it has ended, the list is complete.
         self._join(self._threads[0])
         for _ in self._threads[1:]:
             self._jobs.put(None)
@@ -83,7 +83,7 @@ class Courier:
             self._join(thread)
 
     def _join(self, thread: threading.Thread) -> None:
-        # More than once, since a socket that is only about to connect cannot be shut down yet.
+        # Repeated, because a socket that is not connected yet cannot be shut down.
         while thread.is_alive():
             self._hang_up(float("inf"))
             thread.join(0.02)
@@ -94,11 +94,11 @@ class Courier:
             self._turn.notify_all()
 
     def rest(self, seconds: float) -> None:
-        """Wait until something happens here, at most that long."""
+        """Wait until the courier is woken, but at most `seconds`."""
         with self._turn:
             self._turn.wait(seconds)
 
-    # The thread that looks.
+    # The thread that finds deliveries.
 
     def _look_out(self) -> None:
         while True:
@@ -112,7 +112,7 @@ class Courier:
                     self._turn.wait(nap)
 
     def _look(self) -> float:
-        """Hand out what is due; gives the seconds until there is something to do by itself."""
+        """Hand out the deliveries that are due. Returns the seconds to wait, unless the courier is woken before."""
         self._hang_up(time.monotonic())
         instants = [self._let_time_act()]
         if not self.platform.webhook_faults.held:
@@ -122,12 +122,15 @@ class Courier:
         naps = [instant - at for instant in instants if instant is not None]
         with self._turn:
             naps += [end - time.monotonic() for _, end in self._held_back.values()]
-            # Whoever is at it is watched, so that none takes longer than TIMEOUT.
+            # While a post is running, check every second whether it has exceeded TIMEOUT.
             naps.append(1.0 if self._busy else LONGEST_NAP)
         return min(max(0.01, min(naps)), LONGEST_NAP)
 
     def _let_time_act(self) -> float | None:
-        """Settle and expire what is due even if nobody asks, where somebody listens; gives the next instant."""
+        """If an account has webhooks on, make the changes that are due. Returns the time of the next one, or None.
+
+        Otherwise due changes are made at the next request.
+        """
         store = self.platform.store
         if not store.count("account", "webhook_enabled = 1 AND callback_url IS NOT NULL"):
             return None
@@ -157,7 +160,7 @@ class Courier:
             self._jobs.put(delivery)
 
     def _holds_back(self, delivery: Delivery) -> bool:
-        """Whether `reorder` makes it wait: one at a time for an account, each at most once."""
+        """Whether `reorder` holds this delivery back: at most one at a time for an account, and each at most once."""
         if delivery.account_uid in self._held_back or delivery.seq in self._was_held_back:
             return False
         if not self.platform.webhook_faults.take("reorder"):
@@ -170,13 +173,13 @@ class Courier:
         self._held_back = {uid: kept for uid, kept in self._held_back.items() if kept[1] > moment}
 
     def _hang_up(self, moment: float) -> None:
-        """End the posts whose time is up by then."""
+        """Shut down the sockets of all posts whose time ends by `moment`."""
         with self._turn:
             overdue = [each for each, end in self._sockets.items() if end <= moment]
         for each in overdue:
-            # The other side, or its own thread, may be quicker.
+            # The other side, or the posting thread, may have closed the socket already.
             with contextlib.suppress(OSError):
-                # Below TLS, which wants no hands but those of its own thread.
+                # Shut down the plain socket, because only the posting thread may use the TLS socket.
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
 
     # The threads that post.
@@ -188,7 +191,7 @@ class Courier:
             finally:
                 with self._turn:
                     self._busy.discard(delivery.account_uid)
-                    # The next one has gone: what was held back for it may go now.
+                    # The account's next delivery was sent, so the one that was held back may be sent now.
                     self._held_back.pop(delivery.account_uid, None)
                 self.wake()
 
@@ -209,7 +212,7 @@ class Courier:
         outbox.record(self.platform, delivery, arrived[0] if arrived else statuses[-1])
 
     def _post(self, account: StoredRow, body: bytes, headers: dict[str, str]) -> int | None:
-        """The status of the answer, or None."""
+        """Post once. Returns the status of the response, or None if there was none in time."""
         begun = time.monotonic()
         try:
             parts = urlsplit(str(account.doc["callback_url"]))
@@ -217,14 +220,14 @@ class Courier:
             with self._line(parts.scheme, parts.hostname or "", parts.port) as connection:
                 connection.request("POST", target, body, headers)
                 with connection.getresponse() as response:
-                    # Cut off for its slowness, half an answer may look like a whole one.
+                    # After a shutdown for slowness, half a response may look like a whole one.
                     return response.status if time.monotonic() - begun < TIMEOUT else None
         except (OSError, ValueError, http.client.HTTPException):
             return None
 
     @contextlib.contextmanager
     def _line(self, scheme: str, host: str, port: int | None) -> Iterator[http.client.HTTPConnection]:
-        """A connection whose socket is known before it connects, so that stopping can end it at any moment."""
+        """Open a connection. Its socket is registered before it connects, so that `stop` can end it at any moment."""
         family, address = _loopback(host)
         line = socket.socket(family, socket.SOCK_STREAM)
         if scheme == "https":
@@ -246,7 +249,10 @@ class Courier:
 
 
 def _loopback(host: str) -> tuple[socket.AddressFamily, str]:
-    """Family and address. Play money must not ring at a real site whose address somebody has copied."""
+    """Return the address family and address of a local host. Raises `NotHere` for any other host.
+
+    The sandbox must never post to a real site, for example if somebody copied its URL.
+    """
     if host == "::1":
         return socket.AF_INET6, host
     if host == "localhost":
@@ -257,7 +263,7 @@ def _loopback(host: str) -> tuple[socket.AddressFamily, str]:
 
 
 def _signed(delivery: Delivery, secret: str, stale: bool, forged: bool) -> tuple[bytes, dict[str, str]]:
-    """Body and headers [/guides/webhooks/]: the signature covers the body's own `timestamp` and its bytes."""
+    """Return body and headers [/guides/webhooks/]. The signature covers the body's `timestamp` and its bytes."""
     body, timestamp = delivery.body, delivery.timestamp
     if stale:
         timestamp -= STALE

@@ -1,4 +1,4 @@
-"""Faults of webhooks: duplicates, wrong order, old timestamps, wrong signatures; and holding deliveries back."""
+"""Faults of webhooks: duplicates, wrong order, old timestamps, wrong signatures; and the switch that holds all back."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ KINDS = ("duplicate", "reorder", "stale", "bad_signature")
 
 @dataclass
 class WebhookFault:
-    """Hits a `share` of the attempts to deliver, `times` of them at most (None: until cleared).
+    """A fault that hits a `share` of the delivery attempts, at most `times` of them (None: until cleared).
 
-    `duplicate` posts the same delivery twice, `reorder` holds it back until the account's next one has
-    gone, `stale` dates and signs it five hours ago, `bad_signature` signs it with another secret.
+    `duplicate` posts the delivery twice. `reorder` holds it back until the account's next delivery was sent. `stale`
+    gives it a timestamp five hours ago. `bad_signature` signs it with another secret.
     """
 
     kind: str
@@ -36,13 +36,13 @@ class WebhookFault:
 
 
 class WebhookFaults:
-    """The webhook faults that are on, and whether all webhooks are held back."""
+    """The active webhook faults, and whether all webhooks are held back (`held`)."""
 
     def __init__(self) -> None:
         self.held = False
         self._faults: list[WebhookFault] = []
         self._lock = threading.Lock()
-        # Seeded, so that a share hits the same attempts in each run.
+        # Seeded, so that a share hits the same attempts in every run.
         self._random = random.Random(1)
 
     def add(self, fault: WebhookFault) -> WebhookFault:
@@ -59,7 +59,7 @@ class WebhookFaults:
             return [fault.described() for fault in self._faults]
 
     def take(self, kind: str) -> bool:
-        """Whether a fault of this kind hits now; it is counted down."""
+        """Return whether a fault of this kind hits now, and count the hit."""
         with self._lock:
             for fault in self._faults:
                 spent = fault.times is not None and fault.hits >= fault.times
@@ -70,7 +70,7 @@ class WebhookFaults:
 
 
 def parse_webhook_fault(spec: str) -> WebhookFault:
-    """A fault from text: `duplicate`, or `duplicate:0.2` for a fifth of the attempts."""
+    """Return a fault from text: `duplicate`, or `duplicate:0.2` for a fifth of the attempts. Raises ValueError."""
     kind, colon, share = spec.partition(":")
     try:
         return WebhookFault(kind, share=float(share) if colon else 1.0)

@@ -1,4 +1,4 @@
-"""Deliveries: events on their way to an account's callback URL, kept until they arrived or were given up."""
+"""The outbox of webhooks: stores each event for an account's callback URL, and when it was delivered or given up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc
 from govpay.sandbox.store import StoredRow, dump
 
-# A22: pauses of 1, 2, 4, … seconds up to a quarter of an hour, for four hours.
+# In seconds. Retries after 1, 2, 4, … seconds, at most 15 minutes apart, for four hours (A22).
 LONGEST_PAUSE = 900.0
 DELIVERY_RETRY_TIMEOUT = 4 * 3600.0
 
@@ -20,7 +20,7 @@ _COLUMNS = "seq, webhook_id, event_type, account_uid, body, timestamp, attempts,
 
 @dataclass(frozen=True)
 class Delivery:
-    """One event for one account. Times are Unix seconds of the platform's clock; `body` is what is signed."""
+    """One event for one account. `body` holds the signed bytes. Times are Unix seconds of the platform's clock."""
 
     seq: int
     webhook_id: str
@@ -55,9 +55,9 @@ def listens(account: StoredRow) -> bool:
 
 
 def announce(platform: Platform, account_uid: str | None, event_type: str, data: Doc) -> None:
-    """Something happened. Call it inside the transaction of the change, so that no crash parts the two.
+    """Queue an event for an account that has webhooks on and subscribed to this type; else do nothing.
 
-    Nothing is written for an account that does not listen or has not subscribed to the event.
+    Call it inside the transaction of the change, so that both are committed together.
     """
     account = platform.store.get("account", str(account_uid))
     if account and listens(account) and account.private["subscriptions"].get(event_type):
@@ -72,7 +72,7 @@ def queue(
     webhook_id: str | None = None,
     timestamp: int | None = None,
 ) -> Delivery:
-    """Write a delivery, whoever has subscribed to what."""
+    """Store a delivery without checking the account's subscriptions, and return it."""
     at = now(platform)
     envelope = {
         "webhook_id": webhook_id or platform.new_uid("evt"),
@@ -103,7 +103,7 @@ def encoded(envelope: Doc) -> bytes:
     try:
         return dump(envelope).encode()
     except UnicodeEncodeError:
-        # Half of a surrogate pair cannot be written in UTF-8, only escaped.
+        # An unpaired surrogate cannot be encoded in UTF-8; JSON can only escape it.
         return json.dumps(envelope, separators=(",", ":")).encode()
 
 
@@ -113,12 +113,15 @@ def _found(platform: Platform, where: str, params: tuple[Any, ...] = ()) -> list
 
 
 def every(platform: Platform, account_uid: str | None = None) -> list[Delivery]:
-    """All that were ever written, in order."""
+    """Return all deliveries in order, or those of one account. Those that ended are included."""
     return _found(platform, "account_uid = ?", (account_uid,)) if account_uid else _found(platform, "1")
 
 
 def next_due(platform: Platform, busy: set[str], waiting: set[int]) -> Delivery | None:
-    """The first that may be posted now, not for a `busy` account and none of those `waiting` (by `seq`)."""
+    """Return the first delivery that may be posted now, or None.
+
+    Deliveries for `busy` accounts and those in `waiting` (by `seq`) are left out.
+    """
     first = (
         "seq = (SELECT seq FROM deliveries WHERE done = 0 AND next_at <= ?"
         f" AND account_uid NOT IN ({_marks(busy)}) AND seq NOT IN ({_marks(waiting)})"
@@ -138,14 +141,14 @@ def due_count(platform: Platform) -> int:
 
 
 def next_instant(platform: Platform) -> float | None:
-    """When the next delivery that still has to wait falls due."""
+    """Return the time at which the next waiting delivery becomes due, or None."""
     sql = "SELECT min(next_at) FROM deliveries WHERE done = 0 AND next_at > ?"
     instant = platform.store.execute(sql, (now(platform),))[0][0]
     return None if instant is None else float(instant)
 
 
 def record(platform: Platform, delivery: Delivery, status: int | None) -> None:
-    """An attempt was answered with `status`, or not at all (None)."""
+    """Record an attempt that was answered with `status` (None: no answer), and plan the next one if it failed."""
     attempts, at = delivery.attempts + 1, now(platform)
     next_at = at + min(2.0 ** min(delivery.attempts, 30), LONGEST_PAUSE)
     arrived = status is not None and 200 <= status < 300
@@ -161,12 +164,12 @@ def give_up(platform: Platform, delivery: Delivery) -> None:
 
 
 def is_late(platform: Platform, delivery: Delivery) -> bool:
-    """Whether its four hours are over; one that was never tried is tried once."""
+    """Whether the delivery's four hours are over. One that was never tried is not late: it is tried once."""
     return delivery.attempts > 0 and now(platform) > delivery.created_at + DELIVERY_RETRY_TIMEOUT
 
 
 def resume(platform: Platform) -> None:
-    """After a restart: what was waiting goes now. The file may come from a clock that had been moved on."""
+    """Make all waiting deliveries due after a restart. Their times may come from a clock that was moved forward."""
     at = now(platform)
     platform.store.execute(
         "UPDATE deliveries SET next_at = min(next_at, ?), created_at = min(created_at, ?) WHERE done = 0", (at, at)
@@ -174,7 +177,7 @@ def resume(platform: Platform) -> None:
 
 
 def shuffle(platform: Platform, seed: int) -> None:
-    """Give those that have not arrived yet another order among themselves."""
+    """Shuffle the order of the deliveries that have not arrived yet. The same `seed` gives the same order."""
     with platform.store.transaction():
         rows = platform.store.execute("SELECT seq, coalesce(place, seq) FROM deliveries WHERE done = 0 ORDER BY 2")
         places = [place for _, place in rows]
