@@ -112,7 +112,7 @@ def test_every_model_and_field_has_a_name_that_is_translated() -> None:
         with translation.override(None):
             names = {str(field.verbose_name) for field in model._meta.concrete_fields if not field.primary_key}
             names |= {str(model._meta.verbose_name), str(model._meta.verbose_name_plural)}
-        assert names <= known, f"{model.__name__}: to be marked, or named in govpay/models/names.py"
+        assert names <= known, f"{model.__name__}: a verbose name is not in the catalogue"
 
 
 # --- The pages -----------------------------------------------------------------------------------

@@ -150,7 +150,7 @@ class OperationAdmin(ReadOnlyAdmin):
     def attempts_before(self, row: Operation) -> Any:
         return format_html_join("", "<div>{}</div>", ((attempt_in_words(each),) for each in row.earlier_attempts))
 
-    @column(_("settled by"))
+    @column(_("resolved by"))
     def settler(self, row: Operation) -> str | None:
         return clip(row.settled_by)
 
