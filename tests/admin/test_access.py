@@ -33,7 +33,7 @@ from tests.admin.neighbours import (
     grant,
     own_side,
 )
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -374,14 +374,14 @@ def test_own_rows_are_there(limited: Client, own: Side, look: Callable[..., Page
 def test_a_limited_officer_refunds_on_the_own_account(
     sandbox: Any, make_staff: Callable[..., Any], browse: Callable[..., Client], foreign: Side
 ) -> None:
-    town, officer = Town(sandbox), make_staff("Finance")
-    grant(town.account.uid, user=officer)
-    payment, client = town.captured(), browse(officer)
+    merchant, officer = Merchant(sandbox), make_staff("Finance")
+    grant(merchant.account.uid, user=officer)
+    payment, client = merchant.captured(), browse(officer)
     address = reverse("admin:govpay_payment_refund") + f"?ids={payment.pk}"
     key = re.search(r'name="key" value="([^"]+)"', client.get(address).content.decode())
     assert key
     client.post(address, {"key": key[1], "amount": "1.00", "reason": ""})
-    assert town.moved("refund", payment) == 100
+    assert merchant.moved("refund", payment) == 100
     assert Operation.objects.filter(payment=payment.uid, actor=officer, state="succeeded").exists()
 
 

@@ -18,8 +18,8 @@ from govpay.models import Operation, Payment
 from tests.admin.conftest import Page
 from tests.admin.neighbours import grant
 from tests.admin.rows import payment, relatives
+from tests.operations.merchant import Merchant
 from tests.operations.test_manual_resolution import lost_refund
-from tests.operations.town import Town
 from tests.review.test_items import lost
 
 pytestmark = pytest.mark.django_db
@@ -119,7 +119,7 @@ def test_limited_staff_see_and_settle_their_own_alone(browse: Callable[..., Clie
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("answer", "state"), [("yes", "succeeded"), ("no", "failed")])
 def test_settle(answer: str, state: str, sandbox: Any, desk: Client, finance: Any) -> None:
-    row = lost_refund(Town(sandbox), "before")
+    row = lost_refund(Merchant(sandbox), "before")
     html = desk.get(settle_of(row)).content.decode()
     assert "Resolve by hand: Refund of $5.00?" in html
     assert "the money moves twice" in html
@@ -137,7 +137,7 @@ def test_settle(answer: str, state: str, sandbox: Any, desk: Client, finance: An
 
 @pytest.mark.django_db(transaction=True)
 def test_platform_tells_meanwhile(sandbox: Any, desk: Client) -> None:
-    row = lost_refund(Town(sandbox), "after")
+    row = lost_refund(Merchant(sandbox), "after")
     sandbox.clear_faults()
     response = desk.post(settle_of(row), {"carried_out": "no", "reason": "Portal"}, follow=True)
     row.refresh_from_db()

@@ -17,7 +17,7 @@ from tests.project.driving import running_demo
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-    from tests.browser.driving import Town
+    from tests.browser.driving import HostedDemo
 
 PATIENCE = 30_000
 
@@ -28,19 +28,19 @@ def _nothing_left_over() -> None:
 
 
 @pytest.fixture(scope="package")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+def hosted_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedDemo]:
     """The demo, whole, with a host's own site beside it."""
-    from tests.browser.driving import Town
+    from tests.browser.driving import HostedDemo
 
     with running_demo(tmp_path_factory.mktemp("browser") / "var") as demo:
         shown = demo.wait_until_ready()
-        town = Town(demo, shown["user"], shown["password"])
+        hosted_demo = HostedDemo(demo, shown["user"], shown["password"])
         try:
-            town.open()
-            yield town
+            hosted_demo.open()
+            yield hosted_demo
         finally:
-            town.close()
-        assert not town.files_with_card_numbers()
+            hosted_demo.close()
+        assert not hosted_demo.files_with_card_numbers()
 
 
 @pytest.fixture(scope="package")
@@ -57,9 +57,9 @@ def chrome() -> Iterator[Browser]:
 class Witness:
     """What went wrong in the browser, or went to a stranger. Refusals are expected one by one."""
 
-    def __init__(self, town: Town) -> None:
-        self.town = town
-        self.home = {town.site, town.host, town.platform}
+    def __init__(self, hosted_demo: HostedDemo) -> None:
+        self.hosted_demo = hosted_demo
+        self.home = {hosted_demo.site, hosted_demo.host, hosted_demo.platform}
         self.strangers: list[str] = []
         self.errors: list[str] = []
         #: (status, path) of each answer of 400 and above, and of each line that Chromium wrote for one.
@@ -120,8 +120,8 @@ class Witness:
 
 
 @pytest.fixture
-def witness(town: Town) -> Witness:
-    return Witness(town)
+def witness(hosted_demo: HostedDemo) -> Witness:
+    return Witness(hosted_demo)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The running demo with a host's site beside it: host code, its rows, the stand-in's ledger, a payer's form."""
+"""The running demo and a host's site: the host's code, the rows, the sandbox's ledger, and the payer's form."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def dollars(cents: int) -> str:
     return f"${cents // 100:,}.{cents % 100:02}"
 
 
-class Town:
-    """What tests ask of the demo, and what they have happen."""
+class HostedDemo:
+    """The demo with a host's site on the same rows. Tests read the rows and start actions through it."""
 
     def __init__(self, demo: Demo, user: str, password: str) -> None:
         self.demo, self.user, self.password = demo, user, password
@@ -177,9 +177,9 @@ class Town:
 # --- What staff do --------------------------------------------------------------------------------------
 
 
-def log_in(page: Page, town: Town) -> None:
-    page.get_by_label("Username").fill(town.user)
-    page.get_by_label("Password").fill(town.password)
+def log_in(page: Page, hosted_demo: HostedDemo) -> None:
+    page.get_by_label("Username").fill(hosted_demo.user)
+    page.get_by_label("Password").fill(hosted_demo.password)
     page.get_by_role("button", name="Log in").click()
 
 

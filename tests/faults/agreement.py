@@ -18,7 +18,7 @@ from govpay.models import (
 from govpay.models.operations import OPEN_STATES
 from govpay.operations.journal import not_found
 from govpay.sync.outbox import ONCE_CAPTURED
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 MONEY = ("capture", "refund", "void")
 
@@ -46,12 +46,12 @@ CREATE TABLE IF NOT EXISTS history (seq INTEGER PRIMARY KEY, uid TEXT, status TE
 class Agreement:
     """Between both sides of one payment account. Make it before anything happens there."""
 
-    def __init__(self, town: Town, *, late: bool = False) -> None:
+    def __init__(self, merchant: Merchant, *, late: bool = False) -> None:
         """``late``: the platform may act, and its reads may show it, after an operation was closed as not executed."""
         self.late, self.in_the_end = late, False
-        self.town, self.account = town, town.account.uid
+        self.merchant, self.account = merchant, merchant.account.uid
         for statement in HISTORY.split("\n;"):
-            town.sandbox.platform.store.execute(statement)
+            merchant.sandbox.platform.store.execute(statement)
         #: How far in its history each payment was when we looked last.
         self._seen: dict[str, int] = {}
 
@@ -62,11 +62,11 @@ class Agreement:
         return Operation.objects.filter(account=self.account)
 
     def there(self, kind: str) -> dict[str, Any]:
-        return {document["uid"]: document for document in self.town.sandbox.all(kind, self.account)}
+        return {document["uid"]: document for document in self.merchant.sandbox.all(kind, self.account)}
 
     def histories(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {uid: [] for uid in self.there("payment")}
-        for uid, status in self.town.sandbox.platform.store.execute("SELECT uid, status FROM history ORDER BY seq"):
+        for uid, status in self.merchant.sandbox.platform.store.execute("SELECT uid, status FROM history ORDER BY seq"):
             if uid in found:
                 found[uid].append(status)
         return found
@@ -75,7 +75,7 @@ class Agreement:
         """Of the ledger; those of our staff alone are known by how their references begin."""
         return [
             entry
-            for entry in self.town.sandbox.ledger()
+            for entry in self.merchant.sandbox.ledger()
             if (entry["account_uid"], entry["kind"]) == (self.account, kind)
             and (entry["reference_id"] or "").startswith(ours)
         ]
@@ -154,7 +154,7 @@ class Agreement:
 
     def each_action_is_sent_once(self) -> None:
         """By each attempt. A call that is answered 401 was not let in; it is repeated with a new token."""
-        let_in = Counter(request["idempotency_key"] for request in self.town.posts() if request["status"] != 401)
+        let_in = Counter(request["idempotency_key"] for request in self.merchant.posts() if request["status"] != 401)
         attempts = {str(key): number for key, number in self.journal.values_list("key", "attempts")}
         assert [key for key, times in let_in.items() if times > attempts.get(key, 1)] == []
 
@@ -194,7 +194,7 @@ class Agreement:
         payments = self.there("payment")
         assert set(Transaction.objects.filter(account=self.account).values_list("payment", flat=True)) <= set(payments)
         for row in HostedSession.objects.filter(account=self.account):
-            assert row.status == self.town.sandbox.session(row.uid)["status"]
+            assert row.status == self.merchant.sandbox.session(row.uid)["status"]
         self._links()
 
     def _links(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 Options = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ class Trouble:
     """``write`` hits the operation's own route; ``reads`` hit every GET from its answer on; ``token`` hits the
     token endpoint, once the token is lost."""
 
-    write: Options | Callable[[Town], Options] | None = None
+    write: Options | Callable[[Merchant], Options] | None = None
     reads: Options | None = None
     token: Options | None = None
     #: Hit every GET of a list, and every GET of one object, from the operation's answer on.
@@ -40,9 +40,9 @@ class Trouble:
     aged: float = 0.0
 
 
-def _speaking(town: Town) -> Options:
+def _speaking(merchant: Merchant) -> Options:
     """A refusal whose text repeats what it was sent."""
-    tokens = [token for (token,) in town.sandbox.platform.store.execute("SELECT token FROM tokens")]
+    tokens = [token for (token,) in merchant.sandbox.platform.store.execute("SELECT token FROM tokens")]
     text = f"Bad card {CARD}, Bearer {tokens[-1]}"
     return {"status": 422, "body": f'{{"code": "validation_error", "message": "{text}", "request_id": "req_1"}}'}
 

@@ -17,7 +17,7 @@ from govpay.models import Operation, OutboxSignal, Payment, Transaction, Webhook
 from govpay.sync.pull import pull
 from tests.amounts import repeats, rounds
 from tests.events import event_for
-from tests.operations.town import Town, at_once, bank_account, card, listening
+from tests.operations.merchant import Merchant, at_once, bank_account, card, listening
 from tests.processes import start_python
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak]
@@ -73,8 +73,8 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def town(sandbox: Any, transactional_db: None) -> Town:
-    return Town(sandbox)
+def merchant(sandbox: Any, transactional_db: None) -> Merchant:
+    return Merchant(sandbox)
 
 
 def threads_of_each() -> int:
@@ -114,28 +114,28 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(town: Town) -> Any:
+def fleet(merchant: Merchant) -> Any:
     fleet = Fleet()
     yield fleet
     fleet.stop()
 
 
 @pytest.mark.ci
-def test_threads_of_four_processes_at_one_payment(town: Town, fleet: Fleet) -> None:
+def test_threads_of_four_processes_at_one_payment(merchant: Merchant, fleet: Fleet) -> None:
     """M1: refunded as often as the captured amount allows and captured once, each time by one POST."""
     for _ in rounds(ROUNDS, 1, 1):
         for method in (None, bank_account()):
-            payment = town.captured(payment_method=method)
+            payment = merchant.captured(payment_method=method)
             total, part = payment.total_amount or 0, 3000
             assert fleet.all_do("refund", payment, amount=part) == {"done": total // part}
-            assert len(town.posts(payment.uid)) == total // part
-            assert town.moved("refund", payment) == total // part * part <= total
+            assert len(merchant.posts(payment.uid)) == total // part
+            assert merchant.moved("refund", payment) == total // part * part <= total
             ours = Operation.objects.filter(payment=payment.uid, state="succeeded")
-            theirs = [(entry["reference_id"], entry["amount"]) for entry in town.ledger("refund", payment)]
+            theirs = [(entry["reference_id"], entry["amount"]) for entry in merchant.ledger("refund", payment)]
             assert sorted(ours.values_list("reference_id", "amount")) == sorted(theirs)
-        payment = town.quoted(method=card())
+        payment = merchant.quoted(method=card())
         assert fleet.all_do("capture", payment) == {"done": 1}
-        assert len(town.posts(payment.uid)) == len(town.ledger("capture", payment)) == 1
+        assert len(merchant.posts(payment.uid)) == len(merchant.ledger("capture", payment)) == 1
     assert set(Operation.objects.values_list("state", flat=True)) == {"succeeded"}
 
 
@@ -159,33 +159,33 @@ def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("isolation", LEVELS, indirect=True)
-def test_everybody_writes_one_row_at_once(town: Town, isolation: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_everybody_writes_one_row_at_once(merchant: Merchant, isolation: str, caplog: pytest.LogCaptureFixture) -> None:
     """D2, W4, M6: an operation, two deliveries, two lists and a tick. The newest state wins, and nobody fails."""
     caplog.set_level("WARNING", "govpay")
-    town.sync()  # a first load would be no news
-    made = [town.sandbox.add_payment(town.account.uid, "captured")["uid"] for _ in range(repeats(100, 3, 16))]
-    town.sync()
+    merchant.sync()  # a first load would be no news
+    made = [merchant.sandbox.add_payment(merchant.account.uid, "captured")["uid"] for _ in range(repeats(100, 3, 16))]
+    merchant.sync()
     with listening() as heard:
         for uid in made:
             payment = Payment.objects.get(uid=uid)
-            elsewhere = town.sandbox.refund(uid, 100, f"elsewhere-{uid}")["uid"]
-            events = [event_for(town.account.uid, "payment.refunded", payment_uid=uid, transaction_uid=elsewhere)]
-            events.append(event_for(town.account.uid, "payment.completed", payment_uid=uid))
+            elsewhere = merchant.sandbox.refund(uid, 100, f"elsewhere-{uid}")["uid"]
+            events = [event_for(merchant.account.uid, "payment.refunded", payment_uid=uid, transaction_uid=elsewhere)]
+            events.append(event_for(merchant.account.uid, "payment.completed", payment_uid=uid))
             results = at_once(
                 partial(operations.refund_payment, payment=payment, amount=700),
                 *[partial(tasks.process_event, event.pk) for event in events],
-                partial(pull, "payments", town.account.uid),
-                partial(pull, "transactions", town.account.uid),
+                partial(pull, "payments", merchant.account.uid),
+                partial(pull, "transactions", merchant.account.uid),
                 operations.reconcile,
             )
             assert not [result for result in results if isinstance(result, Exception)], results
             assert [run.state for run in results[3:5]] == ["succeeded"] * 2
-            row, there = Payment.objects.get(uid=uid), town.sandbox.get("payment", uid)
+            row, there = Payment.objects.get(uid=uid), merchant.sandbox.get("payment", uid)
             assert (row.status, row.refunded_amount, row.raw) == ("partially_refunded", 800, there)
             assert set(Transaction.objects.filter(payment=uid, type="refund").values_list("amount", flat=True)) == {
                 *(100, 700)
             }
-            assert len(town.posts(uid)) == 1
+            assert len(merchant.posts(uid)) == 1
     assert set(Operation.objects.values_list("state", flat=True)) == {"succeeded"}
     assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"processed"}
     assert not OutboxSignal.objects.exists()
@@ -199,10 +199,10 @@ def test_everybody_writes_one_row_at_once(town: Town, isolation: str, caplog: py
 
 
 @pytest.mark.parametrize("isolation", LEVELS, indirect=True)
-def test_actions_race_and_no_conflict_of_the_database_is_seen(town: Town, isolation: str) -> None:
+def test_actions_race_and_no_conflict_of_the_database_is_seen(merchant: Merchant, isolation: str) -> None:
     """D2: of many at once on one payment each is done or refused by a rule, whatever the database made of it."""
     for round_ in rounds(100, 2, 12):
-        payment = town.quoted() if round_ % 2 else town.captured()
+        payment = merchant.quoted() if round_ % 2 else merchant.captured()
         actions = [partial(operations.refund_payment, payment=payment, amount=100) for _ in range(6)]
         actions += [
             partial(operations.capture_payment, payment=payment),
@@ -212,4 +212,4 @@ def test_actions_race_and_no_conflict_of_the_database_is_seen(town: Town, isolat
         errors = [result for result in results if isinstance(result, Exception)]
         assert all(isinstance(error, OperationRefused) for error in errors), errors
         done = len(actions) - len(errors)
-        assert len(town.posts(payment.uid)) == len(town.ledger("", payment)) - (round_ % 2 == 0) == done >= 1
+        assert len(merchant.posts(payment.uid)) == len(merchant.ledger("", payment)) - (round_ % 2 == 0) == done >= 1

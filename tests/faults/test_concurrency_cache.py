@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import REDIS_URL
-from tests.operations.town import wait_for
+from tests.operations.merchant import wait_for
 from tests.processes import start_python
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis]

@@ -20,8 +20,8 @@ from govpay.sync.pull import pull
 from tests import amounts
 from tests.faults.matrix import CANARY, HERE, NO_ACTIONS, OPERATIONS, Case, Situation
 from tests.faults.matrix_faults import CARD, CLIENT_SECRET, FAULTS, Trouble, options_used
+from tests.operations.merchant import Merchant
 from tests.operations.test_wallets import everything
-from tests.operations.town import Town
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,12 +36,12 @@ OBJECTS = ("/api/{list}/{uid}", "/v1/hosted-sessions/{uid}")
 class Meeting:
     """One operation meets one fault."""
 
-    def __init__(self, town: Town, settings: Any, case: Case, trouble: Trouble) -> None:
-        self.town, self.settings, self.case, self.trouble = town, settings, case, trouble
-        self.situation: Situation = case.prepare(town)
-        town.sandbox.advance(trouble.aged)
+    def __init__(self, merchant: Merchant, settings: Any, case: Case, trouble: Trouble) -> None:
+        self.merchant, self.settings, self.case, self.trouble = merchant, settings, case, trouble
+        self.situation: Situation = case.prepare(merchant)
+        merchant.sandbox.advance(trouble.aged)
         self.known = set(Operation.objects.values_list("pk", flat=True))
-        self.seen = len(town.sandbox.requests())
+        self.seen = len(merchant.sandbox.requests())
         self.problems: list[str] = []
         self.error: GovPayError | None = None
 
@@ -64,7 +64,7 @@ class Meeting:
                 operations.reconcile()  # while the reads are at fault: whatever it says has to be true
                 self.later(closed=False)
         self.expect("the fault was met", self.was_met(faults), True)
-        self.town.settle_all()
+        self.merchant.settle_all()
         self.later(closed=True)
         self.agree()
         return self.problems
@@ -77,12 +77,12 @@ class Meeting:
 
     @contextmanager
     def faults(self) -> Iterator[list[Any]]:
-        trouble, sandbox, found = self.trouble, self.town.sandbox, []
+        trouble, sandbox, found = self.trouble, self.merchant.sandbox, []
         if trouble.token:
             forget_token()
             found.append(sandbox.fault("POST /oauth2/token", **trouble.token, times=trouble.times))
         if trouble.write is not None and self.case.route:
-            write = trouble.write if not callable(trouble.write) else trouble.write(self.town)
+            write = trouble.write if not callable(trouble.write) else trouble.write(self.merchant)
             found.append(sandbox.fault(self.case.route, **{"times": trouble.times, **write}))
         for routes, options in ((("*",), trouble.reads), (LISTS, trouble.lists), (OBJECTS, trouble.objects)):
             if options and not self.case.reads:
@@ -109,7 +109,7 @@ class Meeting:
     def arrive(self) -> None:
         """The platform may act after we have given up, or never, if that was before the request had left."""
         if self.trouble.late:
-            self.town.sandbox.advance(self.trouble.late)
+            self.merchant.sandbox.advance(self.trouble.late)
         end = time.monotonic() + 30
         late = self.trouble.hurried and isinstance(self.error, OutcomeUnknown) and not self.case.reads
         while late and self.done() != 1 and time.monotonic() < end:
@@ -154,27 +154,27 @@ class Meeting:
         """The rows are the platform's, at once or with the next sync where the answer was spoilt."""
         if self.trouble.spoilt or self.trouble.lies:
             for name in self.case.lists:
-                pull(name, None if name in GLOBAL else self.situation.account or self.town.account.uid, full=True)
+                pull(name, None if name in GLOBAL else self.situation.account or self.merchant.account.uid, full=True)
             operations.reconcile()
         if self.case.named:
             self.expect("journal in the end", sum(row.state == "succeeded" for row in self.rows()), self.done())
         for what, ours, theirs in self.situation.pairs():
             self.expect(f"{what} here", ours, theirs)
-        for secret in secrets(self.town):
+        for secret in secrets(self.merchant):
             self.expect("a secret was told", secret in repr(self.error) + str(self.error), False)
 
     def writes(self) -> int:
         """Those that the platform did not turn away for their token."""
-        requests = self.town.sandbox.requests()[self.seen :]
+        requests = self.merchant.sandbox.requests()[self.seen :]
         return sum(
             request["method"] != "GET" and request["path"] != "/oauth2/token" and request["status"] != 401
             for request in requests
         )
 
 
-def secrets(town: Town) -> list[str]:
+def secrets(merchant: Merchant) -> list[str]:
     """What must be nowhere in plain text. Session credentials and signing secrets are known by their form."""
-    tokens = [token for (token,) in town.sandbox.platform.store.execute("SELECT token FROM tokens")]
+    tokens = [token for (token,) in merchant.sandbox.platform.store.execute("SELECT token FROM tokens")]
     return [CANARY, CARD, CLIENT_SECRET, "_secret_", "whsec_", *tokens]
 
 
@@ -184,10 +184,10 @@ def forget_token() -> None:
 
 
 @pytest.fixture
-def town(sandbox: Any, settings: Any, transactional_db: None, caplog: pytest.LogCaptureFixture) -> Town:
+def merchant(sandbox: Any, settings: Any, transactional_db: None, caplog: pytest.LogCaptureFixture) -> Merchant:
     settings.GOVPAY = {**settings.GOVPAY, **PATIENT}
     caplog.set_level(logging.DEBUG)
-    return Town(sandbox)
+    return Merchant(sandbox)
 
 
 def slice_of(name: str) -> dict[str, Trouble]:
@@ -208,14 +208,14 @@ def slice_of(name: str) -> dict[str, Trouble]:
 @pytest.mark.soak(0.2)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation_under_every_fault(
-    town: Town, settings: Any, name: str, record_property: Any, caplog: pytest.LogCaptureFixture
+    merchant: Merchant, settings: Any, name: str, record_property: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """M2, M3, M5 for this operation, under the faults T, R and C; S1 for all that it leaves behind."""
     case, found, chosen = OPERATIONS[name], list[str](), slice_of(name)
     for fault, trouble in chosen.items():
-        found += [f"{name}, {fault}: {problem}" for problem in Meeting(town, settings, case, trouble).run()]
+        found += [f"{name}, {fault}: {problem}" for problem in Meeting(merchant, settings, case, trouble).run()]
     for place, text in (("log", caplog.text), ("tables", everything())):
-        found += [f"{name}: {secret} is in the {place}" for secret in secrets(town) if secret in text]
+        found += [f"{name}: {secret} is in the {place}" for secret in secrets(merchant) if secret in text]
     record_property("fault_matrix", (len(chosen), len(found)))
     assert not found, "\n".join(found)
 

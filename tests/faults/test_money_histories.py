@@ -34,7 +34,7 @@ from tests.amounts import rounds
 from tests.breakpoints import Died, at_step, dying_after, dying_at
 from tests.events import deliver
 from tests.faults.agreement import MONEY, Agreement
-from tests.operations.town import Town, bank_account, card
+from tests.operations.merchant import Merchant, bank_account, card
 from tests.signal_recorder import book, written_down
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(6)]
@@ -88,9 +88,9 @@ class Histories(RuleBasedStateMachine):
     def begin(self, chance: Random) -> None:
         if chance.random() == Random(0).random():
             reject()  # hypothesis begins with the least of all histories each time
-        self.town = Town(self.sandbox)
-        self.account = self.town.account
-        self.agreement = Agreement(self.town)
+        self.merchant = Merchant(self.sandbox)
+        self.account = self.merchant.account
+        self.agreement = Agreement(self.merchant)
         self.sandbox.hold_webhooks()
         self.sandbox.subscribe(self.account.uid, "http://127.0.0.1:9/")
         self.sandbox.platform.requests.clear()  # those of other histories
@@ -101,7 +101,7 @@ class Histories(RuleBasedStateMachine):
         self.quiet = {document["uid"] for document in made}
         self._sync()
         for method in (card(), bank_account()):
-            self.town.quoted(method=method)
+            self.merchant.quoted(method=method)
         operations.open_session(operations.create_payment_link(account=self.account, amount=5000), **ADDRESSES)
 
     # What staff do.
@@ -174,7 +174,7 @@ class Histories(RuleBasedStateMachine):
         self.last = work
 
     def _meanwhile_sync(self) -> None:
-        self.town.sync()
+        self.merchant.sync()
 
     def _meanwhile_deliveries(self) -> None:
         """The delivery of what the platform has just done is quicker than its answer (M6)."""
@@ -187,14 +187,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def staff_repeat_the_same_key(self) -> None:
-        before = len(self.town.posts())
+        before = len(self.merchant.posts())
         if self.last is not None:
             try:
                 self.last()
             except GovPayError:
                 # A refusal leaves no row, so that the same form may be sent once more.
                 return
-            assert len(self.town.posts()) - before <= 1
+            assert len(self.merchant.posts()) - before <= 1
 
     # What payers do, and staff for them.
 
@@ -273,24 +273,24 @@ class Histories(RuleBasedStateMachine):
         if name == "all":
             self._sync()
         else:
-            self.town.sync(*([name] if name != "both" else []))
+            self.merchant.sync(*([name] if name != "both" else []))
 
     @rule(death=st.sampled_from(["", "", "stored", "closed", "read again"]))
     def reconcile(self, death: str) -> None:
-        before = len(self.town.posts())
+        before = len(self.merchant.posts())
         try:
             with dying_at(death):
                 operations.reconcile()
             self.somebody_died = False
         except Died:
             self.somebody_died = True
-        assert len(self.town.posts()) == before
+        assert len(self.merchant.posts()) == before
 
     @rule()
     def a_minute_passes(self) -> None:
         """Or three: calls have run out, and so have the claims of the dead."""
-        self.town.pass_deadlines()
-        self.town.pass_absent_after()
+        self.merchant.pass_deadlines()
+        self.merchant.pass_absent_after()
         WebhookEvent.objects.filter(state="received").update(due_at=timezone.now(), claimed_until=None)
 
     # What people do about outcomes that nobody tells.
@@ -328,7 +328,7 @@ class Histories(RuleBasedStateMachine):
         self.a_minute_passes()
         for pk in WebhookEvent.objects.filter(state="received").values_list("pk", flat=True):
             tasks.process_event(pk)
-        self.town.settle_all()
+        self.merchant.settle_all()
         self.sandbox.settle()
         self._sync()
         operations.reconcile()

@@ -54,7 +54,7 @@ class LateHistories(histories.Histories):
 
     def begin(self, chance: Random) -> None:
         histories.Histories.begin(self, chance)
-        self.agreement = Agreement(self.town, late=True)
+        self.agreement = Agreement(self.merchant, late=True)
         self.works: list[tuple[str, Callable[[], Any]]] = []
         self.lags: list[Any] = []
         self.sandbox.advance(2 * LAG)  # what reads that lag show is there
@@ -110,7 +110,7 @@ class LateHistories(histories.Histories):
 
     def _minutes_pass(self, _: Random) -> None:
         """Two passes of reconciliation, so far apart that absence counts."""
-        self.town.settle_all()
+        self.merchant.settle_all()
         self.somebody_died = False
 
     def _try_again(self, chance: Random, row: Operation) -> None:
@@ -146,7 +146,7 @@ class LateHistories(histories.Histories):
 
     def sync(self, chance: Random) -> None:
         with suppress(AssertionError if self.lags else ()):  # a list that lags may not be read to its end
-            self.town.sync(*chance.choice([["payments"], ["transactions"], ["sessions"], []]))
+            self.merchant.sync(*chance.choice([["payments"], ["transactions"], ["sessions"], []]))
 
     def all_agree(self) -> None:
         self.agreement.holds()

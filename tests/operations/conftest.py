@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.operations.town import Town, listening
+from tests.operations.merchant import Merchant, listening
 
 
 @pytest.fixture
-def town(sandbox: Any, transactional_db: None) -> Town:
-    return Town(sandbox)
+def merchant(sandbox: Any, transactional_db: None) -> Merchant:
+    return Merchant(sandbox)
 
 
 @pytest.fixture
-def heard(town: Town) -> Iterator[list[tuple[str, str, str]]]:
+def heard(merchant: Merchant) -> Iterator[list[tuple[str, str, str]]]:
     """The signals of the test, in order."""
     with listening() as signals:
         yield signals

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.operations.conftest import impatient, town  # noqa: F401 - fixtures
+from tests.operations.conftest import impatient, merchant  # noqa: F401 - fixtures
 
 BASE = "/govpay/api/v1/"
 

@@ -15,7 +15,7 @@ from govpay.models import Operation
 from govpay.rest import urls
 from govpay.rest.actions import ActionView
 from tests.admin.neighbours import own_side
-from tests.operations.town import Town, card, only
+from tests.operations.merchant import Merchant, card, only
 from tests.rest.conftest import Program, address, problem
 from tests.rest.test_access import body_of, filled
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CARD = "4111 1111 1111 1111"
 
 
-def quote(town: Town, **given: Any) -> dict[str, Any]:
-    body = {"account": town.account.uid, "base_amount": 500, "payment_method": card(), **given}
+def quote(merchant: Merchant, **given: Any) -> dict[str, Any]:
+    body = {"account": merchant.account.uid, "base_amount": 500, "payment_method": card(), **given}
     return {name: value for name, value in body.items() if value is not ...}
 
 
@@ -62,12 +62,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_validation_names_the_field(till: Program, town: Town) -> None:
+def test_validation_names_the_field(till: Program, merchant: Merchant) -> None:
     for given, field in WRONG:
-        found = problem(till.act("payments/quote", quote(town, **given)), 400, "invalid")
+        found = problem(till.act("payments/quote", quote(merchant, **given)), 400, "invalid")
         assert [error["field"] for error in found["errors"]] == [field], given
         assert field in found["detail"]
-    assert not town.posts()
+    assert not merchant.posts()
     assert not Operation.objects.exists()
 
 
@@ -136,19 +136,19 @@ def test_an_address_that_is_none(till: Program) -> None:
         problem(till.act(path), 404, "not-found")
 
 
-def test_what_the_platform_refuses_is_told_in_its_words(till: Program, town: Town) -> None:
-    payment = town.captured()
+def test_what_the_platform_refuses_is_told_in_its_words(till: Program, merchant: Merchant) -> None:
+    payment = merchant.captured()
     body = {"code": "conflict", "message": "Locked by the processor.", "request_id": "req_77"}
     for status, name in ((409, "platform-refused"), (422, "platform-refused"), (410, "expired")):
-        town.sandbox.fault("POST /api/payments/{uid}/refund", times=1, status=status, body=json.dumps(body))
+        merchant.sandbox.fault("POST /api/payments/{uid}/refund", times=1, status=status, body=json.dumps(body))
         found = problem(till.act(f"payments/{payment.uid}/refund", {"amount": 1}), status, name)
         assert found["detail"] == "Locked by the processor."
         assert (found["code"], found["request_id"]) == ("conflict", "req_77")
         assert found["operation_id"] == str(Operation.objects.latest("pk").key)
 
 
-def test_what_never_left_may_be_tried_again(till: Program, town: Town, settings: Any, impatient: None) -> None:
-    payment = town.captured()
+def test_what_never_left_may_be_tried_again(till: Program, merchant: Merchant, settings: Any, impatient: None) -> None:
+    payment = merchant.captured()
     till.get("payments")
     settings.GOVPAY = {**settings.GOVPAY, "API_URL": "http://127.0.0.1:9"}
     answer = till.act(f"payments/{payment.uid}/refund", {"amount": 1})
@@ -165,9 +165,9 @@ def broken(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any
 
 
 def test_a_fault_of_our_own_is_reported_and_told_without_its_words(
-    till: Program, town: Town, caplog: pytest.LogCaptureFixture
+    till: Program, merchant: Merchant, caplog: pytest.LogCaptureFixture
 ) -> None:
-    payment = town.quoted()
+    payment = merchant.quoted()
     heard: list[Any] = []
 
     def hear(**given: Any) -> None:
@@ -241,8 +241,8 @@ def test_a_read_has_one_condition(till: Program) -> None:
         assert till.get("payments", headers={"If-None-Match": other}).status_code == 200
 
 
-def test_a_setting_that_is_wrong_is_told_as_such(till: Program, town: Town, settings: Any) -> None:
-    payment = town.captured()
+def test_a_setting_that_is_wrong_is_told_as_such(till: Program, merchant: Merchant, settings: Any) -> None:
+    payment = merchant.captured()
     settings.GOVPAY = {**settings.GOVPAY, "CLIENT_ID": ""}
     from govpay.connection import reset
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import pytest
 
 from govpay.models import Customer, Operation, SavedPaymentMethod
-from tests.operations.town import Town, bank_account, card, only
+from tests.operations.merchant import Merchant, bank_account, card, only
 from tests.rest.conftest import Program, problem
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_customer_is_created_once(till: Program, town: Town) -> None:
-    body = {"account": town.account.uid, "reference_id": "CUST-1", "name": "Pat Example", "email": "pat@example.org"}
+def test_a_customer_is_created_once(till: Program, merchant: Merchant) -> None:
+    body = {
+        "account": merchant.account.uid,
+        "reference_id": "CUST-1",
+        "name": "Pat Example",
+        "email": "pat@example.org",
+    }
     first, again = (till.act("customers", body, key="c") for _ in range(2))
     assert first.status_code == again.status_code == 201
     assert first.json() == again.json()
@@ -22,12 +27,12 @@ def test_a_customer_is_created_once(till: Program, town: Town) -> None:
     known = till.act("customers", {**body, "name": "Another"})
     assert (known.status_code, known.json()) == (201, first.json())
     assert known["Operation-Id"] != first["Operation-Id"], "the key stands for it all the same"
-    posts = [each for each in town.sandbox.requests() if each["method"] == "POST" and "customers" in each["path"]]
+    posts = [each for each in merchant.sandbox.requests() if each["method"] == "POST" and "customers" in each["path"]]
     assert len(posts) == 1
 
 
-def test_methods_are_saved_chosen_and_removed(till: Program, town: Town) -> None:
-    uid = till.act("customers", {"account": town.account.uid, "reference_id": "CUST-1"}).json()["uid"]
+def test_methods_are_saved_chosen_and_removed(till: Program, merchant: Merchant) -> None:
+    uid = till.act("customers", {"account": merchant.account.uid, "reference_id": "CUST-1"}).json()["uid"]
     path = f"customers/{uid}/payment-methods"
     made = [till.act(path, {"payment_method": each}) for each in (card(), bank_account())]
     assert [answer.status_code for answer in made] == [201, 201], [answer.content for answer in made]
@@ -51,9 +56,9 @@ def test_methods_are_saved_chosen_and_removed(till: Program, town: Town) -> None
     assert [each["uid"] for each in till.get(f"{path}?deleted=false").json()["results"]] == [second["uid"]]
 
 
-def test_a_saved_method_is_charged(till: Program, town: Town) -> None:
-    method = town.saved_method()
-    body = {"account": town.account.uid, "base_amount": 900, "saved_method": method.uid, "description": "Permit"}
+def test_a_saved_method_is_charged(till: Program, merchant: Merchant) -> None:
+    method = merchant.saved_method()
+    body = {"account": merchant.account.uid, "base_amount": 900, "saved_method": method.uid, "description": "Permit"}
     quote = till.act("payments/quote", body)
     assert quote.status_code == 201, quote.content
     assert (quote.json()["saved_method"], quote.json()["customer"]) == (method.uid, method.customer_id)
@@ -62,8 +67,8 @@ def test_a_saved_method_is_charged(till: Program, town: Town) -> None:
     assert only(action="quote").reason == "Permit"
 
 
-def test_the_vendors_object_is_refused_by_its_property(till: Program, town: Town) -> None:
-    customer = town.saved_method().customer_id
+def test_the_vendors_object_is_refused_by_its_property(till: Program, merchant: Merchant) -> None:
+    customer = merchant.saved_method().customer_id
     for method, field in (
         ({"payment_method_type": "credit"}, "payment_method.credit"),
         ({"payment_method_type": "wallet_credit", "wallet": {}}, "payment_method.payment_method_type"),

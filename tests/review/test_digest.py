@@ -15,7 +15,7 @@ from govpay import tasks
 from govpay.models import Heartbeat, Operation, Payment
 from govpay.review import digest, send_digest
 from tests.admin.rows import relatives
-from tests.operations.town import at_once
+from tests.operations.merchant import at_once
 from tests.review.test_items import lost, moved, refund
 
 pytestmark = pytest.mark.django_db(transaction=True)

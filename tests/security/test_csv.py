@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from govpay.security.csv import escape_formula, unescape_formula
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 APP = Path(__file__).resolve().parents[2] / "govpay"
 
@@ -41,16 +41,16 @@ def test_a_row_comes_back_as_it_was(cells: list[str]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_error_file_of_an_import_is_disarmed_and_can_be_imported(sandbox: Any, tmp_path: Path) -> None:
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     reference = '=HYPERLINK("http://evil.example")'
-    sandbox.add_customer(town.account.uid, reference_id=reference)
-    town.sync("customers")
+    sandbox.add_customer(merchant.account.uid, reference_id=reference)
+    merchant.sync("customers")
     path = tmp_path / "methods.csv"
     row = [reference, "credit", "perm_1", "1111", "13", "2040", "@SUM(1+1)"]
     header = ["customer_reference_id", "type", "token", "last4", "exp_month", "exp_year", "holder_name"]
 
     def run(file: Path) -> None:
-        call_command("govpay_import_methods", str(file), "--account", town.account.uid, stdout=StringIO())
+        call_command("govpay_import_methods", str(file), "--account", merchant.account.uid, stdout=StringIO())
 
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([header, row])

@@ -93,7 +93,7 @@ def test_a_refund(sandbox: Any, account: str, heard: Heard) -> None:
 def test_disputes_returns_and_reversals_raise_a_flag(
     sandbox: Any, account: str, heard: Heard, event_type: str, flag: str, signal: str | None, named: bool
 ) -> None:
-    from tests.operations.town import bank_account
+    from tests.operations.merchant import bank_account
 
     method = {"payment_method": bank_account()} if flag == "return" else {}
     uid = sandbox.add_payment(account, status="captured", **method)["uid"]
@@ -264,7 +264,7 @@ def test_a_document_that_cannot_be_stored_is_said_so_and_tried_again(sandbox: An
 
 def test_a_refund_that_fails_later_is_news_for_the_journal(sandbox: Any, account: str, heard: Heard) -> None:
     from govpay import operations
-    from tests.operations.town import bank_account
+    from tests.operations.merchant import bank_account
 
     uid = sandbox.add_payment(account, status="captured", payment_method=bank_account())["uid"]
     pull("payments", account)

@@ -22,7 +22,7 @@ from govpay.sync.flags import Movement, catch_up
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
 from tests.amounts import rounds
-from tests.operations.town import at_once
+from tests.operations.merchant import at_once
 from tests.reading import Heard, read, statements
 
 pytestmark = pytest.mark.django_db(transaction=True)

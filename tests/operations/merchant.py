@@ -1,4 +1,4 @@
-"""One payment account, there and here: what tests of actions need to set up, to break and to look at."""
+"""A merchant's payment account, on the sandbox and here. Tests of actions set it up, break it and inspect it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def bank_account(**given: Any) -> dict[str, Any]:
     return {"payment_method_type": "ach", "ach": block}
 
 
-class Town:
+class Merchant:
+    """One payment account with the methods that tests of actions need."""
+
     def __init__(self, sandbox: Any) -> None:
         self.sandbox = sandbox
         self.account = self.add_account()
