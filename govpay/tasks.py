@@ -103,7 +103,7 @@ def reconcile_operations() -> None:
     """Reconcile open operations, finish a restore, check those resolved by hand, and close expired payment links."""
     outcome = operations.reconcile()
     operations.finish_restore()
-    operations.recheck_settled()
+    operations.recheck_resolved()
     operations.close_expired_links()
     if outcome.succeeded or outcome.failed or outcome.late_failures:
         logger.info("reconciled: %s", outcome)

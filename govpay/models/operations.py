@@ -44,7 +44,7 @@ class OperationQuerySet(AccountQuerySet):
         by_word = Q(settled_at__gt=timezone.now() - WATCHED, attention_at=None, action__in=money)
         return self.filter(Q(state__in=OPEN_STATES) | by_word)
 
-    def needing_attention(self) -> OperationQuerySet:
+    def needing_review(self) -> OperationQuerySet:
         """Ended operations that staff must look at, until they are marked as dealt with."""
         return self.exclude(attention="").exclude(state__in=OPEN_STATES)
 

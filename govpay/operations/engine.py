@@ -256,7 +256,7 @@ def _after_refusal(action: Action, operation: Operation, error: GovPayError) -> 
 
 def _record(action: Action, operation: Operation, answer: ActionResult) -> Mirror:
     try:
-        return journal.settle(type(action), operation, answer)
+        return journal.record(type(action), operation, answer)
     except Exception as error:
         # The platform has acted. Reconciliation reads the object again when the database can store it.
         lost = OutcomeUnknown(

@@ -139,7 +139,7 @@ def read_what_is_committed() -> None:
 
 
 @scrub_traceback
-def settle(action: type[Action], operation: Operation, answer: ActionResult, attention: str = "") -> Mirror:
+def record(action: type[Action], operation: Operation, answer: ActionResult, attention: str = "") -> Mirror:
     """Store the platform's answer and close the journal row, in one transaction. Returns the mirrored row.
 
     ``attention`` raises a review item: the outcome differs from what the user was shown.
@@ -186,14 +186,14 @@ def _close(operation: Operation, state: str, error: GovPayError | None, attentio
     if state == OperationState.FAILED and not (absent and operation.action in KNOWN_BY_METHOD):
         columns["validated_method"] = None  # nothing was validated that could be captured
     row = entries().filter(pk=operation.pk)
-    raised = attention_for(operation, attention or operation.attention)
+    raised = review_columns(operation, attention or operation.attention)
     still_open = row.filter(state__in=OPEN_STATES)
     if error is not None and not operation.result_uid:
         # The outcome of one attempt says nothing about a later one, which may be under way.
         still_open = still_open.filter(attempts=operation.attempts)
     changed = still_open.update(**columns, **raised)
     if not changed and state != OperationState.UNKNOWN:
-        told = attention_for(operation, OperationAttention.CONTRADICTED)
+        told = review_columns(operation, OperationAttention.CONTRADICTED)
         changed = row.filter(_turnable(state, error)).update(**columns, **told)
         if not changed and operation.result_uid:
             # The manual resolution was right, and the resulting row is known now.
@@ -215,7 +215,7 @@ def _turnable(state: str, error: GovPayError | None) -> Q:
     return Q(state=OperationState.SUCCEEDED, settled_at__isnull=False)
 
 
-def attention_for(operation: Operation, attention: str) -> dict[str, Any]:
+def review_columns(operation: Operation, attention: str) -> dict[str, Any]:
     """Return the columns that raise a review item. Empty for actions that move no money.
 
     Also empty for a void of a fee preview that was not executed: nobody can charge the payment, and it expires.
@@ -234,7 +234,7 @@ def turn(operation: Operation, error: str, **columns: Any) -> int:
     """
     attention = OperationAttention.LATE_FAILURE if error else OperationAttention.CONTRADICTED
     columns.update(
-        attention_for(operation, attention),
+        review_columns(operation, attention),
         state=OperationState.FAILED if error else OperationState.SUCCEEDED,
         error=error,
         error_class=APIError.__name__ if error else "",
@@ -252,7 +252,7 @@ def turn(operation: Operation, error: str, **columns: Any) -> int:
 
 def flag_mismatch(operation: Operation) -> None:
     """Raise a review item: the platform has this operation with another amount, currency, type or object."""
-    raised = attention_for(operation, OperationAttention.MISMATCH)
+    raised = review_columns(operation, OperationAttention.MISMATCH)
     row = entries().filter(pk=operation.pk)
     row.filter(state__in=OPEN_STATES).update(absent_at=None)
     row.exclude(attention=OperationAttention.MISMATCH).update(**raised)

@@ -19,7 +19,7 @@ from govpay.models.choices import OperationAction, OperationAttention, Operation
 from govpay.models.operations import OPEN_STATES, WATCHED
 from govpay.operations import journal
 from govpay.operations.engine import tell
-from govpay.operations.reconciliation import ACTIONS, settle_one
+from govpay.operations.reconciliation import ACTIONS, reconcile_one
 from govpay.sync import outbox
 from govpay.sync.transactions import in_transaction
 
@@ -53,7 +53,7 @@ def resolve_manually(*, operation: Operation, carried_out: bool, reason: str, ac
     if not row.is_overdue:
         raise OperationRefused(_("Its call may still be under way; look at it again in a minute."))
     # An action of another release cannot be looked up, but it may be resolved by hand.
-    told = row.action in ACTIONS and settle_one(row) not in OPEN_STATES
+    told = row.action in ACTIONS and reconcile_one(row) not in OPEN_STATES
     closed = not told and in_transaction(partial(_close, row, carried_out, text, actor))
     tell()
     now = journal.entries().get(pk=row.pk)
@@ -89,7 +89,7 @@ def _close(operation: Operation, carried_out: bool, reason: str, actor: Any) -> 
     return changed
 
 
-def recheck_settled() -> int:
+def recheck_resolved() -> int:
     """Look up money operations that were resolved by hand. Returns how many turned out differently.
 
     Each is looked up once an hour for three days, until a review item is raised. The platform's record of a different
@@ -128,10 +128,10 @@ def _look_again(operation: Operation) -> bool:
     action, said = ACTIONS[operation.action], operation.state == OperationState.SUCCEEDED
     answer = action.look_up(operation)
     if answer is not None:
-        journal.settle(action, operation, answer)  # raises a review item if the outcome differs
+        journal.record(action, operation, answer)  # raises a review item if the outcome differs
         return said != (answer.error is None)
     if said:
-        told = journal.attention_for(operation, OperationAttention.CONTRADICTED)
+        told = journal.review_columns(operation, OperationAttention.CONTRADICTED)
         journal.entries().filter(pk=operation.pk).update(**told)
     return said
 

@@ -51,7 +51,7 @@ def provision(
     if any(account.webhooks for account in wanted.accounts):
         callback(wanted.site, NEW)
     if not dry_run:
-        _settle()
+        _reconcile_open()
     run = _Run(wanted, actor, dry_run, tell or (lambda step: None))
     run.client()
     for account in wanted.accounts:
@@ -68,7 +68,7 @@ def callback(site: str, account_uid: str) -> str:
     return site + (unquote(path) if account_uid == NEW else path)
 
 
-def _settle() -> None:
+def _reconcile_open() -> None:
     """Find the outcome of an earlier run's open operations, before anything is compared."""
     over = Q(state=OperationState.UNKNOWN) | Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())
     if journal.entries().filter(over, action__in=[action.action for action in TENANT_ACTIONS]).exists():

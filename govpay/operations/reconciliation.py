@@ -97,7 +97,7 @@ def reconcile(limit: int = 500) -> Reconciled:
         if time.monotonic() > end:
             outcome.waiting += 1
             continue
-        outcome.count(settle_one(operation))
+        outcome.count(reconcile_one(operation))
     outcome.late_failures = follow_refunds() + follow_payments()
     in_transaction(forget_methods)
     tell()
@@ -121,7 +121,7 @@ def follow_payments() -> int:
     return sum(journal.turn(row, "", result_uid=row.payment_id) for row in list(mine.filter(shown)))
 
 
-def settle_one(operation: Operation) -> str:
+def reconcile_one(operation: Operation) -> str:
     """Look up one open operation and close it if its outcome is found. Returns its state. Never raises."""
     action = ACTIONS[operation.action]
     asked_at = timezone.now()
@@ -153,9 +153,9 @@ def _found(action: type[Action], operation: Operation, answer: ActionResult) -> 
     # The user was shown "outcome unknown", so that a failure found now raises a review item.
     attention = OperationAttention.NOT_EXECUTED if answer.error else ""
     try:
-        journal.settle(action, operation, answer, attention)
+        journal.record(action, operation, answer, attention)
     except Unmappable as unmappable:
-        logger.warning("operation %s is settled, but its row cannot be made: %s", operation.key, unmappable)
+        logger.warning("operation %s is closed, but its row cannot be stored: %s", operation.key, unmappable)
         journal.close(operation, state, answer.error, attention)
     read_again(action, operation, refused=False)
     return str(state)

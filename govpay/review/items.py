@@ -88,7 +88,7 @@ def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list
     rows: Any = operations.select_related("payment", "account", "actor").defer("validated_method")
     now = timezone.now()
     unknown = rows.open_for_long().order_by("created_at", "id")[:ITEMS_PER_KIND_LIMIT]
-    ended = rows.needing_attention().order_by("attention_at", "id")[:ITEMS_PER_KIND_LIMIT]
+    ended = rows.needing_review().order_by("attention_at", "id")[:ITEMS_PER_KIND_LIMIT]
     return [
         *(unknown_item(row, now) for row in unknown),
         *(ended_item(row) for row in ended),
@@ -99,7 +99,7 @@ def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list
 
 def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int:
     """Return the number of items, at most ``ITEMS_PER_KIND_LIMIT``. Runs one statement."""
-    kinds = (operations.open_for_long(), operations.needing_attention(), payments.flagged().filter(flag_backlog=False))
+    kinds = (operations.open_for_long(), operations.needing_review(), payments.flagged().filter(flag_backlog=False))
     first, *others = (rows.order_by().values_list("pk") for rows in kinds)
     # A union keeps the model's default ordering, whose columns are not selected here. Django 6.1 refuses that.
     return len(first.union(*others, flagged.one_row_a_group(payments), all=True).order_by()[:ITEMS_PER_KIND_LIMIT])

@@ -47,7 +47,7 @@ def for_this_site(text: str, port: int) -> str:
     return text.replace(f'allowed_origins = ["{PUBLIC}"]', f"allowed_origins = {origins}")
 
 
-def settle_city(port: int) -> None:
+def fill_city(port: int) -> None:
     """Have the stand-in on ``port`` let people and payments in, once; six payments wait after each start."""
     connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
     try:

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 
 NOW = timezone.now()
 DAY = dt.timedelta(days=1)
-ATTENTION = reverse("admin:govpay_attention")
+ATTENTION = reverse("admin:govpay_review")
 LISTS = {model: reverse(f"admin:govpay_{model}_changelist") for model in ("payment", "transaction")}
 
 
@@ -288,7 +288,7 @@ def test_amounts_in_headlines_are_whole(language: str, desk: Client, look: Calla
     heads = re.findall(r"<h2.*?</h2>", html, re.DOTALL)
     assert len(heads) == 3
     assert all(whole in head for head in heads), heads
-    settle = reverse("admin:govpay_operation_settle", args=[late.pk])
+    settle = reverse("admin:govpay_operation_resolve", args=[late.pk])
     html = unescape(look(desk, settle, headers={"accept-language": language}).html)
     assert whole in html.partition("<tbody>")[2].partition("</tbody>")[0]
 

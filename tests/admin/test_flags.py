@@ -32,7 +32,7 @@ def page_of(row: Payment) -> str:
 
 
 def lower_of(row: Payment) -> str:
-    return reverse("admin:govpay_payment_lower_flag", args=[row.pk])
+    return reverse("admin:govpay_payment_clear_flag", args=[row.pk])
 
 
 def flagged(flag: str = "chargeback", **given: Any) -> Payment:

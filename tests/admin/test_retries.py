@@ -291,7 +291,7 @@ def test_held_operations_are_refused_and_the_review_page_says_why(merchant: Merc
     payment = merchant.captured()
     row = lose(merchant, "refund", payment, amount=500)
     operations.begin_restore()
-    text = texts(desk.get(reverse("admin:govpay_attention")))
+    text = texts(desk.get(reverse("admin:govpay_review")))
     assert "Operations have been held since" in text
     assert "This site was restored from a backup." in text
     assert "Held, nothing was sent" in texts(press(desk, again_of(row)))
@@ -300,4 +300,4 @@ def test_held_operations_are_refused_and_the_review_page_says_why(merchant: Merc
     assert texts(press(desk, address)).count("Not begun") == 1, "the others would be refused as well"
     assert len(merchant.posts("refund")) == 1
     operations.finish_restore(anyway=True)
-    assert "Operations have been held since" not in texts(desk.get(reverse("admin:govpay_attention")))
+    assert "Operations have been held since" not in texts(desk.get(reverse("admin:govpay_review")))

@@ -24,7 +24,7 @@ from tests.review.test_items import lost
 
 pytestmark = pytest.mark.django_db
 
-LIST = reverse("admin:govpay_attention")
+LIST = reverse("admin:govpay_review")
 NOW = timezone.now()
 
 
@@ -33,7 +33,7 @@ def page_of(row: Operation) -> str:
 
 
 def settle_of(row: Operation) -> str:
-    return reverse("admin:govpay_operation_settle", args=[row.pk])
+    return reverse("admin:govpay_operation_resolve", args=[row.pk])
 
 
 def dealt_with_of(row: Operation) -> str:

@@ -500,7 +500,7 @@ NO_ACTIONS: dict[str, str] = {
     "follow_refunds": "changes our rows alone",
     "quote_of": "reads our rows",
     "quoted_by_staff": "reads our rows",
-    "recheck_settled": "reads the platform; test_manual_resolution has its faults",
+    "recheck_resolved": "reads the platform; test_manual_resolution has its faults",
     "reconcile": "reads the platform; it is what every combination ends with",
     "refresh_wallet": "reads the platform",
     "resolve_manually": "reads the platform and takes somebody's word; test_manual_resolution has its faults",

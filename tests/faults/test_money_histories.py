@@ -311,7 +311,7 @@ class Histories(RuleBasedStateMachine):
         """And whoever was right is not contradicted."""
         long_ago = timezone.now() - timedelta(hours=2)
         self.agreement.journal.filter(settled_at__isnull=False).update(checked_at=long_ago)
-        assert operations.recheck_settled() == 0
+        assert operations.recheck_resolved() == 0
         self.somebody_died = False
 
     # What must hold.

@@ -97,7 +97,7 @@ class LateHistories(histories.Histories):
         """Banks, and people who look into the platform's own records."""
         self.bank_refunds_settle(fails=chance.random() < 0.5)
         self.somebody_settles(blind=chance.random() < 0.5)
-        operations.recheck_settled()
+        operations.recheck_resolved()
 
     def _people_try_again(self, chance: Random) -> None:
         """Whenever they may, and when they may not."""

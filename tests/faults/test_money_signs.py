@@ -13,7 +13,7 @@ from govpay.exceptions import GovPayError, InvalidRequest, OperationInProgress, 
 from govpay.models import Operation, Payment, SavedPaymentMethod, WebhookEvent
 from govpay.models.choices import OperationAttention
 from govpay.operations import journal
-from govpay.operations.reconciliation import settle_one
+from govpay.operations.reconciliation import reconcile_one
 from govpay.sync.pull import pull
 from tests.events import deliver
 from tests.faults.matrix import add_customer
@@ -410,7 +410,7 @@ def test_slow_reconciler_says_nothing_of_a_later_attempt(merchant: Merchant, act
     merchant.sandbox.fault(f"POST /api/payments/{{uid}}/{action}", times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         operations.retry_operation(operation=operation)
-    settle_one(slow)
+    reconcile_one(slow)
     row = now(operation)
     assert (row.state, row.attempts, row.absent_at) == ("unknown", 2, None)
 

@@ -14,7 +14,7 @@ from govpay import operations
 from govpay.exceptions import InvalidRequest, OperationRefused, OutcomeUnknown
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention
-from govpay.operations.reconciliation import settle_one
+from govpay.operations.reconciliation import reconcile_one
 from tests.operations.merchant import Merchant, at_once, only
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -135,16 +135,16 @@ def test_not_carried_out_and_found_later(merchant: Merchant, officer: User, hear
     operation = lost_refund(merchant, "after")
     by_hand(operation, officer, False)
     merchant.sandbox.clear_faults()
-    assert operations.recheck_settled() == 0, "asked only an hour later"
+    assert operations.recheck_resolved() == 0, "asked only an hour later"
     an_hour_later()
     heard.clear()
-    assert operations.recheck_settled() == 1
+    assert operations.recheck_resolved() == 1
     row = only()
     assert (row.state, row.attention, row.error) == ("succeeded", OperationAttention.CONTRADICTED, "")
     assert row.settled_by == officer, "who said otherwise stays known"
     assert ("operation_finished", "refund succeeded", "operation") in heard
     an_hour_later()
-    assert operations.recheck_settled() == 0
+    assert operations.recheck_resolved() == 0
 
 
 def test_not_carried_out_and_the_sync_brings_it(merchant: Merchant, officer: User) -> None:
@@ -161,7 +161,7 @@ def test_carried_out_and_the_platform_has_no_trace(merchant: Merchant, officer: 
     by_hand(operation, officer, True)
     merchant.sandbox.clear_faults()
     an_hour_later()
-    assert operations.recheck_settled() == 1
+    assert operations.recheck_resolved() == 1
     row = only()
     assert (row.state, row.attention) == ("succeeded", OperationAttention.CONTRADICTED), "somebody's word stays"
 
@@ -171,7 +171,7 @@ def test_carried_out_and_it_was(merchant: Merchant, officer: User) -> None:
     by_hand(operation, officer, True)
     merchant.sandbox.clear_faults()
     an_hour_later()
-    assert operations.recheck_settled() == 0
+    assert operations.recheck_resolved() == 0
     assert (only().state, only().attention) == ("succeeded", "")
 
 
@@ -179,13 +179,13 @@ def test_watched_for_three_days_and_not_while_the_platform_is_down(merchant: Mer
     operation = lost_refund(merchant, "after")
     by_hand(operation, officer, False)
     an_hour_later()
-    assert operations.recheck_settled() == 0, "it cannot be read"
+    assert operations.recheck_resolved() == 0, "it cannot be read"
     assert only().state == "failed"
     merchant.sandbox.clear_faults()
     an_hour_later()
     Operation.objects.update(settled_at=timezone.now() - 73 * HOUR)
     before = len(merchant.sandbox.requests())
-    assert operations.recheck_settled() == 0
+    assert operations.recheck_resolved() == 0
     assert len(merchant.sandbox.requests()) == before
 
 
@@ -195,7 +195,7 @@ def test_second_capture_is_not_taken_for_the_first(merchant: Merchant, officer: 
     merchant.sandbox.clear_faults()
     operations.capture_payment(payment=Payment.objects.get())
     an_hour_later()
-    assert operations.recheck_settled() == 0
+    assert operations.recheck_resolved() == 0
     first.refresh_from_db()
     assert (first.state, first.attention) == ("failed", "")
     assert len(merchant.ledger("capture")) == 1
@@ -214,7 +214,7 @@ def test_carried_out_is_the_answer_to_the_same_key_and_what_came_of_it_is_found(
         again()
     merchant.sandbox.clear_faults()
     an_hour_later()
-    assert operations.recheck_settled() == 0
+    assert operations.recheck_resolved() == 0
     assert again().uid == only().result_uid
     assert (only().state, only().attention) == ("succeeded", "")
     assert len(merchant.posts("refund")) == 1
@@ -235,7 +235,7 @@ def test_refund_is_asked_about_whatever_came_later(merchant: Merchant, officer: 
     merchant.sandbox.clear_faults()
     operations.refund_payment(payment=Payment.objects.get(), amount=1)
     an_hour_later()
-    assert operations.recheck_settled() == 1
+    assert operations.recheck_resolved() == 1
     operation.refresh_from_db()
     assert (operation.state, operation.attention) == ("succeeded", OperationAttention.CONTRADICTED)
 
@@ -248,7 +248,7 @@ def test_capture_that_was_voided_since_stays_captured(merchant: Merchant, office
     operations.void_payment(payment=Payment.objects.get())
     merchant.sandbox.touch("payment", str(first.payment_id), captured_at=None)
     an_hour_later()
-    assert operations.recheck_settled() == 0
+    assert operations.recheck_resolved() == 0
     first.refresh_from_db()
     assert (first.state, first.attention) == ("succeeded", "")
 
@@ -267,7 +267,7 @@ def test_only_money_is_asked_about_again(merchant: Merchant, officer: User, sett
     merchant.sandbox.clear_faults()
     an_hour_later()
     before = len(merchant.sandbox.requests())
-    assert operations.recheck_settled() == 0
+    assert operations.recheck_resolved() == 0
     assert len(merchant.sandbox.requests()) == before
 
 
@@ -276,10 +276,10 @@ def test_dealt_with_once_is_dealt_with(merchant: Merchant, officer: User) -> Non
     by_hand(operation, officer, True)
     merchant.sandbox.clear_faults()
     an_hour_later()
-    assert operations.recheck_settled() == 1
+    assert operations.recheck_resolved() == 1
     Operation.objects.update(attention="")
     an_hour_later()
-    assert operations.recheck_settled() == 0
+    assert operations.recheck_resolved() == 0
     assert only().attention == ""
 
 
@@ -290,7 +290,7 @@ def test_one_that_cannot_be_looked_up_does_not_hold_up_the_others(merchant: Merc
     merchant.sandbox.clear_faults()
     an_hour_later()
     Operation.objects.filter(pk=settled[0].pk).update(account=None)
-    assert operations.recheck_settled() == 1
+    assert operations.recheck_resolved() == 1
 
 
 def test_action_of_another_release_is_settled_by_word_alone(merchant: Merchant, officer: User) -> None:
@@ -308,7 +308,7 @@ def test_look_up_under_way_while_somebody_settles(merchant: Merchant, officer: U
     found = Operation.objects.get(pk=operation.pk)
     by_hand(operation, officer, False)
     merchant.sandbox.clear_faults()
-    assert settle_one(found) == "succeeded"
+    assert reconcile_one(found) == "succeeded"
     assert (only().state, only().attention) == ("succeeded", OperationAttention.CONTRADICTED)
 
 
@@ -320,7 +320,7 @@ def test_late_success_does_not_say_start_anew(merchant: Merchant) -> None:
     Operation.objects.update(
         state="failed", error_class="APIConnectionError", absent_at=timezone.now(), attention="not_executed"
     )
-    assert settle_one(stale) == "succeeded"
+    assert reconcile_one(stale) == "succeeded"
     assert (only().state, only().attention) == ("succeeded", OperationAttention.CONTRADICTED)
 
 

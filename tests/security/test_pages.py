@@ -77,7 +77,7 @@ DJANGOS_OWN = ("_changelist", "_add", "_change", "_delete", "_history")
 NEVER_SHOWN = {
     "govpay_hostedsession_expire",
     "govpay_operation_dealt_with",
-    "govpay_payment_lower_flag",
+    "govpay_payment_clear_flag",
     "govpay_payment_take_back",
     "govpay_paymentlink_cancel",
     "govpay_savedpaymentmethod_default",
@@ -220,7 +220,7 @@ def test_the_policy_of_the_host_goes_with_pages_for_staff(merchant: Merchant, ro
     settings.SECURE_CSP = {"script-src": ["'self'", "'unsafe-inline'"]}
     client = Client()
     client.force_login(root)
-    for address in (reverse("admin:govpay_attention"), reverse("admin:govpay_payment_changelist")):
+    for address in (reverse("admin:govpay_review"), reverse("admin:govpay_payment_changelist")):
         assert client.get(address)["Content-Security-Policy"] == "script-src 'self' 'unsafe-inline'"
     link = operations.create_payment_link(account=merchant.account, amount=500)
     guarded(client.get(f"/govpay/pay/{link.public_id}/", secure=True))

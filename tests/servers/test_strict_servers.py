@@ -122,7 +122,7 @@ def test_every_page_of_the_admin(merchant: Merchant, staff: Browser) -> None:
         if name.endswith("_changelist"):
             query = "?q=x"
         shown[staff.get(address + query).status_code] += 1
-    for name in ("index", "password_change", "jsi18n", "login", "govpay_doctor", "govpay_attention"):
+    for name in ("index", "password_change", "jsi18n", "login", "govpay_doctor", "govpay_review"):
         shown[staff.get(reverse(f"admin:{name}")).status_code] += 1
     completed = "?app_label=govpay&model_name=paymentlink&field_name=account&term=x"
     assert staff.get(reverse("admin:autocomplete") + completed).status_code in (200, 403)

@@ -34,9 +34,9 @@ class Command(PlatformCommand):
             missing = set(wanted) - set(rows.values_list("webhook_id", flat=True))
             if missing:
                 raise CommandError(f"No such event: {', '.join(sorted(missing))}.")
-        unsettled = sum(not self._replay(pk) for pk in rows.order_by("pk").values_list("pk", flat=True))
-        if unsettled:
-            raise CommandError(f"{unsettled} of the events could not be worked on.")
+        unprocessed = sum(not self._replay(pk) for pk in rows.order_by("pk").values_list("pk", flat=True))
+        if unprocessed:
+            raise CommandError(f"{unprocessed} of the events could not be worked on.")
 
     def _replay(self, pk: int) -> bool:
         busy = not inbox.requeue([pk])

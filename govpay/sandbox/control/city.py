@@ -80,10 +80,10 @@ def prepare(platform: Platform, size: str | int, seed: int) -> None:
         platform.rng = None
 
 
-def settle(platform: Platform, seed: int) -> None:
-    """Let the city's people and payments into accounts that were opened through the API; see that six payments wait.
+def fill(platform: Platform, seed: int) -> None:
+    """Fill accounts that were created through the API with people and payments; six payments wait for a capture.
 
-    Nobody is told of their past: webhooks begin afterwards. ValueError when an account of the city is missing.
+    No webhooks are sent for these. Raises ``ValueError`` when an account of the city is missing.
     """
     with platform.store.transaction():
         there = {row.doc["external_account_id"]: row for row in platform.store.find("account", "1")}
@@ -158,7 +158,7 @@ def _live(platform: Platform, rng: random.Random, accounts: list[StoredRow], now
     clock = platform.clock
     try:
         peopled = [(account, row.customers) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
-        wallets = people.settle_in(platform, rng, peopled, _midnight(now) - timedelta(days=400))
+        wallets = people.add_people(platform, rng, peopled, _midnight(now) - timedelta(days=400))
         busy = [(account, row.payments) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
         # Sorting by time makes the ledger and every `updated_at` run forward.
         for moment, _, step in sorted(stories.plan(platform, rng, busy, wallets, now), key=lambda item: item[:2]):

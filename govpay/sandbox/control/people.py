@@ -31,10 +31,10 @@ _PREFIXES = {"VISA": "411111", "MASTERCARD": "555555", "AMEX": "371449", "DISCOV
 METHODS = 400
 
 
-def settle_in(
+def add_people(
     platform: Platform, rng: random.Random, accounts: list[tuple[StoredRow, int]], start: datetime
 ) -> dict[str, list[tuple[StoredRow, StoredRow]]]:
-    """So many customers an account, 400 saved methods; returns (customer, method) pairs by account uid."""
+    """Add customers to each account and 400 saved methods; return (customer, method) pairs by account uid."""
     moment, number = start, 0
     customers: list[StoredRow] = []
     for account, count in accounts:

@@ -164,7 +164,7 @@ def pay_elsewhere(call: Call) -> Answer:
     return _on(call, "account", "account", act)
 
 
-def settle_city(call: Call) -> Answer:
+def fill_city(call: Call) -> Answer:
     """`{"seed": 1}`: the demo city's people and payments, into accounts that were opened through the API."""
     given = given_in(call)
     seed = given.get("seed", 1)
@@ -172,7 +172,7 @@ def settle_city(call: Call) -> Answer:
         malformed("seed must be a whole number.")
 
     def act() -> Doc:
-        city.settle(call.platform, seed)
+        city.fill(call.platform, seed)
         return {"payments": call.platform.store.count("payment")}
 
     return _done(200, act)
@@ -197,7 +197,7 @@ ROUTES = [
             ("return", bank_return),
             ("update-method", update_method),
             ("pay-elsewhere", pay_elsewhere),
-            ("city", settle_city),
+            ("city", fill_city),
         )
     ),
     SandboxRoute("DELETE", "/_sandbox/webhook-faults", clear_faults, ANYONE),

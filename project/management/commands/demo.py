@@ -19,7 +19,7 @@ from django.db import connections
 from django.utils import timezone
 
 from project.demo.first_sync import SyncFailed, order_sync, read_stats, rows_there, watch
-from project.demo.founding import NotFounded, provision_city, settle_city
+from project.demo.founding import NotFounded, fill_city, provision_city
 from project.demo.processes import HOST, Company, Died, Stopped, first_busy, is_busy, stop_on_signals
 from project.demo_secrets import demo_password
 from project.routers import CACHE
@@ -61,7 +61,7 @@ class Command(BaseCommand):
         if sandbox_port is not None:
             start_sandbox(company, sandbox_port)
             provision_city(company, settings.BASE_DIR / EXAMPLE, settings.VAR_DIR / "provision.toml", port)
-            settle_city(sandbox_port)
+            fill_city(sandbox_port)
         start_worker(company)
         start_site(company, port)
         self._sync(company, sandbox_port)
