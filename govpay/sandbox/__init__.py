@@ -1,4 +1,4 @@
-"""A stand-in for the vendor's platform on loopback, written from the vendor's documents alone.
+"""A local platform for tests and demos, written from the vendor's documents alone.
 
 It imports neither Django nor this package's client. Both follow the same contract, the vendor's API.
 

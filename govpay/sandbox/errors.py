@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 
 class Refusal(Exception):
-    """An answer that is an error: a status number (A24) and the documented error object.
+    """An error answer: a status number (A24) and the documented error object.
 
-    `keep_changes` is for refusals that change state all the same (a decline, an expiry).
+    `keep_changes`: the refusal commits its changes (a decline, an expiry).
     """
 
     def __init__(

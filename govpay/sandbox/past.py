@@ -16,7 +16,7 @@ def schema(kind: Kind) -> Iterator[str]:
 
 
 def keep(kind: Kind) -> str:
-    """Keep the version of the row `uid` that ends now; the parameters are `until`, `uid`, `uid`."""
+    """Store the version of the row `uid` that ends now; the parameters are `until`, `uid`, `uid`."""
     others = ", ".join(kind.columns[1:])
     return (
         f"INSERT INTO {kind.table}_before (until, uid, {others})"
@@ -25,7 +25,7 @@ def keep(kind: Kind) -> str:
 
 
 def as_of(kind: Kind, moment: str) -> str:
-    """The table as it was at `moment` (the clock's ISO text), to stand after FROM."""
+    """The table as it was at `moment` (the clock's ISO text), for use after FROM."""
     table, columns = kind.table, ", ".join(kind.columns)
     later = f"{table}_before WHERE until > '{moment}'"
     return (

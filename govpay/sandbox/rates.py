@@ -11,7 +11,7 @@ Calls = dict[str, list[float]]
 
 
 def limit_rate(calls: Calls, caller: str, most: int) -> None:
-    """Count one call of `caller`, or refuse it. Real time: a test that moves the clock frees nobody."""
+    """Count one call of `caller`, or refuse it. Uses real time, so moving the clock lifts no limit."""
     now = time.monotonic()
     recent = [moment for moment in calls.get(caller, []) if moment > now - 60]
     if len(recent) >= most:

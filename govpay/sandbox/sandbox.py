@@ -13,7 +13,7 @@ from govpay.sandbox.app import Application
 from govpay.sandbox.browser import challenges, checkout
 from govpay.sandbox.control import bulk, city, direct, late, payers
 from govpay.sandbox.control import routes as control_routes
-from govpay.sandbox.control.due import let_time_act, run_due
+from govpay.sandbox.control.due import carry_out_due, run_due
 from govpay.sandbox.control.faults import Fault, fault_from, parse_fault
 from govpay.sandbox.control.webhook_switches import WebhookSwitches
 from govpay.sandbox.kinds import kind_named
@@ -25,7 +25,7 @@ from govpay.sandbox.webhooks.courier import Courier
 
 @dataclass(frozen=True)
 class Address:
-    """Where a served sandbox listens, and what its clients log in with."""
+    """The addresses of a served sandbox, and the credentials of its clients."""
 
     api_url: str
     token_url: str
@@ -35,7 +35,7 @@ class Address:
 
 
 class Sandbox(WebhookSwitches):
-    """A stand-in platform. State lives in `state` (a file that survives kill -9) or in memory.
+    """A local platform. Its state is in the file `state`, which survives kill -9, or in memory.
 
     `size` is `empty`, `demo` (the demo city) or a number of payments; seeding happens only when the
     state is empty. Further keywords are those of `Settings` (times in seconds).
@@ -55,7 +55,7 @@ class Sandbox(WebhookSwitches):
         self.platform = Platform.open(chosen, state)
         self._server: Server | None = None
         self._courier = None
-        # Where it was last served.
+        # The address at which it was last served.
         self.address: Address | None = None
         try:
             city.prepare(self.platform, size, seed)
@@ -75,7 +75,7 @@ class Sandbox(WebhookSwitches):
             raise RuntimeError("the sandbox is being served already")
         self._server = Server(Application(self.platform), port)
         self._server.start()
-        self._courier = Courier(self.platform, let_time_act)
+        self._courier = Courier(self.platform, carry_out_due)
         self._courier.start()
         url = f"http://{HOST}:{self._server.port}"
         settings = self.platform.settings
@@ -119,12 +119,12 @@ class Sandbox(WebhookSwitches):
         return self.platform.store.ledger()
 
     def late_requests(self) -> list[Doc]:
-        """Those of `act_after`: method, path, due_at, and the status and code that came of it (None: not yet)."""
+        """The requests of `act_after`: method, path, due_at, and the resulting status and code (None: not yet)."""
         run_due(self.platform)
         return late.every(self.platform)
 
     def requests(self) -> list[Doc]:
-        """The last 10 000: method, path, query, account, status (None: no answer), at, idempotency_key."""
+        """The last 10 000 requests: method, path, query, account, status (None: no answer), at, idempotency_key."""
         return [dict(record) for record in list(self.platform.requests)]
 
     @property
@@ -134,7 +134,7 @@ class Sandbox(WebhookSwitches):
     def stats(self) -> Doc:
         return control_routes.stats(self.platform)
 
-    # What goes wrong, and when.
+    # Faults and time.
 
     def fault(self, route: str, **options: Any) -> Fault:
         """Switch a fault on: `fault("GET /api/payments", status=500, times=2)`, or all in one text."""
@@ -143,7 +143,7 @@ class Sandbox(WebhookSwitches):
         return self.platform.faults.add(fault_from(route, options))
 
     def clear_faults(self) -> None:
-        """Of both sorts: those of requests and those of webhooks."""
+        """Clear the faults of requests and of webhooks."""
         self.platform.faults.clear()
         self.platform.webhook_faults.clear()
 
@@ -151,7 +151,7 @@ class Sandbox(WebhookSwitches):
         return tokens.revoke_all(self.platform)
 
     def advance(self, seconds: float) -> None:
-        """Move the platform's clock on; what falls due by then happens."""
+        """Move the platform's clock on, and carry out what becomes due."""
         self.platform.clock.advance(seconds)
         run_due(self.platform)
 
@@ -159,7 +159,7 @@ class Sandbox(WebhookSwitches):
         """Settle all pending refunds now; those named (transaction uid or reference_id) fail."""
         return refunds.settle_pending(self.platform, fail)
 
-    # Objects, made or changed as if on the platform's own side.
+    # Objects that are created or changed on the platform's own side.
 
     def add_client(self, **given: Any) -> Doc:
         with self.platform.store.transaction():
@@ -177,7 +177,7 @@ class Sandbox(WebhookSwitches):
             return direct.add_customer(self.platform, account_uid, given).doc
 
     def add_method(self, customer_uid: str, kind: str = "credit", default: bool = False, **details: Any) -> Doc:
-        """A saved card (`credit`: a Visa 1111 unless told) or bank account (`ach`)."""
+        """A saved card (`credit`: by default a Visa 1111) or bank account (`ach`)."""
         with self.platform.store.transaction():
             return direct.add_method(self.platform, customer_uid, kind, default, details).doc
 
@@ -187,14 +187,14 @@ class Sandbox(WebhookSwitches):
             return direct.add_payment(self.platform, account_uid, status, **given).doc
 
     def add_payments(self, account_uid: str, n: int, transactions: bool = True) -> list[str]:
-        """`n` captured card payments, fast; returns their uids."""
+        """Add `n` captured card payments by SQL; returns their uids."""
         return bulk.add_payments(self.platform, account_uid, n, transactions=transactions)
 
     def add_terminal(self, account_uid: str, **given: Any) -> Doc:
         with self.platform.store.transaction():
             return terminals.make_terminal(self.platform, account_uid, **{"name": "Front desk", **given}).doc
 
-    # Hosted sessions, as the merchant's server and the payer act on them.
+    # Hosted sessions: actions of the merchant's server and of the payer.
 
     @staticmethod
     def component_integrity() -> str:
@@ -202,7 +202,7 @@ class Sandbox(WebhookSwitches):
         return checkout.component_integrity()
 
     def add_session(self, account_uid: str, **given: Any) -> Doc:
-        """What creating a session answers, its `client_secret` included. `given` is the request."""
+        """Create a session and return the answer with its `client_secret`. `given` is the request."""
         origin = self.address.api_url if self.address else f"http://{HOST}"
         with self.platform.store.transaction():
             return payers.add_session(self.platform, account_uid, origin, given)
@@ -226,35 +226,35 @@ class Sandbox(WebhookSwitches):
         return payers.session_seen(self.platform, session_id)
 
     def challenge_session(self, session_id: str, kind: str = "sms") -> None:
-        """The payer of this session has to prove something first; see `challenges` for what passes."""
+        """Require a challenge of this session's payer; `challenges` has the answers that pass."""
         with self.platform.store.transaction():
             challenges.require(self.platform, direct.the_row(self.platform, "session", session_id), kind)
 
     def refund(self, payment_uid: str, amount: int, reference_id: str, reason: str | None = None) -> Doc:
-        """A refund (cents) made elsewhere; the platform's rules hold."""
+        """Make a refund (cents) outside our site; the platform's rules apply."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.refund(self.platform, payment, amount, reference_id, reason).doc
 
     def charge_back(self, payment_uid: str, reason_code: str = "4853", amount: int | None = None) -> Doc:
-        """A dispute of `amount` cents (without it: what was not refunded, or else the whole total)."""
+        """Dispute `amount` cents (default: the amount that was not refunded, or else the whole total)."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.charge_back(self.platform, payment, reason_code, amount).doc
 
     def return_payment(self, payment_uid: str, reason_code: str = "R01") -> Doc:
-        """An ACH return of the whole total, whatever was refunded before."""
+        """Make an ACH return of the whole total, also after refunds."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.return_payment(self.platform, payment, reason_code).doc
 
     def touch(self, kind: str, uid: str, **changes: Any) -> Doc:
-        """A change on the platform's side: `changes` go into the document, `updated_at` moves on."""
+        """Change an object on the platform's side: write `changes` into the document, and move `updated_at` on."""
         with self.platform.store.transaction():
             return direct.touch(self.platform, kind_named(kind).name, uid, changes).doc
 
     def remove(self, kind: str, uid: str) -> None:
-        """Gone: reads answer 404."""
+        """Remove an object: reads answer 404."""
         direct.remove(self.platform, kind_named(kind).name, uid)
 
     def get(self, kind: str, uid: str) -> Doc | None:

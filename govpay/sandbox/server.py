@@ -24,11 +24,11 @@ NO_FAULT = Fault("* *")
 
 
 class PortBusy(Exception):
-    """Somebody else listens on the port; the text names it."""
+    """Another process listens on the port. The text names the port."""
 
 
 class Connection(WSGIRequestHandler):
-    """One client connection with as many requests as it likes.
+    """One client connection with any number of requests.
 
     werkzeug's own handler closes after each answer; a platform that is called page by page keeps the
     connection, so the body is always read in full and every answer has its length.
@@ -55,7 +55,7 @@ class Connection(WSGIRequestHandler):
         except Exception:
             self._send("500 Internal Server Error", [("Content-Length", "0")], b"")
             self.close_connection = True
-            # A fault of the sandbox itself: better loud than puzzling, unless its state was just closed.
+            # An error of the sandbox itself: report it, unless its state was just closed.
             if not self.server.stopping:
                 sys.excepthook(*sys.exc_info())
 
@@ -72,7 +72,7 @@ class Connection(WSGIRequestHandler):
         return self.rfile.read(int(length))
 
     def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Head and body in one write, so that they travel together; a fault may cut, slow or misname them."""
+        """Send head and body in one write; a fault may cut, slow or change them."""
         fault: Fault = self.environ.get("sandbox.fault") or NO_FAULT
         if fault.length:
             headers = [(name, _off(value, fault) if name == "Content-Length" else value) for name, value in headers]
@@ -99,14 +99,14 @@ class Connection(WSGIRequestHandler):
         self.server.hang_up(self.connection)
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Quiet: what came in is read from the request list."""
+        """Log nothing: the request list has all requests."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Quiet as well."""
+        """Log nothing."""
 
 
 class Server(ThreadedWSGIServer):
-    """Listens on 127.0.0.1 and remembers its open connections, so that stopping leaves none."""
+    """Listens on 127.0.0.1 and records its open connections, so that `stop` closes all of them."""
 
     app: Application
     stopping = False
@@ -135,11 +135,11 @@ class Server(ThreadedWSGIServer):
             self.hang_up(connection)
 
     def date(self, skew: float = 0.0) -> str:
-        """The platform's own time, which tests may move, and `skew` seconds."""
+        """The platform's time, which tests may move, plus `skew` seconds."""
         return format_datetime(self.app.platform.clock.now() + timedelta(seconds=skew), usegmt=True)
 
     def hang_up(self, connection: socket.socket) -> None:
-        # The other side may be quicker.
+        # The other side may have closed it already.
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
@@ -154,7 +154,7 @@ class Server(ThreadedWSGIServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients may vanish at any time."""
+        """Ignore errors of clients that disconnect."""
 
 
 def _off(length: str, fault: Fault) -> str:

@@ -14,7 +14,7 @@ from govpay.sandbox.shapes import Doc, check, flag, listed, shape, text
 from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks.outbox import Delivery, listens, queue
 
-# The catalogue as far as it is shown [/guides/webhooks/, /platform/accounts/, /platform/wallets/].
+# The part of the catalogue that the vendor's pages show [/guides/webhooks/, /platform/accounts/, /platform/wallets/].
 EVENT_TYPES = {
     "checkout_session.completed": "Session confirmed, payment succeeded",
     "checkout_session.expired": "Session ran out or was expired",
@@ -40,7 +40,7 @@ def _subscriptions(call: Call) -> Answer:
 
 
 def read_subscriptions(call: Call) -> Answer:
-    """`GET /api/webhooks/subscriptions` (A20): what was ever chosen, not paged."""
+    """`GET /api/webhooks/subscriptions` (A20): every subscription that was ever set, not paged."""
     return _subscriptions(call)
 
 
@@ -61,7 +61,7 @@ def new_secret() -> str:
 
 
 def rotate_secret(platform: Platform, account: StoredRow) -> str:
-    """From now on everything is signed with the new one, retries included."""
+    """Replace the signing secret. All later deliveries are signed with the new one, also retries."""
     account.private["webhook_secret"] = secret = new_secret()
     platform.store.put(account)
     return secret
@@ -70,9 +70,9 @@ def rotate_secret(platform: Platform, account: StoredRow) -> str:
 def subscribe(
     platform: Platform, account: StoredRow, callback_url: str, event_types: Iterable[str] | None = None, base: str = ""
 ) -> StoredRow:
-    """Have exactly `event_types` (None: all) delivered to `callback_url`; ValueError for an unknown one.
+    """Deliver exactly `event_types` (None: all) to `callback_url`. Raises `ValueError` for an unknown type.
 
-    `base` says that the address follows a base given at the start.
+    `base`: the address was built from the option `--callback-base`.
     """
     wanted = set(EVENT_TYPES if event_types is None else event_types)
     if unknown := sorted(wanted - set(EVENT_TYPES)):
@@ -92,7 +92,7 @@ def send(
     webhook_id: str | None = None,
     timestamp: int | None = None,
 ) -> Delivery:
-    """Queue any event; KeyError for an unknown account, ValueError for one without an address."""
+    """Queue any event. Raises `KeyError` for an unknown account, `ValueError` for an account without an address."""
     account = platform.store.get("account", account_uid)
     if account is None:
         raise KeyError(f"no account {account_uid}")
@@ -102,10 +102,10 @@ def send(
 
 
 def follow_base(platform: Platform, base: str) -> list[str]:
-    """Send the webhooks of all accounts without an address to `<base>/<account uid>/`; gives their uids.
+    """Send the webhooks of all accounts without an address to `<base>/<account uid>/`. Returns their uids.
 
-    An address that came from an earlier base (a demo on another port) follows; what was subscribed to stays.
-    The site at the base may show the payment form, too.
+    An address that was built from an earlier base (a demo on another port) is replaced; the subscriptions stay.
+    The site at the base is also registered as an origin of the payment form.
     """
     base, changed = base.rstrip("/"), []
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))

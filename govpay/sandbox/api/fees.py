@@ -1,4 +1,4 @@
-"""The platform's own rules on money: the convenience fee, the account's limits, which cards decline."""
+"""The platform's rules on money: the convenience fee, the account's limits, the cards that decline."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DECLINE_TEXTS = {
 
 
 class Instrument(NamedTuple):
-    """What a payment is drawn on, as far as fees and declines care. `kind` is credit or ach."""
+    """The properties of a payment method that decide about fees and declines. `kind` is credit or ach."""
 
     kind: str
     brand: str
@@ -60,7 +60,7 @@ def check_limits(account: Doc, amount: int) -> None:
 
 
 def decline_code(instrument: Instrument, today: str) -> str | None:
-    """Why a capture on this instrument is declined, if it is; `today` is ISO. Bank accounts never are."""
+    """The decline code of a capture on this instrument, or None; `today` is ISO. Bank accounts never decline."""
     if instrument.kind == "ach":
         return None
     if f"{instrument.exp_year:04}-{instrument.exp_month:02}" < today[:7]:

@@ -17,12 +17,12 @@ from govpay.sandbox.kinds import NUMBER, TEXT, WHOLE, YES_NO
 _ORDERING = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 _MIRRORED = {ast.Gt: ast.Lt, ast.GtE: ast.LtE, ast.Lt: ast.Gt, ast.LtE: ast.GtE}
 _LITERALS = (ast.String, ast.Integer, ast.Float, ast.Boolean, ast.DateTime, ast.Date, ast.Null, ast.GUID)
-# Never null in any document, so they need no stand-in for null while ordering.
+# Never null in any document, so ordering by them needs no replacement for null.
 _ALWAYS_SET = {"uid", "created_at", "updated_at"}
 
 
 class Condition:
-    """One `$filter` as an SQL condition with bound parameters; refuses (400) what it does not know."""
+    """One `$filter` as an SQL condition with bound parameters. Unknown properties and operators are refused (400)."""
 
     def __init__(self, text: str, properties: dict[str, str]) -> None:
         self._properties = properties

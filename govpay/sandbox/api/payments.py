@@ -15,7 +15,7 @@ from govpay.sandbox.errors import Refusal, conflict, invalid, not_found
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, cents, check, is_currency, shape, text
 from govpay.sandbox.store import StoredRow
-from govpay.sandbox.webhooks.outbox import announce
+from govpay.sandbox.webhooks.outbox import enqueue
 
 # How long a validation can be captured (A9).
 TOKEN_LIFETIME = timedelta(minutes=15)
@@ -44,7 +44,7 @@ _CAPTURED_ONCE = ("captured", "partially_refunded", "refunded", "charged_back", 
 
 
 def instrument_for(platform: Platform, account_uid: str | None, method: Doc) -> Instrument:
-    """What `method` (the wire's object) draws on; 422 for a wallet method that is not this account's."""
+    """The instrument of `method` (the request's object); 422 for a saved method of another account."""
     kind = method["payment_method_type"]
     if not kind.startswith("wallet_"):
         return _instrument(kind, method[kind], None)
@@ -103,7 +103,7 @@ def make_payment(
 
 
 def change_payment(platform: Platform, row: StoredRow, **changes: Any) -> StoredRow:
-    """Store new values; a payment that is no longer validated cannot lapse, and its method is forgotten."""
+    """Store new values; a payment that is no longer validated cannot expire, and its method is deleted."""
     row.doc.update({**changes, "updated_at": platform.clock.stamp()})
     if row.doc["status"] != "validated":
         row.due_at, row.private = None, {}
@@ -174,30 +174,30 @@ def transactions_of(platform: Platform, payment: StoredRow) -> list[StoredRow]:
 def capture(platform: Platform, payment: StoredRow, event_type: str = "payment.completed") -> StoredRow:
     """Take the money of a validated payment, or decline it: 402, and the payment is `failed` (A9).
 
-    `event_type` is what a success is told as.
+    `event_type` is the event of a success.
     """
     method = payment.private["payment_method"]
     code = decline_code(instrument_for(platform, payment.account_uid, method), platform.clock.text())
     if code:
         change_payment(platform, payment, status="failed", decline_code=code)
-        announce(platform, payment.account_uid, "payment.failed", told(payment, "decline_code"))
+        enqueue(platform, payment.account_uid, "payment.failed", event_data(payment, "decline_code"))
         raise Refusal(402, code, decline_text(code), recoverable=True, keep_changes=True)
     transaction = add_transaction(
         platform, payment, "capture", payment.doc["total_amount"], reference_id=payment.doc["reference_id"]
     )
     change_payment(platform, payment, status="captured", captured_at=transaction.doc["created_at"])
-    announce(platform, payment.account_uid, event_type, told(payment))
+    enqueue(platform, payment.account_uid, event_type, event_data(payment))
     return payment
 
 
-def told(payment: StoredRow, *more: str) -> Doc:
+def event_data(payment: StoredRow, *more: str) -> Doc:
     """The data of a payment's event (A21)."""
     names = (*_REPEATED, "status", *more)
     return {"payment_uid": payment.uid, **{name: payment.doc[name] for name in names}}
 
 
 def void(platform: Platform, payment: StoredRow) -> StoredRow:
-    """Undo before capture, or on its UTC day while nothing was refunded (A11); else 409."""
+    """Void before the capture, or on the UTC day of the capture if nothing was refunded (A11); else 409."""
     status = payment.doc["status"]
     if status not in ("validated", "captured"):
         conflict(f"A payment that is {status} cannot be voided.")
@@ -211,7 +211,7 @@ def void(platform: Platform, payment: StoredRow) -> StoredRow:
 
 
 def expire(platform: Platform, payment: StoredRow) -> StoredRow:
-    """The validation has lapsed."""
+    """Expire the validation."""
     return change_payment(platform, payment, status="expired")
 
 

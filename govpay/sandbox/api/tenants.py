@@ -57,7 +57,7 @@ CHECKOUT_CONFIG = shape(
     page_message=text(),
 )
 
-# What an account has when its creator left a property out.
+# Defaults of an account's optional properties.
 _ACCOUNT_DEFAULTS: Doc = {
     "external_account_id": None,
     "external_merchant_id": None,
@@ -75,7 +75,7 @@ CLIENT_CONFIG_RATE = 60
 
 
 def make_client(platform: Platform, **given: Any) -> StoredRow:
-    """Store a client; also the way tests and the demo city make one."""
+    """Store a client. Tests and the demo city use this too."""
     at = platform.clock.stamp()
     doc = {
         "uid": platform.new_uid("client"),
@@ -108,7 +108,7 @@ def create_account(call: Call) -> Answer:
 
 
 def update_account(call: Call, uid: str) -> Answer:
-    """`PUT /api/paymentaccounts/{uid}` with the create body (A7): what is left out returns to its default."""
+    """`PUT /api/paymentaccounts/{uid}` with the create body (A7): a missing property returns to its default."""
     row = the_account(call, uid)
     body = _account_body(call)
     row.doc.update({**_ACCOUNT_DEFAULTS, **body, "updated_at": call.platform.clock.stamp()})
@@ -146,7 +146,7 @@ def list_accounts(call: Call) -> Answer:
 
 
 def set_checkout_config(call: Call, uid: str) -> Answer:
-    """`PUT …/checkout-config` [/getting-started/credentials/]: what is given replaces, the rest stays."""
+    """`PUT …/checkout-config` [/getting-started/credentials/]: given properties are replaced, the others stay."""
     row = the_account(call, uid)
     body = check(call.body, CHECKOUT_CONFIG)
     row.private["checkout_config"].update(body)

@@ -1,7 +1,7 @@
-"""Challenges: a payer who must prove something before a session can be confirmed.
+"""Challenges: a proof that the payer must give before a session can be confirmed.
 
-The vendor's pages name the kinds and the codes; what calls for a challenge, the status numbers and what
-passes one are ours: `fraud_signals.account_type` of `challenge_sms` (or another kind) asks for it.
+The vendor's pages name the kinds and the codes. What triggers a challenge, the status numbers and what
+passes one are our choice: `fraud_signals.account_type` of `challenge_sms` (or another kind) triggers it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from govpay.sandbox.shapes import Doc, check, shape, text
 from govpay.sandbox.store import StoredRow
 
 CODED = ("sms", "email")
-# What passes: this code for sms and email, this token for the captchas.
+# Answers that pass: this code for sms and email, this token for the captchas.
 CODE, CAPTCHA_TOKEN = "424242", "sandbox-captcha-passed"
 
-# Sent again within the pause, nothing happens; the figures are ours.
+# Within this pause a second sending has no effect; the figures are our choice.
 PAUSE = timedelta(seconds=30)
 MOST_SENT = 5
 MOST_TRIED = 5
@@ -38,7 +38,7 @@ def require(platform: Platform, session: StoredRow, kind: str) -> None:
 
 
 def shown(session: StoredRow) -> Doc | None:
-    """The challenge object of the config and of `challenge/send`; None when nothing is (still) wanted."""
+    """The challenge object of the config and of `challenge/send`; None when no challenge is open."""
     challenge = session.private.get("challenge")
     if challenge is None or challenge["passed"]:
         return None

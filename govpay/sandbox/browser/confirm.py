@@ -96,7 +96,7 @@ def _check_payable(platform: Platform, session: StoredRow, method: str) -> None:
 
 
 def confirm(call: Call, uid: str) -> Answer:
-    """`POST …/confirm`: once. The same `Idempotency-Key` gets the first result and charges nothing."""
+    """`POST …/confirm`: works once. The same `Idempotency-Key` returns the first result and charges nothing."""
     platform, session = call.platform, check_scope(call, "payment")
     body = check(call.body, CONFIRM)
     refuse_expired(session)
@@ -125,7 +125,7 @@ def _repeat(first: Doc) -> Answer:
 
 
 def _check_body(session: StoredRow, body: Doc) -> None:
-    """What the session asks of a new card or bank account, and what goes with which method."""
+    """Check what the session requires of a new card or bank account."""
     given = body.get("billing_details", {})
     if not body["processor_token"].lower().startswith("spm_"):
         for name in session.doc.get("required_avs_fields", []):
@@ -136,7 +136,7 @@ def _check_body(session: StoredRow, body: Doc) -> None:
 
 
 def _check_saving(session: StoredRow, body: Doc, method: Doc) -> None:
-    """Saving needs `setup_future_usage` [the operation page], and somebody to save for."""
+    """Saving needs `setup_future_usage` [the operation page] and a customer."""
     if not body.get("save_method"):
         return
     if session.doc["setup_future_usage"] == "off":
@@ -148,7 +148,7 @@ def _check_saving(session: StoredRow, body: Doc, method: Doc) -> None:
 
 
 def payer_of(session: StoredRow, body: Doc) -> str:
-    """Who pays, as far as the session knows: without customer and e-mail, only the digits tell payers apart."""
+    """The payer, as far as the session knows. Without customer and e-mail only the digits distinguish payers."""
     email = session.doc.get("customer_email") or body.get("billing_details", {}).get("email", "")
     return str(session.doc["customer_id"] or email.strip().lower())
 
@@ -169,7 +169,7 @@ def _check_duplicate(platform: Platform, session: StoredRow, body: Doc, instrume
 
 
 def _charge(platform: Platform, session: StoredRow, body: Doc, method: Doc, key: str) -> Answer:
-    """Validate and capture in one; a decline is kept under its key and leaves the session active."""
+    """Validate and capture in one; a decline is stored under its key, and the session stays active."""
     payment = make_payment(
         platform,
         str(session.account_uid),
@@ -223,7 +223,7 @@ def _save(platform: Platform, session: StoredRow, body: Doc, method: Doc) -> str
     if not body.get("save_method"):
         return None
     customer = platform.store.get("customer", session.doc["customer_id"], session.account_uid)
-    # It may have been removed since the session was made; the payment stands.
+    # The customer may have been removed since the session was created; the payment is valid all the same.
     return make_method(platform, customer, method).uid if customer else None
 
 

@@ -32,7 +32,7 @@ BILLING = shape(**dict.fromkeys(BILLING_NAMES, text(empty=True))).part()
 METHOD_OF = {"credit": "card", "ach": "ach"}
 # Before a wallet sheet is open there is no instrument, only a representative card [/guides/events/].
 _DEVICE_CARD = {"last4": "1111", "exp_month": 12, "exp_year": 2040, "bin": "411111"}
-# What the payer typed twice must agree; brand and bank name are only words.
+# Values that are sent twice must be equal; brand and bank name are not compared.
 _COMPARED = ("last4", "exp_month", "exp_year", "bin", "routing_number", "account_number_suffix", "account_type")
 
 

@@ -1,4 +1,4 @@
-"""A wallet session's own routes: a payer looks at, adds, removes and prefers saved methods (A32)."""
+"""A wallet session's own routes: a payer lists, adds and removes saved methods, and sets the default (A32)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The processor's vault for browsers: takes a card or a bank account, returns a token that lasts 15 minutes.
 
-The vendor's component does this in an iframe of the processor, by means its pages do not show, so the
-route and its body are ours. The number itself is looked at and forgotten: only what a merchant may see is kept.
+The vendor's component does this in an iframe of the processor, in a way that its pages do not show, so the
+route and its body are our choice. The number is checked and not stored; only what a merchant may see is stored.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TOKENIZE = shape(
 
 
 def card_details(number: str, exp_month: int, exp_year: int) -> Doc:
-    """What of a card is kept; 422 for a number that cannot be one. The text never quotes it."""
+    """The stored properties of a card; 422 for an invalid number. The error never quotes it."""
     digits = re.sub(r"[ -]", "", number)
     if not re.fullmatch(r"[0-9]{13,19}", digits) or not passes_luhn(digits):
         invalid("card.number is not a card number.")
@@ -60,13 +60,13 @@ def bank_details(routing_number: str, account_number: str, account_type: str) ->
         "routing_number": routing_number,
         "account_number_suffix": account_number[-4:],
         "account_type": account_type,
-        # The network's directory of banks is not ours to copy.
+        # There is no directory of bank names here.
         "bank_name": "Test Bank",
     }
 
 
 def keep(platform: Platform, session: StoredRow, kind: str, details: Doc) -> tuple[str, str]:
-    """A new token of this session for `kind` (card or ach); returns it with its end."""
+    """Create a token of this session for `kind` (card or ach). Returns it with its expiry."""
     token, ends = PREFIX + secrets.token_hex(12), iso(platform.clock.now() + LIFETIME)
     kept = session.private.setdefault("tokens", {})
     kept[token] = {"kind": kind, "details": details, "expires_at": ends}
@@ -75,7 +75,7 @@ def keep(platform: Platform, session: StoredRow, kind: str, details: Doc) -> tup
 
 
 def details_of(platform: Platform, session: StoredRow, token: str, kind: str) -> Doc | None:
-    """What a token of ours stands for; None for one that came from elsewhere."""
+    """The data of a token of this vault; None for other tokens."""
     if not token.startswith(PREFIX):
         return None
     kept = session.private.get("tokens", {}).get(token)

@@ -1,4 +1,4 @@
-"""Many payments at once, for loads and benchmarks: drawn and stored by SQL alone."""
+"""Many payments at once, for load tests and benchmarks: created by SQL only."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ _BEFORE = "INSERT INTO {}_before (until, uid) SELECT :now, {} FROM drawn"
 def add_payments(platform: Platform, account_uid: str, count: int, *, transactions: bool = True) -> list[str]:
     """Store `count` captured card payments (with their captures and ledger entries); returns their uids.
 
-    They were created over the last 90 days; `updated_at` is now, one microsecond apart, since to a reader
-    of changes they are all new.
+    They were created over the last 90 days. `updated_at` is now, one microsecond apart, because a reader
+    of changes sees all of them as new.
     """
     if count < 1:
         return []

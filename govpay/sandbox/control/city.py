@@ -1,7 +1,7 @@
-"""The demo city: four payment accounts, their people, and ninety days of believable payments.
+"""The demo city: four payment accounts, their customers, and ninety days of realistic payments.
 
-The history is not written down but lived: each step (validate, capture, refund) is carried out by the
-platform's own rules, in order of time, with the clock held at its instant: consistent by construction.
+The history is created step by step: each validation, capture and refund is carried out by the
+platform's own rules, in order of time, with the clock set to its time. The data is therefore consistent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from govpay.sandbox.store import StoredRow
 
 # With the payments of the accounts below: 1 500.
 WAITING = 6
-# A waiting validation lapses after 24 hours; it should not do so while somebody is looking at it.
+# A waiting validation expires after 24 hours. It should not expire while the demo is used.
 FRESH = timedelta(hours=12)
 # When the city's accounts were opened.
 AGE = timedelta(days=500)
@@ -63,7 +63,7 @@ _SUBSCRIBED = {
 
 
 def prepare(platform: Platform, size: str | int, seed: int) -> None:
-    """Fill an empty platform to `size` (empty, demo, or a number of payments); see that six payments wait."""
+    """Fill an empty platform to `size` (empty, demo, or a number of payments); in the demo six payments wait."""
     if size == "empty":
         return
     if size != "demo" and (not isinstance(size, int) or size < 0):
@@ -94,18 +94,18 @@ def fill(platform: Platform, seed: int) -> None:
         if not platform.store.count("customer"):
             platform.rng = random.Random(seed)
             try:
-                _live_quietly(platform, platform.rng, accounts)
+                _create_history_without_webhooks(platform, platform.rng, accounts)
             finally:
                 platform.rng = None
         _keep_six_waiting(platform)
 
 
-def _live_quietly(platform: Platform, rng: random.Random, accounts: list[StoredRow]) -> None:
+def _create_history_without_webhooks(platform: Platform, rng: random.Random, accounts: list[StoredRow]) -> None:
     callbacks = [row.doc["callback_url"] for row in accounts]
     client = platform.store.get("client", accounts[0].doc["client_id"])
     tenants = [*accounts, client] if client else accounts
     now = platform.clock.now()
-    # The tenants have their ids already; drawing theirs keeps the rest the same as in a city that is seeded whole.
+    # The tenants have ids already. Drawing theirs anyway keeps the other ids equal to those of a city seeded at once.
     platform.new_uid("client")
     with platform.clock.history():
         platform.clock.hold(_midnight(now) - AGE)
@@ -116,7 +116,7 @@ def _live_quietly(platform: Platform, rng: random.Random, accounts: list[StoredR
             platform.store.put(row)
             platform.new_uid("account")
             _equip(platform, row, department)
-        _live(platform, rng, accounts, now)
+        _create_history(platform, rng, accounts, now)
     for row, callback in zip(accounts, callbacks, strict=True):
         row.doc["callback_url"] = callback
     for row in tenants:
@@ -144,7 +144,7 @@ def _build(platform: Platform, rng: random.Random) -> None:
             subdomain="example",
         )
         accounts = [_open_account(platform, client, department) for department in DEPARTMENTS]
-        _live(platform, rng, accounts, now)
+        _create_history(platform, rng, accounts, now)
     finally:
         clock.hold(None)
 
@@ -153,8 +153,8 @@ def _midnight(now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _live(platform: Platform, rng: random.Random, accounts: list[StoredRow], now: datetime) -> None:
-    """Four hundred days until `now`, in order of time."""
+def _create_history(platform: Platform, rng: random.Random, accounts: list[StoredRow], now: datetime) -> None:
+    """Create the history of four hundred days until `now`, in order of time."""
     clock = platform.clock
     try:
         peopled = [(account, row.customers) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
@@ -209,7 +209,7 @@ def _equip(platform: Platform, account: StoredRow, department: Department) -> No
 
 
 def _open_sessions(platform: Platform, rng: random.Random, accounts: list[StoredRow]) -> None:
-    """A few sessions that nobody has paid: two still open, four that ran out."""
+    """Create some unpaid sessions: two are open, four have expired."""
     for index in range(6):
         body = {
             "amount": rng.randrange(2_000, 20_000),
@@ -224,7 +224,7 @@ def _open_sessions(platform: Platform, rng: random.Random, accounts: list[Stored
 
 
 def _keep_six_waiting(platform: Platform) -> None:
-    """Exactly six wallet payments wait for capture, none about to lapse."""
+    """Make exactly six wallet payments wait for a capture, none of them about to expire."""
     fresh = iso(platform.clock.now() - FRESH)
     kept = 0
     for row in platform.store.find("payment", "status = 'validated'", (), "created_at DESC"):
@@ -237,7 +237,7 @@ def _keep_six_waiting(platform: Platform) -> None:
 
 
 def _add_waiting(platform: Platform, index: int) -> None:
-    """One more payment of an active account on a saved card or bank account that approves."""
+    """Add a payment of an active account on a saved card or bank account that approves."""
     accounts = platform.store.find("account", "active = 1", (), "created_at, uid")
     if not accounts:
         return

@@ -28,7 +28,7 @@ STATUSES = (
 )
 
 
-# What a payment made outside is told as, and what it draws on.
+# Event type of a payment made elsewhere, and its payment method.
 ELSEWHERE = {"provider.bankbillpay": "ach", "ivr.completed": "credit"}
 
 
@@ -100,8 +100,8 @@ def add_payment(
     """Bring a new payment to `status` (A8). Amounts in cents.
 
     Drawn on the saved method `method`, or on `payment_method` (the wire's object), or on a card that suits
-    `status`. `created_at` and `overrides` are written over the finished document as they are;
-    `event_type` is what its capture is told as.
+    `status`. `created_at` and `overrides` are written into the finished document unchecked;
+    `event_type` is the event of its capture.
     """
     if status not in STATUSES:
         raise ValueError(f"status must be one of {', '.join(STATUSES)}")
@@ -158,7 +158,7 @@ def _bring_to(platform: Platform, row: StoredRow, status: str, event_type: str) 
 
 
 def pay_elsewhere(platform: Platform, account_uid: str, event_type: str, given: Doc) -> StoredRow:
-    """A payment that came by the payer's bank (`provider.bankbillpay`) or by telephone (`ivr.completed`)."""
+    """Add a payment made through the payer's bank (`provider.bankbillpay`) or by telephone (`ivr.completed`)."""
     if event_type not in ELSEWHERE:
         raise ValueError(f"event_type must be one of {', '.join(ELSEWHERE)}")
     by_bank = {"payment_method": {"payment_method_type": "ach", "ach": bank_account()}}
@@ -167,7 +167,7 @@ def pay_elsewhere(platform: Platform, account_uid: str, event_type: str, given: 
 
 
 def touch(platform: Platform, kind: str, uid: str, changes: Doc) -> StoredRow:
-    """Write `changes` as they are; `updated_at` moves on unless it is among them."""
+    """Write `changes` unchecked; `updated_at` moves on unless it is among them."""
     row = the_row(platform, kind, uid)
     row.doc.update({"updated_at": platform.clock.stamp(), **changes})
     if row.doc.get("status") not in ("validated", "pending", "active"):

@@ -1,4 +1,4 @@
-"""Faults of requests: each says what goes wrong, on which route and how often."""
+"""Faults of requests: what fails, on which route and how often."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ HTML = "<!doctype html><html><head><title>502 Bad Gateway</title></head><body><h
 
 @dataclass
 class Fault:
-    """One thing that goes wrong on the requests matching `route` ("METHOD /path").
+    """A fault of the requests that match `route` ("METHOD /path").
 
     In `route`, `{anything}` stands for one path segment and `*` for any text, method included.
-    `times` requests are hit (None: until cleared), after the first `skip` have passed untouched.
-    `act` says whether the platform carries the request out all the same; where it is None a status or
-    an HTML page comes instead of acting, while a truncated or broken answer comes after acting.
+    `times` requests are affected (None: until cleared), after the first `skip` requests.
+    `act` says whether the platform carries the request out all the same. If it is None, a status or
+    an HTML page replaces the action, and a truncated or broken answer follows it.
     """
 
     route: str
     times: int | None = None
     skip: int = 0
-    # Seconds before anything else happens.
+    # Delay in seconds.
     delay: float = 0.0
 
     # What happens on the platform before the request is carried out: every token is revoked, the object that
@@ -40,8 +40,8 @@ class Fault:
     shift: int = 0
     # Most rows that the page has, whatever $top asks.
     page_cap: int | None = None
-    # A read answers as it would have done so many seconds ago: what was made since is absent, what was
-    # changed or removed since is as it was. Other routes are up to date.
+    # A read shows the state of so many seconds ago: newer rows are missing, and rows that were
+    # changed or removed since then are as before. Other routes are up to date.
     lag: float = 0.0
 
     # The answer instead of the real one.
@@ -59,32 +59,32 @@ class Fault:
     # A complete answer whose JSON stops half-way.
     badjson: bool = False
 
-    # The real answer, spoilt: a property that nobody has documented in each object; the properties named (by
-    # commas) hold a value that nobody has documented, are null, are missing; the last so many rows of the
-    # page before (of those that this fault hit) come again.
+    # The real answer with changes: an undocumented property in each object; the named properties (separated by
+    # commas) have an undocumented value, are null, or are missing; the last so many rows of the
+    # previous page (of those that this fault affected) are repeated.
     extra: bool = False
     strange: str = ""
     null: str = ""
     leave_out: str = ""
-    # Other values than the true ones: "amount:123,currency:EUR" (JSON, else text), where there are such properties.
+    # Wrong values: "amount:123,currency:EUR" (JSON, else text), where there are such properties.
     alter: str = ""
     duplicate: int = 0
 
-    # What becomes of it on its way. "before" acting or "after" it: the connection is dropped with no answer.
+    # Transport. "before" acting or "after" it: the connection is dropped with no answer.
     close: str | None = None
     # Content-Length is right, half of the body is sent, the connection is dropped.
     truncate: bool = False
-    # Content-Length is off by so many bytes; after more than there is, the connection is dropped.
+    # Content-Length is wrong by so many bytes; if it is too large, the connection is dropped at the end.
     length: int = 0
     # Seconds between the answer's bytes.
     drip: float = 0.0
-    # Seconds by which the answer's Date is off (`advance` moves the whole clock).
+    # Seconds by which the answer's Date is wrong (`advance` moves the whole clock).
     skew: float = 0.0
 
     act: bool | None = None
-    # A write is checked at the door (credential, account, JSON) and carried out so many seconds of the
-    # platform's clock later, by the rules and the state of that moment. Unless an answer is given, the
-    # connection is dropped. `Sandbox.late_requests` tells what came of it.
+    # A write is checked at once (credential, account, JSON) and carried out so many seconds of the
+    # platform's clock later, by the rules and the state of that time. Unless an answer is given, the
+    # connection is dropped. `Sandbox.late_requests` has the outcome.
     act_after: float | None = None
     hits: int = 0
 
@@ -165,7 +165,7 @@ class Fault:
 
 
 class Faults:
-    """The faults that are on, in the order in which they were switched on."""
+    """The active faults, in the order in which they were switched on."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -185,7 +185,7 @@ class Faults:
             return [fault.described() for fault in self._faults]
 
     def take(self, method: str, path: str) -> Fault | None:
-        """The fault that hits this request, counted down."""
+        """Return the fault of this request, and count it down."""
         with self._lock:
             for fault in self._faults:
                 if not fault.matches(method, path) or fault.times == 0:
@@ -213,7 +213,7 @@ def fault_from(route: str, options: dict[str, Any]) -> Fault:
 
 
 def parse_fault(spec: str) -> Fault:
-    """A fault from text such as `GET /api/payments status=500 times=2`; an option without a value is a yes."""
+    """A fault from text such as `GET /api/payments status=500 times=2`; an option without a value is true."""
     try:
         words = shlex.split(spec)
     except ValueError as error:

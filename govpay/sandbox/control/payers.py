@@ -1,4 +1,4 @@
-"""Acting as a payer, or as the server that opened the session, without a browser: for tests and demos."""
+"""Actions of a payer, or of the server that opened the session, without a browser: for tests and demos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEFAULTS = {
 
 
 def add_session(platform: Platform, account_uid: str, origin: str, given: Doc) -> Doc:
-    """As `POST /v1/hosted-sessions` answers it; a payment session has an amount and addresses unless told."""
+    """As `POST /v1/hosted-sessions` answers it; a payment session has an amount and addresses by default."""
     body = given if given.get("scope") == "wallet" else {**_DEFAULTS, **given}
     account = the_row(platform, "account", account_uid)
     call = Call(platform, "/v1/hosted-sessions", origin, {}, body=body, account=account)
@@ -53,7 +53,7 @@ def _token(platform: Platform, session: StoredRow, method: str, card: str) -> st
 
 
 def expire_session(platform: Platform, session_id: str) -> Doc:
-    """As if its time had run out; nothing happens to one that has ended."""
+    """Expire the session now. Does nothing to a session that has ended."""
     session = the_row(platform, "session", session_id)
     if session.doc["status"] == "active":
         finish(platform, session, "expired")
@@ -61,7 +61,7 @@ def expire_session(platform: Platform, session_id: str) -> Doc:
 
 
 def session_seen(platform: Platform, session_id: str) -> Doc:
-    """The document with what only the platform knows: the request, the payment, the ACH authorization."""
+    """The document with the platform's private data: the request, the payment, the ACH authorization."""
     row = the_row(platform, "session", session_id)
     paid: dict[str, Any] = row.private.get("paid", {})
     known = {name: paid.get(name) for name in ("payment_uid", "ach_authorization")}

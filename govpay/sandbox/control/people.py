@@ -1,4 +1,4 @@
-"""The demo city's customers and what is in their wallets."""
+"""The demo city's customers and their saved methods."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_people(
         for _ in range(count):
             moment += timedelta(minutes=rng.randrange(20, 600))
             platform.clock.hold(moment)
-            customers.append(_move_in(platform, rng, account, number))
+            customers.append(_add_customer(platform, rng, account, number))
             number += 1
     # Most have one method, some have more, a few have none.
     keen = [customer for index, customer in enumerate(customers) if index % 24]
@@ -57,7 +57,7 @@ def add_people(
     return wallets
 
 
-def _move_in(platform: Platform, rng: random.Random, account: StoredRow, number: int) -> StoredRow:
+def _add_customer(platform: Platform, rng: random.Random, account: StoredRow, number: int) -> StoredRow:
     first, last = rng.choice(_FIRST.split()), rng.choice(_LAST.split())
     prefix = account.doc["external_account_id"].split("-")[1][:4]
     return make_customer(
@@ -82,7 +82,7 @@ def _method(rng: random.Random, owner: StoredRow, moment: datetime) -> Doc:
         }
         return {"payment_method_type": "ach", "ach": ach}
     brand = rng.choices(list(_PREFIXES), weights=(50, 30, 12, 8))[0]
-    # `moment` is about a year ago: one card in ten has run out since.
+    # `moment` is about a year ago: one card in ten has expired since.
     expired = rng.random() < 0.1
     year = moment.year if expired else moment.year + rng.randrange(3, 6)
     credit: dict[str, Any] = {
@@ -97,7 +97,7 @@ def _method(rng: random.Random, owner: StoredRow, moment: datetime) -> Doc:
 
 
 def last4(rng: random.Random) -> str:
-    """Four digits that do not decline."""
+    """Last four digits of a card that does not decline."""
     while (digits := f"{rng.randrange(10_000):04}") in DECLINING_CARDS:
         pass
     return digits

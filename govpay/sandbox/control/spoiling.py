@@ -10,7 +10,7 @@ from typing import Any
 from govpay.sandbox.shapes import Doc
 from govpay.sandbox.store import dump
 
-# What no page of the vendor has ever named.
+# A name that is on none of the vendor's pages.
 UNKNOWN_PROPERTY = {"x_of_tomorrow": {"level": 3, "tags": ["new"]}}
 UNKNOWN_VALUE = "of_tomorrow"
 
@@ -25,12 +25,12 @@ class Spoiling:
     leave_out: frozenset[str] = frozenset()
     alter: dict[str, Any] = field(default_factory=dict)
     duplicate: int = 0
-    # The last rows of the page before.
+    # The last rows of the previous page.
     _before: list[Any] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, text: str) -> str:
-        """The answer's JSON after the changes; what is no JSON stays as it is."""
+        """The answer's JSON after the changes; an answer that is not JSON stays as it is."""
         changes = (self.extra, self.strange, self.null, self.leave_out, self.alter, self.duplicate)
         if not any(changes) or not text:
             return text

@@ -18,7 +18,7 @@ from govpay.sandbox.webhooks.faults import WebhookFault, parse_webhook_fault
 
 
 def _done(status: int, act: Callable[[], Any]) -> Answer:
-    """Do it, all or nothing; 404 for what is not there, 400 for what makes no sense."""
+    """Run it in one transaction; 404 for unknown objects, 400 for invalid values."""
     try:
         return Answer(status, act())
     except KeyError as error:
@@ -124,7 +124,7 @@ def release(call: Call) -> Answer:
 
 
 def _on(call: Call, kind: str, name: str, act: Callable[[StoredRow, Doc], StoredRow]) -> Answer:
-    """Let something happen to the object that the body names; the rest of the body goes along."""
+    """Carry out an event on the object in the body; the other properties of the body are its arguments."""
     given = given_in(call)
     uid = _text(given, name)
 

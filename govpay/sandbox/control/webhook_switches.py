@@ -17,7 +17,7 @@ from govpay.sandbox.webhooks.faults import WebhookFault
 
 
 class WebhookSwitches:
-    """Webhooks go out while the platform is served; what happened before goes out at the start.
+    """Webhooks are sent while the platform is served; earlier ones are sent at the start.
 
     They are written for accounts with a `callback_url`, `webhook_enabled` and a subscription to the event,
     and posted to addresses on this machine only; any other counts as not answering.
@@ -40,7 +40,7 @@ class WebhookSwitches:
         return str(direct.the_row(self.platform, "account", account_uid).private["webhook_secret"])
 
     def rotate_secret(self, account_uid: str) -> str:
-        """A new secret, which signs everything from now on, retries included."""
+        """Replace the secret. All later deliveries are signed with the new one, also retries."""
         with self.platform.store.transaction():
             return events.rotate_secret(self.platform, direct.the_row(self.platform, "account", account_uid))
 
@@ -67,7 +67,7 @@ class WebhookSwitches:
             return events.send(self.platform, account_uid, event_type, data, webhook_id, timestamp).shown()
 
     def wait_for_webhooks(self, timeout: float = 10) -> bool:
-        """True once nothing is left that is due. A retry's pause or `webhook_delay` is not waited for."""
+        """Wait until no delivery is due, and return whether that was reached. Later retries do not count."""
         run_due(self.platform)
         end = time.monotonic() + timeout
         while outbox.due_count(self.platform):
@@ -76,14 +76,14 @@ class WebhookSwitches:
             self._courier.rest(0.05)
         return True
 
-    # What goes wrong with them.
+    # Faults.
 
     def hold_webhooks(self) -> None:
-        """Nothing more goes out until `release_webhooks`."""
+        """Hold all webhooks back until `release_webhooks`."""
         self.platform.webhook_faults.held = True
 
     def release_webhooks(self, shuffle: bool = False, seed: int = 0) -> None:
-        """Let go what was held, in order or shuffled by `seed`."""
+        """Send the held webhooks, in order or shuffled by `seed`."""
         if shuffle:
             outbox.shuffle(self.platform, seed)
         self.platform.webhook_faults.held = False
@@ -93,7 +93,7 @@ class WebhookSwitches:
         """`duplicate`, `reorder`, `stale` or `bad_signature` for a `share` of the attempts. See `WebhookFault`."""
         return self.platform.webhook_faults.add(WebhookFault(kind, times, share))
 
-    # What happens outside this platform, and is told by it.
+    # Changes outside this platform that cause webhooks.
 
     def update_method(self, saved_payment_method_uid: str, **changes: Any) -> Doc:
         """A network update of a saved method, such as `exp_year=2044`; its customer's `updated_at` moves on."""
@@ -102,7 +102,7 @@ class WebhookSwitches:
             return wallets.update_method(self.platform, row, changes).doc
 
     def reverse_chargeback(self, payment_uid: str) -> Doc:
-        """The dispute was won; gives the transaction."""
+        """Reverse a chargeback, because the merchant won; returns the transaction."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.reverse_chargeback(self.platform, payment).doc
@@ -110,7 +110,7 @@ class WebhookSwitches:
     def pay_elsewhere(self, account_uid: str, event_type: str, **given: Any) -> Doc:
         """A captured payment made by the payer's bank (`provider.bankbillpay`) or telephone (`ivr.completed`).
 
-        `given` as for `add_payment`. It is told by this event alone.
+        `given` as for `add_payment`. This event is its only webhook.
         """
         with self.platform.store.transaction():
             return direct.pay_elsewhere(self.platform, account_uid, event_type, given).doc

@@ -25,29 +25,29 @@ from govpay.sandbox.webhooks.outbox import Delivery
 THREADS = 4
 TIMEOUT = 10.0
 STALE = 5 * 3600
-# One that is held back by `reorder` goes after this even if no other comes.
+# A delivery that `reorder` holds back is sent after this time even if no other one follows.
 HELD_BACK = 1.0
-# The clock may be moved by whoever holds it, so that no nap should be endless.
-LONGEST_NAP = 600.0
+# The clock may be moved at any time, so the waiting time is limited.
+MAX_SLEEP = 600.0
 
 
 class NotHere(OSError):
-    """The address is not on this machine, and the sandbox talks to this machine only."""
+    """The address is not on this machine. The sandbox sends requests to this machine only."""
 
 
 class Courier:
-    """One thread looks what is due; up to four post, one at a time for each account.
+    """One thread finds due deliveries; up to four threads post them, one at a time for each account.
 
-    So a slow receiver holds up nobody else, and the events of an account go out in order unless
-    something goes wrong. Nothing here runs inside a request of the platform.
+    A slow receiver therefore delays no other account, and the events of an account are sent in order unless
+    a delivery fails. Nothing here runs inside a request of the platform.
     """
 
-    def __init__(self, platform: Platform, let_time_act: Callable[[Platform], str | None]) -> None:
-        """`let_time_act` does what is due by now and returns the instant of what is due next, or None."""
+    def __init__(self, platform: Platform, carry_out_due: Callable[[Platform], str | None]) -> None:
+        """`carry_out_due` carries out what is due and returns the time of the next due change, or None."""
         self.platform = platform
-        self._act_and_look_ahead = let_time_act
+        self._run_due_and_look_ahead = carry_out_due
         self._turn = threading.Condition()
-        # All below is guarded by `_turn`.
+        # `_turn` protects all attributes below.
         self._news = False
         self._stopping = False
         self._busy: set[str] = set()
@@ -55,7 +55,7 @@ class Courier:
         # By account: the delivery that `reorder` holds back, and until when (monotonic).
         self._held_back: dict[str, tuple[int, float]] = {}
         self._was_held_back: set[int] = set()
-        # Only the looking thread starts threads.
+        # Only the thread that finds due deliveries starts threads.
         self._jobs: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
@@ -70,7 +70,7 @@ class Courier:
         thread.start()
 
     def stop(self) -> None:
-        """End every thread; what they were posting stays undelivered and goes with the next start."""
+        """End every thread. Unfinished deliveries stay undelivered and are sent after the next start."""
         with self._turn:
             self._stopping = True
             self._turn.notify_all()
@@ -83,7 +83,7 @@ class Courier:
             self._join(thread)
 
     def _join(self, thread: threading.Thread) -> None:
-        # More than once, since a socket that is only about to connect cannot be shut down yet.
+        # Repeated, because a socket that is about to connect cannot be shut down yet.
         while thread.is_alive():
             self._hang_up(float("inf"))
             thread.join(0.02)
@@ -94,11 +94,11 @@ class Courier:
             self._turn.notify_all()
 
     def rest(self, seconds: float) -> None:
-        """Wait until something happens here, at most that long."""
+        """Wait for a notification, at most `seconds`."""
         with self._turn:
             self._turn.wait(seconds)
 
-    # The thread that looks.
+    # The thread that finds due deliveries.
 
     def _look_out(self) -> None:
         while True:
@@ -112,26 +112,26 @@ class Courier:
                     self._turn.wait(nap)
 
     def _look(self) -> float:
-        """Hand out what is due; gives the seconds until there is something to do by itself."""
+        """Hand out due deliveries. Returns the seconds until the next one is due."""
         self._hang_up(time.monotonic())
-        instants = [self._let_time_act()]
+        instants = [self._carry_out_due()]
         if not self.platform.webhook_faults.held:
             self._hand_out()
             instants.append(outbox.next_instant(self.platform))
         at = outbox.now(self.platform)
-        naps = [instant - at for instant in instants if instant is not None]
+        sleeps = [instant - at for instant in instants if instant is not None]
         with self._turn:
-            naps += [end - time.monotonic() for _, end in self._held_back.values()]
-            # Whoever is at it is watched, so that none takes longer than TIMEOUT.
-            naps.append(1.0 if self._busy else LONGEST_NAP)
-        return min(max(0.01, min(naps)), LONGEST_NAP)
+            sleeps += [end - time.monotonic() for _, end in self._held_back.values()]
+            # Running posts are watched, so that none takes longer than TIMEOUT.
+            sleeps.append(1.0 if self._busy else MAX_SLEEP)
+        return min(max(0.01, min(sleeps)), MAX_SLEEP)
 
-    def _let_time_act(self) -> float | None:
-        """Settle and expire what is due even if nobody asks, where somebody listens; gives the next instant."""
+    def _carry_out_due(self) -> float | None:
+        """Carry out what is due (settle, expire), if an account receives webhooks. Returns the next due time."""
         store = self.platform.store
         if not store.count("account", "webhook_enabled = 1 AND callback_url IS NOT NULL"):
             return None
-        instant = self._act_and_look_ahead(self.platform)
+        instant = self._run_due_and_look_ahead(self.platform)
         return parse(instant).timestamp() if instant else None
 
     def _hand_out(self) -> None:
@@ -157,7 +157,7 @@ class Courier:
             self._jobs.put(delivery)
 
     def _holds_back(self, delivery: Delivery) -> bool:
-        """Whether `reorder` makes it wait: one at a time for an account, each at most once."""
+        """Whether `reorder` holds it back: one at a time for an account, each at most once."""
         if delivery.account_uid in self._held_back or delivery.seq in self._was_held_back:
             return False
         if not self.platform.webhook_faults.take("reorder"):
@@ -170,13 +170,13 @@ class Courier:
         self._held_back = {uid: kept for uid, kept in self._held_back.items() if kept[1] > moment}
 
     def _hang_up(self, moment: float) -> None:
-        """End the posts whose time is up by then."""
+        """End the posts that exceed the timeout at that time."""
         with self._turn:
             overdue = [each for each, end in self._sockets.items() if end <= moment]
         for each in overdue:
-            # The other side, or its own thread, may be quicker.
+            # The other side, or its own thread, may have closed it already.
             with contextlib.suppress(OSError):
-                # Below TLS, which wants no hands but those of its own thread.
+                # On the raw socket, because only the posting thread may use the TLS layer.
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
 
     # The threads that post.
@@ -188,7 +188,7 @@ class Courier:
             finally:
                 with self._turn:
                     self._busy.discard(delivery.account_uid)
-                    # The next one has gone: what was held back for it may go now.
+                    # The next delivery was sent, so the one that was held back for it can be sent.
                     self._held_back.pop(delivery.account_uid, None)
                 self.wake()
 
@@ -217,7 +217,7 @@ class Courier:
             with self._line(parts.scheme, parts.hostname or "", parts.port) as connection:
                 connection.request("POST", target, body, headers)
                 with connection.getresponse() as response:
-                    # Cut off for its slowness, half an answer may look like a whole one.
+                    # An answer that was cut off by the timeout may look complete.
                     return response.status if time.monotonic() - begun < TIMEOUT else None
         except (OSError, ValueError, http.client.HTTPException):
             return None
@@ -246,7 +246,7 @@ class Courier:
 
 
 def _loopback(host: str) -> tuple[socket.AddressFamily, str]:
-    """Family and address. Play money must not ring at a real site whose address somebody has copied."""
+    """Family and address of a loopback host. Raises `NotHere` for others: test data must not reach a real site."""
     if host == "::1":
         return socket.AF_INET6, host
     if host == "localhost":
