@@ -75,7 +75,7 @@ class Batches(Generic[T]):
                     dropped = len(batch) + len(self._waiting)
                     self._waiting.clear()
                     self._resting_until = time.monotonic() + self._rest
-                log.warning("%d things were not passed on (%s); others make it good", dropped, type(error).__name__)
+                log.warning("%d items were not queued (%s); the next tick queues them", dropped, type(error).__name__)
 
 
 def _reset_after_fork() -> None:

@@ -96,19 +96,19 @@ def statements() -> Statements:
 class Heard:
     """What receivers were told: ``(signal, uid, source)``."""
 
-    news: list[tuple[str, str, str]] = field(default_factory=list)
+    signals: list[tuple[str, str, str]] = field(default_factory=list)
 
     def of(self, *names: str) -> list[tuple[str, str, str]]:
-        return [item for item in self.news if item[0] in names]
+        return [item for item in self.signals if item[0] in names]
 
     def names(self) -> list[str]:
-        return sorted(name for name, _, _ in self.news)
+        return sorted(name for name, _, _ in self.signals)
 
     def sources(self) -> set[str]:
-        return {source for _, _, source in self.news}
+        return {source for _, _, source in self.signals}
 
     def clear(self) -> None:
-        self.news.clear()
+        self.signals.clear()
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def listening(names: Iterable[str] = signals.BY_NAME) -> Iterator[Heard]:
     for name in names:
 
         def receive(*, row: Any, source: str, name: str = name, **_: Any) -> None:
-            heard.news.append((name, str(getattr(row, "uid", row.pk)), source))
+            heard.signals.append((name, str(getattr(row, "uid", row.pk)), source))
 
         signals.BY_NAME[name].connect(receive)
         receivers.append((signals.BY_NAME[name], receive))

@@ -102,7 +102,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    # Tokens for programs, and the files of the REST face's browsable page.
+    # Tokens for programs, and the files of the REST interface's browsable page.
     "rest_framework.authtoken",
     "drf_spectacular_sidecar",
     "govpay",

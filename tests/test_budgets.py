@@ -1,4 +1,4 @@
-"""Ceilings of statements and calls: the sync, the token, the tables. The faces have theirs in their own folders."""
+"""Maximum statements and calls of the sync, the token and the tables. Those of the interfaces are in their folders."""
 
 from __future__ import annotations
 

@@ -261,8 +261,8 @@ class SecretForm(SetupForm):
     title = gettext_lazy("Refresh the signing secret?")
     button = gettext_lazy("Refresh secret")
     consequence = gettext_lazy(
-        "The secret is fetched and kept encrypted; nobody is shown it. One that differs replaces the one before it, "
-        "which stays good for a while."
+        "The secret is fetched and stored encrypted. It is never shown. A different secret replaces the previous one, "
+        "which stays valid for some time."
     )
 
     def carry_out(self, **who: Any) -> PaymentAccount:

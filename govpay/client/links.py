@@ -26,7 +26,7 @@ def pinned(link: str, current_url: str, origin: str) -> str:
         raise PagingFault("@odata.nextLink is not an address.") from None
     if not same or "@" in target.netloc:
         where = f"{target.scheme}://{target.hostname or ''}"[:100]
-        raise PagingFault(f"@odata.nextLink leads to {where}, not to our API. It was not followed.")
+        raise PagingFault(f"@odata.nextLink points to {where}, not to our API. It was not followed.")
     return (target.path or "/") + (f"?{target.query}" if target.query else "")
 
 

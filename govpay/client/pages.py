@@ -194,7 +194,7 @@ class Walk:
         """The error when a listing announces more rows than it sends and has no link to the rest."""
         if self._order != "listing" or page.count is None or page.next_link is not None:
             return None
-        return PagingFault(f"The list announces {page.count} rows, sends {self._seen} and no link to the rest.")
+        return PagingFault(f"The list announces {page.count} rows, but sends {self._seen} and no link to the rest.")
 
     def _query(self) -> Query:
         at = self._position
@@ -224,7 +224,7 @@ class Walk:
             moved = _dated(page, uid)
         if moved is None:
             self._position = None
-            return NoKeyset(f"The list cannot be walked by {self._order}: its rows do not carry it in order.")
+            return NoKeyset(f"The list cannot be walked by {self._order}: its rows are not sorted by it.")
         if self._seen_before(f"at {moved.updated_at} {moved.uid}"):
             raise self._repeats(page, "The list does not move on: a page ends where an earlier one did.")
         self._position = moved

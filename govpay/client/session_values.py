@@ -20,7 +20,7 @@ def is_object(name: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise refuse(name, "must be an object")
     if not _is_json(value):
-        raise refuse(name, "must hold texts, finite numbers, lists and objects alone, each property named by a text")
+        raise refuse(name, "must contain only texts, finite numbers, lists and objects with texts as property names")
 
 
 def _is_json(value: Any, depth: int = 0) -> bool:

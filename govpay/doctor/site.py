@@ -82,7 +82,7 @@ def check_site(context: CheckContext) -> Iterator[Finding]:
         fine = False
         yield Finding("site", level, what, hint)
     if fine and rehearsal:
-        yield Finding("site", Level.OK, _("The platform is a stand-in on this machine: plain http will do."))
+        yield Finding("site", Level.OK, _("The platform is the sandbox on this machine: plain http is allowed."))
     elif fine:
         yield Finding("site", Level.OK, _("Hosts, https and cookies are set up for a public site."))
 

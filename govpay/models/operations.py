@@ -25,7 +25,7 @@ BEGINS_WITHIN = dt.timedelta(seconds=10)
 OPEN_FOR_LONG = dt.timedelta(minutes=5)
 
 #: Time after a resolution by hand in which reconciliation still reads the platform.
-WATCHED = dt.timedelta(days=3)
+RECHECK_PERIOD = dt.timedelta(days=3)
 
 
 class OperationQuerySet(AccountQuerySet):
@@ -41,7 +41,7 @@ class OperationQuerySet(AccountQuerySet):
         were resolved by hand while reconciliation still reads the platform.
         """
         money = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
-        by_word = Q(settled_at__gt=timezone.now() - WATCHED, attention_at=None, action__in=money)
+        by_word = Q(settled_at__gt=timezone.now() - RECHECK_PERIOD, attention_at=None, action__in=money)
         return self.filter(Q(state__in=OPEN_STATES) | by_word)
 
     def needing_review(self) -> OperationQuerySet:

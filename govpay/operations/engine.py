@@ -141,7 +141,7 @@ def _found_before(action: Action, operation: Operation) -> Mirror | None:
         return None
     _record(action, operation, answer)
     read_again(action, operation, refused=False)
-    tell(operation)
+    dispatch_signals(operation)
     return outcome_again(journal.entries().get(pk=operation.pk), action.model)
 
 
@@ -150,7 +150,7 @@ def _carry_out(action: Action, operation: Operation) -> Mirror:
     answer = _ask(action, operation)
     row = _record(action, operation, answer)
     read_again(action, operation, refused=False)
-    tell(operation)
+    dispatch_signals(operation)
     if answer.error is not None:
         raise answer.error
     return row
@@ -161,11 +161,11 @@ def read_again(action: Action | type[Action], operation: Operation, *, refused: 
     try:
         action.read_again(operation, refused=refused)
     except (GovPayError, ValueError, DatabaseTrouble) as error:
-        logger.info("nothing was read again after operation %s: %s", operation.key, error)
+        logger.info("the rows of operation %s could not be read again: %s", operation.key, error)
     journal.note_step(operation, "read again")
 
 
-def tell(operation: Operation | None = None) -> None:
+def dispatch_signals(operation: Operation | None = None) -> None:
     """Send the signals in the outbox. If that fails, the next tick sends them; the action itself is not affected."""
     try:
         outbox.dispatch()
@@ -180,7 +180,7 @@ def _ask(action: Action, operation: Operation) -> ActionResult:
     try:
         if operation.is_late:
             # Reconciliation reads the platform after the deadline. A call that begins now could end after that read.
-            raise APIConnectionError("Not sent: this site was too slow to begin. Try again.")
+            raise APIConnectionError("Not sent: this site was too slow. Try again.")
         return _answered(action, operation)
     except NOTHING_DONE as error:
         answer = _after_refusal(action, operation, error)
@@ -226,7 +226,7 @@ def _answered(action: Action, operation: Operation) -> ActionResult:
     if answer is None:
         if mismatch:
             operation.attention = OperationAttention.MISMATCH
-        raise OutcomeUnknown(f"Sent and answered, but {why}. It is looked up.", request_id=request_id)
+        raise OutcomeUnknown(f"The platform answered, but {why}. It is looked up.", request_id=request_id)
     return answer
 
 
@@ -240,14 +240,14 @@ def _after_refusal(action: Action, operation: Operation, error: GovPayError) -> 
         try:
             answer = action.look_up(operation)
         except (APIError, ValueError) as why:
-            lost = OutcomeUnknown(f"{error} The attempt before it is looked up: {why}", code=error.code)
+            lost = OutcomeUnknown(f"{error} The previous attempt is being looked up: {why}", code=error.code)
             _lose(operation, lost)
             raise lost from error
         if answer is not None:
             return answer
         if isinstance(error, Conflict) and action.reads_object:
             # The effect of the earlier attempt may be what this one conflicts with, although no read shows it yet.
-            lost = OutcomeUnknown(f"{error} It may be the attempt before it, which is looked up.", code=error.code)
+            lost = OutcomeUnknown(f"{error} It may be the previous attempt, which is being looked up.", code=error.code)
             _lose(operation, lost)
             raise lost from error
     _fail(action, operation, error)
@@ -275,11 +275,11 @@ def _fail(action: Action, operation: Operation, error: GovPayError) -> None:
         journal.close(operation, OperationState.FAILED, error)
     except DatabaseTrouble:
         # The row stays "started". Reconciliation finds the same outcome after the deadline.
-        logger.exception("operation %s failed (%s), which could not be recorded", operation.key, error)
+        logger.exception("operation %s failed (%s), but this could not be recorded", operation.key, error)
         return
     if isinstance(error, ABOUT_THE_OBJECT):
         read_again(action, operation, refused=True)
-    tell(operation)
+    dispatch_signals(operation)
 
 
 def _lose(operation: Operation, error: OutcomeUnknown) -> None:

@@ -212,7 +212,7 @@ class ImportRow:
         mark = hashlib.blake2b(f"{sent['customer_reference_id']}\n{token}".encode(), digest_size=12).digest()
         first = seen.setdefault(mark, line)
         if first != line:
-            raise OperationRefused(f"The same token of the same customer stands in line {first}.")
+            raise OperationRefused(f"The same token of the same customer is in line {first}.")
 
 
 class ChunkImport:

@@ -30,7 +30,7 @@ logger = logging.getLogger("govpay.operations")
 
 #: The default and the maximum lifetime of a link.
 LIFE = dt.timedelta(days=7)
-LONGEST_LIFE = dt.timedelta(days=366)
+MAX_LIFETIME = dt.timedelta(days=366)
 
 #: A session that expires sooner than this is read again before it is shown to a payer.
 MARGIN = dt.timedelta(seconds=60)
@@ -73,7 +73,7 @@ def create_payment_link(
         raise OperationRefused("reference_id must have at most 255 characters.")
     now = timezone.now()
     until = now + LIFE if expires_at is None else expires_at
-    if not now < until <= now + LONGEST_LIFE:
+    if not now < until <= now + MAX_LIFETIME:
         raise OperationRefused("expires_at must lie within the coming year.")
     link, _made = PaymentLink.objects.get_or_create(
         public_id=_public_id(key),

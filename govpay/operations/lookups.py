@@ -66,7 +66,7 @@ def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[d
         except InvalidRequest as error:
             if error.status != 400:
                 raise
-    raise InvalidAnswer(f"{listing} cannot be read to its end.")
+    raise InvalidAnswer(f"{listing} cannot be read completely.")
 
 
 def rows_changed_since(listing: str, operation: Operation) -> Iterator[dict[str, Any]]:
@@ -74,7 +74,7 @@ def rows_changed_since(listing: str, operation: Operation) -> Iterator[dict[str,
 
     This is a second, independent way to find its effect. Yields no rows if the API refuses that order.
 
-    Raises ``APIError`` when the list cannot be read to its end.
+    Raises ``APIError`` when the list cannot be read completely.
     """
     since = (operation.created_at - CLOCKS_DIFFER).astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     start = Position("updated_at", updated_at=since)

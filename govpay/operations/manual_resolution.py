@@ -16,9 +16,9 @@ from govpay.client.cards import refuse_cards
 from govpay.exceptions import APIConnectionError, GovPayError, OperationRefused
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
-from govpay.models.operations import OPEN_STATES, WATCHED
+from govpay.models.operations import OPEN_STATES, RECHECK_PERIOD
 from govpay.operations import journal
-from govpay.operations.engine import tell
+from govpay.operations.engine import dispatch_signals
 from govpay.operations.reconciliation import ACTIONS, reconcile_one
 from govpay.sync import outbox
 from govpay.sync.transactions import in_transaction
@@ -55,7 +55,7 @@ def resolve_manually(*, operation: Operation, carried_out: bool, reason: str, ac
     # An action of another release cannot be looked up, but it may be resolved by hand.
     told = row.action in ACTIONS and reconcile_one(row) not in OPEN_STATES
     closed = not told and in_transaction(partial(_close, row, carried_out, text, actor))
-    tell()
+    dispatch_signals()
     now = journal.entries().get(pk=row.pk)
     if not closed and now.settled_at is not None:
         # Another person resolved it first. Their name must not appear beside this actor's decision.
@@ -99,7 +99,7 @@ def recheck_resolved() -> int:
     """
     now, end = timezone.now(), time.monotonic() + PASS_TIMEOUT
     watched = journal.entries().filter(
-        settled_at__gt=now - WATCHED,
+        settled_at__gt=now - RECHECK_PERIOD,
         attention_at=None,
         action__in=journal.MOVES_MONEY,
         checked_at__lt=now - RECHECK_INTERVAL,
@@ -118,7 +118,7 @@ def recheck_resolved() -> int:
         except Exception:
             # One failure must not stop the other look-ups.
             logger.exception("operation %s cannot be looked up", operation.key)
-    tell()
+    dispatch_signals()
     return turned
 
 

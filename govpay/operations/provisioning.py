@@ -64,7 +64,7 @@ def callback(site: str, account_uid: str) -> str:
     try:
         path = reverse("govpay:webhook", args=[account_uid])
     except NoReverseMatch:
-        raise OperationRefused("This site takes no webhooks: include govpay.urls in its ROOT_URLCONF.") from None
+        raise OperationRefused("This site has no URL for webhooks: include govpay.urls in its ROOT_URLCONF.") from None
     return site + (unquote(path) if account_uid == NEW else path)
 
 
@@ -241,7 +241,7 @@ class _AccountRun:
 
     def _secret_lacks(self) -> Iterable[Change]:
         if self.hooked_up or not self._secret_is_kept():
-            yield Change("webhook_secret", None, "fetched and kept encrypted")
+            yield Change("webhook_secret", None, "fetched and stored encrypted")
 
     def _secret_is_kept(self) -> bool:
         here = PaymentAccount.objects.filter(uid=self.found.uid) if self.found else PaymentAccount.objects.none()

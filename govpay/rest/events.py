@@ -62,5 +62,5 @@ class ReplayEvent(QueuedActionView):
     def queue(self, row: WebhookEvent) -> str:
         outcome = tasks.replay_events([row.pk])[row.pk]
         if outcome == "busy":
-            raise OperationInProgress("A worker is on it; look again in a moment.")
+            raise OperationInProgress("A worker is processing it; try again in a moment.")
         return outcome

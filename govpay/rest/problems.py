@@ -138,7 +138,9 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
 
 def _suspicious(error: SuspiciousOperation, request: Any) -> drf.APIException:
     """Log the error with Django's logger for it and return the response's error. Example: too many parameters."""
-    found = TooLarge() if isinstance(error, RequestDataTooBig) else drf.ParseError("Asks for too much, or oddly.")
+    found = (
+        TooLarge() if isinstance(error, RequestDataTooBig) else drf.ParseError("The request is too large or malformed.")
+    )
     logger = logging.getLogger(f"django.security.{type(error).__name__}")
     logger.error(str(error), extra={"status_code": found.status_code, "request": getattr(request, "_request", request)})
     return found
@@ -153,7 +155,7 @@ def reporting(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         return response.render()
 
     @wraps(view)
-    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return answered(request, *args, **kwargs)
         except Exception as error:
@@ -166,7 +168,7 @@ def reporting(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             log_response("%s: %s", *told, response=response, request=request, exception=error)
             return response
 
-    return door
+    return wrapper
 
 
 def _of_ours(error: GovPayError, view: Any) -> Response:

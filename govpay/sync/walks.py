@@ -47,7 +47,9 @@ def walk_list(listing: Listing, sync_pass: SyncPass) -> None:
             following = FALLBACK.get(order)
             if following is None or (isinstance(error, InvalidRequest) and error.status != 400):
                 raise
-            logger.info("%s: not served in %r order, trying %r (%s)", listing.operation, order, following, error)
+            logger.info(
+                "%s: the platform does not sort by %r; trying %r (%s)", listing.operation, order, following, error
+            )
             # An API that refuses an order will do so again. Rows without a keyset may be gone tomorrow.
             refused = refused or not isinstance(error, NoKeyset)
             order = following

@@ -371,4 +371,4 @@ def test_payment_lists_its_events(counter: Client, look: Callable[..., Page]) ->
 
 def test_payment_without_events_says_so(counter: Client) -> None:
     html = counter.get(reverse("admin:govpay_payment_change", args=[payment().pk])).content.decode()
-    assert "The platform has sent no news of this payment." in html
+    assert "The platform has sent no webhook events for this payment." in html

@@ -38,7 +38,7 @@ def merchant(sandbox: Any) -> Merchant:
 
 
 @pytest.fixture
-def till(cashier: Any, browse: Callable[[Any], Client]) -> Client:
+def cashier_client(cashier: Any, browse: Callable[[Any], Client]) -> Client:
     """The browser of the cashier who asks for the fee."""
     return browse(cashier)
 
@@ -49,9 +49,9 @@ def other(make_staff: Any, browse: Callable[[Any], Client]) -> Client:
     return browse(make_staff("Cashier", name="other"))
 
 
-def previewed(till: Client, merchant: Merchant, kind: str = "credit") -> Payment:
+def previewed(cashier_client: Client, merchant: Merchant, kind: str = "credit") -> Payment:
     """A payment whose fee the cashier was shown."""
-    quoted(till, merchant.saved_method(kind))
+    quoted(cashier_client, merchant.saved_method(kind))
     return Payment.objects.get()
 
 
@@ -91,9 +91,11 @@ def nothing_was_charged(merchant: Merchant) -> None:
 # --- Nobody else charges it -----------------------------------------------------------------------------
 
 
-def test_bulk_capture_by_another_cashier_leaves_it_alone(merchant: Merchant, till: Client, other: Client) -> None:
+def test_bulk_capture_by_another_cashier_leaves_it_alone(
+    merchant: Merchant, cashier_client: Client, other: Client
+) -> None:
     """The attack: somebody looked at a fee, and somebody else captures all that waits."""
-    preview = previewed(till, merchant)
+    preview = previewed(cashier_client, merchant)
     waiting = merchant.quoted(2000)
     capture = reverse("admin:govpay_payment_capture")
     address = f"{capture}?ids={preview.pk},{waiting.pk}"
@@ -113,10 +115,10 @@ def test_bulk_capture_by_another_cashier_leaves_it_alone(merchant: Merchant, til
 
 @pytest.mark.parametrize("who", ["other", "maker", "superuser"])
 def test_a_page_of_before_charges_nothing(
-    merchant: Merchant, till: Client, cashier: Any, make_staff: Any, admin_user: Any, browse: Any, who: str
+    merchant: Merchant, cashier_client: Client, cashier: Any, make_staff: Any, admin_user: Any, browse: Any, who: str
 ) -> None:
     """The rule stands in the engine: a form that lists the payment as one to capture is refused."""
-    preview = previewed(till, merchant)
+    preview = previewed(cashier_client, merchant)
     user = {"maker": cashier, "superuser": admin_user}.get(who) or make_staff("Cashier", name="other")
     row = Payment.objects.with_pending_refunds().get(pk=preview.pk)
     key = confirmation_tokens.sign(user, "capture", [row.pk], {row.pk: ShownPayment.of(row)})
@@ -128,9 +130,9 @@ def test_a_page_of_before_charges_nothing(
 
 @pytest.mark.parametrize("who", ["other", "superuser"])
 def test_the_charge_page_is_its_makers_alone(
-    merchant: Merchant, till: Client, other: Client, admin_user: Any, browse: Any, who: str
+    merchant: Merchant, cashier_client: Client, other: Client, admin_user: Any, browse: Any, who: str
 ) -> None:
-    preview = previewed(till, merchant)
+    preview = previewed(cashier_client, merchant)
     client = other if who == "other" else browse(admin_user)
     page = client.get(address_of(CONFIRM, preview)).content.decode()
     assert 'name="key"' not in page
@@ -141,9 +143,9 @@ def test_the_charge_page_is_its_makers_alone(
 
 
 def test_the_engine_lets_its_maker_alone_confirm_it(
-    merchant: Merchant, till: Client, cashier: Any, finance: Any
+    merchant: Merchant, cashier_client: Client, cashier: Any, finance: Any
 ) -> None:
-    preview = previewed(till, merchant)
+    preview = previewed(cashier_client, merchant)
     refused: list[dict[str, Any]] = [
         *({"actor": actor} for actor in (None, cashier, finance)),
         *({"actor": actor, "fee_preview": True} for actor in (None, finance)),
@@ -160,12 +162,12 @@ def test_the_engine_lets_its_maker_alone_confirm_it(
 
 
 def test_once_confirmed_it_is_an_ordinary_payment(
-    merchant: Merchant, till: Client, cashier: Any, finance: Any, browse: Any
+    merchant: Merchant, cashier_client: Client, cashier: Any, finance: Any, browse: Any
 ) -> None:
-    preview = previewed(till, merchant)
+    preview = previewed(cashier_client, merchant)
     assert only(action="quote").fee_preview
     address = address_of(CONFIRM, preview)
-    answer = till.post(address, hidden(till.get(address).content.decode()), follow=True)
+    answer = cashier_client.post(address, hidden(cashier_client.get(address).content.decode()), follow=True)
     assert "Charged" in texts(answer)
     capture = only(action="capture")
     assert (capture.actor, capture.state, capture.fee_preview) == (cashier, "succeeded", False)
@@ -180,12 +182,12 @@ def test_once_confirmed_it_is_an_ordinary_payment(
 
 
 def test_a_charge_that_was_not_executed_is_tried_again_by_its_maker_alone(
-    merchant: Merchant, till: Client, other: Client, finance: Any
+    merchant: Merchant, cashier_client: Client, other: Client, finance: Any
 ) -> None:
-    preview = previewed(till, merchant)
+    preview = previewed(cashier_client, merchant)
     address = address_of(CONFIRM, preview)
     merchant.sandbox.fault("POST /api/payments/{uid}/capture", close="before")
-    till.post(address, hidden(till.get(address).content.decode()))
+    cashier_client.post(address, hidden(cashier_client.get(address).content.decode()))
     merchant.sandbox.clear_faults()
     merchant.settle_all()
     capture = only(action="capture")
@@ -195,14 +197,14 @@ def test_a_charge_that_was_not_executed_is_tried_again_by_its_maker_alone(
         with pytest.raises(OperationRefused, match=WHY):
             operations.retry_operation(operation=capture, actor=actor)
     assert merchant.ledger("capture") == []
-    till.post(address, hidden(till.get(address).content.decode()))
+    cashier_client.post(address, hidden(cashier_client.get(address).content.decode()))
     again = only(action="capture")
     assert (again.pk, again.state, again.attempts) == (capture.pk, "succeeded", 2)
     assert merchant.moved("capture", preview) == preview.total_amount
 
 
-def test_whoever_may_void_voids_it(merchant: Merchant, till: Client, finance: Any, browse: Any) -> None:
-    preview = previewed(till, merchant)
+def test_whoever_may_void_voids_it(merchant: Merchant, cashier_client: Client, finance: Any, browse: Any) -> None:
+    preview = previewed(cashier_client, merchant)
     desk, address = browse(finance), address_of("admin:govpay_payment_void", preview)
     desk.post(address, hidden(desk.get(address).content.decode()))
     preview.refresh_from_db()
@@ -229,11 +231,13 @@ def test_a_fee_preview_needs_its_maker(merchant: Merchant) -> None:
     assert not Operation.objects.exists()
 
 
-def test_a_lost_quote_is_nobody_elses_to_capture(merchant: Merchant, till: Client, cashier: Any, other: Client) -> None:
+def test_a_lost_quote_is_nobody_elses_to_capture(
+    merchant: Merchant, cashier_client: Client, cashier: Any, other: Client
+) -> None:
     """The sync brings the payment before anybody knows which quote made it."""
-    address, given = form_of(till, merchant.saved_method())
+    address, given = form_of(cashier_client, merchant.saved_method())
     merchant.sandbox.fault("POST /api/payments", close="after")
-    till.post(address, given)
+    cashier_client.post(address, given)
     merchant.sandbox.clear_faults()
     merchant.sync("payments")
     preview = Payment.objects.get()
@@ -247,12 +251,12 @@ def test_a_lost_quote_is_nobody_elses_to_capture(merchant: Merchant, till: Clien
     merchant.settle_all()
     assert only(action="quote").payment_id == preview.uid
     confirm = address_of(CONFIRM, preview)
-    till.post(confirm, hidden(till.get(confirm).content.decode()))
+    cashier_client.post(confirm, hidden(cashier_client.get(confirm).content.decode()))
     assert merchant.moved("capture", preview) == preview.total_amount
 
 
-def test_it_ends_by_itself_when_the_tab_is_closed(merchant: Merchant, till: Client, other: Client) -> None:
-    preview = previewed(till, merchant)
+def test_it_ends_by_itself_when_the_tab_is_closed(merchant: Merchant, cashier_client: Client, other: Client) -> None:
+    preview = previewed(cashier_client, merchant)
     with time_machine.travel(timezone.now() + dt.timedelta(hours=25)):
         merchant.sandbox.advance(25 * 3600)
         with pytest.raises(OperationRefused, match="expired"):
@@ -268,9 +272,9 @@ def test_it_ends_by_itself_when_the_tab_is_closed(merchant: Merchant, till: Clie
 
 
 def test_it_is_called_by_its_name_everywhere(
-    merchant: Merchant, till: Client, other: Client, support: Any, browse: Any
+    merchant: Merchant, cashier_client: Client, other: Client, support: Any, browse: Any
 ) -> None:
-    preview = previewed(till, merchant)
+    preview = previewed(cashier_client, merchant)
     payment_page = reverse("admin:govpay_payment_change", args=[preview.pk])
     assert preview.customer is not None
     pages = [
@@ -281,18 +285,22 @@ def test_it_is_called_by_its_name_everywhere(
     for page in pages:
         assert LABEL in badges(browse(support), page)
     for client, page in (
-        (till, address_of(CONFIRM, preview)),
+        (cashier_client, address_of(CONFIRM, preview)),
         (other, address_of("admin:govpay_payment_capture", preview)),
     ):
         assert badges(client, page) == [LABEL]
     assert "Ends by itself" in texts(browse(support).get(payment_page))
-    assert address_of(CONFIRM, preview) in till.get(payment_page).content.decode(), "its maker goes on from here"
+    assert address_of(CONFIRM, preview) in cashier_client.get(payment_page).content.decode(), (
+        "its maker goes on from here"
+    )
     assert address_of(CONFIRM, preview) not in other.get(payment_page).content.decode()
-    assert "Quote (fee preview)" in texts(till.get(payment_page))
+    assert "Quote (fee preview)" in texts(cashier_client.get(payment_page))
 
 
-def test_the_filter_tells_it_from_what_waits_for_capture(merchant: Merchant, till: Client, other: Client) -> None:
-    preview, waiting = previewed(till, merchant), merchant.quoted()
+def test_the_filter_tells_it_from_what_waits_for_capture(
+    merchant: Merchant, cashier_client: Client, other: Client
+) -> None:
+    preview, waiting = previewed(cashier_client, merchant), merchant.quoted()
 
     def found(status: str) -> set[str]:
         page = other.get(reverse(LIST), {"status": status}).content.decode()
@@ -306,12 +314,12 @@ def test_the_filter_tells_it_from_what_waits_for_capture(merchant: Merchant, til
 # --- No, take me back -----------------------------------------------------------------------------------
 
 
-def test_take_me_back_voids_it_and_refills_the_form(merchant: Merchant, till: Client, cashier: Any) -> None:
+def test_take_me_back_voids_it_and_refills_the_form(merchant: Merchant, cashier_client: Client, cashier: Any) -> None:
     method = merchant.saved_method()
-    address, given = form_of(till, method)
-    till.post(address, {**given, "reference_id": "INV-7"})
+    address, given = form_of(cashier_client, method)
+    cashier_client.post(address, {**given, "reference_id": "INV-7"})
     preview = Payment.objects.get()
-    answer = take_back(till, preview)
+    answer = take_back(cashier_client, preview)
     assert answer.status_code == 302
     preview.refresh_from_db()
     assert preview.status == "voided"
@@ -323,40 +331,42 @@ def test_take_me_back_voids_it_and_refills_the_form(merchant: Merchant, till: Cl
     to = answer.headers["Location"]
     assert urlsplit(to).path == reverse(CHARGE)
     assert "Water" not in to
-    page = till.get(to).content.decode()
+    page = cashier_client.get(to).content.decode()
     assert "Nothing was charged" in page
     for name, value in {"amount": "12.34", "description": "Water, May", "reference_id": "INV-7"}.items():
         assert re.search(rf'name="{name}" value="{value}"', page), name
     assert re.search(rf'value="{method.pk}"[^>]*checked', page)
     # A made reference is not the cashier's, and the filled-in form works.
     filled = {**hidden(page), **given, "key": hidden(page)["key"], "amount": "20.00"}
-    second = till.post(to, filled).headers["Location"]
+    second = cashier_client.post(to, filled).headers["Location"]
     assert urlsplit(second).path == reverse(CONFIRM)
     new = Payment.objects.exclude(pk=preview.pk).get()
     assert (new.status, new.base_amount, new.is_fee_preview) == ("validated", 2000, True)
-    again = take_back(till, new).headers["Location"]
-    assert 'name="reference_id" maxlength="255"' in till.get(again).content.decode()
+    again = take_back(cashier_client, new).headers["Location"]
+    assert 'name="reference_id" maxlength="255"' in cashier_client.get(again).content.decode()
 
 
-def test_a_link_takes_nothing_back(merchant: Merchant, till: Client) -> None:
-    preview = previewed(till, merchant)
-    answer = till.get(address_of(TAKE_BACK, preview))
+def test_a_link_takes_nothing_back(merchant: Merchant, cashier_client: Client) -> None:
+    preview = previewed(cashier_client, merchant)
+    answer = cashier_client.get(address_of(TAKE_BACK, preview))
     assert (answer.status_code, answer.headers["Location"]) == (302, address_of(CONFIRM, preview))
     assert not merchant.posts("/void")
     assert only().action == "quote"
 
 
-def test_take_back_needs_its_csrf_token(merchant: Merchant, till: Client, cashier: Any, browse: Any) -> None:
-    preview = previewed(till, merchant)
+def test_take_back_needs_its_csrf_token(merchant: Merchant, cashier_client: Client, cashier: Any, browse: Any) -> None:
+    preview = previewed(cashier_client, merchant)
     strict = browse(cashier, enforce_csrf_checks=True)
     assert strict.post(address_of(TAKE_BACK, preview), {"page": "x"}).status_code == 403
     assert not merchant.posts("/void")
 
 
-def test_a_double_click_takes_it_back_once(merchant: Merchant, till: Client, cashier: Any, browse: Any) -> None:
-    preview = previewed(till, merchant)
-    address, given = back_form(till.get(address_of(CONFIRM, preview)).content.decode())
-    stale = back_form(till.get(address_of(CONFIRM, preview)).content.decode())
+def test_a_double_click_takes_it_back_once(
+    merchant: Merchant, cashier_client: Client, cashier: Any, browse: Any
+) -> None:
+    preview = previewed(cashier_client, merchant)
+    address, given = back_form(cashier_client.get(address_of(CONFIRM, preview)).content.decode())
+    stale = back_form(cashier_client.get(address_of(CONFIRM, preview)).content.decode())
 
     def click() -> str:
         return str(browse(cashier).post(address, given).headers["Location"])
@@ -364,7 +374,7 @@ def test_a_double_click_takes_it_back_once(merchant: Merchant, till: Client, cas
     assert {urlsplit(to).path for to in at_once(click, click, click)} == {reverse(CHARGE)}
     # The same page once more, and another page that was shown before.
     for where, what in ((address, given), stale):
-        answer = till.post(where, what, follow=True)
+        answer = cashier_client.post(where, what, follow=True)
         assert "Nothing was charged" in texts(answer)
     assert len(merchant.posts("/void")) == 1
     assert only(action="void").state == "succeeded"
@@ -383,13 +393,19 @@ def test_a_double_click_takes_it_back_once(merchant: Merchant, till: Client, cas
     ids=["lost", "never arrived", "503", "429", "409"],
 )
 def test_a_platform_in_trouble(
-    merchant: Merchant, till: Client, other: Client, settings: Any, fault: dict[str, Any], state: str, settled: str
+    merchant: Merchant,
+    cashier_client: Client,
+    other: Client,
+    settings: Any,
+    fault: dict[str, Any],
+    state: str,
+    settled: str,
 ) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
-    preview = previewed(till, merchant)
+    preview = previewed(cashier_client, merchant)
     merchant.sandbox.fault(VOID, **fault)
-    answer = take_back(till, preview)
-    page = till.get(answer.headers["Location"])
+    answer = take_back(cashier_client, preview)
+    page = cashier_client.get(answer.headers["Location"])
     assert "Nothing was charged" in texts(page)
     assert "it ends by itself" in texts(page)
     assert 'value="12.34"' in page.content.decode()
@@ -408,13 +424,13 @@ def test_a_platform_in_trouble(
     nothing_was_charged(merchant)
 
 
-def test_what_could_not_be_taken_back_goes_with_the_next_fee(merchant: Merchant, till: Client) -> None:
-    preview = previewed(till, merchant)
+def test_what_could_not_be_taken_back_goes_with_the_next_fee(merchant: Merchant, cashier_client: Client) -> None:
+    preview = previewed(cashier_client, merchant)
     merchant.sandbox.fault(VOID, status=429, times=1)
-    to = take_back(till, preview).headers["Location"]
-    page = till.get(to).content.decode()
-    _address, given = form_of(till, SavedPaymentMethod.objects.get())
-    till.post(to, {**given, **hidden(page), "amount": "20.00"})
+    to = take_back(cashier_client, preview).headers["Location"]
+    page = cashier_client.get(to).content.decode()
+    _address, given = form_of(cashier_client, SavedPaymentMethod.objects.get())
+    cashier_client.post(to, {**given, **hidden(page), "amount": "20.00"})
     preview.refresh_from_db()
     assert preview.status == "voided"
     assert Payment.objects.get(status="validated").base_amount == 2000
@@ -425,81 +441,84 @@ def test_what_could_not_be_taken_back_goes_with_the_next_fee(merchant: Merchant,
 
 
 def test_another_amount_after_the_browsers_back_takes_the_first_back(
-    merchant: Merchant, till: Client, cashier: Any
+    merchant: Merchant, cashier_client: Client, cashier: Any
 ) -> None:
-    address, given = form_of(till, merchant.saved_method())
-    first = till.post(address, given).headers["Location"]
-    second = till.post(address, {**given, "amount": "20.00", "reference_id": "INV-8"}).headers["Location"]
+    address, given = form_of(cashier_client, merchant.saved_method())
+    first = cashier_client.post(address, given).headers["Location"]
+    second = cashier_client.post(address, {**given, "amount": "20.00", "reference_id": "INV-8"}).headers["Location"]
     assert first != second
     assert {row.base_amount: row.status for row in Payment.objects.all()} == {1234: "voided", 2000: "validated"}
     assert only(action="void").actor == cashier
     # The same form again is the same preview; a third amount ends the second one.
-    assert till.post(address, {**given, "amount": "20.00", "reference_id": "INV-8"}).headers["Location"] == second
-    till.post(address, {**given, "amount": "30.00"})
+    assert (
+        cashier_client.post(address, {**given, "amount": "20.00", "reference_id": "INV-8"}).headers["Location"]
+        == second
+    )
+    cashier_client.post(address, {**given, "amount": "30.00"})
     statuses = {row.base_amount: row.status for row in Payment.objects.all()}
     assert statuses == {1234: "voided", 2000: "voided", 3000: "validated"}
     # The first amount again: its preview is gone, so that the next press makes a new one.
-    answer = till.post(address, given)
+    answer = cashier_client.post(address, given)
     assert "Press the button again" in texts(answer)
     assert not Payment.objects.filter(status="validated").exists()
-    third = till.post(address, {**given, **hidden(answer.content.decode())}).headers["Location"]
+    third = cashier_client.post(address, {**given, **hidden(answer.content.decode())}).headers["Location"]
     assert Payment.objects.get(status="validated").base_amount == 1234
-    till.post(third, hidden(till.get(third).content.decode()))
+    cashier_client.post(third, hidden(cashier_client.get(third).content.decode()))
     assert [entry["amount"] for entry in merchant.ledger("capture")] == [
         Payment.objects.get(status="captured").total_amount
     ]
 
 
-def test_two_tabs_are_two_previews(merchant: Merchant, till: Client, other: Client) -> None:
+def test_two_tabs_are_two_previews(merchant: Merchant, cashier_client: Client, other: Client) -> None:
     """Another form, another person, another customer: none of them ends this one."""
     method = merchant.saved_method()
-    one = quoted(till, method)
-    for client, its in ((till, method), (other, method), (till, merchant.saved_method())):
+    one = quoted(cashier_client, method)
+    for client, its in ((cashier_client, method), (other, method), (cashier_client, merchant.saved_method())):
         address, given = form_of(client, its)
         client.post(address, {**given, "amount": "20.00"})
     assert Payment.objects.filter(status="validated").count() == 4
     assert not merchant.posts("/void")
-    till.post(one, hidden(till.get(one).content.decode()))
+    cashier_client.post(one, hidden(cashier_client.get(one).content.decode()))
     assert len(merchant.ledger("capture")) == 1
 
 
-def test_an_earlier_preview_that_stays_is_told_before_the_next(merchant: Merchant, till: Client) -> None:
-    address, given = form_of(till, merchant.saved_method())
-    till.post(address, given)
+def test_an_earlier_preview_that_stays_is_told_before_the_next(merchant: Merchant, cashier_client: Client) -> None:
+    address, given = form_of(cashier_client, merchant.saved_method())
+    cashier_client.post(address, given)
     merchant.sandbox.fault(VOID, status=429, times=1)
-    answer = till.post(address, {**given, "amount": "20.00"})
+    answer = cashier_client.post(address, {**given, "amount": "20.00"})
     assert "Press the button again" in texts(answer)
     assert Payment.objects.get().status == "validated"
-    till.post(address, {**given, **hidden(answer.content.decode()), "amount": "20.00"})
+    cashier_client.post(address, {**given, **hidden(answer.content.decode()), "amount": "20.00"})
     assert Payment.objects.filter(status="validated").count() == 2
     nothing_was_charged(merchant)
 
 
-def test_a_charge_that_has_to_wait_can_be_taken_back(merchant: Merchant, till: Client) -> None:
+def test_a_charge_that_has_to_wait_can_be_taken_back(merchant: Merchant, cashier_client: Client) -> None:
     """The page of a charge in doubt has no such button, that of the next one has."""
     method = merchant.saved_method()
-    first = quoted(till, method)
+    first = quoted(cashier_client, method)
     merchant.sandbox.fault("POST /api/payments/{uid}/capture", close="after")
-    till.post(first, hidden(till.get(first).content.decode()))
-    assert "govpay-take-back" not in till.get(first).content.decode()
-    second = quoted(till, method)
-    page = till.get(second).content.decode()
+    cashier_client.post(first, hidden(cashier_client.get(first).content.decode()))
+    assert "govpay-take-back" not in cashier_client.get(first).content.decode()
+    second = quoted(cashier_client, method)
+    page = cashier_client.get(second).content.decode()
     assert 'name="key"' not in page
     address, given = back_form(page)
-    till.post(address, given)
+    cashier_client.post(address, given)
     statuses = {f"{reverse(CONFIRM)}?ids={row.pk}": row.status for row in Payment.objects.all()}
     assert statuses == {first: "validated", second: "voided"}
     assert len(merchant.posts("/void")) == 1
 
 
 def test_an_amount_typed_while_the_first_is_charged(
-    merchant: Merchant, till: Client, cashier: Any, browse: Any
+    merchant: Merchant, cashier_client: Client, cashier: Any, browse: Any
 ) -> None:
-    address, given = form_of(till, merchant.saved_method())
-    confirm = till.post(address, given).headers["Location"]
+    address, given = form_of(cashier_client, merchant.saved_method())
+    confirm = cashier_client.post(address, given).headers["Location"]
     merchant.sandbox.fault("POST /api/payments/{uid}/capture", close="after")
-    till.post(confirm, hidden(till.get(confirm).content.decode()))
-    answer = till.post(address, {**given, "amount": "20.00"}, follow=True)
+    cashier_client.post(confirm, hidden(cashier_client.get(confirm).content.decode()))
+    answer = cashier_client.post(address, {**given, "amount": "20.00"}, follow=True)
     assert "The charge was sent before it could be taken back" in texts(answer)
     assert "Nothing was charged" not in texts(answer)
     assert len(merchant.posts("/void")) == 0
@@ -510,10 +529,10 @@ def test_an_amount_typed_while_the_first_is_charged(
 
 
 @pytest.fixture
-def race(merchant: Merchant, till: Client, cashier: Any, browse: Any) -> tuple[Payment, Any, Any]:
+def race(merchant: Merchant, cashier_client: Client, cashier: Any, browse: Any) -> tuple[Payment, Any, Any]:
     """A preview with the two buttons of its page, each pressed in a browser of its own."""
-    preview = previewed(till, merchant)
-    html = till.get(address_of(CONFIRM, preview)).content.decode()
+    preview = previewed(cashier_client, merchant)
+    html = cashier_client.get(address_of(CONFIRM, preview)).content.decode()
     address, given = back_form(html)
     charge = {name: value for name, value in hidden(html).items() if name == "key"}
 
@@ -581,48 +600,52 @@ def checked(client: Client, customer: Any, **query: Any) -> list[int]:
     return [int(pk[1]) for each in radios if "checked" in each and (pk := re.search(r'value="(\d+)"', each))]
 
 
-def test_an_expired_card_is_never_preselected(merchant: Merchant, till: Client) -> None:
+def test_an_expired_card_is_never_preselected(merchant: Merchant, cashier_client: Client) -> None:
     default = merchant.saved_method()
     customer = default.customer
     second = merchant.sandbox.add_method(default.customer_id, "credit")["saved_payment_method_uid"]
     merchant.sync("customers", "methods")
     valid = SavedPaymentMethod.objects.get(uid=second)
     SavedPaymentMethod.objects.filter(pk=default.pk).update(is_default=True)
-    assert checked(till, customer) == [default.pk]
+    assert checked(cashier_client, customer) == [default.pk]
     SavedPaymentMethod.objects.filter(pk=default.pk).update(exp_year=2020, exp_month=1)
-    assert checked(till, customer) == [valid.pk]
+    assert checked(cashier_client, customer) == [valid.pk]
     # A link that names it does not choose it, nor another card in its place.
-    assert checked(till, customer, method=default.pk) == []
-    assert checked(till, customer, method=valid.pk) == [valid.pk]
+    assert checked(cashier_client, customer, method=default.pk) == []
+    assert checked(cashier_client, customer, method=valid.pk) == [valid.pk]
     SavedPaymentMethod.objects.filter(pk=valid.pk).update(exp_year=2020, exp_month=1)
-    assert checked(till, customer) == []
-    page = till.get(reverse(CHARGE), {"customer": customer.pk})
+    assert checked(cashier_client, customer) == []
+    page = cashier_client.get(reverse(CHARGE), {"customer": customer.pk})
     assert "None is chosen for you" in texts(page)
-    address, given = form_of(till, default)
-    assert "errornote" in till.post(address, {k: v for k, v in given.items() if k != "method"}).content.decode()
+    address, given = form_of(cashier_client, default)
+    assert (
+        "errornote" in cashier_client.post(address, {k: v for k, v in given.items() if k != "method"}).content.decode()
+    )
     assert not merchant.posts()
     # Staff may still choose it themselves: what happens is the platform's to say.
-    assert till.post(address, given).status_code == 302
+    assert cashier_client.post(address, given).status_code == 302
 
 
-def test_the_form_after_take_back_does_not_choose_an_expired_card_either(merchant: Merchant, till: Client) -> None:
+def test_the_form_after_take_back_does_not_choose_an_expired_card_either(
+    merchant: Merchant, cashier_client: Client
+) -> None:
     method = merchant.saved_method()
     SavedPaymentMethod.objects.update(exp_year=2020, exp_month=1)
-    address, given = form_of(till, method)
-    till.post(address, given)
-    to = take_back(till, Payment.objects.get()).headers["Location"]
+    address, given = form_of(cashier_client, method)
+    cashier_client.post(address, given)
+    to = take_back(cashier_client, Payment.objects.get()).headers["Location"]
     query = parse_qs(urlsplit(to).query)
-    assert checked(till, method.customer, again=query["again"][0]) == []
-    assert 'value="12.34"' in till.get(to).content.decode()
+    assert checked(cashier_client, method.customer, again=query["again"][0]) == []
+    assert 'value="12.34"' in cashier_client.get(to).content.decode()
 
 
-def test_what_others_typed_is_not_shown(merchant: Merchant, till: Client, other: Client) -> None:
-    preview = previewed(till, merchant)
+def test_what_others_typed_is_not_shown(merchant: Merchant, cashier_client: Client, other: Client) -> None:
+    preview = previewed(cashier_client, merchant)
     assert preview.customer is not None
     for again in (str(preview.pk), "999999", "x", "9" * 30, "\x00"):
         page = other.get(reverse(CHARGE), {"customer": preview.customer.pk, "again": again}).content.decode()
         assert "Water, May" not in page
     stranger = merchant.saved_method().customer
     assert stranger is not None
-    page = till.get(reverse(CHARGE), {"customer": stranger.pk, "again": preview.pk}).content.decode()
+    page = cashier_client.get(reverse(CHARGE), {"customer": stranger.pk, "again": preview.pk}).content.decode()
     assert "Water, May" not in page

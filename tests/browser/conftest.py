@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.browser.driving import HostedDemo
 
-PATIENCE = 30_000
+TIMEOUT_MS = 30_000
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def hosted_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedDemo
 def chrome() -> Iterator[Browser]:
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=["--no-sandbox"])
         yield browser
@@ -131,7 +131,7 @@ def visit(chrome: Browser, witness: Witness, request: pytest.FixtureRequest) -> 
 
     def open_page(address: str = "", **options: Any) -> Page:
         context = chrome.new_context(**options)
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT_MS)
         contexts.append(context)
         witness.watch(context)
         page = context.new_page()

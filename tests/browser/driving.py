@@ -28,7 +28,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 T = TypeVar("T")
 
 #: Other people's machines are slow; nothing here waits longer than it must.
-PATIENCE = 30
+TIMEOUT = 30
 
 VISA = "4111111111111111"
 MASTERCARD = "5555555555554444"
@@ -85,7 +85,7 @@ class HostedDemo:
 
     def open(self) -> None:
         """Waits for the host's site and registers it with the platform, as its people would."""
-        assert wait_for(self._answers, PATIENCE), self.demo.logs()
+        assert wait_for(self._answers, TIMEOUT), self.demo.logs()
         self.have("register", origins=[self.site, self.host])
 
     def _answers(self) -> bool:
@@ -107,7 +107,7 @@ class HostedDemo:
 
     def have(self, action: str, **given: Any) -> Any:
         """The host's code does ``action`` (``tests.browser.urls``) on the account *Utilities*."""
-        answer = requests.post(f"{self.host}/have/{action}/", json={"account": self.account, **given}, timeout=PATIENCE)
+        answer = requests.post(f"{self.host}/have/{action}/", json={"account": self.account, **given}, timeout=TIMEOUT)
         assert answer.ok, f"{action}: {answer.status_code}\n{self.demo.logs()}"
         return answer.json()["result"]
 
@@ -136,7 +136,7 @@ class HostedDemo:
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Straight from the site's database, which is only read."""
         address = f"file:{self.demo.var / 'govpay.sqlite3'}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as connection:
+        with closing(sqlite3.connect(address, uri=True, timeout=TIMEOUT)) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(statement, values)]
 
@@ -167,7 +167,7 @@ class HostedDemo:
 
     def eventually(self, look: Callable[[], T], good: Callable[[T], bool]) -> T:
         """What ``look`` gives once it is ``good``; the worker needs its moment."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while not good(found := look()):
             assert time.monotonic() < end, f"still {found}\n{self.demo.logs()}"
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""The browsable page of the REST face: nothing from elsewhere, and what is tried there is answered."""
+"""The browsable page of the REST interface: nothing from elsewhere, and what is tried there is answered."""
 
 from __future__ import annotations
 

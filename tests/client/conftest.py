@@ -20,8 +20,8 @@ Serve = Callable[..., Platform]
 def serve() -> Iterator[Serve]:
     running: list[Platform] = []
 
-    def start(*acts: Any, **options: Any) -> Platform:
-        running.append(Platform(*acts, **options))
+    def start(*replies: Any, **options: Any) -> Platform:
+        running.append(Platform(*replies, **options))
         return running[-1]
 
     yield start

@@ -434,7 +434,7 @@ def test_a_broken_store_costs_one_request_per_process_and_no_call(serve: Any, ca
     assert made.refresh(force=True).access_token == "token-3"
     assert made.status()["source"] == "process"
     warnings = [record.getMessage() for record in caplog.records if "store" in record.getMessage()]
-    assert warnings == ["the token store failed (ConnectionError); going on without it"]
+    assert warnings == ["the token store failed (ConnectionError); continuing without it"]
     assert "token-1" not in caplog.text
 
 

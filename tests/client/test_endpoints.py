@@ -370,7 +370,7 @@ def test_a_link_that_leaves_the_origin_gets_no_request_and_no_token(serve: Any, 
     server = serve(reply({"value": [{"uid": "a"}], "@odata.nextLink": f"{elsewhere.url}/api/payments?page=2"}))
     steps = endpoints_to(server).walk("list_payments", "acc", "uid", 2)
     assert len(next(steps).items) == 1
-    with pytest.raises(Exception, match=r"leads to http://127\.0\.0\.1, not to our API"):
+    with pytest.raises(Exception, match=r"points to http://127\.0\.0\.1, not to our API"):
         next(steps)
     assert (server.count, elsewhere.count) == (1, 0)
 

@@ -49,7 +49,7 @@ def test_links_that_lead_elsewhere_are_not(link: str) -> None:
 
 
 def test_the_text_names_where_it_leads() -> None:
-    with pytest.raises(PagingFault, match=r"leads to https://evil\.example, not to our API"):
+    with pytest.raises(PagingFault, match=r"points to https://evil\.example, not to our API"):
         pinned("https://evil.example/x?secret=1", CURRENT, ORIGIN)
 
 

@@ -12,7 +12,7 @@ Options = Mapping[str, Any]
 
 #: Nothing of these may be found in what the journal or an error says.
 CARD = "4111 1111 1111 1111"
-#: As the stand-in's settings have it.
+#: As in the sandbox's settings.
 CLIENT_SECRET = "sandbox-secret"
 
 

@@ -195,7 +195,7 @@ def test_everybody_writes_one_row_at_once(merchant: Merchant, isolation: str, ca
     assert sent == {2} if isolation != "SERIALIZABLE" else min(sent) == 2
     assert told["operation_finished", "refund succeeded"] >= len(made)
     found = [record.getMessage() for record in caplog.records if record.name.startswith("govpay")]
-    assert [line for line in found if not line.endswith("will be repeated")] == []
+    assert [line for line in found if not line.endswith("it is tried again")] == []
 
 
 @pytest.mark.parametrize("isolation", LEVELS, indirect=True)

@@ -30,8 +30,13 @@ DURING = 40
 #: Steps at which the platform has acted already, and those at which the journal says so.
 ACTED, CLOSED = STEPS[STEPS.index("answered") :], STEPS[STEPS.index("closed") :]
 
-#: What hosts are told of an action that was done, beside its end.
-NEWS: dict[str, list[str]] = {"capture": ["payment_captured"], "refund": ["payment_refunded"], "void": [], "quote": []}
+#: Action → signals that its success sends, in addition to ``operation_finished``.
+SIGNALS_OF: dict[str, list[str]] = {
+    "capture": ["payment_captured"],
+    "refund": ["payment_refunded"],
+    "void": [],
+    "quote": [],
+}
 
 #: For each line on stdin it starts a process that does what the line says, and prints how that ended.
 WORKER = """
@@ -164,12 +169,12 @@ def settled(merchant: Merchant, key: uuid.UUID, *, done: bool, name: str = "") -
     return operation
 
 
-def news_of(operation: Operation) -> list[str]:
+def signals_of(operation: Operation) -> list[str]:
     """What hosts are to hear of it, each once."""
-    return sorted(["operation_finished", *(NEWS[operation.action] if operation.state == "succeeded" else [])])
+    return sorted(["operation_finished", *(SIGNALS_OF[operation.action] if operation.state == "succeeded" else [])])
 
 
-@pytest.mark.parametrize("action", NEWS)
+@pytest.mark.parametrize("action", SIGNALS_OF)
 def test_killed_at_every_step(merchant: Merchant, worker: Worker, told: Any, action: str) -> None:
     """M4: between any two steps of the action. Before the journal row there was no action; after it, none is lost."""
     for number in rounds(ROUNDS, len(STEPS)):
@@ -184,7 +189,7 @@ def test_killed_at_every_step(merchant: Merchant, worker: Worker, told: Any, act
             assert told() == []
             continue
         operation = settled(merchant, key, done=step in ACTED, name=step)
-        assert told() == news_of(operation), step
+        assert told() == signals_of(operation), step
         if action == "quote" and step in ACTED:
             # What reconciliation found can be gone on with, as if the answer had arrived.
             assert operations.capture_payment(payment=Payment.objects.get(uid=operation.result_uid)).captured_at
@@ -210,7 +215,7 @@ def test_killed_at_every_step_of_a_second_attempt(merchant: Merchant, worker: Wo
         settle(merchant, worker)
         assert only(pk=operation.pk).state == ("succeeded" if step in ACTED else "failed"), step
         if step in ACTED:
-            assert told() == news_of(only(pk=operation.pk)), step
+            assert told() == signals_of(only(pk=operation.pk)), step
         operations.retry_operation(operation=operation)
         merchant.sandbox.advance(100)
         row = only(pk=operation.pk)
@@ -237,21 +242,21 @@ def test_killed_during_the_post(merchant: Merchant, worker: Worker, told: Any) -
                 wait_for(lambda action=action, payment=payment: merchant.ledger(action, payment))
         assert only(key=key).state == "started"
         settle(merchant, worker)
-        assert told() == news_of(settled(merchant, key, done=acts))
+        assert told() == signals_of(settled(merchant, key, done=acts))
         assert len(merchant.posts(f"{payment.uid}/{action}")) == 1
 
 
 def test_reconciliation_is_killed_as_well(merchant: Merchant, worker: Worker, told: Any) -> None:
     """M4: who looks up what the dead have left dies, too, and again; the next one settles it."""
     for step in ("stored", "closed", "read again"):
-        keys = [worker.dies(action, subject_of(action, merchant, 1).pk, "answered") for action in NEWS]
+        keys = [worker.dies(action, subject_of(action, merchant, 1).pk, "answered") for action in SIGNALS_OF]
         merchant.pass_deadlines()
         for _ in keys:
             worker.dies("reconcile", 0, step)
         worker.reconcile()
         assert not OutboxSignal.objects.exists()
         found = [settled(merchant, key, done=True) for key in keys]
-        assert told() == sorted(name for operation in found for name in news_of(operation)), step
+        assert told() == sorted(name for operation in found for name in signals_of(operation)), step
 
 
 def test_killed_process_blocks_its_payment_until_it_is_settled(merchant: Merchant, worker: Worker) -> None:

@@ -21,7 +21,7 @@ from tests.operations.merchant import Merchant, card, listening, only
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres, pytest.mark.soak(0.5)]
 
 ROUNDS = 10 * len(STEPS)
-NEWS: dict[str, set[str]] = {
+SIGNALS_OF: dict[str, set[str]] = {
     "quote": set(),
     "capture": {"payment_captured"},
     "void": set(),
@@ -74,7 +74,7 @@ def subject_of(merchant: Merchant, action: str) -> Payment | None:
     return merchant.captured() if action == "refund" else merchant.quoted()
 
 
-@pytest.mark.parametrize("action", NEWS)
+@pytest.mark.parametrize("action", SIGNALS_OF)
 def test_the_database_is_restarted_at_every_step(merchant: Merchant, outage: Outage, action: str) -> None:
     """D1, M3: the action is done all the same, by one POST, recorded and told once."""
     for number in rounds(ROUNDS, len(STEPS)):
@@ -91,7 +91,7 @@ def test_the_database_is_restarted_at_every_step(merchant: Merchant, outage: Out
         operations.reconcile()
         assert not OutboxSignal.objects.exists()
         told = [name for name, _, _ in heard]
-        assert sorted(told) == sorted({"operation_finished", *NEWS[action]}), step
+        assert sorted(told) == sorted({"operation_finished", *SIGNALS_OF[action]}), step
         if action != "quote":
             assert subject is not None
             assert len(merchant.ledger(action, subject)) == 1
@@ -131,7 +131,7 @@ def lose_the_next_commit() -> None:
 
 def test_the_commit_of_the_end_is_not_acknowledged(merchant: Merchant) -> None:
     """D1: written a second time it is the same, and told once."""
-    for action, news in NEWS.items():
+    for action, news in SIGNALS_OF.items():
         subject = subject_of(merchant, action)
         with listening() as heard, at_step("stored", lose_the_next_commit) as hits:
             row = do(merchant, action, subject)
@@ -143,7 +143,7 @@ def test_the_commit_of_the_end_is_not_acknowledged(merchant: Merchant) -> None:
 def test_the_commit_of_the_journal_row_is_not_acknowledged(merchant: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
     """D1: whose row it is cannot be told any more, so nothing is sent, and reconciliation says so."""
     monkeypatch.setattr(outcomes, "SAME_KEY_TIMEOUT", 0.3)
-    for action in NEWS:
+    for action in SIGNALS_OF:
         subject, before = subject_of(merchant, action), len(merchant.posts())
         with at_step("claimed", lose_the_next_commit), pytest.raises(OperationInProgress):
             do(merchant, action, subject)

@@ -91,5 +91,5 @@ def test_any_order_with_duplicates_and_ties(sandbox: Any, transactional_db: None
         *("chargeback", "chargeback_reversal", "refund", "refund"),
     ]
     assert set(WebhookEvent.objects.filter(account=account).values_list("state", flat=True)) == {"processed"}
-    counted = {name: sum(news[:2] == (name, uid) for news in heard.news) for name in SIGNALS}
+    counted = {name: sum(news[:2] == (name, uid) for news in heard.signals) for name in SIGNALS}
     assert counted == SIGNALS

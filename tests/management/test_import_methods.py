@@ -94,7 +94,7 @@ BAD = [
     ("CUST-1,credit,t11,1111,12,2040,,Pat 4111-1111-1111-1111", "holder_name looks like a card number"),
     ("CUST-1,ach,t12,9992,12,,,", "exp_month does not belong"),
     ("CUST-1,credit,t13,1111,12,2040,,,,more", "more cells than the header"),
-    ("CUST-1,credit,perm_canary_1,1111,12,2040,,", "stands in line 2"),
+    ("CUST-1,credit,perm_canary_1,1111,12,2040,,", "is in line 2"),
 ]
 
 

@@ -54,7 +54,7 @@ def test_everything_is_read_and_released(merchant: Merchant) -> None:
 def test_a_list_that_fails_keeps_the_hold_and_is_named(merchant: Merchant, impatient: None) -> None:
     payment = restored(merchant)
     merchant.sandbox.fault("GET /api/transactions", status=500)
-    with pytest.raises(CommandError, match=f"Operations stay held.*: transactions {merchant.account.uid}. Run"):
+    with pytest.raises(CommandError, match=f"Operations are still held.*: transactions {merchant.account.uid}. Run"):
         run()
     since = operations.held_since()
     assert since is not None
@@ -71,7 +71,7 @@ def test_a_list_that_fails_keeps_the_hold_and_is_named(merchant: Merchant, impat
 def test_credentials_that_are_refused_keep_the_hold(merchant: Merchant, settings: Any) -> None:
     restored(merchant)
     settings.GOVPAY = {**settings.GOVPAY, "CLIENT_ID": "nobody"}
-    with pytest.raises(CommandError, match="Operations stay held"):
+    with pytest.raises(CommandError, match="Operations are still held"):
         run()
     assert operations.held_since() is not None
 

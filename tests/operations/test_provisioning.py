@@ -423,7 +423,7 @@ def test_secrets_are_nowhere_to_be_read(sandbox: Any, caplog: pytest.LogCaptureF
     ("old", "new", "path", "text"),
     [
         ("https://pay.example.gov", "http://pay.example.gov", "site", "site must be https"),
-        ("https://pay.example.gov", "https://pay.example.gov/x", "site", "site must be scheme and host alone"),
+        ("https://pay.example.gov", "https://pay.example.gov/x", "site", "site must be scheme and host only"),
         ("https://pay.example.gov", "https://192.168.1.4", "site", "reach from outside"),
         ("[client]", "[clent]", "clent", "no key 'clent'. Did you mean 'client'?"),
         ("[client]", "[clent]", "client", "the file has no client"),

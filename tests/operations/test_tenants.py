@@ -425,7 +425,7 @@ def test_lost_checkout(sandbox: Any, account: PaymentAccount, looks: Any, close:
     [
         ({}, "allowed_origins"),
         ({"allowed_origins": "https://pay.example.gov"}, "allowed_origins must be a list"),
-        ({"allowed_origins": ["https://pay.example.gov/x"]}, "allowed_origins: an origin is scheme and host alone"),
+        ({"allowed_origins": ["https://pay.example.gov/x"]}, "allowed_origins: an origin is scheme and host only"),
         ({"allowed_origins": ["https://pay.example.gov/"]}, "allowed_origins"),
         ({"allowed_origins": ["http://pay.example.gov"]}, "allowed_origins must be https"),
         ({"allowed_origins": ["https://a.example"] * 2}, "allowed_origins names an origin twice"),

@@ -50,8 +50,8 @@ def program() -> Callable[[Any], Program]:
 
 
 @pytest.fixture
-def till(finance: Any, program: Callable[[Any], Program]) -> Program:
-    """Of the group *Finance*."""
+def finance_program(finance: Any, program: Callable[[Any], Program]) -> Program:
+    """A program that acts for a user of the group *Finance*."""
     return program(finance)
 
 

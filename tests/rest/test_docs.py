@@ -1,4 +1,4 @@
-"""The scripts of ``docs/rest.md``, as they stand there, against a running site and the stand-in."""
+"""The scripts of ``docs/rest.md``, run unchanged against a site and the sandbox."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ SCRIPTS = [code for mark, code in BLOCKS if not mark and "INSTALLED_APPS" not in
 
 
 def test_the_scripts_run_as_they_stand(
-    till: Program, merchant: Merchant, live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+    finance_program: Program, merchant: Merchant, live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
     merchant.captured(), merchant.captured(500)
-    token = till.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Token ")
+    token = finance_program.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Token ")
     monkeypatch.setenv("GOVPAY_TOKEN", token)
     monkeypatch.setenv("GOVPAY_API", f"{live_server.url}/govpay/api/v1")
     names: dict[str, Any] = {"account": merchant.account.uid, "method": merchant.saved_method().uid}
@@ -50,11 +50,11 @@ def test_the_scripts_run_as_they_stand(
 
 
 def test_the_script_that_waits_never_sends_twice(
-    till: Program, merchant: Merchant, live_server: Any, monkeypatch: pytest.MonkeyPatch, impatient: None
+    finance_program: Program, merchant: Merchant, live_server: Any, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
     """The answer is lost, then looked up; the script sleeps meanwhile, and here that is when the ticks come."""
     payment = merchant.captured()
-    monkeypatch.setenv("GOVPAY_TOKEN", till.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Token "))
+    monkeypatch.setenv("GOVPAY_TOKEN", finance_program.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Token "))
     monkeypatch.setenv("GOVPAY_API", f"{live_server.url}/govpay/api/v1")
     names: dict[str, Any] = {}
     for code in SCRIPTS:

@@ -24,10 +24,11 @@ from tests.rest.conftest import Program, problem
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_the_same_key_and_body_is_the_same_act(till: Program, merchant: Merchant) -> None:
+def test_the_same_key_and_body_is_the_same_act(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.captured()
     first, again = (
-        till.act(f"payments/{payment.uid}/refund", {"amount": 700, "reason": "Twice"}, key="K 1/Ж") for _ in range(2)
+        finance_program.act(f"payments/{payment.uid}/refund", {"amount": 700, "reason": "Twice"}, key="K 1/Ж")
+        for _ in range(2)
     )
     assert first.status_code == again.status_code == 201
     assert first.json() == again.json()
@@ -37,18 +38,18 @@ def test_the_same_key_and_body_is_the_same_act(till: Program, merchant: Merchant
     assert len(merchant.posts("refund")) == 1
 
 
-def test_a_capture_is_answered_again_after_the_payment_went_on(till: Program, merchant: Merchant) -> None:
+def test_a_capture_is_answered_again_after_the_payment_went_on(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.quoted()
-    assert till.act(f"payments/{payment.uid}/capture", key="c").json()["status"] == "captured"
-    till.act(f"payments/{payment.uid}/refund", {"amount": 5})
-    again = till.act(f"payments/{payment.uid}/capture", key="c")
+    assert finance_program.act(f"payments/{payment.uid}/capture", key="c").json()["status"] == "captured"
+    finance_program.act(f"payments/{payment.uid}/refund", {"amount": 5})
+    again = finance_program.act(f"payments/{payment.uid}/capture", key="c")
     assert again.status_code == 200
     assert len(merchant.posts("capture")) == 1
 
 
-def test_the_same_key_for_something_else_is_refused(till: Program, merchant: Merchant) -> None:
+def test_the_same_key_for_something_else_is_refused(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.captured()
-    assert till.act(f"payments/{payment.uid}/refund", {"amount": 700}, key="k").status_code == 201
+    assert finance_program.act(f"payments/{payment.uid}/refund", {"amount": 700}, key="k").status_code == 201
     for action, body in (
         ("refund", {"amount": 701}),
         ("refund", {"amount": 700, "reason": "Other"}),
@@ -56,12 +57,12 @@ def test_the_same_key_for_something_else_is_refused(till: Program, merchant: Mer
         ("void", {}),
         ("capture", {}),
     ):
-        answer = till.act(f"payments/{payment.uid}/{action}", body, key="k")
+        answer = finance_program.act(f"payments/{payment.uid}/{action}", body, key="k")
         found = problem(answer, 409, "key-reused")
         assert found["operation_id"] == str(only().key)
         assert "Retry-After" not in answer
     other = merchant.captured()
-    problem(till.act(f"payments/{other.uid}/refund", {"amount": 700}, key="k"), 409, "key-reused")
+    problem(finance_program.act(f"payments/{other.uid}/refund", {"amount": 700}, key="k"), 409, "key-reused")
     assert merchant.moved("refund", payment) == 700
     assert len(merchant.posts("refund")) == 1
 
@@ -152,16 +153,20 @@ def test_every_acts_key_stands_for_its_whole_request(
     assert seen == {each.name for each in urls.V1 if issubclass(each.callback.cls, ActionView)}  # type: ignore[union-attr]
 
 
-def test_a_key_stands_for_a_customer_who_was_there_already(till: Program, merchant: Merchant) -> None:
+def test_a_key_stands_for_a_customer_who_was_there_already(finance_program: Program, merchant: Merchant) -> None:
     body = {"account": merchant.account.uid, "reference_id": "R-1"}
-    made = till.act("customers", body).json()
-    known = till.act("customers", body, key="k")
+    made = finance_program.act("customers", body).json()
+    known = finance_program.act("customers", body, key="k")
     assert (known.status_code, known.json()) == (201, made)
-    problem(till.act("customers", {**body, "reference_id": "R-2"}, key="k"), 409, "key-reused")
-    assert till.act("customers", body, key="k").json() == made
+    problem(finance_program.act("customers", {**body, "reference_id": "R-2"}, key="k"), 409, "key-reused")
+    assert finance_program.act("customers", body, key="k").json() == made
     assert Customer.objects.count() == 1
     row = only(key=known["Operation-Id"])
-    assert (row.state, row.result_uid, row.customer_id, row.actor) == ("succeeded", *[made["uid"]] * 2, till.user)
+    assert (row.state, row.result_uid, row.customer_id, row.actor) == (
+        "succeeded",
+        *[made["uid"]] * 2,
+        finance_program.user,
+    )
 
 
 def test_the_key_of_a_sync_is_no_key_of_a_action(superuser: Program, merchant: Merchant, queued: list[Any]) -> None:
@@ -171,22 +176,24 @@ def test_the_key_of_a_sync_is_no_key_of_a_action(superuser: Program, merchant: M
     assert not merchant.posts("refund")
 
 
-def test_the_first_answer_holds_whatever_the_rules_say_by_now(till: Program, merchant: Merchant, settings: Any) -> None:
+def test_the_first_answer_holds_whatever_the_rules_say_by_now(
+    finance_program: Program, merchant: Merchant, settings: Any
+) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
     customer = merchant.saved_method().customer
     body = {"account": merchant.account.uid, "amount": 500, "customer": customer.uid}
     body.update(dict.fromkeys(("success_url", "cancel_url"), "https://city.example/"))
-    first = till.act("hosted-sessions", body, key="s")
+    first = finance_program.act("hosted-sessions", body, key="s")
     assert first.status_code == 201, first.content
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://other.example"]}
     Customer.objects.update(deleted_at=timezone.now())
-    again = till.act("hosted-sessions", body, key="s")
+    again = finance_program.act("hosted-sessions", body, key="s")
     assert (again.status_code, again.json()) == (201, first.json())
-    problem(till.act("hosted-sessions", {**body, "amount": 501}, key="s"), 409, "key-reused")
+    problem(finance_program.act("hosted-sessions", {**body, "amount": 501}, key="s"), 409, "key-reused")
 
 
 def test_an_answer_is_not_given_again_to_who_may_no_more(
-    till: Program, merchant: Merchant, make_staff: Callable[..., Any], program: Callable[[Any], Program]
+    finance_program: Program, merchant: Merchant, make_staff: Callable[..., Any], program: Callable[[Any], Program]
 ) -> None:
     clerk = make_staff(name="clerk")
     clerk.user_permissions.add(*Permission.objects.filter(codename__in=("create_session", "manage_wallet")))
@@ -210,14 +217,17 @@ def test_users_and_keys_with_colons_are_told_apart() -> None:
     assert key_of("a", "b") == key_of("a", " b ")
 
 
-def test_a_program_is_told_of_no_page(till: Program, merchant: Merchant) -> None:
+def test_a_program_is_told_of_no_page(finance_program: Program, merchant: Merchant) -> None:
     """The texts of the rules are for staff and programs alike."""
     payment = merchant.captured()
     refund = f"payments/{payment.uid}/refund"
-    assert till.act(refund, {"amount": 5}, key="k").status_code == 201
+    assert finance_program.act(refund, {"amount": 5}, key="k").status_code == 201
     quoted = merchant.quoted()
-    other = till.act(f"payments/{quoted.uid}/capture", {"total_amount": quoted.total_amount + 1})
-    for found in (problem(till.act(refund, {"amount": 6}, key="k"), 409, "key-reused"), problem(other, 422, "refused")):
+    other = finance_program.act(f"payments/{quoted.uid}/capture", {"total_amount": quoted.total_amount + 1})
+    for found in (
+        problem(finance_program.act(refund, {"amount": 6}, key="k"), 409, "key-reused"),
+        problem(other, 422, "refused"),
+    ):
         assert "page" not in found["detail"]
     with pytest.raises(KeyReused) as caught:
         key = Operation.objects.get(action="refund").key
@@ -226,23 +236,23 @@ def test_a_program_is_told_of_no_page(till: Program, merchant: Merchant) -> None
 
 
 def test_keys_of_two_users_are_two(
-    till: Program, merchant: Merchant, make_staff: Callable[..., Any], program: Callable[[Any], Program]
+    finance_program: Program, merchant: Merchant, make_staff: Callable[..., Any], program: Callable[[Any], Program]
 ) -> None:
     payment = merchant.captured()
-    for each in (till, program(make_staff("Finance", name="other"))):
+    for each in (finance_program, program(make_staff("Finance", name="other"))):
         assert each.act(f"payments/{payment.uid}/refund", {"amount": 100}, key="k").status_code == 201
     assert merchant.moved("refund", payment) == 200
 
 
-def test_an_act_without_a_key_is_not_done(till: Program, merchant: Merchant) -> None:
+def test_an_act_without_a_key_is_not_done(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.captured()
     for key in (None, "   ", "x" * 256):
-        found = problem(till.act(f"payments/{payment.uid}/refund", {"amount": 1}, key=key), 400, "invalid")
+        found = problem(finance_program.act(f"payments/{payment.uid}/refund", {"amount": 1}, key=key), 400, "invalid")
         assert found["errors"][0]["field"] == "Idempotency-Key"
     assert not merchant.posts()
 
 
-def test_what_is_under_way_says_so_at_once(till: Program, merchant: Merchant) -> None:
+def test_what_is_under_way_says_so_at_once(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.captured()
     inside, release = threading.Event(), threading.Event()
     answers: list[Any] = []
@@ -252,69 +262,71 @@ def test_what_is_under_way_says_so_at_once(till: Program, merchant: Merchant) ->
         release.wait(300)
 
     def first() -> None:
-        answers.append(till.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="slow"))
+        answers.append(finance_program.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="slow"))
         connections.close_all()
 
     with merchant.while_it_acts(act):
         thread = threading.Thread(target=first)
         thread.start()
         assert inside.wait(300)
-        again = till.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="slow")
+        again = finance_program.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="slow")
         found = problem(again, 409, "in-progress")
         assert int(again["Retry-After"]) >= 1
         assert found["operation_id"] == str(only().key)
-        other = till.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="other")
+        other = finance_program.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="other")
         problem(other, 409, "in-progress")
         assert other["Retry-After"]
         release.set()
         thread.join(300)
     assert answers[0].status_code == 201
-    assert till.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="slow").json() == answers[0].json()
+    assert finance_program.act(f"payments/{payment.uid}/refund", {"amount": 9}, key="slow").json() == answers[0].json()
     assert merchant.moved("refund", payment) == 9
 
 
-def test_of_many_at_once_one_is_done(till: Program, merchant: Merchant) -> None:
+def test_of_many_at_once_one_is_done(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.captured()
-    jobs = [lambda: till.act(f"payments/{payment.uid}/refund", {"amount": 3}, key="same")] * 4
+    jobs = [lambda: finance_program.act(f"payments/{payment.uid}/refund", {"amount": 3}, key="same")] * 4
     answers = at_once(*jobs)
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert 201 in {answer.status_code for answer in answers}
     assert merchant.moved("refund", payment) == 3
 
 
-def test_a_lost_answer_is_202_and_the_operation_settles(till: Program, merchant: Merchant, impatient: None) -> None:
+def test_a_lost_answer_is_202_and_the_operation_settles(
+    finance_program: Program, merchant: Merchant, impatient: None
+) -> None:
     payment = merchant.captured()
     merchant.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="after")
-    answer = till.act(f"payments/{payment.uid}/refund", {"amount": 250}, key="lost")
+    answer = finance_program.act(f"payments/{payment.uid}/refund", {"amount": 250}, key="lost")
     assert answer.status_code == 202, answer.content
     operation = only()
     assert answer.json()["state"] == operation.state == "unknown"
     assert answer["Operation-Id"] == str(operation.key)
     assert answer["Location"].endswith(f"/operations/{operation.key}")
-    assert till.get(answer["Location"]).json()["state"] == "unknown"
-    again = till.act(f"payments/{payment.uid}/refund", {"amount": 250}, key="lost")
+    assert finance_program.get(answer["Location"]).json()["state"] == "unknown"
+    again = finance_program.act(f"payments/{payment.uid}/refund", {"amount": 250}, key="lost")
     assert again.status_code == 202, "still not known, and not sent again"
-    problem(till.act(f"payments/{payment.uid}/refund", {"amount": 250}), 422, "refused")
+    problem(finance_program.act(f"payments/{payment.uid}/refund", {"amount": 250}), 422, "refused")
     assert len(merchant.posts("refund")) == 1
     merchant.settle_all()
-    settled = till.get(answer["Location"]).json()
+    settled = finance_program.get(answer["Location"]).json()
     assert settled["state"] == "succeeded"
-    assert till.get(f"transactions/{settled['result_uid']}").json()["amount"] == 250
-    done = till.act(f"payments/{payment.uid}/refund", {"amount": 250}, key="lost")
+    assert finance_program.get(f"transactions/{settled['result_uid']}").json()["amount"] == 250
+    done = finance_program.act(f"payments/{payment.uid}/refund", {"amount": 250}, key="lost")
     assert (done.status_code, done.json()["uid"]) == (201, settled["result_uid"])
     assert merchant.moved("refund", payment) == 250
 
 
-def test_a_refusal_leaves_the_key_free(till: Program, merchant: Merchant) -> None:
+def test_a_refusal_leaves_the_key_free(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.captured(100)
-    problem(till.act(f"payments/{payment.uid}/refund", {"amount": 999_999}, key="k"), 422, "refused")
+    problem(finance_program.act(f"payments/{payment.uid}/refund", {"amount": 999_999}, key="k"), 422, "refused")
     assert not Operation.objects.exists()
-    assert till.act(f"payments/{payment.uid}/refund", {"amount": 1}, key="k").status_code == 201
+    assert finance_program.act(f"payments/{payment.uid}/refund", {"amount": 1}, key="k").status_code == 201
 
 
-def test_a_failure_is_the_keys_answer_for_good(till: Program, merchant: Merchant) -> None:
+def test_a_failure_is_the_keys_answer_for_good(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.quoted(method=card("0002"))
-    answers = [till.act(f"payments/{payment.uid}/capture", key="c") for _ in range(2)]
+    answers = [finance_program.act(f"payments/{payment.uid}/capture", key="c") for _ in range(2)]
     first, again = (problem(answer, 402, "declined") for answer in answers)
     assert first == again
     assert first["operation_id"] == str(only(action="capture").key)
@@ -400,7 +412,7 @@ def test_an_event_that_a_worker_has_is_left_to_it(worker: Program, merchant: Mer
 
 
 def test_a_key_of_the_journal_is_no_key_of_a_sync(
-    till: Program, merchant: Merchant, queued: list[Any], superuser: Program
+    finance_program: Program, merchant: Merchant, queued: list[Any], superuser: Program
 ) -> None:
     payment = merchant.captured()
     assert superuser.act(f"payments/{payment.uid}/refund", {"amount": 1}, key="k").status_code == 201

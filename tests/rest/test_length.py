@@ -42,10 +42,12 @@ def server(merchant: Merchant) -> Iterator[int]:
             process.wait(300)
 
 
-def test_a_body_in_chunks_is_refused_by_a_real_server(server: int, till: Program, merchant: Merchant) -> None:
+def test_a_body_in_chunks_is_refused_by_a_real_server(
+    server: int, finance_program: Program, merchant: Merchant
+) -> None:
     payment = merchant.captured(10_000)
     headers = {
-        "Authorization": till.client.defaults["HTTP_AUTHORIZATION"],
+        "Authorization": finance_program.client.defaults["HTTP_AUTHORIZATION"],
         "Content-Type": "application/json",
     }
     body = json.dumps({"amount": 500}).encode()
@@ -88,30 +90,30 @@ async def _ask(path: str, **headers: str) -> Any:
     return await AsyncClient().generic("POST", path, b"", content_type="application/json", headers=headers)
 
 
-def test_it_is_refused_by_an_asynchronous_server_too(till: Program, merchant: Merchant) -> None:
+def test_it_is_refused_by_an_asynchronous_server_too(finance_program: Program, merchant: Merchant) -> None:
     from asgiref.sync import async_to_sync
 
     path = address(f"payments/{merchant.captured().uid}/refund")
-    known = {"Authorization": till.client.defaults["HTTP_AUTHORIZATION"], "Idempotency-Key": "k"}
+    known = {"Authorization": finance_program.client.defaults["HTTP_AUTHORIZATION"], "Idempotency-Key": "k"}
     for more in ({"Transfer-Encoding": "chunked"}, {}):
         problem(async_to_sync(_ask)(path, **known, **more), 411, "no-length")
     assert not merchant.posts("refund")
 
 
-def test_an_act_without_a_body_needs_no_length(till: Program, merchant: Merchant) -> None:
+def test_an_act_without_a_body_needs_no_length(finance_program: Program, merchant: Merchant) -> None:
     path = address(f"payments/{merchant.quoted().uid}/void")
-    answer = till.client.generic("POST", path, b"", headers={"Idempotency-Key": "k"})
+    answer = finance_program.client.generic("POST", path, b"", headers={"Idempotency-Key": "k"})
     assert "CONTENT_LENGTH" not in answer.wsgi_request.META
     assert answer.status_code == 200
 
 
-def test_a_refund_says_what_it_gives_back(till: Program, merchant: Merchant) -> None:
+def test_a_refund_says_what_it_gives_back(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.captured(10_000)
     for body in ({}, {"reason": "Overpaid"}):
-        found = problem(till.act(f"payments/{payment.uid}/refund", body), 400, "invalid")
+        found = problem(finance_program.act(f"payments/{payment.uid}/refund", body), 400, "invalid")
         assert [error["field"] for error in found["errors"]] == ["amount"]
     assert not Operation.objects.filter(action="refund").exists()
-    assert till.act(f"payments/{payment.uid}/refund", {"amount": 100}).status_code == 201
-    answer = till.act(f"payments/{payment.uid}/refund", {"amount": None})
+    assert finance_program.act(f"payments/{payment.uid}/refund", {"amount": 100}).status_code == 201
+    answer = finance_program.act(f"payments/{payment.uid}/refund", {"amount": None})
     assert (answer.status_code, answer.json()["amount"]) == (201, payment.total_amount - 100)
     assert merchant.moved("refund", payment) == payment.total_amount

@@ -32,34 +32,34 @@ def body(merchant: Merchant, **given: Any) -> dict[str, Any]:
     }
 
 
-def test_a_session_is_opened_shown_and_ended(till: Program, merchant: Merchant) -> None:
+def test_a_session_is_opened_shown_and_ended(finance_program: Program, merchant: Merchant) -> None:
     given = body(merchant, description="Permit", metadata={"order": "17"}, allowed_methods=["card"], currency="USD")
-    first, again = (till.act("hosted-sessions", given, key="s") for _ in range(2))
+    first, again = (finance_program.act("hosted-sessions", given, key="s") for _ in range(2))
     assert first.status_code == again.status_code == 201, first.content
     assert first.json() == again.json()
     made = first.json()
     row = HostedSession.objects.get()
     assert made["client_secret"] == row.credential.reveal()
     assert made["pay_url"] == f"http://testserver/govpay/pay/{row.public_id}/"
-    assert till.client.get(made["pay_url"]).status_code in (200, 302)
+    assert finance_program.client.get(made["pay_url"]).status_code in (200, 302)
     assert first["Cache-Control"] == "no-store"
     for path in (first["Location"], "hosted-sessions"):
-        text = till.get(path).content.decode()
+        text = finance_program.get(path).content.decode()
         assert row.uid in text
         assert made["client_secret"] not in text
         assert "client_secret" not in text
-    assert till.get(first["Location"]).json()["metadata"] == {"order": "17"}
-    ended = till.act(f"hosted-sessions/{row.uid}/expire")
+    assert finance_program.get(first["Location"]).json()["metadata"] == {"order": "17"}
+    ended = finance_program.act(f"hosted-sessions/{row.uid}/expire")
     assert (ended.status_code, ended.json()["status"]) == (200, "expired")
-    assert till.act("hosted-sessions", given, key="s").json()["client_secret"] is None
-    problem(till.act(f"hosted-sessions/{row.uid}/expire"), 422, "refused")
+    assert finance_program.act("hosted-sessions", given, key="s").json()["client_secret"] is None
+    problem(finance_program.act(f"hosted-sessions/{row.uid}/expire"), 422, "refused")
 
 
 def test_a_wallet_session_is_for_who_manages_wallets(
-    till: Program, cashier: Any, program: Callable[[Any], Program], merchant: Merchant
+    finance_program: Program, cashier: Any, program: Callable[[Any], Program], merchant: Merchant
 ) -> None:
     customer = merchant.saved_method().customer_id
-    opened = till.act("hosted-sessions", {"scope": "wallet", "customer": customer})
+    opened = finance_program.act("hosted-sessions", {"scope": "wallet", "customer": customer})
     assert opened.status_code == 201, opened.content
     made = opened.json()
     assert (made["scope"], made["customer"], made["pay_url"]) == ("wallet", customer, None)
@@ -72,7 +72,11 @@ def test_a_wallet_session_is_for_who_manages_wallets(
 
 
 def test_both_faces_ask_the_same_for_ending_a_session(
-    till: Program, cashier: Any, make_staff: Callable[..., Any], program: Callable[[Any], Program], merchant: Merchant
+    finance_program: Program,
+    cashier: Any,
+    make_staff: Callable[..., Any],
+    program: Callable[[Any], Program],
+    merchant: Merchant,
 ) -> None:
     keeper = make_staff(name="keeper")
     keeper.user_permissions.add(*Permission.objects.filter(codename__in=("manage_wallet", "view_hostedsession")))
@@ -80,7 +84,7 @@ def test_both_faces_ask_the_same_for_ending_a_session(
     keeping, selling = program(keeper), program(cashier)
     for given, able, unable in ((wallet, keeping, selling), (body(merchant), selling, keeping)):
         for admin in (False, True):
-            uid = till.act("hosted-sessions", given).json()["uid"]
+            uid = finance_program.act("hosted-sessions", given).json()["uid"]
             row = HostedSession.objects.get(uid=uid)
             page = reverse("admin:govpay_hostedsession_change", args=[row.pk])
             address = reverse("admin:govpay_hostedsession_expire", args=[row.pk])
@@ -119,14 +123,14 @@ WRONG: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-def test_what_is_wrong_is_named(till: Program, merchant: Merchant) -> None:
+def test_what_is_wrong_is_named(finance_program: Program, merchant: Merchant) -> None:
     for given, fields in WRONG:
-        found = problem(till.act("hosted-sessions", body(merchant, **given)), 400, "invalid")
+        found = problem(finance_program.act("hosted-sessions", body(merchant, **given)), 400, "invalid")
         assert {error["field"] for error in found["errors"]} == fields, given
     assert not merchant.posts()
 
 
-def test_no_text_repeats_a_value(till: Program, merchant: Merchant) -> None:
+def test_no_text_repeats_a_value(finance_program: Program, merchant: Merchant) -> None:
     canary, count = "sesame-4711", 0
     payment = {"payment_method_type": "credit", "credit": {"fingerprint": canary, "last4": canary, "exp_month": canary}}
     quote = {"account": merchant.account.uid, "base_amount": 1}
@@ -146,7 +150,7 @@ def test_no_text_repeats_a_value(till: Program, merchant: Merchant) -> None:
         wrong += [("hosted-sessions", body(merchant, **{name: given})) for given in ([canary], {"unknown": canary})]
     wrong.append(("hosted-sessions", body(merchant, branding={"accent_color": canary})))
     for path, given in wrong:
-        answer = till.act(path, given)
+        answer = finance_program.act(path, given)
         assert problem(answer, 400, "invalid")["errors"], given
         assert canary not in answer.content.decode()
         count += 1

@@ -40,7 +40,7 @@ def test_a_row_comes_back_as_it_was(cells: list[str]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_error_file_of_an_import_is_disarmed_and_can_be_imported(sandbox: Any, tmp_path: Path) -> None:
+def test_the_error_file_of_an_import_is_escaped_and_can_be_imported(sandbox: Any, tmp_path: Path) -> None:
     merchant = Merchant(sandbox)
     reference = '=HYPERLINK("http://evil.example")'
     sandbox.add_customer(merchant.account.uid, reference_id=reference)
@@ -67,7 +67,7 @@ def test_the_error_file_of_an_import_is_disarmed_and_can_be_imported(sandbox: An
     assert sandbox.platform.store.count("method") == 1
 
 
-def test_csv_is_written_where_it_is_disarmed() -> None:
+def test_csv_is_written_where_formulas_are_escaped() -> None:
     """Whoever adds an export goes the same way."""
     for path in APP.rglob("*.py"):
         if "sandbox" in path.parts or not re.search("csv|tablib|xlsx|openpyxl", path.read_text()):

@@ -136,7 +136,7 @@ def test_of_the_pages_only_deliveries_are_exempt() -> None:
 # --- Headers --------------------------------------------------------------------------------------
 
 
-def guarded(answer: Any) -> None:
+def check_headers(answer: Any) -> None:
     policy = answer["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
@@ -167,13 +167,13 @@ def test_pages_for_payers(merchant: Merchant, settings: Any) -> None:
     ):
         answer = browser.get(address, secure=True)
         assert answer.status_code == status
-        guarded(answer)
+        check_headers(answer)
         assert answer["Referrer-Policy"] == "no-referrer"
         assert not answer.cookies, "a payer is not followed"
     settings.GOVPAY = {**settings.GOVPAY, "COMPONENT_SCRIPT_URL": ""}
     answer = browser.get(f"/govpay/pay/{link.public_id}/", secure=True)
     assert answer.status_code == 302
-    guarded(answer)
+    check_headers(answer)
 
 
 def test_pages_for_staff(merchant: Merchant, root: Any) -> None:
@@ -196,7 +196,7 @@ def test_pages_for_staff(merchant: Merchant, root: Any) -> None:
         for query in ("", *([f"?ids={row.pk}&session={side.uid('hostedsession')}"] if row else [])):
             answer = client.get(address + query)
             if name == "govpay_customer_wallet" and answer.status_code == 200:
-                guarded(answer)  # cards are typed there
+                check_headers(answer)  # cards are typed there
             else:
                 with_the_policy_of_the_host(answer)
             shown[name] += answer.status_code == 200
@@ -223,7 +223,7 @@ def test_the_policy_of_the_host_goes_with_pages_for_staff(merchant: Merchant, ro
     for address in (reverse("admin:govpay_review"), reverse("admin:govpay_payment_changelist")):
         assert client.get(address)["Content-Security-Policy"] == "script-src 'self' 'unsafe-inline'"
     link = operations.create_payment_link(account=merchant.account, amount=500)
-    guarded(client.get(f"/govpay/pay/{link.public_id}/", secure=True))
+    check_headers(client.get(f"/govpay/pay/{link.public_id}/", secure=True))
 
 
 def is_in_the_admin(pattern: URLPattern) -> bool:

@@ -77,9 +77,9 @@ def test_http_has_one_door() -> None:
     modules = r"requests|urllib3|http\.client|urllib\.request|httpx|aiohttp"
     clients = re.compile(rf"(?m)^\s*(?:import|from)\s+(?:{modules})\b")
     found = {str(path.relative_to(ROOT)) for path in SOURCES if clients.search(path.read_text())}
-    # ``wire`` holds the sockets and the errors of the door; the demo waits for its own servers.
-    doors = {"govpay/client/transport.py", "govpay/client/wire.py"}
-    assert {name for name in found if not name.startswith(("govpay/sandbox/", "project/"))} == doors
+    # ``wire`` holds the sockets and the errors of the transport; the demo waits for its own servers.
+    entry_points = {"govpay/client/transport.py", "govpay/client/wire.py"}
+    assert {name for name in found if not name.startswith(("govpay/sandbox/", "project/"))} == entry_points
 
 
 def test_sessions_of_requests_are_not_used() -> None:
@@ -89,6 +89,6 @@ def test_sessions_of_requests_are_not_used() -> None:
 
 
 def test_views_that_csrf_does_not_guard() -> None:
-    """Deliveries are signed; the document of the REST face can be read alone, and says so in its own words."""
+    """Deliveries are signed; the document of the REST interface can be read alone, and says so in its own words."""
     exempt = [path for path in SOURCES if "csrf_exempt" in path.read_text() and "sandbox" not in path.parts]
     assert [path.name for path in exempt] == ["schema.py", "webhooks.py"]

@@ -1,4 +1,4 @@
-"""What reporters read of an error's frames: no secret, wherever beneath our doors it happened (faults S1)."""
+"""What reporters read of an error's frames: no secret, wherever in our functions it happened (faults S1)."""
 
 from __future__ import annotations
 
@@ -238,12 +238,12 @@ def test_a_door_keeps_the_error_and_its_lines() -> None:
         outer("4111")
     assert (outer.__name__, outer.__doc__) == ("outer", "Doc.")
     names = [frame.f_code.co_name for each in chain(told.value) for frame in frames(each.__traceback__)]
-    assert {"door", "outer", "inner"} <= set(names)
+    assert {"wrapper", "outer", "inner"} <= set(names)
     found = [
         frame.f_locals
         for each in chain(told.value)
         for frame in frames(each.__traceback__)
-        if frame.f_code.co_name in ("door", "outer", "inner")
+        if frame.f_code.co_name in ("wrapper", "outer", "inner")
     ]
     assert not [held for held in found if "4111" in repr(held)]
 

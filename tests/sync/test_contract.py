@@ -24,7 +24,7 @@ def noticed() -> dict[str, int]:
 
 @pytest.mark.ci
 def test_the_documented_contract_gives_no_notice(city: Any) -> None:
-    """All that the stand-in says is known here."""
+    """The sandbox sends no property or value that is unknown here."""
     from govpay.sync.pull import GLOBAL, SCOPED, account_uids
 
     for name in GLOBAL:

@@ -73,7 +73,7 @@ def test_a_session_that_ended_is_told_once_and_wiped(
     session.refresh_from_db()
     assert (session.status, session.credential, session.hosted_url) == (ended, None, None)
     assert (session.customer_id, session.metadata) == ("cus_1", {"order": 7})
-    assert heard.news == [(f"session_{ended}", session.uid, "sync")]
+    assert heard.signals == [(f"session_{ended}", session.uid, "sync")]
     calls = watch(sandbox)
     assert counts(read("sessions", account)) == {}
     assert len(calls) == 0

@@ -56,7 +56,7 @@ def test_only_changed_customers_are_read_again(sandbox: Any, account: str, custo
     assert counts(both(account)) == {"created": 1, "updated": 1, "unchanged": 1}
     assert asked(calls) == [customers[2], customers[3]]
     assert SavedPaymentMethod.objects.get(uid=method["saved_payment_method_uid"]).is_default is True
-    assert sorted(heard.news) == sorted(
+    assert sorted(heard.signals) == sorted(
         ("saved_method_changed", document["saved_payment_method_uid"], "sync") for document in (method, new)
     )
 
@@ -68,7 +68,7 @@ def test_a_method_that_the_whole_list_lacks_is_gone(
     sandbox.remove("method", uid)
     assert counts(both(account)) == {"unchanged": 1, "deleted": 1}
     assert SavedPaymentMethod.objects.get(uid=uid).deleted_at is not None
-    assert heard.news == [("saved_method_changed", uid, "sync")]
+    assert heard.signals == [("saved_method_changed", uid, "sync")]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from govpay.operations import recheck_resolved, reconcile
 
 
 class Command(PlatformCommand):
-    help = "Look up operations whose outcome is unknown, and close those whose outcome is found. Changes nothing on the platform."
+    help = "Look up operations of unknown outcome, and close those whose outcome is found. Only reads the platform."
 
     def carry_out(self, options: dict[str, Any]) -> None:
         self.stdout.write(str(reconcile()))

@@ -16,13 +16,13 @@ from govpay.sync import inbox
 
 class Command(PlatformCommand):
     help = (
-        "Work on stored webhook events again, here and now. What they name is read from the platform, so this "
-        "changes nothing that is right already."
+        "Process stored webhook events again, in this process. Their objects are read from the platform again, so rows "
+        "that are up to date do not change."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("events", nargs="*", metavar="EVENT", help="a webhook ID, such as evt_…")
-        parser.add_argument("--failed", action="store_true", help="all that have failed")
+        parser.add_argument("--failed", action="store_true", help="process all failed events")
 
     def carry_out(self, options: dict[str, Any]) -> None:
         wanted: list[str] = list(options["events"])
@@ -36,7 +36,7 @@ class Command(PlatformCommand):
                 raise CommandError(f"No such event: {', '.join(sorted(missing))}.")
         unprocessed = sum(not self._replay(pk) for pk in rows.order_by("pk").values_list("pk", flat=True))
         if unprocessed:
-            raise CommandError(f"{unprocessed} of the events could not be worked on.")
+            raise CommandError(f"{unprocessed} of the events could not be processed.")
 
     def _replay(self, pk: int) -> bool:
         busy = not inbox.requeue([pk])
