@@ -1,4 +1,4 @@
-"""Reading a platform's lists in tests: what a run did, what came over the wire, and what the host heard."""
+"""Helpers for tests of the sync: the rows that a run changed, its requests, and the signals it sent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read(name: str, account: str | None = None, **options: Any) -> SyncRun:
 
 
 def counts(run: SyncRun) -> dict[str, int]:
-    """What the run did to rows, without the zeros."""
+    """The run's counts of rows, without zeros."""
     names = ("created", "updated", "unchanged", "deleted", "rejected_count")
     return {name: getattr(run, name) for name in names if getattr(run, name)}
 
@@ -40,7 +40,7 @@ def cursor_of(name: str, account: str | None = None) -> SyncCursor:
 
 
 def rows_of(model: type[Mirror] = Payment) -> dict[str, dict[str, Any]]:
-    """Every row by uid, as it stands."""
+    """Every row by uid."""
     return {row["uid"]: row for row in model._default_manager.values()}
 
 
@@ -53,7 +53,7 @@ def agree(sandbox: Any, kind: str, model: type[Mirror], account: str | None = No
 
 @dataclass
 class Calls:
-    """The requests that a platform got while this was watched, without those for a token."""
+    """The requests that a platform received after ``watch`` was called, without token requests."""
 
     sandbox: Any
     before: int = 0
@@ -71,7 +71,7 @@ class Calls:
 
 
 def watch(sandbox: Any) -> Calls:
-    """From now on."""
+    """Record the sandbox's requests from now on."""
     return Calls(sandbox, len(sandbox.requests()))
 
 
@@ -94,7 +94,7 @@ def statements() -> Statements:
 
 @dataclass
 class Heard:
-    """What receivers were told: ``(signal, uid, source)``."""
+    """The recorded signals: ``(signal, uid, source)``."""
 
     signals: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -113,7 +113,7 @@ class Heard:
 
 @contextmanager
 def listening(names: Iterable[str] = signals.BY_NAME) -> Iterator[Heard]:
-    """A receiver on each of these signals."""
+    """Connect a receiver to each of these signals, and yield what they record."""
     heard = Heard()
     receivers: list[tuple[Signal, Callable[..., None]]] = []
     for name in names:

@@ -1,4 +1,4 @@
-"""The building inspects itself: sizes, names, errors, registrations, documents."""
+"""Rules of the repository that a machine can check: sizes, names, errors, registrations, documents."""
 
 from __future__ import annotations
 

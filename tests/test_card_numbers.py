@@ -1,4 +1,4 @@
-"""A card number typed wherever text can be typed: nothing of it is in the database or a log."""
+"""A card number typed into any text field is stored in no table and no log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a payment page ends: nobody who has paid is told otherwise, and nobody is asked to pay twice."""
+"""The end of a payment page: a payer who has paid is told so, and is not asked to pay twice."""
 
 from __future__ import annotations
 

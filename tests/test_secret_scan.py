@@ -1,4 +1,4 @@
-"""S1: the check that runs with every test knows each secret that a sandbox gives out, and can fail."""
+"""S1: the log check that runs with every test finds each kind of secret of a sandbox."""
 
 from __future__ import annotations
 

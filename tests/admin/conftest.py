@@ -1,4 +1,4 @@
-"""Staff in their browsers, and how much a page costs."""
+"""Fixtures of the admin's tests: logged-in staff, and a counter of a page's statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two payment accounts with rows of every model, in which every text and amount says whose it is."""
+"""Two payment accounts with rows of every model. Every text and amount shows to which account it belongs."""
 
 from __future__ import annotations
 

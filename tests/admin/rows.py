@@ -1,4 +1,4 @@
-"""Rows of every model, made without a platform. Every third one points at relatives that were never read."""
+"""Rows of every model, created without a platform. Every third row refers to related rows that do not exist here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Staff who are limited to payment accounts: no address of the admin tells or changes anything of another one."""
+"""Staff who are limited to payment accounts: no address of the admin shows or changes rows of another account."""
 
 from __future__ import annotations
 

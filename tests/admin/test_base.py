@@ -1,4 +1,4 @@
-"""Nothing is added, changed or deleted; nothing sealed is shown; everything is escaped."""
+"""The read-only admin: rows cannot be added, changed or deleted, sealed values are hidden, texts are escaped."""
 
 from __future__ import annotations
 

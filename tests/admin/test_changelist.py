@@ -1,4 +1,4 @@
-"""Lists: what they cost, how they count, sort and drill down."""
+"""Lists in the admin: statement counts, row counts, sorting and date drill-down."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_cannot_be_made_up(change: Any) -> None:
         confirmation_tokens.read(change(confirmation_tokens.sign(ANA, "refund", [7], SHOWN)), ANA, "refund", [7])
 
 
-def test_other_signed_things_are_no_tickets() -> None:
+def test_other_signed_values_are_refused() -> None:
     with pytest.raises(TokenRefused):
         confirmation_tokens.read(
             signing.dumps(["1", "refund", [7], uuid.uuid4().hex, []], salt="other"), ANA, "refund", [7]

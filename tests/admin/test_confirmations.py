@@ -1,4 +1,4 @@
-"""Actions from the admin against the platform: who may, what is shown, and that each happens once."""
+"""Confirmation pages of actions: permissions, displayed amounts, and that each action happens once."""
 
 from __future__ import annotations
 

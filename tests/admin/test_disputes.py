@@ -1,4 +1,4 @@
-"""Disputes and returns on the staff pages: their reasons in words, what was refunded before, what is at stake."""
+"""Disputes and returns in the admin: reasons in words, earlier refunds, and the warning before a refund."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_decline_is_explained_at_once(shop: Shop, desk: Client) -> None:
     assert "There was not enough money on the account. Ask the payer to pay in another way, or later." in told
 
 
-# --- The page of what needs a person ---------------------------------------------------------------
+# --- The page of the review queue ---------------------------------------------------------------
 
 
 def test_flags_of_a_first_load_are_one_card_with_a_link_to_exactly_those(

@@ -1,4 +1,4 @@
-"""Webhook events: what a list and a page show, and *Process again*."""
+"""Webhook events in the admin: list, page, and *Process again*."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fee previews: who can charge one, how its maker takes it back, and that nothing is charged before a confirmation."""
+"""Fee previews: who may charge one, how its maker voids it, and that nothing is charged before a confirmation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flags on payments: who sees them, who may lower them, and that none is lowered unseen."""
+"""Flags on payments: who sees them, who may clear them, and that a newer flag is not cleared unseen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payment links and sessions in the admin: made, handed out, cancelled, ended."""
+"""Payment links and sessions in the admin: create, hand out, cancel and end them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""*Try again*: who is offered it, what the page says, and that it stays the same operation."""
+"""*Try again*: who may use it, what the page says, and that the operation stays the same one."""
 
 from __future__ import annotations
 

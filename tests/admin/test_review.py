@@ -1,4 +1,4 @@
-"""Review queue, in the admin: the page, *Resolve by hand*, *Mark as dealt with*, and who may."""
+"""The review queue in the admin: its page, *Resolve by hand*, *Mark as dealt with*, and their permissions."""
 
 from __future__ import annotations
 

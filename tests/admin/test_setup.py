@@ -1,4 +1,4 @@
-"""A merchant set up in the admin: each step against the platform, once, by who may."""
+"""Guided setup of a merchant in the admin: permissions, and that each step reaches the platform once."""
 
 from __future__ import annotations
 

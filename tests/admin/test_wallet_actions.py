@@ -1,4 +1,4 @@
-"""Saved methods as staff manage them: removed, made the default, the wallet opened and closed."""
+"""Saved methods in the admin: remove one, set the default, open and close the wallet."""
 
 from __future__ import annotations
 

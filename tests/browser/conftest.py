@@ -1,4 +1,4 @@
-"""One demo, one host's site and one Chromium for all tests; a fresh browser context and a strict witness for each."""
+"""One demo, one host's site and one Chromium for all tests; a new browser context and strict error checks for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages whose time is over, that never were, or that are another thing's: told in plain words, nothing charged."""
+"""Pages of expired, unknown and foreign sessions: a plain message, and nothing is charged."""
 
 from __future__ import annotations
 

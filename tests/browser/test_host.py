@@ -1,4 +1,4 @@
-"""What a host's own site makes of it: the component on its own page, templates of its own."""
+"""A host's own site: the component on its own page, and its own templates."""
 
 from __future__ import annotations
 

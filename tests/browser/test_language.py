@@ -1,4 +1,4 @@
-"""A payer's own language, on our part of the pages; the vendor's form speaks its own."""
+"""Our part of the pages uses the payer's language; the vendor's form has its own language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Staff make a link in the admin, hand it out as an address or a QR code, and see that it was paid."""
+"""Staff create a link in the admin, hand it out as an address or a QR code, and see that it was paid."""
 
 from __future__ import annotations
 

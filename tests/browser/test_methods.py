@@ -1,4 +1,4 @@
-"""Cards and bank accounts on file: saved while paying, used again, looked after in the wallet."""
+"""Saved cards and bank accounts: saved during a payment, used again, and managed in the wallet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payers and what becomes of their money: paid, declined, paid twice on purpose, come too late."""
+"""Payments in the browser: paid, declined, paid twice on purpose, and too late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever has no mouse, a narrow screen, or a dark one: the payment can be made."""
+"""Payments without a mouse, on a narrow screen, and in dark mode."""
 
 from __future__ import annotations
 

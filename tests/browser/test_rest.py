@@ -1,4 +1,4 @@
-"""The browsable page of the REST interface: nothing from elsewhere, and what is tried there is answered."""
+"""The browsable page of the REST interface: it loads nothing from other hosts, and its requests work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 Visit = Callable[..., "Page"]
 
 
-def test_payments_are_read_and_an_act_is_tried_on_the_page(hosted_demo: HostedDemo, visit: Visit) -> None:
+def test_payments_are_read_and_an_action_is_sent_from_the_page(hosted_demo: HostedDemo, visit: Visit) -> None:
     page = visit(f"{hosted_demo.site}/admin/")
     log_in(page, hosted_demo)
     page.goto(f"{hosted_demo.site}/govpay/api/docs/")

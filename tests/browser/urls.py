@@ -1,4 +1,4 @@
-"""A host's own pages with the vendor's components, and a door through which the tests have host code run."""
+"""A host's own pages with the vendor's components, and a view through which tests run the host's code."""
 
 from __future__ import annotations
 

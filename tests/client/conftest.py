@@ -1,4 +1,4 @@
-"""What the client's tests share: servers that are stopped afterwards, and a transport to one of them."""
+"""Fixtures of the client's tests: servers that are stopped afterwards, and a transport to one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loopback servers that play a script: what the platform, or the network, might do to a client."""
+"""Loopback servers that send scripted answers, to simulate the platform and faults of the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token over its life: fetched once, kept through faults, replaced in time (faults T1-T3, T5, T7, T8)."""
+"""The token: fetched once, used during faults, replaced in time (faults T1-T3, T5, T7, T8)."""
 
 from __future__ import annotations
 

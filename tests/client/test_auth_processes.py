@@ -1,4 +1,4 @@
-"""One token for a whole fleet: real processes, real threads, an expired token, one request (faults T4, T7)."""
+"""Real processes and threads with an expired token send one token request (faults T4, T7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate for card numbers: what it stops, what it lets through, and that it never repeats a value."""
+"""The check for card numbers: what it refuses, what it accepts, and that its errors quote no value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walks over lists: every row once, a true end, and no walk that never ends (A1-A3; faults R5, R6)."""
+"""Walks over lists: each row once, a proven end, and no endless walk (A1-A3; faults R5, R6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Typed views: tolerant of what is missing or new, strict about what is wrong, and cheap (faults R7)."""
+"""Typed resources: missing and new properties are accepted, wrong values refused; they are cheap (faults R7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of writes: a wrong property fails here, by name, and no value is ever quoted (A17, A24)."""
+"""Bodies of writes: an error names the wrong property and never quotes a value (A17, A24)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads over HTTP: every fault of the wire, and what the client makes of it (faults R1-R4, R8, T5, T6)."""
+"""Reads over HTTP under every network fault (faults R1-R4, R8, T5, T6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes over HTTP: sent at most once, and never called a success or a failure when nobody knows (A25)."""
+"""Writes over HTTP: sent at most once; an unclear outcome is neither a success nor a failure (A25)."""
 
 from __future__ import annotations
 

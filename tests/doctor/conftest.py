@@ -1,4 +1,4 @@
-"""A site that is in order, so that each test breaks one thing."""
+"""A site without problems. Each test breaks one thing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each check of the doctor: what it says of a site in order, and of one thing that is wrong."""
+"""Each check of the doctor: its findings for a site without problems and for one problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands as an operator meets them: real processes, exit codes, one line for what is expected to go wrong."""
+"""The commands in real processes: exit codes, and one line of text for each expected error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``govpay_import_methods`` as an operator meets it: files, exit codes, rehearsals, and kill -9."""
+"""``govpay_import_methods``: files, exit codes, dry runs, and kill -9."""
 
 from __future__ import annotations
 

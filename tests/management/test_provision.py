@@ -1,4 +1,4 @@
-"""``govpay_provision`` as an operator meets it: what it prints, how it ends, and kill -9."""
+"""``govpay_provision``: output, exit codes, and kill -9."""
 
 from __future__ import annotations
 

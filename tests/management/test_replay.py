@@ -1,4 +1,4 @@
-"""``govpay_replay`` as an operator meets it."""
+"""``govpay_replay``: output and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of models and fields: each one is translatable and stands in the model, and renaming touches no table."""
+"""Names of models and fields: each is translatable and in the model, and their migration changes no table."""
 
 from __future__ import annotations
 

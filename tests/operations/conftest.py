@@ -1,4 +1,4 @@
-"""What tests of actions share."""
+"""Fixtures of the tests of actions."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def heard(merchant: Merchant) -> Iterator[list[tuple[str, str, str]]]:
 
 @pytest.fixture
 def impatient(settings: Any) -> None:
-    """Few repeats and short waits: for tests in which the platform does not answer."""
+    """No retries and short timeouts, for tests in which the platform does not answer."""
     settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0, "READ_TIMEOUT": 1, "CALL_TIMEOUT": 2}

@@ -1,4 +1,4 @@
-"""``execute``: once per key, journalled first, and honest about every way in which it can end."""
+"""``execute``: once per key, journal first, and a correct outcome for every way in which a call can end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bulk import: row by row, in chunks, each sent once, and what becomes of a chunk whose answer was lost."""
+"""Bulk import: row by row, in chunks, each sent once, and chunks whose answer was lost."""
 
 from __future__ import annotations
 

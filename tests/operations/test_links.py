@@ -1,4 +1,4 @@
-"""Payment links: a session is opened once, found again after a crash, and not asked for too often."""
+"""Payment links: a session is opened once, found again after a crash, and not requested too often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking for a trace on platforms that filter, page and answer in other ways than ours."""
+"""Look-ups on platforms that filter, page and answer differently from the sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""*Resolve by hand*: somebody's word closes an operation, and the platform's replaces it."""
+"""*Resolve by hand*: a person's answer closes an operation, and the platform's record overrides it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Capture and void: what is repeated, what is refused before any HTTP, and how each end is told."""
+"""Capture and void: repetitions, refusals before any HTTP, and the signals of each outcome."""
 
 from __future__ import annotations
 

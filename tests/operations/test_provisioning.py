@@ -1,4 +1,4 @@
-"""A merchant as a file describes it: made once, compared each time, continued after any stop."""
+"""Provisioning from a file: created once, compared each time, continued after any interruption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quotes: what is refused before any HTTP, what is kept of the method, and when it is forgotten."""
+"""Quotes: refusals before any HTTP, what is stored of the method, and when it is deleted."""
 
 from __future__ import annotations
 

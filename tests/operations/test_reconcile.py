@@ -1,4 +1,4 @@
-"""Reconciliation: it only reads, settles what can be told, and leaves alone what cannot."""
+"""Reconciliation: it only reads, closes operations whose outcome is found, and leaves the others open."""
 
 from __future__ import annotations
 

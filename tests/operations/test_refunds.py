@@ -1,4 +1,4 @@
-"""Refunds: never more than is left, each once, and what becomes of one that was accepted."""
+"""Refunds: never more than the remaining amount, each once, and the outcome of accepted ones."""
 
 from __future__ import annotations
 

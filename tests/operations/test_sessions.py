@@ -1,4 +1,4 @@
-"""Hosted sessions: what is refused here, what is kept, and how they end."""
+"""Hosted sessions: refusals, stored values, and how they end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients, payment accounts and what they are set to: found or created once, changed without undoing others' work."""
+"""Clients, payment accounts and their settings: found or created once, changed without overwriting other changes."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def test_properties_are_those_of_the_request(sandbox: Any, city: Client, create:
     assert len(sandbox.requests()) == before
 
 
-def test_callback_on_this_machine_is_for_stand_ins_only(settings: Any, sandbox: Any, create: Any) -> None:
+def test_callback_on_this_machine_is_for_local_platforms_only(settings: Any, sandbox: Any, create: Any) -> None:
     assert create(callback_url="http://127.0.0.1:8000/hooks/").callback_url == "http://127.0.0.1:8000/hooks/"
     settings.GOVPAY = {**settings.GOVPAY, "API_URL": "https://api.govifi.com"}
     with pytest.raises(OperationRefused, match="callback_url must be https"):

@@ -1,4 +1,4 @@
-"""Customers and saved methods: found or created, kept without their tokens, removed, made the default."""
+"""Customers and saved methods: found or created, stored without tokens, removed, set as default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py demo``, whole: real processes, real HTTP, real signals."""
+"""``manage.py demo`` with real processes, real HTTP and real signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets that the demo makes for itself."""
+"""Secrets that the demo creates."""
 
 from __future__ import annotations
 

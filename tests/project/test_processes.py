@@ -1,4 +1,4 @@
-"""The demo's supervisor, on small processes."""
+"""The demo's supervisor, with small processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that ask: each with a token of its own."""
+"""REST clients, each with its own token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every list and every row: what is shown, to whom, and what it costs."""
+"""Every REST list and row: its fields, permissions and statement counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters: what each lets through, and that none is taken for another."""
+"""REST filters: the rows that each finds, and the refusal of unknown filters."""
 
 from __future__ import annotations
 

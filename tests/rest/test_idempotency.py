@@ -1,4 +1,4 @@
-"""One key, one act: asked for again, with another body, at the same time, and when the answer is lost."""
+"""One idempotency key, one action: repeated, with another body, concurrent, and with a lost answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.rest.conftest import Program, problem
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_the_same_key_and_body_is_the_same_act(finance_program: Program, merchant: Merchant) -> None:
+def test_the_same_key_and_body_is_the_same_action(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.captured()
     first, again = (
         finance_program.act(f"payments/{payment.uid}/refund", {"amount": 700, "reason": "Twice"}, key="K 1/Ж")
@@ -129,7 +129,7 @@ def cases_of_workers(merchant: Merchant) -> Iterator[Case]:
     yield "replay", "post", path, {}, [(other, {}), (f"accounts/{merchant.account.uid}/sync", {})]
 
 
-def test_every_acts_key_stands_for_its_whole_request(
+def test_every_key_belongs_to_one_whole_request(
     superuser: Program, merchant: Merchant, queued: list[Any], settings: Any
 ) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
@@ -244,7 +244,7 @@ def test_keys_of_two_users_are_two(
     assert merchant.moved("refund", payment) == 200
 
 
-def test_an_act_without_a_key_is_not_done(finance_program: Program, merchant: Merchant) -> None:
+def test_an_action_without_a_key_is_refused(finance_program: Program, merchant: Merchant) -> None:
     payment = merchant.captured()
     for key in (None, "   ", "x" * 256):
         found = problem(finance_program.act(f"payments/{payment.uid}/refund", {"amount": 1}, key=key), 400, "invalid")
@@ -335,7 +335,7 @@ def test_a_failure_is_the_keys_answer_for_good(finance_program: Program, merchan
     assert len(merchant.posts("capture")) == 1
 
 
-# --- Acts that the journal does not know -----------------------------------------------------------------
+# --- Actions without a journal entry -----------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A body whose length nobody told is never taken for none: DRF would read nothing, and a refund would be another."""
+"""A body without a stated length is refused. DRF would read an empty body, and a refund would have another amount."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_it_is_refused_by_an_asynchronous_server_too(finance_program: Program, m
     assert not merchant.posts("refund")
 
 
-def test_an_act_without_a_body_needs_no_length(finance_program: Program, merchant: Merchant) -> None:
+def test_an_action_without_a_body_needs_no_length(finance_program: Program, merchant: Merchant) -> None:
     path = address(f"payments/{merchant.quoted().uid}/void")
     answer = finance_program.client.generic("POST", path, b"", headers={"Idempotency-Key": "k"})
     assert "CONTENT_LENGTH" not in answer.wsgi_request.META

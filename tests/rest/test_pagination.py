@@ -1,4 +1,4 @@
-"""Pages of lists: all rows once, newest first, while others come, whatever the dates are."""
+"""Pages of REST lists: each row once, newest first, also while rows are added and with any dates."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def test_a_charge_that_may_be_the_repetition_of_another_waits(
     assert len(merchant.posts("capture")) == 2
 
 
-def test_an_act_without_a_body_needs_no_media_type(finance_program: Program, merchant: Merchant) -> None:
+def test_an_action_without_a_body_needs_no_media_type(finance_program: Program, merchant: Merchant) -> None:
     path = address(f"payments/{merchant.quoted().uid}/void")
     answer = finance_program.client.generic("POST", path, b"", content_type="", headers={"Idempotency-Key": "v"})
     assert (answer.status_code, answer.json()["status"]) == (200, "voided")

@@ -1,4 +1,4 @@
-"""What goes wrong is told as RFC 9457 has it: the field, the operation, the platform's request id, no secret."""
+"""Errors as RFC 9457 problems: field, operation, the platform's request id, and no secret."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_validation_names_the_field(finance_program: Program, merchant: Merchant
     assert not Operation.objects.exists()
 
 
-def test_a_card_number_is_refused_at_the_door_of_every_act_and_never_repeated(superuser: Program, sandbox: Any) -> None:
+def test_every_action_refuses_a_card_number_without_quoting_it(superuser: Program, sandbox: Any) -> None:
     own = own_side()
     count = 0
     for pattern in urls.V1:
@@ -225,7 +225,7 @@ def test_what_django_calls_suspicious_is_a_problem(finance_program: Program, cap
     assert [each.name for each in caplog.records if each.levelname == "ERROR"] == ["django.security.TooManyFieldsSent"]
 
 
-def test_every_address_of_the_face_answers_with_problems(finance_program: Program) -> None:
+def test_every_rest_address_answers_with_problems(finance_program: Program) -> None:
     for path in ("", "nothing", "v1", "v2/payments", "v1/nothing", "schema/more", "docs/a/"):
         problem(finance_program.get(f"/govpay/api/{path}"), 404, "not-found")
         problem(finance_program.act(f"/govpay/api/{path}"), 404, "not-found")

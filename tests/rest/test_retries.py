@@ -1,4 +1,4 @@
-"""The same key tries again what was not executed, a second refund is confirmed, and a restore forgets no request."""
+"""The same key tries again what was not executed; a second refund is confirmed; a restore loses no request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: as committed, as served, and kept by every answer."""
+"""The OpenAPI document: the committed one equals the served one, and every answer conforms to it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_document_is_served_with_this_sites_address(client: Client, settings
     assert "servers" not in document()
 
 
-def test_a_hosts_own_document_is_made_as_if_there_were_no_face() -> None:
+def test_a_hosts_own_document_is_not_affected() -> None:
     """Over all addresses of a site, ours among them: both generators pass over them."""
     from drf_spectacular.generators import SchemaGenerator
     from rest_framework.schemas.openapi import SchemaGenerator as Older
@@ -263,7 +263,7 @@ def actions(merchant: Merchant, places: dict[str, dict[str, Any]]) -> dict[str, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_every_act_that_is_done_keeps_the_document(
+def test_every_action_that_succeeds_conforms_to_the_document(
     superuser: Program, merchant: Merchant, places: dict[str, dict[str, Any]]
 ) -> None:
     schema = strict_site()
@@ -286,7 +286,7 @@ def test_every_act_that_is_done_keeps_the_document(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_act_whose_outcome_is_open_keeps_the_document(
+def test_an_action_of_unknown_outcome_conforms_to_the_document(
     superuser: Program, merchant: Merchant, impatient: None
 ) -> None:
     schema = strict_site()

@@ -1,4 +1,4 @@
-"""Hosted sessions over REST: opened, looked at, ended, and their secret told once."""
+"""Hosted sessions over REST: create, read and end them; the secret is returned once."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_wallet_session_is_for_who_manages_wallets(
     assert counter.act("hosted-sessions", body(merchant)).status_code == 201
 
 
-def test_both_faces_ask_the_same_for_ending_a_session(
+def test_admin_and_rest_need_the_same_permission_to_end_a_session(
     finance_program: Program,
     cashier: Any,
     make_staff: Callable[..., Any],

@@ -1,4 +1,4 @@
-"""So many requests a user, fewer acts; counted where all processes see it."""
+"""Rate limits per user, lower for actions, counted in the shared cache."""
 
 from __future__ import annotations
 

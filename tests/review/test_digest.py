@@ -1,4 +1,4 @@
-"""The digest by e-mail: when it is sent, to whom, what it says, and that two workers send one."""
+"""The digest by e-mail: time, recipients, text, and that two workers send one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of what needs a person: what is in it, what it says, and what it costs."""
+"""The items of the review queue: selection, texts, and statement counts."""
 
 from __future__ import annotations
 

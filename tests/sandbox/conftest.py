@@ -1,4 +1,4 @@
-"""A live platform on an ephemeral port, and a caller that speaks to it over HTTP."""
+"""A sandbox on an ephemeral port, and a caller that uses it over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receiver of webhooks that checks signatures by the vendor's pages, with code of its own."""
+"""A receiver of webhooks that checks signatures with its own code, written from the vendor's pages."""
 
 from __future__ import annotations
 

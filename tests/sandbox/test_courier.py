@@ -1,4 +1,4 @@
-"""How webhooks are delivered: again and again, in time, spoiled on demand, through restarts."""
+"""Delivery of webhooks: retries, timing, faults on demand, and restarts."""
 
 from __future__ import annotations
 

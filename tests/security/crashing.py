@@ -1,4 +1,4 @@
-"""Raise an error anywhere beneath a call, and read every frame that the error then holds, as reporters do."""
+"""Raise an error anywhere in a call, and read all frames of the error, as error reporters do."""
 
 from __future__ import annotations
 

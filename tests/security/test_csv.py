@@ -1,4 +1,4 @@
-"""Files that people open in a spreadsheet: no cell of theirs begins a formula."""
+"""Files for spreadsheets: no cell begins a formula."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a forger learns from the answers to deliveries, and where secrets lie at rest."""
+"""Deliveries: the answers reveal nothing to a forger, and secrets are encrypted at rest."""
 
 from __future__ import annotations
 

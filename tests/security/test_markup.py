@@ -1,4 +1,4 @@
-"""``page_message``: the one text that may be HTML leaves this site clean, and is text wherever we show it."""
+"""``page_message``: the one text that may contain HTML is cleaned before it is sent, and escaped where we show it."""
 
 from __future__ import annotations
 

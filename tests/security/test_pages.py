@@ -1,4 +1,4 @@
-"""Every page of ours: who may post, who may frame it, who may keep it, and what crafted fields and texts do."""
+"""Every page of ours: POST only, framing, caching, and crafted fields and texts."""
 
 from __future__ import annotations
 

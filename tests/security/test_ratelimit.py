@@ -1,4 +1,4 @@
-"""Floods: visits by address and by page, what the platform is asked, and what a flood of forgeries costs."""
+"""Rate limits: visits by address and by page, requests to the platform, and the cost of forged deliveries."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_cache_that_is_down_stops_nobody(sandbox: Any, limit: int, settings: A
 
 
 @pytest.mark.django_db(transaction=True)
-def test_neither_addresses_nor_ids_stand_in_the_cache(sandbox: Any, limit: int, monkeypatch: Any) -> None:
+def test_the_cache_contains_neither_addresses_nor_ids(sandbox: Any, limit: int, monkeypatch: Any) -> None:
     keys: list[str] = []
     real = shared._count
     monkeypatch.setattr(shared, "_count", lambda key, timeout: keys.append(key) or real(key, timeout))  # type: ignore[func-returns-value]

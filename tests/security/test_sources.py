@@ -1,4 +1,4 @@
-"""What no source of ours may hold: HTML that is not escaped, addresses that are fetched because somebody said so."""
+"""Checks of our source code: no unescaped HTML, and no requests to addresses from user input."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_only_texts_are_not_escaped() -> None:
     assert sorted(path.name for path in unescaped) == ["ach_authorization.txt", "digest.txt"]
 
 
-def test_http_has_one_door() -> None:
+def test_http_is_used_in_one_module_only() -> None:
     """So callback, logo, success and cancel addresses are never fetched: no other module can."""
     modules = r"requests|urllib3|http\.client|urllib\.request|httpx|aiohttp"
     clients = re.compile(rf"(?m)^\s*(?:import|from)\s+(?:{modules})\b")

@@ -1,4 +1,4 @@
-"""What reporters read of an error's frames: no secret, wherever in our functions it happened (faults S1)."""
+"""The frames of an error that error reporters read contain no secret, wherever it was raised (faults S1)."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_delivery(sandbox: Any, settings: Any) -> None:
     assert crashes(lambda: deliver(uid, envelope("payment.completed")), canaries) > 3
 
 
-def test_without_the_door_they_are_found(merchant: Merchant, settings: Any, monkeypatch: Any) -> None:
+def test_without_the_wrapper_they_are_found(merchant: Merchant, settings: Any, monkeypatch: Any) -> None:
     """The tests above can fail."""
     monkeypatch.setattr(Transport, "send", Transport.send.__wrapped__)  # type: ignore[attr-defined]
     canaries = secrets_of_the_call(settings)
@@ -220,7 +220,7 @@ def test_a_secret_is_a_text_that_does_not_show_itself() -> None:
     assert "cs_1" not in repr({"a": [secret]})
 
 
-def test_a_door_keeps_the_error_and_its_lines() -> None:
+def test_a_wrapper_keeps_the_error_and_its_lines() -> None:
     def inner(number: str) -> None:
         try:
             raise KeyError("first")
@@ -248,7 +248,7 @@ def test_a_door_keeps_the_error_and_its_lines() -> None:
     assert not [held for held in found if "4111" in repr(held)]
 
 
-def test_every_operation_is_a_door() -> None:
+def test_every_operation_is_wrapped() -> None:
     for name in operations.__all__:
         found = getattr(operations, name)
         assert isinstance(found, type) or hasattr(found, "__wrapped__"), name

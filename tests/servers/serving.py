@@ -1,4 +1,4 @@
-"""Web servers in a thread of the test's process that keep to WSGI (PEP 3333) and ASGI strictly."""
+"""Strict WSGI (PEP 3333) and ASGI servers in a thread of the test's process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every public page, the admin and REST over real HTTP, on servers that keep to WSGI and ASGI strictly."""
+"""Every public page, the admin and REST over real HTTP, on strict WSGI and ASGI servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An account to read from, pages of a chosen size, and the signals that a host would hear."""
+"""An account to sync, pages of a chosen size, and a recorder of the host's signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``govpay.sync.events``: what each kind of delivery brings, in whatever order it comes."""
+"""``govpay.sync.events``: the effect of each kind of delivery, in any order."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_a_document_that_cannot_be_stored_is_said_so_and_tried_again(sandbox: An
     assert not Payment.objects.exists()
 
 
-def test_a_refund_that_fails_later_is_news_for_the_journal(sandbox: Any, account: str, heard: Heard) -> None:
+def test_a_refund_that_fails_later_changes_the_journal(sandbox: Any, account: str, heard: Heard) -> None:
     from govpay import operations
     from tests.operations.merchant import bank_account
 

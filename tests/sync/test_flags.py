@@ -1,4 +1,4 @@
-"""Flags: the newest movement by the platform's time raises one, whatever the order in which rows arrive."""
+"""Flags: the newest movement by the platform's time raises the flag, in whatever order the rows arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults R5: rows change, vanish and appear while they are being read; after the next full run all is right."""
+"""Faults R5: rows change, vanish and appear while they are read. The next full run makes all rows correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``govpay.sync.lease``: one walker a list, and what becomes of dead ones."""
+"""``govpay.sync.lease``: one worker per list, and the takeover from dead workers."""
 
 from __future__ import annotations
 

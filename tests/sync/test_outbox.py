@@ -95,7 +95,7 @@ def test_nothing_is_owed_for_signals_that_nobody_hears() -> None:
     assert not OutboxSignal.objects.exists()
 
 
-def test_a_change_that_is_rolled_back_is_no_news(heard: Heard) -> None:
+def test_a_change_that_is_rolled_back_sends_no_signal(heard: Heard) -> None:
     page = [{"uid": "a", "status": "captured"}]
 
     def work() -> None:
@@ -208,7 +208,7 @@ def test_dispatchers_at_once_send_each_signal_once(heard: Heard) -> None:
     assert Client.objects.count() == len(heard.signals) == len(set(heard.signals)) == 40
 
 
-def test_a_row_is_fresh_when_its_news_arrives() -> None:
+def test_a_row_is_up_to_date_when_its_signal_arrives() -> None:
     seen = []
 
     def look(row: Payment, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""``govpay.sync.pull`` and ``rounds``: how a run begins, what it reports, and how it ends."""
+"""``govpay.sync.pull`` and ``passes``: start, report and end of a run."""
 
 from __future__ import annotations
 

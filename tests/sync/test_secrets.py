@@ -1,4 +1,4 @@
-"""``govpay.sync.secrets``: the secret before the present one stays while it is of use, and no longer."""
+"""``govpay.sync.secrets``: the previous secret is kept as long as it may be needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``govpay.sync.transactions``: what is repeated, and what is not."""
+"""``govpay.sync.transactions``: which transactions are retried."""
 
 from __future__ import annotations
 

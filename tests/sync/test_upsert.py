@@ -1,4 +1,4 @@
-"""``govpay.sync.upsert``: what is written, what is not, and what concurrent writers leave behind."""
+"""``govpay.sync.upsert``: which documents are written, and the result of concurrent writers."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ def test_racing_first_writers_make_one_row_and_one_signal() -> None:
     assert OutboxSignal.objects.count() == 20
 
 
-def test_a_removed_method_is_news(heard: Heard) -> None:
+def test_a_removed_method_sends_a_signal(heard: Heard) -> None:
     save({"uid": "spm_1"}, mapper=mapping.SAVED_METHOD, quiet=True)
     in_transaction(lambda: mark_deleted(SavedPaymentMethod, ["spm_1"]))
     assert list(OutboxSignal.objects.values_list("name", flat=True)) == ["saved_method_changed"]

@@ -1,4 +1,4 @@
-"""``govpay.sync.walks``: every list to its end, whatever the API makes of pages, orders and filters."""
+"""``govpay.sync.walks``: every list is read completely, whichever pages, orders and filters the API supports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``govpay.sync.wallets``: methods of the customers that changed, and only of those."""
+"""``govpay.sync.wallets``: methods are read only of customers that changed."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_customer_that_changes_while_its_methods_are_read_stays_stale(
 
 
 def test_a_customer_that_is_gone_has_no_methods(sandbox: Any, account: str, customers: list[str]) -> None:
-    """Its row is the customers' run to bury; its methods are not asked for again."""
+    """The sync of customers marks its row as deleted; its methods are not requested again."""
     sandbox.touch("customer", customers[0], name="Changed")
     read("customers", account)
     sandbox.remove("customer", customers[0])

@@ -1,4 +1,4 @@
-"""One platform, one database and one Chromium for all themes; a site with each theme, as its host would run it."""
+"""One platform, one database and one Chromium for all themes, and a site with each theme."""
 
 from __future__ import annotations
 

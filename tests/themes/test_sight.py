@@ -1,4 +1,4 @@
-"""What matters for money is seen and can be pressed under every theme, wide and narrow, light and dark."""
+"""Amounts and buttons are visible and usable under every theme, wide and narrow, light and dark."""
 
 from __future__ import annotations
 

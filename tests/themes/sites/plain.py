@@ -1,4 +1,4 @@
-"""Settings of a host with Django's own admin and a strict policy, which the themes' settings start from."""
+"""Settings of a host with Django's own admin and a strict policy; the themes' settings extend them."""
 
 from __future__ import annotations
 
