@@ -39,7 +39,7 @@ class EventList(Rows):
     filterset_class = EventFilter
     order_column = "received_at"
     operations = {"GET": "list_events"}
-    reads = "Webhook events, the last one received first."
+    reads = "Webhook events, the last one received comes first."
 
 
 class EventDetail(RowView):
@@ -54,8 +54,8 @@ class ReplayEvent(QueuedActionView):
     model = WebhookEvent
     operations = {"POST": "replay_event"}
     does = (
-        "Work on a stored event once more, whatever became of it. What it names is read from the platform, so this "
-        "changes nothing that is right already; the key is remembered for a day only. Needs `govpay.replay_event`."
+        "Process a stored event again, whatever its state. Its object is read from the platform, so rows that are "
+        "up to date do not change; the key is remembered for a day only. Needs `govpay.replay_event`."
     )
     permission = REPLAY_EVENT
 

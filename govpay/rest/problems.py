@@ -162,7 +162,7 @@ def reporting(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             if settings.DEBUG_PROPAGATE_EXCEPTIONS:
                 raise
             got_request_exception.send(sender=None, request=request)
-            detail = "It has been reported. An act may be repeated with its key: nothing is done twice."
+            detail = "It was reported. An action may be repeated with its key: nothing is done twice."
             response = written(500, *TITLES[500], detail)
             told = (response.reason_phrase, request.path)
             log_response("%s: %s", *told, response=response, request=request, exception=error)

@@ -41,10 +41,10 @@ class NewSessionSerializer(SessionSerializer):
     """The response to the user who opened the session, with its credential."""
 
     pay_url = serializers.SerializerMethodField(
-        help_text="This site's page on which the payer pays; lead them there. `null` for a wallet session."
+        help_text="This site's page on which the payer pays. Send the payer there. `null` for a wallet session."
     )
     client_secret = serializers.SerializerMethodField(
-        help_text="For the vendor's component in a page of your own. Told here alone; `null` once it has ended."
+        help_text="For the vendor's component in your own page. Returned only here; `null` after the session has ended."
     )
 
     class Meta(SessionSerializer.Meta):
@@ -73,23 +73,27 @@ class SessionFilter(MirrorFilter):
 class CreateSessionBody(Body):
     """The vendor's options of a session. Objects have the vendor's properties."""
 
-    scope = TextField(one_of=("payment", "wallet"), required=False, help_text="`payment` unless given.")
-    account = TextField(longest=128, required=False, help_text="The payment account's uid. For payments.")
+    scope = TextField(one_of=("payment", "wallet"), required=False, help_text="Default: `payment`.")
+    account = TextField(longest=128, required=False, help_text="The payment account's uid. A payment session needs it.")
     customer = TextField(longest=128, required=False, help_text="A customer's uid. A wallet session needs it.")
     amount = CentsField(required=False, help_text="Minor units, without any fee. A payment session needs it.")
-    currency = TextField(longest=3, required=False, help_text="`USD` unless given.")
-    success_url = TextField(longest=2000, required=False, help_text="https, and of an origin that the site allows.")
-    cancel_url = TextField(longest=2000, required=False, help_text="The same.")
+    currency = TextField(longest=3, required=False, help_text="Default: `USD`.")
+    success_url = TextField(
+        longest=2000, required=False, help_text="An https address at an origin that the site allows."
+    )
+    cancel_url = TextField(
+        longest=2000, required=False, help_text="An https address at an origin that the site allows."
+    )
     description = TextField(longest=2000, required=False)
     line_items = Json(many=True, required=False)
     customer_email = TextField(required=False)
     layout = TextField(one_of=("embedded", "hosted"), required=False)
-    allowed_methods = Texts(required=False, help_text="Of `card`, `ach`, `apple_pay`, `paypal`.")
+    allowed_methods = Texts(required=False, help_text="Any of `card`, `ach`, `apple_pay`, `paypal`.")
     setup_future_usage = TextField(one_of=("off", "on_session", "off_session"), required=False)
     expires_in_seconds = Whole(required=False)
     branding = Json(required=False)
     required_avs_fields = Texts(required=False)
-    metadata = Json(required=False, help_text="Yours; it comes back with the session.")
+    metadata = Json(required=False, help_text="Any object. It is returned with the session.")
     fraud_signals = Json(required=False)
     method_badges = Json(many=True, required=False)
     locked_payment_methods = Json(many=True, required=False)
@@ -150,7 +154,7 @@ class ExpireSessionView(ActionView):
     action = OperationAction.EXPIRE_SESSION
     serializer_class = result_class = SessionSerializer
     operations = {"POST": "expire_hosted_session"}
-    does = "End an open session: nobody can pay in it any more. Needs what opening it needs."
+    does = "End an open session, so that nobody can pay in it. Needs the same permission as opening it."
 
     def may_act(self, user: Any) -> bool:
         return super().may_act(user) or staff.may(user, OperationAction.SAVE_METHOD)

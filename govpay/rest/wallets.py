@@ -50,7 +50,7 @@ class MethodFilter(OwnMethodFilter):
 
 class CreateCustomerBody(Body):
     account = TextField(longest=128, help_text="The payment account's uid.")
-    reference_id = TextField(help_text="Your own name for the payer; one that exists is found by it.")
+    reference_id = TextField(help_text="Your identifier of the payer. An existing customer with it is returned.")
     name = TextField(required=False)
     email = TextField(required=False)
 
@@ -65,10 +65,7 @@ class CustomerList(Rows, ActionView):
     made_at = "customer"
     operations = {"GET": "list_customers", "POST": "create_customer"}
     reads = "Customers, newest first."
-    does = (
-        "The account's customer of this reference: the one that exists, as it is, or a new one. "
-        "Needs `govpay.manage_wallet`."
-    )
+    does = "Return the account's customer with this reference unchanged, or create one. Needs `govpay.manage_wallet`."
 
     def act(self, target: Any, given: dict[str, Any], **who: Any) -> Customer:
         account = self.choose(PaymentAccount, "account", uid=given.pop("account"))
@@ -113,7 +110,7 @@ class OwnMethodList(Rows, ActionView):
     made_at = "payment-method"
     operations = {"GET": "list_customer_payment_methods", "POST": "save_payment_method"}
     reads = "A customer's saved payment methods, newest first."
-    does = "Keep a card or a bank account for a customer. Needs `govpay.manage_wallet`."
+    does = "Save a card or a bank account for a customer. Needs `govpay.manage_wallet`."
 
     def get_queryset(self) -> QuerySet[Any]:
         if getattr(self, "swagger_fake_view", False):
@@ -136,7 +133,7 @@ class OwnMethodDetail(RowView, ActionView):
     http_method_names = ["get", "head", "delete"]  # not the action's own "post"
     reads = "One of a customer's saved payment methods."
     does = (
-        "Take a saved method off file. It stays here, with `deleted_at`, and so do its payments. Needs "
+        "Remove a saved method. Its row stays here with `deleted_at`, and its payments stay too. Needs "
         "`govpay.manage_wallet`."
     )
 
