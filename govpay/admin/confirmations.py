@@ -243,7 +243,7 @@ class PaymentConfirmationView(ConfirmationView):
         left = [str(row.payment.pk) for row in rows if row.outcome and row.outcome.kind in ("left", "not sent")]
         again = f"{self.request.path}?ids={','.join(left)}" if left else ""
         context = {
-            "title": _("What came of it"),
+            "title": _("Result"),
             "tables": confirmation_tables.after(rows),
             "left": len(left),
             "again": again,

@@ -33,7 +33,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     PaymentFlag.RETURN: (
         gettext_lazy("Returned by the bank on %(when)s"),
         gettext_lazy(
-            "The payer's bank did not honour the debit, so the money is not here and what it paid for is open again."
+            "The payer's bank did not honour the debit, so the money is not here and the amount is owed again."
         ),
     ),
     PaymentFlag.REVERSAL: (

@@ -180,7 +180,7 @@ class ResolveForm(forms.Form):
     """Ask whether the operation was carried out, and how the user knows it."""
 
     carried_out = forms.TypedChoiceField(
-        label=gettext_lazy("What became of it?"),
+        label=gettext_lazy("What was the outcome?"),
         choices=[
             ("yes", gettext_lazy("It was carried out: the platform's own records show it.")),
             ("no", gettext_lazy("It was not carried out: the platform's own records have no trace of it.")),
@@ -211,9 +211,9 @@ class ResolveView(OperationView, ConfirmationView):
     """Close the operation with this user's answer, unless the platform shows the outcome when it is asked once more."""
 
     consequence = gettext_lazy(
-        "Look for it in the platform's own records first. The platform is asked once more when you press the "
-        "button, and what it tells counts. No money moves. Afterwards the payment can be captured, refunded or "
-        "voided again: should this one have been carried out after all, the money moves twice."
+        "Look for it in the platform's own records first. When you press the button, the platform is asked once more. "
+        "If it shows the outcome, that outcome is recorded and not yours. No money moves. Afterwards the payment can "
+        "be captured, refunded or voided again. If this one was carried out after all, the money moves twice."
     )
     button = gettext_lazy("Resolve by hand")
 

@@ -69,7 +69,7 @@ class SyncCursorAdmin(ReadOnlyAdmin):
         ),
         (_("The walk under way"), {"fields": ("mode", "lease_host", "lease_pid", "heartbeat_at")}),
         (
-            _("Where it stands"),
+            _("Position"),
             {"classes": ("collapse",), "fields": ("order", "position_document", "watermark_document")},
         ),
     )
@@ -77,7 +77,7 @@ class SyncCursorAdmin(ReadOnlyAdmin):
     @column(_("standing"))
     def standing(self, row: SyncCursor) -> Any:
         if row.lease_token is not None:
-            return _("A worker is on it")
+            return _("A worker is reading it")
         if row.error:
             return _("Failed last time")
         if row.not_offered_at is not None:

@@ -196,7 +196,7 @@ class PaymentAccountAdmin(MirrorAdmin):
         from govpay.sync import inbox  # noqa: PLC0415 - keeps it out of each process's start
 
         count = inbox.stale_count(row.uid)
-        return str(_("%(count)d in a week; the sync brings what they told") % {"count": count}) if count else "0"
+        return str(_("%(count)d in a week; the sync reads their changes") % {"count": count}) if count else "0"
 
     @column(_("smallest payment"))
     def smallest(self, row: PaymentAccount) -> str:

@@ -142,7 +142,10 @@ def _origins() -> Iterator[tuple[Level, str, str]]:
 def _component() -> Iterator[tuple[Level, str, str]]:
     script, mark = str(conf.get("COMPONENT_SCRIPT_URL")), str(conf.get("COMPONENT_SCRIPT_INTEGRITY"))
     if script and not _is_safe(script):
-        what = _("COMPONENT_SCRIPT_URL is not https: anybody on the way could change what takes card numbers.")
+        what = _(
+            "COMPONENT_SCRIPT_URL is not https: an attacker on the network could change the script that takes card "
+            "numbers."
+        )
         yield Level.ERROR, what, _("Give the vendor's https address.")
     elif script and not mark and urlsplit(script).hostname not in LOOPBACK:
         what = _("COMPONENT_SCRIPT_INTEGRITY is empty: a changed script would be carried out.")
@@ -216,7 +219,7 @@ def check_cache(context: CheckContext) -> Iterator[Finding]:
     backend = str(settings.CACHES[alias].get("BACKEND"))
     names = {"alias": alias, "backend": backend.rpartition(".")[2]}
     if backend in UNSHARED_BACKENDS:
-        what = _("The cache %(alias)s (%(backend)s) is of each process by itself: token and pauses are not shared.")
+        what = _("Each process has its own cache %(alias)s (%(backend)s): token and pauses are not shared.")
         several = not settings.DEBUG or _recent_heartbeats().exists()
         yield Finding("cache", Level.ERROR if several else Level.WARNING, what % names, hint)
         return

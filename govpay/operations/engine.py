@@ -301,7 +301,7 @@ def _collided(action: Action, key: uuid.UUID, mark: str, error: IntegrityError, 
 
 def _repeat(action: Action, earlier: Operation, mark: str, actor: Any) -> Mirror:
     if earlier.action != action.action or not _same_request(action, earlier, mark):
-        raise KeyReused(_("This key was used for another operation: each needs one of its own."))
+        raise KeyReused(_("This key was used for another operation. Each operation needs its own key."))
     if action.can_retry and attempts.is_not_executed(earlier):
         return reopen(action, earlier, actor=actor)
     return outcome_again(earlier, action.model)

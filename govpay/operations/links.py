@@ -137,7 +137,7 @@ def open_session(link: PaymentLink, *, success_url: str, cancel_url: str) -> Hos
     if session is not None and session.status == SessionStatus.ACTIVE:
         return session
     if session is not None and session.status not in sessions.ENDED:
-        raise OperationRefused(_("What became of this link's session is not known yet; try again later."))
+        raise OperationRefused(_("The outcome of this link's session is not known yet; try again later."))
     if _is_paused(link):
         raise OperationRefused(_("This link could not be opened a moment ago; try again in half a minute."))
     if session is not None:

@@ -228,7 +228,7 @@ def _may_ask(session_uid: str) -> bool:
 
 
 def _over(request: HttpRequest, state: str) -> HttpResponse:
-    text = _("It was cancelled.") if state == LinkState.CANCELLED else _("Its time is over.")
+    text = _("It was cancelled.") if state == LinkState.CANCELLED else _("It has expired.")
     return _page(request, "gone.html", 410, title=_("This payment page is closed"), text=text)
 
 

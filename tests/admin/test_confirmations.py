@@ -249,7 +249,7 @@ def test_lost_answer_is_a_warning_and_never_called_a_failure(shop: Shop, desk: C
     response = confirm(desk, "refund", row, amount="3.00")
     text = texts(response)
     assert "Outcome not known: $3.00" in text
-    assert "nothing will be sent again by itself" in text
+    assert "nothing is sent again automatically" in text
     assert 'class="warning"' in response.content.decode()
     assert "the outcome is not known yet" in text
     assert "govpay-closed" in response.content.decode()

@@ -58,7 +58,7 @@ def test_a_session_by_itself_that_has_expired(hosted_demo: HostedDemo, visit: Vi
     witness.expect(410, hosted_demo.session_page(session).removeprefix(hosted_demo.site))
     page.get_by_role("link", name="Start again").click()
     expect(page.get_by_role("heading", name="This payment page is closed")).to_be_visible()
-    expect(page.get_by_text("Its time is over.")).to_be_visible()
+    expect(page.get_by_text("It has expired.")).to_be_visible()
     assert hosted_demo.session_row(session)["status"] == "expired"
     assert hosted_demo.booked(session) == []
     page.goto(hosted_demo.session_page(session) + "done/")

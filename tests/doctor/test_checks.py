@@ -129,7 +129,7 @@ def test_clock_of_a_platform_that_tells_none(site: Any) -> None:
 def test_cache_of_one_process_is_an_error_beside_workers(findings: Findings, settings: Any) -> None:
     settings.CACHES = {**settings.CACHES, "own": {"BACKEND": LOCMEM}}
     use(settings, CACHE="own")
-    assert_is(findings("cache"), Level.ERROR, "of each process by itself")
+    assert_is(findings("cache"), Level.ERROR, "Each process has its own cache")
     Heartbeat.objects.all().delete()
     settings.DEBUG = True
     assert worst(findings("cache")).level is Level.WARNING

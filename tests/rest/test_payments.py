@@ -166,7 +166,7 @@ def test_a_charge_that_may_be_the_repetition_of_another_waits(
     assert finance_program.act(f"payments/{first}/capture").status_code == 202
     found = problem(finance_program.act(f"payments/{second}/capture"), 422, "refused")
     assert "may have been taken" in found["detail"]
-    assert "nothing will be sent again by itself" in found["detail"], "as the admin says it"
+    assert "nothing is sent again automatically" in found["detail"], "as the admin says it"
     merchant.settle_all()
     assert finance_program.act(f"payments/{second}/capture").status_code == 200
     assert len(merchant.posts("capture")) == 2

@@ -58,7 +58,7 @@ def test_flags_of_a_first_load_are_one_thing(told: None) -> None:
     assert letter.subject == "Payments: 1 item in the review queue"
     assert "Disputed: 3 payments, $322.50 · Account 0" in letter.body
     assert "Found by the first load of this payment account" in letter.body
-    assert "What comes next: Nothing by itself. Do not refund it" in letter.body
+    assert "What comes next: Nothing happens automatically. Do not refund it" in letter.body
 
 
 def test_reason_and_earlier_refund_are_in_the_letter(told: None) -> None:

@@ -134,7 +134,7 @@ def test_flag_on_a_payment(flag: str) -> None:
     assert (item.kind, item.row, item.payment, item.since) == (flag, row, row, NOW)
     assert "$107.50" in item.what
     assert item.known == "The bank has given no reason."
-    assert item.next.startswith("Nothing by itself.")
+    assert item.next.startswith("Nothing happens automatically.")
 
 
 @pytest.mark.parametrize(
@@ -162,14 +162,14 @@ def test_reversal_is_explained_and_asks_for_nothing() -> None:
     moved("reversal", reason_code="10.4")
     (item,) = found()
     assert "somebody else made this payment. (10.4)" in item.known
-    assert item.next == "Nothing by itself. The transactions show what was given back to you."
+    assert item.next == "Nothing happens automatically. The transactions show what was given back to you."
 
 
 def test_unknown_code_is_shown_as_it_is_without_advice() -> None:
     moved("return", reason_code="R99")
     (item,) = found()
     assert item.known == "The bank's reason: R99."
-    assert item.next == "Nothing by itself. The debit was not honoured: what it paid for is open again."
+    assert item.next == "Nothing happens automatically. The debit was not honoured: the amount is owed again."
 
 
 # --- Refunded, then disputed ----------------------------------------------------------------------
