@@ -50,7 +50,7 @@ ALL_MODELS: list[type[models.Model]] = [
     WebhookSubscription,
 ]
 
-#: What must never be seen, planted in every sealed column.
+#: A secret in every sealed column, which must never be shown.
 SECRET = "CANARY-7f3a9c"
 XSS = "<script>alert('x')</script>"
 START = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)

@@ -35,7 +35,7 @@ def everything(row: models.Model) -> dict[str, Any]:
 
 @pytest.fixture
 def boss(browse: Callable[..., Client]) -> Client:
-    """A superuser's browser: whoever may not change these rows, this one is it."""
+    """A superuser's browser: even a superuser may not change these rows."""
     return browse(User.objects.create_superuser("boss"))
 
 

@@ -271,7 +271,7 @@ def test_a_removed_method_is_not_offered(merchant: Merchant, browse: Any, financ
 
 
 def test_a_bank_account_cannot_be_charged_by_the_way_of_capture(merchant: Merchant, browse: Any, cashier: Any) -> None:
-    """Whoever may charge may capture as well, but not without the payer's word."""
+    """A user who may charge may also capture, but not without the payer's authorization."""
     client, method = browse(cashier), merchant.saved_method("ach")
     operations.quote_payment(account=merchant.account, base_amount=1234, saved_method=method, actor=cashier)
     quoted(client, method)

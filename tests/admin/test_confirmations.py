@@ -51,7 +51,7 @@ class Shop:
             pull(name, self.account)
 
     def moves(self, kind: str) -> list[dict[str, Any]]:
-        """What the platform's ledger says, without what was there before."""
+        """The new entries of the platform's ledger."""
         return [entry for entry in self.sandbox.ledger() if entry["kind"] == kind]
 
     def writes(self) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ def url(action: str, *rows: Payment) -> str:
 
 
 def fields(response: Any) -> dict[str, str]:
-    """What the confirmation form would send."""
+    """The data that the confirmation form sends."""
     html = response.content.decode()
     form = html.partition('class="govpay-form"')[2].partition("</form>")[0]
     found = re.findall(r'<input type="(?:hidden|text)" name="(\w+)"(?: value="([^"]*)")?', form)

@@ -94,7 +94,7 @@ def nothing_was_charged(merchant: Merchant) -> None:
 def test_bulk_capture_by_another_cashier_leaves_it_alone(
     merchant: Merchant, cashier_client: Client, other: Client
 ) -> None:
-    """The attack: somebody looked at a fee, and somebody else captures all that waits."""
+    """The attack: one user looked at a fee, and another user captures all waiting payments."""
     preview = previewed(cashier_client, merchant)
     waiting = merchant.quoted(2000)
     capture = reverse("admin:govpay_payment_capture")
@@ -117,7 +117,7 @@ def test_bulk_capture_by_another_cashier_leaves_it_alone(
 def test_a_page_of_before_charges_nothing(
     merchant: Merchant, cashier_client: Client, cashier: Any, make_staff: Any, admin_user: Any, browse: Any, who: str
 ) -> None:
-    """The rule stands in the engine: a form that lists the payment as one to capture is refused."""
+    """The rule is in the engine: a form that contains the payment for capture is refused."""
     preview = previewed(cashier_client, merchant)
     user = {"maker": cashier, "superuser": admin_user}.get(who) or make_staff("Cashier", name="other")
     row = Payment.objects.with_pending_refunds().get(pk=preview.pk)
@@ -234,7 +234,7 @@ def test_a_fee_preview_needs_its_maker(merchant: Merchant) -> None:
 def test_a_lost_quote_is_nobody_elses_to_capture(
     merchant: Merchant, cashier_client: Client, cashier: Any, other: Client
 ) -> None:
-    """The sync brings the payment before anybody knows which quote made it."""
+    """The sync stores the payment before the answer of its quote is recorded."""
     address, given = form_of(cashier_client, merchant.saved_method())
     merchant.sandbox.fault("POST /api/payments", close="after")
     cashier_client.post(address, given)
@@ -457,7 +457,7 @@ def test_another_amount_after_the_browsers_back_takes_the_first_back(
     cashier_client.post(address, {**given, "amount": "30.00"})
     statuses = {row.base_amount: row.status for row in Payment.objects.all()}
     assert statuses == {1234: "voided", 2000: "voided", 3000: "validated"}
-    # The first amount again: its preview is gone, so that the next press makes a new one.
+    # The first amount again: its preview was voided, so the next click makes a new one.
     answer = cashier_client.post(address, given)
     assert "Press the button again" in texts(answer)
     assert not Payment.objects.filter(status="validated").exists()
@@ -622,7 +622,7 @@ def test_an_expired_card_is_never_preselected(merchant: Merchant, cashier_client
         "errornote" in cashier_client.post(address, {k: v for k, v in given.items() if k != "method"}).content.decode()
     )
     assert not merchant.posts()
-    # Staff may still choose it themselves: what happens is the platform's to say.
+    # Staff may still choose it: the platform decides.
     assert cashier_client.post(address, given).status_code == 302
 
 

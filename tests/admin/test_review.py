@@ -194,7 +194,7 @@ def test_other_methods(desk: Client) -> None:
 
 
 def form_of(html: str) -> dict[str, str]:
-    """What the browser would send with the button."""
+    """The data that the browser sends with the button."""
     form = re.search(r'<form method="post" action="[^"]*dealt-with/".*?</form>', html, re.S)
     assert form
     return dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form[0]))

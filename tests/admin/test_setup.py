@@ -22,7 +22,7 @@ def merchant(sandbox: Any) -> Merchant:
 
 @pytest.fixture
 def setter(browse: Any, make_staff: Any) -> Browser:
-    """Somebody of the group *Operations*."""
+    """A user of the group *Operations*."""
     client: Browser = browse(make_staff("Operations"))
     return client
 
@@ -36,7 +36,7 @@ def overview(client: Browser, account: PaymentAccount) -> str:
 
 
 def send(browser: Browser, address: str, **given: Any) -> Any:
-    """Fill in the form that is shown there and send it."""
+    """Fill in and send the form at this address."""
     html = browser.get(address).content.decode()
     key = re.search(r'name="key" value="([^"]+)"', html)
     assert key, html

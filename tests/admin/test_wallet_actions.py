@@ -111,7 +111,7 @@ def test_the_wallet_is_opened_shown_and_closed(merchant: Merchant, browse: Any, 
     assert f"script-src 'self' {merchant.sandbox.address.api_url}" in policy
     assert "unsafe" not in policy
     assert "<script>" not in html
-    # What was added there is on file here as soon as the wallet is closed.
+    # Methods that were added there are stored here as soon as the wallet is closed.
     added = merchant.sandbox.add_method(method.customer_id, "credit")["saved_payment_method_uid"]
     assert client.post(address, {"session": session.uid}).status_code == 302
     assert SavedPaymentMethod.objects.filter(uid=added, deleted_at=None).exists()

@@ -34,12 +34,12 @@ Pairs = list[tuple[str, Any, Any]]
 
 @dataclass
 class Situation:
-    """Something that is about to be done."""
+    """One operation of the matrix, prepared and not yet started."""
 
     do: Callable[[], Any]
-    #: How often the platform has done it, told from its own state alone.
+    #: How often the platform carried it out, read from the platform's state.
     happened: Callable[[], int]
-    #: What has to be equal here and there once it is settled.
+    #: Values that must be equal here and on the platform after reconciliation.
     pairs: Callable[[], Pairs]
     #: The account that it is about, if it is not the merchant's own.
     account: str = ""
@@ -47,17 +47,17 @@ class Situation:
 
 @dataclass(frozen=True)
 class Case:
-    #: The one write. Empty: nothing is sent.
+    #: The only write. Empty: nothing is sent.
     route: str
     prepare: Callable[[Merchant], Situation]
-    #: The lists that bring its objects here.
+    #: The lists that contain its objects.
     lists: tuple[str, ...] = ()
-    #: Nobody can read whether it happened, and what happened is of no use without the answer.
+    #: The platform does not show whether it was carried out, and the effect is useless without the answer.
     traceless: bool = False
-    #: Its trace carries our reference, so that even a wrong no of the platform is found out.
+    #: Its effect has our reference, so that even a wrong refusal of the platform is detected.
     named: bool = False
     money: bool = False
-    #: It reads, so that nothing is done on the platform whatever happens.
+    #: It only reads, so that nothing changes on the platform.
     reads: bool = False
 
 
@@ -70,7 +70,7 @@ def method(make: Callable[..., dict[str, Any]] = card) -> dict[str, Any]:
 
 
 def take(mapper: mapping.Mapper, document: dict[str, Any], **extra: Any) -> None:
-    """The row of a document of the platform's, as a sync makes it."""
+    """Store a document of the platform, as a sync does, and return its row."""
     in_transaction(lambda: save_documents(mapper, [document], extra=extra, quiet=True))
 
 
@@ -114,7 +114,7 @@ def quote(merchant: Merchant) -> Situation:
 
 
 def validated(merchant: Merchant) -> Payment:
-    """On a saved method, so that it can be captured here although it was validated elsewhere."""
+    """A payment on a saved method, which can be captured here although it was validated elsewhere."""
     customer = merchant.sandbox.add_customer(merchant.account.uid)["uid"]
     uid = merchant.sandbox.add_method(customer)["saved_payment_method_uid"]
     return merchant.add("validated", method=uid)
@@ -337,7 +337,7 @@ def cancel_link(merchant: Merchant) -> Situation:
     assert session is not None
     situation = _expiring(merchant, session, lambda: operations.cancel_payment_link(link=link))
     pairs = situation.pairs
-    # Whatever the platform said: nobody can follow it any more.
+    # Whatever the platform answered: its effect cannot be looked up.
     situation.pairs = lambda: [*pairs(), ("link", PaymentLink.objects.get(pk=link.pk).state, "cancelled")]
     return situation
 
@@ -479,7 +479,7 @@ OPERATIONS: dict[str, Case] = {
     "refresh_webhook_secret": Case("GET /api/webhooks/secret", refresh_secret, reads=True),
 }
 
-#: What ``govpay.operations`` offers beside actions, and why no fault of a write can hit it.
+#: Public names of ``govpay.operations`` that are not actions, and why no fault of a write concerns them.
 NO_ACTIONS: dict[str, str] = {
     "Authorization": "a record that a capture carries",
     "Snapshot": "a record that a confirmation carries",

@@ -25,10 +25,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak]
 PROCESSES = 4
 ROUNDS = 10
 
-#: Connections to PostgreSQL that are left to everybody else.
+#: Connections to PostgreSQL that are left to other processes.
 SPARE = 30
 
-#: For each line its threads all do the same at once, again and again until the rules say that it is over.
+#: For each line, all its threads repeat the same action concurrently until a rule refuses it.
 MEMBER = """
 import json, random, sys, threading, time
 from django.db import OperationalError, connection, connections
@@ -78,7 +78,7 @@ def merchant(sandbox: Any, transactional_db: None) -> Merchant:
 
 
 def threads_of_each() -> int:
-    """16 where PostgreSQL has to be there, as far as it has connections; SQLite lets one write at a time anyway."""
+    """16 repetitions on PostgreSQL, limited by its connections. SQLite allows only one writer at a time."""
     if connection.vendor != "postgresql":
         return 4
     with connection.cursor() as cursor:
@@ -96,7 +96,7 @@ class Fleet:
             assert member.stdout.readline() == "ready\n"
 
     def all_do(self, action: str, payment: Payment, **asked: Any) -> Counter[str]:
-        """How often it was done, and every error beside a refusal."""
+        """How often it succeeded, and every error except refusals."""
         for member in self.members:
             assert member.stdin is not None
             member.stdin.write(json.dumps([action, payment.pk, asked]) + "\n")
@@ -148,7 +148,7 @@ LEVELS = [
 
 @pytest.fixture
 def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of every connection that is opened from now on."""
+    """Set the isolation level of every connection that is opened from now on."""
     if request.param:
         from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
@@ -162,7 +162,7 @@ def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 def test_everybody_writes_one_row_at_once(merchant: Merchant, isolation: str, caplog: pytest.LogCaptureFixture) -> None:
     """D2, W4, M6: an operation, two deliveries, two lists and a tick. The newest state wins, and nobody fails."""
     caplog.set_level("WARNING", "govpay")
-    merchant.sync()  # a first load would be no news
+    merchant.sync()  # a first load sends no signals
     made = [merchant.sandbox.add_payment(merchant.account.uid, "captured")["uid"] for _ in range(repeats(100, 3, 16))]
     merchant.sync()
     with listening() as heard:
@@ -191,7 +191,7 @@ def test_everybody_writes_one_row_at_once(merchant: Merchant, isolation: str, ca
     assert not OutboxSignal.objects.exists()
     told = Counter((name, what) for name, what, _ in heard)
     sent = {told["payment_refunded", uid] for uid in made}
-    # What a receiver does beside the database happens at least once: there, the sending itself may have to be repeated.
+    # A receiver may be called more than once, because the sending transaction may have to be repeated there.
     assert sent == {2} if isolation != "SERIALIZABLE" else min(sent) == 2
     assert told["operation_finished", "refund succeeded"] >= len(made)
     found = [record.getMessage() for record in caplog.records if record.name.startswith("govpay")]
@@ -200,7 +200,7 @@ def test_everybody_writes_one_row_at_once(merchant: Merchant, isolation: str, ca
 
 @pytest.mark.parametrize("isolation", LEVELS, indirect=True)
 def test_actions_race_and_no_conflict_of_the_database_is_seen(merchant: Merchant, isolation: str) -> None:
-    """D2: of many at once on one payment each is done or refused by a rule, whatever the database made of it."""
+    """D2: many concurrent actions on one payment: each succeeds or is refused by a rule, despite conflicts."""
     for round_ in rounds(100, 2, 12):
         payment = merchant.quoted() if round_ % 2 else merchant.captured()
         actions = [partial(operations.refund_payment, payment=payment, amount=100) for _ in range(6)]

@@ -25,7 +25,7 @@ from tests.operations.test_wallets import everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: A write must not be repeated although it may be; of reads at fault one attempt is enough.
+#: No retries: a write must not be repeated anyway, and one attempt of a failing read is enough.
 PATIENT = {"MAX_RETRIES": 1, "CHECKOUT_ORIGINS": [HERE]}
 HURRIED = {"READ_TIMEOUT": 0.15, "CALL_TIMEOUT": 0.25}
 GLOBAL = ("clients", "accounts")
@@ -52,16 +52,16 @@ class Meeting:
             except GovPayError as error:
                 self.error = error
             if self.trouble.hurried:
-                operations.reconcile()  # it is not there yet, which proves nothing
+                operations.reconcile()  # its absence proves nothing yet
             if not self.trouble.late:
                 self.arrive()
             self.at_once()
             if self.trouble.late:
-                operations.reconcile()  # it is not there yet, which proves nothing
+                operations.reconcile()  # its absence proves nothing yet
                 self.later(closed=False)
                 self.arrive()
             if self.trouble.reads or self.trouble.lists or self.trouble.objects:
-                operations.reconcile()  # while the reads are at fault: whatever it says has to be true
+                operations.reconcile()  # while the reads fail: any outcome that is recorded must be true
                 self.later(closed=False)
         self.expect("the fault was met", self.was_met(faults), True)
         self.merchant.settle_all()
@@ -73,7 +73,7 @@ class Meeting:
         if found != wanted:
             self.problems.append(f"{what}: {found!r}, not {wanted!r} (error {self.error!r})")
 
-    # What is wrong.
+    # The faults.
 
     @contextmanager
     def faults(self) -> Iterator[list[Any]]:
@@ -98,16 +98,16 @@ class Meeting:
             sandbox.clear_faults()
             if limits:
                 self.settings.GOVPAY = before
-            forget_token()  # and the pause that a 429 asked for
+            forget_token()  # and the pause that a 429 requested
 
     def was_met(self, faults: list[Any]) -> bool:
-        """Something did go wrong; time limits are left to chance, and what was refused before needs no fault."""
+        """Check that the fault occurred. Timeouts may not occur, and an earlier refusal needs no fault."""
         hits = sum(fault.hits for fault in faults)
         reads = self.trouble.reads or self.trouble.lists or self.trouble.objects
         return bool(hits) or not self.case.route or not faults or self.trouble.hurried or bool(reads)
 
     def arrive(self) -> None:
-        """The platform may act after we have given up, or never, if that was before the request had left."""
+        """The platform may act after our timeout, or never if the timeout came before the request was sent."""
         if self.trouble.late:
             self.merchant.sandbox.advance(self.trouble.late)
         end = time.monotonic() + 30
@@ -115,7 +115,7 @@ class Meeting:
         while late and self.done() != 1 and time.monotonic() < end:
             time.sleep(0.02)
 
-    # What is said, and what is so.
+    # Our outcome and the platform's state.
 
     def done(self) -> int:
         return self.situation.happened()
@@ -124,13 +124,13 @@ class Meeting:
         return list(Operation.objects.exclude(pk__in=self.known))
 
     def at_once(self) -> None:
-        """What the caller was told."""
+        """Check the result or the error of the call."""
         done, rows = self.done(), self.rows()
         self.expect("rows of the journal", len(rows) <= 1, True)
         if self.error is None and self.case.route:
             self.expect("told that it is done; done", done, 1)
         elif isinstance(self.error, OutcomeUnknown):
-            # ... or found already.
+            # ... or found by an earlier look-up.
             states = ("unknown", "succeeded") if self.trouble.hurried else ("unknown",)
             self.expect(f"one row, {' or '.join(states)}", [row.state in states for row in rows], [True])
         elif self.error is not None and not self.trouble.lies and not self.case.reads:
@@ -138,7 +138,7 @@ class Meeting:
         self.expect("writes that arrived", self.writes() <= 1, True)
 
     def later(self, *, closed: bool) -> None:
-        """What the journal says."""
+        """Check the journal."""
         done = self.done()
         for row in self.rows():
             if row.state == "succeeded":
@@ -151,7 +151,7 @@ class Meeting:
         self.expect("writes that arrived", self.writes() <= 1, True)
 
     def agree(self) -> None:
-        """The rows are the platform's, at once or with the next sync where the answer was spoilt."""
+        """Check that the rows equal the platform's, at once or after the next sync if the answer was faulty."""
         if self.trouble.spoilt or self.trouble.lies:
             for name in self.case.lists:
                 pull(name, None if name in GLOBAL else self.situation.account or self.merchant.account.uid, full=True)
@@ -164,7 +164,7 @@ class Meeting:
             self.expect("a secret was told", secret in repr(self.error) + str(self.error), False)
 
     def writes(self) -> int:
-        """Those that the platform did not turn away for their token."""
+        """The requests that the platform did not refuse with 401."""
         requests = self.merchant.sandbox.requests()[self.seen :]
         return sum(
             request["method"] != "GET" and request["path"] != "/oauth2/token" and request["status"] != 401
@@ -173,7 +173,7 @@ class Meeting:
 
 
 def secrets(merchant: Merchant) -> list[str]:
-    """What must be nowhere in plain text. Session credentials and signing secrets are known by their form."""
+    """Secrets that must not occur in plain text. Credentials and signing secrets are recognized by their form."""
     tokens = [token for (token,) in merchant.sandbox.platform.store.execute("SELECT token FROM tokens")]
     return [CANARY, CARD, CLIENT_SECRET, "_secret_", "whsec_", *tokens]
 
@@ -191,10 +191,10 @@ def merchant(sandbox: Any, settings: Any, transactional_db: None, caplog: pytest
 
 
 def slice_of(name: str) -> dict[str, Trouble]:
-    """The faults that this operation meets.
+    """The faults that are tested with this operation.
 
     ``make test``: each fault meets one operation that moves money, and one other. ``make test-full``: all faults for
-    what moves money; of the others a third, on PostgreSQL another third. ``make soak``: all.
+    operations that move money; a third of the others, on PostgreSQL another third. ``make soak``: all.
     """
     money = OPERATIONS[name].money
     if amounts.SOAK or (amounts.FULL and money):
@@ -210,7 +210,7 @@ def slice_of(name: str) -> dict[str, Trouble]:
 def test_operation_under_every_fault(
     merchant: Merchant, settings: Any, name: str, record_property: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """M2, M3, M5 for this operation, under the faults T, R and C; S1 for all that it leaves behind."""
+    """M2, M3, M5 for this operation, under the faults T, R and C; S1 for its rows and logs."""
     case, found, chosen = OPERATIONS[name], list[str](), slice_of(name)
     for fault, trouble in chosen.items():
         found += [f"{name}, {fault}: {problem}" for problem in Meeting(merchant, settings, case, trouble).run()]

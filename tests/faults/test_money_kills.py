@@ -23,11 +23,11 @@ from tests.signal_recorder import book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(3)]
 
-#: Of each action at each step: with those during the POST a thousand kills.
+#: Kills of each action at each step: a thousand together with those during the POST.
 ROUNDS = 30 * len(STEPS)
 DURING = 40
 
-#: Steps at which the platform has acted already, and those at which the journal says so.
+#: Steps after the platform has acted, and steps after the journal row is closed.
 ACTED, CLOSED = STEPS[STEPS.index("answered") :], STEPS[STEPS.index("closed") :]
 
 #: Action → signals that its success sends, in addition to ``operation_finished``.
@@ -38,7 +38,7 @@ SIGNALS_OF: dict[str, list[str]] = {
     "quote": [],
 }
 
-#: For each line on stdin it starts a process that does what the line says, and prints how that ended.
+#: For each line on stdin it forks a process that carries out the line, and prints how the process ended.
 WORKER = """
 import json, os, signal, sys, traceback
 import tests.host
@@ -87,7 +87,7 @@ class Worker:
         self._process = process
 
     def start(self, action: str, pk: int = 0, dies_at: str = "") -> tuple[int, uuid.UUID]:
-        """Its process number, and the key of what it does."""
+        """Start the action; return the process number and the operation's key."""
         key = uuid.uuid4()
         assert self._process.stdin
         self._process.stdin.write(json.dumps([action, pk, str(key), dies_at]) + "\n")
@@ -128,13 +128,13 @@ def worker(merchant: Merchant, told: Any) -> Iterator[Worker]:
 
 @pytest.fixture
 def told(transactional_db: None) -> Iterator[Callable[[], list[str]]]:
-    """What the receivers of all processes have written down since it was asked last: the names of the signals."""
+    """Returns the names of the signals that all processes have recorded since the last call."""
     with book() as read:
         yield lambda: [name for name, _ in read()]
 
 
 def subject_of(action: str, merchant: Merchant, round_: int) -> Any:
-    """What the action is done to."""
+    """The object of the action."""
     if action == "quote":
         return merchant.account
     return (
@@ -145,7 +145,7 @@ def subject_of(action: str, merchant: Merchant, round_: int) -> Any:
 
 
 def settle(merchant: Merchant, worker: Worker) -> None:
-    """The ticks of the next minutes, in a process of their own."""
+    """Reconcile in another process, as the ticks of the next minutes do."""
     merchant.pass_deadlines()
     worker.reconcile()
     merchant.pass_absent_after()
@@ -154,7 +154,7 @@ def settle(merchant: Merchant, worker: Worker) -> None:
 
 
 def settled(merchant: Merchant, key: uuid.UUID, *, done: bool, name: str = "") -> Operation:
-    """The journal says what the ledger says, and it was sent once at most."""
+    """Check that the journal agrees with the ledger, and that at most one request was sent."""
     operation = only(key=key)
     action = operation.action
     assert operation.state == ("succeeded" if done else "failed"), f"{name}: {operation.error}"
@@ -170,7 +170,7 @@ def settled(merchant: Merchant, key: uuid.UUID, *, done: bool, name: str = "") -
 
 
 def signals_of(operation: Operation) -> list[str]:
-    """What hosts are to hear of it, each once."""
+    """The signals that hosts must get, each once."""
     return sorted(["operation_finished", *(SIGNALS_OF[operation.action] if operation.state == "succeeded" else [])])
 
 
@@ -191,12 +191,12 @@ def test_killed_at_every_step(merchant: Merchant, worker: Worker, told: Any, act
         operation = settled(merchant, key, done=step in ACTED, name=step)
         assert told() == signals_of(operation), step
         if action == "quote" and step in ACTED:
-            # What reconciliation found can be gone on with, as if the answer had arrived.
+            # A result that reconciliation found can be used as if the answer had arrived.
             assert operations.capture_payment(payment=Payment.objects.get(uid=operation.result_uid)).captured_at
 
 
 def test_killed_at_every_step_of_a_second_attempt(merchant: Merchant, worker: Worker, told: Any) -> None:
-    """M4, M9: *Try again* dies between any two steps, while the first attempt has yet to arrive: one effect."""
+    """M4, M9: *Try again* is killed between any two steps before the first attempt has arrived: one effect."""
     for number in rounds(ROUNDS, len(STEPS)):
         step, action = STEPS[number % len(STEPS)], ("refund", "capture", "void")[number % 3]
         payment = subject_of(action, merchant, number)
@@ -227,7 +227,7 @@ def test_killed_at_every_step_of_a_second_attempt(merchant: Merchant, worker: Wo
 
 
 def test_killed_during_the_post(merchant: Merchant, worker: Worker, told: Any) -> None:
-    """M4: the request is there, its sender is gone; the platform acts all the same, or does not."""
+    """M4: the sender is killed after the request has arrived; the platform acts, or does not."""
     for round_ in rounds(DURING, 2, 12):
         action, acts = ("refund", "capture")[round_ // 2 % 2], round_ % 2 == 0
         payment = subject_of(action, merchant, round_)
@@ -247,7 +247,7 @@ def test_killed_during_the_post(merchant: Merchant, worker: Worker, told: Any) -
 
 
 def test_reconciliation_is_killed_as_well(merchant: Merchant, worker: Worker, told: Any) -> None:
-    """M4: who looks up what the dead have left dies, too, and again; the next one settles it."""
+    """M4: the process that reconciles is killed too, repeatedly; the next one finds the outcome."""
     for step in ("stored", "closed", "read again"):
         keys = [worker.dies(action, subject_of(action, merchant, 1).pk, "answered") for action in SIGNALS_OF]
         merchant.pass_deadlines()
@@ -260,7 +260,7 @@ def test_reconciliation_is_killed_as_well(merchant: Merchant, worker: Worker, to
 
 
 def test_killed_process_blocks_its_payment_until_it_is_settled(merchant: Merchant, worker: Worker) -> None:
-    """M4: nobody can start anew before it is known what became of the first."""
+    """M4: no second action can start before the outcome of the first is known."""
     payment = merchant.captured()
     key = worker.dies("refund", payment.pk, "answered")
     with pytest.raises(OperationRefused, match="under way"):

@@ -44,7 +44,7 @@ def foreign(db: None) -> Side:
 
 @pytest.fixture
 def clerk(db: None) -> User:
-    """Every permission there is, and no superuser."""
+    """A user with every permission who is not a superuser."""
     user = User.objects.create_user("clerk")
     user.user_permissions.set(Permission.objects.all())
     return user
@@ -59,7 +59,7 @@ def limited(clerk: User, own: Side, foreign: Side, program: Callable[[Any], Prog
 
 @pytest.fixture
 def queued(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was handed to the broker: celery's own seam, since no worker listens here."""
+    """Records the tasks sent to the broker, because no worker runs here."""
     sent: list[Any] = []
     for task in (tasks.sync_account, tasks.process_event):
         monkeypatch.setattr(task, "apply_async", lambda args=(), kwargs=None, **_: sent.append(args))
@@ -176,7 +176,7 @@ def test_a_body_that_names_foreign_rows_is_as_if_they_did_not_exist(
 
 
 def test_the_vendors_object_names_no_saved_method(limited: Program, own: Side, foreign: Side, sandbox: Any) -> None:
-    """Whose it is would not be looked at, and the answer would tell whether a foreign one exists."""
+    """Otherwise the account would not be checked, and the answer would show whether a foreign object exists."""
     told = set()
     for uid in (own.uid("savedpaymentmethod"), foreign.uid("savedpaymentmethod"), "spm_nobody"):
         for kind in ("wallet_credit", "wallet_ach"):

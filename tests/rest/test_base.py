@@ -232,7 +232,7 @@ def test_a_session_needs_its_csrf_token(finance: Any) -> None:
     assert "CSRF" in found["detail"]
 
 
-#: Asks in a process of its own and tells each answer's status, media type and text.
+#: Sends requests in a separate process and prints each answer's status, media type and text.
 ASKING = """
 import json, os, django
 django.setup()

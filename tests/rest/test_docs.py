@@ -71,7 +71,7 @@ def test_the_script_that_waits_never_sends_twice(
 
 
 class Answers:
-    """In the place of ``requests``' session: what was asked, and the answers in their order."""
+    """Replaces the session of ``requests``: records the requests and returns the answers in order."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers, self.asked = list(answers), []  # type: ignore[var-annotated]
@@ -93,7 +93,7 @@ def answer(status: int, body: Any = None, **headers: str) -> requests.Response:
 
 @pytest.mark.parametrize("last", [201, 403])
 def test_the_script_that_waits_bears_with_what_comes_between(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many requests and a lost connection while it looks; an action that is not told at once though it is done."""
+    """Too many requests and a lost connection during the look-up; an action whose success is not reported at once."""
     unknown = answer(202, {"state": "unknown"}, Retry_After="60", Location="http://here/operations/1")
     busy, lost = answer(429, Retry_After="7"), requests.ConnectionError()
     done = answer(200, {"state": "succeeded"})

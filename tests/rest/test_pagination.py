@@ -93,7 +93,7 @@ OF_LIST, OF_ROW = 6, 8
 
 @pytest.mark.parametrize("way", ["token", "session"])
 def test_reading_costs_few_statements(way: str, finance_program: Program, browse: Callable[[Any], Any]) -> None:
-    """What it costs to know who asks by a session is Django's, as with the pages of the admin."""
+    """The statements that identify the user by a session are Django's, as with the pages of the admin."""
     relatives()
     fill(Payment, 250, actor=finance_program.user)
     payment(uid="undated", remote_created_at=None)

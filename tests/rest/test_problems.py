@@ -29,7 +29,7 @@ def quote(merchant: Merchant, **given: Any) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not ...}
 
 
-#: What is changed in a quote's body, and the field that the problem then names.
+#: A change in a quote's body, and the field that the problem names.
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"account": ...}, "account"),
     ({"account": "nobody"}, "account"),

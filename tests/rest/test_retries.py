@@ -61,7 +61,7 @@ def test_another_body_does_not_try_it_again(finance_program: Program, merchant: 
 
 
 def test_the_same_refund_under_another_key_is_refused(finance_program: Program, merchant: Merchant) -> None:
-    """It would carry another reference, so that the platform could not tell the two from one another."""
+    """A new key has another reference, so the platform could not recognize the duplicate."""
     payment = merchant.captured()
     lose(finance_program, merchant, "refund", payment, {"amount": 700})
     answer = finance_program.act(f"payments/{payment.uid}/refund", {"amount": 700}, key="another")

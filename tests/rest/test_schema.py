@@ -99,7 +99,7 @@ def test_the_page_takes_files_of_this_site_alone(client: Client, settings: Any, 
 
 # --- Answers keep it -----------------------------------------------------------------------------------
 
-#: What a program may look at in the head of an answer.
+#: Response headers that clients use.
 HEADERS = ("ETag", "Location", "Operation-Id", "Retry-After")
 
 
@@ -179,7 +179,7 @@ def place_of(operation: Any, places: dict[str, dict[str, Any]]) -> dict[str, Any
 
 
 def made_real(case: Any, merchant: Merchant) -> None:
-    """What chance would never hit: an account of ours, a method that can be charged."""
+    """Valid values that random data would never contain: an existing account, a method that can be charged."""
     if isinstance(case.body, dict) and "account" in case.body:
         case.body = {**case.body, "account": merchant.account.uid}
         if "base_amount" in case.body:
@@ -192,7 +192,7 @@ def made_real(case: Any, merchant: Merchant) -> None:
 def test_every_answer_keeps_the_document(
     mode: str, superuser: Program, merchant: Merchant, places: dict[str, dict[str, Any]]
 ) -> None:
-    """Zero 5xx and zero violations, for what the document allows and for what it does not."""
+    """No 5xx and no violations of the document, for valid and invalid requests."""
     from schemathesis import GenerationMode
 
     schema = strict_site()

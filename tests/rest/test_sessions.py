@@ -100,7 +100,7 @@ def test_admin_and_rest_need_the_same_permission_to_end_a_session(
                 assert row.status == ("expired" if may else "active")
 
 
-#: What is changed in a body, and the fields that the problem then names.
+#: A change in a body, and the fields that the problem names.
 WRONG: list[tuple[dict[str, Any], set[str]]] = [
     ({"amount": None}, {"amount"}),
     ({"scope": "both"}, {"scope"}),

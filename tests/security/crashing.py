@@ -16,12 +16,12 @@ NOT_OURS = (str(ROOT / "govpay" / "sandbox"), str(ROOT / "tests"))
 #: Where it crashes: the database's own code is left out, since it would keep its locks and the next try wait for them.
 LIBRARIES = ("/requests/", "/urllib3/", "/http/client.py", "/json/", "/base64.py", "/hmac.py", "/django/template/")
 OURS = tuple(str(ROOT / "govpay" / part) for part in ("client", "checkout.py", "rest", "templatetags", "webhooks.py"))
-#: What garbage collection runs by itself; nobody hears of errors there.
+#: Functions that the garbage collector runs; their errors are ignored.
 UNHEARD = ("<genexpr>", "<lambda>", "__del__", "close", "_close_pool_connections", "_close_conn")
 
 
 class Crash(RuntimeError):
-    """What no code of ours expects."""
+    """An error that our code does not expect."""
 
 
 Point = tuple[CodeType, str]

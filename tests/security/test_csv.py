@@ -68,7 +68,7 @@ def test_the_error_file_of_an_import_is_escaped_and_can_be_imported(sandbox: Any
 
 
 def test_csv_is_written_where_formulas_are_escaped() -> None:
-    """Whoever adds an export goes the same way."""
+    """New exports must use the same function."""
     for path in APP.rglob("*.py"):
         if "sandbox" in path.parts or not re.search("csv|tablib|xlsx|openpyxl", path.read_text()):
             continue

@@ -35,7 +35,7 @@ def test_signatures_are_compared_in_constant_time_with_every_secret(monkeypatch:
 
 
 def test_refusals_of_an_account_look_alike() -> None:
-    """Missing, malformed, wrong and late: one answer. Only an unknown account is told (404)."""
+    """Missing, malformed, wrong and late signatures get the same answer. Only an unknown account gets 404."""
     uid = known_account()
     answers = [
         post(uid, b'{"timestamp": 1}', None),

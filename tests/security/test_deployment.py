@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 
 from tests.processes import ROOT, bare_environment
 
-#: What docs/operators.md says.
+#: The environment in docs/operators.md.
 PRODUCTION = {
     "DEBUG": "false",
     "SECRET_KEY": string.ascii_letters + string.digits,

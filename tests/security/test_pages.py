@@ -179,7 +179,7 @@ def test_pages_for_payers(merchant: Merchant, settings: Any) -> None:
 def test_pages_for_staff(merchant: Merchant, root: Any) -> None:
     """Every address in the admin, with a row that suits it, whatever it answers; nobody has to list them."""
     side, client, shown = own_side(), Client(), Counter[str]()
-    Operation.objects.update(deadline_at=timezone.now() - timedelta(days=1))  # so that it can be settled by hand
+    Operation.objects.update(deadline_at=timezone.now() - timedelta(days=1))  # so that it can be resolved by hand
     HostedSession.objects.update(credential="cs_x")  # and the wallet be shown
     client.force_login(root)
     for pattern in ours():

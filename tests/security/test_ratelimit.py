@@ -52,8 +52,8 @@ def visit(path: str, address: str = VISITOR, **headers: Any) -> Any:
     ("proxies", "remote", "forwarded", "found"),
     [
         (0, "8.8.8.8", "", "8.8.8.8"),
-        (0, "8.8.8.8", "1.1.1.1", "8.8.8.8"),  # nobody is believed
-        (0, "10.0.0.7", "1.1.1.1", ""),  # a proxy that nobody told of
+        (0, "8.8.8.8", "1.1.1.1", "8.8.8.8"),  # no proxy is trusted
+        (0, "10.0.0.7", "1.1.1.1", ""),  # an undeclared proxy
         (0, "127.0.0.1", "", ""),
         (0, "", "", ""),  # a socket in the file system
         (0, "2a00:1450:4001:81b::200e", "", "2a00:1450:4001:81b::/64"),
@@ -61,7 +61,7 @@ def visit(path: str, address: str = VISITOR, **headers: Any) -> Any:
         (0, "::ffff:8.8.8.8", "", "8.8.8.8"),
         (0, "fe80::1%eth0", "", ""),
         (1, "10.0.0.7", "1.1.1.1", "1.1.1.1"),
-        (1, "10.0.0.7", "6.6.6.6, 7.7.7.7, 1.1.1.1", "1.1.1.1"),  # what the visitor made up stands before
+        (1, "10.0.0.7", "6.6.6.6, 7.7.7.7, 1.1.1.1", "1.1.1.1"),  # the visitor's invented value comes first
         (2, "10.0.0.7", "6.6.6.6, 1.1.1.1, 10.0.0.8", "1.1.1.1"),
         (1, "10.0.0.7", "1.1.1.1:50123", "1.1.1.1"),
         (1, "10.0.0.7", "[2a00:1450:4001:81b::200e]:443", "2a00:1450:4001:81b::/64"),

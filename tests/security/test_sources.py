@@ -26,7 +26,7 @@ FORMATTED = {
     "govpay/admin/confirmation_tables.py": 2,
 }
 FORMATTERS = {"format_html", "format_html_join"}
-#: What marks a text as safe without looking at it.
+#: Names that mark a text as safe without checking it.
 UNCHECKED = {"mark_safe", "SafeString", "SafeText", "SafeData", "html_safe", "Markup"}
 
 

@@ -107,7 +107,7 @@ def test_the_payment_page(merchant: Merchant, settings: Any) -> None:
     session = operations.create_hosted_session(account=merchant.account, amount=500, **BACK)
     assert session.credential is not None
     canaries = (*secrets_of_the_call(settings), str(session.credential.reveal()))
-    client = Client()  # the test client raises what the view does
+    client = Client()  # the test client raises the errors of the view
     for address in (f"/govpay/pay/{session.public_id}/", f"/govpay/pay/{session.public_id}/done/"):
         assert crashes(lambda page=address: client.get(page, secure=True), canaries, stride=8) > 5  # type: ignore[misc]
 

@@ -171,7 +171,7 @@ def test_an_expired_session(sandbox: Any, account: str, heard: Heard) -> None:
 
 
 def test_a_session_that_is_not_ours(sandbox: Any, account: str) -> None:
-    """What the body names is looked up within the account of the address."""
+    """Objects in the body are looked up only within the account in the URL."""
     make_session("acc_other")
     assert work(account, "checkout_session.completed", session_id="cs_1").state == "processed"
     assert HostedSession.objects.get().status == "active"
@@ -314,7 +314,7 @@ def test_two_workers_and_one_event(sandbox: Any, account: str, heard: Heard) -> 
 
 @pytest.mark.soak
 def test_the_older_read_never_wins(sandbox: Any, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faults W4: two events of one payment; what was read first would be stored last, in the same second."""
+    """Faults W4: two events of one payment, in the same second. The older read would be stored last."""
     uid = sandbox.add_payment(account, status="captured")["uid"]
     moment = "2040-02-03T04:05:06.000000Z"
     pull("payments", account)
@@ -351,7 +351,7 @@ def test_accounts_of_others_are_untouched(sandbox: Any, account: str) -> None:
 
 @pytest.fixture
 def session(sandbox: Any, account: str) -> HostedSession:
-    """An open session of which we hold the credential."""
+    """An open session whose credential is stored here."""
     from govpay.client.tenant_shapes import CreateHostedSession
     from govpay.connection import get_endpoints
 

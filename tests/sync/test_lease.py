@@ -27,7 +27,7 @@ def cursor(account: str | None = "account_1") -> SyncCursor:
 
 
 def held_by_another(**columns: Any) -> SyncCursor:
-    """The cursor under a lease that is not ours, changed by ``columns``."""
+    """A cursor with a lease of another worker, changed by ``columns``."""
     owner = cursor()
     assert lease.acquire(owner)
     SyncCursor.objects.filter(pk=owner.pk).update(**columns)

@@ -225,7 +225,7 @@ class Shutdown(Exception):
 
 @pytest.mark.parametrize("state", ["57P01", "57P03", "08006", None])
 def test_a_lost_connection_is_repeated_more_often(state: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """D1: Django may have opened a new connection already, so that the error tells what the connection does not."""
+    """D1: Django may have opened a new connection already, so only the error shows that the old one was lost."""
     monkeypatch.setattr(transactions, "MAX_PAUSE", 0.0)
 
     def lost() -> Exception:

@@ -158,7 +158,7 @@ def test_columns_of_ours_are_left_alone() -> None:
 
 
 def test_what_a_document_does_not_tell_is_left_alone() -> None:
-    """A session's read tells neither its customer nor our metadata."""
+    """Reading a session returns neither its customer nor our metadata."""
     session = {"session_id": "cs_1", "status": "active", "amount": 500, "currency": "USD"}
     save(session, mapper=mapping.SESSION)
     HostedSession.objects.update(customer="cus_1", metadata={"ours": 1}, credential="cs_1_secret")
