@@ -189,7 +189,7 @@ def test_a_charge_that_was_not_executed_is_tried_again_by_its_maker_alone(
     merchant.sandbox.fault("POST /api/payments/{uid}/capture", close="before")
     cashier_client.post(address, hidden(cashier_client.get(address).content.decode()))
     merchant.sandbox.clear_faults()
-    merchant.settle_all()
+    merchant.reconcile_all()
     capture = only(action="capture")
     assert (capture.state, capture.attempts) == ("failed", 1)
     assert WHY in other.get(address_of("admin:govpay_payment_capture", preview)).content.decode()
@@ -248,7 +248,7 @@ def test_a_lost_quote_is_nobody_elses_to_capture(
     with pytest.raises(OperationRefused, match=WHY):
         operations.capture_payment(payment=preview)
     nothing_was_charged(merchant)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only(action="quote").payment_id == preview.uid
     confirm = address_of(CONFIRM, preview)
     cashier_client.post(confirm, hidden(cashier_client.get(confirm).content.decode()))
@@ -413,7 +413,7 @@ def test_a_platform_in_trouble(
     why = "Waits for the outcome of an earlier action" if state == "unknown" else WHY
     assert why in texts(other.get(address_of("admin:govpay_payment_capture", preview)))
     merchant.sandbox.clear_faults()
-    merchant.settle_all()
+    merchant.reconcile_all()
     void = only(action="void")
     assert (void.state, void.attention) == (settled, ""), "nobody has to look at it"
     preview.refresh_from_db()

@@ -37,7 +37,7 @@ def lose(merchant: Merchant, action: str, payment: Payment, **given: Any) -> Ope
     known = set(Operation.objects.values_list("pk", flat=True))
     with pytest.raises(OutcomeUnknown):
         getattr(operations, f"{action}_payment")(payment=payment, **given)
-    merchant.settle_all()
+    merchant.reconcile_all()
     row = Operation.objects.exclude(pk__in=known).get()
     assert (row.state, row.error_class) == ("failed", "APIConnectionError")
     return row

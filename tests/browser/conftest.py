@@ -24,7 +24,7 @@ TIMEOUT_MS = 30_000
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over() -> None:
-    """What these tests look at runs in other processes: this one has nothing to forget."""
+    """Replaces the fixture of the same name: these tests use other processes."""
 
 
 @pytest.fixture(scope="package")
@@ -55,7 +55,7 @@ def chrome() -> Iterator[Browser]:
 
 
 class Witness:
-    """What went wrong in the browser, or went to a stranger. Refusals are expected one by one."""
+    """Records errors in the browser and requests to other hosts. Expected refusals are declared one by one."""
 
     def __init__(self, hosted_demo: HostedDemo) -> None:
         self.hosted_demo = hosted_demo
@@ -90,7 +90,7 @@ class Witness:
             self.refused.append((status, urlsplit(url).path))
 
     def _failed(self, request: Any) -> None:
-        # Leaving a page ends what was under way; everything else is a fault of the page.
+        # Leaving a page aborts its requests; every other failure is an error of the page.
         if request.failure != "net::ERR_ABORTED":
             self.errors.append(f"{request.url}: {request.failure}")
 
@@ -126,7 +126,7 @@ def witness(hosted_demo: HostedDemo) -> Witness:
 
 @pytest.fixture
 def visit(chrome: Browser, witness: Witness, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
-    """``visit(address)``: a page of a browser that knows nobody yet, opened there; options are the context's."""
+    """``visit(address)`` opens a page in a new browser context; options are those of the context."""
     contexts: list[BrowserContext] = []
 
     def open_page(address: str = "", **options: Any) -> Page:

@@ -131,7 +131,7 @@ class HostedDemo:
     def session_page(self, uid: str) -> str:
         return self.pay_page(self.session_row(uid)["public_id"])
 
-    # -- what came of it ----------------------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------------
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Straight from the site's database, which is only read."""
@@ -166,7 +166,7 @@ class HostedDemo:
         return [str(each) for each in files if any(number in each.read_bytes() for number in typed)]
 
     def eventually(self, look: Callable[[], T], good: Callable[[T], bool]) -> T:
-        """What ``look`` gives once it is ``good``; the worker needs its moment."""
+        """Wait until the result of ``look`` is ``good``, and return it."""
         end = time.monotonic() + TIMEOUT
         while not good(found := look()):
             assert time.monotonic() < end, f"still {found}\n{self.demo.logs()}"

@@ -64,7 +64,7 @@ def test_a_card_on_file_is_charged_once(hosted_demo: HostedDemo, visit: Visit) -
     staff.get_by_role("button", name=f"Charge {dollars(row['total_amount'])}").dblclick()
     expect(staff.get_by_text("Charged:")).to_be_visible()
     assert captures(hosted_demo, customer) == [row["total_amount"]]
-    # Back, and loaded anew: the page has nothing to press any more.
+    # After going back and reloading, the page has no button any more.
     staff.go_back()
     expect(staff.get_by_role("button", name="Charge")).to_have_count(0)
     staff.goto(confirmation)

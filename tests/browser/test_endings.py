@@ -95,7 +95,7 @@ def test_an_id_that_nobody_knows(hosted_demo: HostedDemo, visit: Visit, witness:
 
 
 def test_a_cancelled_link_cannot_be_opened_again(hosted_demo: HostedDemo, visit: Visit, witness: Witness) -> None:
-    """Also not by whoever still has its address, nor by that of the session that it had open."""
+    """Also not through its old address or through the address of its open session."""
     link = hosted_demo.link(amount=fresh_amount())
     expect(visit(link).get_by_label("Card number")).to_be_visible()
     session = hosted_demo.link_row(link)["session_id"]

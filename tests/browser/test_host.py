@@ -44,7 +44,7 @@ def test_a_template_of_the_host_goes_before_ours(hosted_demo: HostedDemo, visit:
 
 
 def test_a_site_that_the_platform_does_not_know(hosted_demo: HostedDemo, visit: Visit, witness: Witness) -> None:
-    """Its payers are told that the form cannot be used; nothing of a session is given away."""
+    """Payers see that the form cannot be used, and no session data is revealed."""
     session = hosted_demo.session(amount=fresh_amount())
     stranger = hosted_demo.site.replace("127.0.0.1", "localhost")
     witness.home.add(stranger)

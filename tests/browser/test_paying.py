@@ -33,7 +33,7 @@ Visit = Callable[..., "Page"]
 
 
 def the_row(page: Page, term: str) -> str:
-    """What the page itself says beside ``term``, above the vendor's form."""
+    """The text next to ``term`` on our part of the page."""
     return page.locator(".pay-about > div", has_text=term).locator("dd").inner_text()
 
 
@@ -59,7 +59,7 @@ def test_a_link_is_paid_by_card(hosted_demo: HostedDemo, visit: Visit) -> None:
     (payment,) = hosted_demo.rows("SELECT * FROM govpay_payment WHERE uid = ?", row["payment_id"])
     assert (payment["total_amount"], payment["session_id"]) == (total, row["session_id"])
 
-    # Whoever comes again is told so, and cannot pay.
+    # A second visit shows this, and cannot pay.
     again = visit(link)
     assert again.url.endswith("/done/")
     told_of_payment(again)

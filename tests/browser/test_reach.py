@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 Visit = Callable[..., "Page"]
 
-#: What has the focus, also inside the component: its name, and whether a ring around it can be seen.
+#: The focused element, also inside the component: its name, and whether its focus ring is visible.
 FOCUSED = """() => {
     let node = document.activeElement;
     while (node.shadowRoot?.activeElement) node = node.shadowRoot.activeElement;

@@ -64,7 +64,7 @@ def endpoints_to(transport_to: Callable[..., Transport]) -> Callable[..., Endpoi
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The client's clock, which stands still unless the client sleeps or the test moves it."""
+    """The client's clock. Time moves only when the client sleeps or the test moves it."""
     clock = Clock()
     for module in (
         "govpay.client.auth",
@@ -79,7 +79,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port at which nobody listens."""
+    """A port without a server."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

@@ -29,7 +29,7 @@ class RecordedRequest:
     headers: dict[str, str]
     body: bytes
     at: float
-    port: int  # of the client: tells connections apart
+    port: int  # of the client: identifies the connection
 
     @property
     def json(self) -> Any:
@@ -86,7 +86,7 @@ class Script:
 
 
 class Platform(ThreadingHTTPServer):
-    """Plays ``replies`` to whoever calls, or what ``choose`` picks for a request."""
+    """Sends ``replies`` in order, or the reply that ``choose`` returns for a request."""
 
     daemon_threads = True
     block_on_close = False
@@ -123,7 +123,7 @@ class Platform(ThreadingHTTPServer):
             request.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that went away is what these tests are about
+        pass  # these tests disconnect clients on purpose
 
     def record(self, seen: RecordedRequest) -> Reply:
         with self._lock:

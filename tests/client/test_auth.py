@@ -234,7 +234,7 @@ def test_without_a_token_the_failure_is_named_and_not_repeated(name: str, serve:
             made.token()
     assert all(isinstance(error, APIError) for error in many(20, made.token))
     with pytest.raises(APIError, match=r"The next attempt is in \d+ s") as caught:
-        authorizer(server, store).token()  # another process is told the same
+        authorizer(server, store).token()  # another process gets the same error
     assert str(caught.value).startswith(made.status()["error"])
     assert server.count == 1
 
@@ -471,7 +471,7 @@ def test_a_jump_of_the_wall_clock_does_not_touch_the_process(
 def test_a_process_whose_clock_is_five_minutes_off_fails_no_call(
     skew: int, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T8: expiry is counted on a clock that nobody sets."""
+    """T8: the expiry uses the monotonic clock, which cannot be set."""
     server, store = serve(choose=numbered(expires_in=3600)), MemoryStore()
     authorizer(server, store).token()
     real = time.time

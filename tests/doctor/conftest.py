@@ -48,7 +48,7 @@ def site(sandbox: Any, settings: Any) -> Any:
 
 @pytest.fixture
 def findings(site: Any) -> Findings:
-    """``findings("clock")``: what that check says now."""
+    """``findings("clock")`` runs that check and returns its findings."""
 
     def found(check: str) -> list[Finding]:
         return [finding for finding in examine().findings if finding.check == check]

@@ -144,7 +144,7 @@ def test_cache_of_files_is_a_warning(findings: Findings, settings: Any, tmp_path
 
 
 def test_cache_that_is_not_the_workers(findings: Findings) -> None:
-    """By what a tick has left there, whatever the settings say."""
+    """Judged by the key of the last tick, not by the settings."""
     assert_is(findings("cache"), Level.OK, "is shared with the worker")
     caches["default"].set(HEARTBEAT_KEY, "of another site")
     assert_is(findings("cache"), Level.ERROR, "not the worker's")

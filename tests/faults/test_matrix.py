@@ -64,7 +64,7 @@ class Meeting:
                 operations.reconcile()  # while the reads fail: any outcome that is recorded must be true
                 self.later(closed=False)
         self.expect("the fault was met", self.was_met(faults), True)
-        self.merchant.settle_all()
+        self.merchant.reconcile_all()
         self.later(closed=True)
         self.agree()
         return self.problems

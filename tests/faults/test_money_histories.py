@@ -297,7 +297,7 @@ class Histories(RuleBasedStateMachine):
     # Manual resolution of unknown outcomes.
 
     @rule(blind=st.booleans())
-    def somebody_settles(self, blind: bool) -> None:
+    def somebody_resolves(self, blind: bool) -> None:
         """Resolve by the platform's own records, while the platform can or cannot be read."""
         fault = self.sandbox.fault("GET /api/*", times=None if blind else 0, status=400)
         still = self.agreement.journal.filter(state__in=OPEN_STATES, action__in=MONEY)
@@ -329,7 +329,7 @@ class Histories(RuleBasedStateMachine):
         self.a_minute_passes()
         for pk in WebhookEvent.objects.filter(state="received").values_list("pk", flat=True):
             tasks.process_event(pk)
-        self.merchant.settle_all()
+        self.merchant.reconcile_all()
         self.sandbox.settle()
         self._sync()
         operations.reconcile()

@@ -96,7 +96,7 @@ class LateHistories(histories.Histories):
     def _resolve_outcomes(self, chance: Random) -> None:
         """Settle refunds, and resolve operations by the platform's own records."""
         self.bank_refunds_settle(fails=chance.random() < 0.5)
-        self.somebody_settles(blind=chance.random() < 0.5)
+        self.somebody_resolves(blind=chance.random() < 0.5)
         operations.recheck_resolved()
 
     def _people_try_again(self, chance: Random) -> None:
@@ -110,7 +110,7 @@ class LateHistories(histories.Histories):
 
     def _minutes_pass(self, _: Random) -> None:
         """Two passes of reconciliation, ``ABSENT_AFTER`` apart."""
-        self.merchant.settle_all()
+        self.merchant.reconcile_all()
         self.somebody_died = False
 
     def _try_again(self, chance: Random, row: Operation) -> None:

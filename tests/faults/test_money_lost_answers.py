@@ -53,7 +53,7 @@ def test_lost_before_the_platform_acted(merchant: Merchant) -> None:
         action, payment = action_of(round_, merchant)
         operation = lose(merchant, action, payment, NOT_ACTED[round_ % len(NOT_ACTED)])
         with listening() as heard:
-            assert merchant.settle_all().failed == 1
+            assert merchant.reconcile_all().failed == 1
         operation.refresh_from_db()
         assert (operation.state, operation.error_class) == ("failed", APIConnectionError.__name__)
         assert heard == [("operation_finished", f"{action} failed", "operation")]
@@ -106,7 +106,7 @@ def test_platform_that_is_away_for_long(merchant: Merchant, settings: Any) -> No
     lost = [(lose(merchant, *action_of(round_, merchant), {"close": "after"})) for round_ in range(6)]
     merchant.sandbox.fault("GET *", status=503)
     for _ in range(3):
-        merchant.settle_all()
+        merchant.reconcile_all()
     assert {row.state for row in Operation.objects.filter(pk__in=[row.pk for row in lost])} == {"unknown"}
     merchant.sandbox.clear_faults()
     assert operations.reconcile().succeeded == len(lost)

@@ -65,7 +65,7 @@ def posts(merchant: Merchant, action: str, payment: Payment) -> list[dict[str, A
 def stays_unknown(merchant: Merchant, operation: Operation) -> None:
     """However often it is looked up, and however long ago the call was."""
     for _ in range(2):
-        merchant.settle_all()
+        merchant.reconcile_all()
         assert (now(operation).state, now(operation).absent_at) == ("unknown", None)
     assert now(operation).look_up_error
     with pytest.raises(OperationRefused, match="not known yet"):
@@ -74,7 +74,7 @@ def stays_unknown(merchant: Merchant, operation: Operation) -> None:
 
 def not_executed(merchant: Merchant, action: str, payment: Payment, **fault: Any) -> Operation:
     operation = lose(merchant, action, payment, **fault)
-    assert merchant.settle_all().failed == 1
+    assert merchant.reconcile_all().failed == 1
     operation = now(operation)
     assert (operation.state, operation.attention) == ("failed", "not_executed")
     return operation
@@ -152,7 +152,7 @@ def test_saved_method_that_its_list_does_not_show(merchant: Merchant) -> None:
     for _ in range(3):
         with pytest.raises(OutcomeUnknown):
             operations.save_payment_method(customer=owner, payment_method=method, key=key)
-        merchant.settle_all()
+        merchant.reconcile_all()
         assert only(key=key).state == "unknown"
     merchant.sandbox.advance(121)
     assert operations.reconcile().succeeded == 1
@@ -361,7 +361,7 @@ def test_all_that_is_left_stays_the_amount_of_the_first_attempt(merchant: Mercha
     merchant.sandbox.fault("POST /api/payments/{uid}/refund", times=1, act_after=1_000.0)
     with pytest.raises(OutcomeUnknown):
         operations.refund_payment(payment=payment, key=key)
-    assert merchant.settle_all().failed == 1
+    assert merchant.reconcile_all().failed == 1
     merchant.sandbox.refund(payment.uid, 300, "elsewhere")
     merchant.sync()
     for given in ({"key": key}, {}):
@@ -420,7 +420,7 @@ def test_slow_process_says_nothing_of_a_later_attempt(merchant: Merchant) -> Non
     payment = subject(merchant, "refund")
     operation = lose(merchant, "refund", payment, close="before")
     slow = now(operation)
-    merchant.settle_all()
+    merchant.reconcile_all()
     merchant.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         operations.retry_operation(operation=operation)
@@ -460,7 +460,7 @@ def test_answer_that_is_no_success(merchant: Merchant, action: str, kind: str) -
         assert (before.status, before.total_amount, heard) == (payment.status, payment.total_amount, [])
         assert (Payment.objects.count(), now(operation).state) == (1, "unknown")
         reads.times = 0
-        merchant.settle_all()
+        merchant.reconcile_all()
     assert now(operation).state == ("succeeded" if acts else "failed")
     assert done(merchant, action, payment) == acts
     ended = ("operation_finished", f"{action} {now(operation).state}", "operation")
@@ -497,12 +497,12 @@ def test_our_reference_with_another_amount_is_a_review_item(merchant: Merchant, 
     payment = subject(merchant, "refund")
     operation = lose(merchant, "refund", payment, close="before")
     if closed:
-        merchant.settle_all()
+        merchant.reconcile_all()
     merchant.sandbox.refund(payment.uid, 77, operation.reference_id)
     with listening() as heard:
         merchant.sync()
         for _ in range(2):
-            merchant.settle_all()
+            merchant.reconcile_all()
     row = now(operation)
     assert (row.state, row.attention) == ("failed" if closed else "unknown", OperationAttention.MISMATCH)
     assert [each for each in heard if each[0] == "operation_finished"] == []

@@ -183,7 +183,7 @@ def recover(merchant: Merchant, relay: Relay, site: Site, payments: list[Payment
     relay.restore()
     with pytest.raises(OperationRefused, match="under way"):
         operations.refund_payment(payment=payments[0])
-    merchant.settle_all()
+    merchant.reconcile_all()
     site.end()
     run = read("payments", merchant.account.uid)  # at once, from its place: the dead owner holds nobody up
     assert run.pages <= ROWS // PAGE + 1

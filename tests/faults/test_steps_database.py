@@ -148,7 +148,7 @@ def test_the_commit_of_the_journal_row_is_not_acknowledged(merchant: Merchant, m
         with at_step("claimed", lose_the_next_commit), pytest.raises(OperationInProgress):
             do(merchant, action, subject)
         assert len(merchant.posts()) == before
-        merchant.settle_all()
+        merchant.reconcile_all()
         (operation,) = Operation.objects.filter(action=action).order_by("-pk")[:1]
         assert (operation.state, operation.error_class) == ("failed", "APIConnectionError")
         do(merchant, action, subject)

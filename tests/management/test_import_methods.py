@@ -52,7 +52,7 @@ def good(number: int) -> str:
 
 
 def run(merchant: Merchant, path: Path, *arguments: str) -> tuple[str, str]:
-    """What it printed, and the error that it ended with."""
+    """Run the command; return its output and its error."""
     out = StringIO()
     try:
         call_command("govpay_import_methods", str(path), "--account", merchant.account.uid, *arguments, stdout=out)
@@ -167,7 +167,7 @@ def test_a_changed_file_waits_for_the_part_whose_answer_was_lost(merchant: Merch
     assert "imported=0 refused=0 unknown=2" in out
     assert "looked up, not repeated" in error
     assert len(writes(merchant)) == 1
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert "imported=2" in run(merchant, write(good(2), good(3)))[0]
 
 
@@ -244,7 +244,7 @@ def test_chunk_that_never_arrived_is_sent_anew_once_that_is_certain(merchant: Me
     assert run(merchant, path)[1]
     assert "unknown=1" in run(merchant, path)[0], "it is not certain yet"
     assert len(writes(merchant)) == 1
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert "imported=1" in run(merchant, path)[0]
     assert len(merchant.sandbox.all("method")) == 1
 
@@ -261,7 +261,7 @@ def test_killed_in_the_middle_nothing_is_imported_twice(merchant: Merchant, writ
     process.communicate(timeout=300)
     wait_for(lambda: len(merchant.sandbox.all("method")) == (1000 if moment == "after" else 500), seconds=10)
     assert "unknown=500" in run(merchant, path)[0], "its call may be under way"
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert run(merchant, path)[1] == ""
     marks = Counter(
         merchant.sandbox.platform.store.get("method", each["saved_payment_method_uid"]).doc["credit"]["last4"]

@@ -35,7 +35,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def run(path: Path, *arguments: str) -> tuple[str, str, str]:
-    """What it printed, what it said went wrong, and the error that it ended with."""
+    """Run the command; return its output, its error output, and its error."""
     out, err = StringIO(), StringIO()
     try:
         call_command("govpay_provision", str(path), *arguments, stdout=out, stderr=err)
@@ -113,10 +113,10 @@ def test_a_killed_run_is_continued(sandbox: Any, write: Write, route: str) -> No
     wait_for(lambda: [each for each in sandbox.platform.faults.active() if each["hits"]])
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=300)
-    time.sleep(1.5)  # the platform carries out what it has received, and nobody hears of it
+    time.sleep(1.5)  # the platform carries out the request, and the answer is lost
     merchant.pass_deadlines()
     run(path)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert run(path)[2] == ""
     assert (sent(sandbox).count(CLIENT), sent(sandbox).count(ACCOUNT)) == (1, 2)
     made = len(sandbox.all("client")) - there[0], len(sandbox.all("account")) - there[1]

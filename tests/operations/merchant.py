@@ -135,7 +135,7 @@ class Merchant:
 
     # Time.
 
-    def settle_all(self) -> Reconciled:
+    def reconcile_all(self) -> Reconciled:
         """Reconcile twice, after the deadline and again after ``ABSENT_AFTER``, as the ticks of the next minutes do."""
         self.pass_deadlines()
         operations.reconcile()

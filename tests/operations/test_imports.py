@@ -100,7 +100,7 @@ def test_what_an_earlier_import_brought_is_not_taken_for_a_lost_one(merchant: Me
     merchant.sandbox.fault(IMPORT, times=1, close="before")
     operations.import_payment_methods(account=merchant.account, rows=[row(0)])
     merchant.sync("customers", "methods")
-    assert merchant.settle_all().failed == 1
+    assert merchant.reconcile_all().failed == 1
 
 
 def test_what_the_platform_refuses_of_a_row_is_told_on_one_line(merchant: Merchant, people: list[str]) -> None:
@@ -169,7 +169,7 @@ def test_lost_chunk_is_looked_up_and_never_sent_again(merchant: Merchant, people
         assert "names no customer" in only().reason
     else:
         assert [each.state for each in load()] == ["unknown"] * 4
-        assert merchant.settle_all().failed == 1
+        assert merchant.reconcile_all().failed == 1
         assert [each.state for each in load()] == ["imported"] * 3 + ["refused"], "the same key tries it again"
         assert (only().state, only().attempts) == ("succeeded", 2)
     assert only().validated_method is None
@@ -201,7 +201,7 @@ def test_methods_of_before_are_not_taken_for_the_lost_ones(merchant: Merchant, p
     merchant.sandbox.touch("method", other, created_at="2020-01-01T00:00:00Z")
     merchant.sandbox.fault(IMPORT, times=1, close="before")
     operations.import_payment_methods(account=merchant.account, rows=[row(0)])
-    assert merchant.settle_all().failed == 1
+    assert merchant.reconcile_all().failed == 1
 
 
 def test_loss_ends_the_import(merchant: Merchant, people: list[str]) -> None:

@@ -53,7 +53,7 @@ def test_api_that_refuses_options_is_read_row_by_row(
         merchant.sandbox.refund(merchant.captured().uid, 5, f"other-{number}")
     lose(merchant, payment, close)
     refuse(merchant, monkeypatch, *unknown)
-    outcome = merchant.settle_all()
+    outcome = merchant.reconcile_all()
     assert only().state == ("succeeded" if close == "after" else "failed"), outcome
     assert len(merchant.posts("refund")) == 1
 
@@ -85,7 +85,7 @@ def test_list_that_is_not_there_proves_nothing(merchant: Merchant, impatient: No
     lose(merchant, payment, "after")
     merchant.sandbox.fault(LIST, **fault)
     for _ in range(3):
-        merchant.settle_all()
+        merchant.reconcile_all()
         assert only().state == "unknown"
     merchant.sandbox.clear_faults()
     assert operations.reconcile().succeeded == 1
@@ -97,7 +97,7 @@ def test_list_that_only_refuses_everything_proves_nothing(
 ) -> None:
     lose(merchant, merchant.captured(), "after")
     merchant.sandbox.fault(LIST, status=400)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only().state == "unknown"
 
 
@@ -107,7 +107,7 @@ def test_api_that_does_not_heed_skip_is_noticed(merchant: Merchant) -> None:
     lose(merchant, payment, "before")
     other = json.dumps([{"uid": "trx_other", "payment_uid": payment.uid, "type": "capture", "amount": 1}])
     merchant.sandbox.fault(LIST, status=200, body=other)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only().state == "unknown"
 
 
@@ -125,7 +125,7 @@ def test_api_that_does_not_heed_skip_is_walked_by_key(
         return real(method, call, request_id)
 
     monkeypatch.setattr(merchant.sandbox._server.app, "_run", run)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only(amount=5).state == ("succeeded" if close == "after" else "failed")
 
 
@@ -148,7 +148,7 @@ def test_platform_that_keeps_no_references_is_noticed(merchant: Merchant, amount
     lose(merchant, payment, "before")
     (trace,) = [merchant.sandbox.refund(payment.uid, amount, "x")]
     merchant.sandbox.touch("transaction", trace["uid"], reference_id=None)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only().state == ("unknown" if amount == 5 else "failed")
 
 
@@ -157,7 +157,7 @@ def test_older_refund_without_a_reference_is_not_ours(merchant: Merchant) -> Non
     trace = merchant.sandbox.refund(payment.uid, 5, "x")
     merchant.sandbox.touch("transaction", trace["uid"], reference_id=None, created_at="2020-01-01T00:00:00Z")
     lose(merchant, payment, "before")
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only().state == "failed"
 
 

@@ -330,7 +330,7 @@ def test_late_success_does_not_say_start_anew(merchant: Merchant) -> None:
 def test_lost_and_not_executed_needs_somebody(merchant: Merchant) -> None:
     operation = lost_refund(merchant, "before")
     merchant.sandbox.clear_faults()
-    merchant.settle_all()
+    merchant.reconcile_all()
     operation.refresh_from_db()
     assert (operation.state, operation.attention) == ("failed", OperationAttention.NOT_EXECUTED)
     assert operation.attention_at is not None
@@ -352,7 +352,7 @@ def test_plain_refusal_and_success_need_nobody(merchant: Merchant) -> None:
     merchant.sandbox.fault(f"POST /api/payments/{payment.uid}/refund", times=1, status=422)
     with pytest.raises(InvalidRequest):
         operations.refund_payment(payment=payment, amount=500)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert not Operation.objects.exclude(attention="").exists()
 
 

@@ -360,7 +360,7 @@ def test_lost_capture_is_judged_by_what_the_payment_has_become(
     with pytest.raises(OutcomeUnknown):
         operations.capture_payment(payment=payment)
     merchant.sandbox.touch("payment", payment.uid, **changes)
-    merchant.settle_all()
+    merchant.reconcile_all()
     operation = only(action="capture")
     assert (operation.state, operation.error_class) == (state, error)
     assert len(merchant.posts("capture")) == 1
@@ -378,7 +378,7 @@ def test_lost_void_is_judged_by_what_the_payment_has_become(
     with pytest.raises(OutcomeUnknown):
         operations.void_payment(payment=payment)
     merchant.sandbox.touch("payment", payment.uid, status=status)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert (only().state, only().error_class) == (state, error)
 
 
@@ -389,7 +389,7 @@ def test_payment_that_cannot_be_read_proves_nothing(merchant: Merchant, status: 
     with pytest.raises(OutcomeUnknown):
         operations.capture_payment(payment=payment)
     merchant.sandbox.fault("GET /api/payments/{uid}", status=status)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only(action="capture").state == "unknown"
     merchant.sandbox.clear_faults()
     assert operations.reconcile().succeeded == 1

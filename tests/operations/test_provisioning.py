@@ -335,9 +335,9 @@ def test_a_lost_answer_never_makes_a_second_one(sandbox: Any, route: str, close:
     sandbox.fault(route, times=1, close=close)
     found = states(run())
     assert list(found.values()).count(FAILED) == 1
-    merchant.settle_all()
+    merchant.reconcile_all()
     run()
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert set(states(run()).values()) == {UNCHANGED}
     assert len([each for each in sandbox.all("client") if each["name"] == "Town"]) == 1
     assert len([each for each in sandbox.all("account") if each["external_account_id"]]) == 2

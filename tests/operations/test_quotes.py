@@ -213,7 +213,7 @@ def test_lost_answer_is_found_although_its_payment_was_voided_meanwhile(merchant
         merchant.quoted()
     merchant.sync()
     voided = operations.void_payment(payment=Payment.objects.get())
-    merchant.settle_all()
+    merchant.reconcile_all()
     quote = only(action="quote")
     assert (quote.state, quote.error, quote.result_uid) == ("succeeded", "", voided.uid)
     assert quote.validated_method is None
@@ -226,7 +226,7 @@ def test_lost_answer_is_not_taken_for_another_quote(merchant: Merchant, given: d
     merchant.sandbox.fault(VALIDATE, times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         merchant.quoted(reference_id="INV-9")
-    assert merchant.settle_all().failed == 1
+    assert merchant.reconcile_all().failed == 1
     operation = only()
     assert (operation.payment_id, operation.error_class, operation.validated_method) == (
         None,

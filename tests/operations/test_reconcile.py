@@ -159,7 +159,7 @@ def test_payment_with_an_unknown_outcome_is_closed_to_all_actions(merchant: Merc
     for action in (operations.refund_payment, operations.void_payment):
         with pytest.raises(OperationRefused, match="earlier refund of this payment is not known yet"):
             action(payment=payment)
-    assert merchant.settle_all().failed == 1
+    assert merchant.reconcile_all().failed == 1
     assert operations.void_payment(payment=payment).status == "voided"
 
 
@@ -168,6 +168,6 @@ def test_nothing_is_ever_written_to_the_platform(merchant: Merchant) -> None:
         lose(merchant, close)
     before = len(merchant.posts())
     for _ in range(3):
-        merchant.settle_all()
+        merchant.reconcile_all()
     assert len(merchant.posts()) == before
     assert not Operation.objects.filter(state__in=("started", "unknown")).exists()

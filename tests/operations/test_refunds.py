@@ -250,7 +250,7 @@ def test_refund_that_appears_after_it_was_given_up_is_a_success(merchant: Mercha
     merchant.sandbox.fault(REFUND, times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         operations.refund_payment(payment=payment, amount=5)
-    assert merchant.settle_all().failed == 1
+    assert merchant.reconcile_all().failed == 1
     # What the platform had kept in some queue is carried out after all.
     merchant.sandbox.refund(payment.uid, 5, only().reference_id)
     merchant.sync()

@@ -110,7 +110,7 @@ def test_trying_again_is_refused_while_held(merchant: Merchant) -> None:
     merchant.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         refund(payment, key=KEY)
-    merchant.settle_all()
+    merchant.reconcile_all()
     operations.begin_restore()
     with pytest.raises(OperationsHeld):
         operations.retry_operation(operation=only())
@@ -364,7 +364,7 @@ def test_a_retry_that_was_forgotten_is_found_and_not_sent_again(merchant: Mercha
     merchant.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         refund(payment, key=KEY)
-    merchant.settle_all()
+    merchant.reconcile_all()
     backup = Backup()
     operations.retry_operation(operation=only())
     backup.restore()

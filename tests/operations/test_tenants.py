@@ -129,7 +129,7 @@ def test_lost_creation_is_settled_by_reading(sandbox: Any, close: str, settled: 
     if close == "before":
         with pytest.raises(OutcomeUnknown):
             operations.create_client(name="City")  # it may still come: nothing is sent a second time
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only().state == settled
     assert sent(sandbox) == [CLIENT]
     made = operations.create_client(name="City")
@@ -229,7 +229,7 @@ def test_lost_account_is_settled_by_reading(sandbox: Any, create: Any, close: st
     sandbox.fault(ACCOUNT, times=1, close=close)
     with pytest.raises(OutcomeUnknown):
         create()
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only(action="create_payment_account").state == settled
     row = create()
     assert sent(sandbox).count(ACCOUNT) == (1 if close == "after" else 2)
@@ -347,7 +347,7 @@ def test_lost_update_is_settled_by_reading(sandbox: Any, account: PaymentAccount
         operations.update_payment_account(account=account, name="Water", maximum_payment_amount=5_000)
     with pytest.raises(OperationInProgress):
         operations.update_payment_account(account=account, name="Gas")
-    Merchant(sandbox).settle_all()
+    Merchant(sandbox).reconcile_all()
     assert only(action="update_payment_account").state == settled
     account.refresh_from_db()
     assert (account.name == "Water") == (close == "after")
@@ -413,10 +413,10 @@ def test_lost_checkout(sandbox: Any, account: PaymentAccount, looks: Any, close:
     with pytest.raises(OutcomeUnknown):
         operations.set_checkout_config(account=account, **looks)
     assert checkout_as_sent(account.uid) == {}
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only(action="set_checkout_config").state == settled
     operations.set_checkout_config(account=account, **looks)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert not Operation.objects.filter(state=OperationState.UNKNOWN).exists()
 
 
@@ -474,7 +474,7 @@ def test_lost_choice_is_settled_by_reading(sandbox: Any, account: PaymentAccount
     sandbox.fault(SUBSCRIPTIONS, times=1, close=close)
     with pytest.raises(OutcomeUnknown):
         operations.set_webhook_subscriptions(account=account, enabled=["payment.failed"])
-    Merchant(sandbox).settle_all()
+    Merchant(sandbox).reconcile_all()
     assert only(action="set_webhook_subscriptions").state == settled
     assert enabled(account) == ({"payment.failed"} if close == "after" else set())
 
@@ -579,7 +579,7 @@ def test_account_is_read_from_the_list_where_one_alone_is_not_offered(
     sandbox.fault(UPDATE, times=1, close="after")
     with pytest.raises(OutcomeUnknown):
         operations.update_payment_account(account=account, name="Gas")
-    Merchant(sandbox).settle_all()
+    Merchant(sandbox).reconcile_all()
     account.refresh_from_db()
     assert account.name == "Gas"
 

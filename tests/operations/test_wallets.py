@@ -133,7 +133,7 @@ def test_lost_creation_is_looked_up_by_its_reference(merchant: Merchant, close: 
         create()
     with pytest.raises(OutcomeUnknown):
         create()
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only().state == settled
     assert len(writes(merchant)) == 1
     if settled == "succeeded":
@@ -280,7 +280,7 @@ def test_lost_saving_is_found_among_the_customers_methods(
     with pytest.raises(OutcomeUnknown) as error:
         operations.save_payment_method(customer=pat, payment_method=card(fingerprint="tok_canary"))
     assert "canary" not in str(error.value) + everything()
-    merchant.settle_all()
+    merchant.reconcile_all()
     operation = only(key=error.value.operation_key)
     assert operation.state == settled
     assert (operation.validated_method is None) == (settled == "succeeded"), "it may still arrive, and is known by that"
@@ -302,7 +302,7 @@ def test_lost_saving_is_found_although_its_method_was_made_the_default_meanwhile
         operations.save_payment_method(customer=pat, payment_method=card())
     merchant.sync("customers", "methods")
     method = operations.set_default_payment_method(method=SavedPaymentMethod.objects.get())
-    merchant.settle_all()
+    merchant.reconcile_all()
     operation = only(key=error.value.operation_key)
     assert (operation.state, operation.result_uid) == ("succeeded", method.uid)
 
@@ -367,7 +367,7 @@ def test_lost_removal_is_looked_up(merchant: Merchant, two: list[SavedPaymentMet
     merchant.sandbox.fault(REMOVE, times=1, close=close)
     with pytest.raises(OutcomeUnknown):
         operations.remove_payment_method(method=two[0])
-    merchant.settle_all()
+    merchant.reconcile_all()
     operation = only(action="remove_method")
     assert operation.state == settled
     assert (SavedPaymentMethod.objects.get(uid=two[0].uid).deleted_at is not None) == (settled == "succeeded")
@@ -396,7 +396,7 @@ def test_lost_default_is_looked_up(merchant: Merchant, two: list[SavedPaymentMet
     merchant.sandbox.fault(DEFAULT, times=1, close=close)
     with pytest.raises(OutcomeUnknown):
         operations.set_default_payment_method(method=two[0])
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only(action="set_default_method").state == settled
     assert SavedPaymentMethod.objects.get(uid=two[0].uid).is_default is (settled == "succeeded")
 

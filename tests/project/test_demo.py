@@ -65,7 +65,7 @@ def test_newcomer_sees_captures_refunds_and_comes_back(tmp_path: Path) -> None:
         stats = first.ask("stats")
         assert browser.get("/static/admin/css/base.css").headers["content-type"].startswith("text/css")
 
-        # Its tenants came through the API, as anybody's do.
+        # Its tenants were created through the API.
         asked = [f"{each['method']} {each['path']}" for each in first.ask("requests")]
         assert (asked.count("POST /api/clients"), asked.count("POST /api/paymentaccounts")) == (1, 4)
 
@@ -101,7 +101,7 @@ def test_newcomer_sees_captures_refunds_and_comes_back(tmp_path: Path) -> None:
         shown = f"govpay/payment/{six[0]}/change/"
         assert wait_for(lambda: "Charged back" in browser.get(shown).text), "the webhook brings it, not the next sync"
 
-        # A second demo on the same ports is told so and touches nothing.
+        # A second demo on the same ports fails and changes nothing.
         second = Demo(tmp_path / "other", port=first.port, sandbox_port=first.sandbox_port)
         assert second.process.wait(300) == 1
         wait_for(lambda: second.said)

@@ -62,7 +62,7 @@ def test_the_script_that_waits_never_sends_twice(
             exec(code, names)
         if "def act(" in code:
             exec(code.partition("\nrefund =")[0], names)
-    monkeypatch.setattr("time.sleep", lambda seconds: merchant.settle_all())
+    monkeypatch.setattr("time.sleep", lambda seconds: merchant.reconcile_all())
     merchant.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="after")
     answer = names["act"](f"payments/{payment.uid}/refund", {"amount": 40}, "once")
     assert answer.status_code == 201

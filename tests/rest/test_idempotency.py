@@ -308,7 +308,7 @@ def test_a_lost_answer_is_202_and_the_operation_settles(
     assert again.status_code == 202, "still not known, and not sent again"
     problem(finance_program.act(f"payments/{payment.uid}/refund", {"amount": 250}), 422, "refused")
     assert len(merchant.posts("refund")) == 1
-    merchant.settle_all()
+    merchant.reconcile_all()
     settled = finance_program.get(answer["Location"]).json()
     assert settled["state"] == "succeeded"
     assert finance_program.get(f"transactions/{settled['result_uid']}").json()["amount"] == 250

@@ -167,7 +167,7 @@ def test_a_charge_that_may_be_the_repetition_of_another_waits(
     found = problem(finance_program.act(f"payments/{second}/capture"), 422, "refused")
     assert "may have been taken" in found["detail"]
     assert "nothing is sent again automatically" in found["detail"], "as the admin says it"
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert finance_program.act(f"payments/{second}/capture").status_code == 200
     assert len(merchant.posts("capture")) == 2
 

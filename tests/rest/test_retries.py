@@ -24,7 +24,7 @@ def lose(
     answer = finance_program.act(f"payments/{payment.uid}/{action}", body, key="k")
     assert answer.status_code == 202
     assert (answer.json()["attempts"], answer.json()["attempted_at"], answer.json()["retried_by"]) == (1, None, None)
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only().state == "failed"
     return only()
 
@@ -40,7 +40,7 @@ def test_the_same_key_tries_again(
     merchant.sandbox.fault(f"POST /api/payments/{payment.uid}/{action}", times=1, close="before")
     path = f"payments/{payment.uid}/{action}"
     assert finance_program.act(path, body, key="k").status_code == 202
-    merchant.settle_all()
+    merchant.reconcile_all()
     again, third = (finance_program.act(path, body, key="k") for _ in range(2))
     assert again.status_code == third.status_code == status, again.content
     assert again.json() == third.json()

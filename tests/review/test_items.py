@@ -94,7 +94,7 @@ def test_ended_otherwise(attention: str, known: str, step: str) -> None:
     ("later", "words", "step"),
     [(0, "no trace of it", "See whether the money has moved"), (1, "shows another outcome", "a second time")],
 )
-def test_settled_by_hand_and_contradicted(later: int, words: str, step: str) -> None:
+def test_resolved_by_hand_and_contradicted(later: int, words: str, step: str) -> None:
     ended = NOW + later * MINUTE
     lost(
         state="succeeded",

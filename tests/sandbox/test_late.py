@@ -138,7 +138,7 @@ def test_second_capture_is_a_conflict_when_its_turn_comes(sandbox: Sandbox, call
 def test_late_capture_and_the_end_of_the_validation(
     sandbox: Sandbox, call: Caller, seconds: int, status: str, entries: int
 ) -> None:
-    """A validation lapses after 15 minutes: whichever comes first, however late somebody looks."""
+    """A validation expires after 15 minutes, whenever it is read."""
     payment = call("POST", "/api/payments", validation()).json()
     sandbox.fault("POST /api/payments/{uid}/capture", act_after=seconds, times=1)
     send(call, payment, "capture", capture_body(payment, card()))

@@ -343,7 +343,7 @@ def test_a_base_is_followed_by_accounts_without_an_address(sandbox: Sandbox, acc
 
     assert sandbox.follow_base(receiver.url) == []
     assert sandbox.get("account", uid) == after
-    # Another port: the address moves, what was subscribed to stays.
+    # Another port: the address changes, the subscriptions stay.
     with sandbox.platform.store.transaction():
         row = sandbox.platform.store.get("account", uid)
         assert row

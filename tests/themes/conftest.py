@@ -28,12 +28,12 @@ WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over() -> None:
-    """What these tests look at runs in other processes: this one has nothing to forget."""
+    """Replaces the fixture of the same name: these tests use other processes."""
 
 
 @dataclass(frozen=True)
 class City:
-    """The platform, and the rows of the sites' database as ``tests.themes.seed`` tells them."""
+    """The platform, and the addresses that ``tests.themes.seed`` printed."""
 
     platform: Any
     ports: dict[str, int]
