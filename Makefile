@@ -1,4 +1,4 @@
-# Two commands for a newcomer: `make demo` and `make test`. They need Python 3.11+ and make.
+# Start with `make demo` and `make test`. They need Python 3.11+ and make.
 
 VENV ?= .venv
 PORT ?= 8000
@@ -16,7 +16,7 @@ bin := $(VENV)/bin
 PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
-# Nothing that configures a site, Django or pytest reaches the tests; and each of their processes compiles nothing anew.
+# Variables that configure a site, Django or pytest are removed for the tests. Their processes may write bytecode.
 foreign := GOVPAY_[A-Z0-9_]*|DJANGO_[A-Z0-9_]*|CELERY_[A-Z0-9_]*|DATABASE_URL|CACHE_URL|SECRET_KEY|DEBUG|ALLOWED_HOSTS|VAR_DIR|PYTEST_ADDOPTS|PYTHONDONTWRITEBYTECODE
 clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d '=' | grep -v '^GOVPAY_REQUIRE$$'),-u $(name))
 
@@ -25,24 +25,24 @@ clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d 
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo          the whole thing on this machine: platform stand-in, worker, web site (PORT, SANDBOX_PORT)'
-	@echo 'make test          the test suite in about four minutes, without servers or network'
-	@echo 'make test-full     the same with all that takes long, as .ci/run does it'
-	@echo 'make test-browser  the pages in a real browser; needs Chromium, no network'
-	@echo 'make test-themes   the admin under the themes unfold, jazzmin and grappelli; needs Chromium, no network'
-	@echo 'make test-all      the suite on every supported pair of Python and Django found here (PAIRS=3.13-6.1 for one)'
-	@echo 'make soak          what chance decides, a thousand times each, for ten minutes at most (SOAK=seconds)'
-	@echo 'make lint          ruff, mypy, bandit, advisories, the import contract, missing migrations'
-	@echo 'make bench         times and memory, as shares of a yardstick (BENCH_ARGS)'
-	@echo 'make schema        write the OpenAPI document of the REST face anew'
-	@echo 'make requirements  compile requirements/ from pyproject.toml again'
-	@echo 'make messages      collect what is to be translated, and compile the catalogues (needs gettext)'
-	@echo 'make clean         forget the demo with its data, and what was built'
+	@echo 'make demo          run the sandbox, a worker and the web site on this machine (PORT, SANDBOX_PORT)'
+	@echo 'make test          run the tests in about four minutes, without servers or network'
+	@echo 'make test-full     the same with all slow tests, as .ci/run does it'
+	@echo 'make test-browser  test the pages in a real browser; needs Chromium, no network'
+	@echo 'make test-themes   test the admin under the themes unfold, jazzmin and grappelli; needs Chromium, no network'
+	@echo 'make test-all      run the tests on every supported pair of Python and Django found here (PAIRS=3.13-6.1 for one)'
+	@echo 'make soak          randomized tests, a thousand repetitions of each, for ten minutes at most (SOAK=seconds)'
+	@echo 'make lint          run ruff, mypy, bandit, advisories, the import contract, missing migrations'
+	@echo 'make bench         measure times and memory, in relation to a reference (BENCH_ARGS)'
+	@echo 'make schema        generate the OpenAPI document of the REST interface'
+	@echo 'make requirements  compile requirements/ from pyproject.toml'
+	@echo 'make messages      collect the texts to translate, and compile the catalogues (needs gettext)'
+	@echo 'make clean         delete the demo with its data, and all build output'
 	@echo 'make distclean     the same, and the virtual environments'
 
 # --- The virtual environment ------------------------------------------------------------------
 
-# One at a time: a demo and a test run may both find the environment unmade.
+# Only one process creates the environment, also when a demo and a test run start together.
 $(VENV)/.%.stamp: requirements/%.txt
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed and was not found on PATH.' >&2; exit 1; }
 	@$(PYTHON) requirements/install.py $(VENV) $<
@@ -60,7 +60,7 @@ test-full: $(VENV)/.test.stamp
 test-browser: $(VENV)/.browser.stamp
 	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -m browser tests/browser $(PYTEST_ARGS)
 
-# An environment of its own: what themes bring shall be on the path of no other test.
+# A separate environment, so that no other test can import the themes.
 test-themes: .venv-themes/.themes.stamp
 	@$(clean_env) .venv-themes/bin/python -m pytest --ds=tests.settings -m themes tests/themes $(PYTEST_ARGS)
 
@@ -68,7 +68,7 @@ test-themes: .venv-themes/.themes.stamp
 	@$(PYTHON) requirements/install.py .venv-themes $<
 	@touch $@
 
-# Each pair has an environment of its own. DEPTH=quick leaves out what `make test` does.
+# Each pair has its own environment. DEPTH=quick leaves out the same tests as `make test`.
 test-all:
 	@$(clean_env) GOVPAY_TEST_DEPTH=$(DEPTH) $(PYTHON) tests/all_versions.py $(PAIRS) -n $(WORKERS) --dist=worksteal \
 		$(if $(filter quick,$(DEPTH)),-m "not ci") $(PYTEST_ARGS)
@@ -94,11 +94,11 @@ bench: $(VENV)/.test.stamp
 
 # --- Pinned requirements ----------------------------------------------------------------------
 
-# Of each package the newest version that a Python allows: Django 5.2 on Python 3.11, the newest one from 3.12 on.
+# The newest version of each package that a Python allows: Django 5.2 on Python 3.11, the newest one from 3.12 on.
 compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy requires-python \
 	--custom-compile-command 'make requirements' --annotation-style line --quiet --no-config
 
-# --- The document of the REST face ------------------------------------------------------------
+# --- The document of the REST interface ------------------------------------------------------------
 
 schema: $(VENV)/.test.stamp
 	@$(clean_env) $(bin)/python -m tests.rest.openapi
@@ -113,8 +113,8 @@ requirements: $(VENV)/.dev.stamp
 
 # --- Translations -----------------------------------------------------------------------------
 
-# The texts in the code are English and need no catalogue. New texts are left empty in the Spanish one: translate them,
-# and run this again.
+# The texts in the code are English and need no catalogue. New texts are empty in the Spanish catalogue: translate them,
+# then run this again.
 catalogue := govpay/locale/es/LC_MESSAGES/django
 messages: $(VENV)/.test.stamp
 	cd govpay && $(clean_env) $(abspath $(bin))/python -m django makemessages -v0 -l es --add-location=file \

@@ -6,7 +6,7 @@ import argparse
 import platform
 from statistics import median
 
-from benchmarks.surroundings import StandIn, databases, run, stand_in, table
+from benchmarks.surroundings import BenchSandbox, bench_sandbox, databases, run, table
 
 PAGE_SIZES = (100, 1000)
 PARTS = ("sync", "webhooks", "rest", "memory", "startup")
@@ -26,7 +26,7 @@ def main() -> None:
     wanted = [options.only] if options.only else list(PARTS)
     in_use = [*([rows] if "sync" in wanted else []), *(sizes if "memory" in wanted else [])]
     print(f"Python {platform.python_version()}, {platform.machine()}\n")
-    with stand_in(in_use) as there, databases() as urls:
+    with bench_sandbox(in_use) as there, databases() as urls:
         if options.database:
             urls = {name: url for name, url in urls.items() if name.lower() == options.database}
         if "sync" in wanted:
@@ -41,7 +41,7 @@ def main() -> None:
             show_startup(urls, 1 if options.quick else 7)
 
 
-def show_sync(there: StandIn, urls: dict[str, str], rows: int, rounds: int) -> None:
+def show_sync(there: BenchSandbox, urls: dict[str, str], rows: int, rounds: int) -> None:
     print(f"1. Sync of {rows} payments, rows/s; the share is the median of {rounds} turns (goal: 50 %)")
     lines = []
     for database, url in urls.items():
@@ -86,7 +86,7 @@ def show_rest(urls: dict[str, str], rows: int, rounds: int) -> None:
     print()
 
 
-def show_memory(there: StandIn, urls: dict[str, str], sizes: tuple[int, ...]) -> None:
+def show_memory(there: BenchSandbox, urls: dict[str, str], sizes: tuple[int, ...]) -> None:
     print("4. Peak memory of a sync, MiB (goal: at most 30 above idle, flat)")
     lines = []
     for database, url in urls.items():

@@ -24,16 +24,16 @@ POSTGRES = (
 
 
 @dataclass(frozen=True)
-class StandIn:
+class BenchSandbox:
     api_url: str
     accounts: dict[int, str]
 
 
 @contextmanager
-def stand_in(sizes: Sequence[int]) -> Iterator[StandIn]:
+def bench_sandbox(sizes: Sequence[int]) -> Iterator[BenchSandbox]:
     """The platform with one account for each size."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.stand_in", *map(str, dict.fromkeys(sizes))],
+        [sys.executable, "-m", "benchmarks.bench_sandbox", *map(str, dict.fromkeys(sizes))],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -43,7 +43,7 @@ def stand_in(sizes: Sequence[int]) -> Iterator[StandIn]:
     assert process.stdout is not None
     try:
         told = json.loads(process.stdout.readline())
-        yield StandIn(told["api_url"], {int(size): uid for size, uid in told["accounts"].items()})
+        yield BenchSandbox(told["api_url"], {int(size): uid for size, uid in told["accounts"].items()})
     finally:
         process.stdin.close()
         process.stdout.close()

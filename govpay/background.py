@@ -75,9 +75,7 @@ class Batches(Generic[T]):
                     dropped = len(batch) + len(self._waiting)
                     self._waiting.clear()
                     self._resting_until = time.monotonic() + self._rest
-                log.warning(
-                    "%d items were dropped (%s); another mechanism makes up for them", dropped, type(error).__name__
-                )
+                log.warning("%d items were not queued (%s); the next tick queues them", dropped, type(error).__name__)
 
 
 def _reset_after_fork() -> None:

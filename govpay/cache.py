@@ -13,7 +13,7 @@ from django.core.cache import caches
 from django.utils.crypto import salted_hmac
 
 from govpay import conf
-from govpay.client.stores import Guard
+from govpay.client.stores import FailOpenStore
 
 #: The key of a worker's mark. A process that reads the same mark uses the same cache.
 HEARTBEAT_KEY = "govpay:heartbeat:mark"
@@ -31,20 +31,20 @@ class FailOpenCache:
     """
 
     def __init__(self, name: str) -> None:
-        self._guard = Guard(name)
+        self._fail_open = FailOpenStore(name)
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self._guard(lambda: shared_cache().get(key, default), default)
+        return self._fail_open(lambda: shared_cache().get(key, default), default)
 
     def set(self, key: str, value: Any, timeout: float) -> None:
-        self._guard(lambda: shared_cache().set(key, value, timeout=timeout), None)
+        self._fail_open(lambda: shared_cache().set(key, value, timeout=timeout), None)
 
     def delete(self, key: str) -> None:
-        self._guard(lambda: shared_cache().delete(key), None)
+        self._fail_open(lambda: shared_cache().delete(key), None)
 
     def add(self, key: str, value: Any, timeout: float) -> bool:
         """Set the key if it is free, and return whether it was. Returns true when the cache fails."""
-        return bool(self._guard(lambda: shared_cache().add(key, value, timeout=timeout), True))
+        return bool(self._fail_open(lambda: shared_cache().add(key, value, timeout=timeout), True))
 
     def count(self, key: str, timeout: float, *, otherwise: int = 1) -> int:
         """Add one to the counter and return it. Returns ``otherwise`` when the cache fails.
@@ -52,7 +52,7 @@ class FailOpenCache:
         A cache whose ``incr`` is not atomic (``DatabaseCache``) may count slightly too low.
         """
 
-        return self._guard(lambda: _count(key, timeout), otherwise)
+        return self._fail_open(lambda: _count(key, timeout), otherwise)
 
 
 def _count(key: str, timeout: float) -> int:

@@ -147,7 +147,7 @@ def check_component(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]
         return []
     return [
         Warning(
-            'GOVPAY["COMPONENT_SCRIPT_INTEGRITY"] is not set, so anyone who can change the script can change the page.',
+            'GOVPAY["COMPONENT_SCRIPT_INTEGRITY"] is not set, so a changed script at its address changes the page.',
             hint="Give the sha384-… hash of the version that you have looked at.",
             id="govpay.W002",
         )
@@ -162,7 +162,7 @@ def check_origins(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
         return []  # E001 names the wrong type
     return [
         Error(
-            f'GOVPAY["CHECKOUT_ORIGINS"][{index}] must be scheme and host alone, with https.',
+            f'GOVPAY["CHECKOUT_ORIGINS"][{index}] must be scheme and host only, with https.',
             hint="Such as https://pay.example.gov, without a path; plain http for this machine only.",
             id="govpay.E008",
         )
@@ -184,7 +184,7 @@ def check_digest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
             found.append(Error(message, hint="Such as finance@city.example.gov.", id="govpay.E009"))
     site = conf.given().get("SITE_URL", "")
     if isinstance(site, str) and site and not (_is_private_way(site) and _parts(site).path in ("", "/")):
-        message = 'GOVPAY["SITE_URL"] must be scheme and host alone, with https.'
+        message = 'GOVPAY["SITE_URL"] must be scheme and host only, with https.'
         hint = "Such as https://pay.example.gov, without a path; plain http for this machine only."
         found.append(Error(message, hint=hint, id="govpay.E009"))
     return found

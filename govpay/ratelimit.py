@@ -24,13 +24,13 @@ MAX_ADDRESSES = 10_000
 _cache = FailOpenCache("cache of visits")
 
 
-def wait_of_address(request: HttpRequest) -> int:
+def address_retry_after(request: HttpRequest) -> int:
     """Count this visit of an address; returns the seconds until the next allowed visit, 0 for at once."""
     address = address_of(request)
     return _wait("address", address) if address else 0
 
 
-def wait_of_page(public_id: str) -> int:
+def page_retry_after(public_id: str) -> int:
     """The same for one page and all visitors. Call it only for existing pages; others would fill the cache."""
     return _wait("page", public_id)
 

@@ -106,7 +106,7 @@ def reconcile_operations() -> None:
     """Reconcile open operations, finish a restore, check those resolved by hand, and close expired payment links."""
     outcome = operations.reconcile()
     operations.finish_restore()
-    operations.recheck_settled()
+    operations.recheck_resolved()
     operations.close_expired_links()
     if outcome.succeeded or outcome.failed or outcome.late_failures:
         logger.info("reconciled: %s", outcome)
@@ -192,7 +192,7 @@ def queue_sync(account_uid: str) -> bool:
     try:
         sync_account.apply_async((account_uid,), retry=False)
     except Exception as error:  # each broker raises its own exceptions
-        logger.warning("no sync of %s was queued (%s)", account_uid, type(error).__name__)
+        logger.warning("a sync of %s could not be queued (%s)", account_uid, type(error).__name__)
         return False
     return True
 
@@ -226,7 +226,7 @@ def _process(event_id: int) -> None:
         raise
     except Exception as error:
         # One bad document or row must not stop the other events. An event that always fails ends after some attempts.
-        logger.exception("event %s (%s) could not be worked on", event.webhook_id, event.event_type)
+        logger.exception("event %s (%s) could not be processed", event.webhook_id, event.event_type)
         inbox.fail(event, f"Our own fault: {type(error).__name__}; see the log.")
         return
     if outcome.error:
@@ -241,7 +241,12 @@ def _queue_sync(account_uid: str, names: Sequence[str]) -> None:
     try:
         sync_account.apply_async((account_uid,), {"resources": list(names)}, retry=False)
     except Exception as error:
-        logger.info("not queued (%s): %s of %s are read when due", type(error).__name__, ", ".join(names), account_uid)
+        logger.info(
+            "not queued (%s): %s of %s are read by the next periodic sync",
+            type(error).__name__,
+            ", ".join(names),
+            account_uid,
+        )
 
 
 def _dispatch() -> None:

@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 
 
-def kept_secret(path: Path, length: int) -> str:
+def stored_secret(path: Path, length: int) -> str:
     """Return the secret in ``path``. The first caller creates it, also if several processes start at once.
 
     ``length``: random bytes of a new secret. Raises ``RuntimeError`` if the file is empty.
@@ -38,12 +38,12 @@ def _read(path: Path) -> str:
 
 def demo_secret_key(path: Path) -> str:
     """Return the demo's ``SECRET_KEY``."""
-    return kept_secret(path, 50)
+    return stored_secret(path, 50)
 
 
 def demo_password(path: Path) -> str:
     """Return the password of the demo's staff user. It is the same at each start."""
-    return kept_secret(path, 9)
+    return stored_secret(path, 9)
 
 
 def mark(address: str) -> str:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 #: Seconds for the whole look, and for one answer.
-PATIENCE = 90
+AUDIT_TIMEOUT = 90
 ANSWER_WITHIN = 5
 
 
@@ -23,7 +23,7 @@ def main(requirements: str) -> int:
     command += ["--no-deps", "--disable-pip", "--vulnerability-service", "pypi", "--timeout", str(ANSWER_WITHIN)]
     command += ["--progress-spinner", "off"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=AUDIT_TIMEOUT, check=False)
         found = json.loads(done.stdout)["dependencies"]
     except (subprocess.TimeoutExpired, ValueError, KeyError) as error:
         return not_reached(f"pip-audit gave no answer: {type(error).__name__}")
@@ -36,8 +36,8 @@ def judge(found: list[dict[str, object]]) -> int:
     bad = [each for each in found if each.get("vulns")]
     for each in bad:
         for advisory in each["vulns"]:  # type: ignore[attr-defined]
-            cures = ", ".join(advisory["fix_versions"]) or "none yet"
-            print(f"{each['name']} {each['version']}: {advisory['id']}, fixed in: {cures}", file=sys.stderr)
+            fixes = ", ".join(advisory["fix_versions"]) or "none yet"
+            print(f"{each['name']} {each['version']}: {advisory['id']}, fixed in: {fixes}", file=sys.stderr)
     if bad:
         return 1
     if len(skipped) == len(found):

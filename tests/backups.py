@@ -1,4 +1,4 @@
-"""A backup of govpay's tables, and the restore of one: the platform goes on, this database goes back."""
+"""A backup of govpay's tables, and its restore while the platform keeps its newer state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a platform's lists in tests: what a run did, what came over the wire, and what the host heard."""
+"""Helpers for tests of the sync: the rows that a run changed, its requests, and the signals it sent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read(name: str, account: str | None = None, **options: Any) -> SyncRun:
 
 
 def counts(run: SyncRun) -> dict[str, int]:
-    """What the run did to rows, without the zeros."""
+    """The run's counts of rows, without zeros."""
     names = ("created", "updated", "unchanged", "deleted", "rejected_count")
     return {name: getattr(run, name) for name in names if getattr(run, name)}
 
@@ -40,7 +40,7 @@ def cursor_of(name: str, account: str | None = None) -> SyncCursor:
 
 
 def rows_of(model: type[Mirror] = Payment) -> dict[str, dict[str, Any]]:
-    """Every row by uid, as it stands."""
+    """Every row by uid."""
     return {row["uid"]: row for row in model._default_manager.values()}
 
 
@@ -53,7 +53,7 @@ def agree(sandbox: Any, kind: str, model: type[Mirror], account: str | None = No
 
 @dataclass
 class Calls:
-    """The requests that a platform got while this was watched, without those for a token."""
+    """The requests that a platform received after ``watch`` was called, without token requests."""
 
     sandbox: Any
     before: int = 0
@@ -71,7 +71,7 @@ class Calls:
 
 
 def watch(sandbox: Any) -> Calls:
-    """From now on."""
+    """Record the sandbox's requests from now on."""
     return Calls(sandbox, len(sandbox.requests()))
 
 
@@ -94,32 +94,32 @@ def statements() -> Statements:
 
 @dataclass
 class Heard:
-    """What receivers were told: ``(signal, uid, source)``."""
+    """The recorded signals: ``(signal, uid, source)``."""
 
-    news: list[tuple[str, str, str]] = field(default_factory=list)
+    signals: list[tuple[str, str, str]] = field(default_factory=list)
 
     def of(self, *names: str) -> list[tuple[str, str, str]]:
-        return [item for item in self.news if item[0] in names]
+        return [item for item in self.signals if item[0] in names]
 
     def names(self) -> list[str]:
-        return sorted(name for name, _, _ in self.news)
+        return sorted(name for name, _, _ in self.signals)
 
     def sources(self) -> set[str]:
-        return {source for _, _, source in self.news}
+        return {source for _, _, source in self.signals}
 
     def clear(self) -> None:
-        self.news.clear()
+        self.signals.clear()
 
 
 @contextmanager
 def listening(names: Iterable[str] = signals.BY_NAME) -> Iterator[Heard]:
-    """A receiver on each of these signals."""
+    """Connect a receiver to each of these signals, and yield what they record."""
     heard = Heard()
     receivers: list[tuple[Signal, Callable[..., None]]] = []
     for name in names:
 
         def receive(*, row: Any, source: str, name: str = name, **_: Any) -> None:
-            heard.news.append((name, str(getattr(row, "uid", row.pk)), source))
+            heard.signals.append((name, str(getattr(row, "uid", row.pk)), source))
 
         signals.BY_NAME[name].connect(receive)
         receivers.append((signals.BY_NAME[name], receive))

@@ -1,4 +1,4 @@
-"""A way to a server that can be cut: what an outage of the network or of the server is to those who go through it."""
+"""A proxy to a server that can be cut, to simulate an outage of the network or the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the test suite: nothing from ``.env``, ``GOVPAY_*`` or ``DATABASE_URL`` comes in.
+"""Settings of the tests. They ignore ``.env``, ``GOVPAY_*`` and ``DATABASE_URL``.
 
 ``TEST_DATABASE_URL`` and ``TEST_CACHE_URL`` move the suite to servers. Without them it runs on
 SQLite files in a folder of this process, so that threads and processes can be tested there too.
@@ -30,12 +30,12 @@ else:
     _owner = os.getpid()
 
     def _forget() -> None:
-        if os.getpid() == _owner:  # a forked child must not take its parent's files away
+        if os.getpid() == _owner:  # a forked child must not delete its parent's files
             shutil.rmtree(FILES, ignore_errors=True)
 
     atexit.register(_forget)
 
-#: As in the demo, but without its care for the disk.
+#: As in the demo, but without waiting for the disk.
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 30,
@@ -89,7 +89,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 STATIC_URL = "/static/"
-# The default one costs a second a user on purpose.
+# The default hasher takes a second per user on purpose.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Django 6.1 asks for it; earlier versions do not know it. Tests keep their mail in memory anyway.
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend"}}
@@ -102,7 +102,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    # Tokens for programs, and the files of the REST face's browsable page.
+    # Tokens for programs, and the files of the REST interface's browsable page.
     "rest_framework.authtoken",
     "drf_spectacular_sidecar",
     "govpay",
@@ -133,7 +133,7 @@ TEMPLATES = [
     },
 ]
 
-#: Nobody listens there. Tests that talk to a platform use the ``sandbox`` fixture.
+#: No server listens there. Tests that need a platform use the ``sandbox`` fixture.
 GOVPAY: dict[str, Any] = CHILD.get("govpay") or {
     "CLIENT_ID": "test-client",
     "CLIENT_SECRET": "test-secret",

@@ -1,4 +1,4 @@
-"""The building inspects itself: sizes, names, errors, registrations, documents."""
+"""Rules of the repository that a machine can check: sizes, names, errors, registrations, documents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from django.db.models import Model
 from govpay import checks, conf, exceptions
 from govpay.client import routes
 from govpay.models.choices import OperationAction
-from govpay.models.permissions import ACTION_PERMISSIONS, REPLAY_EVENT, SETTLE_OPERATION, SYNC_NOW
+from govpay.models.permissions import ACTION_PERMISSIONS, REPLAY_EVENT, RESOLVE_OPERATION, SYNC_NOW
 from tests.depth import KEPT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -209,7 +209,7 @@ def test_no_file_names_a_machine_a_package_index_or_a_workplace() -> None:
 def test_each_action_has_a_permission_that_exists() -> None:
     assert set(ACTION_PERMISSIONS) == set(OperationAction.values)
     made = {f"govpay.{codename}" for model in models() for codename, _ in model._meta.permissions}
-    assert {*ACTION_PERMISSIONS.values(), SETTLE_OPERATION, SYNC_NOW, REPLAY_EVENT} <= made
+    assert {*ACTION_PERMISSIONS.values(), RESOLVE_OPERATION, SYNC_NOW, REPLAY_EVENT} <= made
 
 
 def test_class_names_are_unique_in_the_package() -> None:

@@ -1,4 +1,4 @@
-"""``govpay.background``: handing work over never blocks, and no work waits for ever."""
+"""``govpay.background``: handing over work never blocks, and no work waits for ever."""
 
 from __future__ import annotations
 

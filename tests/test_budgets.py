@@ -1,4 +1,4 @@
-"""Ceilings of statements and calls: the sync, the token, the tables. The faces have theirs in their own folders."""
+"""Maximum statements and calls of the sync, the token and the tables. Those of the interfaces are in their folders."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def account(sandbox: Any, settings: Any, request: Any) -> str:
 
 
 def change_all(sandbox: Any) -> None:
-    """Every payment fails, which is news, and one in a hundred turns bad."""
+    """Every payment fails, which sends signals, and one in a hundred cannot be mapped."""
     with sandbox.platform.store.transaction():
         for number, document in enumerate(sandbox.all("payment")):
             bad = {"total_amount": "12.30"} if number % 100 == 99 else {}

@@ -1,4 +1,4 @@
-"""A card number typed wherever text can be typed: nothing of it is in the database or a log."""
+"""A card number typed into any text field is stored in no table and no log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from govpay.client import tenant_shapes
 from govpay.exceptions import OperationRefused
 from govpay.models import HostedSession, Payment
 from tests.events import deliver, envelope, known_account
-from tests.operations.town import Town, card
+from tests.operations.merchant import Merchant, card
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,28 +58,28 @@ def with_a_number(text: str) -> bool:
     return any(digits in bare for digits in DIGITS)
 
 
-def tries(town: Town, number: str) -> list[Callable[[], Any]]:
+def tries(merchant: Merchant, number: str) -> list[Callable[[], Any]]:
     """Host code that passes a card number where it can pass a text."""
-    payment, method = town.captured(), town.saved_method()
+    payment, method = merchant.captured(), merchant.saved_method()
     assert method.customer is not None
-    here = {"account": town.account, "amount": 500}
+    here = {"account": merchant.account, "amount": 500}
     back = {"success_url": "https://testserver/a", "cancel_url": "https://testserver/b"}
     customer = method.customer
     return [
         lambda: operations.quote_payment(
-            account=town.account, base_amount=500, payment_method=card(holder_name=number), description="x"
+            account=merchant.account, base_amount=500, payment_method=card(holder_name=number), description="x"
         ),
         lambda: operations.quote_payment(
-            account=town.account, base_amount=500, payment_method=card(fingerprint=number)
+            account=merchant.account, base_amount=500, payment_method=card(fingerprint=number)
         ),
         lambda: operations.quote_payment(
-            account=town.account, base_amount=500, payment_method=card(), description=f"card {number}"
+            account=merchant.account, base_amount=500, payment_method=card(), description=f"card {number}"
         ),
         lambda: operations.refund_payment(payment=payment, amount=100, reason=f"was {number}, sorry"),
         lambda: operations.create_payment_link(**here, reference_id=number),
         lambda: operations.create_payment_link(**here, description=f"{number} 12/40 123"),
-        lambda: operations.create_customer(account=town.account, reference_id=number),
-        lambda: operations.create_customer(account=town.account, reference_id="C-1", name=number),
+        lambda: operations.create_customer(account=merchant.account, reference_id=number),
+        lambda: operations.create_customer(account=merchant.account, reference_id="C-1", name=number),
         lambda: operations.save_payment_method(customer=customer, payment_method=card(fingerprint=number)),
         lambda: operations.create_hosted_session(**here, **back, description=number),
         lambda: operations.create_hosted_session(**here, **back, metadata={"note": [number]}),
@@ -96,7 +96,7 @@ def tries(town: Town, number: str) -> list[Callable[[], Any]]:
             customer=customer, locked_payment_methods=[{"payment_method_uid": method.uid, "reason": number}]
         ),
         lambda: operations.import_payment_methods(
-            account=town.account, rows=[{"customer_reference_id": number, "payment_method": card()}]
+            account=merchant.account, rows=[{"customer_reference_id": number, "payment_method": card()}]
         ),
     ]
 
@@ -104,17 +104,17 @@ def tries(town: Town, number: str) -> list[Callable[[], Any]]:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_host_code_passes_one(sandbox: Any, settings: Any, number: str, heard: list[str]) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://testserver"]}
-    town = Town(sandbox)
-    *_others, last = attempts = tries(town, number)
+    merchant = Merchant(sandbox)
+    *_others, last = attempts = tries(merchant, number)
     for attempt in attempts:
-        sent = len(town.sandbox.requests())
+        sent = len(merchant.sandbox.requests())
         if attempt is last:  # the bulk import refuses row by row
             assert [bool(row.error) for row in attempt()] == [True]
         else:
             with pytest.raises(OperationRefused) as refused:
                 attempt()
             assert not with_a_number(f"{refused.value!r} {refused.value}")
-        writes = [each for each in town.sandbox.requests()[sent:] if each["method"] != "GET"]
+        writes = [each for each in merchant.sandbox.requests()[sent:] if each["method"] != "GET"]
         assert not writes
     nowhere(heard)
 
@@ -124,9 +124,9 @@ def test_staff_type_one(
     sandbox: Any, browse: Any, make_staff: Any, settings: Any, number: str, heard: list[str]
 ) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://testserver"]}
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     client = browse(make_staff("Finance"))
-    payment, method = town.captured(), town.saved_method()
+    payment, method = merchant.captured(), merchant.saved_method()
     assert method.customer is not None
     for name in ("payment", "customer", "paymentlink", "operation", "transaction", "webhookevent"):
         client.get(reverse(f"admin:govpay_{name}_changelist"), {"q": number})
@@ -137,7 +137,7 @@ def test_staff_type_one(
     create = reverse("admin:govpay_paymentlink_create")
     key = re.search(r'name="key" value="([^"]+)"', client.get(create).content.decode())
     assert key
-    link = {"key": key[1], "account": town.account.uid, "amount": "5.00", "currency": "USD", "days": "7"}
+    link = {"key": key[1], "account": merchant.account.uid, "amount": "5.00", "currency": "USD", "days": "7"}
     for field in ("reference_id", "description", "payer", "amount"):
         assert client.post(create, {**link, field: number}, secure=True).status_code == 200
     charge = f"{reverse('admin:govpay_customer_charge')}?customer={method.customer.pk}"
@@ -146,7 +146,7 @@ def test_staff_type_one(
     fields = {"key": key[1], "method": str(method.pk), "amount": "5.00", "currency": "USD"}
     for field in ("reference_id", "description", "amount"):
         client.post(charge, {**fields, field: number})
-    assert not [each for each in town.posts() if each["path"].endswith(("refund", "/api/payments"))]
+    assert not [each for each in merchant.posts() if each["path"].endswith(("refund", "/api/payments"))]
     nowhere(heard)
 
 
@@ -161,13 +161,13 @@ def test_a_delivery_brings_one(client: Any, number: str, heard: list[str]) -> No
 def test_payers_pay_with_them(sandbox: Any, settings: Any, heard: list[str]) -> None:
     """A whole life of payments by card: sessions, webhooks' news, sync, refunds."""
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://testserver"]}
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     for number in ("4111111111111111", "5555555555554444"):
         session = operations.create_hosted_session(
-            account=town.account, amount=700, success_url="https://testserver/a", cancel_url="https://testserver/b"
+            account=merchant.account, amount=700, success_url="https://testserver/a", cancel_url="https://testserver/b"
         )
-        town.sandbox.confirm_session(session.uid, number)
-    town.sync("customers", "methods", "payments", "transactions", "sessions")
+        merchant.sandbox.confirm_session(session.uid, number)
+    merchant.sync("customers", "methods", "payments", "transactions", "sessions")
     for payment in Payment.objects.with_pending_refunds().filter(status="captured"):
         operations.refund_payment(payment=payment, amount=100)
     assert HostedSession.objects.filter(status="completed").count() == 2

@@ -1,4 +1,4 @@
-"""How a payment page ends: nobody who has paid is told otherwise, and nobody is asked to pay twice."""
+"""The end of a payment page: a payer who has paid is told so, and is not asked to pay twice."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from govpay.models import HostedSession, PaymentLink
 from govpay.models.fields import Sealed
 from govpay.sync import sessions
 from govpay.sync.pull import pull
-from tests.operations.town import Town
-from tests.test_checkout import browse, link_of, opened, session_of, town
+from tests.operations.merchant import Merchant
+from tests.test_checkout import browse, link_of, merchant, opened, session_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-__all__ = ["town"]
+__all__ = ["merchant"]
 
 SESSION = "GET /v1/hosted-sessions/{id}"
 LONG_AGO = dt.timedelta(hours=1)
 
 
-def begun(town: Town) -> tuple[PaymentLink, HostedSession]:
+def begun(merchant: Merchant) -> tuple[PaymentLink, HostedSession]:
     """A link that a payer has opened."""
-    link = link_of(town)
+    link = link_of(merchant)
     assert browse(f"/govpay/pay/{link.public_id}/").status_code == 200
     link.refresh_from_db()
     return link, HostedSession.objects.get()
@@ -36,9 +36,9 @@ def begun(town: Town) -> tuple[PaymentLink, HostedSession]:
 
 @pytest.mark.parametrize("closed", ["expired", "cancelled", "over"])
 @pytest.mark.parametrize("page", ["", "done/"])
-def test_a_payer_who_paid_in_the_last_moment_is_told_so(town: Town, closed: str, page: str) -> None:
-    link, session = begun(town)
-    town.sandbox.confirm_session(session.uid)
+def test_a_payer_who_paid_in_the_last_moment_is_told_so(merchant: Merchant, closed: str, page: str) -> None:
+    link, session = begun(merchant)
+    merchant.sandbox.confirm_session(session.uid)
     if closed == "over":
         PaymentLink.objects.update(expires_at=timezone.now() - LONG_AGO)
     else:
@@ -49,18 +49,18 @@ def test_a_payer_who_paid_in_the_last_moment_is_told_so(town: Town, closed: str,
     assert link.state == "paid"
 
 
-def test_while_nobody_knows_a_closed_link_waits(town: Town) -> None:
-    link, _session = begun(town)
+def test_while_nobody_knows_a_closed_link_waits(merchant: Merchant) -> None:
+    link, _session = begun(merchant)
     PaymentLink.objects.update(state="cancelled")
-    town.sandbox.fault(SESSION, status=503)
+    merchant.sandbox.fault(SESSION, status=503)
     text = browse(f"/govpay/pay/{link.public_id}/done/").content.decode()
     assert "waiting" in text
     assert "Nothing was charged" not in text
     assert browse(f"/govpay/pay/{link.public_id}/").headers["Location"].endswith("/done/")
 
 
-def test_a_link_whose_session_ended_unpaid_can_still_be_paid(town: Town) -> None:
-    link, session = begun(town)
+def test_a_link_whose_session_ended_unpaid_can_still_be_paid(merchant: Merchant) -> None:
+    link, session = begun(merchant)
     operations.expire_hosted_session(session=session)
     page = f"/govpay/pay/{link.public_id}/done/"
     text = browse(page).content.decode()
@@ -72,38 +72,40 @@ def test_a_link_whose_session_ended_unpaid_can_still_be_paid(town: Town) -> None
 
 @pytest.mark.parametrize("status", [410, 404, 401, 403])
 @pytest.mark.parametrize("synced", [True, False])
-def test_a_paid_session_that_is_not_shown_any_more_is_not_paid_again(town: Town, status: int, synced: bool) -> None:
+def test_a_paid_session_that_is_not_shown_any_more_is_not_paid_again(
+    merchant: Merchant, status: int, synced: bool
+) -> None:
     """Its delivery was lost, and the platform refuses to show it like one that has expired."""
-    link, session = begun(town)
-    town.sandbox.confirm_session(session.uid)
+    link, session = begun(merchant)
+    merchant.sandbox.confirm_session(session.uid)
     if synced:
-        assert pull("payments", town.account.uid).state == "succeeded"
-    town.sandbox.fault(SESSION, status=status)
+        assert pull("payments", merchant.account.uid).state == "succeeded"
+    merchant.sandbox.fault(SESSION, status=status)
     HostedSession.objects.update(expires_at=timezone.now() - LONG_AGO)
     cache.clear()
     answer = browse(f"/govpay/pay/{link.public_id}/", follow=True)
     assert "It is paid" in answer.content.decode()
-    assert opened(town) == 1
+    assert opened(merchant) == 1
     link.refresh_from_db()
     assert link.state == "paid"
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_session_whose_credential_is_refused_holds_up_no_other(town: Town, status: int) -> None:
-    first, second = sorted([session_of(town), session_of(town)], key=lambda row: row.uid)
-    town.sandbox.confirm_session(second.uid)
-    town.sandbox.fault(f"GET /v1/hosted-sessions/{first.uid}", status=status)
-    run = pull("sessions", town.account.uid)
+def test_a_session_whose_credential_is_refused_holds_up_no_other(merchant: Merchant, status: int) -> None:
+    first, second = sorted([session_of(merchant), session_of(merchant)], key=lambda row: row.uid)
+    merchant.sandbox.confirm_session(second.uid)
+    merchant.sandbox.fault(f"GET /v1/hosted-sessions/{first.uid}", status=status)
+    run = pull("sessions", merchant.account.uid)
     second.refresh_from_db()
     assert second.status == "completed"
     assert [row["uid"] for row in run.rejected] == [first.uid]
 
 
-def test_a_lean_answer_empties_nothing(town: Town) -> None:
-    session = session_of(town, layout="hosted", description="Water", metadata={"a": "b"})
+def test_a_lean_answer_empties_nothing(merchant: Merchant) -> None:
+    session = session_of(merchant, layout="hosted", description="Water", metadata={"a": "b"})
     body = json.dumps({"session_id": session.uid, "status": "active"})
-    town.sandbox.fault(SESSION, status=200, body=body)
-    assert pull("sessions", town.account.uid).state == "succeeded"
+    merchant.sandbox.fault(SESSION, status=200, body=body)
+    assert pull("sessions", merchant.account.uid).state == "succeeded"
     again = HostedSession.objects.get()
     for name in ("amount", "currency", "scope", "layout", "expires_at", "status"):
         assert getattr(again, name) == getattr(session, name), name
@@ -111,36 +113,36 @@ def test_a_lean_answer_empties_nothing(town: Town) -> None:
 
 
 @pytest.mark.parametrize("paid", [True, False])
-def test_a_session_by_itself_that_ended_unheard(town: Town, paid: bool) -> None:
-    session = session_of(town)
+def test_a_session_by_itself_that_ended_unheard(merchant: Merchant, paid: bool) -> None:
+    session = session_of(merchant)
     if paid:
-        town.sandbox.confirm_session(session.uid)
+        merchant.sandbox.confirm_session(session.uid)
     else:
-        town.sandbox.advance(3600)
+        merchant.sandbox.advance(3600)
     HostedSession.objects.update(expires_at=timezone.now() - LONG_AGO)
     answer = browse(f"/govpay/pay/{session.public_id}/")
     assert answer.status_code == (302 if paid else 410)
 
 
 @pytest.mark.parametrize("page", ["", "done/"])
-def test_no_text_of_the_address_breaks_the_page(town: Town, page: str) -> None:
+def test_no_text_of_the_address_breaks_the_page(merchant: Merchant, page: str) -> None:
     for strange in ("a%00b", "%F0%9F%92%B3", "..%2f..", "%27%22%3E%3Cscript%3E"):
         assert browse(f"/govpay/pay/{strange}/{page}").status_code == 404
 
 
-def test_a_credential_that_no_key_opens(town: Town) -> None:
-    session = session_of(town)
+def test_a_credential_that_no_key_opens(merchant: Merchant) -> None:
+    session = session_of(merchant)
     HostedSession.objects.update(credential=Sealed("gAAAAA-not-of-any-key"), hosted_url=None)
     assert browse(f"/govpay/pay/{session.public_id}/").status_code == 503
 
 
-def test_no_credential_is_logged(town: Town, caplog: Any) -> None:
+def test_no_credential_is_logged(merchant: Merchant, caplog: Any) -> None:
     caplog.set_level(1)
-    link, session = begun(town)
+    link, session = begun(merchant)
     sealed: Any = session.credential
     secret = sealed.reveal()
     browse(f"/govpay/pay/{link.public_id}/done/")
-    pull("sessions", town.account.uid)
+    pull("sessions", merchant.account.uid)
     sessions.read_session(session)
     operations.expire_hosted_session(session=session)
     assert "_secret_" in secret

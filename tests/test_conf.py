@@ -1,4 +1,4 @@
-"""``govpay.conf`` and the system checks that speak for it."""
+"""``govpay.conf`` and the system checks of the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``govpay.connection``: the fleet's token in Django's cache."""
+"""``govpay.connection``: the shared token in Django's cache."""
 
 from __future__ import annotations
 

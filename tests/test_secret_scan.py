@@ -1,4 +1,4 @@
-"""S1: the check that runs with every test knows each secret that a sandbox gives out, and can fail."""
+"""S1: the log check that runs with every test finds each kind of secret of a sandbox."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.operations.town import Town, bank_account, card
+from tests.operations.merchant import Merchant, bank_account, card
 from tests.secret_scan import PLANTED, Ear, canaries_in
 
 BACK = {"success_url": "https://testserver/a", "cancel_url": "https://testserver/b"}
 
 
-def given_out(town: Town) -> dict[str, list[str]]:
+def given_out(merchant: Merchant) -> dict[str, list[str]]:
     """Kind → the secrets of that kind, after a payment, a session and the lists were made and read."""
-    sandbox, account = town.sandbox, town.account.uid
+    sandbox, account = merchant.sandbox, merchant.account.uid
     token = sandbox.platform.store.execute("SELECT token FROM tokens")[0][0]
     sandbox.platform.store.execute("DELETE FROM tokens")
     made = sandbox.add_session(account, **BACK)
@@ -31,16 +31,16 @@ def given_out(town: Town) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-def town(sandbox: Any, transactional_db: None) -> Town:
-    town = Town(sandbox)
-    town.quoted()
-    return town
+def merchant(sandbox: Any, transactional_db: None) -> Merchant:
+    merchant = Merchant(sandbox)
+    merchant.quoted()
+    return merchant
 
 
 @pytest.mark.django_db(transaction=True)
-def test_every_secret_of_a_sandbox_is_known_and_found_in_the_log(town: Town, ear: Ear) -> None:
+def test_every_secret_of_a_sandbox_is_known_and_found_in_the_log(merchant: Merchant, ear: Ear) -> None:
     """S1: in a message, in its arguments and in a traceback, at any level of ours."""
-    found = given_out(town)
+    found = given_out(merchant)
     assert set(found) == set(PLANTED)
     log = logging.getLogger("govpay.client")
     for kind, secrets in found.items():

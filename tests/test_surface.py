@@ -201,3 +201,12 @@ def test_template_tags() -> None:
 def test_names_that_hosts_import(name: str) -> None:
     module = import_module(name)
     assert [each for each in IMPORTS[name].split() if not hasattr(module, each)] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("Seen", "Snapshot"), ("settle_by_hand", "resolve_manually"), ("recheck_settled", "recheck_resolved")],
+)
+def test_old_names_of_operations_work_with_a_warning(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"{old} is now {new}"):
+        assert getattr(operations, old) is getattr(operations, new)

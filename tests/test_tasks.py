@@ -1,4 +1,4 @@
-"""``govpay.tasks``: what is due, and that nothing depends on a message arriving once."""
+"""``govpay.tasks``: what is due, and that lost and repeated messages do no harm."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from django.utils import translation
 from govpay import operations
 from govpay.models import Payment
 from tests.admin.rows import ALL_MODELS, fill, relatives
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 from tests.processes import ROOT, bare_environment
 
 LOCALES = ("es",)
@@ -112,7 +112,7 @@ def test_every_model_and_field_has_a_name_that_is_translated() -> None:
         with translation.override(None):
             names = {str(field.verbose_name) for field in model._meta.concrete_fields if not field.primary_key}
             names |= {str(model._meta.verbose_name), str(model._meta.verbose_name_plural)}
-        assert names <= known, f"{model.__name__}: to be marked, or named in govpay/models/names.py"
+        assert names <= known, f"{model.__name__}: a verbose name is not in the catalogue"
 
 
 # --- The pages -----------------------------------------------------------------------------------
@@ -183,18 +183,18 @@ def test_refusals_speak_spanish() -> None:
 
 
 @pytest.fixture
-def town(sandbox: Any, settings: Any) -> Town:
+def merchant(sandbox: Any, settings: Any) -> Merchant:
     settings.GOVPAY = {
         **settings.GOVPAY,
         "CHECKOUT_ORIGINS": ["https://testserver"],
         "COMPONENT_SCRIPT_URL": "https://cdn.example/govifi.js",
     }
-    return Town(sandbox)
+    return Merchant(sandbox)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_payers_read_spanish(town: Town, client: Client) -> None:
-    link = operations.create_payment_link(account=town.account, amount=5000, description="Agua", reference_id="F-7")
+def test_payers_read_spanish(merchant: Merchant, client: Client) -> None:
+    link = operations.create_payment_link(account=merchant.account, amount=5000, description="Agua", reference_id="F-7")
     page = spanish(client, f"/govpay/pay/{link.public_id}/")
     for words in ("Concepto", "Referencia", "Monto", "Cargo por servicio", "Empezar de nuevo"):
         assert words in page

@@ -1,4 +1,4 @@
-"""``govpay.web.webhooks``: what is accepted, what is refused, and what each costs (faults W1 to W9)."""
+"""``govpay.web.webhooks``: accepted and refused deliveries, and the cost of each (faults W1 to W9)."""
 
 from __future__ import annotations
 

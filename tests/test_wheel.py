@@ -1,4 +1,4 @@
-"""What is published: the built wheel, alone in a blank site, migrates, syncs and captures."""
+"""The built wheel, installed in an empty site: it migrates, syncs and captures."""
 
 from __future__ import annotations
 

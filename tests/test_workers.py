@@ -1,4 +1,4 @@
-"""Real Celery workers on real brokers: they sync, die in mid-sync, and others go on."""
+"""Real Celery workers on real brokers: they sync, are killed during a sync, and others continue."""
 
 from __future__ import annotations
 

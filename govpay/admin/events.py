@@ -182,7 +182,7 @@ def events_of(payment: Payment, user: Any) -> Table:
             )
             for e in found.order_by("-received_at", "-id")[:RELATED_EVENTS_LIMIT]
         ],
-        empty=_("The platform has sent no news of this payment."),
+        empty=_("The platform has sent no webhook events for this payment."),
         more=(list_of(WebhookEvent, payment=payment.uid), _("All events of this payment")),
         numeric=(3,),
     )

@@ -33,7 +33,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     PaymentFlag.RETURN: (
         gettext_lazy("Returned by the bank on %(when)s"),
         gettext_lazy(
-            "The payer's bank returned the debit. You did not receive the money, and the bill is unpaid again."
+            "The payer's bank did not honour the debit, so the money is not here and the amount is owed again."
         ),
     ),
     PaymentFlag.REVERSAL: (
@@ -63,7 +63,7 @@ SHORT: dict[str, Any] = {
 }
 
 
-def may_lower(user: Any) -> bool:
+def may_clear(user: Any) -> bool:
     """Whether the user may clear a flag. Users who may refund payments also handle disputes and returns."""
     return bool(user.has_perm(REFUND_PAYMENT))
 
@@ -113,15 +113,15 @@ def flag_alert(payment: Payment, user: Any) -> Alert | None:
     title, meaning = WORDS.get(payment.flag, (_("Flagged on %(when)s"), label_of(payment.flag, PaymentFlag)))
     title = title % {"when": _when(payment)}
     lines = (meaning, *flagged.known(payment), *flagged.advice(payment))
-    if not may_lower(user):
+    if not may_clear(user):
         return Alert(title, (*lines, _("Users who may refund payments can mark this as dealt with.")))
     # The button sends the flag that was shown, so that a newer flag is not cleared unseen.
     shown = (("flag", payment.flag), ("flagged_at", _written(payment.flagged_at)))
-    address = reverse("admin:govpay_payment_lower_flag", args=[payment.pk])
+    address = reverse("admin:govpay_payment_clear_flag", args=[payment.pk])
     return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown))
 
 
-class LowerFlagView(PostView):
+class ClearFlagView(PostView):
     """Clear the flag that was shown, and record in the row's history who did it."""
 
     permission = REFUND_PAYMENT

@@ -70,4 +70,4 @@ def _token() -> Any:
         return _("refused a moment ago; the next attempt is in %(seconds)d s") % {"seconds": known["blocked"]}
     if "age" not in known:
         return _("none yet")
-    return _("good for %(minutes)d minutes") % {"minutes": known["expires_in"] // 60}
+    return _("valid for %(minutes)d minutes") % {"minutes": known["expires_in"] // 60}

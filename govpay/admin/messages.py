@@ -29,7 +29,7 @@ from govpay.models.reasons import DECLINE, find_reason
 from govpay.review.items import action_in_words
 
 #: Shown with each open outcome, because staff fear that the money moves twice.
-NOTHING_AGAIN = gettext_lazy("It is being looked up on the platform; nothing will be sent again by itself.")
+NOTHING_AGAIN = gettext_lazy("It is being looked up on the platform; nothing is sent again automatically.")
 
 
 @dataclass(frozen=True)

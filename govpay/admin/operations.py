@@ -32,11 +32,11 @@ from govpay.admin.formatting import (
 from govpay.admin.messages import open_operation_alert
 from govpay.admin.review import (
     DealtWithView,
-    SettleView,
-    attention_tools,
+    ResolveView,
     list_view,
     operation_alert,
-    settle_links,
+    resolve_links,
+    review_tools,
 )
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationState
@@ -117,7 +117,7 @@ class OperationAdmin(ReadOnlyAdmin):
         (_("Authorization by the payer"), {"fields": ("sec_code", "authorized_at", "authorization_text")}),
         (_("Outcome"), {"fields": ("error", "error_code", "result_uid", "remote_request_id")}),
         (_("Attempts"), {"fields": ("attempts", "attempted_at", "retrier", "attempts_before")}),
-        (_("Resolved by hand"), {"fields": ("settled_at", "settler", "settlement")}),
+        (_("Resolved by hand"), {"fields": ("settled_at", "resolver", "settlement")}),
         (
             _("Time"),
             {"fields": ("created_at", "finished_at", "deadline_at", "checked_at", "look_up_error", "absent_at")},
@@ -150,29 +150,29 @@ class OperationAdmin(ReadOnlyAdmin):
     def attempts_before(self, row: Operation) -> Any:
         return format_html_join("", "<div>{}</div>", ((attempt_in_words(each),) for each in row.earlier_attempts))
 
-    @column(_("settled by"))
-    def settler(self, row: Operation) -> str | None:
+    @column(_("resolved by"))
+    def resolver(self, row: Operation) -> str | None:
         return clip(row.settled_by)
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            own_url(self, "attention/", "govpay_attention", self.attention_view),
-            own_url(self, "<int:pk>/settle/", "govpay_operation_settle", SettleView.as_view(admin=self)),
+            own_url(self, "attention/", "govpay_review", self.review_view),
+            own_url(self, "<int:pk>/settle/", "govpay_operation_resolve", ResolveView.as_view(admin=self)),
             own_url(self, "<int:pk>/dealt-with/", "govpay_operation_dealt_with", DealtWithView.as_view(admin=self)),
             *super().get_urls(),
         ]
 
-    def attention_view(self, request: HttpRequest) -> HttpResponse:
+    def review_view(self, request: HttpRequest) -> HttpResponse:
         return list_view(self, request)
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
-        return attention_tools(request)
+        return review_tools(request)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         raised = operation_alert(row, request.user)
         waiting = [replace(open_operation_alert(row), link="")] if row.is_open else []
         return {
             "alerts": [*waiting, *([raised] if raised else [])],
-            "links": [*settle_links(row, request.user), *retry_links(row, request.user)],
+            "links": [*resolve_links(row, request.user), *retry_links(row, request.user)],
             "history_url": reverse("admin:govpay_operation_history", args=[row.pk]),
         }

@@ -17,7 +17,7 @@ from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBa
 from govpay.admin.confirmations import MAX_ROWS, PaymentConfirmationView, own_url
 from govpay.admin.events import events_of
 from govpay.admin.filters import AccountListFilter, BacklogFilter, FlagListFilter, PaymentStatusFilter, linked
-from govpay.admin.flags import LowerFlagView, badges, flag_alert
+from govpay.admin.flags import ClearFlagView, badges, flag_alert
 from govpay.admin.formatting import (
     Table,
     action_label,
@@ -37,7 +37,7 @@ from govpay.admin.formatting import (
     transaction_badge,
 )
 from govpay.admin.messages import open_operation_alert
-from govpay.admin.review import attention_tools
+from govpay.admin.review import review_tools
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import OperationAction, OperationState, PaymentStatus, TransactionType
 from govpay.models.money import format_money
@@ -120,11 +120,11 @@ class PaymentAdmin(MirrorAdmin):
         ]
         charge = own_url(self, "charge/", "govpay_payment_charge", ChargeConfirmation.as_view(admin=self))
         back = own_url(self, "charge/take-back/", "govpay_payment_take_back", TakeBackView.as_view(admin=self))
-        lower = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_lower_flag", LowerFlagView.as_view(admin=self))
-        return [*own, charge, back, lower, *super().get_urls()]
+        clear = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_clear_flag", ClearFlagView.as_view(admin=self))
+        return [*own, charge, back, clear, *super().get_urls()]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
-        return attention_tools(request)
+        return review_tools(request)
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
         return staff.may(request.user, OperationAction.CAPTURE)

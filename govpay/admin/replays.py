@@ -33,8 +33,10 @@ def replay(events: Sequence[WebhookEvent]) -> dict[int, StaffOutcome]:
     from govpay import tasks  # noqa: PLC0415
 
     told = {
-        "busy": StaffOutcome("left", _("Being processed already"), _("A worker is processing it; look again soon.")),
-        "queued": StaffOutcome("done", _("Queued"), _("A worker will process it next.")),
+        "busy": StaffOutcome(
+            "left", _("Being processed already"), _("A worker is processing it; try again in a moment.")
+        ),
+        "queued": StaffOutcome("done", _("Queued"), _("A worker takes it next.")),
         "waiting": StaffOutcome(
             "pending",
             _("Waiting"),

@@ -25,7 +25,7 @@ from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention, OperationState
-from govpay.models.permissions import SETTLE_OPERATION
+from govpay.models.permissions import RESOLVE_OPERATION
 from govpay.review import Group, Item, count_items, find_items
 from govpay.review.items import ITEMS_PER_KIND_LIMIT, ended_item, unknown_item
 
@@ -48,22 +48,22 @@ TITLES: dict[str, Any] = {
 }
 
 
-def may_settle(user: Any) -> bool:
-    return bool(user.has_perm(SETTLE_OPERATION))
+def may_resolve(user: Any) -> bool:
+    return bool(user.has_perm(RESOLVE_OPERATION))
 
 
 def may_see(request: HttpRequest) -> bool:
     return bool(request.user.has_perm("govpay.view_operation") and request.user.has_perm("govpay.view_payment"))
 
 
-def attention_tools(request: HttpRequest) -> list[tuple[Any, str]]:
+def review_tools(request: HttpRequest) -> list[tuple[Any, str]]:
     """Return the link to the review queue. It shows the count, except above a filtered list, which saves a query."""
     if not may_see(request):
         return []
     count = 0 if request.GET else count_items(*_visible(request))
     number = f"{ITEMS_PER_KIND_LIMIT}+" if count >= ITEMS_PER_KIND_LIMIT else str(count)
     label = _("Review queue (%(count)s)") % {"count": number} if count else _("Review queue")
-    return [(label, reverse("admin:govpay_attention"))]
+    return [(label, reverse("admin:govpay_review"))]
 
 
 def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
@@ -80,7 +80,7 @@ def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
         "nothing": "" if items else _nothing(request),
         "back": list_of(Operation),
     }
-    return render(admin, request, "govpay/admin/attention.html", context)
+    return render(admin, request, "govpay/admin/review.html", context)
 
 
 def _nothing(request: HttpRequest) -> str:
@@ -129,7 +129,7 @@ def _card(item: Item, user: Any) -> dict[str, Any]:
         "tone": tone,
         "kind": KINDS.get(item.kind) or clip(item.kind),
         "facts": [(label, value) for label, value in facts if value],
-        "settle": _settle_address(item.row.pk) if item.kind == "unknown" and may_settle(user) else "",
+        "resolve": _resolve_address(item.row.pk) if item.kind == "unknown" and may_resolve(user) else "",
     }
 
 
@@ -161,26 +161,26 @@ def operation_alert(row: Operation, user: Any) -> Alert | None:
     title = TITLES.get(row.attention, _("Raised on %(when)s")) % {"when": moment(row.attention_at) or "—"}
     item = ended_item(row)
     lines = tuple(filter(None, (item.known, item.next)))
-    if not may_settle(user):
+    if not may_resolve(user):
         return Alert(title, (*lines, _("Users who may resolve operations can mark this as dealt with.")))
     shown = (("attention", row.attention), ("at", row.attention_at.isoformat() if row.attention_at else ""))
     address = reverse("admin:govpay_operation_dealt_with", args=[row.pk])
     return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown))
 
 
-def settle_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
-    return [(_("Resolve by hand"), _settle_address(row.pk))] if row.is_overdue and may_settle(user) else []
+def resolve_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
+    return [(_("Resolve by hand"), _resolve_address(row.pk))] if row.is_overdue and may_resolve(user) else []
 
 
-def _settle_address(pk: int) -> str:
-    return reverse("admin:govpay_operation_settle", args=[pk])
+def _resolve_address(pk: int) -> str:
+    return reverse("admin:govpay_operation_resolve", args=[pk])
 
 
-class SettleForm(forms.Form):
+class ResolveForm(forms.Form):
     """Ask whether the operation was carried out, and how the user knows it."""
 
     carried_out = forms.TypedChoiceField(
-        label=gettext_lazy("Was it carried out?"),
+        label=gettext_lazy("What was the outcome?"),
         choices=[
             ("yes", gettext_lazy("It was carried out: the platform's own records show it.")),
             ("no", gettext_lazy("It was not carried out: the platform's own records have no trace of it.")),
@@ -199,7 +199,7 @@ class SettleForm(forms.Form):
 class OperationView(PostView):
     """Base of the views of one operation."""
 
-    permission = SETTLE_OPERATION
+    permission = RESOLVE_OPERATION
     back = PostView.page_or_index
 
     def rows(self) -> Any:
@@ -207,14 +207,13 @@ class OperationView(PostView):
         return visible.defer("validated_method")
 
 
-class SettleView(OperationView, ConfirmationView):
+class ResolveView(OperationView, ConfirmationView):
     """Close the operation with this user's answer, unless the platform shows the outcome when it is asked once more."""
 
     consequence = gettext_lazy(
         "Look for it in the platform's own records first. When you press the button, the platform is asked once more. "
-        "If it shows the outcome, that outcome is recorded instead of yours. No money moves. Afterwards the payment "
-        "can be captured, refunded or voided again. If this operation was carried out after all, the money moves "
-        "twice."
+        "If it shows the outcome, that outcome is recorded and not yours. No money moves. Afterwards the payment can "
+        "be captured, refunded or voided again. If this one was carried out after all, the money moves twice."
     )
     button = gettext_lazy("Resolve by hand")
 
@@ -225,8 +224,8 @@ class SettleView(OperationView, ConfirmationView):
         messages.info(self.request, _("Its outcome is known already."))
         return HttpResponseRedirect(self.back())
 
-    def make_form(self, data: Any) -> SettleForm:
-        return SettleForm(data)
+    def make_form(self, data: Any) -> ResolveForm:
+        return ResolveForm(data)
 
     def add_error(self, error: GovPayError) -> None:
         self.form.add_error("reason", str(error))

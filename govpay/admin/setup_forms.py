@@ -261,8 +261,8 @@ class SecretForm(SetupForm):
     title = gettext_lazy("Refresh the signing secret?")
     button = gettext_lazy("Refresh secret")
     consequence = gettext_lazy(
-        "The secret is fetched and stored encrypted; it is never shown. If it has changed, it replaces the stored one. "
-        "The old secret remains valid for a while."
+        "The secret is fetched and stored encrypted. It is never shown. A different secret replaces the previous one, "
+        "which stays valid for some time."
     )
 
     def carry_out(self, **who: Any) -> PaymentAccount:

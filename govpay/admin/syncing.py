@@ -69,7 +69,7 @@ class SyncCursorAdmin(ReadOnlyAdmin):
         ),
         (_("Current run"), {"fields": ("mode", "lease_host", "lease_pid", "heartbeat_at")}),
         (
-            _("Position in the list"),
+            _("Position"),
             {"classes": ("collapse",), "fields": ("order", "position_document", "watermark_document")},
         ),
     )
@@ -77,7 +77,7 @@ class SyncCursorAdmin(ReadOnlyAdmin):
     @column(_("state"))
     def standing(self, row: SyncCursor) -> Any:
         if row.lease_token is not None:
-            return _("Being read by a worker")
+            return _("A worker is reading it")
         if row.error:
             return _("Failed last time")
         if row.not_offered_at is not None:

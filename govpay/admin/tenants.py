@@ -127,7 +127,7 @@ class SyncNowView(ConfirmationView):
                 tasks.sync_account.delay(account.uid)
             except Exception as error:
                 # Each broker raises its own exceptions; any exception means that nothing was queued.
-                logger.warning("no sync of %s was queued", account.uid, exc_info=True)
+                logger.warning("a sync of %s could not be queued", account.uid, exc_info=True)
                 text = _("Not queued: the message broker cannot be reached (%(error)s). Is it running?")
                 messages.error(self.request, text % {"error": type(error).__name__})
                 break
@@ -196,7 +196,7 @@ class PaymentAccountAdmin(MirrorAdmin):
         from govpay.sync import inbox  # noqa: PLC0415 - keeps it out of each process's start
 
         count = inbox.stale_count(row.uid)
-        return str(_("%(count)d in a week; the sync reads the changes later") % {"count": count}) if count else "0"
+        return str(_("%(count)d in a week; the sync reads their changes") % {"count": count}) if count else "0"
 
     @column(_("smallest payment"))
     def smallest(self, row: PaymentAccount) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from govpay import exceptions
-from govpay.client.stores import NOT_BLOCKED, Guard, NoStore, TokenStore
+from govpay.client.stores import NOT_BLOCKED, FailOpenStore, NoStore, TokenStore
 from govpay.client.tokens import Token, read_token
 from govpay.client.types import RawAnswer, TokenGrant, WireFault
 from govpay.exceptions import APIConnectionError, APIError
@@ -69,7 +69,7 @@ class Authorizer:
         self._fetch = fetch
         self._store: TokenStore = store if store is not None else NoStore()
         self._margin = margin
-        self._guard = Guard("token store")
+        self._fail_open = FailOpenStore("token store")
         self._held: _Held | None = None
         self._refused = ""
         self._reset()
@@ -122,7 +122,7 @@ class Authorizer:
                 self._held = None
                 self._refused = access_token  # in case the store fails to drop it
                 self._look_at = 0.0
-        self._guard(lambda: self._store.drop(access_token), None)
+        self._fail_open(lambda: self._store.drop(access_token), None)
         return True
 
     def status(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Authorizer:
         after a failed fetch.
         """
         held = self._held
-        token = held.token if held is not None else self._guard(self._store.load, None)
+        token = held.token if held is not None else self._fail_open(self._store.load, None)
         blocked = max(self._blocked_until - time.monotonic(), self._blocked()[0])
         found: dict[str, Any] = {"source": "none", "blocked": blocked, "error": str(self._failure or "")}
         if isinstance(token, Token):
@@ -179,7 +179,7 @@ class Authorizer:
                 self._changed.notify_all()
 
     def _blocked(self) -> tuple[float, str]:
-        return self._guard(self._store.blocked, NOT_BLOCKED)
+        return self._fail_open(self._store.blocked, NOT_BLOCKED)
 
     def _quiet_until(self) -> float:
         return max(self._look_at, self._blocked_until)
@@ -200,12 +200,12 @@ class Authorizer:
                 if old is not None:
                     return old.token
                 raise self._breaker(time.monotonic())
-            if self._guard(lambda: self._store.acquire(owner, LEASE), True):
+            if self._fail_open(lambda: self._store.acquire(owner, LEASE), True):
                 try:
                     # The previous owner of the lease may just have saved a new token.
                     return self._adopt(replaced) or self._fetched(old, give_up_at, force=force)
                 finally:
-                    self._guard(lambda: self._store.release(owner), None)
+                    self._fail_open(lambda: self._store.release(owner), None)
             if old is not None and not force:
                 self._look_at = time.monotonic() + LOOK_EVERY
                 return old.token
@@ -215,7 +215,7 @@ class Authorizer:
 
     def _to_replace(self) -> tuple[str, ...]:
         """The known tokens. ``force`` does not accept any of them, but accepts a newer one."""
-        stored = self._guard(self._store.load, None)
+        stored = self._fail_open(self._store.load, None)
         known = [self._held.token if self._held is not None else None, stored]
         return tuple(token.access_token for token in known if isinstance(token, Token))
 
@@ -223,7 +223,7 @@ class Authorizer:
         """The store's token if it is fresh and not to be replaced, else ``None``. A token that is only still valid is
         used by this process while a new one is fetched.
         """
-        token = self._guard(self._store.load, None)
+        token = self._fail_open(self._store.load, None)
         if not isinstance(token, Token) or token.access_token in (*replaced, self._refused):
             return None
         held, now = self._hold(token), time.monotonic()
@@ -246,15 +246,15 @@ class Authorizer:
         except APIError as error:
             failure = error
         else:
-            self._guard(lambda: self._store.save(token), None)
+            self._fail_open(lambda: self._store.save(token), None)
             self._accept(self._hold(token, asked))
             return token
         self._failure = _again(failure)
         self._blocked_until = time.monotonic() + COOL_DOWN
         why = f"{type(failure).__name__}: {failure.message}"
-        self._guard(lambda: self._store.block(COOL_DOWN, why), None)
+        self._fail_open(lambda: self._store.block(COOL_DOWN, why), None)
         if old is not None and not force:
-            log.warning("no new token, the old one is used: %s", failure)
+            log.warning("no new token; the old one is still used: %s", failure)
             return old.token
         log.info("no token: %s", failure)  # the caller gets the error
         raise failure

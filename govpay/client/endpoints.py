@@ -252,7 +252,7 @@ def _refund_of(payment_uid: str) -> Any:
 def _is_secret(document: Any) -> None:
     has_text("secret")(document)
     if not document["secret"].isprintable():
-        raise ValueError("the secret is no text that could be a key")
+        raise ValueError("the secret is not a text that can be used as a key")
 
 
 def _session(session_id: str) -> Any:

@@ -35,7 +35,7 @@ def parse_timestamp(text: Any) -> datetime:
     try:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("a date outside the supported range") from None
+        raise ValueError("a date outside the years 1 to 9999") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def literal(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         if not value.isprintable() and any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value):
-            raise ValueError("a filter must not contain control characters or unpaired surrogates")
+            raise ValueError("a filter must not contain control characters or lone surrogates")
         return "'" + value.replace("'", "''") + "'"
     if isinstance(value, int):
         return str(value)
@@ -130,7 +130,7 @@ def literal(value: Value) -> str:
         return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
     if isinstance(value, Decimal) and math.isfinite(value):
         return format(value, "f")
-    raise TypeError(f"{type(value).__name__} cannot stand in a filter")
+    raise TypeError(f"{type(value).__name__} is not allowed in a filter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -204,7 +204,7 @@ class Walk:
         """The error when a listing announces more rows than it sends and has no link to the rest."""
         if self._order != "listing" or page.count is None or page.next_link is not None:
             return None
-        return PagingFault(f"The list announces {page.count} rows, sends {self._seen} and no link to the rest.")
+        return PagingFault(f"The list announces {page.count} rows, but sends {self._seen} and no link to the rest.")
 
     def _query(self) -> Query:
         at = self._position

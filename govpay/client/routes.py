@@ -238,5 +238,5 @@ def segment(name: str, value: str) -> str:
     if not isinstance(value, str) or not value or len(value) > 128:
         raise OperationRefused(f"{name} must be a text of 1 to 128 characters.")
     if value.strip(".") == "" or any(c in "/\\" or not c.isprintable() for c in value):
-        raise OperationRefused(f"{name} holds characters that cannot stand in a path.")
+        raise OperationRefused(f"{name} contains characters that are not allowed in a path.")
     return quote(value, safe="")

@@ -20,9 +20,7 @@ def is_object(name: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise refuse(name, "must be an object")
     if not _is_json(value):
-        raise refuse(
-            name, "may contain only texts, finite numbers, lists and objects, and all property names must be texts"
-        )
+        raise refuse(name, "must contain only texts, finite numbers, lists and objects with texts as property names")
 
 
 def _is_json(value: Any, depth: int = 0) -> bool:

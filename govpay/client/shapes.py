@@ -27,7 +27,7 @@ def is_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or not value.strip():
         raise refuse(name, "must be a text")
     if len(value) > 2000 or _UNSENDABLE.search(value):
-        raise refuse(name, "is too long or holds control characters")
+        raise refuse(name, "is too long or contains control characters")
 
 
 def is_routing(name: str, value: Any) -> None:

@@ -48,7 +48,7 @@ def digest_of(header: str | None) -> str:
     """The digest in ``X-Webhook-Signature``. Raises ``SignatureError`` when there is none."""
     given = (header or "").strip().removeprefix("sha256=")
     if not _DIGEST.fullmatch(given):
-        raise SignatureError("The signature is missing or has no known form.")
+        raise SignatureError("The signature is missing or has an unknown form.")
     return given
 
 
@@ -57,7 +57,7 @@ def _delivery(body: bytes) -> dict[str, Any]:
     try:
         payload = parse_json(body, once=True)
     except ValueError:
-        raise SignatureError("The body is not JSON, or repeats a property name.", reason="body") from None
+        raise SignatureError("The body is not JSON, or has a property twice.", reason="body") from None
     timestamp = payload.get("timestamp") if isinstance(payload, dict) else None
     if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 2**53:
         raise SignatureError("The body has no timestamp.", reason="body")

@@ -88,7 +88,7 @@ class NoStore:
         return NOT_BLOCKED
 
 
-class Guard:
+class FailOpenStore:
     """Calls a store. An exception is logged at most once a minute, and the default is returned.
 
     A cache that is down may cost a token request, but must not fail a payment (faults T7).
@@ -108,7 +108,7 @@ class Guard:
             if now >= self._quiet_until:
                 self._quiet_until = now + self.QUIET
                 # Log only the class, because the error text of a cache may quote the value: the token.
-                log.warning("the %s failed (%s); going on without it", self._name, type(error).__name__)
+                log.warning("the %s failed (%s); continuing without it", self._name, type(error).__name__)
             return otherwise
 
 
@@ -123,7 +123,7 @@ class Pause:
 
     def __init__(self, store: PauseStore | None = None) -> None:
         self._store = store
-        self._guard = Guard("pause store")
+        self._fail_open = FailOpenStore("pause store")
         self._until = 0.0
         self._look_at = 0.0
 
@@ -132,14 +132,14 @@ class Pause:
         self._until = max(self._until, time.monotonic() + seconds)
         if self._store is not None:
             store = self._store
-            self._guard(lambda: store.hold(seconds), None)
+            self._fail_open(lambda: store.hold(seconds), None)
 
     def left(self) -> float:
         """Return the seconds to wait before the next call; 0 if there is no pause."""
         now = time.monotonic()
         if self._store is not None and now >= self._look_at:
             self._look_at = now + self.LOOK_EVERY
-            held = self._guard(self._store.held, 0.0)
+            held = self._fail_open(self._store.held, 0.0)
             if isinstance(held, int | float) and held > 0:
                 self._until = max(self._until, now + held)
         return max(0.0, self._until - now)

@@ -84,7 +84,7 @@ def many(shape: type[Any]) -> Any:
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, list | tuple) or not value or not all(isinstance(item, shape) for item in value):
-            raise refuse(name, "must be a list that is not empty, each item of its form")
+            raise refuse(name, "must be a list with at least one valid item")
 
     return check
 

@@ -11,7 +11,7 @@ from govpay.client.types import HEADER_SAFE, RawAnswer
 from govpay.exceptions import APIError, AuthenticationError, InvalidAnswer, RateLimited, ServerError
 
 #: Maximum lifetime in seconds. A longer one is a mistake of the endpoint, such as milliseconds or a date.
-LONGEST_LIFE = 366 * 86400.0
+MAX_LIFETIME = 366 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ def read_token(raw: RawAnswer, now: float, known: tuple[str, ...] = ()) -> Token
     access_token, expires_in = document.get("access_token"), document.get("expires_in")
     kind = document.get("token_type")
     if not isinstance(access_token, str) or not HEADER_SAFE.fullmatch(access_token):
-        raise _invalid("access_token is missing or cannot stand in a header")
+        raise _invalid("access_token is missing or is not allowed in a header")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise _invalid("token_type is not Bearer")
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):
         raise _invalid("expires_in is missing or not a number")
-    if not 1 <= expires_in <= LONGEST_LIFE:  # NaN fails this too
+    if not 1 <= expires_in <= MAX_LIFETIME:  # NaN fails this too
         raise _invalid("expires_in is out of range")
     return Token(access_token, now + expires_in, float(expires_in), now)
 

@@ -200,7 +200,7 @@ class Transport:
         while (left := self.pause.left()) > 0:
             if time.monotonic() + left >= deadline:
                 raise RateLimited(
-                    f"{request.operation}: the platform asked for a pause of {left:.0f} more seconds.",
+                    f"{request.operation}: the platform requests a pause of {left:.0f} more seconds.",
                     status=429,
                     retry_after=left,
                 )

@@ -30,20 +30,20 @@ def is_loopback(host: str) -> bool:
 
 def checked_url(setting: str, url: str) -> str:
     """``url`` if a token may be sent there: https, or http on loopback. Raises ``ConfigurationError``."""
-    cure = f'GOVPAY["{setting}"] must be an https address such as https://api.govifi.com'
+    hint = f'GOVPAY["{setting}"] must be an https address such as https://api.govifi.com'
     if not isinstance(url, str) or any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
-        raise ConfigurationError(f"{cure}.")
+        raise ConfigurationError(f"{hint}.")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ConfigurationError(f"{cure}.") from None
+        raise ConfigurationError(f"{hint}.") from None
     if parts.scheme not in ("https", "http") or not host:
-        raise ConfigurationError(f"{cure}.")
+        raise ConfigurationError(f"{hint}.")
     if parts.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError(f"{cure}; plain http is allowed on this machine (loopback) only.")
+        raise ConfigurationError(f"{hint}; plain http is allowed on this machine (loopback) only.")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigurationError(f"{cure}, without a user, a query or a fragment.")
+        raise ConfigurationError(f"{hint}, without a user, a query or a fragment.")
     return url
 
 
@@ -114,7 +114,7 @@ class Request:
             found["Idempotency-Key"] = self.idempotency_key
         for name in ("X-Payment-Account-Uid", "Idempotency-Key"):
             if name in found and not HEADER_SAFE.fullmatch(found[name]):
-                raise ConfigurationError(f"{self.operation}: the value for {name} cannot stand in a header.")
+                raise ConfigurationError(f"{self.operation}: the value for {name} is not allowed in a header.")
         return found
 
 

@@ -38,7 +38,7 @@ def record_beat() -> None:
     try:
         shared_cache().set(HEARTBEAT_KEY, mark, timeout=MARK_TIMEOUT)
     except Exception as error:  # each backend has its own exceptions, and their texts may contain a password
-        logger.warning("the mark could not be put into the cache (%s)", type(error).__name__)
+        logger.warning("the worker's mark could not be stored in the cache (%s)", type(error).__name__)
         mark = ""  # beat is alive all the same; no value in a cache equals the empty text
     _record(BEAT, mark=mark)
 

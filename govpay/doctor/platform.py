@@ -59,7 +59,7 @@ def check_token(context: CheckContext) -> Iterator[Finding]:
         yield Finding("token", Level.ERROR, str(error), hint)
         return
     known = authorizer.status()
-    words = _("A token is there: %(age)s old, good for another %(left)s.")
+    words = _("There is a token: %(age)s old, valid for another %(left)s.")
     what = words % {"age": span(known.get("age", 0)), "left": span(known.get("expires_in", 0))}
     if known["blocked"]:
         what += " " + _("The last attempt to renew it failed. %(error)s") % {"error": known["error"]}
@@ -287,7 +287,7 @@ def check_secrets(context: CheckContext) -> Iterator[Finding]:
             what = what % {"age": span((timezone.now() - since).total_seconds())}
             yield Finding("secret", Level.WARNING, what, _("Roll it on the platform, then refresh it here."), uid)
     if fine:
-        yield Finding("secret", Level.OK, _("All signing secrets are there and can be read."))
+        yield Finding("secret", Level.OK, _("All signing secrets are stored and can be decrypted."))
 
 
 def _secret_fault(sealed: Sealed) -> tuple[str, str]:

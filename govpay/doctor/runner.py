@@ -66,7 +66,7 @@ def _run_check(name: str, check: Check, context: CheckContext) -> list[Finding]:
         found.append(Finding(name, Level.ERROR, str(error), _("See what the platform says, and try again.")))
     except Exception as error:
         # The text of an unexpected error may contain a secret, so it is written to the log only.
-        logger.exception("the check %s could not be carried out", name)
+        logger.exception("the check %s failed", name)
         what = _("The check could not be carried out (%(error)s).") % {"error": type(error).__name__}
         found.append(Finding(name, Level.ERROR, what, _("The log of govpay.doctor has the details.")))
     return found

@@ -82,7 +82,7 @@ def check_site(context: CheckContext) -> Iterator[Finding]:
         fine = False
         yield Finding("site", level, what, hint)
     if fine and rehearsal:
-        yield Finding("site", Level.OK, _("The platform is a stand-in on this machine: plain http will do."))
+        yield Finding("site", Level.OK, _("The platform is the sandbox on this machine: plain http is allowed."))
     elif fine:
         yield Finding("site", Level.OK, _("Hosts, https and cookies are set up for a public site."))
 
@@ -148,7 +148,7 @@ def _component() -> Iterator[tuple[Level, str, str]]:
     script, mark = str(conf.get("COMPONENT_SCRIPT_URL")), str(conf.get("COMPONENT_SCRIPT_INTEGRITY"))
     if script and not _is_safe(script):
         what = _(
-            "COMPONENT_SCRIPT_URL is not https: an attacker on the network could change the script that receives card "
+            "COMPONENT_SCRIPT_URL is not https: an attacker on the network could change the script that takes card "
             "numbers."
         )
         yield Level.ERROR, what, _("Give the vendor's https address.")
@@ -224,9 +224,7 @@ def check_cache(context: CheckContext) -> Iterator[Finding]:
     backend = str(settings.CACHES[alias].get("BACKEND"))
     names = {"alias": alias, "backend": backend.rpartition(".")[2]}
     if backend in UNSHARED_BACKENDS:
-        what = _(
-            "Each process has its own copy of the cache %(alias)s (%(backend)s), so token and pauses are not shared."
-        )
+        what = _("Each process has its own cache %(alias)s (%(backend)s): token and pauses are not shared.")
         several = not settings.DEBUG or _recent_heartbeats().exists()
         yield Finding("cache", Level.ERROR if several else Level.WARNING, what % names, hint)
         return

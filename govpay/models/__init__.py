@@ -3,7 +3,6 @@
 from govpay.models.access import AccountAccess
 from govpay.models.events import WebhookEvent, WebhookSubscription
 from govpay.models.health import ContractNotice, Heartbeat
-from govpay.models.names import translate_names
 from govpay.models.operations import Operation
 from govpay.models.payments import Payment, Transaction
 from govpay.models.sessions import HostedSession, PaymentLink
@@ -32,24 +31,3 @@ __all__ = [
     "WebhookEvent",
     "WebhookSubscription",
 ]
-
-translate_names(
-    AccountAccess,
-    Client,
-    ContractNotice,
-    Customer,
-    Heartbeat,
-    HostedSession,
-    Operation,
-    OutboxSignal,
-    Payment,
-    PaymentAccount,
-    PaymentLink,
-    SavedPaymentMethod,
-    SyncCursor,
-    SyncRun,
-    Terminal,
-    Transaction,
-    WebhookEvent,
-    WebhookSubscription,
-)

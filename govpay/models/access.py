@@ -158,19 +158,29 @@ class AccountAccess(models.Model):
     # Deleting an account or a group must not delete this row: a user who lost the last row would see everything.
     account: Any = models.ForeignKey(
         "govpay.PaymentAccount",
+        verbose_name=_("account"),
         to_field="uid",
         on_delete=models.DO_NOTHING,
         db_constraint=False,
         related_name="access",
     )
     user: Any = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
     )
-    group: Any = models.ForeignKey("auth.Group", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    group: Any = models.ForeignKey(
+        "auth.Group", verbose_name=_("group"), null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
 
     objects = AccountQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("account access")
+        verbose_name_plural = _("account access")
         ordering = ["account_id", "id"]  # not "account": that would join
         constraints = [
             models.CheckConstraint(

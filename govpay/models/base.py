@@ -31,8 +31,8 @@ class Mirror(models.Model):
     uid = UidField(_("UID"))
     raw = models.JSONField(_("last document"), default=dict, blank=True)
     #: Hash of the document, and of the document that it replaced: for the upsert's compare-and-swap.
-    digest = models.CharField(max_length=40, default="", blank=True, editable=False)
-    replaced_digest = models.CharField(max_length=40, default="", blank=True, editable=False)
+    digest = models.CharField(_("digest"), max_length=40, default="", blank=True, editable=False)
+    replaced_digest = models.CharField(_("replaced digest"), max_length=40, default="", blank=True, editable=False)
     remote_created_at = models.DateTimeField(_("created"), null=True, blank=True)
     remote_updated_at = models.DateTimeField(_("updated"), null=True, blank=True)
     synced_at = models.DateTimeField(_("last change here"), null=True, blank=True)

@@ -19,11 +19,13 @@ class WebhookSubscription(Mirror):
     The platform gives subscriptions no identifier, so ``uid`` is ``<account uid>:<event type>``.
     """
 
-    account = mirror_key("govpay.PaymentAccount", related_name="webhook_subscriptions")
-    event_type = models.CharField(max_length=255, blank=True, default="")
-    enabled = models.BooleanField(null=True, blank=True)
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="webhook_subscriptions")
+    event_type = models.CharField(_("event type"), max_length=255, blank=True, default="")
+    enabled = models.BooleanField(_("enabled"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("webhook subscription")
+        verbose_name_plural = _("webhook subscriptions")
         ordering = ["account_id", "event_type", "id"]  # not "account": that would join, and hide rows without one
         constraints = [unique_uid("webhooksubscription")]
         indexes = [models.Index(fields=["account", "event_type"], name="govpay_subscription_account")]
@@ -35,26 +37,28 @@ class WebhookSubscription(Mirror):
 class WebhookEvent(models.Model):
     """One verified delivery, stored before it is processed; /guides/webhooks/."""
 
-    account = mirror_key("govpay.PaymentAccount", related_name="webhook_events")
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="webhook_events")
     webhook_id = models.CharField(_("webhook ID"), max_length=255)
-    event_type = models.CharField(max_length=255)
+    event_type = models.CharField(_("event type"), max_length=255)
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
-    payload = models.JSONField(default=dict)
-    state = models.CharField(max_length=16, choices=EventState, default=EventState.RECEIVED)
-    attempts = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True, default="")
+    payload = models.JSONField(_("payload"), default=dict)
+    state = models.CharField(_("state"), max_length=16, choices=EventState, default=EventState.RECEIVED)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    error = models.TextField(_("error"), blank=True, default="")
     received_at = models.DateTimeField(_("received"), default=timezone.now)
     processed_at = models.DateTimeField(_("processed"), null=True, blank=True)
     #: The payment that was read while the event was processed.
-    payment = mirror_key("govpay.Payment", related_name="webhook_events")
+    payment = mirror_key("govpay.Payment", _("payment"), related_name="webhook_events")
     #: Until this time a worker has claimed the event. After that another worker may claim it.
-    claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
+    claimed_until = models.DateTimeField(_("claimed until"), null=True, blank=True, editable=False)
     #: The event is not queued again before this time.
-    due_at = models.DateTimeField(null=True, blank=True, editable=False)
+    due_at = models.DateTimeField(_("due at"), null=True, blank=True, editable=False)
 
     objects = AccountQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("webhook event")
+        verbose_name_plural = _("webhook events")
         ordering = ["-received_at", "-id"]
         constraints = [models.UniqueConstraint(fields=["account", "webhook_id"], name="govpay_event_webhook_id")]
         indexes = [

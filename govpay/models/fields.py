@@ -36,7 +36,7 @@ class UidField(models.CharField):
         return parameters
 
 
-def mirror_key(to: str, related_name: str = "+", **options: Any) -> Any:
+def mirror_key(to: str, verbose_name: Any, related_name: str = "+", **options: Any) -> Any:
     """A foreign key to another mirror by its ``uid``.
 
     It has no constraint and no index of its own: rows arrive in any order, the target may never arrive, and the
@@ -44,6 +44,7 @@ def mirror_key(to: str, related_name: str = "+", **options: Any) -> Any:
     """
     return models.ForeignKey(
         to,
+        verbose_name=verbose_name,
         to_field="uid",
         null=True,
         blank=True,

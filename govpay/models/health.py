@@ -13,17 +13,19 @@ from govpay.models.choices import Source
 class Heartbeat(models.Model):
     """The last heartbeat of one kind of process: ``beat`` (a periodic task ran) or ``worker`` (any task ran)."""
 
-    name = models.CharField(max_length=32)
+    name = models.CharField(_("name"), max_length=32)
     #: The start of the heartbeats without a long gap.
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     last_seen = models.DateTimeField(_("last sign"), default=timezone.now)
     host = models.CharField(_("worker's host"), max_length=255, blank=True, default="")
     #: The value that the same process stored in the cache. A process that finds it there shares the cache.
-    mark = models.CharField(max_length=64, blank=True, default="", editable=False)
+    mark = models.CharField(_("mark"), max_length=64, blank=True, default="", editable=False)
 
     objects = AccountQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["name"], name="govpay_heartbeat_name")]
 
@@ -38,21 +40,23 @@ class ContractNotice(models.Model):
     """
 
     #: The model of the object's mirror, in lower case.
-    kind = models.CharField(max_length=32)
+    kind = models.CharField(_("kind"), max_length=32)
     #: Path of the property, with dots.
-    name = models.CharField(max_length=160)
+    name = models.CharField(_("name"), max_length=160)
     #: The unknown enum value; empty when the property itself is unknown.
-    value = models.CharField(max_length=64, blank=True, default="")
+    value = models.CharField(_("value"), max_length=64, blank=True, default="")
     #: The route that reads objects of this kind, and the source of the last answer.
-    route = models.CharField(max_length=255, blank=True, default="")
-    source = models.CharField(max_length=16, choices=Source, blank=True, default="")
+    route = models.CharField(_("route"), max_length=255, blank=True, default="")
+    source = models.CharField(_("source"), max_length=16, choices=Source, blank=True, default="")
     first_seen = models.DateTimeField(_("first seen"), default=timezone.now)
     last_seen = models.DateTimeField(_("last seen"), default=timezone.now)
-    count = models.PositiveBigIntegerField(default=0)
+    count = models.PositiveBigIntegerField(_("count"), default=0)
 
     objects = AccountQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("contract notice")
+        verbose_name_plural = _("contract notices")
         ordering = ["-last_seen", "-id"]
         constraints = [models.UniqueConstraint(fields=["kind", "name", "value"], name="govpay_notice_item")]
         indexes = [models.Index(fields=["-last_seen", "-id"], name="govpay_notice_seen")]

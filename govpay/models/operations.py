@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from govpay.models.access import AccountQuerySet
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, SecCode
@@ -25,7 +26,7 @@ BEGINS_WITHIN = dt.timedelta(seconds=10)
 OPEN_FOR_LONG = dt.timedelta(minutes=5)
 
 #: Time after a resolution by hand in which reconciliation still reads the platform.
-WATCHED = dt.timedelta(days=3)
+RECHECK_PERIOD = dt.timedelta(days=3)
 
 
 class OperationQuerySet(AccountQuerySet):
@@ -41,10 +42,10 @@ class OperationQuerySet(AccountQuerySet):
         were resolved by hand while reconciliation still reads the platform.
         """
         money = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
-        by_word = Q(settled_at__gt=timezone.now() - WATCHED, attention_at=None, action__in=money)
+        by_word = Q(settled_at__gt=timezone.now() - RECHECK_PERIOD, attention_at=None, action__in=money)
         return self.filter(Q(state__in=OPEN_STATES) | by_word)
 
-    def needing_attention(self) -> OperationQuerySet:
+    def needing_review(self) -> OperationQuerySet:
         """Ended operations that staff must look at, until they are marked as dealt with."""
         return self.exclude(attention="").exclude(state__in=OPEN_STATES)
 
@@ -55,76 +56,93 @@ class Operation(models.Model):
     ``amount`` is in minor units of ``currency``. ``succeeded`` means that the platform accepted the request.
     """
 
-    key = models.UUIDField(default=uuid.uuid4, editable=False)
-    action = models.CharField(max_length=32, choices=OperationAction)
-    account = mirror_key("govpay.PaymentAccount", related_name="operations")
-    payment = mirror_key("govpay.Payment", related_name="operations")
-    customer = mirror_key("govpay.Customer", related_name="operations")
-    session = mirror_key("govpay.HostedSession", related_name="operations")
-    amount = models.BigIntegerField(null=True, blank=True)
-    currency = models.CharField(max_length=8, blank=True, default="")
+    key = models.UUIDField(_("key"), default=uuid.uuid4, editable=False)
+    action = models.CharField(_("action"), max_length=32, choices=OperationAction)
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="operations")
+    payment = mirror_key("govpay.Payment", _("payment"), related_name="operations")
+    customer = mirror_key("govpay.Customer", _("customer"), related_name="operations")
+    session = mirror_key("govpay.HostedSession", _("session"), related_name="operations")
+    amount = models.BigIntegerField(_("amount"), null=True, blank=True)
+    currency = models.CharField(_("currency"), max_length=8, blank=True, default="")
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("actor"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
     )
-    reason = models.TextField(blank=True, default="")
-    state = models.CharField(max_length=16, choices=OperationState, default=OperationState.STARTED)
-    error = models.TextField(blank=True, default="")
-    remote_request_id = models.CharField("platform's request ID", max_length=255, blank=True, default="")
-    reference_id = models.CharField("reference", max_length=255, blank=True, default="")
-    created_at = models.DateTimeField("started", default=timezone.now)
-    finished_at = models.DateTimeField("finished", null=True, blank=True)
+    reason = models.TextField(_("reason"), blank=True, default="")
+    state = models.CharField(_("state"), max_length=16, choices=OperationState, default=OperationState.STARTED)
+    error = models.TextField(_("error"), blank=True, default="")
+    remote_request_id = models.CharField(_("platform's request ID"), max_length=255, blank=True, default="")
+    reference_id = models.CharField(_("reference"), max_length=255, blank=True, default="")
+    created_at = models.DateTimeField(_("started"), default=timezone.now)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
 
     #: The error to raise again for the same key: a class name of ``govpay.exceptions``.
-    error_class = models.CharField(max_length=64, blank=True, default="", editable=False)
-    error_code = models.CharField(max_length=64, blank=True, default="")
+    error_class = models.CharField(_("error class"), max_length=64, blank=True, default="", editable=False)
+    error_code = models.CharField(_("error code"), max_length=64, blank=True, default="")
     #: Keyed hash of the arguments. The same key with other arguments is refused.
-    fingerprint = models.CharField(max_length=64, blank=True, default="", editable=False)
+    fingerprint = models.CharField(_("fingerprint"), max_length=64, blank=True, default="", editable=False)
     #: ``uid`` of the mirrored row that is the result.
-    result_uid = UidField("result", blank=True, default="")
+    result_uid = UidField(_("result"), blank=True, default="")
     #: Number of attempts. *Try again* reopens the same row, with the same key and the same reference.
-    attempts = models.PositiveSmallIntegerField(default=1)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=1)
     #: Start of the current attempt, if it is not the first one.
-    attempted_at = models.DateTimeField("last attempt", null=True, blank=True)
+    attempted_at = models.DateTimeField(_("last attempt"), null=True, blank=True)
     #: The user who pressed *Try again* for the current attempt.
     retried_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("retried by"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
     )
     #: The outcome of each earlier attempt: ``[{"attempt", "started_at", "finished_at", "error", …}]``, oldest first.
-    earlier_attempts = models.JSONField(default=list, blank=True, editable=False)
+    earlier_attempts = models.JSONField(_("earlier attempts"), default=list, blank=True, editable=False)
     #: Until this time the call may still be running, so a missing sign proves nothing.
-    deadline_at = models.DateTimeField("call ends by")
+    deadline_at = models.DateTimeField(_("call ends by"))
     #: The time since which every read of the platform has found no sign of the operation.
-    absent_at = models.DateTimeField("first not found", null=True, blank=True)
-    checked_at = models.DateTimeField("last looked up", null=True, blank=True)
+    absent_at = models.DateTimeField(_("first not found"), null=True, blank=True)
+    checked_at = models.DateTimeField(_("last looked up"), null=True, blank=True)
     #: The payment method of a quote. A capture must repeat it exactly. Deleted after the capture or the expiry.
-    validated_method = SealedField()
-    method_expires_at = models.DateTimeField("method kept until", null=True, blank=True)
+    validated_method = SealedField(_("validated method"))
+    method_expires_at = models.DateTimeField(_("method kept until"), null=True, blank=True)
     #: Quote: only ``actor`` may capture the payment, as only the fee was shown. Void: ``actor`` voided such a quote.
     #: The database has the default too, because processes of the previous release do not know the column.
-    fee_preview = models.BooleanField(default=False, db_default=False, editable=False)
+    fee_preview = models.BooleanField(_("fee preview"), default=False, db_default=False, editable=False)
     #: The authorization that the owner of a bank account gave before the charge, as attested by ``actor``.
-    sec_code = models.CharField("SEC code", max_length=8, blank=True, default="", choices=SecCode)
-    authorization_text = models.TextField("authorization", blank=True, default="")
-    authorized_at = models.DateTimeField("authorization attested", null=True, blank=True)
+    sec_code = models.CharField(_("SEC code"), max_length=8, blank=True, default="", choices=SecCode)
+    authorization_text = models.TextField(_("authorization"), blank=True, default="")
+    authorized_at = models.DateTimeField(_("authorization attested"), null=True, blank=True)
     #: Import: keyed hashes of its rows; after its end, of the accepted rows.
-    row_marks = models.TextField(blank=True, default="", editable=False)
+    row_marks = models.TextField(_("row marks"), blank=True, default="", editable=False)
     #: Why the last look-up did not find the outcome, if it failed.
-    look_up_error = models.CharField("last look-up's error", max_length=255, blank=True, default="")
+    look_up_error = models.CharField(_("last look-up's error"), max_length=255, blank=True, default="")
     #: The reason for the review queue. Staff clear it.
-    attention = models.CharField(max_length=16, choices=OperationAttention, blank=True, default="")
-    attention_at = models.DateTimeField("raised", null=True, blank=True)
+    attention = models.CharField(_("review reason"), max_length=16, choices=OperationAttention, blank=True, default="")
+    attention_at = models.DateTimeField(_("raised"), null=True, blank=True)
     #: The user who resolved it by hand, because the platform did not show the outcome.
     settled_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("resolved by"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
     )
-    settled_at = models.DateTimeField("settled by hand", null=True, blank=True)
-    settlement = models.TextField("how that is known", blank=True, default="")
+    settled_at = models.DateTimeField(_("resolved by hand"), null=True, blank=True)
+    settlement = models.TextField(_("how that is known"), blank=True, default="")
 
     objects = OperationQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("operation")
+        verbose_name_plural = _("operations")
         ordering = ["-created_at", "-id"]
-        permissions = [("settle_operation", "Can settle an operation by hand")]
+        permissions = [("settle_operation", "Can resolve an operation by hand")]
         constraints = [
             models.UniqueConstraint(fields=["key"], name="govpay_operation_key"),
             models.UniqueConstraint(

@@ -9,8 +9,8 @@ from django.db import models
 from django.db.models import Case, Exists, Max, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from govpay.models.base import Mirror, MirrorQuerySet, unique_uid
 from govpay.models.choices import (
@@ -108,35 +108,37 @@ class Payment(Mirror):
 
     LOCAL = ("flag", "flagged_at", "flag_movement", "flag_order", "flag_backlog")
 
-    account = mirror_key("govpay.PaymentAccount", related_name="payments")
-    customer = mirror_key("govpay.Customer", related_name="payments")
-    saved_method = mirror_key("govpay.SavedPaymentMethod", related_name="payments")
-    session = mirror_key("govpay.HostedSession", related_name="payments")
-    reference_id = models.CharField(gettext_lazy("reference"), max_length=255, blank=True, default="")
-    base_amount = models.BigIntegerField(null=True, blank=True)
-    tax_amount = models.BigIntegerField(null=True, blank=True)
-    processing_fee_amount = models.BigIntegerField(gettext_lazy("convenience fee"), null=True, blank=True)
-    total_amount = models.BigIntegerField(null=True, blank=True)
-    refunded_amount = models.BigIntegerField(null=True, blank=True)
-    currency = models.CharField(max_length=8, blank=True, default="")
-    status = models.CharField(max_length=64, blank=True, default="")
-    method_type = models.TextField(blank=True, default="")
-    brand = models.TextField(blank=True, default="")
-    last4 = models.CharField(gettext_lazy("last four"), max_length=8, blank=True, default="")
-    decline_code = models.TextField(blank=True, default="")
-    captured_at = models.DateTimeField(gettext_lazy("captured"), null=True, blank=True)
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="payments")
+    customer = mirror_key("govpay.Customer", _("customer"), related_name="payments")
+    saved_method = mirror_key("govpay.SavedPaymentMethod", _("saved method"), related_name="payments")
+    session = mirror_key("govpay.HostedSession", _("session"), related_name="payments")
+    reference_id = models.CharField(_("reference"), max_length=255, blank=True, default="")
+    base_amount = models.BigIntegerField(_("base amount"), null=True, blank=True)
+    tax_amount = models.BigIntegerField(_("tax amount"), null=True, blank=True)
+    processing_fee_amount = models.BigIntegerField(_("convenience fee"), null=True, blank=True)
+    total_amount = models.BigIntegerField(_("total amount"), null=True, blank=True)
+    refunded_amount = models.BigIntegerField(_("refunded amount"), null=True, blank=True)
+    currency = models.CharField(_("currency"), max_length=8, blank=True, default="")
+    status = models.CharField(_("status"), max_length=64, blank=True, default="")
+    method_type = models.TextField(_("method type"), blank=True, default="")
+    brand = models.TextField(_("brand"), blank=True, default="")
+    last4 = models.CharField(_("last four"), max_length=8, blank=True, default="")
+    decline_code = models.TextField(_("decline code"), blank=True, default="")
+    captured_at = models.DateTimeField(_("captured"), null=True, blank=True)
     #: Set by the newest dispute, return or reversal (``govpay.sync.flags``). Staff clear it.
-    flag = models.CharField(max_length=32, choices=PaymentFlag, blank=True, default="", editable=False)
-    flagged_at = models.DateTimeField(gettext_lazy("flagged"), null=True, blank=True, editable=False)
+    flag = models.CharField(_("flag"), max_length=32, choices=PaymentFlag, blank=True, default="", editable=False)
+    flagged_at = models.DateTimeField(_("flagged"), null=True, blank=True, editable=False)
     #: The newest of these movements, also after staff cleared the flag, and its sort key.
-    flag_movement = mirror_key("govpay.Transaction", editable=False)
-    flag_order = UidField(max_length=FLAG_ORDER_LENGTH, blank=True, default="", editable=False)
+    flag_movement = mirror_key("govpay.Transaction", _("flag movement"), editable=False)
+    flag_order = UidField(_("flag order"), max_length=FLAG_ORDER_LENGTH, blank=True, default="", editable=False)
     #: The flag was raised by the first load of an account. The review queue groups these.
-    flag_backlog = models.BooleanField(default=False, editable=False)
+    flag_backlog = models.BooleanField(_("flag backlog"), default=False, editable=False)
 
     objects = PaymentQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("payment")
+        verbose_name_plural = _("payments")
         ordering = ["-remote_created_at", "-id"]
         constraints = [unique_uid("payment")]
         indexes = [
@@ -216,54 +218,54 @@ class Payment(Mirror):
         ``confirming``: the person who asked for the fee confirms the charge.
         """
         if self.deleted_at:
-            return _("The platform no longer has this payment.")
+            return gettext("The platform no longer has this payment.")
         if self.status != PaymentStatus.VALIDATED:
-            return _("Only a validated payment can be captured; this one is %(status)s.") % self._status()
+            return gettext("Only a validated payment can be captured; this one is %(status)s.") % self._status()
         until = self.capturable_until
         if until is not None and until <= timezone.now():
-            return _("The validation has expired; quote the payment again.")
+            return gettext("The validation has expired; quote the payment again.")
         if not confirming and self.is_fee_preview:
-            return _(
+            return gettext(
                 "Only its fee was shown. The person who asked for the fee can confirm the charge on the charge page; "
                 "otherwise it ends by itself."
             )
         if None in (self.base_amount, self.processing_fee_amount, self.total_amount) or not self.currency:
-            return _("The platform has not sent all amounts of this payment.")
+            return gettext("The platform has not sent all amounts of this payment.")
         if not has_method:
-            return _("It was validated elsewhere: only the site that holds the card token can capture it.")
+            return gettext("It was validated elsewhere: only the site that holds the card token can capture it.")
         return ""
 
     def why_not_voidable(self) -> str:
         """The reason for staff why the payment cannot be voided (assumption A11), or an empty string."""
         if self.deleted_at:
-            return _("The platform no longer has this payment.")
+            return gettext("The platform no longer has this payment.")
         if self.status == PaymentStatus.VALIDATED:
             return ""
         if self.status != PaymentStatus.CAPTURED:
-            return _("A payment that is %(status)s cannot be voided.") % self._status()
+            return gettext("A payment that is %(status)s cannot be voided.") % self._status()
         if (
             self.captured_at is None
             or self.captured_at.astimezone(dt.UTC).date() != timezone.now().astimezone(dt.UTC).date()
         ):
-            return _("A captured payment can be voided only on the day of capture (UTC); refund it instead.")
+            return gettext("A captured payment can be voided only on the day of capture (UTC); refund it instead.")
         if self.refunded_amount or getattr(self, "pending_refunds", 0) or getattr(self, "settled_refunds", 0):
-            return _("A payment with a refund cannot be voided.")
+            return gettext("A payment with a refund cannot be voided.")
         return ""
 
     def why_not_refundable(self) -> str:
         """The reason for staff why it cannot be refunded, or an empty string. Needs ``with_pending_refunds``."""
         if self.deleted_at:
-            return _("The platform no longer has this payment.")
+            return gettext("The platform no longer has this payment.")
         if self.status not in REFUNDABLE:
-            return _("Only captured money can be refunded; this payment is %(status)s.") % self._status()
+            return gettext("Only captured money can be refunded; this payment is %(status)s.") % self._status()
         if self.total_amount is None or not self.currency:
-            return _("The platform has not sent the total of this payment.")
+            return gettext("The platform has not sent the total of this payment.")
         if self.refundable_amount <= 0:
-            return _("Nothing is left to refund.")
+            return gettext("Nothing is left to refund.")
         return ""
 
     def _status(self) -> dict[str, str]:
-        return {"status": self.status or _("of unknown status")}
+        return {"status": self.status or gettext("of unknown status")}
 
     @property
     def refundable_amount(self) -> int:
@@ -283,18 +285,20 @@ class Payment(Mirror):
 class Transaction(Mirror):
     """One movement of a payment's money. ``amount`` is in minor units. Assumption A12."""
 
-    payment = mirror_key("govpay.Payment", related_name="transactions")
-    account = mirror_key("govpay.PaymentAccount", related_name="transactions")
-    type = models.CharField(max_length=64, blank=True, default="")
-    amount = models.BigIntegerField(null=True, blank=True)
-    currency = models.CharField(max_length=8, blank=True, default="")
-    status = models.CharField(max_length=64, blank=True, default="")
-    reference_id = models.CharField(gettext_lazy("reference"), max_length=255, blank=True, default="")
-    processor_transaction_id = models.CharField(gettext_lazy("processor's ID"), max_length=255, blank=True, default="")
-    reason = models.TextField(blank=True, default="")
-    reason_code = models.TextField(blank=True, default="")
+    payment = mirror_key("govpay.Payment", _("payment"), related_name="transactions")
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="transactions")
+    type = models.CharField(_("type"), max_length=64, blank=True, default="")
+    amount = models.BigIntegerField(_("amount"), null=True, blank=True)
+    currency = models.CharField(_("currency"), max_length=8, blank=True, default="")
+    status = models.CharField(_("status"), max_length=64, blank=True, default="")
+    reference_id = models.CharField(_("reference"), max_length=255, blank=True, default="")
+    processor_transaction_id = models.CharField(_("processor's ID"), max_length=255, blank=True, default="")
+    reason = models.TextField(_("reason"), blank=True, default="")
+    reason_code = models.TextField(_("reason code"), blank=True, default="")
 
     class Meta:
+        verbose_name = _("transaction")
+        verbose_name_plural = _("transactions")
         ordering = ["-remote_created_at", "-id"]
         constraints = [unique_uid("transaction")]
         indexes = [

@@ -12,7 +12,7 @@ MANAGE_WALLET = "govpay.manage_wallet"
 CREATE_SESSION = "govpay.create_session"
 PROVISION_ACCOUNT = "govpay.provision_account"
 #: Actions that send nothing to the platform.
-SETTLE_OPERATION = "govpay.settle_operation"
+RESOLVE_OPERATION = "govpay.settle_operation"
 SYNC_NOW = "govpay.sync_now"
 REPLAY_EVENT = "govpay.replay_event"
 

@@ -166,7 +166,7 @@ DISPUTES = _by_code(
         "10.5 4849 FR2 FR4 FR6",
         _dispute(
             _("The card network has put your payments under a monitoring program."),
-            _("Such a dispute can hardly be won. Ask your processor what the program demands of you."),
+            _("This dispute is unlikely to be won. Ask your processor what the program requires."),
         ),
     ),
     (

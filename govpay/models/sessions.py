@@ -24,19 +24,21 @@ class HostedSession(Mirror):
     LOCAL = ("public_id", "credential", "hosted_url")
 
     public_id = UidField(_("public ID"), null=True, blank=True, editable=False)
-    account = mirror_key("govpay.PaymentAccount", related_name="sessions")
-    customer = mirror_key("govpay.Customer", related_name="sessions")
-    amount = models.BigIntegerField(null=True, blank=True)
-    currency = models.CharField(max_length=8, blank=True, default="")
-    status = models.CharField(max_length=64, blank=True, default="")
-    scope = models.CharField(max_length=64, blank=True, default="")
-    layout = models.TextField(blank=True, default="")
-    expires_at = models.DateTimeField(null=True, blank=True)
-    metadata = models.JSONField(default=dict, blank=True)
-    credential = SealedField()
-    hosted_url = SealedField()
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="sessions")
+    customer = mirror_key("govpay.Customer", _("customer"), related_name="sessions")
+    amount = models.BigIntegerField(_("amount"), null=True, blank=True)
+    currency = models.CharField(_("currency"), max_length=8, blank=True, default="")
+    status = models.CharField(_("status"), max_length=64, blank=True, default="")
+    scope = models.CharField(_("scope"), max_length=64, blank=True, default="")
+    layout = models.TextField(_("layout"), blank=True, default="")
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    metadata = models.JSONField(_("metadata"), default=dict, blank=True)
+    credential = SealedField(_("credential"))
+    hosted_url = SealedField(_("hosted URL"))
 
     class Meta:
+        verbose_name = _("hosted session")
+        verbose_name_plural = _("hosted sessions")
         ordering = ["-remote_created_at", "-id"]
         constraints = [
             unique_uid("hostedsession"),
@@ -59,27 +61,34 @@ class PaymentLink(models.Model):
     """A request to pay that is valid for days and opens a new hosted session when one is needed."""
 
     public_id = UidField(_("public ID"))
-    account = mirror_key("govpay.PaymentAccount", related_name="payment_links")
-    customer = mirror_key("govpay.Customer", related_name="payment_links")
-    amount = models.BigIntegerField()
-    currency = models.CharField(max_length=8, default="USD")
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="payment_links")
+    customer = mirror_key("govpay.Customer", _("customer"), related_name="payment_links")
+    amount = models.BigIntegerField(_("amount"))
+    currency = models.CharField(_("currency"), max_length=8, default="USD")
     reference_id = models.CharField(_("reference"), max_length=255, blank=True, default="")
-    description = models.TextField(blank=True, default="")
-    expires_at = models.DateTimeField()
-    state = models.CharField(max_length=16, choices=LinkState, default=LinkState.OPEN)
+    description = models.TextField(_("description"), blank=True, default="")
+    expires_at = models.DateTimeField(_("expires at"))
+    state = models.CharField(_("state"), max_length=16, choices=LinkState, default=LinkState.OPEN)
     #: The last opened session.
-    session = mirror_key("govpay.HostedSession", related_name="payment_links")
+    session = mirror_key("govpay.HostedSession", _("session"), related_name="payment_links")
     #: Number of requested sessions. It is part of the operation key, so that the next session is opened only once.
-    attempt = models.PositiveIntegerField(default=0, editable=False)
-    payment = mirror_key("govpay.Payment", related_name="payment_links")
+    attempt = models.PositiveIntegerField(_("attempt"), default=0, editable=False)
+    payment = mirror_key("govpay.Payment", _("payment"), related_name="payment_links")
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("created by"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = AccountQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("payment link")
+        verbose_name_plural = _("payment links")
         ordering = ["-created_at", "-id"]
         constraints = [models.UniqueConstraint(fields=["public_id"], name="govpay_link_public_id")]
         indexes = [

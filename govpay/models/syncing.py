@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from govpay.models.access import AccountQuerySet
 from govpay.models.choices import RunState, Source, SyncMode
@@ -18,33 +19,37 @@ class SyncCursor(models.Model):
     It is also the lease on that list: only the worker named here reads it.
     """
 
-    account = mirror_key("govpay.PaymentAccount", related_name="sync_cursors")
-    resource = models.CharField(max_length=32)
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="sync_cursors")
+    resource = models.CharField(_("resource"), max_length=32)
     #: The order that the API accepts (``govpay.client.pages``); empty: not known yet.
-    order = models.CharField(max_length=16, blank=True, default="")
+    order = models.CharField(_("order"), max_length=16, blank=True, default="")
     #: The mode of the current walk, and the position after its last committed page. A full walk has a position of
     #: its own, so that a full walk that is stuck does not block the incremental ones.
-    mode = models.CharField(max_length=16, blank=True, default="", choices=SyncMode)
-    position = models.JSONField(null=True, blank=True)
-    full_position = models.JSONField(null=True, blank=True)
+    mode = models.CharField(_("mode"), max_length=16, blank=True, default="", choices=SyncMode)
+    position = models.JSONField(_("position"), null=True, blank=True)
+    full_position = models.JSONField(_("full position"), null=True, blank=True)
     #: The start of the next incremental walk: a little before the last row seen.
-    watermark = models.JSONField(null=True, blank=True)
+    watermark = models.JSONField(_("watermark"), null=True, blank=True)
     completed_at = models.DateTimeField(_("last success"), null=True, blank=True)
     full_completed_at = models.DateTimeField(_("last full success"), null=True, blank=True)
     attempted_at = models.DateTimeField(_("last attempt"), null=True, blank=True)
     not_offered_at = models.DateTimeField(_("not offered since"), null=True, blank=True)
-    error = models.TextField(blank=True, default="")
+    error = models.TextField(_("error"), blank=True, default="")
 
-    lease_token = models.UUIDField(null=True, blank=True, editable=False)
+    lease_token = models.UUIDField(_("lease token"), null=True, blank=True, editable=False)
     lease_host = models.CharField(_("worker's host"), max_length=255, blank=True, default="")
     lease_pid = models.PositiveBigIntegerField(_("worker's process"), null=True, blank=True)
     #: A process id can be reused. Together with the start time of the process it is unique.
-    lease_process_start = models.CharField(max_length=64, blank=True, default="", editable=False)
+    lease_process_start = models.CharField(
+        _("lease process start"), max_length=64, blank=True, default="", editable=False
+    )
     heartbeat_at = models.DateTimeField(_("worker's last sign"), null=True, blank=True)
 
     objects = AccountQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("sync cursor")
+        verbose_name_plural = _("sync cursors")
         ordering = ["account_id", "resource", "id"]  # not "account": that would join, and hide rows without one
         constraints = [
             models.UniqueConstraint(
@@ -64,26 +69,28 @@ class SyncCursor(models.Model):
 class SyncRun(models.Model):
     """The record of one sync of one list."""
 
-    account = mirror_key("govpay.PaymentAccount", related_name="sync_runs")
-    resource = models.CharField(max_length=32)
-    mode = models.CharField(max_length=16, choices=SyncMode)
-    state = models.CharField(max_length=16, choices=RunState, default=RunState.RUNNING)
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="sync_runs")
+    resource = models.CharField(_("resource"), max_length=32)
+    mode = models.CharField(_("mode"), max_length=16, choices=SyncMode)
+    state = models.CharField(_("state"), max_length=16, choices=RunState, default=RunState.RUNNING)
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
-    fetched = models.PositiveBigIntegerField(default=0)
-    created = models.PositiveBigIntegerField(default=0)
-    updated = models.PositiveBigIntegerField(default=0)
-    unchanged = models.PositiveBigIntegerField(default=0)
-    deleted = models.PositiveBigIntegerField(default=0)
-    pages = models.PositiveBigIntegerField(default=0)
+    fetched = models.PositiveBigIntegerField(pgettext_lazy("rows", "fetched"), default=0)
+    created = models.PositiveBigIntegerField(pgettext_lazy("rows", "created"), default=0)
+    updated = models.PositiveBigIntegerField(pgettext_lazy("rows", "updated"), default=0)
+    unchanged = models.PositiveBigIntegerField(pgettext_lazy("rows", "unchanged"), default=0)
+    deleted = models.PositiveBigIntegerField(pgettext_lazy("rows", "deleted"), default=0)
+    pages = models.PositiveBigIntegerField(_("pages"), default=0)
     rejected_count = models.PositiveBigIntegerField(_("rejected rows"), default=0)
     #: The first hundred rows that could not be mapped: ``[{"uid": …, "error": …}]``.
-    rejected = models.JSONField(default=list, blank=True)
-    error = models.TextField(blank=True, default="")
+    rejected = models.JSONField(_("rejected"), default=list, blank=True)
+    error = models.TextField(_("error"), blank=True, default="")
 
     objects = AccountQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("sync run")
+        verbose_name_plural = _("sync runs")
         ordering = ["-started_at", "-id"]
         indexes = [
             models.Index(fields=["-started_at", "-id"], name="govpay_run_started"),
@@ -98,16 +105,18 @@ class SyncRun(models.Model):
 class OutboxSignal(models.Model):
     """A signal to send to the host. It is written with the change and deleted when it was sent."""
 
-    name = models.CharField(max_length=64)
-    model = models.CharField(max_length=64)
-    row = models.BigIntegerField()
-    source = models.CharField(max_length=16, choices=Source)
-    created_at = models.DateTimeField(default=timezone.now)
-    attempts = models.PositiveSmallIntegerField(default=0)
+    name = models.CharField(_("name"), max_length=64)
+    model = models.CharField(_("model"), max_length=64)
+    row = models.BigIntegerField(_("row"))
+    source = models.CharField(_("source"), max_length=16, choices=Source)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
 
     objects = AccountQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("outbox signal")
+        verbose_name_plural = _("outbox signals")
         ordering = ["id"]
 
     def __str__(self) -> str:

@@ -13,11 +13,13 @@ class Client(Mirror):
     """A merchant organization; /platform/accounts/."""
 
     customer_id = models.CharField(_("customer ID"), max_length=255, blank=True, default="")
-    name = models.TextField(blank=True, default="")
-    timezone = models.TextField(blank=True, default="")
-    subdomain = models.TextField(blank=True, default="")
+    name = models.TextField(_("name"), blank=True, default="")
+    timezone = models.TextField(_("timezone"), blank=True, default="")
+    subdomain = models.TextField(_("subdomain"), blank=True, default="")
 
     class Meta:
+        verbose_name = _("client")
+        verbose_name_plural = _("clients")
         ordering = ["name", "id"]
         constraints = [unique_uid("client")]
 
@@ -35,12 +37,12 @@ class PaymentAccount(Mirror):
         "webhook_secret_replaced_at",
     )
 
-    client = mirror_key("govpay.Client", related_name="accounts")
-    name = models.TextField(blank=True, default="")
-    processor = models.TextField(blank=True, default="")
+    client = mirror_key("govpay.Client", _("client"), related_name="accounts")
+    name = models.TextField(_("name"), blank=True, default="")
+    processor = models.TextField(_("processor"), blank=True, default="")
     external_account_id = models.CharField(_("external account ID"), max_length=255, blank=True, default="")
     external_merchant_id = models.CharField(_("external merchant ID"), max_length=255, blank=True, default="")
-    active = models.BooleanField(null=True, blank=True)
+    active = models.BooleanField(_("active"), null=True, blank=True)
     enable_ach = models.BooleanField(_("ACH enabled"), null=True, blank=True)
     enable_credit_card = models.BooleanField(_("cards enabled"), null=True, blank=True)
     #: In cents. The API uses decimal dollars (assumption A27).
@@ -48,16 +50,18 @@ class PaymentAccount(Mirror):
     maximum_payment_amount = models.BigIntegerField(_("maximum payment"), null=True, blank=True)
     callback_url = models.TextField(_("callback URL"), blank=True, default="")
     webhook_enabled = models.BooleanField(_("webhooks enabled"), null=True, blank=True)
-    allowed_origins = models.JSONField(default=list, blank=True)
-    webhook_secret = SealedField()
+    allowed_origins = models.JSONField(_("allowed origins"), default=list, blank=True)
+    webhook_secret = SealedField(_("webhook secret"))
     webhook_secret_fetched_at = models.DateTimeField(_("webhook secret fetched"), null=True, blank=True, editable=False)
     #: Stays valid for ``WEBHOOK_SECRET_GRACE`` seconds after it was replaced (assumption A18).
-    previous_webhook_secret = SealedField()
+    previous_webhook_secret = SealedField(_("previous webhook secret"))
     webhook_secret_replaced_at = models.DateTimeField(
         _("webhook secret replaced"), null=True, blank=True, editable=False
     )
 
     class Meta:
+        verbose_name = _("payment account")
+        verbose_name_plural = _("payment accounts")
         ordering = ["name", "id"]
         constraints = [unique_uid("paymentaccount")]
         indexes = [models.Index(fields=["client"], name="govpay_account_client")]

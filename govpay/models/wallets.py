@@ -16,14 +16,16 @@ class Customer(Mirror):
     LOCAL = ("methods_stale",)
     RESET = ("methods_stale",)
 
-    account = mirror_key("govpay.PaymentAccount", related_name="customers")
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="customers")
     reference_id = models.CharField(_("reference"), max_length=255, blank=True, default="")
-    name = models.TextField(blank=True, default="")
-    email = models.CharField(max_length=255, blank=True, default="")
+    name = models.TextField(_("name"), blank=True, default="")
+    email = models.CharField(_("email"), max_length=255, blank=True, default="")
     #: The methods must be read again. The platform touches a customer when a method changes (assumption A14).
-    methods_stale = models.BooleanField(default=True, editable=False)
+    methods_stale = models.BooleanField(_("methods stale"), default=True, editable=False)
 
     class Meta:
+        verbose_name = _("customer")
+        verbose_name_plural = _("customers")
         ordering = ["-remote_created_at", "-id"]
         constraints = [unique_uid("customer")]
         indexes = [
@@ -44,21 +46,22 @@ class Customer(Mirror):
 class SavedPaymentMethod(Mirror):
     """A saved card or bank account. Only the last four digits are stored; assumption A14."""
 
-    account = mirror_key("govpay.PaymentAccount", related_name="saved_methods")
-    customer = mirror_key("govpay.Customer", related_name="saved_methods")
-    method_type = models.TextField(blank=True, default="")
-    brand = models.TextField(blank=True, default="")
+    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="saved_methods")
+    customer = mirror_key("govpay.Customer", _("customer"), related_name="saved_methods")
+    method_type = models.TextField(_("method type"), blank=True, default="")
+    brand = models.TextField(_("brand"), blank=True, default="")
     last4 = models.CharField(_("last four"), max_length=8, blank=True, default="")
     exp_month = models.PositiveSmallIntegerField(_("expiry month"), null=True, blank=True)
     exp_year = models.PositiveSmallIntegerField(_("expiry year"), null=True, blank=True)
-    holder_name = models.TextField(blank=True, default="")
-    bank_name = models.TextField(blank=True, default="")
-    account_type = models.TextField(blank=True, default="")
+    holder_name = models.TextField(_("holder name"), blank=True, default="")
+    bank_name = models.TextField(_("bank name"), blank=True, default="")
+    account_type = models.TextField(_("account type"), blank=True, default="")
     is_default = models.BooleanField(_("default"), null=True, blank=True)
 
     class Meta:
-        ordering = ["-remote_created_at", "-id"]
         verbose_name = _("saved payment method")
+        verbose_name_plural = _("saved payment methods")
+        ordering = ["-remote_created_at", "-id"]
         constraints = [unique_uid("savedpaymentmethod")]
         indexes = [
             models.Index(fields=["customer"], name="govpay_method_customer"),

@@ -18,7 +18,7 @@ from govpay.security.tracebacks import scrub_traceback
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 #: Old name → new name. The old names are removed in the next release.
-_RENAMED = {"Seen": "Snapshot", "settle_by_hand": "resolve_manually"}
+_RENAMED = {"Seen": "Snapshot", "settle_by_hand": "resolve_manually", "recheck_settled": "recheck_resolved"}
 
 
 def __getattr__(name: str) -> Any:

@@ -35,7 +35,7 @@ from .links import (
 from .links import (
     open_session as open_session,
 )
-from .manual_resolution import recheck_settled as recheck_settled
+from .manual_resolution import recheck_resolved as recheck_resolved
 from .manual_resolution import resolve_manually as resolve_manually
 from .payments import capture_payment as capture_payment
 from .payments import void_payment as void_payment

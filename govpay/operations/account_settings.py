@@ -193,7 +193,7 @@ class UpdateAccountAction(AccountAction):
 
     def send(self, operation: Operation) -> PaymentAccountResource:
         if self.body is None:
-            raise OperationRefused("The payment account was not read before.")
+            raise OperationRefused("The payment account must be read first.")
         uid = self.account.uid
         found = get_endpoints().update_payment_account(uid, self.body, idempotency_key=str(operation.key))
         known = {**self.current, **self.body.to_wire(), "uid": uid}
@@ -241,7 +241,7 @@ class SetCheckoutAction(AccountAction):
         if any(not alike(name, asked[name], value) for name, value in said.items()):
             return None
         if len(said) < len(asked):
-            raise InvalidAnswer("How the checkout looks cannot be read back. Set it again.")
+            raise InvalidAnswer("The checkout configuration cannot be read back. Set it again.")
         return cls.judge(operation, found)
 
 

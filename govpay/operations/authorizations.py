@@ -32,7 +32,7 @@ def check_authorization(given: Authorization) -> None:
     if timezone.is_naive(given.accepted_at):
         raise OperationRefused(_("accepted_at needs a time zone."), field=at)
     if given.accepted_at > timezone.now() + CLOCKS_DIFFER:
-        raise OperationRefused(_("accepted_at lies in the future: nobody has agreed yet."), field=at)
+        raise OperationRefused(_("accepted_at must not be in the future."), field=at)
 
 
 def authorization_of(operation: Operation) -> Authorization | None:

@@ -153,11 +153,11 @@ def read_again(action: Action | type[Action], entry: JournalEntry, *, refused: b
     try:
         action.read_again(entry.operation, refused=refused)
     except (GovPayError, ValueError, DatabaseTrouble) as error:
-        logger.info("nothing was read again after operation %s: %s", entry.operation.key, error)
+        logger.info("the rows of operation %s could not be read again: %s", entry.operation.key, error)
     entry.mark("read again")
 
 
-def tell(entry: JournalEntry | None = None) -> None:
+def dispatch_signals(entry: JournalEntry | None = None) -> None:
     """Send the signals in the outbox. If that fails, the next tick sends them; the action itself is not affected."""
     try:
         outbox.dispatch()
@@ -172,7 +172,7 @@ def _ask(action: Action, entry: JournalEntry) -> ActionResult:
     try:
         if entry.operation.is_late:
             # Reconciliation reads the platform after the deadline. A call that begins now could end after that read.
-            raise APIConnectionError("Not sent: this site was too slow to begin. Try again.")
+            raise APIConnectionError("Not sent: this site was too slow. Try again.")
         return _answered(action, entry)
     except NOTHING_DONE as error:
         answer = _after_refusal(action, entry, error)
@@ -219,7 +219,7 @@ def _answered(action: Action, entry: JournalEntry) -> ActionResult:
     if answer is None:
         if mismatch:
             operation.attention = OperationAttention.MISMATCH
-        raise OutcomeUnknown(f"Sent and answered, but {why}. It is looked up.", request_id=request_id)
+        raise OutcomeUnknown(f"The platform answered, but {why}. It is looked up.", request_id=request_id)
     return answer
 
 
@@ -247,14 +247,14 @@ def _after_refusal(action: Action, entry: JournalEntry, error: GovPayError) -> A
     if entry.give_up(error):
         if isinstance(error, ABOUT_THE_OBJECT):
             read_again(action, entry, refused=True)
-        tell(entry)
+        dispatch_signals(entry)
     return None
 
 
 def _record(action: Action, entry: JournalEntry, answer: ActionResult) -> Mirror:
     """Store the answer, close the journal row, read again what else has changed, and send the signals."""
     try:
-        row = entry.settle(action, answer)
+        row = entry.record(action, answer)
     except Exception as error:
         # The platform has acted. Reconciliation reads the object again when the database can store it.
         lost = OutcomeUnknown(
@@ -267,13 +267,13 @@ def _record(action: Action, entry: JournalEntry, answer: ActionResult) -> Mirror
             entry.give_up(lost)
         raise lost from error
     read_again(action, entry, refused=False)
-    tell(entry)
+    dispatch_signals(entry)
     return row
 
 
 def _repeat(action: Action, earlier: Operation, mark: str, actor: Any) -> Mirror:
     if earlier.action != action.action or not _same_request(action, earlier, mark):
-        raise KeyReused(_("This key was used for another operation: each needs one of its own."))
+        raise KeyReused(_("This key was used for another operation. Each operation needs its own key."))
     if action.can_retry and attempts.is_not_executed(earlier):
         return reopen(action, earlier, actor=actor)
     return outcome_again(earlier, action.model)

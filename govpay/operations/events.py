@@ -168,7 +168,7 @@ def read_subscriptions(account_uid: str) -> list[Mapping[str, Any]]:
     """Return all subscriptions of an account; assumption A20. Raises ``APIError``."""
     page = get_endpoints().list_subscriptions(account_uid)
     if page.next_link is not None:
-        raise InvalidAnswer("The list of subscriptions is not whole.")
+        raise InvalidAnswer("The list of subscriptions is incomplete.")
     return list(page.items)
 
 

@@ -36,7 +36,7 @@ class Mismatch(InvalidAnswer):
 def transactions_of(operation: Operation) -> Iterator[dict[str, Any]]:
     """Yield the transactions of the operation's payment, read by payment and then by time: each list may lag.
 
-    Raises ``APIError`` when one of the lists cannot be read to its end.
+    Raises ``APIError`` when one of the lists cannot be read completely.
     """
     wanted = field("payment_uid").eq(operation.payment_id)
     for document in rows_since("list_transactions", operation, wanted):
@@ -68,9 +68,9 @@ def demand_no_refund(operation: Operation, listed: Iterable[Mapping[str, Any]]) 
     payment = _payment(operation)
     explained = _explained(operation, known)
     if (payment.refunded_amount or 0) > explained:
-        raise EffectSeen("The payment shows a refund that is in no list yet.")
+        raise EffectSeen("The payment shows a refund that no list contains yet.")
     if payment.status in REFUNDED and not explained:
-        raise EffectSeen("The payment's status shows a refund that is in no list yet.")
+        raise EffectSeen("The payment's status shows a refund that no list contains yet.")
     return None
 
 
@@ -83,16 +83,16 @@ def demand_no_movement(operation: Operation, kind: str, event_type: str = "") ->
     try:
         for found in map(TransactionResource, transactions_of(operation)):
             if found.type == kind and found.status != TransactionStatus.FAILED:
-                raise EffectSeen("Its transaction is there, and the payment does not show it yet.")
+                raise EffectSeen("Its transaction exists, but the payment does not show it yet.")
     except NotFound:
         pass  # this API offers no such list, so that the effect cannot show there
     shown = Q(status=PaymentStatus.VOIDED)
     if kind == TransactionType.CAPTURE:
         shown = Q(status__in=ONCE_CAPTURED) | Q(captured_at__isnull=False)
     if Payment.objects.filter(shown, uid=operation.payment_id, deleted_at=None).exists():
-        raise EffectSeen("A sync has brought it, and the payment itself does not show it yet.")
+        raise EffectSeen("A sync has stored it, but the payment itself does not show it yet.")
     if event_type and next(_events(operation, event_type), None) is not None:
-        raise EffectSeen("An event has told of it, and the payment does not show it yet.")
+        raise EffectSeen("An event reports it, but the payment does not show it yet.")
 
 
 def _payment(operation: Operation) -> PaymentResource:
@@ -138,7 +138,7 @@ def _named_by_events(operation: Operation, known: Mapping[str, TransactionResour
         uid = data.get("transaction_uid")
         if not isinstance(uid, str) or not uid:
             if not _refunded_since(operation, known):
-                raise EffectSeen("An event has told of a refund that is in no list yet.")
+                raise EffectSeen("An event reports a refund that no list contains yet.")
             continue
         if uid in known or Transaction.objects.filter(uid=uid).exclude(reference_id=operation.reference_id).exists():
             continue
@@ -150,7 +150,7 @@ def _read(operation: Operation, uid: str) -> TransactionResource:
     try:
         return get_endpoints().get_transaction(str(operation.account_id), uid)
     except (NotFound, InvalidRequest) as error:
-        raise EffectSeen("A refund is known here that cannot be read yet.") from error
+        raise EffectSeen("A refund that is known here cannot be read yet.") from error
 
 
 def _refunded_since(operation: Operation, known: Mapping[str, TransactionResource]) -> bool:

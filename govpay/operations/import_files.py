@@ -212,7 +212,7 @@ class ImportRow:
         mark = hashlib.blake2b(f"{sent['customer_reference_id']}\n{token}".encode(), digest_size=12).digest()
         first = seen.setdefault(mark, line)
         if first != line:
-            raise OperationRefused(f"The same token of the same customer stands in line {first}.")
+            raise OperationRefused(f"The same token of the same customer is in line {first}.")
 
 
 class ChunkImport:
@@ -236,18 +236,26 @@ class ChunkImport:
             return refused + [RowResult(index, GOOD) for index, row in enumerate(rows) if not row.why]
         if len(refused) == len(rows):
             return refused
+        return self._import_new(number, rows, refused)
+
+    def _import_new(self, number: int, rows: list[ImportRow], refused: list[RowResult]) -> list[RowResult]:
+        """Send the rows that no earlier run has imported. Sends nothing while the outcome of one of them is unknown."""
         key, state, recalled = self._find(number, rows)
         already = {index for index, row in enumerate(rows) if row.is_among(self._done, self.account)}
         if state == OperationState.SUCCEEDED:
-            whys = {each.index: rows[each.index].why or each.error for each in recalled if each.index not in already}
-            self.summary.count[ALREADY] += len(rows) - len(whys)
-            return [RowResult(index, REFUSED, error=why) for index, why in whys.items()]
+            return self._imported_before(rows, already, recalled)
         good = [index for index, row in enumerate(rows) if not row.why and index not in already]
         if state or any(rows[index].is_among(self._open, self.account) for index in good):
             self.summary.stopped = WAIT
             return [RowResult(index, UNKNOWN) for index in good]
         self.summary.count[ALREADY] += len(already)
         return self._send(key, rows, good, refused) if good else refused
+
+    def _imported_before(self, rows: list[ImportRow], already: set[int], recalled: list[RowResult]) -> list[RowResult]:
+        """Count the rows that an earlier run imported with the same key, and return the rows that it refused."""
+        whys = {each.index: rows[each.index].why or each.error for each in recalled if each.index not in already}
+        self.summary.count[ALREADY] += len(rows) - len(whys)
+        return [RowResult(index, REFUSED, error=why) for index, why in whys.items()]
 
     def _send(
         self, key: uuid.UUID, rows: list[ImportRow], good: list[int], refused: list[RowResult]

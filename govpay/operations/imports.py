@@ -237,7 +237,7 @@ class ImportMethodsAction(Action):
         kept = _kept(operation)
         imported, refused = found.raw["imported"], found.raw["refused"]
         if len(imported) + len(refused) != len(kept["rows"]):
-            raise InvalidAnswer("the answer does not show the result of every row")
+            raise InvalidAnswer("the answer does not contain a result for every row")
         vars(operation)["_outcome"] = (found.raw["whole"], dict(imported), dict([*kept["refused"], *refused]))
         for _, document in imported:
             mapping.SAVED_METHOD.uid(document)  # raises ``Unmappable`` for a document without a usable uid
@@ -273,7 +273,7 @@ class ImportMethodsAction(Action):
         there = {index for index, _ in imported}
         refused = [[index, _NO_TRACE] for index, _, _ in kept["rows"] if index not in there]
         if refused and timezone.now() < operation.deadline_at + GRACE:
-            raise InvalidAnswer("Some rows are there and some are not: the import may be under way.")
+            raise InvalidAnswer("Only some rows exist on the platform: the import may still be running.")
         return cls.judge(operation, Resource({"imported": imported, "refused": refused, "whole": True}))
 
     @staticmethod
@@ -310,7 +310,7 @@ ACTIONS: tuple[type[Action], ...] = (ImportMethodsAction,)
 
 def _kept(operation: Operation) -> dict[str, Any]:
     if operation.validated_method is None:
-        raise InvalidAnswer("The data that identifies the imported rows has been deleted.")
+        raise InvalidAnswer("The data that identifies the rows was deleted.")
     return cast("dict[str, Any]", json.loads(cast(Sealed, operation.validated_method).reveal()))
 
 

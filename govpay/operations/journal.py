@@ -40,7 +40,7 @@ STEPS = (
     "told",  # the signals in the outbox are sent
 )
 
-#: The columns that ``close`` and ``settle`` write. It leaves the other columns as they were inserted.
+#: The columns that ``close`` and ``record`` write. It leaves the other columns as they were inserted.
 CLOSING = (
     *("state", "finished_at", "error", "error_class", "error_code", "remote_request_id"),
     *("result_uid", "payment_id"),
@@ -169,7 +169,7 @@ class JournalEntry:
             logger.debug("operation %s: %s", self.operation.key, step, extra={"step": step})
 
     @scrub_traceback
-    def settle(self, action: Action | type[Action], answer: ActionResult, attention: str = "") -> Mirror:
+    def record(self, action: Action | type[Action], answer: ActionResult, attention: str = "") -> Mirror:
         """Store the platform's answer and close the row, in one transaction. Returns the mirrored row.
 
         ``attention`` raises a review item: the outcome differs from what the user was shown.
@@ -199,7 +199,7 @@ class JournalEntry:
     def close(self, error: GovPayError | None = None, attention: str = "") -> None:
         """Write the outcome, unless another process did so first: unknown after ``OutcomeUnknown``, else failed.
 
-        Without an error the operation succeeded. ``attention`` raises a review item, as for ``settle``.
+        Without an error the operation succeeded. ``attention`` raises a review item, as for ``record``.
         """
         in_transaction(lambda: self._close(error, attention))
         self.mark("closed")
@@ -233,7 +233,7 @@ class JournalEntry:
         """
         attention = OperationAttention.LATE_FAILURE if error else OperationAttention.CONTRADICTED
         columns.update(
-            attention_for(self.operation, attention),
+            review_columns(self.operation, attention),
             state=OperationState.FAILED if error else OperationState.SUCCEEDED,
             error=error,
             error_class=APIError.__name__ if error else "",
@@ -250,7 +250,7 @@ class JournalEntry:
 
     def flag_mismatch(self) -> None:
         """Raise a review item: the platform has this operation with another amount, currency, type or object."""
-        raised = attention_for(self.operation, OperationAttention.MISMATCH)
+        raised = review_columns(self.operation, OperationAttention.MISMATCH)
 
         def work() -> None:
             self._row.filter(state__in=OPEN_STATES).update(absent_at=None)
@@ -275,14 +275,14 @@ class JournalEntry:
         absent = isinstance(error, APIConnectionError)
         if state == OperationState.FAILED and not (absent and operation.action in KNOWN_BY_METHOD):
             columns["validated_method"] = None  # nothing was validated that could be captured
-        raised = attention_for(operation, attention or operation.attention)
+        raised = review_columns(operation, attention or operation.attention)
         still_open = row.filter(state__in=OPEN_STATES)
         if error is not None and not operation.result_uid:
             # The outcome of one attempt says nothing about a later one, which may be under way.
             still_open = still_open.filter(attempts=operation.attempts)
         changed = still_open.update(**columns, **raised)
         if not changed and state != OperationState.UNKNOWN:
-            told = attention_for(operation, OperationAttention.CONTRADICTED)
+            told = review_columns(operation, OperationAttention.CONTRADICTED)
             changed = row.filter(_turnable(state, error)).update(**columns, **told)
             if not changed and operation.result_uid:
                 # The manual resolution was right, and the resulting row is known now.
@@ -304,7 +304,7 @@ def _turnable(state: str, error: GovPayError | None) -> Q:
     return Q(state=OperationState.SUCCEEDED, settled_at__isnull=False)
 
 
-def attention_for(operation: Operation, attention: str) -> dict[str, Any]:
+def review_columns(operation: Operation, attention: str) -> dict[str, Any]:
     """Return the columns that raise a review item. Empty for actions that move no money.
 
     Also empty for a void of a fee preview that was not executed: nobody can charge the payment, and it expires.

@@ -30,7 +30,7 @@ logger = logging.getLogger("govpay.operations")
 
 #: The default and the maximum lifetime of a link.
 LIFE = dt.timedelta(days=7)
-LONGEST_LIFE = dt.timedelta(days=366)
+MAX_LIFETIME = dt.timedelta(days=366)
 
 #: A session that expires sooner than this is read again before it is shown to a payer.
 MARGIN = dt.timedelta(seconds=60)
@@ -73,7 +73,7 @@ def create_payment_link(
         raise OperationRefused("reference_id must have at most 255 characters.")
     now = timezone.now()
     until = now + LIFE if expires_at is None else expires_at
-    if not now < until <= now + LONGEST_LIFE:
+    if not now < until <= now + MAX_LIFETIME:
         raise OperationRefused("expires_at must lie within the coming year.")
     link, _made = PaymentLink.objects.get_or_create(
         public_id=_public_id(key),
@@ -137,7 +137,7 @@ def open_session(link: PaymentLink, *, success_url: str, cancel_url: str) -> Hos
     if session is not None and session.status == SessionStatus.ACTIVE:
         return session
     if session is not None and session.status not in sessions.ENDED:
-        raise OperationRefused(_("What became of this link's session is not known yet; try again later."))
+        raise OperationRefused(_("The outcome of this link's session is not known yet; try again later."))
     if _is_paused(link):
         raise OperationRefused(_("This link could not be opened a moment ago; try again in half a minute."))
     if session is not None:

@@ -48,7 +48,7 @@ def rows_changed_since(listing: str, operation: Operation) -> Iterator[dict[str,
 
     This is a second, independent way to find its effect. Yields no rows if the API refuses that order.
 
-    Raises ``APIError`` when the list cannot be read to its end.
+    Raises ``APIError`` when the list cannot be read completely.
     """
     with suppress(NotServed):
         yield from _rows(listing, operation, [("updated_at", None)], CLOCKS_DIFFER, Repeats)

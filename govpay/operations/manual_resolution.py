@@ -16,10 +16,10 @@ from govpay.client.cards import refuse_cards
 from govpay.exceptions import APIConnectionError, GovPayError, OperationRefused
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
-from govpay.models.operations import OPEN_STATES, WATCHED
+from govpay.models.operations import OPEN_STATES, RECHECK_PERIOD
 from govpay.operations import journal
-from govpay.operations.engine import tell
-from govpay.operations.reconciliation import ACTIONS, settle_one
+from govpay.operations.engine import dispatch_signals
+from govpay.operations.reconciliation import ACTIONS, reconcile_one
 from govpay.sync import outbox
 from govpay.sync.transactions import in_transaction
 
@@ -53,9 +53,9 @@ def resolve_manually(*, operation: Operation, carried_out: bool, reason: str, ac
     if not row.is_overdue:
         raise OperationRefused(_("Its call may still be under way; look at it again in a minute."))
     # An action of another release cannot be looked up, but it may be resolved by hand.
-    told = row.action in ACTIONS and settle_one(row) not in OPEN_STATES
+    told = row.action in ACTIONS and reconcile_one(row) not in OPEN_STATES
     closed = not told and in_transaction(partial(_close, row, carried_out, text, actor))
-    tell()
+    dispatch_signals()
     now = journal.entries().get(pk=row.pk)
     if not closed and now.settled_at is not None:
         # Another person resolved it first. Their name must not appear beside this actor's decision.
@@ -89,7 +89,7 @@ def _close(operation: Operation, carried_out: bool, reason: str, actor: Any) -> 
     return changed
 
 
-def recheck_settled() -> int:
+def recheck_resolved() -> int:
     """Look up money operations that were resolved by hand. Returns how many turned out differently.
 
     Each is looked up once an hour for three days, until a review item is raised. The platform's record of a different
@@ -99,7 +99,7 @@ def recheck_settled() -> int:
     """
     now, end = timezone.now(), time.monotonic() + PASS_TIMEOUT
     watched = journal.entries().filter(
-        settled_at__gt=now - WATCHED,
+        settled_at__gt=now - RECHECK_PERIOD,
         attention_at=None,
         action__in=journal.MOVES_MONEY,
         checked_at__lt=now - RECHECK_INTERVAL,
@@ -118,7 +118,7 @@ def recheck_settled() -> int:
         except Exception:
             # One failure must not stop the other look-ups.
             logger.exception("operation %s cannot be looked up", operation.key)
-    tell()
+    dispatch_signals()
     return turned
 
 
@@ -128,10 +128,10 @@ def _look_again(operation: Operation) -> bool:
     action, said = ACTIONS[operation.action], operation.state == OperationState.SUCCEEDED
     answer = action.look_up(operation)
     if answer is not None:
-        journal.JournalEntry(operation).settle(action, answer)  # raises a review item if the outcome differs
+        journal.JournalEntry(operation).record(action, answer)  # raises a review item if the outcome differs
         return said != (answer.error is None)
     if said:
-        told = journal.attention_for(operation, OperationAttention.CONTRADICTED)
+        told = journal.review_columns(operation, OperationAttention.CONTRADICTED)
         journal.entries().filter(pk=operation.pk).update(**told)
     return said
 

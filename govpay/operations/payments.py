@@ -291,7 +291,7 @@ def _demand_same(operation: Operation, found: PaymentResource) -> None:
 def _not_done(what: str, status: str) -> APIError:
     """Return the error for a payment in another status. Raises ``InvalidAnswer`` for an unknown status."""
     if status not in PaymentStatus.values:
-        raise InvalidAnswer(f"the payment is {status or 'without a status'}, which does not show the outcome")
+        raise InvalidAnswer(f"the payment is {status or 'of no status'}, which does not show the outcome")
     kind = Gone if status == PaymentStatus.EXPIRED else Conflict
     return kind(f"Not {what}: the payment is {status}.")
 

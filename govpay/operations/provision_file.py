@@ -134,12 +134,12 @@ def _number_text(name: str, value: Any) -> str:
 
 def _message(name: str, value: Any) -> str:
     if isinstance(value, str) and "\n" in value:
-        raise OperationRefused(f"{name} must be one line; HTML may break it.")
+        raise OperationRefused(f"{name} must be one line; use HTML for line breaks.")
     is_text(name, value)
     refuse_cards(**{name: value})
     cleaned = clean_message(str(value))
     if value and not cleaned:
-        raise OperationRefused(f"{name} has no text that a page may show.")
+        raise OperationRefused(f"{name} contains no text that can be shown on a page.")
     return cleaned
 
 

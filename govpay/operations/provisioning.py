@@ -51,7 +51,7 @@ def provision(
     if any(account.webhooks for account in wanted.accounts):
         callback(wanted.site, NEW)
     if not dry_run:
-        _settle()
+        _reconcile_open()
     run = _Run(wanted, actor, dry_run, tell or (lambda step: None))
     run.client()
     for account in wanted.accounts:
@@ -64,11 +64,11 @@ def callback(site: str, account_uid: str) -> str:
     try:
         path = reverse("govpay:webhook", args=[account_uid])
     except NoReverseMatch:
-        raise OperationRefused("This site takes no webhooks: include govpay.urls in its ROOT_URLCONF.") from None
+        raise OperationRefused("This site has no URL for webhooks: include govpay.urls in its ROOT_URLCONF.") from None
     return site + (unquote(path) if account_uid == NEW else path)
 
 
-def _settle() -> None:
+def _reconcile_open() -> None:
     """Find the outcome of an earlier run's open operations, before anything is compared."""
     over = Q(state=OperationState.UNKNOWN) | Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())
     if journal.entries().filter(over, action__in=[action.action for action in TENANT_ACTIONS]).exists():
@@ -241,7 +241,7 @@ class _AccountRun:
 
     def _secret_lacks(self) -> Iterable[Change]:
         if self.hooked_up or not self._secret_is_kept():
-            yield Change("webhook_secret", None, "fetched and kept encrypted")
+            yield Change("webhook_secret", None, "fetched and stored encrypted")
 
     def _secret_is_kept(self) -> bool:
         here = PaymentAccount.objects.filter(uid=self.found.uid) if self.found else PaymentAccount.objects.none()

@@ -65,7 +65,7 @@ def quote_payment(
     if (payment_method is None) == (saved_method is None):
         raise OperationRefused("Give either payment_method or saved_method.")
     if fee_preview and getattr(actor, "pk", None) is None:
-        raise OperationRefused("A fee preview is confirmed by its actor: give one.", field="actor")
+        raise OperationRefused("A fee preview needs an actor, who confirms it.", field="actor")
     method = payment_method if saved_method is None else _wallet_method(saved_method)
     refuse_cards(description=description, reference_id=reference_id, payment_method=method)
     action = QuoteAction(account, base_amount, tax_amount, currency, reference_id, method, description, fee_preview)

@@ -19,7 +19,7 @@ from govpay.operations import attempts, journal
 from govpay.operations.account_settings import ACTIONS as SETTING_ACTIONS
 from govpay.operations.actions import Action, ActionResult
 from govpay.operations.customers import CreateCustomerAction
-from govpay.operations.engine import read_again, tell
+from govpay.operations.engine import dispatch_signals, read_again
 from govpay.operations.events import ACTIONS as EVENT_ACTIONS
 from govpay.operations.evidence import EffectSeen, Mismatch
 from govpay.operations.imports import ACTIONS as IMPORT_ACTIONS
@@ -40,7 +40,7 @@ logger = logging.getLogger("govpay.operations")
 BETWEEN_READS = dt.timedelta(seconds=60)
 
 #: A pass begins no further look-up after this many seconds. The next pass continues with the others.
-LONGEST_PASS = 60.0
+PASS_TIMEOUT = 60.0
 
 MONEY_ACTIONS: tuple[type[Action], ...] = (QuoteAction, CaptureAction, VoidAction, RefundAction)
 SESSION_ACTIONS: tuple[type[Action], ...] = (CreateSessionAction, UpdateSessionAction, ExpireSessionAction)
@@ -89,7 +89,7 @@ def reconcile(limit: int = 500) -> Reconciled:
     """
     journal.demand_commits()
     outcome = Reconciled()
-    end = time.monotonic() + LONGEST_PASS
+    end = time.monotonic() + PASS_TIMEOUT
     over = Q(state=OperationState.STARTED, deadline_at__lte=timezone.now())
     due = journal.entries().filter(Q(state=OperationState.UNKNOWN) | over, action__in=ACTIONS)
     order = (F("checked_at").asc(nulls_first=True), "deadline_at")
@@ -97,10 +97,10 @@ def reconcile(limit: int = 500) -> Reconciled:
         if time.monotonic() > end:
             outcome.waiting += 1
             continue
-        outcome.count(settle_one(operation))
+        outcome.count(reconcile_one(operation))
     outcome.late_failures = follow_refunds() + follow_payments()
     in_transaction(forget_methods)
-    tell()
+    dispatch_signals()
     return outcome
 
 
@@ -121,7 +121,7 @@ def follow_payments() -> int:
     return sum(JournalEntry(row).turn("", result_uid=row.payment_id) for row in list(mine.filter(shown)))
 
 
-def settle_one(operation: Operation) -> str:
+def reconcile_one(operation: Operation) -> str:
     """Look up one open operation and close it if its outcome is found. Returns its state. Never raises."""
     action = ACTIONS[operation.action]
     asked_at = timezone.now()
@@ -153,9 +153,9 @@ def _found(action: type[Action], operation: Operation, answer: ActionResult) -> 
     # The user was shown "outcome unknown", so that a failure found now raises a review item.
     attention = OperationAttention.NOT_EXECUTED if answer.error else ""
     try:
-        entry.settle(action, answer, attention)
+        entry.record(action, answer, attention)
     except Unmappable as unmappable:
-        logger.warning("operation %s is settled, but its row cannot be made: %s", operation.key, unmappable)
+        logger.warning("operation %s is closed, but its row cannot be stored: %s", operation.key, unmappable)
         entry.close(answer.error, attention)
     read_again(action, entry, refused=False)
     return operation.state

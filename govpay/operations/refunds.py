@@ -189,7 +189,7 @@ class RefundAction(PaymentAction):
             found = None
         if found is None:
             raise OutcomeUnknown(
-                f"{error.message} It is this very refund, which is being looked up.",
+                f"{error.message} It is the same refund, which is being looked up.",
                 code=error.code,
                 request_id=error.request_id,
             ) from error
@@ -202,7 +202,7 @@ class RefundAction(PaymentAction):
         if found.amount not in (None, operation.amount) or found.currency not in (None, "", operation.currency):
             raise Mismatch("the platform has this refund with another amount or currency")
         if found.payment_uid not in (None, operation.payment_id) or found.type not in (None, TransactionType.REFUND):
-            raise Mismatch("the platform has its reference on something else than this refund")
+            raise Mismatch("the platform has its reference on another object")
         error = None
         if found.status == TransactionStatus.FAILED:
             error = APIError(f"The refund failed: {found.reason_code or found.reason or 'no reason given'}.")
@@ -234,9 +234,9 @@ def _find(operation: Operation) -> TransactionResource | None:
         listed.append(document)
     nameless = (TransactionResource(document) for document in listed if not document.get("reference_id"))
     if any(_may_be_ours(found, operation) for found in nameless):
-        raise EffectSeen("The payment has a refund of this amount that carries no reference.")
+        raise EffectSeen("The payment has a refund of this amount without a reference.")
     if operation.error_code == "duplicate_refund":
-        raise EffectSeen("The platform has refused its reference as a duplicate, and no list shows it yet.")
+        raise EffectSeen("The platform refused its reference as a duplicate, but no list shows it yet.")
     return demand_no_refund(operation, listed)
 
 

@@ -43,7 +43,7 @@ def check_return_address(name: str, address: Any) -> None:
         raise OperationRefused(f"{name} must be an https address.", field=name)
     allowed = [str(each).rstrip("/").lower() for each in conf.get("CHECKOUT_ORIGINS")]
     if origin.lower() not in allowed:
-        raise OperationRefused(f'{name} is not of an origin in GOVPAY["CHECKOUT_ORIGINS"]: {origin}.', field=name)
+        raise OperationRefused(f'{name} is not at an origin in GOVPAY["CHECKOUT_ORIGINS"]: {origin}.', field=name)
 
 
 def customer_uid(customer: Customer | None, account: PaymentAccount) -> str | None:
@@ -54,7 +54,7 @@ def customer_uid(customer: Customer | None, account: PaymentAccount) -> str | No
     if customer.account_id != account.uid:
         raise OperationRefused("customer belongs to another payment account.", field="customer")
     if customer.deleted_at:
-        raise OperationRefused("customer is gone from the platform.", field="customer")
+        raise OperationRefused("customer no longer exists on the platform.", field="customer")
     return str(customer.uid)
 
 
@@ -107,7 +107,7 @@ def form(name: str, shape: type[Any], value: Any) -> Any:
     try:
         return shape(**value)
     except TypeError:
-        raise OperationRefused(f"{name} lacks a property that it needs: {', '.join(known)}.", field=name) from None
+        raise OperationRefused(f"{name} lacks a required property: {', '.join(known)}.", field=name) from None
     except OperationRefused as refused:
         raise OperationRefused(f"{name}: {refused}", field=f"{name}.{refused.field}") from None
 

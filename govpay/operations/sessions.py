@@ -263,7 +263,7 @@ class UpdateSessionAction(SessionAction):
         if document is None:
             return _ended(row, "The session has expired.")
         if operation.amount is None:
-            raise NotFound("Whether the line items were changed cannot be read back.")
+            raise NotFound("The platform does not show whether the line items were changed.")
         return ActionResult(mapping.SESSION, document) if document.get("amount") == operation.amount else None
 
 

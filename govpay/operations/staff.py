@@ -68,7 +68,7 @@ def why_wait(payment: Payment) -> str:
         return ""
     return _(
         "The outcome of a charge of the same amount is not known yet: it may have been taken. "
-        "Wait until it is; nothing will be sent again by itself."
+        "Wait until it is; nothing is sent again automatically."
     )
 
 

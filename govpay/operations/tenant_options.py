@@ -55,7 +55,7 @@ def check_site(name: str, address: Any) -> None:
     """Check the address from which callback URLs are made: scheme and host only. Raises ``OperationRefused``."""
     check_callback(name, address)
     if urlsplit(address).path not in ("", "/"):
-        raise OperationRefused(f"{name} must be scheme and host alone, such as https://pay.example.gov.")
+        raise OperationRefused(f"{name} must be scheme and host only, such as https://pay.example.gov.")
 
 
 def check_origins(name: str, origins: Any) -> None:
@@ -71,7 +71,7 @@ def check_origin(name: str, origin: Any) -> None:
     """Check an origin: scheme and host, as in a browser's ``Origin`` header (/getting-started/credentials/)."""
     parts = _parts(name, origin)
     if parts.path or parts.query or parts.fragment:
-        raise OperationRefused(f"{name}: an origin is scheme and host alone, without a path: {_origin_of(parts)}.")
+        raise OperationRefused(f"{name}: an origin is scheme and host only, without a path: {_origin_of(parts)}.")
     _check_way(name, parts)
 
 
@@ -99,8 +99,8 @@ def _check_way(name: str, parts: SplitResult) -> None:
 
 def _is_own_machine(parts: SplitResult) -> bool:
     """Return whether the host is this machine and may be: only in DEBUG, or if the platform is a sandbox on it."""
-    stand_in = settings.DEBUG or urlsplit(str(conf.get("API_URL"))).hostname in LOOPBACK
-    return stand_in and parts.hostname in LOOPBACK
+    is_local = settings.DEBUG or urlsplit(str(conf.get("API_URL"))).hostname in LOOPBACK
+    return is_local and parts.hostname in LOOPBACK
 
 
 def _is_public(host: str) -> bool:

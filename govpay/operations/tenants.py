@@ -118,7 +118,7 @@ class CreationAction(Action):
     def check(self, operation: Operation) -> None:
         mine = journal.entries().filter(action=self.action, reference_id=operation.reference_id)
         if mine.filter(state__in=OPEN_STATES).exclude(pk=operation.pk).exists():
-            raise OperationInProgress("Another request is creating the same object; its outcome is not known yet.")
+            raise OperationInProgress("The same object is being created; the outcome is not known yet.")
         # Another call may have created it after this call had looked it up and found none.
         if self.looked_at and mine.filter(state=OperationState.SUCCEEDED, finished_at__gte=self.looked_at).exists():
             raise MadeMeanwhile("The same object was created a moment ago; try again.")
@@ -239,9 +239,9 @@ def keep(mapper: Mapper, found: Resource) -> Mirror:
     try:
         row = in_transaction(partial(save_document, mapper, found.raw, extra={}, source=Source.OPERATION))
     except Unmappable as error:
-        raise InvalidAnswer(f"What the platform has cannot be kept here: {error}.") from None
+        raise InvalidAnswer(f"The platform's object cannot be stored here: {error}.") from None
     if row is None:
-        raise InvalidAnswer("What the platform has is gone again.")
+        raise InvalidAnswer("The object no longer exists on the platform.")
     return row
 
 
@@ -290,6 +290,4 @@ def refuse_while_under_way(operation: Operation) -> None:
     """
     others = journal.entries().filter(account=operation.account_id, action=operation.action, state__in=OPEN_STATES)
     if others.filter(deadline_at__gt=clock.now()).exclude(pk=operation.pk).exists():
-        raise OperationInProgress(
-            "Another request is changing the same settings of this payment account; try again in a minute."
-        )
+        raise OperationInProgress("The same setting of this payment account is being changed; try again in a minute.")

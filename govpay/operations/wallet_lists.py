@@ -42,7 +42,7 @@ def read_methods(account_uid: Any, customer_uid: Any) -> list[Any]:
                 return []
         raise
     if page.next_link is not None:
-        raise InvalidAnswer("The list of saved payment methods is not whole.")
+        raise InvalidAnswer("The list of saved payment methods is incomplete.")
     return list(page.items)
 
 
@@ -125,7 +125,9 @@ def demand_no_change(operation: Operation, marks: Mapping[str, list[Any]], liste
             continue
         ours = journal.entries().filter(customer=uid, action__in=CHANGES_NO_METHOD, state=OperationState.SUCCEEDED)
         if not ours.filter(finished_at__gte=touched - CLOCKS_DIFFER).exists():
-            raise EffectSeen("The customer has changed since, and the list of saved methods does not show how yet.")
+            raise EffectSeen(
+                "The customer has changed since, but the list of saved methods does not show the change yet."
+            )
 
 
 def last_known() -> int:

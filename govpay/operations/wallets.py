@@ -173,7 +173,7 @@ class SaveMethodAction(WalletAction):
         """Find a method with the same traits that was added since and belongs to no other operation."""
         listed = read_methods(operation.account_id, operation.customer_id)
         if operation.validated_method is None:
-            raise InvalidAnswer("The data that identifies the saved method has been deleted.")
+            raise InvalidAnswer("The data that identifies the method was deleted.")
         kept = json.loads(cast(Sealed, operation.validated_method).reveal())
         for found in since(operation, operation.customer_id, listed, kept["known"]):
             if same_traits(found.raw, kept["traits"]):

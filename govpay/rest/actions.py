@@ -126,7 +126,7 @@ class ActionView(View):
 
 class QueuedSerializer(serializers.Serializer):
     outcome = serializers.CharField(
-        help_text="`queued`, or `waiting`: the broker is down, and a worker starts when it is available again."
+        help_text="`queued`, or `waiting`: the broker is down, and a worker processes it when the broker is back."
     )
 
 

@@ -39,7 +39,7 @@ class EventList(Rows):
     filterset_class = EventFilter
     order_column = "received_at"
     operations = {"GET": "list_events"}
-    reads = "Webhook events, the last one received first."
+    reads = "Webhook events, the last one received comes first."
 
 
 class EventDetail(RowView):
@@ -54,14 +54,13 @@ class ReplayEvent(QueuedActionView):
     model = WebhookEvent
     operations = {"POST": "replay_event"}
     does = (
-        "Process a stored event again, whatever its state. The objects that it names are read from the platform, so "
-        "data that is already correct does not change. The key is remembered for one day only. Needs "
-        "`govpay.replay_event`."
+        "Process a stored event again, whatever its state. Its object is read from the platform, so rows that are "
+        "up to date do not change; the key is remembered for a day only. Needs `govpay.replay_event`."
     )
     permission = REPLAY_EVENT
 
     def queue(self, row: WebhookEvent) -> str:
         outcome = tasks.replay_events([row.pk])[row.pk]
         if outcome == "busy":
-            raise OperationInProgress("A worker is on it; look again in a moment.")
+            raise OperationInProgress("A worker is processing it; try again in a moment.")
         return outcome

@@ -28,7 +28,7 @@ MAX_KEY_LENGTH = 255
 REMEMBERED = dt.timedelta(days=1).total_seconds()
 UNDER_WAY = 60
 
-ANOTHER = "This key was used for another act: each needs one of its own."
+ANOTHER = "This key was used for another action. Each action needs its own key."
 
 _cache = FailOpenCache("cache of idempotency keys")
 
@@ -44,7 +44,9 @@ def key_of(request: Any) -> uuid.UUID:
     """Return the operation's key, made from the user and the header. Raises ``ValidationError`` without the header."""
     given = request.headers.get(HEADER, "").strip()
     if not given:
-        raise ValidationError({HEADER: ["Is missing: give each act a key of its own, and repeat it with that key."]})
+        raise ValidationError(
+            {HEADER: ["Is missing: send a new key with each action, and repeat the action with the same key."]}
+        )
     if len(given) > MAX_KEY_LENGTH:
         raise ValidationError({HEADER: ["May have 255 characters."]})
     return uuid.uuid5(NAMESPACE, json.dumps([str(request.user.pk), given]))

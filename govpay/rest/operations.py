@@ -17,11 +17,7 @@ from govpay.rest.rows import RowSerializer
 
 class OperationSerializer(RowSerializer):
     actor = serializers.CharField(
-        source="actor.get_username",
-        read_only=True,
-        allow_null=True,
-        default=None,
-        help_text="The user who requested it.",
+        source="actor.get_username", read_only=True, allow_null=True, default=None, help_text="The user who started it."
     )
 
     retried_by = serializers.CharField(
@@ -91,7 +87,7 @@ class OperationDetail(_Operations, RowView):
 
     reads = (
         "One operation. `state`: `started`, `succeeded` (accepted by the platform), `failed`, or `unknown`: it was "
-        "sent, the answer was lost, and it is looked up until its outcome is known. `result_uid` is the UID of the "
-        "resulting object. `attempts` counts how often it was tried, under the same key and reference. Who asked for "
-        "it sees it without any permission."
+        "sent, the answer was lost, and it is looked up until its outcome is known. `result_uid` is the uid of the "
+        "result. `attempts` is the number of attempts, all with the same key and reference. "
+        "The user who started it needs no permission to see it."
     )

@@ -45,8 +45,7 @@ class PaymentSerializer(MirrorSerializer):
 
 class FullPaymentSerializer(PaymentSerializer):
     refundable_amount = serializers.IntegerField(
-        read_only=True,
-        help_text="The amount that can still be refunded; the amounts of pending refunds are already subtracted.",
+        read_only=True, help_text="Amount that can still be refunded. Pending refunds are subtracted."
     )
     transactions = TransactionSerializer(source="shown.transactions", many=True, read_only=True, allow_null=True)
     operations = OperationSerializer(source="shown.operations", many=True, read_only=True, allow_null=True)
@@ -86,9 +85,7 @@ class PaymentList(Rows):
     serializer_class = PaymentSerializer
     filterset_class = PaymentFilter
     operations = {"GET": "list_payments"}
-    reads = (
-        "Payments, newest first. Amounts are minor units of `currency`; `amount_from` and `amount_to` mean the total."
-    )
+    reads = "Payments, newest first. Amounts are minor units of `currency`; `amount_from`, `amount_to`: the total."
 
 
 class ShownDetails:
@@ -124,8 +121,8 @@ class PaymentDetail(RowView):
     serializer_class = FullPaymentSerializer
     operations = {"GET": "get_payment"}
     reads = (
-        "One payment with its newest transactions, operations and events: 50 of each at most, `null` for what you may "
-        "not see."
+        "One payment with its newest transactions, operations and events: at most 50 of each, `null` for those that "
+        "you may not see."
     )
 
     def get_queryset(self) -> Any:
@@ -151,20 +148,22 @@ class TransactionDetail(RowView):
     reads = "One transaction."
 
 
-# --- Acts ----------------------------------------------------------------------------------------------
+# --- Actions -------------------------------------------------------------------------------------------
 
 
 class QuoteBody(Body):
     account = TextField(longest=128, help_text="The payment account's uid.")
     base_amount = CentsField(help_text="Minor units, without any fee.")
     tax_amount = CentsField(least=0, required=False)
-    currency = TextField(longest=3, required=False, help_text="`USD` unless given.")
-    reference_id = TextField(required=False, help_text="Your own, such as an invoice number. Default: a new one.")
+    currency = TextField(longest=3, required=False, help_text="Default: `USD`.")
+    reference_id = TextField(
+        required=False, help_text="Your reference, such as an invoice number. By default one is generated."
+    )
     saved_method = TextField(
-        longest=128, required=False, help_text="The uid of a saved method: this or `payment_method`."
+        longest=128, required=False, help_text="The uid of a saved method. Give either this or `payment_method`."
     )
     payment_method = Json(required=False, help_text="The vendor's object with a token, never a card number.")
-    description = TextField(required=False, help_text="The purpose. Stored in the operation.")
+    description = TextField(required=False, help_text="The purpose of the payment. Stored in the operation.")
 
 
 class QuoteView(ActionView):
@@ -210,18 +209,18 @@ class PaymentAct(ActionView):
 class AuthorizationBody(Body):
     """The consent of a bank account's owner to the debit."""
 
-    sec_code = TextField(one_of=SecCode.values, help_text="How the owner agreed.")
-    text = TextField(longest=5000, help_text="The exact text to which the owner agreed.")
-    accepted_at = StrictMomentField(help_text="When the owner agreed, with a time zone.")
+    sec_code = TextField(one_of=SecCode.values, help_text="How the authorization was given.")
+    text = TextField(longest=5000, help_text="The exact text of the authorization.")
+    accepted_at = StrictMomentField(help_text="Date and time of the authorization, with a time zone.")
 
 
 class CaptureBody(Body):
     total_amount = CentsField(
-        required=False, help_text="The total that you expect. If the payment has another total, the capture is refused."
+        required=False, help_text="The total that you expect. The capture is refused if it differs."
     )
     currency = TextField(longest=3, required=False)
     authorization = AuthorizationBody(
-        required=False, help_text="Required for a bank account if a signed-in user made the quote."
+        required=False, help_text="Required for a bank account if a signed-in user quoted the payment."
     )
 
 
@@ -230,9 +229,9 @@ class CaptureView(PaymentAct):
     body = CaptureBody
     operations = {"POST": "capture_payment"}
     does = (
-        "Take the money of a validated payment, with exactly the amounts that were validated. Needs "
-        "`govpay.capture_payment`, or `govpay.charge_customer` for a saved method that you have quoted yourself. A "
-        "payment whose fee was shown on the admin's charge page is refused: it is confirmed there."
+        "Capture a validated payment with exactly the validated amounts. Needs "
+        "`govpay.capture_payment`, or `govpay.charge_customer` for a saved method that you quoted yourself. A "
+        "payment whose fee was shown on the admin's charge page is refused; confirm it there."
     )
 
     def may_act(self, user: Any) -> bool:
@@ -269,7 +268,7 @@ class RefundBody(Body):
     reason = TextField(required=False)
     confirm_second_refund = StrictFlagField(
         required=False,
-        help_text="`true`: refund although an earlier one of another amount was not executed and may still arrive.",
+        help_text="`true`: refund although an earlier refund of another amount was not executed and may still arrive.",
     )
 
 
@@ -281,8 +280,8 @@ class RefundView(PaymentAct):
     made_at = "transaction"
     operations = {"POST": "refund_payment"}
     does = (
-        "Refund to the method that paid. A refund to a bank account is `pending` at first, settles some days later and "
-        "can still fail. Needs `govpay.refund_payment`."
+        "Refund a payment to the card or bank account that paid. A refund to a bank account is `pending` at first, "
+        "settles some days later and can still fail. Needs `govpay.refund_payment`."
     )
 
     def act(self, target: Payment, given: dict[str, Any], **who: Any) -> Transaction:
@@ -299,7 +298,7 @@ class VoidView(PaymentAct):
     action = OperationAction.VOID
     operations = {"POST": "void_payment"}
     does = (
-        "Cancel a whole payment: before its capture, or on the day (UTC) of the capture and before any refund. Needs "
+        "Void a whole payment: before its capture, or on the day (UTC) of the capture and before any refund. Needs "
         "`govpay.void_payment`."
     )
 

@@ -139,9 +139,7 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
 def _suspicious(error: SuspiciousOperation, request: Any) -> drf.APIException:
     """Log the error with Django's logger for it and return the response's error. Example: too many parameters."""
     found = (
-        TooLarge()
-        if isinstance(error, RequestDataTooBig)
-        else drf.ParseError("The request is malformed or has too many parameters.")
+        TooLarge() if isinstance(error, RequestDataTooBig) else drf.ParseError("The request is too large or malformed.")
     )
     logger = logging.getLogger(f"django.security.{type(error).__name__}")
     logger.error(str(error), extra={"status_code": found.status_code, "request": getattr(request, "_request", request)})
@@ -157,20 +155,20 @@ def reporting(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         return response.render()
 
     @wraps(view)
-    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return answered(request, *args, **kwargs)
         except Exception as error:
             if settings.DEBUG_PROPAGATE_EXCEPTIONS:
                 raise
             got_request_exception.send(sender=None, request=request)
-            detail = "It has been reported. An act may be repeated with its key: nothing is done twice."
+            detail = "It was reported. An action may be repeated with its key: nothing is done twice."
             response = written(500, *TITLES[500], detail)
             told = (response.reason_phrase, request.path)
             log_response("%s: %s", *told, response=response, request=request, exception=error)
             return response
 
-    return door
+    return wrapper
 
 
 def _of_ours(error: GovPayError, view: Any) -> Response:

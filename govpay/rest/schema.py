@@ -31,53 +31,56 @@ KEY = OpenApiParameter(
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     OpenApiParameter.HEADER,
     required=True,
-    description="Any string of yours. The same key with the same body is the same act, however often it is sent.",
+    description="Any text. The same key with the same body is the same action, however often it is sent.",
 )
 FIELDS = OpenApiParameter(
     "fields",
     str,
     OpenApiParameter.QUERY,
-    description="Names of properties, with commas: the others are left out, the required ones too.",
+    description="Names of properties, separated by commas. The others are omitted, also required ones.",
 )
 ETAG = OpenApiParameter(
-    "If-None-Match", str, OpenApiParameter.HEADER, description="The `ETag` of an earlier answer: 304 if it is still so."
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of an earlier answer. The answer is 304 if nothing changed.",
 )
 
 
-def told(name: str, kind: Any, statuses: Sequence[int], text: str) -> OpenApiParameter:
+def response_header(name: str, kind: Any, statuses: Sequence[int], text: str) -> OpenApiParameter:
     """Return the declaration of a response header."""
     return OpenApiParameter(name, kind, OpenApiParameter.HEADER, response=list(statuses), description=text)
 
 
-TAG = told("ETag", OpenApiTypes.STR, [200, 304], "Identifies this version of the response.")
-WAIT = told(
+TAG = response_header("ETag", OpenApiTypes.STR, [200, 304], "Changes whenever the answer changes.")
+WAIT = response_header(
     "Retry-After",
     OpenApiTypes.INT,
     [409, 429, 503],
-    "Seconds to wait before the next request. A 409 has this header only for `in-progress`.",
+    "Seconds until the next request is allowed. With 409 only for `in-progress`.",
 )
 
 PROBLEMS = {
-    400: "The request is not valid. `errors` names the wrong fields.",
+    400: "The request is invalid; the errors are listed by field.",
     401: "Not signed in.",
-    402: "The payer's bank declined the payment.",
-    403: "The user does not have the permission; or is not signed in, if the site does not use tokens.",
+    402: "The payer's bank declined.",
+    403: "The permission is missing; or not signed in, on sites without token authentication.",
     404: "There is no such object, or you may not see it.",
-    409: "The key was used for another request, or its request is still running (with `Retry-After`), or the state of "
-    "the object on the platform does not allow the action.",
+    409: "The key belongs to another request or one in progress (with `Retry-After`), or the state of the object on "
+    "the platform does not allow the action.",
     410: "Expired.",
-    411: "The request has a body, but no `Content-Length`.",
+    411: "The body has no `Content-Length`.",
     413: "The body is too large.",
     415: "The body is not JSON.",
-    422: "Refused by this site's rules (nothing was sent), or by the platform.",
+    422: "Refused by the rules of this site, with nothing sent, or by those of the platform.",
     429: "Too many requests, with `Retry-After`.",
-    500: "An error of this site, which has been reported. An action may be repeated with the same key.",
-    502: "The platform gave no usable answer to a read, or does not accept this site's credentials.",
-    503: "Nothing was sent: the platform or the broker cannot be reached now, or this site was restored from a backup "
-    "and reads everything again. With `Retry-After`.",
+    500: "An error of this site. It was reported; an action may be repeated with its key.",
+    502: "The platform's answer to a read is unusable, or it does not accept this site's credentials.",
+    503: "Nothing was sent: the platform or the broker cannot be reached, or this site was restored from a backup and "
+    "reads everything again. With `Retry-After`.",
 }
 READ_PROBLEMS = (400, 401, 403, 429, 500)
-ACT_PROBLEMS = (400, 401, 402, 403, 409, 410, 411, 413, 415, 422, 429, 500, 502, 503)
+ACTION_PROBLEMS = (400, 401, 402, 403, 409, 410, 411, 413, 415, 422, 429, 500, 502, 503)
 
 
 class Schema(AutoSchema):
@@ -100,26 +103,23 @@ class Schema(AutoSchema):
         return [self.path.removeprefix("/").removeprefix("v1/").split("/")[0]]
 
     def get_override_parameters(self) -> list[Any]:
-        return [FIELDS, ETAG, TAG, WAIT] if self.method == "GET" else [KEY, *self._told_of_acts(), WAIT]
+        return [FIELDS, ETAG, TAG, WAIT] if self.method == "GET" else [KEY, *self._action_headers(), WAIT]
 
-    def _told_of_acts(self) -> Iterator[OpenApiParameter]:
+    def _action_headers(self) -> Iterator[OpenApiParameter]:
         """Yield the response headers of actions: the operation's key, and where and when to look for its outcome."""
         of_operations = hasattr(self.view, "action")
         done = [status for status in self.view.answers if status != 202]
         if of_operations:
-            yield told(
+            yield response_header(
                 "Operation-Id",
                 OpenApiTypes.UUID,
                 [*done, 202],
                 "The operation's key; absent if no operation was needed.",
             )
-            yield told("Retry-After", OpenApiTypes.INT, [202], "Seconds until its `state` may be known.")
+            yield response_header("Retry-After", OpenApiTypes.INT, [202], "Seconds until the `state` may be known.")
             where = [*(done if self.view.made_at else ()), 202]
-            yield told(
-                "Location",
-                OpenApiTypes.URI,
-                where,
-                "The URL of the created object; with 202, the URL of the operation.",
+            yield response_header(
+                "Location", OpenApiTypes.URI, where, "URL of the created object; with 202 of the operation."
             )
 
     def get_request_serializer(self) -> Any:
@@ -131,7 +131,7 @@ class Schema(AutoSchema):
             statuses = (*READ_PROBLEMS, *((404,) if "{" in self.path else ()))
         else:
             found = dict(self.view.answers)
-            statuses = (*ACT_PROBLEMS, *((404,) if "{" in self.path else ()))
+            statuses = (*ACTION_PROBLEMS, *((404,) if "{" in self.path else ()))
         told = {status: OpenApiResponse(Problem, PROBLEMS[status]) for status in sorted(statuses)}
         return {**found, **{(status, CONTENT_TYPE): each for status, each in told.items()}}
 

@@ -41,11 +41,10 @@ class NewSessionSerializer(SessionSerializer):
     """The response to the user who opened the session, with its credential."""
 
     pay_url = serializers.SerializerMethodField(
-        help_text="This site's page on which the payer pays. Redirect the payer there. `null` for a wallet session."
+        help_text="This site's page on which the payer pays. Send the payer there. `null` for a wallet session."
     )
     client_secret = serializers.SerializerMethodField(
-        help_text="For the vendor's component in a page of your own. Returned only in this response; `null` if the "
-        "session has already ended."
+        help_text="For the vendor's component in your own page. Returned only here; `null` after the session has ended."
     )
 
     class Meta(SessionSerializer.Meta):
@@ -74,23 +73,27 @@ class SessionFilter(MirrorFilter):
 class CreateSessionBody(Body):
     """The vendor's options of a session. Objects have the vendor's properties."""
 
-    scope = TextField(one_of=("payment", "wallet"), required=False, help_text="`payment` unless given.")
-    account = TextField(longest=128, required=False, help_text="The payment account's uid. For payments.")
+    scope = TextField(one_of=("payment", "wallet"), required=False, help_text="Default: `payment`.")
+    account = TextField(longest=128, required=False, help_text="The payment account's uid. A payment session needs it.")
     customer = TextField(longest=128, required=False, help_text="A customer's uid. A wallet session needs it.")
     amount = CentsField(required=False, help_text="Minor units, without any fee. A payment session needs it.")
-    currency = TextField(longest=3, required=False, help_text="`USD` unless given.")
-    success_url = TextField(longest=2000, required=False, help_text="An https URL of an origin that the site allows.")
-    cancel_url = TextField(longest=2000, required=False, help_text="As `success_url`.")
+    currency = TextField(longest=3, required=False, help_text="Default: `USD`.")
+    success_url = TextField(
+        longest=2000, required=False, help_text="An https address at an origin that the site allows."
+    )
+    cancel_url = TextField(
+        longest=2000, required=False, help_text="An https address at an origin that the site allows."
+    )
     description = TextField(longest=2000, required=False)
     line_items = Json(many=True, required=False)
     customer_email = TextField(required=False)
     layout = TextField(one_of=("embedded", "hosted"), required=False)
-    allowed_methods = Texts(required=False, help_text="Some of `card`, `ach`, `apple_pay`, `paypal`.")
+    allowed_methods = Texts(required=False, help_text="Any of `card`, `ach`, `apple_pay`, `paypal`.")
     setup_future_usage = TextField(one_of=("off", "on_session", "off_session"), required=False)
     expires_in_seconds = Whole(required=False)
     branding = Json(required=False)
     required_avs_fields = Texts(required=False)
-    metadata = Json(required=False, help_text="Your own data; it is returned with the session.")
+    metadata = Json(required=False, help_text="Any object. It is returned with the session.")
     fraud_signals = Json(required=False)
     method_badges = Json(many=True, required=False)
     locked_payment_methods = Json(many=True, required=False)

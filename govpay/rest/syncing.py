@@ -32,7 +32,9 @@ class RunList(Rows):
     filterset_class = RunFilter
     order_column = "started_at"
     operations = {"GET": "list_sync_runs"}
-    reads = "Sync runs, the last one begun first. `rejected` holds the first hundred rows that could not be read."
+    reads = (
+        "Sync runs, the last one started comes first. `rejected` has the first hundred rows that could not be stored."
+    )
 
 
 class RunDetail(RowView):

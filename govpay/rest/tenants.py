@@ -48,7 +48,7 @@ class ClientList(Rows):
     filterset_class = ClientFilter
     order_column = ""
     operations = {"GET": "list_clients"}
-    reads = "Clients, the last one that was read first."
+    reads = "Clients, the last one read comes first."
 
 
 class ClientDetail(RowView):
@@ -64,22 +64,22 @@ class AccountList(Rows):
     filterset_class = AccountFilter
     order_column = ""
     operations = {"GET": "list_accounts"}
-    reads = "Payment accounts, the last one that was read first. The two limits are cents."
+    reads = "Payment accounts, the last one read comes first. The two limits are in cents."
 
 
 class AccountDetail(RowView):
     model = PaymentAccount
     serializer_class = AccountSerializer
     operations = {"GET": "get_account"}
-    reads = "One payment account. The two limits are cents."
+    reads = "One payment account. The two limits are in cents."
 
 
 class SyncAccount(QueuedActionView):
     model = PaymentAccount
     operations = {"POST": "sync_account"}
     does = (
-        "Let a worker read the changes on the platform; the sync runs show the result. Nothing changes there, so the "
-        "key is remembered for one day only. Needs `govpay.sync_now`."
+        "Queue a sync of the changes on the platform; the sync runs show its result. It changes nothing on the "
+        "platform, so the key is remembered for a day only. Needs `govpay.sync_now`."
     )
     permission = SYNC_NOW
 

@@ -50,7 +50,7 @@ class MethodFilter(OwnMethodFilter):
 
 class CreateCustomerBody(Body):
     account = TextField(longest=128, help_text="The payment account's uid.")
-    reference_id = TextField(help_text="Your own identifier of the payer, by which an existing customer is found.")
+    reference_id = TextField(help_text="Your identifier of the payer. An existing customer with it is returned.")
     name = TextField(required=False)
     email = TextField(required=False)
 
@@ -65,10 +65,7 @@ class CustomerList(Rows, ActionView):
     made_at = "customer"
     operations = {"GET": "list_customers", "POST": "create_customer"}
     reads = "Customers, newest first."
-    does = (
-        "Return the account's customer with this reference, unchanged if it exists, or create it. "
-        "Needs `govpay.manage_wallet`."
-    )
+    does = "Return the account's customer with this reference unchanged, or create one. Needs `govpay.manage_wallet`."
 
     def act(self, target: Any, given: dict[str, Any], **who: Any) -> Customer:
         account = self.choose(PaymentAccount, "account", uid=given.pop("account"))
@@ -136,7 +133,7 @@ class OwnMethodDetail(RowView, ActionView):
     http_method_names = ["get", "head", "delete"]  # not the action's own "post"
     reads = "One of a customer's saved payment methods."
     does = (
-        "Remove a saved method from the platform. Its row stays here, with `deleted_at`, and so do its payments. Needs "
+        "Remove a saved method. Its row stays here with `deleted_at`, and its payments stay too. Needs "
         "`govpay.manage_wallet`."
     )
 

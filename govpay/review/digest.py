@@ -16,7 +16,7 @@ from govpay import conf
 from govpay.models import Heartbeat, Operation, Payment
 from govpay.review.items import find_items
 
-logger = logging.getLogger("govpay.attention")
+logger = logging.getLogger("govpay.review")
 
 #: Name of the ``Heartbeat`` row with the time of the last digest.
 NAME = "digest"
@@ -68,6 +68,6 @@ def _address() -> str:
     """Return the address of the staff page; an empty text without ``SITE_URL`` or if the admin is not mounted."""
     site = str(conf.get("SITE_URL")).rstrip("/")
     try:
-        return site and site + reverse("admin:govpay_attention")
+        return site and site + reverse("admin:govpay_review")
     except NoReverseMatch:
         return ""

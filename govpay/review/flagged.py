@@ -22,12 +22,15 @@ from govpay.models.reasons import advice_on, find_reason, reason_in_words
 #: For each flag, the text that says what happens next: nothing by itself, and what staff should know.
 NEXT: dict[str, Any] = {
     PaymentFlag.CHARGEBACK: gettext_lazy(
-        "Nothing by itself. Do not refund it: the bank takes the money back. Answer the dispute with the processor."
+        "Nothing happens automatically. Do not refund it: the bank takes the money back. Answer the dispute with the "
+        "processor."
     ),
     PaymentFlag.RETURN: gettext_lazy(
-        "Nothing by itself. The payer's bank returned the debit, so the bill is unpaid again."
+        "Nothing happens automatically. The debit was not honoured: the amount is owed again."
     ),
-    PaymentFlag.REVERSAL: gettext_lazy("Nothing by itself. The transactions show what was given back to you."),
+    PaymentFlag.REVERSAL: gettext_lazy(
+        "Nothing happens automatically. The transactions show what was given back to you."
+    ),
 }
 
 #: For each flag, the text about an earlier refund when the bank takes the whole amount again.

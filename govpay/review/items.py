@@ -36,28 +36,30 @@ LOOKUP_SILENCE_LIMIT = dt.timedelta(minutes=5)
 #: For each kind of attention, the text about the next step of an operation that has ended.
 ENDED: dict[str, Any] = {
     OperationAttention.LATE_FAILURE: gettext_lazy(
-        "Nothing by itself. The money has not left: refund it again, or give it back in another way, if it is owed."
+        "Nothing happens automatically. The money has not left: refund it again, or give it back in another way, if "
+        "it is owed."
     ),
     OperationAttention.NOT_EXECUTED: gettext_lazy(
-        "Nothing by itself. Press Try again on the operation if it is still wanted: it keeps its reference, so that it "
-        "cannot be carried out twice."
+        "Nothing happens automatically. Press Try again on the operation if it is still wanted: it keeps its "
+        "reference, so that it cannot be carried out twice."
     ),
     OperationAttention.CONTRADICTED: gettext_lazy(
-        "Nothing by itself. Look whether the same was done a second time meanwhile."
+        "Nothing happens automatically. Check whether the same action was done a second time in the meantime."
     ),
     OperationAttention.MISMATCH: gettext_lazy(
-        "Nothing by itself. Compare the platform's own record with this operation, then resolve it by hand."
+        "Nothing happens automatically. Compare the platform's own record with this operation, then resolve it by hand."
     ),
     OperationAttention.DIVERGED: gettext_lazy(
-        "Nothing by itself. Ask the platform's support which is true before you act on this payment again."
+        "Nothing happens automatically. Ask the platform's support which is true before you act on this payment again."
     ),
     OperationAttention.UNRECORDED: gettext_lazy(
-        "Nothing by itself. Compare it with your own records: the person who asked for it is no longer known here."
+        "Nothing happens automatically. Compare it with your own records: the person who asked for it is no longer "
+        "known here."
     ),
 }
 
 NO_TRACE = gettext_lazy(
-    "Nothing by itself. See whether the money has moved; if it has not, do it again if it is still wanted."
+    "Nothing happens automatically. See whether the money has moved; if it has not, do it again if it is still wanted."
 )
 
 
@@ -88,7 +90,7 @@ def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list
     rows: Any = operations.select_related("payment", "account", "actor").defer("validated_method")
     now = timezone.now()
     unknown = rows.open_for_long().order_by("created_at", "id")[:ITEMS_PER_KIND_LIMIT]
-    ended = rows.needing_attention().order_by("attention_at", "id")[:ITEMS_PER_KIND_LIMIT]
+    ended = rows.needing_review().order_by("attention_at", "id")[:ITEMS_PER_KIND_LIMIT]
     return [
         *(unknown_item(row, now) for row in unknown),
         *(ended_item(row) for row in ended),
@@ -99,7 +101,7 @@ def find_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> list
 
 def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int:
     """Return the number of items, at most ``ITEMS_PER_KIND_LIMIT``. Runs one statement."""
-    kinds = (operations.open_for_long(), operations.needing_attention(), payments.flagged().filter(flag_backlog=False))
+    kinds = (operations.open_for_long(), operations.needing_review(), payments.flagged().filter(flag_backlog=False))
     first, *others = (rows.order_by().values_list("pk") for rows in kinds)
     # A union keeps the model's default ordering, whose columns are not selected here. Django 6.1 refuses that.
     return len(first.union(*others, flagged.one_row_a_group(payments), all=True).order_by()[:ITEMS_PER_KIND_LIMIT])
@@ -126,9 +128,10 @@ def next_step(operation: Operation, now: dt.datetime) -> str:
             "The platform has shown no sign of it since %(when)s. If that stays so for long enough, it ends as not "
             "carried out."
         ) % {"when": _clock(operation.absent_at)}
-    return _("It is looked up each minute, next at %(when)s, and ends by itself as soon as the platform tells.") % {
-        "when": _clock(max(seen + LOOKED_UP_EVERY, now))
-    }
+    return _(
+        "It is looked up each minute, next at %(when)s, and is closed automatically as soon as the platform shows the "
+        "outcome."
+    ) % {"when": _clock(max(seen + LOOKED_UP_EVERY, now))}
 
 
 def unknown_item(row: Operation, now: dt.datetime) -> Item:

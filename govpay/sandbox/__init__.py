@@ -1,4 +1,4 @@
-"""A local sandbox of the vendor's platform, written only from the vendor's documents. It listens on loopback.
+"""A local platform for tests and demos, written from the vendor's documents alone.
 
 It imports neither Django nor this package's client. The client and the sandbox both follow the vendor's API.
 

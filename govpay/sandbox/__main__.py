@@ -16,7 +16,7 @@ def say(line: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m govpay.sandbox", description="A local sandbox of the platform.")
+    parser = argparse.ArgumentParser(prog="python -m govpay.sandbox", description="Serve the sandbox on 127.0.0.1.")
     add_arguments(parser)
     try:
         serve(vars(parser.parse_args(arguments)), say)

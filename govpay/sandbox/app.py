@@ -24,7 +24,7 @@ from govpay.sandbox.store import dump
 
 
 class Dropped(ConnectionError):
-    """Raised to close the connection without a response."""
+    """Close the connection without an answer."""
 
 
 class Application:
@@ -53,7 +53,7 @@ class Application:
         return [data]
 
     def _run_recorded(self, method: str, call: Call, request_id: str, environ: dict[str, Any]) -> Answer:
-        """Answer a request to the platform's own routes: record it, and apply the fault that matches it."""
+        """Handle one request of the platform's own routes: apply faults and record it."""
         platform = self.platform
         record = {
             "method": method,
@@ -85,11 +85,11 @@ class Application:
             raise Dropped(f"fault: closed {fault.close} acting")
         if answer is not None and fault.is_late:
             if answer is not late.RECEIVED:
-                # The request was a read, or a write that was refused.
+                # A read, or a write that was refused.
                 return answer
             if fault.leaves_answer_alone:
                 raise Dropped("fault: carried out later")
-        # Here only the content is decided. The server truncates or slows it down.
+        # The server cuts or slows the bytes; here only the content is changed.
         environ["sandbox.fault"] = fault
         return fault.answer(answer, _text(answer) if answer else "", self.platform.clock.now())
 
@@ -119,7 +119,7 @@ def _read(platform: Platform, environ: dict[str, Any]) -> Call:
         if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
     }
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-    # PATH_INFO holds UTF-8 bytes decoded as latin-1 (PEP 3333).
+    # PATH_INFO is UTF-8 decoded as latin-1 (PEP 3333).
     path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
     origin = f"http://{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
     return Call(platform, path, origin, headers, query, data=environ["wsgi.input"].read())

@@ -11,7 +11,7 @@ from govpay.sandbox.errors import Refusal
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.store import StoredRow
 
-# Who may call: anybody, the admin token, the admin token with an account, a session's own credential.
+# Required credential: none, the admin token, the admin token with an account, a session's own credential.
 ANYONE, ADMIN, ACCOUNT, SESSION = "anyone", "admin", "account", "session"
 
 
@@ -28,7 +28,7 @@ class Call:
     data: bytes = b""
     account: StoredRow | None = None
     session: StoredRow | None = None
-    # Maximum number of rows on a page, in addition to the platform's own limit.
+    # Maximum rows of a page, in addition to the platform's own limit.
     page_cap: int | None = None
     # `act_after`: seconds until a write is carried out (None: at once). `lag`: a read shows the state of so many
     # seconds ago.

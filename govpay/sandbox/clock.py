@@ -1,4 +1,4 @@
-"""The platform's clock. It can be moved forward, and never gives two changes the same timestamp."""
+"""The platform's clock: it can be moved on, and gives each change a timestamp of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parse(text: str) -> datetime:
 
 
 class _Pin(threading.local):
-    """The pinned time of each thread. Other threads still see the real time."""
+    """Local to each thread, so that other threads see the present."""
 
     held: datetime | None = None
     due: datetime | None = None
@@ -44,7 +44,7 @@ class Clock:
         return iso(self.now())
 
     def stamp(self) -> str:
-        """Return the timestamp of a change, later than every earlier one. Call it with the store's lock held."""
+        """A timestamp for one change, later than all earlier ones. Call it with the store's lock held."""
         self._last = max(self.now(), self._last + INSTANT)
         return iso(self._last)
 
@@ -55,7 +55,7 @@ class Clock:
         return [iso(start + INSTANT * step) for step in range(count)]
 
     def seen(self, text: str) -> None:
-        """Make all further timestamps later than `text`, the latest one in a reopened state file."""
+        """Give only timestamps after `text` (a reopened state file may contain later ones)."""
         self._last = max(self._last, parse(text))
 
     def advance(self, seconds: float) -> None:
@@ -64,7 +64,7 @@ class Clock:
 
     @contextmanager
     def history(self) -> Iterator[None]:
-        """Context manager for writing past data: inside it, timestamps may be earlier than the latest one."""
+        """While history is written, timestamps may be earlier than the latest one."""
         last, self._last = self._last, datetime.min.replace(tzinfo=UTC)
         try:
             yield
@@ -72,19 +72,16 @@ class Clock:
             self._pin.held, self._last = None, max(last, self._last)
 
     def hold(self, moment: datetime | None) -> None:
-        """Pin the clock to `moment` while past data is written. None lets it run again."""
+        """Stop the clock at `moment` while history is written; None lets it run again."""
         self._pin.held = moment
 
     def ending(self) -> str | None:
-        """Return the end time of a row version that is replaced now.
-
-        Returns None while past data is written, because then old versions are not stored.
-        """
+        """The end time of versions that are replaced now; None while history is written, which keeps no versions."""
         return self.text() if self._pin.held is None else None
 
     @contextmanager
     def at(self, moment: datetime) -> Iterator[None]:
-        """Context manager: this thread's clock shows `moment`, the time at which a change was due."""
+        """Set the clock to `moment` while a change that was due then is carried out."""
         before, self._pin.due = self._pin.due, moment
         try:
             yield

@@ -1,4 +1,4 @@
-"""The command line options of the sandbox, shared by `manage.py govpay_sandbox` and `python -m govpay.sandbox`."""
+"""The command line of the sandbox, shared by `manage.py govpay_sandbox` and `python -m govpay.sandbox`."""
 
 from __future__ import annotations
 
@@ -52,25 +52,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--port", type=int, default=DEFAULT_PORT, help="port on 127.0.0.1 (0: any free one)")
     add("--state", metavar="FILE", help="keep the state in this file; it is seeded only when empty")
-    add("--seed", type=int, default=1, help="the same seed gives the same city")
+    add("--seed", type=int, default=1, help="seed of the random data; the same seed creates the same city")
     add(
         "--size",
         type=_size,
         default="demo",
         metavar="demo|empty|N",
-        help="the demo city, nothing, or N payments",
+        help="create the demo city, no data, or N payments",
     )
-    add("--envelope", choices=("array", "odata", "items"), default="array", help="the envelope of lists")
+    add("--envelope", choices=("array", "odata", "items"), default="array", help="envelope of the lists")
     add(
         "--fault",
         action="append",
         type=_spec,
         default=[],
         metavar="SPEC",
-        help="a fault from the start, such as 'GET /api/payments status=500 times=2'; repeatable. Options: "
+        help="inject a fault, such as 'GET /api/payments status=500 times=2'; repeatable. Options: "
         + ", ".join(OPTIONS),
     )
-    add("--webhook-delay", type=float, default=0.0, metavar="SECONDS", help="pause before a webhook is sent")
+    add("--webhook-delay", type=float, default=0.0, metavar="SECONDS", help="delay of each webhook")
     add(
         "--webhook-fault",
         action="append",
@@ -85,23 +85,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="send all webhooks of accounts that have no callback URL to URL/<account uid>/",
     )
-    add("--page-cap", type=int, metavar="N", help="maximum rows on a list page, also if $top asks for more")
-    add("--token-lifetime", type=int, default=3600, metavar="SECONDS")
+    add("--page-cap", type=int, metavar="N", help="maximum rows of a list page, whatever $top says")
+    add("--token-lifetime", type=int, default=3600, metavar="SECONDS", help="lifetime of an access token")
     add(
         "--settle-after",
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="time after which a pending bank refund succeeds",
+        help="time until a pending bank refund succeeds",
     )
     add("--client-id", default=Settings.client_id)
     add("--client-secret", default=Settings.client_secret)
 
 
 def serve(options: Mapping[str, Any], say: Callable[[str], object]) -> None:
-    """Serve until SIGINT or SIGTERM. Calls `say` with one line when the sandbox is ready.
+    """Serve until SIGINT or SIGTERM. `say` is called with one line when the server is ready.
 
-    Raises PortBusy, and ValueError for bad options.
+    Raises `PortBusy`, and `ValueError` for invalid options.
     """
     stopped = threading.Event()
     previous = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -125,7 +125,7 @@ def serve(options: Mapping[str, Any], say: Callable[[str], object]) -> None:
             if options["callback_base"]:
                 sandbox.follow_base(options["callback_base"])
             with sandbox.serve(options["port"]) as address:
-                # The default secret works only for sandboxes. Any other secret must not be shown.
+                # The default secret is public. A secret that the user chose is not printed.
                 secret = "(as given)" if address.client_secret != Settings.client_secret else Settings.client_secret
                 say(
                     f"govpay sandbox ready: api_url={address.api_url} token_url={address.token_url}"

@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 
 class Refusal(Exception):
-    """An error response: a status number (A24) and the documented error object.
+    """An error answer: a status number (A24) and the documented error object.
 
-    The transaction is rolled back unless `keep_changes` is true, as for a decline, which changes the payment's status.
+    `keep_changes`: the refusal commits its changes (a decline, an expiry).
     """
 
     def __init__(

@@ -20,7 +20,7 @@ def schema(kind: Kind) -> Iterator[str]:
 
 
 def keep(kind: Kind) -> str:
-    """Return the SQL that stores the current version of a row as an earlier one. Parameters: `until`, `uid`, `uid`."""
+    """Store the version of the row `uid` that ends now; the parameters are `until`, `uid`, `uid`."""
     others = ", ".join(kind.columns[1:])
     return (
         f"INSERT INTO {kind.table}_before (until, uid, {others})"
@@ -29,7 +29,7 @@ def keep(kind: Kind) -> str:
 
 
 def as_of(kind: Kind, moment: str) -> str:
-    """Return a subquery for FROM: the table as it was at `moment` (the clock's ISO text)."""
+    """The table as it was at `moment` (the clock's ISO text), for use after FROM."""
     table, columns = kind.table, ", ".join(kind.columns)
     later = f"{table}_before WHERE until > '{moment}'"
     return (

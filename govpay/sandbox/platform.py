@@ -1,4 +1,4 @@
-"""`Platform`: the state of one sandbox, with its settings, store, clock and faults."""
+"""The platform's settings, store, clock and switches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REQUESTS_KEPT = 10_000
 
 @dataclass(frozen=True)
 class Settings:
-    """Behaviour of the sandbox that the vendor's pages do not fix. Times are in seconds."""
+    """Behaviour that the vendor's pages leave open. Times are in seconds."""
 
     client_id: str = "sandbox-client"
     client_secret: str = "sandbox-secret"  # noqa: S105  opens sandboxes only
@@ -36,7 +36,7 @@ class Settings:
     settle_after: float = 60.0
     # Seconds before a webhook is sent.
     webhook_delay: float = 0.0
-    # Maximum calls a minute with one session's credential. The vendor documents a limit; the number is ours.
+    # Calls a minute with one session's credential; the limit is documented, the figure is our choice.
     session_rate: int = 300
 
     def __post_init__(self) -> None:
@@ -61,11 +61,11 @@ class Platform:
     session_calls: Calls = field(default_factory=dict)
     # Set while the demo city is built, so that the same seed gives the same ids.
     rng: random.Random | None = None
-    # Wakes the courier, which sends webhooks. Set while the platform is served.
+    # Notifies the courier about new deliveries; set while the platform is served.
     wake: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
-        self.store.told = self.clock.moved = lambda: self.wake()
+        self.store.notify = self.clock.moved = lambda: self.wake()
         self.store.ending = self.clock.ending
 
     @classmethod
@@ -76,6 +76,6 @@ class Platform:
         return platform
 
     def new_uid(self, prefix: str) -> str:
-        """Return a new random id, so that the order of uids is not the order of creation."""
+        """A random id, so that the order by uid differs from the order by age."""
         digits = self.rng.randbytes(10).hex() if self.rng else secrets.token_hex(10)
         return f"{prefix}_{digits}"

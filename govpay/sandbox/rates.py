@@ -11,10 +11,7 @@ Calls = dict[str, list[float]]
 
 
 def limit_rate(calls: Calls, caller: str, most: int) -> None:
-    """Count one call of `caller`, or refuse it after `most` calls in a minute.
-
-    The minute is real time: moving the platform's clock does not reset the limit.
-    """
+    """Count one call of `caller`, or refuse it. Uses real time, so moving the clock lifts no limit."""
     now = time.monotonic()
     recent = [moment for moment in calls.get(caller, []) if moment > now - 60]
     if len(recent) >= most:

@@ -1,4 +1,4 @@
-"""The platform's routes: find the route of a request, and check credential, account header and JSON before it runs."""
+"""The platform's routes: finds one and checks its credential, account header and JSON."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from govpay.sandbox.shapes import parse_json
 
 ROUTES: tuple[SandboxRoute, ...] = tuple(
     route
-    for room in (
+    for module in (
         *(tokens, tenants, wallets, payments, refunds, terminals, events),
         *(sessions, session_config, confirm, challenges, session_wallet, vault, checkout),
     )
-    for route in room.ROUTES
+    for route in module.ROUTES
 )
 
 
 @cache
 def bound(routes: tuple[SandboxRoute, ...]) -> MapAdapter:
-    """Return the routes in the form that `find` needs. Cached, because compiling takes longer than most requests."""
+    """The routes, ready for `find`; compiled once per process, because that takes longer than most requests."""
     rules = [Rule(route.path, methods=[route.method], endpoint=route) for route in routes]
     return Map(rules, merge_slashes=False).bind("127.0.0.1")
 
@@ -66,7 +66,7 @@ def read(route: SandboxRoute, call: Call) -> None:
 
 
 def run_lagging(route: SandboxRoute, call: Call, values: dict[str, Any]) -> Answer:
-    """Run a read on the state of `call.lag` seconds ago."""
+    """Run a read that shows the state of `call.lag` seconds ago."""
     store = call.platform.store
     with store.as_of(iso(call.platform.clock.now() - timedelta(seconds=call.lag))):
         if call.account:

@@ -13,7 +13,7 @@ from govpay.sandbox.app import Application
 from govpay.sandbox.browser import challenges, checkout
 from govpay.sandbox.control import bulk, city, direct, late, payers
 from govpay.sandbox.control import routes as control_routes
-from govpay.sandbox.control.due import let_time_act, run_due
+from govpay.sandbox.control.due import carry_out_due, run_due
 from govpay.sandbox.control.faults import Fault, fault_from, parse_fault
 from govpay.sandbox.control.webhook_switches import WebhookSwitches
 from govpay.sandbox.kinds import kind_named
@@ -25,7 +25,7 @@ from govpay.sandbox.webhooks.courier import Courier
 
 @dataclass(frozen=True)
 class Address:
-    """The addresses of a served sandbox, and the credentials for it."""
+    """The addresses of a served sandbox, and the credentials of its clients."""
 
     api_url: str
     token_url: str
@@ -75,7 +75,7 @@ class Sandbox(WebhookSwitches):
             raise RuntimeError("the sandbox is being served already")
         self._server = Server(Application(self.platform), port)
         self._server.start()
-        self._courier = Courier(self.platform, let_time_act)
+        self._courier = Courier(self.platform, carry_out_due)
         self._courier.start()
         url = f"http://{HOST}:{self._server.port}"
         settings = self.platform.settings
@@ -119,15 +119,12 @@ class Sandbox(WebhookSwitches):
         return self.platform.store.ledger()
 
     def late_requests(self) -> list[Doc]:
-        """Return the requests that `act_after` delayed: method, path, due_at, status (None: not yet) and error code."""
+        """The requests of `act_after`: method, path, due_at, and the resulting status and code (None: not yet)."""
         run_due(self.platform)
         return late.every(self.platform)
 
     def requests(self) -> list[Doc]:
-        """Return the last 10 000 requests.
-
-        Each has method, path, query, account, status (None: no answer), at and idempotency_key.
-        """
+        """The last 10 000 requests: method, path, query, account, status (None: no answer), at, idempotency_key."""
         return [dict(record) for record in list(self.platform.requests)]
 
     @property
@@ -146,7 +143,7 @@ class Sandbox(WebhookSwitches):
         return self.platform.faults.add(fault_from(route, options))
 
     def clear_faults(self) -> None:
-        """Remove all faults of requests and of webhooks."""
+        """Clear the faults of requests and of webhooks."""
         self.platform.faults.clear()
         self.platform.webhook_faults.clear()
 
@@ -154,7 +151,7 @@ class Sandbox(WebhookSwitches):
         return tokens.revoke_all(self.platform)
 
     def advance(self, seconds: float) -> None:
-        """Move the platform's clock forward, and make all changes that are due by then."""
+        """Move the platform's clock on, and carry out what becomes due."""
         self.platform.clock.advance(seconds)
         run_due(self.platform)
 
@@ -162,7 +159,7 @@ class Sandbox(WebhookSwitches):
         """Settle all pending refunds now, and return their uids. Those in `fail` (uid or reference_id) fail."""
         return refunds.settle_pending(self.platform, fail)
 
-    # Objects that are created or changed without a request.
+    # Objects that are created or changed on the platform's own side.
 
     def add_client(self, **given: Any) -> Doc:
         with self.platform.store.transaction():
@@ -180,7 +177,7 @@ class Sandbox(WebhookSwitches):
             return direct.add_customer(self.platform, account_uid, given).doc
 
     def add_method(self, customer_uid: str, kind: str = "credit", default: bool = False, **details: Any) -> Doc:
-        """Save a card (`credit`, by default a Visa that ends in 1111) or a bank account (`ach`)."""
+        """A saved card (`credit`: by default a Visa 1111) or bank account (`ach`)."""
         with self.platform.store.transaction():
             return direct.add_method(self.platform, customer_uid, kind, default, details).doc
 
@@ -190,7 +187,7 @@ class Sandbox(WebhookSwitches):
             return direct.add_payment(self.platform, account_uid, status, **given).doc
 
     def add_payments(self, account_uid: str, n: int, transactions: bool = True) -> list[str]:
-        """Create `n` captured card payments quickly, and return their uids."""
+        """Add `n` captured card payments by SQL; returns their uids."""
         return bulk.add_payments(self.platform, account_uid, n, transactions=transactions)
 
     def add_terminal(self, account_uid: str, **given: Any) -> Doc:
@@ -205,7 +202,7 @@ class Sandbox(WebhookSwitches):
         return checkout.component_integrity()
 
     def add_session(self, account_uid: str, **given: Any) -> Doc:
-        """Create a session from the request `given`. Returns the response, which includes the `client_secret`."""
+        """Create a session and return the answer with its `client_secret`. `given` is the request."""
         origin = self.address.api_url if self.address else f"http://{HOST}"
         with self.platform.store.transaction():
             return payers.add_session(self.platform, account_uid, origin, given)
@@ -229,35 +226,35 @@ class Sandbox(WebhookSwitches):
         return payers.session_seen(self.platform, session_id)
 
     def challenge_session(self, session_id: str, kind: str = "sms") -> None:
-        """Require a challenge of the payer of this session. See `challenges` for the answers that pass."""
+        """Require a challenge of this session's payer; `challenges` has the answers that pass."""
         with self.platform.store.transaction():
             challenges.require(self.platform, direct.the_row(self.platform, "session", session_id), kind)
 
     def refund(self, payment_uid: str, amount: int, reference_id: str, reason: str | None = None) -> Doc:
-        """Make a refund of `amount` cents that govpay did not request. The platform's rules apply."""
+        """Make a refund (cents) outside our site; the platform's rules apply."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.refund(self.platform, payment, amount, reference_id, reason).doc
 
     def charge_back(self, payment_uid: str, reason_code: str = "4853", amount: int | None = None) -> Doc:
-        """Dispute `amount` cents. Default: the amount that was not refunded, or the whole total if all was refunded."""
+        """Dispute `amount` cents (default: the amount that was not refunded, or else the whole total)."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.charge_back(self.platform, payment, reason_code, amount).doc
 
     def return_payment(self, payment_uid: str, reason_code: str = "R01") -> Doc:
-        """Return an ACH payment: the bank takes back the whole total, also if a part was refunded."""
+        """Make an ACH return of the whole total, also after refunds."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.return_payment(self.platform, payment, reason_code).doc
 
     def touch(self, kind: str, uid: str, **changes: Any) -> Doc:
-        """Write `changes` into the document, and renew `updated_at`."""
+        """Change an object on the platform's side: write `changes` into the document, and move `updated_at` on."""
         with self.platform.store.transaction():
             return direct.touch(self.platform, kind_named(kind).name, uid, changes).doc
 
     def remove(self, kind: str, uid: str) -> None:
-        """Remove the object: reads of it answer 404."""
+        """Remove an object: reads answer 404."""
         direct.remove(self.platform, kind_named(kind).name, uid)
 
     def get(self, kind: str, uid: str) -> Doc | None:

@@ -24,11 +24,11 @@ NO_FAULT = Fault("* *")
 
 
 class PortBusy(Exception):
-    """The port cannot be used, usually because another process listens on it. The message names the port."""
+    """Another process listens on the port. The text names the port."""
 
 
 class Connection(WSGIRequestHandler):
-    """One client connection, which may send many requests.
+    """One client connection with any number of requests.
 
     werkzeug's own handler closes the connection after each response. This one keeps it open. For that the body is
     always read in full, and every response has a Content-Length.
@@ -55,7 +55,7 @@ class Connection(WSGIRequestHandler):
         except Exception:
             self._send("500 Internal Server Error", [("Content-Length", "0")], b"")
             self.close_connection = True
-            # An error of the sandbox itself is printed, unless the sandbox is stopping and its state is closed.
+            # An error of the sandbox itself: report it, unless its state was just closed.
             if not self.server.stopping:
                 sys.excepthook(*sys.exc_info())
 
@@ -72,7 +72,7 @@ class Connection(WSGIRequestHandler):
         return self.rfile.read(int(length))
 
     def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Send head and body in one write. A fault may truncate the body, slow it down, or falsify its length."""
+        """Send head and body in one write; a fault may cut, slow or change them."""
         fault: Fault = self.environ.get("sandbox.fault") or NO_FAULT
         if fault.length:
             headers = [(name, _off(value, fault) if name == "Content-Length" else value) for name, value in headers]
@@ -99,14 +99,14 @@ class Connection(WSGIRequestHandler):
         self.server.hang_up(self.connection)
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Log nothing: the requests are listed at `/_sandbox/requests`."""
+        """Log nothing: the request list has all requests."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing, as in `log`."""
+        """Log nothing."""
 
 
 class Server(ThreadedWSGIServer):
-    """Listens on 127.0.0.1. It keeps a set of its open connections, so that stopping closes all of them."""
+    """Listens on 127.0.0.1 and records its open connections, so that `stop` closes all of them."""
 
     app: Application
     stopping = False
@@ -136,11 +136,11 @@ class Server(ThreadedWSGIServer):
             self.hang_up(connection)
 
     def date(self, skew: float = 0.0) -> str:
-        """Return the Date header: the time of the platform's clock plus `skew` seconds."""
+        """The platform's time, which tests may move, plus `skew` seconds."""
         return format_datetime(self.app.platform.clock.now() + timedelta(seconds=skew), usegmt=True)
 
     def hang_up(self, connection: socket.socket) -> None:
-        # The other side may have closed the connection already.
+        # The other side may have closed it already.
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
@@ -155,7 +155,7 @@ class Server(ThreadedWSGIServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore errors of a connection: clients may disconnect at any time."""
+        """Ignore errors of clients that disconnect."""
 
 
 def _off(length: str, fault: Fault) -> str:

@@ -13,7 +13,7 @@ from govpay.sandbox.errors import Refusal, invalid, malformed
 Doc = dict[str, Any]
 Checker = Callable[[Any, str], None]
 
-# In cents. Far above any amount that a city charges, and far below the limit of a 64-bit column.
+# Far above any real amount, far below the maximum of a 64-bit column.
 LARGEST_AMOUNT = 10**12
 
 
@@ -22,7 +22,7 @@ def parse_json(data: bytes) -> Any:
     try:
         text = data.decode("utf-8")
         value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_names)
-        # A value that cannot be written again (1e999, an unpaired surrogate) is not valid.
+        # A value that cannot be encoded again (1e999, a lone surrogate) is invalid.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError):
         malformed("The body is not valid JSON.")
@@ -169,7 +169,7 @@ def flag(*, required: bool = False) -> Part:
 
 
 def free_object(*, required: bool = False) -> Part:
-    """The rules for an object with any property names, such as metadata."""
+    """An object with any property names (metadata)."""
     return Part("object", _typed(dict, "an object"), required=required)
 
 

@@ -35,10 +35,10 @@ dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 @dataclass
 class StoredRow:
-    """One object. `doc` is the document that is served; `private` holds data that is not part of it.
+    """One object: the served document, and the platform's private data.
 
-    `due_at` is the time at which the object changes by itself: a validation or a session expires, or a pending refund
-    settles.
+    `due_at` is the time at which the row changes by itself: a validation that expires, a pending
+    refund that settles, a session that expires.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class StoredRow:
 
 
 class _View(threading.local):
-    """The time whose state the reads of this thread show. None: now."""
+    """The time whose state this thread reads; None: now."""
 
     moment: str | None = None
 
@@ -61,18 +61,17 @@ class _View(threading.local):
 class Store:
     """Stores documents as JSON, with their filterable properties in indexed columns.
 
-    There is one connection and one lock, so transactions run one after the other. Therefore money operations are
-    atomic, and the order of `updated_at` is the order of commits.
+    One connection under one lock: actions are serialized, which makes actions on money atomic and
+    the order of `updated_at` the order of commits.
     """
 
     def __init__(self, path: str | Path | None) -> None:
         self.lock = threading.RLock()
         self._depth = 0
-        # Set when something was written for which the courier waits. `told` is called after the commit.
-        self.has_news = False
-        self.told: Callable[[], None] = lambda: None
-        # Returns the end time of the versions that are replaced now. None: old versions are not stored. Set by the
-        # platform.
+        # Whether a delivery was written; `notify` is called after the commit.
+        self.has_delivery = False
+        self.notify: Callable[[], None] = lambda: None
+        # The end time of the versions that are replaced now; None: no versions are kept. Set by the platform.
         self.ending: Callable[[], str | None] = lambda: None
         self._view = _View()
         try:
@@ -88,7 +87,7 @@ class Store:
         run = self._connection.execute
         run("PRAGMA busy_timeout = 5000")
         run("PRAGMA journal_mode = WAL")
-        # With NORMAL a killed process loses no data.
+        # With NORMAL a killed process loses nothing.
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA cache_size = -65536")
         with self.transaction():
@@ -96,7 +95,7 @@ class Store:
                 run(statement)
 
     def close(self) -> None:
-        """Write the write-ahead log into the file and close it. A database in memory is lost."""
+        """Fold the write-ahead log into the file; a database in memory is deleted."""
         with self.lock:
             if not self._open:
                 return
@@ -106,7 +105,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run a transaction. Nested ones join the outermost. An error rolls it back, unless it has `keep_changes`."""
+        """A transaction; nested ones join the outermost. An error with `keep_changes` commits."""
         with self.lock:
             if self._depth:
                 yield
@@ -122,13 +121,13 @@ class Store:
                 self._connection.execute("COMMIT")
             finally:
                 self._depth = 0
-                if self.has_news:
-                    self.has_news = False
-                    self.told()
+                if self.has_delivery:
+                    self.has_delivery = False
+                    self.notify()
 
     @contextmanager
     def as_of(self, moment: str) -> Iterator[None]:
-        """Context manager: this thread reads every object as it was at `moment`. It must not write inside."""
+        """Let this thread read every object as it was at `moment`. It must not write meanwhile."""
         self._view.moment = moment
         try:
             yield
@@ -136,7 +135,7 @@ class Store:
             self._view.moment = None
 
     def table(self, kind: str) -> str:
-        """Return the SQL for FROM: the table of a kind, or a subquery for its rows at the time of `as_of`."""
+        """The FROM clause for a kind: its table, or the table at the time of `as_of`."""
         return past.as_of(KINDS[kind], self._view.moment) if self._view.moment else KINDS[kind].table
 
     def execute(self, sql: str, params: Iterable[Any] | Doc = ()) -> list[Any]:
@@ -168,7 +167,7 @@ class Store:
     def put(self, row: StoredRow) -> StoredRow:
         """Insert or replace one row."""
         if row.due_at or row.kind == "account":
-            self.has_news = True
+            self.has_delivery = True
         self.put_many(row.kind, [(row, dump(row.doc))])
         return row
 
@@ -194,7 +193,7 @@ class Store:
             )
 
     def _keep(self, kind: str, uids: list[str]) -> None:
-        """Store the current versions of these rows as earlier versions, before they are replaced."""
+        """Store the versions that end now."""
         if until := self.ending():
             self._connection.executemany(self._keeps[kind], [(until, uid, uid) for uid in uids])
 
@@ -254,7 +253,7 @@ def _schema() -> Iterator[str]:
         "CREATE TABLE IF NOT EXISTS deliveries (seq INTEGER PRIMARY KEY AUTOINCREMENT, webhook_id, event_type,"
         " account_uid, body, timestamp, attempts DEFAULT 0, next_at, last_status, done DEFAULT 0, created_at, place)"
     )
-    # For deliveries that have not arrived, in the order in which they are sent.
+    # Deliveries that were not accepted yet, in the order of sending.
     yield (
         "CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries"
         " (coalesce(place, seq), next_at, account_uid) WHERE done = 0"

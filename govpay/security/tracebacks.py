@@ -31,7 +31,7 @@ def scrub_traceback(function: Callable[P, R]) -> Callable[P, R]:
     """
 
     @wraps(function)
-    def door(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except BaseException as error:
@@ -39,7 +39,7 @@ def scrub_traceback(function: Callable[P, R]) -> Callable[P, R]:
             _empty_frames(error)
             raise
 
-    return door
+    return wrapper
 
 
 def _empty_frames(error: BaseException) -> None:

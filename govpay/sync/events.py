@@ -32,7 +32,7 @@ logger = logging.getLogger("govpay.webhooks")
 OVERTAKEN = 5
 
 #: The uids that the previous attempt received.
-Seen = frozenset[str]
+SeenUids = frozenset[str]
 
 
 class Overtaken(GovPayError):
@@ -100,8 +100,8 @@ def work_on(event: WebhookEvent) -> EventOutcome:
         return EventOutcome(EventState.RECEIVED, str(error))
 
 
-def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, Seen], Found]) -> EventOutcome:
-    seen: Seen = frozenset()
+def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], Found]) -> EventOutcome:
+    seen: SeenUids = frozenset()
     for _ in range(OVERTAKEN):
         found = read(event, seen)
         try:
@@ -112,7 +112,7 @@ def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, Seen], Found
             continue
         refunds = any(row.get("type") == TransactionType.REFUND for each in saved for row in each.written.values())
         return EventOutcome(EventState.PROCESSED, lists=found.lists, refunds=refunds)
-    raise Overtaken("The rows changed again and again while they were read.")
+    raise Overtaken("Another writer changed the rows during each attempt.")
 
 
 def _store(event: WebhookEvent, found: Found) -> list[Saved]:
@@ -127,7 +127,7 @@ def _store(event: WebhookEvent, found: Found) -> list[Saved]:
         for uid, why in each.rejected:
             if not reading.wanted or uid in ("", reading.wanted):
                 raise Unmappable(why)
-            logger.warning("%s came along with event %s and cannot be stored: %s", uid, event.webhook_id, why)
+            logger.warning("%s, read for event %s, cannot be stored: %s", uid, event.webhook_id, why)
         saved.append(each)
     for work in found.also:
         work()
@@ -138,26 +138,26 @@ def _store(event: WebhookEvent, found: Found) -> list[Saved]:
 # -- one function per kind of event: reads its documents -----------------------------------------------------
 
 
-def _payment(event: WebhookEvent, seen: Seen) -> Found:
+def _payment(event: WebhookEvent, seen: SeenUids) -> Found:
     """Reads only the payment: a capture or a failure shows in its status."""
     found = Found()
     _read_payment(event, _uid(event, "payment_uid", "uid"), found)
     return found
 
 
-def _movement(event: WebhookEvent, seen: Seen) -> Found:
+def _movement(event: WebhookEvent, seen: SeenUids) -> Found:
     """Reads the payment and its transaction: a refund, a dispute, a return or a reversal."""
     found = Found()
     payment_uid, transaction_uid = _hint(event, "payment_uid", "uid"), _hint(event, "transaction_uid")
     if not payment_uid and not transaction_uid:
-        raise Unusable("The payload names no payment_uid.")
+        raise Unusable("The payload has no payment_uid.")
     account = str(event.account_id)
     known = _known(Transaction, account, Q(uid=transaction_uid) | Q(payment=payment_uid) | Q(uid__in=seen))
     # Read the transaction first, so that the amounts of the payment are at least as new.
     documents = _transaction(account, transaction_uid) if transaction_uid else []
     if not payment_uid:
         if not documents:
-            raise NotFound("The transaction is not there, and the payload names no payment_uid.")
+            raise NotFound("The transaction does not exist, and the payload has no payment_uid.")
         payment_uid = str(documents[0].get("payment_uid") or "") or _uid(event, "payment_uid")
     if not documents:
         documents = _transactions_of(account, payment_uid)
@@ -169,7 +169,7 @@ def _movement(event: WebhookEvent, seen: Seen) -> Found:
     return found
 
 
-def _elsewhere(event: WebhookEvent, seen: Seen) -> Found:
+def _elsewhere(event: WebhookEvent, seen: SeenUids) -> Found:
     """Reads a payment made by telephone or through a bank. If the payload names none, the payments are synced."""
     uid = _hint(event, "payment_uid", "uid")
     if not uid:
@@ -177,7 +177,7 @@ def _elsewhere(event: WebhookEvent, seen: Seen) -> Found:
     return _payment(event, seen)
 
 
-def _method(event: WebhookEvent, seen: Seen) -> Found:
+def _method(event: WebhookEvent, seen: SeenUids) -> Found:
     """Reads all saved methods of the customer, because the API cannot read a single one."""
     account = str(event.account_id)
     uid, customer = _hint(event, "saved_payment_method_uid", "uid", "id"), _hint(event, "customer_uid")
@@ -186,7 +186,7 @@ def _method(event: WebhookEvent, seen: Seen) -> Found:
         customer = str(row or customer)
     if not customer:
         if not uid:
-            raise Unusable("The payload names no saved_payment_method_uid.")
+            raise Unusable("The payload has no saved_payment_method_uid.")
         return Found(lists=("customers", "methods"))  # the customer is not known here
     known = _known(SavedPaymentMethod, account, Q(customer=customer) | Q(uid__in=seen))
     page = get_endpoints().list_saved_payment_methods(account, customer)
@@ -198,7 +198,7 @@ def _method(event: WebhookEvent, seen: Seen) -> Found:
     return Found([reading], also=[partial(_read_methods_again, account, customer)])
 
 
-def _session(event: WebhookEvent, seen: Seen) -> Found:
+def _session(event: WebhookEvent, seen: SeenUids) -> Found:
     """Reads the session if its credential is stored here (assumption A29), and its payment if it was completed."""
     account, uid = str(event.account_id), _uid(event, "session_id")
     completed = event.event_type == EventType.SESSION_COMPLETED
@@ -219,7 +219,7 @@ def _session(event: WebhookEvent, seen: Seen) -> Found:
     return found
 
 
-HANDLERS: dict[str, Callable[[WebhookEvent, Seen], Found]] = {
+HANDLERS: dict[str, Callable[[WebhookEvent, SeenUids], Found]] = {
     EventType.PAYMENT_COMPLETED: _payment,
     EventType.PAYMENT_FAILED: _payment,
     EventType.PAYMENT_REFUNDED: _movement,
@@ -251,7 +251,7 @@ def _transaction(account_uid: str, uid: str) -> Sequence[Mapping[str, Any]]:
     try:
         return [dict(get_endpoints().get_transaction(account_uid, uid).raw)]
     except NotFound as error:
-        logger.info("transaction %s is looked for in the list: %s", uid, error)
+        logger.info("transaction %s cannot be read; searching the list: %s", uid, error)
         return []
 
 
@@ -279,7 +279,7 @@ def _hint(event: WebhookEvent, *names: str) -> str:
 def _uid(event: WebhookEvent, *names: str) -> str:
     found = _hint(event, *names)
     if not found:
-        raise Unusable(f"The payload names no {names[0]}.")
+        raise Unusable(f"The payload has no {names[0]}.")
     return found
 
 

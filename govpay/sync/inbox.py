@@ -34,14 +34,14 @@ QUEUED_AGAIN = dt.timedelta(seconds=300)
 
 #: Maximum attempts of an event. The pauses double from one minute to one hour, about two hours in total.
 MAX_ATTEMPTS = 8
-LONGEST_PAUSE = dt.timedelta(hours=1)
+MAX_PAUSE = dt.timedelta(hours=1)
 
 #: Minimum retention, whatever the setting says: a repeated delivery must be recognized (faults W1b).
 LEAST_RETENTION = dt.timedelta(days=30)
 
 #: The text that replaces a card number, and the number of characters that are checked for one.
 MASKED = "***"
-LONGEST_NUMBER = 64
+MAX_NUMBER_LENGTH = 64
 
 #: Seconds for which refused deliveries are counted.
 STALE_SHOWN = 7 * 86400
@@ -95,9 +95,9 @@ def kept(value: Any, name: str = "") -> Any:
     if isinstance(value, str):
         # An identifier must stay readable, so it is masked only if it looks like a card number.
         if name in ("uid", "id") or name.endswith(("_uid", "_id")):
-            return MASKED if looks_like_card(value[:LONGEST_NUMBER]) else value
+            return MASKED if looks_like_card(value[:MAX_NUMBER_LENGTH]) else value
         return mask(value)
-    if isinstance(value, int | float) and looks_like_card(f"{value:.0f}"[:LONGEST_NUMBER]):
+    if isinstance(value, int | float) and looks_like_card(f"{value:.0f}"[:MAX_NUMBER_LENGTH]):
         return MASKED
     if isinstance(value, Mapping):
         return {MASKED if looks_like_card(key[:64]) else key: kept(item, key or "?") for key, item in value.items()}
@@ -136,7 +136,7 @@ def close(event: WebhookEvent, state: EventState, *, payment_uid: str | None = N
 def fail(event: WebhookEvent, error: str, *, for_good: bool = False) -> None:
     """Record why ``event`` could not be processed. It is retried unless ``for_good`` or after ``MAX_ATTEMPTS``."""
     for_good = for_good or event.attempts >= MAX_ATTEMPTS
-    pause = min(dt.timedelta(minutes=2 ** max(0, event.attempts - 1)), LONGEST_PAUSE)
+    pause = min(dt.timedelta(minutes=2 ** max(0, event.attempts - 1)), MAX_PAUSE)
     columns: dict[str, Any] = {
         "state": EventState.FAILED if for_good else EventState.RECEIVED,
         "error": error,

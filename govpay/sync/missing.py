@@ -24,7 +24,7 @@ def last_of(uids: list[str], after: str) -> str | None:
     return uids[-1] if uids and uids[0] > after and uids == sorted(uids) else None
 
 
-def settle_missing(
+def check_missing(
     listing: Listing, sync_pass: SyncPass, present: Set[str], after: str, upto: str | None
 ) -> Known | None:
     """Read each local row with ``after < uid <= upto`` that is not ``present`` from the platform.
@@ -40,13 +40,13 @@ def settle_missing(
         here = reading(partial(read_known, rows.filter(uid__gt=after, **span)[:limit]))
         for uid in sorted(here.keys() - present):
             if here[uid][1] is None:  # no tombstone yet
-                _settle(listing, sync_pass, uid)
+                _check_row(listing, sync_pass, uid)
         if len(here) < limit:
             return here if known is None else None
         known, after = here, next(reversed(here))
 
 
-def _settle(listing: Listing, sync_pass: SyncPass, uid: str) -> None:
+def _check_row(listing: Listing, sync_pass: SyncPass, uid: str) -> None:
     try:
         found = listing.read(sync_pass.account_uid, uid)
     except UNCLEAR as error:

@@ -164,19 +164,25 @@ def _claim_and_send(after: int) -> _Outcome | None:
         with transaction.atomic(using=alias):
             _send(owed)
             if transaction.get_rollback(using=alias):
-                raise DatabaseError("a receiver caught a database error outside a block of its own")
+                raise DatabaseError("a receiver caught a database error outside its own atomic block")
     except DatabaseError:
         if owed.attempts + 1 < MAX_ATTEMPTS:
-            logger.warning("signal %s for %s %s will be repeated", owed.name, owed.model, owed.row, exc_info=True)
+            logger.warning(
+                "signal %s for %s %s could not be sent; it is tried again",
+                owed.name,
+                owed.model,
+                owed.row,
+                exc_info=True,
+            )
             return _Outcome(owed.pk, False)
-        logger.exception("signal %s for %s %s is given up", owed.name, owed.model, owed.row)
+        logger.exception("signal %s for %s %s is dropped after too many attempts", owed.name, owed.model, owed.row)
     claimed.delete()
     return _Outcome(owed.pk, True)
 
 
 def _send(owed: OutboxSignal) -> None:
     if owed.name not in signals.BY_NAME:
-        logger.error("signal %s for %s %s is unknown to this version", owed.name, owed.model, owed.row)
+        logger.error("signal %s for %s %s is unknown to this release", owed.name, owed.model, owed.row)
         return
     model = apps.get_model(owed.model)
     row = model._default_manager.filter(pk=owed.row).first()

@@ -23,6 +23,6 @@ def fetch_related(listing: str, account_uid: str, name: str, uid: str) -> Sequen
     try:
         page = getattr(get_endpoints(), listing)(account_uid, query)
     except (InvalidRequest, NotFound) as error:
-        logger.info("%s of %s is left to the sync: %s", listing, uid, error)
+        logger.info("%s of %s could not be read; the next sync reads it: %s", listing, uid, error)
         return []
     return [item for item in page.items if item.get(name) == uid]

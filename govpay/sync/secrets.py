@@ -83,7 +83,7 @@ def secrets_of(account_uid: str) -> tuple[str, ...]:
     """
     known = _known.get(account_uid)
     if known is None and not _may_look_up():
-        raise NoSecret("too many unknown payment accounts are named just now")
+        raise NoSecret("too many deliveries for unknown payment accounts")
     if known is None or time.monotonic() >= known.until:
         quiet_until = known.quiet_until if known is not None else 0.0
         known = _known[account_uid] = _read(account_uid, quiet_until)

@@ -24,7 +24,7 @@ ATTEMPTS = 4
 ATTEMPTS_WITHOUT_CONNECTION = 12
 
 #: Maximum pause between two attempts, in seconds.
-LONGEST_PAUSE = 2.0
+MAX_PAUSE = 2.0
 
 
 class RowsChangedMeanwhile(OperationalError):
@@ -64,7 +64,7 @@ def _repeated(work: Callable[[], T], alias: str, attempts: int) -> T:
                 raise
             logger.info("a transaction is repeated (%s, attempt %d)", type(error).__name__, attempt)
         # Random pauses, so that two writers do not collide again.
-        time.sleep(random.uniform(0.5, 1) * min(LONGEST_PAUSE, 0.02 * 2**attempt))  # noqa: S311
+        time.sleep(random.uniform(0.5, 1) * min(MAX_PAUSE, 0.02 * 2**attempt))  # noqa: S311
         attempt += 1
 
 

@@ -18,7 +18,7 @@ from govpay.connection import get_endpoints
 from govpay.exceptions import APIError
 from govpay.models.choices import SyncMode
 from govpay.sync.lists import Listing
-from govpay.sync.missing import last_of, settle_missing
+from govpay.sync.missing import check_missing, last_of
 from govpay.sync.passes import SyncPass
 from govpay.sync.upsert import Known, Saved, save_documents
 
@@ -77,7 +77,7 @@ class _Walk:
         for page in pages:
             yield self, page
         if self.swept is not None:
-            settle_missing(self.listing, self.sync_pass, set(), self.swept, None)
+            check_missing(self.listing, self.sync_pass, set(), self.swept, None)
             self.sync_pass.whole |= from_the_top
         if self.sync_pass.mode == SyncMode.FULL:
             self._prepare_incremental(began, endpoints.transport.skew)
@@ -116,7 +116,7 @@ class _Walk:
             return None
         else:
             self.swept = upto
-        return settle_missing(self.listing, self.sync_pass, set(uids), after, self.swept)
+        return check_missing(self.listing, self.sync_pass, set(uids), after, self.swept)
 
     def _prepare_incremental(self, began: dt.datetime, skew: float | None) -> None:
         """Set the cursor so that the next incremental walk reads the changes made during this full walk."""

@@ -99,7 +99,7 @@ def pay(request: HttpRequest, public_id: str) -> HttpResponse:
             return _over(request, again.state)
         return _unavailable(request)
     except GovPayError as error:
-        logger.warning("no session for payment page %s: %s", public_id, error)
+        logger.warning("payment page %s has no session: %s", public_id, error)
         return _unavailable(request)
     if session is None:
         return HttpResponseRedirect(reverse("govpay:pay-done", args=[public_id]))
@@ -130,10 +130,10 @@ def done(request: HttpRequest, public_id: str) -> HttpResponse:
 
 def _visited(request: HttpRequest, public_id: str) -> PayerRequest | HttpResponse:
     """The request to pay, or the error page: for an unknown id, or for too many visits."""
-    wait = ratelimit.wait_of_address(request)
+    wait = ratelimit.address_retry_after(request)
     found = None if wait else _find(public_id)
     if found is not None:
-        wait = ratelimit.wait_of_page(public_id)
+        wait = ratelimit.page_retry_after(public_id)
     if wait:
         text = _("There were too many visits just now. Please try again in a minute.")
         response = _page(request, "gone.html", 429, title=_("Please try again"), text=text)
@@ -231,7 +231,7 @@ def _may_ask(session_uid: str) -> bool:
 
 
 def _over(request: HttpRequest, state: str) -> HttpResponse:
-    text = _("It was cancelled.") if state == LinkState.CANCELLED else _("Its time is over.")
+    text = _("It was cancelled.") if state == LinkState.CANCELLED else _("It has expired.")
     return _page(request, "gone.html", 410, title=_("This payment page is closed"), text=text)
 
 

@@ -1,1 +1,1 @@
-"""The whole thing on one machine: stand-in platform, worker, web site."""
+"""The demo: sandbox, worker and web site on one machine."""

@@ -1,4 +1,4 @@
-"""Has the worker read everything once, and shows how far it is."""
+"""The first sync: queues it for the worker and shows its progress."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from govpay.sync.pull import GLOBAL, SCOPED, account_uids
 from govpay.tasks import sync_account, sync_all
 from project.demo.processes import HOST
 
-#: The stand-in's name for each table that the first sync fills.
+#: The sandbox's name of each list → the table that the first sync fills.
 MIRRORS: dict[str, type[Model]] = {
     "clients": Client,
     "accounts": PaymentAccount,
@@ -40,16 +40,16 @@ MIRRORS: dict[str, type[Model]] = {
     "terminals": Terminal,
 }
 
-#: Seconds without a sign of life after which the sync is given up.
-PATIENCE = 90.0
+#: Seconds without progress after which the first sync counts as failed.
+STALL_TIMEOUT = 90.0
 
 
 class SyncFailed(Exception):
-    """The first sync did not come through; the text says why."""
+    """The first sync failed. The text says why."""
 
 
 def read_stats(port: int) -> dict[str, object] | None:
-    """What the stand-in on ``port`` has, or ``None`` while it does not answer."""
+    """Return the sandbox's number of objects of each kind, or ``None`` while it does not answer."""
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", "/_sandbox/stats")
@@ -62,7 +62,7 @@ def read_stats(port: int) -> dict[str, object] | None:
 
 
 def rows_there(stats: dict[str, object] | None) -> int | None:
-    """How many rows are to come, or ``None`` when the platform does not tell."""
+    """Return how many rows the first sync will store, or ``None`` if that is not known."""
     if stats is None:
         return None
     return sum(count for name in MIRRORS if isinstance(count := stats.get(name), int))
@@ -72,17 +72,17 @@ def rows_here() -> int:
     return sum(model._default_manager.count() for model in MIRRORS.values())
 
 
-def order_sync() -> None:
-    """Asks the worker to read everything now, also what a run of a minute ago has just read."""
+def queue_first_sync() -> None:
+    """Queue a sync of all lists, also of those that were synced a minute ago."""
     for uid in account_uids():
         sync_account.delay(uid)
     sync_all.delay()
 
 
 def lists_left(since: dt.datetime) -> list[str]:
-    """The lists that have not answered ``since`` then. Empty: all is here, but for what the platform refused.
+    """Return the lists whose sync has not ended ``since`` that time. Empty when the first sync is complete.
 
-    A list of an account that failed has answered: one closed account must not hold up the others.
+    A failed sync of an account's list has ended too, so that one closed account does not block the others.
     """
     done = _finished(SyncCursor.objects.exclude(completed_at=None))
     fresh = _finished(SyncCursor.objects.filter(completed_at__gte=since)) | refused(since)
@@ -93,7 +93,7 @@ def lists_left(since: dt.datetime) -> list[str]:
 
 
 def refused(since: dt.datetime) -> set[tuple[Any, str]]:
-    """The lists whose every run ``since`` then has failed."""
+    """Return the lists of which every run ``since`` that time has failed."""
     runs = SyncRun.objects.filter(started_at__gte=since)
     return _finished(runs.filter(state=RunState.FAILED)) - _finished(runs.filter(state=RunState.SUCCEEDED))
 
@@ -103,11 +103,11 @@ def _finished(cursors: QuerySet[Any]) -> set[tuple[Any, str]]:
 
 
 def watch(since: dt.datetime, total: int | None, check: Callable[[], None]) -> None:
-    """Shows the rows arriving until every list was read. ``check`` raises when a process died.
+    """Show the number of stored rows until every list was synced. ``check`` raises if a process has ended.
 
-    Raises ``SyncFailed`` when nothing moves any more.
+    Raises ``SyncFailed`` after ``STALL_TIMEOUT`` without progress.
     """
-    tqdm.monitor_interval = 0  # no thread beside the demo's own
+    tqdm.monitor_interval = 0  # no monitor thread in the demo's process
     on_terminal = sys.stderr.isatty()
     seen, told, moved_at, told_at = -1, -1, time.monotonic(), 0.0
     with tqdm(total=total, unit=" rows", desc="First sync", disable=not on_terminal, leave=True) as bar:
@@ -125,8 +125,8 @@ def watch(since: dt.datetime, total: int | None, check: Callable[[], None]) -> N
             if not on_terminal and here != told and now - told_at >= 2:
                 told, told_at = here, now
                 print(f"First sync: {here} of {total or '?'} rows", file=sys.stderr, flush=True)
-            if now - moved_at > PATIENCE:
-                raise SyncFailed(f"{left[0]} and {len(left) - 1} more lists did not come: {_why(since)}")
+            if now - moved_at > STALL_TIMEOUT:
+                raise SyncFailed(f"{left[0]} and {len(left) - 1} more lists were not synced: {_why(since)}")
             time.sleep(0.3)
     for account, name in sorted(refused(since), key=str):
         print(f"{name} of {account or 'the platform'} failed: {_why(since)}", file=sys.stderr, flush=True)
@@ -134,4 +134,4 @@ def watch(since: dt.datetime, total: int | None, check: Callable[[], None]) -> N
 
 def _why(since: dt.datetime) -> str:
     failed = SyncRun.objects.filter(started_at__gte=since, state=RunState.FAILED).exclude(error="").first()
-    return failed.error if failed else "the worker's log tells more."
+    return failed.error if failed else "see the worker's log."

@@ -1,4 +1,4 @@
-"""Starting, watching and stopping the demo's processes, so that none outlives it."""
+"""The supervisor of the demo: starts, watches and stops its processes, so that none is left over."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
-#: Seconds that a process has for finishing what it is at.
+#: Seconds that a process has to end after SIGTERM, before it is killed.
 GRACE = 10.0
+#: Lines of a log that an error shows.
 LOG_TAIL = 15
 
 
-class Died(Exception):
-    """A process of the demo ended by itself; the text says which and shows the end of its log."""
+class ProcessDied(Exception):
+    """A process of the demo ended unexpectedly. The text names it and shows the end of its log."""
 
 
 class Stopped(BaseException):
-    """Ctrl-C or a polite signal. Not an error, so that no ``except Exception`` swallows it."""
+    """SIGINT, SIGTERM or SIGHUP was received. A ``BaseException``, so that no ``except Exception`` catches it."""
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Turns the first SIGINT, SIGTERM or SIGHUP into ``Stopped``; later ones cannot disturb the stop."""
+    """Raise ``Stopped`` at the first SIGINT, SIGTERM or SIGHUP. Later ones are ignored while the processes stop."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(*_: object) -> None:
@@ -47,7 +48,7 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def is_busy(port: int) -> bool:
-    """Whether somebody listens there. Connections of the last run that linger do not count."""
+    """Whether another process listens on the port. Connections in TIME_WAIT do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -58,9 +59,9 @@ def is_busy(port: int) -> bool:
     return False
 
 
-def first_busy(ports: Sequence[int], patience: float = 0.0) -> int | None:
-    """The first port that is still in use after ``patience`` seconds, or ``None``."""
-    end = time.monotonic() + patience
+def first_busy(ports: Sequence[int], timeout: float = 0.0) -> int | None:
+    """Return the first port that is still in use after ``timeout`` seconds, or ``None``."""
+    end = time.monotonic() + timeout
     while True:
         busy = next((port for port in ports if is_busy(port)), None)
         if busy is None or time.monotonic() >= end:
@@ -73,7 +74,7 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
-    #: Others talk to it until they have stopped.
+    #: Whether it is stopped after the other processes, because they use it until they end.
     outlasts: bool = False
 
     def tail(self) -> str:
@@ -85,7 +86,7 @@ class Child:
             self.process.terminate()
 
     def stop(self, grace: float = GRACE) -> None:
-        """Wait for it, then take down whatever is left of its group."""
+        """Wait for the process to end, then kill what is left of its process group."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(grace)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -93,8 +94,8 @@ class Child:
         self.process.wait()
 
 
-class Company:
-    """The demo's processes. Leaving the ``with`` block stops them: first those that need the others."""
+class Supervisor:
+    """The demo's processes. Leaving the ``with`` block stops them; those that ``outlasts`` marks are stopped last."""
 
     def __init__(self, logs: Path, environment: dict[str, str], folder: Path) -> None:
         self.logs = logs
@@ -103,7 +104,7 @@ class Company:
         self.children: list[Child] = []
         logs.mkdir(parents=True, exist_ok=True)
 
-    def __enter__(self) -> Company:
+    def __enter__(self) -> Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,7 +116,7 @@ class Company:
                 child.stop()
 
     def start(self, name: str, *arguments: str, outlasts: bool = False) -> Child:
-        """``python -m …`` in a process group of its own, which writes to ``<name>.log``."""
+        """Start ``python -m …`` in its own process group. Its output goes to ``<name>.log``."""
         log = self.logs / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -133,25 +134,25 @@ class Company:
         return child
 
     def check(self) -> None:
-        """Raises ``Died`` when one has ended."""
+        """Raise ``ProcessDied`` if a process has ended."""
         for child in self.children:
             code = child.process.poll()
             if code is not None:
                 what = f"The {child.name} process ended with code {code}."
-                raise Died(f"{what} The end of {child.log}:\n{child.tail()}")
+                raise ProcessDied(f"{what} The end of {child.log}:\n{child.tail()}")
 
-    def wait_until(self, ready: Callable[[], bool], what: str, patience: float, pause: float = 0.1) -> None:
-        """Raises ``Died`` when a process ends or ``what`` takes longer than ``patience`` seconds."""
-        end = time.monotonic() + patience
+    def wait_until(self, ready: Callable[[], bool], what: str, timeout: float, pause: float = 0.1) -> None:
+        """Wait until ``ready()``. Raise ``ProcessDied`` if a process ends or after ``timeout`` seconds."""
+        end = time.monotonic() + timeout
         while not ready():
             self.check()
             if time.monotonic() > end:
-                raise Died(f"{what} is not there after {patience:.0f} seconds; see the logs in {self.logs}.")
+                raise ProcessDied(f"{what} did not start within {timeout:.0f} seconds; see the logs in {self.logs}.")
             time.sleep(pause)
 
 
 def _end_with(parent: int) -> Callable[[], None] | None:
-    """On Linux the kernel ends the children when the demo is killed outright; elsewhere they stay."""
+    """Return a hook with which Linux ends a child when the demo is killed. On other systems the child keeps running."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl

@@ -1,4 +1,4 @@
-"""Staff in their browsers, and how much a page costs."""
+"""Fixtures of the admin's tests: logged-in staff, and a counter of a page's statements."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-#: The statements that any admin page costs before ours begins: who is asking, and what they may.
+#: Statements of any admin page for the session, the user and the permissions.
 OVERHEAD = re.compile(r'"(django_session|auth_user|auth_permission|auth_group_permissions)"')
 
 
 @dataclass(frozen=True)
 class Page:
-    """What came back and what it cost."""
+    """The response and its statements."""
 
     response: Any
     statements: list[str]
@@ -65,5 +65,5 @@ def desk(finance: Any, browse: Callable[..., Client]) -> Client:
 
 @pytest.fixture
 def counter(support: Any, browse: Callable[..., Client]) -> Client:
-    """A browser of somebody who may only look."""
+    """A browser of a user who may only view."""
     return browse(support)

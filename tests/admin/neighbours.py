@@ -1,4 +1,4 @@
-"""Two payment accounts with rows of every model, in which every text and amount says whose it is."""
+"""Two payment accounts with rows of every model. Every text and amount shows to which account it belongs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils import timezone
 from govpay.models import AccountAccess
 from govpay.models.access import ACCOUNT_PATHS
 
-#: Stand in every text, uid and document of the foreign account.
+#: A text in every text, uid and document of the foreign account.
 FOREIGN, OWN = "canaryforeign", "canaryown"
 #: Its amounts, in cents and as pages write them.
 FOREIGN_CENTS, FOREIGN_MONEY = 7_777_71, "7,777.71"
@@ -97,7 +97,7 @@ def foreign_side() -> Side:
 
 
 def everything() -> dict[str, list[Any]]:
-    """All tables of ours, to see whether anything has changed."""
+    """The content of all our tables, to check that nothing has changed."""
     return {
         str(model._meta.model_name): [
             {name: str(value) for name, value in row.items()} for row in model._default_manager.order_by("pk").values()

@@ -1,4 +1,4 @@
-"""Rows of every model, made without a platform. Every third one points at relatives that were never read."""
+"""Rows of every model, created without a platform. Every third row refers to related rows that do not exist here."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ALL_MODELS: list[type[models.Model]] = [
     WebhookSubscription,
 ]
 
-#: What must never be seen, planted in every sealed column.
+#: A secret in every sealed column, which must never be shown.
 SECRET = "CANARY-7f3a9c"
 XSS = "<script>alert('x')</script>"
 START = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)

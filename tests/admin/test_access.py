@@ -1,4 +1,4 @@
-"""Staff who are limited to payment accounts: no address of the admin tells or changes anything of another one."""
+"""Staff who are limited to payment accounts: no address of the admin shows or changes rows of another account."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.admin.neighbours import (
     grant,
     own_side,
 )
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +53,7 @@ def foreign(db: None) -> Side:
 
 @pytest.fixture
 def clerk(db: None) -> User:
-    """Every permission there is, and no superuser."""
+    """A user with every permission who is not a superuser."""
     user = User.objects.create_user("clerk", is_staff=True)
     user.user_permissions.set(Permission.objects.all())
     return user
@@ -61,14 +61,14 @@ def clerk(db: None) -> User:
 
 @pytest.fixture
 def limited(clerk: User, own: Side, foreign: Side, browse: Callable[..., Client]) -> Client:
-    """The clerk's browser, who may see one of two accounts."""
+    """The browser of a clerk who may see one of two accounts."""
     grant(own.uid("paymentaccount"), user=clerk)
     return browse(clerk)
 
 
 @pytest.fixture
 def queued(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was handed to the broker: celery's own seam, since no worker listens here."""
+    """Records the tasks sent to the broker, because no worker runs here."""
     sent: list[Any] = []
     for task in (tasks.sync_account, tasks.process_event, tasks.process_events):
         monkeypatch.setattr(task, "apply_async", lambda args=(), kwargs=None, **_: sent.append(args))
@@ -81,7 +81,7 @@ def pages() -> dict[str, admin.ModelAdmin[Any]]:
     return {str(model._meta.model_name): page for model, page in registry if model._meta.app_label == "govpay"}
 
 
-#: One crawl for each model: those of money each time, the others where there is time.
+#: Models that ``make test`` visits; ``.ci/run`` visits all.
 MONEY = ("payment", "operation")
 each_model = pytest.mark.parametrize(
     "model", [name if name in MONEY else pytest.param(name, marks=pytest.mark.ci) for name in pages()]
@@ -96,7 +96,7 @@ def addresses(model: str) -> Iterator[tuple[str, bool]]:
 
 
 def told(response: HttpResponse, *sent: str) -> str:
-    """What a page says, without what was just typed in."""
+    """The text of a page, without the values just typed in."""
     html = response.content.decode()
     for text in sorted(sent, key=len, reverse=True):
         for written in (text, quote_plus(text), quote_plus(quote_plus(text)), escape(text)):
@@ -195,7 +195,7 @@ def test_pages_of_no_model_tell_of_own_rows_only(limited: Client, foreign: Side)
 
 
 def texts_of(row: Any) -> list[str]:
-    """What somebody may know of it and search for."""
+    """Values that a user may know and search for."""
     values = type(row)._default_manager.filter(pk=row.pk).values()[0].items()
     return [str(value) for name, value in values if name == "key" or (isinstance(value, str) and FOREIGN in value)]
 
@@ -374,14 +374,14 @@ def test_own_rows_are_there(limited: Client, own: Side, look: Callable[..., Page
 def test_a_limited_officer_refunds_on_the_own_account(
     sandbox: Any, make_staff: Callable[..., Any], browse: Callable[..., Client], foreign: Side
 ) -> None:
-    town, officer = Town(sandbox), make_staff("Finance")
-    grant(town.account.uid, user=officer)
-    payment, client = town.captured(), browse(officer)
+    merchant, officer = Merchant(sandbox), make_staff("Finance")
+    grant(merchant.account.uid, user=officer)
+    payment, client = merchant.captured(), browse(officer)
     address = reverse("admin:govpay_payment_refund") + f"?ids={payment.pk}"
     key = re.search(r'name="key" value="([^"]+)"', client.get(address).content.decode())
     assert key
     client.post(address, {"key": key[1], "amount": "1.00", "reason": ""})
-    assert town.moved("refund", payment) == 100
+    assert merchant.moved("refund", payment) == 100
     assert Operation.objects.filter(payment=payment.uid, actor=officer, state="succeeded").exists()
 
 

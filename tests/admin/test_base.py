@@ -1,4 +1,4 @@
-"""Nothing is added, changed or deleted; nothing sealed is shown; everything is escaped."""
+"""The read-only admin: rows cannot be added, changed or deleted, sealed values are hidden, texts are escaped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def everything(row: models.Model) -> dict[str, Any]:
 
 @pytest.fixture
 def boss(browse: Callable[..., Client]) -> Client:
-    """A superuser's browser: whoever may not change these rows, this one is it."""
+    """A superuser's browser: even a superuser may not change these rows."""
     return browse(User.objects.create_superuser("boss"))
 
 

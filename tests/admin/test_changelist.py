@@ -1,4 +1,4 @@
-"""Lists: what they cost, how they count, sort and drill down."""
+"""Lists in the admin: statement counts, row counts, sorting and date drill-down."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def many(count: int) -> None:
 
 
 def assert_no_sort(page: Page, what: str) -> None:
-    """SQLite says when it sorts by itself; the list's rows must come from an index in order."""
+    """SQLite reports when it sorts; the list's rows must come in order from an index."""
     if connection.vendor != "sqlite":
         return
     for statement in page.statements:

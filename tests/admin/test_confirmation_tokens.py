@@ -19,12 +19,12 @@ SHOWN = {7: ShownPayment("captured", 500, "USD", 900), 9: ShownPayment("validate
 
 
 def test_says_what_was_shown() -> None:
-    ticket = confirmation_tokens.read(
+    token = confirmation_tokens.read(
         confirmation_tokens.sign(ANA, "refund", [7, 9, 11], SHOWN), ANA, "refund", [7, 9, 11]
     )
-    assert ticket.shown == SHOWN
-    assert ticket.ids == (7, 9, 11)
-    assert isinstance(ticket.key, uuid.UUID)
+    assert token.shown == SHOWN
+    assert token.ids == (7, 9, 11)
+    assert isinstance(token.key, uuid.UUID)
 
 
 def test_each_page_has_a_key_of_its_own() -> None:
@@ -72,7 +72,7 @@ def test_cannot_be_made_up(change: Any) -> None:
         confirmation_tokens.read(change(confirmation_tokens.sign(ANA, "refund", [7], SHOWN)), ANA, "refund", [7])
 
 
-def test_other_signed_things_are_no_tickets() -> None:
+def test_other_signed_values_are_refused() -> None:
     with pytest.raises(TokenRefused):
         confirmation_tokens.read(
             signing.dumps(["1", "refund", [7], uuid.uuid4().hex, []], salt="other"), ANA, "refund", [7]

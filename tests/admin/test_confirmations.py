@@ -1,4 +1,4 @@
-"""Actions from the admin against the platform: who may, what is shown, and that each happens once."""
+"""Confirmation pages of actions: permissions, displayed amounts, and that each action happens once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Shop:
             pull(name, self.account)
 
     def moves(self, kind: str) -> list[dict[str, Any]]:
-        """What the platform's ledger says, without what was there before."""
+        """The new entries of the platform's ledger."""
         return [entry for entry in self.sandbox.ledger() if entry["kind"] == kind]
 
     def writes(self) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ def url(action: str, *rows: Payment) -> str:
 
 
 def fields(response: Any) -> dict[str, str]:
-    """What the confirmation form would send."""
+    """The data that the confirmation form sends."""
     html = response.content.decode()
     form = html.partition('class="govpay-form"')[2].partition("</form>")[0]
     found = re.findall(r'<input type="(?:hidden|text)" name="(\w+)"(?: value="([^"]*)")?', form)
@@ -249,7 +249,7 @@ def test_lost_answer_is_a_warning_and_never_called_a_failure(shop: Shop, desk: C
     response = confirm(desk, "refund", row, amount="3.00")
     text = texts(response)
     assert "Outcome not known: $3.00" in text
-    assert "nothing will be sent again by itself" in text
+    assert "nothing is sent again automatically" in text
     assert 'class="warning"' in response.content.decode()
     assert "the outcome is not known yet" in text
     assert "govpay-closed" in response.content.decode()

@@ -1,4 +1,4 @@
-"""Disputes and returns on the staff pages: their reasons in words, what was refunded before, what is at stake."""
+"""Disputes and returns in the admin: reasons in words, earlier refunds, and the warning before a refund."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 
 NOW = timezone.now()
 DAY = dt.timedelta(days=1)
-ATTENTION = reverse("admin:govpay_attention")
+ATTENTION = reverse("admin:govpay_review")
 LISTS = {model: reverse(f"admin:govpay_{model}_changelist") for model in ("payment", "transaction")}
 
 
@@ -213,7 +213,7 @@ def test_decline_is_explained_at_once(shop: Shop, desk: Client) -> None:
     assert "There was not enough money on the account. Ask the payer to pay in another way, or later." in told
 
 
-# --- The page of what needs a person ---------------------------------------------------------------
+# --- The page of the review queue ---------------------------------------------------------------
 
 
 def test_flags_of_a_first_load_are_one_card_with_a_link_to_exactly_those(
@@ -288,7 +288,7 @@ def test_amounts_in_headlines_are_whole(language: str, desk: Client, look: Calla
     heads = re.findall(r"<h2.*?</h2>", html, re.DOTALL)
     assert len(heads) == 3
     assert all(whole in head for head in heads), heads
-    settle = reverse("admin:govpay_operation_settle", args=[late.pk])
+    settle = reverse("admin:govpay_operation_resolve", args=[late.pk])
     html = unescape(look(desk, settle, headers={"accept-language": language}).html)
     assert whole in html.partition("<tbody>")[2].partition("</tbody>")[0]
 

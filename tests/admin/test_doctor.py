@@ -1,4 +1,4 @@
-"""The doctor's page: who may see it, what it shows, and that it survives a check that fails."""
+"""The doctor's page: permissions, findings, and a check that fails."""
 
 from __future__ import annotations
 

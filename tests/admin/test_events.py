@@ -1,4 +1,4 @@
-"""Webhook events: what a list and a page show, and *Process again*."""
+"""Webhook events in the admin: list, page, and *Process again*."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def messages(response: Any) -> str:
 
 @pytest.fixture
 def panel(operator: Any, browse: Callable[..., Client]) -> Client:
-    """The browser of somebody of the group *Operations*, who may replay."""
+    """The browser of a user of the group *Operations*, who may process events again."""
     return browse(operator)
 
 
 @pytest.fixture
 def queued(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What was handed to the broker: celery's own seam, since no worker listens here."""
+    """Records the tasks sent to the broker, because no worker runs here."""
     sent: list[int] = []
     monkeypatch.setattr(tasks.process_event, "apply_async", lambda args, *_, **__: sent.append(args[0]))
     return sent
@@ -265,7 +265,7 @@ def test_action_takes_a_page_at_most(more: dict[str, str], panel: Client, queued
 def test_action_works_where_every_request_is_a_transaction(
     panel: Client, queued: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The list's own address is exempt, since a worker must find what was put back."""
+    """The list's own URL is an exception, because a worker must find the requeued events."""
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     depths: list[int] = []
     monkeypatch.setattr(
@@ -371,4 +371,4 @@ def test_payment_lists_its_events(counter: Client, look: Callable[..., Page]) ->
 
 def test_payment_without_events_says_so(counter: Client) -> None:
     html = counter.get(reverse("admin:govpay_payment_change", args=[payment().pk])).content.decode()
-    assert "The platform has sent no news of this payment." in html
+    assert "The platform has sent no webhook events for this payment." in html

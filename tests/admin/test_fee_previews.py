@@ -1,4 +1,4 @@
-"""Fee previews: who can charge one, how its maker takes it back, and that nothing is charged before a confirmation."""
+"""Fee previews: who may charge one, how its maker voids it, and that nothing is charged before a confirmation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment, SavedPaymentMethod
 from tests.admin.test_charges import CHARGE, CONFIRM, form_of, hidden, quoted
 from tests.breakpoints import at_step
-from tests.operations.town import Town, at_once, only, wait_for
+from tests.operations.merchant import Merchant, at_once, only, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,12 +33,12 @@ TAKE_BACK = "admin:govpay_payment_take_back"
 
 
 @pytest.fixture
-def town(sandbox: Any) -> Town:
-    return Town(sandbox)
+def merchant(sandbox: Any) -> Merchant:
+    return Merchant(sandbox)
 
 
 @pytest.fixture
-def till(cashier: Any, browse: Callable[[Any], Client]) -> Client:
+def cashier_client(cashier: Any, browse: Callable[[Any], Client]) -> Client:
     """The browser of the cashier who asks for the fee."""
     return browse(cashier)
 
@@ -49,9 +49,9 @@ def other(make_staff: Any, browse: Callable[[Any], Client]) -> Client:
     return browse(make_staff("Cashier", name="other"))
 
 
-def previewed(till: Client, town: Town, kind: str = "credit") -> Payment:
+def previewed(cashier_client: Client, merchant: Merchant, kind: str = "credit") -> Payment:
     """A payment whose fee the cashier was shown."""
-    quoted(till, town.saved_method(kind))
+    quoted(cashier_client, merchant.saved_method(kind))
     return Payment.objects.get()
 
 
@@ -81,9 +81,9 @@ def badges(client: Client, page: str = "") -> list[str]:
     return re.findall(r'<span class="govpay-badge [^"]*">([^<]*)</span>', html)
 
 
-def nothing_was_charged(town: Town) -> None:
-    assert town.ledger("capture") == []
-    assert not town.posts("/capture")
+def nothing_was_charged(merchant: Merchant) -> None:
+    assert merchant.ledger("capture") == []
+    assert not merchant.posts("/capture")
     assert not Operation.objects.filter(action="capture").exists()
     assert not Payment.objects.exclude(status__in=("validated", "voided", "expired")).exists()
 
@@ -91,10 +91,12 @@ def nothing_was_charged(town: Town) -> None:
 # --- Nobody else charges it -----------------------------------------------------------------------------
 
 
-def test_bulk_capture_by_another_cashier_leaves_it_alone(town: Town, till: Client, other: Client) -> None:
-    """The attack: somebody looked at a fee, and somebody else captures all that waits."""
-    preview = previewed(till, town)
-    waiting = town.quoted(2000)
+def test_bulk_capture_by_another_cashier_leaves_it_alone(
+    merchant: Merchant, cashier_client: Client, other: Client
+) -> None:
+    """The attack: one user looked at a fee, and another user captures all waiting payments."""
+    preview = previewed(cashier_client, merchant)
+    waiting = merchant.quoted(2000)
     capture = reverse("admin:govpay_payment_capture")
     address = f"{capture}?ids={preview.pk},{waiting.pk}"
     page = other.get(address).content.decode()
@@ -102,7 +104,7 @@ def test_bulk_capture_by_another_cashier_leaves_it_alone(town: Town, till: Clien
     assert "1 payment is left alone" in page
     answer = other.post(address, hidden(page))
     assert "1 of 1 payment done" in texts(answer)
-    assert [entry["payment_uid"] for entry in town.ledger("capture")] == [waiting.uid]
+    assert [entry["payment_uid"] for entry in merchant.ledger("capture")] == [waiting.uid]
     assert list(Operation.objects.filter(action="capture").values_list("payment_id", flat=True)) == [waiting.uid]
     preview.refresh_from_db()
     assert preview.status == "validated"
@@ -113,35 +115,37 @@ def test_bulk_capture_by_another_cashier_leaves_it_alone(town: Town, till: Clien
 
 @pytest.mark.parametrize("who", ["other", "maker", "superuser"])
 def test_a_page_of_before_charges_nothing(
-    town: Town, till: Client, cashier: Any, make_staff: Any, admin_user: Any, browse: Any, who: str
+    merchant: Merchant, cashier_client: Client, cashier: Any, make_staff: Any, admin_user: Any, browse: Any, who: str
 ) -> None:
-    """The rule stands in the engine: a form that lists the payment as one to capture is refused."""
-    preview = previewed(till, town)
+    """The rule is in the engine: a form that contains the payment for capture is refused."""
+    preview = previewed(cashier_client, merchant)
     user = {"maker": cashier, "superuser": admin_user}.get(who) or make_staff("Cashier", name="other")
     row = Payment.objects.with_pending_refunds().get(pk=preview.pk)
     key = confirmation_tokens.sign(user, "capture", [row.pk], {row.pk: ShownPayment.of(row)})
     answer = browse(user).post(address_of("admin:govpay_payment_capture", row), {"key": key}, follow=True)
     assert "Refused, nothing was sent" in texts(answer)
     assert WHY in texts(answer)
-    nothing_was_charged(town)
+    nothing_was_charged(merchant)
 
 
 @pytest.mark.parametrize("who", ["other", "superuser"])
 def test_the_charge_page_is_its_makers_alone(
-    town: Town, till: Client, other: Client, admin_user: Any, browse: Any, who: str
+    merchant: Merchant, cashier_client: Client, other: Client, admin_user: Any, browse: Any, who: str
 ) -> None:
-    preview = previewed(till, town)
+    preview = previewed(cashier_client, merchant)
     client = other if who == "other" else browse(admin_user)
     page = client.get(address_of(CONFIRM, preview)).content.decode()
     assert 'name="key"' not in page
     assert "govpay-take-back" not in page
     assert client.post(address_of(TAKE_BACK, preview), {"page": "x"}).status_code == 403
     assert only().action == "quote"
-    nothing_was_charged(town)
+    nothing_was_charged(merchant)
 
 
-def test_the_engine_lets_its_maker_alone_confirm_it(town: Town, till: Client, cashier: Any, finance: Any) -> None:
-    preview = previewed(till, town)
+def test_the_engine_lets_its_maker_alone_confirm_it(
+    merchant: Merchant, cashier_client: Client, cashier: Any, finance: Any
+) -> None:
+    preview = previewed(cashier_client, merchant)
     refused: list[dict[str, Any]] = [
         *({"actor": actor} for actor in (None, cashier, finance)),
         *({"actor": actor, "fee_preview": True} for actor in (None, finance)),
@@ -152,88 +156,90 @@ def test_the_engine_lets_its_maker_alone_confirm_it(town: Town, till: Client, ca
     for actor in (None, finance):
         with pytest.raises(OperationRefused, match="Only the person who asked for the fee"):
             operations.void_payment(payment=preview, actor=actor, fee_preview=True)
-    nothing_was_charged(town)
+    nothing_was_charged(merchant)
     operations.capture_payment(payment=preview, actor=cashier, fee_preview=True)
-    assert town.moved("capture", preview) == preview.total_amount
+    assert merchant.moved("capture", preview) == preview.total_amount
 
 
 def test_once_confirmed_it_is_an_ordinary_payment(
-    town: Town, till: Client, cashier: Any, finance: Any, browse: Any
+    merchant: Merchant, cashier_client: Client, cashier: Any, finance: Any, browse: Any
 ) -> None:
-    preview = previewed(till, town)
+    preview = previewed(cashier_client, merchant)
     assert only(action="quote").fee_preview
     address = address_of(CONFIRM, preview)
-    answer = till.post(address, hidden(till.get(address).content.decode()), follow=True)
+    answer = cashier_client.post(address, hidden(cashier_client.get(address).content.decode()), follow=True)
     assert "Charged" in texts(answer)
     capture = only(action="capture")
     assert (capture.actor, capture.state, capture.fee_preview) == (cashier, "succeeded", False)
     preview.refresh_from_db()
     assert preview.status == "captured"
-    assert town.moved("capture", preview) == preview.total_amount
+    assert merchant.moved("capture", preview) == preview.total_amount
     assert badges(browse(finance)) == ["Captured"]
     with pytest.raises(OperationRefused, match="Only the person who asked for the fee"):
         operations.void_payment(payment=preview, actor=cashier, fee_preview=True)
     operations.refund_payment(payment=preview, amount=100, actor=finance)
-    assert town.moved("refund", preview) == 100
+    assert merchant.moved("refund", preview) == 100
 
 
 def test_a_charge_that_was_not_executed_is_tried_again_by_its_maker_alone(
-    town: Town, till: Client, other: Client, finance: Any
+    merchant: Merchant, cashier_client: Client, other: Client, finance: Any
 ) -> None:
-    preview = previewed(till, town)
+    preview = previewed(cashier_client, merchant)
     address = address_of(CONFIRM, preview)
-    town.sandbox.fault("POST /api/payments/{uid}/capture", close="before")
-    till.post(address, hidden(till.get(address).content.decode()))
-    town.sandbox.clear_faults()
-    town.settle_all()
+    merchant.sandbox.fault("POST /api/payments/{uid}/capture", close="before")
+    cashier_client.post(address, hidden(cashier_client.get(address).content.decode()))
+    merchant.sandbox.clear_faults()
+    merchant.reconcile_all()
     capture = only(action="capture")
     assert (capture.state, capture.attempts) == ("failed", 1)
     assert WHY in other.get(address_of("admin:govpay_payment_capture", preview)).content.decode()
     for actor in (None, finance):
         with pytest.raises(OperationRefused, match=WHY):
             operations.retry_operation(operation=capture, actor=actor)
-    assert town.ledger("capture") == []
-    till.post(address, hidden(till.get(address).content.decode()))
+    assert merchant.ledger("capture") == []
+    cashier_client.post(address, hidden(cashier_client.get(address).content.decode()))
     again = only(action="capture")
     assert (again.pk, again.state, again.attempts) == (capture.pk, "succeeded", 2)
-    assert town.moved("capture", preview) == preview.total_amount
+    assert merchant.moved("capture", preview) == preview.total_amount
 
 
-def test_whoever_may_void_voids_it(town: Town, till: Client, finance: Any, browse: Any) -> None:
-    preview = previewed(till, town)
+def test_whoever_may_void_voids_it(merchant: Merchant, cashier_client: Client, finance: Any, browse: Any) -> None:
+    preview = previewed(cashier_client, merchant)
     desk, address = browse(finance), address_of("admin:govpay_payment_void", preview)
     desk.post(address, hidden(desk.get(address).content.decode()))
     preview.refresh_from_db()
     assert preview.status == "voided"
-    nothing_was_charged(town)
+    nothing_was_charged(merchant)
 
 
-def test_quotes_of_programs_stay_capturable(town: Town, cashier: Any, other: Client) -> None:
+def test_quotes_of_programs_stay_capturable(merchant: Merchant, cashier: Any, other: Client) -> None:
     payment = operations.quote_payment(
-        account=town.account, base_amount=900, saved_method=town.saved_method(), actor=cashier
+        account=merchant.account, base_amount=900, saved_method=merchant.saved_method(), actor=cashier
     )
     assert not only(action="quote").fee_preview
     assert badges(other) == ["Waiting for capture"]
     address = address_of("admin:govpay_payment_capture", payment)
     other.post(address, hidden(other.get(address).content.decode()))
-    assert town.moved("capture", payment) == payment.total_amount
+    assert merchant.moved("capture", payment) == payment.total_amount
 
 
-def test_a_fee_preview_needs_its_maker(town: Town) -> None:
+def test_a_fee_preview_needs_its_maker(merchant: Merchant) -> None:
     with pytest.raises(OperationRefused, match="actor"):
         operations.quote_payment(
-            account=town.account, base_amount=900, saved_method=town.saved_method(), fee_preview=True
+            account=merchant.account, base_amount=900, saved_method=merchant.saved_method(), fee_preview=True
         )
     assert not Operation.objects.exists()
 
 
-def test_a_lost_quote_is_nobody_elses_to_capture(town: Town, till: Client, cashier: Any, other: Client) -> None:
-    """The sync brings the payment before anybody knows which quote made it."""
-    address, given = form_of(till, town.saved_method())
-    town.sandbox.fault("POST /api/payments", close="after")
-    till.post(address, given)
-    town.sandbox.clear_faults()
-    town.sync("payments")
+def test_a_lost_quote_is_nobody_elses_to_capture(
+    merchant: Merchant, cashier_client: Client, cashier: Any, other: Client
+) -> None:
+    """The sync stores the payment before the answer of its quote is recorded."""
+    address, given = form_of(cashier_client, merchant.saved_method())
+    merchant.sandbox.fault("POST /api/payments", close="after")
+    cashier_client.post(address, given)
+    merchant.sandbox.clear_faults()
+    merchant.sync("payments")
     preview = Payment.objects.get()
     quote = only(action="quote")
     assert (quote.state, quote.payment_id) == ("unknown", None)
@@ -241,34 +247,34 @@ def test_a_lost_quote_is_nobody_elses_to_capture(town: Town, till: Client, cashi
     assert WHY in other.get(address_of("admin:govpay_payment_capture", preview)).content.decode()
     with pytest.raises(OperationRefused, match=WHY):
         operations.capture_payment(payment=preview)
-    nothing_was_charged(town)
-    town.settle_all()
+    nothing_was_charged(merchant)
+    merchant.reconcile_all()
     assert only(action="quote").payment_id == preview.uid
     confirm = address_of(CONFIRM, preview)
-    till.post(confirm, hidden(till.get(confirm).content.decode()))
-    assert town.moved("capture", preview) == preview.total_amount
+    cashier_client.post(confirm, hidden(cashier_client.get(confirm).content.decode()))
+    assert merchant.moved("capture", preview) == preview.total_amount
 
 
-def test_it_ends_by_itself_when_the_tab_is_closed(town: Town, till: Client, other: Client) -> None:
-    preview = previewed(till, town)
+def test_it_ends_by_itself_when_the_tab_is_closed(merchant: Merchant, cashier_client: Client, other: Client) -> None:
+    preview = previewed(cashier_client, merchant)
     with time_machine.travel(timezone.now() + dt.timedelta(hours=25)):
-        town.sandbox.advance(25 * 3600)
+        merchant.sandbox.advance(25 * 3600)
         with pytest.raises(OperationRefused, match="expired"):
             operations.capture_payment(payment=preview, actor=only(action="quote").actor, fee_preview=True)
-    town.sync("payments")
+    merchant.sync("payments")
     preview.refresh_from_db()
     assert preview.status == "expired"
     assert badges(other) == ["Expired"]
-    nothing_was_charged(town)
+    nothing_was_charged(merchant)
 
 
 # --- What it is called ----------------------------------------------------------------------------------
 
 
 def test_it_is_called_by_its_name_everywhere(
-    town: Town, till: Client, other: Client, support: Any, browse: Any
+    merchant: Merchant, cashier_client: Client, other: Client, support: Any, browse: Any
 ) -> None:
-    preview = previewed(till, town)
+    preview = previewed(cashier_client, merchant)
     payment_page = reverse("admin:govpay_payment_change", args=[preview.pk])
     assert preview.customer is not None
     pages = [
@@ -279,18 +285,22 @@ def test_it_is_called_by_its_name_everywhere(
     for page in pages:
         assert LABEL in badges(browse(support), page)
     for client, page in (
-        (till, address_of(CONFIRM, preview)),
+        (cashier_client, address_of(CONFIRM, preview)),
         (other, address_of("admin:govpay_payment_capture", preview)),
     ):
         assert badges(client, page) == [LABEL]
     assert "Ends by itself" in texts(browse(support).get(payment_page))
-    assert address_of(CONFIRM, preview) in till.get(payment_page).content.decode(), "its maker goes on from here"
+    assert address_of(CONFIRM, preview) in cashier_client.get(payment_page).content.decode(), (
+        "its maker goes on from here"
+    )
     assert address_of(CONFIRM, preview) not in other.get(payment_page).content.decode()
-    assert "Quote (fee preview)" in texts(till.get(payment_page))
+    assert "Quote (fee preview)" in texts(cashier_client.get(payment_page))
 
 
-def test_the_filter_tells_it_from_what_waits_for_capture(town: Town, till: Client, other: Client) -> None:
-    preview, waiting = previewed(till, town), town.quoted()
+def test_the_filter_tells_it_from_what_waits_for_capture(
+    merchant: Merchant, cashier_client: Client, other: Client
+) -> None:
+    preview, waiting = previewed(cashier_client, merchant), merchant.quoted()
 
     def found(status: str) -> set[str]:
         page = other.get(reverse(LIST), {"status": status}).content.decode()
@@ -304,57 +314,59 @@ def test_the_filter_tells_it_from_what_waits_for_capture(town: Town, till: Clien
 # --- No, take me back -----------------------------------------------------------------------------------
 
 
-def test_take_me_back_voids_it_and_refills_the_form(town: Town, till: Client, cashier: Any) -> None:
-    method = town.saved_method()
-    address, given = form_of(till, method)
-    till.post(address, {**given, "reference_id": "INV-7"})
+def test_take_me_back_voids_it_and_refills_the_form(merchant: Merchant, cashier_client: Client, cashier: Any) -> None:
+    method = merchant.saved_method()
+    address, given = form_of(cashier_client, method)
+    cashier_client.post(address, {**given, "reference_id": "INV-7"})
     preview = Payment.objects.get()
-    answer = take_back(till, preview)
+    answer = take_back(cashier_client, preview)
     assert answer.status_code == 302
     preview.refresh_from_db()
     assert preview.status == "voided"
     void = only(action="void")
     assert (void.actor, void.state, void.payment_id, void.fee_preview) == (cashier, "succeeded", preview.uid, True)
     assert not cashier.has_perm("govpay.void_payment")
-    nothing_was_charged(town)
-    assert len(town.posts("/void")) == 1
+    nothing_was_charged(merchant)
+    assert len(merchant.posts("/void")) == 1
     to = answer.headers["Location"]
     assert urlsplit(to).path == reverse(CHARGE)
     assert "Water" not in to
-    page = till.get(to).content.decode()
+    page = cashier_client.get(to).content.decode()
     assert "Nothing was charged" in page
     for name, value in {"amount": "12.34", "description": "Water, May", "reference_id": "INV-7"}.items():
         assert re.search(rf'name="{name}" value="{value}"', page), name
     assert re.search(rf'value="{method.pk}"[^>]*checked', page)
     # A made reference is not the cashier's, and the filled-in form works.
     filled = {**hidden(page), **given, "key": hidden(page)["key"], "amount": "20.00"}
-    second = till.post(to, filled).headers["Location"]
+    second = cashier_client.post(to, filled).headers["Location"]
     assert urlsplit(second).path == reverse(CONFIRM)
     new = Payment.objects.exclude(pk=preview.pk).get()
     assert (new.status, new.base_amount, new.is_fee_preview) == ("validated", 2000, True)
-    again = take_back(till, new).headers["Location"]
-    assert 'name="reference_id" maxlength="255"' in till.get(again).content.decode()
+    again = take_back(cashier_client, new).headers["Location"]
+    assert 'name="reference_id" maxlength="255"' in cashier_client.get(again).content.decode()
 
 
-def test_a_link_takes_nothing_back(town: Town, till: Client) -> None:
-    preview = previewed(till, town)
-    answer = till.get(address_of(TAKE_BACK, preview))
+def test_a_link_takes_nothing_back(merchant: Merchant, cashier_client: Client) -> None:
+    preview = previewed(cashier_client, merchant)
+    answer = cashier_client.get(address_of(TAKE_BACK, preview))
     assert (answer.status_code, answer.headers["Location"]) == (302, address_of(CONFIRM, preview))
-    assert not town.posts("/void")
+    assert not merchant.posts("/void")
     assert only().action == "quote"
 
 
-def test_take_back_needs_its_csrf_token(town: Town, till: Client, cashier: Any, browse: Any) -> None:
-    preview = previewed(till, town)
+def test_take_back_needs_its_csrf_token(merchant: Merchant, cashier_client: Client, cashier: Any, browse: Any) -> None:
+    preview = previewed(cashier_client, merchant)
     strict = browse(cashier, enforce_csrf_checks=True)
     assert strict.post(address_of(TAKE_BACK, preview), {"page": "x"}).status_code == 403
-    assert not town.posts("/void")
+    assert not merchant.posts("/void")
 
 
-def test_a_double_click_takes_it_back_once(town: Town, till: Client, cashier: Any, browse: Any) -> None:
-    preview = previewed(till, town)
-    address, given = back_form(till.get(address_of(CONFIRM, preview)).content.decode())
-    stale = back_form(till.get(address_of(CONFIRM, preview)).content.decode())
+def test_a_double_click_takes_it_back_once(
+    merchant: Merchant, cashier_client: Client, cashier: Any, browse: Any
+) -> None:
+    preview = previewed(cashier_client, merchant)
+    address, given = back_form(cashier_client.get(address_of(CONFIRM, preview)).content.decode())
+    stale = back_form(cashier_client.get(address_of(CONFIRM, preview)).content.decode())
 
     def click() -> str:
         return str(browse(cashier).post(address, given).headers["Location"])
@@ -362,11 +374,11 @@ def test_a_double_click_takes_it_back_once(town: Town, till: Client, cashier: An
     assert {urlsplit(to).path for to in at_once(click, click, click)} == {reverse(CHARGE)}
     # The same page once more, and another page that was shown before.
     for where, what in ((address, given), stale):
-        answer = till.post(where, what, follow=True)
+        answer = cashier_client.post(where, what, follow=True)
         assert "Nothing was charged" in texts(answer)
-    assert len(town.posts("/void")) == 1
+    assert len(merchant.posts("/void")) == 1
     assert only(action="void").state == "succeeded"
-    nothing_was_charged(town)
+    nothing_was_charged(merchant)
 
 
 @pytest.mark.parametrize(
@@ -381,122 +393,135 @@ def test_a_double_click_takes_it_back_once(town: Town, till: Client, cashier: An
     ids=["lost", "never arrived", "503", "429", "409"],
 )
 def test_a_platform_in_trouble(
-    town: Town, till: Client, other: Client, settings: Any, fault: dict[str, Any], state: str, settled: str
+    merchant: Merchant,
+    cashier_client: Client,
+    other: Client,
+    settings: Any,
+    fault: dict[str, Any],
+    state: str,
+    settled: str,
 ) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
-    preview = previewed(till, town)
-    town.sandbox.fault(VOID, **fault)
-    answer = take_back(till, preview)
-    page = till.get(answer.headers["Location"])
+    preview = previewed(cashier_client, merchant)
+    merchant.sandbox.fault(VOID, **fault)
+    answer = take_back(cashier_client, preview)
+    page = cashier_client.get(answer.headers["Location"])
     assert "Nothing was charged" in texts(page)
     assert "it ends by itself" in texts(page)
     assert 'value="12.34"' in page.content.decode()
     assert only(action="void").state == state
     why = "Waits for the outcome of an earlier action" if state == "unknown" else WHY
     assert why in texts(other.get(address_of("admin:govpay_payment_capture", preview)))
-    town.sandbox.clear_faults()
-    town.settle_all()
+    merchant.sandbox.clear_faults()
+    merchant.reconcile_all()
     void = only(action="void")
     assert (void.state, void.attention) == (settled, ""), "nobody has to look at it"
     preview.refresh_from_db()
     assert preview.status == ("voided" if settled == "succeeded" else "validated")
-    assert len(town.posts("/void")) == 1, "nothing is sent again by itself"
+    assert len(merchant.posts("/void")) == 1, "nothing is sent again by itself"
     with pytest.raises(OperationRefused):
         operations.capture_payment(payment=preview)
-    nothing_was_charged(town)
+    nothing_was_charged(merchant)
 
 
-def test_what_could_not_be_taken_back_goes_with_the_next_fee(town: Town, till: Client) -> None:
-    preview = previewed(till, town)
-    town.sandbox.fault(VOID, status=429, times=1)
-    to = take_back(till, preview).headers["Location"]
-    page = till.get(to).content.decode()
-    _address, given = form_of(till, SavedPaymentMethod.objects.get())
-    till.post(to, {**given, **hidden(page), "amount": "20.00"})
+def test_what_could_not_be_taken_back_goes_with_the_next_fee(merchant: Merchant, cashier_client: Client) -> None:
+    preview = previewed(cashier_client, merchant)
+    merchant.sandbox.fault(VOID, status=429, times=1)
+    to = take_back(cashier_client, preview).headers["Location"]
+    page = cashier_client.get(to).content.decode()
+    _address, given = form_of(cashier_client, SavedPaymentMethod.objects.get())
+    cashier_client.post(to, {**given, **hidden(page), "amount": "20.00"})
     preview.refresh_from_db()
     assert preview.status == "voided"
     assert Payment.objects.get(status="validated").base_amount == 2000
-    nothing_was_charged(town)
+    nothing_was_charged(merchant)
 
 
 # --- Typed anew -----------------------------------------------------------------------------------------
 
 
-def test_another_amount_after_the_browsers_back_takes_the_first_back(town: Town, till: Client, cashier: Any) -> None:
-    address, given = form_of(till, town.saved_method())
-    first = till.post(address, given).headers["Location"]
-    second = till.post(address, {**given, "amount": "20.00", "reference_id": "INV-8"}).headers["Location"]
+def test_another_amount_after_the_browsers_back_takes_the_first_back(
+    merchant: Merchant, cashier_client: Client, cashier: Any
+) -> None:
+    address, given = form_of(cashier_client, merchant.saved_method())
+    first = cashier_client.post(address, given).headers["Location"]
+    second = cashier_client.post(address, {**given, "amount": "20.00", "reference_id": "INV-8"}).headers["Location"]
     assert first != second
     assert {row.base_amount: row.status for row in Payment.objects.all()} == {1234: "voided", 2000: "validated"}
     assert only(action="void").actor == cashier
     # The same form again is the same preview; a third amount ends the second one.
-    assert till.post(address, {**given, "amount": "20.00", "reference_id": "INV-8"}).headers["Location"] == second
-    till.post(address, {**given, "amount": "30.00"})
+    assert (
+        cashier_client.post(address, {**given, "amount": "20.00", "reference_id": "INV-8"}).headers["Location"]
+        == second
+    )
+    cashier_client.post(address, {**given, "amount": "30.00"})
     statuses = {row.base_amount: row.status for row in Payment.objects.all()}
     assert statuses == {1234: "voided", 2000: "voided", 3000: "validated"}
-    # The first amount again: its preview is gone, so that the next press makes a new one.
-    answer = till.post(address, given)
+    # The first amount again: its preview was voided, so the next click makes a new one.
+    answer = cashier_client.post(address, given)
     assert "Press the button again" in texts(answer)
     assert not Payment.objects.filter(status="validated").exists()
-    third = till.post(address, {**given, **hidden(answer.content.decode())}).headers["Location"]
+    third = cashier_client.post(address, {**given, **hidden(answer.content.decode())}).headers["Location"]
     assert Payment.objects.get(status="validated").base_amount == 1234
-    till.post(third, hidden(till.get(third).content.decode()))
-    assert [entry["amount"] for entry in town.ledger("capture")] == [
+    cashier_client.post(third, hidden(cashier_client.get(third).content.decode()))
+    assert [entry["amount"] for entry in merchant.ledger("capture")] == [
         Payment.objects.get(status="captured").total_amount
     ]
 
 
-def test_two_tabs_are_two_previews(town: Town, till: Client, other: Client) -> None:
+def test_two_tabs_are_two_previews(merchant: Merchant, cashier_client: Client, other: Client) -> None:
     """Another form, another person, another customer: none of them ends this one."""
-    method = town.saved_method()
-    one = quoted(till, method)
-    for client, its in ((till, method), (other, method), (till, town.saved_method())):
+    method = merchant.saved_method()
+    one = quoted(cashier_client, method)
+    for client, its in ((cashier_client, method), (other, method), (cashier_client, merchant.saved_method())):
         address, given = form_of(client, its)
         client.post(address, {**given, "amount": "20.00"})
     assert Payment.objects.filter(status="validated").count() == 4
-    assert not town.posts("/void")
-    till.post(one, hidden(till.get(one).content.decode()))
-    assert len(town.ledger("capture")) == 1
+    assert not merchant.posts("/void")
+    cashier_client.post(one, hidden(cashier_client.get(one).content.decode()))
+    assert len(merchant.ledger("capture")) == 1
 
 
-def test_an_earlier_preview_that_stays_is_told_before_the_next(town: Town, till: Client) -> None:
-    address, given = form_of(till, town.saved_method())
-    till.post(address, given)
-    town.sandbox.fault(VOID, status=429, times=1)
-    answer = till.post(address, {**given, "amount": "20.00"})
+def test_an_earlier_preview_that_stays_is_told_before_the_next(merchant: Merchant, cashier_client: Client) -> None:
+    address, given = form_of(cashier_client, merchant.saved_method())
+    cashier_client.post(address, given)
+    merchant.sandbox.fault(VOID, status=429, times=1)
+    answer = cashier_client.post(address, {**given, "amount": "20.00"})
     assert "Press the button again" in texts(answer)
     assert Payment.objects.get().status == "validated"
-    till.post(address, {**given, **hidden(answer.content.decode()), "amount": "20.00"})
+    cashier_client.post(address, {**given, **hidden(answer.content.decode()), "amount": "20.00"})
     assert Payment.objects.filter(status="validated").count() == 2
-    nothing_was_charged(town)
+    nothing_was_charged(merchant)
 
 
-def test_a_charge_that_has_to_wait_can_be_taken_back(town: Town, till: Client) -> None:
+def test_a_charge_that_has_to_wait_can_be_taken_back(merchant: Merchant, cashier_client: Client) -> None:
     """The page of a charge in doubt has no such button, that of the next one has."""
-    method = town.saved_method()
-    first = quoted(till, method)
-    town.sandbox.fault("POST /api/payments/{uid}/capture", close="after")
-    till.post(first, hidden(till.get(first).content.decode()))
-    assert "govpay-take-back" not in till.get(first).content.decode()
-    second = quoted(till, method)
-    page = till.get(second).content.decode()
+    method = merchant.saved_method()
+    first = quoted(cashier_client, method)
+    merchant.sandbox.fault("POST /api/payments/{uid}/capture", close="after")
+    cashier_client.post(first, hidden(cashier_client.get(first).content.decode()))
+    assert "govpay-take-back" not in cashier_client.get(first).content.decode()
+    second = quoted(cashier_client, method)
+    page = cashier_client.get(second).content.decode()
     assert 'name="key"' not in page
     address, given = back_form(page)
-    till.post(address, given)
+    cashier_client.post(address, given)
     statuses = {f"{reverse(CONFIRM)}?ids={row.pk}": row.status for row in Payment.objects.all()}
     assert statuses == {first: "validated", second: "voided"}
-    assert len(town.posts("/void")) == 1
+    assert len(merchant.posts("/void")) == 1
 
 
-def test_an_amount_typed_while_the_first_is_charged(town: Town, till: Client, cashier: Any, browse: Any) -> None:
-    address, given = form_of(till, town.saved_method())
-    confirm = till.post(address, given).headers["Location"]
-    town.sandbox.fault("POST /api/payments/{uid}/capture", close="after")
-    till.post(confirm, hidden(till.get(confirm).content.decode()))
-    answer = till.post(address, {**given, "amount": "20.00"}, follow=True)
+def test_an_amount_typed_while_the_first_is_charged(
+    merchant: Merchant, cashier_client: Client, cashier: Any, browse: Any
+) -> None:
+    address, given = form_of(cashier_client, merchant.saved_method())
+    confirm = cashier_client.post(address, given).headers["Location"]
+    merchant.sandbox.fault("POST /api/payments/{uid}/capture", close="after")
+    cashier_client.post(confirm, hidden(cashier_client.get(confirm).content.decode()))
+    answer = cashier_client.post(address, {**given, "amount": "20.00"}, follow=True)
     assert "The charge was sent before it could be taken back" in texts(answer)
     assert "Nothing was charged" not in texts(answer)
-    assert len(town.posts("/void")) == 0
+    assert len(merchant.posts("/void")) == 0
     assert Payment.objects.count() == 1
 
 
@@ -504,10 +529,10 @@ def test_an_amount_typed_while_the_first_is_charged(town: Town, till: Client, ca
 
 
 @pytest.fixture
-def race(town: Town, till: Client, cashier: Any, browse: Any) -> tuple[Payment, Any, Any]:
+def race(merchant: Merchant, cashier_client: Client, cashier: Any, browse: Any) -> tuple[Payment, Any, Any]:
     """A preview with the two buttons of its page, each pressed in a browser of its own."""
-    preview = previewed(till, town)
-    html = till.get(address_of(CONFIRM, preview)).content.decode()
+    preview = previewed(cashier_client, merchant)
+    html = cashier_client.get(address_of(CONFIRM, preview)).content.decode()
     address, given = back_form(html)
     charge = {name: value for name, value in hidden(html).items() if name == "key"}
 
@@ -520,7 +545,7 @@ def race(town: Town, till: Client, cashier: Any, browse: Any) -> tuple[Payment, 
     return preview, confirm, back
 
 
-def test_a_confirmation_while_take_back_runs_charges_nothing(town: Town, race: Any) -> None:
+def test_a_confirmation_while_take_back_runs_charges_nothing(merchant: Merchant, race: Any) -> None:
     preview, confirm, back = race
     heard: list[str] = []
     with at_step("sending", lambda: heard.extend(texts(each) for each in at_once(confirm))):
@@ -529,10 +554,10 @@ def test_a_confirmation_while_take_back_runs_charges_nothing(town: Town, race: A
     assert "under way" in heard[0]
     preview.refresh_from_db()
     assert preview.status == "voided"
-    nothing_was_charged(town)
+    nothing_was_charged(merchant)
 
 
-def test_take_back_while_the_confirmation_runs_voids_nothing(town: Town, race: Any) -> None:
+def test_take_back_while_the_confirmation_runs_voids_nothing(merchant: Merchant, race: Any) -> None:
     preview, confirm, back = race
     heard: list[str] = []
     with at_step("sending", lambda: heard.extend(texts(each) for each in at_once(back))):
@@ -542,24 +567,24 @@ def test_take_back_while_the_confirmation_runs_voids_nothing(town: Town, race: A
     assert "Nothing was charged" not in heard[0]
     preview.refresh_from_db()
     assert preview.status == "captured"
-    assert town.moved("capture", preview) == preview.total_amount
-    assert not town.posts("/void")
+    assert merchant.moved("capture", preview) == preview.total_amount
+    assert not merchant.posts("/void")
     told = texts(back())
     assert "Not taken back" in told
     assert "Captured" in told
-    assert town.moved("capture", preview) == preview.total_amount
-    assert not town.posts("/void")
+    assert merchant.moved("capture", preview) == preview.total_amount
+    assert not merchant.posts("/void")
 
 
-def test_both_buttons_at_once_do_one_thing(town: Town, race: Any) -> None:
+def test_both_buttons_at_once_do_one_thing(merchant: Merchant, race: Any) -> None:
     preview, confirm, back = race
     at_once(confirm, back, confirm, back)
     wait_for(lambda: not Operation.objects.filter(state="started").exists())
     preview.refresh_from_db()
     done = Operation.objects.filter(state="succeeded").exclude(action="quote").values_list("action", flat=True)
-    taken = town.moved("capture", preview)
+    taken = merchant.moved("capture", preview)
     if preview.status == "captured":
-        assert (list(done), taken, len(town.posts("/void"))) == (["capture"], preview.total_amount, 0)
+        assert (list(done), taken, len(merchant.posts("/void"))) == (["capture"], preview.total_amount, 0)
     else:
         assert (preview.status, list(done), taken) == ("voided", ["void"], 0)
 
@@ -575,48 +600,52 @@ def checked(client: Client, customer: Any, **query: Any) -> list[int]:
     return [int(pk[1]) for each in radios if "checked" in each and (pk := re.search(r'value="(\d+)"', each))]
 
 
-def test_an_expired_card_is_never_preselected(town: Town, till: Client) -> None:
-    default = town.saved_method()
+def test_an_expired_card_is_never_preselected(merchant: Merchant, cashier_client: Client) -> None:
+    default = merchant.saved_method()
     customer = default.customer
-    second = town.sandbox.add_method(default.customer_id, "credit")["saved_payment_method_uid"]
-    town.sync("customers", "methods")
+    second = merchant.sandbox.add_method(default.customer_id, "credit")["saved_payment_method_uid"]
+    merchant.sync("customers", "methods")
     valid = SavedPaymentMethod.objects.get(uid=second)
     SavedPaymentMethod.objects.filter(pk=default.pk).update(is_default=True)
-    assert checked(till, customer) == [default.pk]
+    assert checked(cashier_client, customer) == [default.pk]
     SavedPaymentMethod.objects.filter(pk=default.pk).update(exp_year=2020, exp_month=1)
-    assert checked(till, customer) == [valid.pk]
+    assert checked(cashier_client, customer) == [valid.pk]
     # A link that names it does not choose it, nor another card in its place.
-    assert checked(till, customer, method=default.pk) == []
-    assert checked(till, customer, method=valid.pk) == [valid.pk]
+    assert checked(cashier_client, customer, method=default.pk) == []
+    assert checked(cashier_client, customer, method=valid.pk) == [valid.pk]
     SavedPaymentMethod.objects.filter(pk=valid.pk).update(exp_year=2020, exp_month=1)
-    assert checked(till, customer) == []
-    page = till.get(reverse(CHARGE), {"customer": customer.pk})
+    assert checked(cashier_client, customer) == []
+    page = cashier_client.get(reverse(CHARGE), {"customer": customer.pk})
     assert "None is chosen for you" in texts(page)
-    address, given = form_of(till, default)
-    assert "errornote" in till.post(address, {k: v for k, v in given.items() if k != "method"}).content.decode()
-    assert not town.posts()
-    # Staff may still choose it themselves: what happens is the platform's to say.
-    assert till.post(address, given).status_code == 302
+    address, given = form_of(cashier_client, default)
+    assert (
+        "errornote" in cashier_client.post(address, {k: v for k, v in given.items() if k != "method"}).content.decode()
+    )
+    assert not merchant.posts()
+    # Staff may still choose it: the platform decides.
+    assert cashier_client.post(address, given).status_code == 302
 
 
-def test_the_form_after_take_back_does_not_choose_an_expired_card_either(town: Town, till: Client) -> None:
-    method = town.saved_method()
+def test_the_form_after_take_back_does_not_choose_an_expired_card_either(
+    merchant: Merchant, cashier_client: Client
+) -> None:
+    method = merchant.saved_method()
     SavedPaymentMethod.objects.update(exp_year=2020, exp_month=1)
-    address, given = form_of(till, method)
-    till.post(address, given)
-    to = take_back(till, Payment.objects.get()).headers["Location"]
+    address, given = form_of(cashier_client, method)
+    cashier_client.post(address, given)
+    to = take_back(cashier_client, Payment.objects.get()).headers["Location"]
     query = parse_qs(urlsplit(to).query)
-    assert checked(till, method.customer, again=query["again"][0]) == []
-    assert 'value="12.34"' in till.get(to).content.decode()
+    assert checked(cashier_client, method.customer, again=query["again"][0]) == []
+    assert 'value="12.34"' in cashier_client.get(to).content.decode()
 
 
-def test_what_others_typed_is_not_shown(town: Town, till: Client, other: Client) -> None:
-    preview = previewed(till, town)
+def test_what_others_typed_is_not_shown(merchant: Merchant, cashier_client: Client, other: Client) -> None:
+    preview = previewed(cashier_client, merchant)
     assert preview.customer is not None
     for again in (str(preview.pk), "999999", "x", "9" * 30, "\x00"):
         page = other.get(reverse(CHARGE), {"customer": preview.customer.pk, "again": again}).content.decode()
         assert "Water, May" not in page
-    stranger = town.saved_method().customer
+    stranger = merchant.saved_method().customer
     assert stranger is not None
-    page = till.get(reverse(CHARGE), {"customer": stranger.pk, "again": preview.pk}).content.decode()
+    page = cashier_client.get(reverse(CHARGE), {"customer": stranger.pk, "again": preview.pk}).content.decode()
     assert "Water, May" not in page

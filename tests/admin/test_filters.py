@@ -1,4 +1,4 @@
-"""Filters that know their values."""
+"""List filters of the admin that offer known values."""
 
 from __future__ import annotations
 

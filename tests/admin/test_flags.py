@@ -1,4 +1,4 @@
-"""Flags on payments: who sees them, who may lower them, and that none is lowered unseen."""
+"""Flags on payments: who sees them, who may clear them, and that a newer flag is not cleared unseen."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def page_of(row: Payment) -> str:
 
 
 def lower_of(row: Payment) -> str:
-    return reverse("admin:govpay_payment_lower_flag", args=[row.pk])
+    return reverse("admin:govpay_payment_clear_flag", args=[row.pk])
 
 
 def flagged(flag: str = "chargeback", **given: Any) -> Payment:
@@ -44,7 +44,7 @@ def alert_of(html: str) -> str:
 
 
 def form_of(html: str) -> dict[str, str]:
-    """What the browser would send with the button."""
+    """The data that the browser sends with the button."""
     form = re.search(r'<form method="post" action="[^"]*lower-flag/".*?</form>', html, re.S)
     assert form
     return dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form[0]))

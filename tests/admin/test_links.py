@@ -1,4 +1,4 @@
-"""Payment links and sessions in the admin: made, handed out, cancelled, ended."""
+"""Payment links and sessions in the admin: create, hand out, cancel and end them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from govpay import operations
 from govpay.models import Customer, HostedSession, PaymentLink
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,13 +21,13 @@ CREATE = "admin:govpay_paymentlink_create"
 
 
 @pytest.fixture
-def town(sandbox: Any, settings: Any) -> Town:
+def merchant(sandbox: Any, settings: Any) -> Merchant:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://testserver"]}
-    return Town(sandbox)
+    return Merchant(sandbox)
 
 
-def given(town: Town, **more: Any) -> dict[str, Any]:
-    return {"account": town.account.uid, "amount": "12.34", "currency": "USD", "days": "7", **more}
+def given(merchant: Merchant, **more: Any) -> dict[str, Any]:
+    return {"account": merchant.account.uid, "amount": "12.34", "currency": "USD", "days": "7", **more}
 
 
 def key(client: Client) -> str:
@@ -44,11 +44,11 @@ def page(link: PaymentLink) -> str:
     return reverse("admin:govpay_paymentlink_change", args=[link.pk])
 
 
-def test_a_cashier_makes_a_link_and_hands_it_out(town: Town, browse: Any, cashier: Any) -> None:
+def test_a_cashier_makes_a_link_and_hands_it_out(merchant: Merchant, browse: Any, cashier: Any) -> None:
     client = browse(cashier)
     assert reverse(CREATE) in client.get(reverse("admin:govpay_paymentlink_changelist")).content.decode()
     assert client.get(reverse(CREATE)).status_code == 200
-    answer = ask(client, given(town, reference_id="INV-7", description="Water <b>bill</b>"))
+    answer = ask(client, given(merchant, reference_id="INV-7", description="Water <b>bill</b>"))
     (link,) = PaymentLink.objects.all()
     assert (answer.status_code, answer.headers["Location"]) == (302, page(link))
     assert (link.amount, link.currency, link.reference_id, link.state) == (1234, "USD", "INV-7", "open")
@@ -60,14 +60,14 @@ def test_a_cashier_makes_a_link_and_hands_it_out(town: Town, browse: Any, cashie
     assert "<b>bill" not in text
 
 
-def test_a_payer_is_found_by_uid_or_reference(town: Town, browse: Any, cashier: Any) -> None:
-    Customer.objects.create(uid="cus_1", account_id=town.account.uid, reference_id="C-9")
+def test_a_payer_is_found_by_uid_or_reference(merchant: Merchant, browse: Any, cashier: Any) -> None:
+    Customer.objects.create(uid="cus_1", account_id=merchant.account.uid, reference_id="C-9")
     Customer.objects.create(uid="cus_2", account_id="acc_other", reference_id="C-10")
     client = browse(cashier)
     for payer in ("cus_1", "C-9"):
-        ask(client, given(town, payer=payer))
+        ask(client, given(merchant, payer=payer))
     assert set(PaymentLink.objects.values_list("customer_id", flat=True)) == {"cus_1"}
-    assert "no such customer" in ask(client, given(town, payer="cus_2")).content.decode()
+    assert "no such customer" in ask(client, given(merchant, payer="cus_2")).content.decode()
     assert PaymentLink.objects.count() == 2
 
 
@@ -86,48 +86,48 @@ def test_a_payer_is_found_by_uid_or_reference(town: Town, browse: Any, cashier: 
         ("reference_id", "x" * 256),
     ],
 )
-def test_what_cannot_be_asked_for(town: Town, browse: Any, cashier: Any, name: str, value: str) -> None:
-    answer = ask(browse(cashier), given(town, **{name: value}))
+def test_what_cannot_be_asked_for(merchant: Merchant, browse: Any, cashier: Any, name: str, value: str) -> None:
+    answer = ask(browse(cashier), given(merchant, **{name: value}))
     assert answer.status_code == 200
     assert "errornote" in answer.content.decode()
     assert not PaymentLink.objects.exists()
 
 
-def test_the_same_form_sent_twice_is_one_link(town: Town, browse: Any, cashier: Any) -> None:
+def test_the_same_form_sent_twice_is_one_link(merchant: Merchant, browse: Any, cashier: Any) -> None:
     client = browse(cashier)
-    form = given(town, key=key(client))
+    form = given(merchant, key=key(client))
     first, second = ask(client, form), ask(client, form)
     (link,) = PaymentLink.objects.all()
     assert first.headers["Location"] == second.headers["Location"] == page(link)
     assert len(link.public_id) == 24
     assert form["key"] not in link.public_id
     ask(client, {**form, "amount": "15.00"})  # typed anew after "Back"
-    ask(client, given(town))
+    ask(client, given(merchant))
     assert PaymentLink.objects.count() == 3
 
 
-def test_a_form_of_somebody_else_makes_nothing(town: Town, browse: Any, cashier: Any, finance: Any) -> None:
+def test_a_form_of_somebody_else_makes_nothing(merchant: Merchant, browse: Any, cashier: Any, finance: Any) -> None:
     other = key(browse(finance))
     for wrong in ("", "x", other):
-        assert "errornote" in ask(browse(cashier), given(town, key=wrong)).content.decode()
+        assert "errornote" in ask(browse(cashier), given(merchant, key=wrong)).content.decode()
     assert not PaymentLink.objects.exists()
 
 
 def test_a_link_whose_page_could_not_be_opened_is_not_made(
-    town: Town, browse: Any, cashier: Any, settings: Any
+    merchant: Merchant, browse: Any, cashier: Any, settings: Any
 ) -> None:
     client = browse(cashier)
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://elsewhere.example"]}
-    text = ask(client, given(town)).content.decode()
+    text = ask(client, given(merchant)).content.decode()
     assert "CHECKOUT_ORIGINS" in text
     assert "Nothing was made" in text
     assert not PaymentLink.objects.exists()
     settings.DEBUG = True
-    assert ask(client, given(town)).status_code == 302
+    assert ask(client, given(merchant)).status_code == 302
 
 
-def test_cancel(town: Town, browse: Any, cashier: Any) -> None:
-    link = operations.create_payment_link(account=town.account, amount=500)
+def test_cancel(merchant: Merchant, browse: Any, cashier: Any) -> None:
+    link = operations.create_payment_link(account=merchant.account, amount=500)
     address = "https://testserver/"
     operations.open_session(link, success_url=address, cancel_url=address)
     client = browse(cashier)
@@ -144,8 +144,8 @@ def test_cancel(town: Town, browse: Any, cashier: Any) -> None:
     assert "This link is cancelled" in client.post(cancel, follow=True).content.decode()
 
 
-def test_a_session_is_ended_by_hand(town: Town, browse: Any, cashier: Any) -> None:
-    link = operations.create_payment_link(account=town.account, amount=500)
+def test_a_session_is_ended_by_hand(merchant: Merchant, browse: Any, cashier: Any) -> None:
+    link = operations.create_payment_link(account=merchant.account, amount=500)
     session = operations.open_session(link, success_url="https://testserver/", cancel_url="https://testserver/")
     assert session is not None
     client = browse(cashier)
@@ -157,8 +157,8 @@ def test_a_session_is_ended_by_hand(town: Town, browse: Any, cashier: Any) -> No
     assert (session.status, session.credential) == ("expired", None)
 
 
-def test_without_the_permission_nothing_can_be_done(town: Town, browse: Any, support: Any) -> None:
-    link = operations.create_payment_link(account=town.account, amount=500)
+def test_without_the_permission_nothing_can_be_done(merchant: Merchant, browse: Any, support: Any) -> None:
+    link = operations.create_payment_link(account=merchant.account, amount=500)
     client = browse(support)
     for name, pk in (
         (CREATE, None),
@@ -167,22 +167,22 @@ def test_without_the_permission_nothing_can_be_done(town: Town, browse: Any, sup
     ):
         url = reverse(name, args=[pk] if pk else [])
         assert client.get(url).status_code == 403
-        assert client.post(url, given(town)).status_code == 403
+        assert client.post(url, given(merchant)).status_code == 403
     assert reverse(CREATE) not in client.get(reverse("admin:govpay_paymentlink_changelist")).content.decode()
     link.refresh_from_db()
     assert link.state == "open"
     assert PaymentLink.objects.count() == 1
 
 
-def test_a_form_from_elsewhere(town: Town, cashier: Any) -> None:
+def test_a_form_from_elsewhere(merchant: Merchant, cashier: Any) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(cashier)
-    assert client.post(reverse(CREATE), given(town)).status_code == 403
+    assert client.post(reverse(CREATE), given(merchant)).status_code == 403
     assert not PaymentLink.objects.exists()
 
 
-def test_credentials_are_shown_nowhere(town: Town, browse: Any, cashier: Any) -> None:
-    link = operations.create_payment_link(account=town.account, amount=500)
+def test_credentials_are_shown_nowhere(merchant: Merchant, browse: Any, cashier: Any) -> None:
+    link = operations.create_payment_link(account=merchant.account, amount=500)
     session: Any = operations.open_session(link, success_url="https://testserver/", cancel_url="https://testserver/")
     secrets = (session.credential.reveal(), session.hosted_url.reveal())
     client = browse(cashier)

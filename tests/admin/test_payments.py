@@ -99,7 +99,7 @@ def test_open_operation_is_prominent_and_closes_the_actions(
     alert = html.split('class="govpay-alert"')[2].partition("</div>")[0]
     assert "Refund of $12.50: the outcome is not known yet" in alert
     assert "[req_1] No answer within 30 s." in alert
-    assert "nothing will be sent again by itself" in alert
+    assert "nothing is sent again automatically" in alert
     assert str(finance) in alert
     assert html.count("govpay-closed") == 3
     assert "payment/refund/?ids" not in html

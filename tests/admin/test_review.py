@@ -1,4 +1,4 @@
-"""Review queue, in the admin: the page, *Resolve by hand*, *Mark as dealt with*, and who may."""
+"""The review queue in the admin: its page, *Resolve by hand*, *Mark as dealt with*, and their permissions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from govpay.models import Operation, Payment
 from tests.admin.conftest import Page
 from tests.admin.neighbours import grant
 from tests.admin.rows import payment, relatives
+from tests.operations.merchant import Merchant
 from tests.operations.test_manual_resolution import lost_refund
-from tests.operations.town import Town
 from tests.review.test_items import lost
 
 pytestmark = pytest.mark.django_db
 
-LIST = reverse("admin:govpay_attention")
+LIST = reverse("admin:govpay_review")
 NOW = timezone.now()
 
 
@@ -32,8 +32,8 @@ def page_of(row: Operation) -> str:
     return reverse("admin:govpay_operation_change", args=[row.pk])
 
 
-def settle_of(row: Operation) -> str:
-    return reverse("admin:govpay_operation_settle", args=[row.pk])
+def resolve_url(row: Operation) -> str:
+    return reverse("admin:govpay_operation_resolve", args=[row.pk])
 
 
 def dealt_with_of(row: Operation) -> str:
@@ -55,7 +55,7 @@ def test_page_lists_all_kinds(desk: Client, look: Callable[..., Page]) -> None:
     for words in ("Outcome unknown", "Refund failed", "Disputed", "R01", "Refund of $5.00"):
         assert words in page.html
     assert page.html.count('class="govpay-card"') == 3
-    assert settle_of(row) in page.html
+    assert resolve_url(row) in page.html
 
 
 def test_empty_page_says_so(desk: Client, look: Callable[..., Page]) -> None:
@@ -72,16 +72,16 @@ def test_lists_say_how_much_there_is(model: str, desk: Client, look: Callable[..
     assert ">Review queue (2)</a>" in look(desk, address).html
 
 
-def test_without_the_permission_one_may_look_and_not_settle(
+def test_without_the_permission_one_may_look_and_not_resolve(
     counter: Client, desk: Client, look: Callable[..., Page]
 ) -> None:
     relatives()
     row = lost()
     late = lost(state="failed", attention="late_failure", attention_at=NOW)
-    assert settle_of(row) not in look(counter, LIST).html
-    assert settle_of(row) not in look(counter, page_of(row)).html
+    assert resolve_url(row) not in look(counter, LIST).html
+    assert resolve_url(row) not in look(counter, page_of(row)).html
     assert dealt_with_of(late) not in look(counter, page_of(late)).html
-    for address in (settle_of(row), dealt_with_of(late)):
+    for address in (resolve_url(row), dealt_with_of(late)):
         assert counter.get(address).status_code == 403
         assert counter.post(address, {"carried_out": "yes", "reason": "x"}).status_code == 403
     assert Operation.objects.get(pk=row.pk).state == "unknown"
@@ -95,7 +95,7 @@ def test_page_needs_permission_to_view(client: Client, browse: Callable[..., Cli
     assert client.post(LIST).status_code == 302
 
 
-def test_limited_staff_see_and_settle_their_own_alone(browse: Callable[..., Client], look: Callable[..., Page]) -> None:
+def test_limited_staff_see_and_resolve_only_their_own(browse: Callable[..., Client], look: Callable[..., Page]) -> None:
     relatives()
     own, foreign = lost(), lost(account_id="acc_1", payment_id="pay_1", amount=98_765)
     late = lost(account_id="acc_1", state="failed", attention="late_failure", attention_at=NOW)
@@ -105,10 +105,10 @@ def test_limited_staff_see_and_settle_their_own_alone(browse: Callable[..., Clie
     grant("acc_0", user=clerk)
     limited = browse(clerk)
     html = look(limited, LIST).html
-    assert settle_of(own) in html
+    assert resolve_url(own) in html
     assert "987.65" not in html
     assert html.count("govpay-card") == 1
-    for address in (settle_of(foreign), dealt_with_of(late)):
+    for address in (resolve_url(foreign), dealt_with_of(late)):
         assert limited.post(address, {"carried_out": "yes", "reason": "x"}).status_code == 404
     assert Operation.objects.get(pk=foreign.pk).state == "unknown"
 
@@ -118,18 +118,18 @@ def test_limited_staff_see_and_settle_their_own_alone(browse: Callable[..., Clie
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("answer", "state"), [("yes", "succeeded"), ("no", "failed")])
-def test_settle(answer: str, state: str, sandbox: Any, desk: Client, finance: Any) -> None:
-    row = lost_refund(Town(sandbox), "before")
-    html = desk.get(settle_of(row)).content.decode()
+def test_resolve(answer: str, state: str, sandbox: Any, desk: Client, finance: Any) -> None:
+    row = lost_refund(Merchant(sandbox), "before")
+    html = desk.get(resolve_url(row)).content.decode()
     assert "Resolve by hand: Refund of $5.00?" in html
     assert "the money moves twice" in html
-    response = desk.post(settle_of(row), {"carried_out": answer, "reason": "Portal, page 3"}, follow=True)
+    response = desk.post(resolve_url(row), {"carried_out": answer, "reason": "Portal, page 3"}, follow=True)
     row.refresh_from_db()
     assert (row.state, row.settled_by, row.settlement) == (state, finance, "Portal, page 3")
     assert "Resolved by hand" in messages(response)
     assert "Portal, page 3" in response.content.decode()
     assert LogEntry.objects.filter(object_id=str(row.pk), user=finance).count() == 1
-    again = desk.post(settle_of(row), {"carried_out": "yes", "reason": "Again"}, follow=True)
+    again = desk.post(resolve_url(row), {"carried_out": "yes", "reason": "Again"}, follow=True)
     assert "known already" in messages(again)
     row.refresh_from_db()
     assert row.settlement == "Portal, page 3"
@@ -137,9 +137,9 @@ def test_settle(answer: str, state: str, sandbox: Any, desk: Client, finance: An
 
 @pytest.mark.django_db(transaction=True)
 def test_platform_tells_meanwhile(sandbox: Any, desk: Client) -> None:
-    row = lost_refund(Town(sandbox), "after")
+    row = lost_refund(Merchant(sandbox), "after")
     sandbox.clear_faults()
-    response = desk.post(settle_of(row), {"carried_out": "no", "reason": "Portal"}, follow=True)
+    response = desk.post(resolve_url(row), {"carried_out": "no", "reason": "Portal"}, follow=True)
     row.refresh_from_db()
     assert (row.state, row.settled_at) == ("succeeded", None)
     assert "The platform has meanwhile shown the outcome" in messages(response)
@@ -153,7 +153,7 @@ def test_platform_tells_meanwhile(sandbox: Any, desk: Client) -> None:
 def test_both_answers_are_required(data: dict[str, str], desk: Client) -> None:
     relatives()
     row = lost()
-    response = desk.post(settle_of(row), data)
+    response = desk.post(resolve_url(row), data)
     assert response.status_code == 400
     assert "Nothing was sent. Correct the error below." in response.content.decode()
     row.refresh_from_db()
@@ -163,7 +163,7 @@ def test_both_answers_are_required(data: dict[str, str], desk: Client) -> None:
 def test_what_was_typed_stays_when_it_is_refused(desk: Client) -> None:
     relatives()
     row = lost()
-    response = desk.post(settle_of(row), {"carried_out": "no", "reason": "Card 4111 1111 1111 1111, page 3"})
+    response = desk.post(resolve_url(row), {"carried_out": "no", "reason": "Card 4111 1111 1111 1111, page 3"})
     html = response.content.decode()
     assert response.status_code == 400
     assert "looks like a card number" in html
@@ -172,11 +172,11 @@ def test_what_was_typed_stays_when_it_is_refused(desk: Client) -> None:
     assert row.state == "unknown"
 
 
-def test_call_under_way_cannot_be_settled(desk: Client) -> None:
+def test_call_under_way_cannot_be_resolved(desk: Client) -> None:
     relatives()
     row = lost(state="started", deadline_at=timezone.now() + dt.timedelta(minutes=1))
-    assert settle_of(row) not in desk.get(page_of(row)).content.decode()
-    response = desk.get(settle_of(row))
+    assert resolve_url(row) not in desk.get(page_of(row)).content.decode()
+    response = desk.get(resolve_url(row))
     assert "still be under way" in response.content.decode()
     assert 'name="reason"' not in response.content.decode()
 
@@ -184,17 +184,17 @@ def test_call_under_way_cannot_be_settled(desk: Client) -> None:
 def test_other_methods(desk: Client) -> None:
     relatives()
     row = lost()
-    assert desk.put(settle_of(row)).status_code == 405
+    assert desk.put(resolve_url(row)).status_code == 405
     assert desk.get(dealt_with_of(row)).status_code == 405
     assert desk.post(LIST).status_code == 405
-    assert desk.get(settle_of(Operation(pk=row.pk + 99))).status_code == 404
+    assert desk.get(resolve_url(Operation(pk=row.pk + 99))).status_code == 404
 
 
 # --- Mark as dealt with ---------------------------------------------------------------------------
 
 
 def form_of(html: str) -> dict[str, str]:
-    """What the browser would send with the button."""
+    """The data that the browser sends with the button."""
     form = re.search(r'<form method="post" action="[^"]*dealt-with/".*?</form>', html, re.S)
     assert form
     return dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form[0]))

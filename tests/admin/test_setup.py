@@ -1,4 +1,4 @@
-"""A merchant set up in the admin: each step against the platform, once, by who may."""
+"""Guided setup of a merchant in the admin: permissions, and that each step reaches the platform once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from govpay.models import Client, Operation, PaymentAccount, WebhookSubscription
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def town(sandbox: Any) -> Town:
-    return Town(sandbox)
+def merchant(sandbox: Any) -> Merchant:
+    return Merchant(sandbox)
 
 
 @pytest.fixture
 def setter(browse: Any, make_staff: Any) -> Browser:
-    """Somebody of the group *Operations*."""
+    """A user of the group *Operations*."""
     client: Browser = browse(make_staff("Operations"))
     return client
 
@@ -36,14 +36,14 @@ def overview(client: Browser, account: PaymentAccount) -> str:
 
 
 def send(browser: Browser, address: str, **given: Any) -> Any:
-    """Fill in the form that is shown there and send it."""
+    """Fill in and send the form at this address."""
     html = browser.get(address).content.decode()
     key = re.search(r'name="key" value="([^"]+)"', html)
     assert key, html
     return browser.post(address, {"key": key[1], **given})
 
 
-def test_from_nothing_to_a_working_account(town: Town, setter: Browser, settings: Any) -> None:
+def test_from_nothing_to_a_working_account(merchant: Merchant, setter: Browser, settings: Any) -> None:
     settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "pay.example.gov"]
     made = send(setter, reverse("admin:govpay_client_create"), name="City of Ours", customer_id="city-of-ours")
     assert made.status_code == 302
@@ -80,8 +80,8 @@ def test_from_nothing_to_a_working_account(town: Town, setter: Browser, settings
     assert set(states) == {"succeeded"}
 
 
-def test_a_form_sent_twice_is_one_action(town: Town, setter: Browser) -> None:
-    address = step(town.account, "checkout")
+def test_a_form_sent_twice_is_one_action(merchant: Merchant, setter: Browser) -> None:
+    address = step(merchant.account, "checkout")
     html = setter.get(address).content.decode()
     key = re.search(r'name="key" value="([^"]+)"', html)
     assert key
@@ -105,17 +105,17 @@ def test_a_form_sent_twice_is_one_action(town: Town, setter: Browser) -> None:
         ("events", {"enabled": ["payment.nonsense"]}, "errornote"),
     ],
 )
-def test_what_is_refused(town: Town, setter: Browser, name: str, given: dict[str, Any], said: str) -> None:
-    address = step(town.account, name)
+def test_what_is_refused(merchant: Merchant, setter: Browser, name: str, given: dict[str, Any], said: str) -> None:
+    address = step(merchant.account, name)
     html = setter.get(address).content.decode()
     key = re.search(r'name="key" value="([^"]+)"', html)
     assert key
-    sent = len(town.sandbox.requests())
+    sent = len(merchant.sandbox.requests())
     answer = setter.post(address, {"key": key[1], **given})
     assert answer.status_code == 200
     assert said in answer.content.decode()
     assert not [
-        each for each in town.sandbox.requests()[sent:] if each["method"] != "GET" and "token" not in each["path"]
+        each for each in merchant.sandbox.requests()[sent:] if each["method"] != "GET" and "token" not in each["path"]
     ]
 
 
@@ -130,36 +130,36 @@ def changed(browser: Browser, address: str, **given: Any) -> Any:
     return browser.post(address, {**shown, **given})
 
 
-def test_what_was_not_changed_on_the_page_is_not_sent(town: Town, setter: Browser) -> None:
+def test_what_was_not_changed_on_the_page_is_not_sent(merchant: Merchant, setter: Browser) -> None:
     """The vendor's people have switched something since our last sync."""
-    town.sandbox.touch("account", town.account.uid, enable_ach=False, maximum_payment_amount=77.0)
-    assert changed(setter, step(town.account, "account"), name="Parks & Rec").status_code == 302
-    town.account.refresh_from_db()
-    assert (town.account.name, town.account.enable_ach) == ("Parks & Rec", False)
-    assert town.account.maximum_payment_amount == 7700
+    merchant.sandbox.touch("account", merchant.account.uid, enable_ach=False, maximum_payment_amount=77.0)
+    assert changed(setter, step(merchant.account, "account"), name="Parks & Rec").status_code == 302
+    merchant.account.refresh_from_db()
+    assert (merchant.account.name, merchant.account.enable_ach) == ("Parks & Rec", False)
+    assert merchant.account.maximum_payment_amount == 7700
     writes = Operation.objects.filter(action="update_payment_account").count()
-    assert changed(setter, step(town.account, "account")).status_code == 302
+    assert changed(setter, step(merchant.account, "account")).status_code == 302
     assert Operation.objects.filter(action="update_payment_account").count() == writes, "nothing changed, nothing sent"
 
 
-def test_webhooks_are_switched_off_and_a_foreign_address_is_not_ours(town: Town, setter: Browser) -> None:
-    path = reverse("govpay:webhook", args=[town.account.uid])
+def test_webhooks_are_switched_off_and_a_foreign_address_is_not_ours(merchant: Merchant, setter: Browser) -> None:
+    path = reverse("govpay:webhook", args=[merchant.account.uid])
     PaymentAccount.objects.update(callback_url=f"https://evil.example.com{path}", webhook_enabled=True)
-    assert "They are sent elsewhere" in overview(setter, town.account)
-    answer = send(setter, step(town.account, "webhooks"), site="nonsense")
+    assert "They are sent elsewhere" in overview(setter, merchant.account)
+    answer = send(setter, step(merchant.account, "webhooks"), site="nonsense")
     assert answer.status_code == 302
-    town.account.refresh_from_db()
-    assert town.account.webhook_enabled is False
-    answer = send(setter, step(town.account, "webhooks"), site="https://pay.example.gov/deep", webhook_enabled="on")
+    merchant.account.refresh_from_db()
+    assert merchant.account.webhook_enabled is False
+    answer = send(setter, step(merchant.account, "webhooks"), site="https://pay.example.gov/deep", webhook_enabled="on")
     assert answer.status_code == 200
 
 
-def test_only_who_may_provision(town: Town, browse: Any, finance: Any, support: Any) -> None:
+def test_only_who_may_provision(merchant: Merchant, browse: Any, finance: Any, support: Any) -> None:
     places = [
         reverse("admin:govpay_client_create"),
         reverse("admin:govpay_paymentaccount_create"),
-        reverse("admin:govpay_paymentaccount_setup", args=[town.account.pk]),
-        *[step(town.account, name) for name in ("account", "checkout", "webhooks", "events", "secret")],
+        reverse("admin:govpay_paymentaccount_setup", args=[merchant.account.pk]),
+        *[step(merchant.account, name) for name in ("account", "checkout", "webhooks", "events", "secret")],
     ]
     for user in (finance, support):
         for place in places:
@@ -168,27 +168,27 @@ def test_only_who_may_provision(town: Town, browse: Any, finance: Any, support: 
     assert not Operation.objects.exists()
 
 
-def test_a_forged_key_does_nothing(town: Town, setter: Browser) -> None:
-    answer = setter.post(step(town.account, "checkout"), {"key": "x", "allowed_origins": "https://pay.example.gov"})
+def test_a_forged_key_does_nothing(merchant: Merchant, setter: Browser) -> None:
+    answer = setter.post(step(merchant.account, "checkout"), {"key": "x", "allowed_origins": "https://pay.example.gov"})
     assert answer.status_code == 400
     assert not Operation.objects.exists()
 
 
-def test_a_platform_out_of_reach_is_told(town: Town, setter: Browser) -> None:
-    town.sandbox.fault("GET /api/webhooks/types", status=503)
-    answer = setter.get(step(town.account, "events"), follow=True)
+def test_a_platform_out_of_reach_is_told(merchant: Merchant, setter: Browser) -> None:
+    merchant.sandbox.fault("GET /api/webhooks/types", status=503)
+    answer = setter.get(step(merchant.account, "events"), follow=True)
     assert answer.status_code == 200
     assert "messagelist" in answer.content.decode()
 
 
-def test_unknown_steps_and_accounts(town: Town, setter: Browser) -> None:
-    assert setter.get(step(town.account, "nonsense")).status_code == 404
+def test_unknown_steps_and_accounts(merchant: Merchant, setter: Browser) -> None:
+    assert setter.get(step(merchant.account, "nonsense")).status_code == 404
     assert setter.get(reverse("admin:govpay_paymentaccount_setup", args=[999_999])).status_code == 404
 
 
-def test_the_account_says_how_it_is(town: Town, setter: Browser) -> None:
-    town.sync("payments")
-    html = setter.get(reverse("admin:govpay_paymentaccount_change", args=[town.account.pk])).content.decode()
+def test_the_account_says_how_it_is(merchant: Merchant, setter: Browser) -> None:
+    merchant.sync("payments")
+    html = setter.get(reverse("admin:govpay_paymentaccount_change", args=[merchant.account.pk])).content.decode()
     assert "Health" in html
     assert "Last sync" in html
-    assert reverse("admin:govpay_paymentaccount_setup", args=[town.account.pk]) in html
+    assert reverse("admin:govpay_paymentaccount_setup", args=[merchant.account.pk]) in html

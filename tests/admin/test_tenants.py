@@ -30,7 +30,7 @@ def accounts() -> list[PaymentAccount]:
 
 @pytest.fixture
 def queued(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was handed to the broker: celery's own seam, since no worker listens here."""
+    """Records the tasks sent to the broker, because no worker runs here."""
     sent: list[str] = []
     monkeypatch.setattr(tasks.sync_account, "apply_async", lambda args, kwargs, **_: sent.append(args[0]))
     return sent
@@ -42,7 +42,7 @@ def text(response: Any) -> str:
 
 @pytest.fixture
 def panel(operator: Any, browse: Callable[..., Client]) -> Client:
-    """The browser of somebody of the group *Operations*."""
+    """The browser of a user of the group *Operations*."""
     return browse(operator)
 
 

@@ -1,4 +1,4 @@
-"""Saved methods as staff manage them: removed, made the default, the wallet opened and closed."""
+"""Saved methods in the admin: remove one, set the default, open and close the wallet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from govpay.models import HostedSession, Operation, SavedPaymentMethod
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 LOCKED = '{"code": "conflict", "message": "Used by autopay."}'
 
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def town(sandbox: Any, settings: Any) -> Town:
+def merchant(sandbox: Any, settings: Any) -> Merchant:
     settings.GOVPAY = {**settings.GOVPAY, "COMPONENT_SCRIPT_URL": f"{sandbox.address.api_url}/component/govifi.js"}
-    return Town(sandbox)
+    return Merchant(sandbox)
 
 
 def at(name: str, row: Any) -> str:
@@ -32,8 +32,8 @@ def key_in(html: str) -> str:
     return found[1]
 
 
-def test_finance_removes_a_method_once_and_its_history_stays(town: Town, browse: Any, finance: Any) -> None:
-    method = town.saved_method()
+def test_finance_removes_a_method_once_and_its_history_stays(merchant: Merchant, browse: Any, finance: Any) -> None:
+    method = merchant.saved_method()
     client = browse(finance)
     address = at("savedpaymentmethod_remove", method)
     assert address in client.get(at("savedpaymentmethod_change", method)).content.decode()
@@ -44,17 +44,17 @@ def test_finance_removes_a_method_once_and_its_history_stays(town: Town, browse:
     method.refresh_from_db()
     assert method.deleted_at is not None
     assert Operation.objects.filter(action="remove_method", state="succeeded", actor=finance).count() == 1
-    deletes = [each for each in town.sandbox.requests() if each["method"] == "DELETE"]
+    deletes = [each for each in merchant.sandbox.requests() if each["method"] == "DELETE"]
     assert len(deletes) == 1
     html = client.get(at("savedpaymentmethod_change", method)).content.decode()
     assert address not in html, "what is gone cannot be removed"
 
 
-def test_default_is_chosen(town: Town, browse: Any, finance: Any) -> None:
-    method = town.saved_method()
+def test_default_is_chosen(merchant: Merchant, browse: Any, finance: Any) -> None:
+    method = merchant.saved_method()
     assert method.customer is not None
-    other = town.sandbox.add_method(method.customer_id, "credit")["saved_payment_method_uid"]
-    town.sync("customers", "methods")
+    other = merchant.sandbox.add_method(method.customer_id, "credit")["saved_payment_method_uid"]
+    merchant.sync("customers", "methods")
     later = SavedPaymentMethod.objects.get(uid=other)
     answer = browse(finance).post(at("savedpaymentmethod_default", later), follow=True)
     assert "default now" in answer.content.decode()
@@ -63,8 +63,8 @@ def test_default_is_chosen(town: Town, browse: Any, finance: Any) -> None:
     assert (later.is_default, method.is_default) == (True, False)
 
 
-def test_only_with_the_permission_on_every_address(town: Town, browse: Any, cashier: Any, support: Any) -> None:
-    method = town.saved_method()
+def test_only_with_the_permission_on_every_address(merchant: Merchant, browse: Any, cashier: Any, support: Any) -> None:
+    method = merchant.saved_method()
     places = [at("savedpaymentmethod_remove", method), at("savedpaymentmethod_default", method)]
     places.append(at("customer_wallet", method.customer))
     for user in (cashier, support):
@@ -74,8 +74,10 @@ def test_only_with_the_permission_on_every_address(town: Town, browse: Any, cash
     assert not Operation.objects.exists()
 
 
-def test_a_forged_or_borrowed_key_removes_nothing(town: Town, browse: Any, finance: Any, make_staff: Any) -> None:
-    method = town.saved_method()
+def test_a_forged_or_borrowed_key_removes_nothing(
+    merchant: Merchant, browse: Any, finance: Any, make_staff: Any
+) -> None:
+    method = merchant.saved_method()
     address = at("savedpaymentmethod_remove", method)
     borrowed = key_in(browse(make_staff("Finance", name="other")).get(address).content.decode())
     for key in ("", "forged", borrowed):
@@ -84,19 +86,19 @@ def test_a_forged_or_borrowed_key_removes_nothing(town: Town, browse: Any, finan
     assert method.deleted_at is None
 
 
-def test_a_refusal_is_told_in_the_platforms_words(town: Town, browse: Any, finance: Any) -> None:
-    method = town.saved_method()
+def test_a_refusal_is_told_in_the_platforms_words(merchant: Merchant, browse: Any, finance: Any) -> None:
+    method = merchant.saved_method()
     address = at("savedpaymentmethod_remove", method)
     key = key_in(browse(finance).get(address).content.decode())
-    town.sandbox.fault("DELETE /api/customers/{uid}/payment-methods/{method}", status=409, body=LOCKED)
+    merchant.sandbox.fault("DELETE /api/customers/{uid}/payment-methods/{method}", status=409, body=LOCKED)
     html = browse(finance).post(address, {"key": key}, follow=True).content.decode()
     assert "Used by autopay" in html
     method.refresh_from_db()
     assert method.deleted_at is None
 
 
-def test_the_wallet_is_opened_shown_and_closed(town: Town, browse: Any, finance: Any) -> None:
-    method = town.saved_method()
+def test_the_wallet_is_opened_shown_and_closed(merchant: Merchant, browse: Any, finance: Any) -> None:
+    method = merchant.saved_method()
     client = browse(finance)
     address = at("customer_wallet", method.customer)
     answer = client.post(address)
@@ -106,11 +108,11 @@ def test_the_wallet_is_opened_shown_and_closed(town: Town, browse: Any, finance:
     html = shown.content.decode()
     assert f'<govifi-wallet session-id="{session.uid}"' in html
     policy = shown.headers["Content-Security-Policy"]
-    assert f"script-src 'self' {town.sandbox.address.api_url}" in policy
+    assert f"script-src 'self' {merchant.sandbox.address.api_url}" in policy
     assert "unsafe" not in policy
     assert "<script>" not in html
-    # What was added there is on file here as soon as the wallet is closed.
-    added = town.sandbox.add_method(method.customer_id, "credit")["saved_payment_method_uid"]
+    # Methods that were added there are stored here as soon as the wallet is closed.
+    added = merchant.sandbox.add_method(method.customer_id, "credit")["saved_payment_method_uid"]
     assert client.post(address, {"session": session.uid}).status_code == 302
     assert SavedPaymentMethod.objects.filter(uid=added, deleted_at=None).exists()
     session.refresh_from_db()
@@ -118,8 +120,8 @@ def test_the_wallet_is_opened_shown_and_closed(town: Town, browse: Any, finance:
     assert client.get(f"{address}?session={session.uid}").status_code == 302
 
 
-def test_a_session_of_somebody_else_is_not_shown(town: Town, browse: Any, finance: Any) -> None:
-    one, other = town.saved_method(), town.saved_method()
+def test_a_session_of_somebody_else_is_not_shown(merchant: Merchant, browse: Any, finance: Any) -> None:
+    one, other = merchant.saved_method(), merchant.saved_method()
     client = browse(finance)
     client.post(at("customer_wallet", one.customer))
     session = HostedSession.objects.get()
@@ -132,9 +134,9 @@ def test_a_session_of_somebody_else_is_not_shown(town: Town, browse: Any, financ
         assert "govifi-wallet" not in answer.content.decode()
 
 
-def test_without_a_component_nothing_is_opened(town: Town, settings: Any, browse: Any, finance: Any) -> None:
+def test_without_a_component_nothing_is_opened(merchant: Merchant, settings: Any, browse: Any, finance: Any) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "COMPONENT_SCRIPT_URL": ""}
-    method = town.saved_method()
+    method = merchant.saved_method()
     html = browse(finance).post(at("customer_wallet", method.customer), follow=True).content.decode()
     assert "COMPONENT_SCRIPT_URL is not set" in html
     assert not HostedSession.objects.exists()

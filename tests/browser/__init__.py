@@ -1,1 +1,1 @@
-"""The pages as payers and staff meet them: in Chromium, against the running demo."""
+"""Tests of the pages of payers and staff in Chromium, against the running demo."""

@@ -1,4 +1,4 @@
-"""One demo, one host's site and one Chromium for all tests; a fresh browser context and a strict witness for each."""
+"""One demo, one host's site and one Chromium for all tests; a new browser context and strict error checks for each."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from tests.project.driving import running_demo
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-    from tests.browser.driving import Town
+    from tests.browser.driving import HostedDemo
 
-PATIENCE = 30_000
+TIMEOUT_MS = 30_000
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over() -> None:
-    """What these tests look at runs in other processes: this one has nothing to forget."""
+    """Replaces the fixture of the same name: these tests use other processes."""
 
 
 @pytest.fixture(scope="package")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+def hosted_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedDemo]:
     """The demo, whole, with a host's own site beside it."""
-    from tests.browser.driving import Town
+    from tests.browser.driving import HostedDemo
 
     with running_demo(tmp_path_factory.mktemp("browser") / "var") as demo:
         shown = demo.wait_until_ready()
-        town = Town(demo, shown["user"], shown["password"])
+        hosted_demo = HostedDemo(demo, shown["user"], shown["password"])
         try:
-            town.open()
-            yield town
+            hosted_demo.open()
+            yield hosted_demo
         finally:
-            town.close()
-        assert not town.files_with_card_numbers()
+            hosted_demo.close()
+        assert not hosted_demo.files_with_card_numbers()
 
 
 @pytest.fixture(scope="package")
 def chrome() -> Iterator[Browser]:
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=["--no-sandbox"])
         yield browser
@@ -55,11 +55,11 @@ def chrome() -> Iterator[Browser]:
 
 
 class Witness:
-    """What went wrong in the browser, or went to a stranger. Refusals are expected one by one."""
+    """Records errors in the browser and requests to other hosts. Expected refusals are declared one by one."""
 
-    def __init__(self, town: Town) -> None:
-        self.town = town
-        self.home = {town.site, town.host, town.platform}
+    def __init__(self, hosted_demo: HostedDemo) -> None:
+        self.hosted_demo = hosted_demo
+        self.home = {hosted_demo.site, hosted_demo.host, hosted_demo.platform}
         self.strangers: list[str] = []
         self.errors: list[str] = []
         #: (status, path) of each answer of 400 and above, and of each line that Chromium wrote for one.
@@ -90,7 +90,7 @@ class Witness:
             self.refused.append((status, urlsplit(url).path))
 
     def _failed(self, request: Any) -> None:
-        # Leaving a page ends what was under way; everything else is a fault of the page.
+        # Leaving a page aborts its requests; every other failure is an error of the page.
         if request.failure != "net::ERR_ABORTED":
             self.errors.append(f"{request.url}: {request.failure}")
 
@@ -120,18 +120,18 @@ class Witness:
 
 
 @pytest.fixture
-def witness(town: Town) -> Witness:
-    return Witness(town)
+def witness(hosted_demo: HostedDemo) -> Witness:
+    return Witness(hosted_demo)
 
 
 @pytest.fixture
 def visit(chrome: Browser, witness: Witness, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
-    """``visit(address)``: a page of a browser that knows nobody yet, opened there; options are the context's."""
+    """``visit(address)`` opens a page in a new browser context; options are those of the context."""
     contexts: list[BrowserContext] = []
 
     def open_page(address: str = "", **options: Any) -> Page:
         context = chrome.new_context(**options)
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT_MS)
         contexts.append(context)
         witness.watch(context)
         page = context.new_page()

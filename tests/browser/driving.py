@@ -1,4 +1,4 @@
-"""The running demo with a host's site beside it: host code, its rows, the stand-in's ledger, a payer's form."""
+"""The running demo and a host's site: the host's code, the rows, the sandbox's ledger, and the payer's form."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 T = TypeVar("T")
 
 #: Other people's machines are slow; nothing here waits longer than it must.
-PATIENCE = 30
+TIMEOUT = 30
 
 VISA = "4111111111111111"
 MASTERCARD = "5555555555554444"
@@ -51,8 +51,8 @@ def dollars(cents: int) -> str:
     return f"${cents // 100:,}.{cents % 100:02}"
 
 
-class Town:
-    """What tests ask of the demo, and what they have happen."""
+class HostedDemo:
+    """The demo with a host's site on the same rows. Tests read the rows and start actions through it."""
 
     def __init__(self, demo: Demo, user: str, password: str) -> None:
         self.demo, self.user, self.password = demo, user, password
@@ -85,7 +85,7 @@ class Town:
 
     def open(self) -> None:
         """Waits for the host's site and registers it with the platform, as its people would."""
-        assert wait_for(self._answers, PATIENCE), self.demo.logs()
+        assert wait_for(self._answers, TIMEOUT), self.demo.logs()
         self.have("register", origins=[self.site, self.host])
 
     def _answers(self) -> bool:
@@ -107,7 +107,7 @@ class Town:
 
     def have(self, action: str, **given: Any) -> Any:
         """The host's code does ``action`` (``tests.browser.urls``) on the account *Utilities*."""
-        answer = requests.post(f"{self.host}/have/{action}/", json={"account": self.account, **given}, timeout=PATIENCE)
+        answer = requests.post(f"{self.host}/have/{action}/", json={"account": self.account, **given}, timeout=TIMEOUT)
         assert answer.ok, f"{action}: {answer.status_code}\n{self.demo.logs()}"
         return answer.json()["result"]
 
@@ -131,12 +131,12 @@ class Town:
     def session_page(self, uid: str) -> str:
         return self.pay_page(self.session_row(uid)["public_id"])
 
-    # -- what came of it ----------------------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------------
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Straight from the site's database, which is only read."""
         address = f"file:{self.demo.var / 'govpay.sqlite3'}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as connection:
+        with closing(sqlite3.connect(address, uri=True, timeout=TIMEOUT)) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(statement, values)]
 
@@ -166,8 +166,8 @@ class Town:
         return [str(each) for each in files if any(number in each.read_bytes() for number in typed)]
 
     def eventually(self, look: Callable[[], T], good: Callable[[T], bool]) -> T:
-        """What ``look`` gives once it is ``good``; the worker needs its moment."""
-        end = time.monotonic() + PATIENCE
+        """Wait until the result of ``look`` is ``good``, and return it."""
+        end = time.monotonic() + TIMEOUT
         while not good(found := look()):
             assert time.monotonic() < end, f"still {found}\n{self.demo.logs()}"
             time.sleep(0.1)
@@ -177,9 +177,9 @@ class Town:
 # --- What staff do --------------------------------------------------------------------------------------
 
 
-def log_in(page: Page, town: Town) -> None:
-    page.get_by_label("Username").fill(town.user)
-    page.get_by_label("Password").fill(town.password)
+def log_in(page: Page, hosted_demo: HostedDemo) -> None:
+    page.get_by_label("Username").fill(hosted_demo.user)
+    page.get_by_label("Password").fill(hosted_demo.password)
     page.get_by_role("button", name="Log in").click()
 
 

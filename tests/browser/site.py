@@ -1,4 +1,4 @@
-"""Settings of a host's own site beside the demo: the same rows and platform, further pages, a template of its own."""
+"""Settings of a host's site that shares rows and platform with the demo, and has pages and a template of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A payer's own language, on our part of the pages; the vendor's form speaks its own."""
+"""Our part of the pages uses the payer's language; the vendor's form has its own language."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from django.utils import translation
 
 from govpay.models.money import format_money
-from tests.browser.driving import Town, enter_card, expect, fresh_amount, pay_button, visa_fee
+from tests.browser.driving import HostedDemo, enter_card, expect, fresh_amount, pay_button, visa_fee
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -24,9 +24,9 @@ def in_spanish(cents: int) -> str:
         return format_money(cents, "USD").replace("\xa0", " ")
 
 
-def test_a_payer_who_reads_spanish(town: Town, visit: Visit) -> None:
+def test_a_payer_who_reads_spanish(hosted_demo: HostedDemo, visit: Visit) -> None:
     amount = fresh_amount()
-    link = town.link(amount=amount, reference_id="INV-ES")
+    link = hosted_demo.link(amount=amount, reference_id="INV-ES")
     page = visit(link, locale="es-ES")
     expect(page.locator("html")).to_have_attribute("lang", "es")
     enter_card(page)
@@ -38,4 +38,4 @@ def test_a_payer_who_reads_spanish(town: Town, visit: Visit) -> None:
     expect(about).not_to_contain_text("Convenience fee")
     pay_button(page, total).click()
     expect(page.get_by_role("heading", name="Está pagado. Gracias.")).to_be_visible()
-    assert town.booked(town.link_row(link)["session_id"]) == [("capture", total)]
+    assert hosted_demo.booked(hosted_demo.link_row(link)["session_id"]) == [("capture", total)]

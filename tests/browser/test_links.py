@@ -1,4 +1,4 @@
-"""Staff make a link in the admin, hand it out as an address or a QR code, and see that it was paid."""
+"""Staff create a link in the admin, hand it out as an address or a QR code, and see that it was paid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 import segno
 
-from tests.browser.driving import Town, dollars, expect, fresh_amount, log_in, pay_by_card, told_of_payment
+from tests.browser.driving import HostedDemo, dollars, expect, fresh_amount, log_in, pay_by_card, told_of_payment
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.browser
 Visit = Callable[..., "Page"]
 
 
-def test_staff_make_a_link_and_see_it_paid(town: Town, visit: Visit) -> None:
+def test_staff_make_a_link_and_see_it_paid(hosted_demo: HostedDemo, visit: Visit) -> None:
     amount = fresh_amount()
-    staff = visit(f"{town.site}/admin/govpay/paymentlink/")
-    log_in(staff, town)
+    staff = visit(f"{hosted_demo.site}/admin/govpay/paymentlink/")
+    log_in(staff, hosted_demo)
     staff.get_by_role("link", name="Create payment link").click()
     staff.get_by_label("Payment account").select_option("Utilities")
     staff.get_by_label("Amount").fill(dollars(amount)[1:])
@@ -32,7 +32,7 @@ def test_staff_make_a_link_and_see_it_paid(town: Town, visit: Visit) -> None:
     expect(staff.get_by_text("The payment link is ready to be handed out.")).to_be_visible()
 
     address = staff.get_by_label("Hand out this address").input_value()
-    assert address.startswith(f"{town.site}/govpay/pay/")
+    assert address.startswith(f"{hosted_demo.site}/govpay/pay/")
     staff.context.grant_permissions(["clipboard-read", "clipboard-write"])
     staff.get_by_role("button", name="Copy", exact=True).click()
     expect(staff.get_by_role("button", name="Copied")).to_be_visible()
@@ -47,8 +47,8 @@ def test_staff_make_a_link_and_see_it_paid(town: Town, visit: Visit) -> None:
     expect(payer.get_by_text("Permit 12")).to_be_visible()
     total = pay_by_card(payer, amount)
     told_of_payment(payer)
-    row = town.eventually(lambda: town.link_row(address), lambda row: row["payment_id"] is not None)
-    assert town.booked(row["session_id"]) == [("capture", total)]
+    row = hosted_demo.eventually(lambda: hosted_demo.link_row(address), lambda row: row["payment_id"] is not None)
+    assert hosted_demo.booked(row["session_id"]) == [("capture", total)]
 
     staff.reload()
     expect(staff.locator(".field-state_badge")).to_contain_text("Paid")

@@ -1,4 +1,4 @@
-"""Payers and what becomes of their money: paid, declined, paid twice on purpose, come too late."""
+"""Payments in the browser: paid, declined, paid twice on purpose, and too late."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.browser.driving import (
     DECLINED,
     MASTERCARD,
     VISA,
-    Town,
+    HostedDemo,
     dollars,
     enter_card,
     expect,
@@ -33,13 +33,13 @@ Visit = Callable[..., "Page"]
 
 
 def the_row(page: Page, term: str) -> str:
-    """What the page itself says beside ``term``, above the vendor's form."""
+    """The text next to ``term`` on our part of the page."""
     return page.locator(".pay-about > div", has_text=term).locator("dd").inner_text()
 
 
-def test_a_link_is_paid_by_card(town: Town, visit: Visit) -> None:
+def test_a_link_is_paid_by_card(hosted_demo: HostedDemo, visit: Visit) -> None:
     amount = fresh_amount()
-    link = town.link(amount=amount, reference_id="INV-2041", description="Water, July")
+    link = hosted_demo.link(amount=amount, reference_id="INV-2041", description="Water, July")
     page = visit(link)
     expect(page).to_have_title(f"Pay {dollars(amount)}")
     assert the_row(page, "Reference") == "INV-2041"
@@ -53,57 +53,59 @@ def test_a_link_is_paid_by_card(town: Town, visit: Visit) -> None:
 
     page.wait_for_url("**/done/")
     told_of_payment(page)
-    row = town.eventually(lambda: town.link_row(link), lambda row: row["payment_id"] is not None)
+    row = hosted_demo.eventually(lambda: hosted_demo.link_row(link), lambda row: row["payment_id"] is not None)
     assert row["state"] == "paid"
-    assert town.booked(row["session_id"]) == [("capture", total)]
-    (payment,) = town.rows("SELECT * FROM govpay_payment WHERE uid = ?", row["payment_id"])
+    assert hosted_demo.booked(row["session_id"]) == [("capture", total)]
+    (payment,) = hosted_demo.rows("SELECT * FROM govpay_payment WHERE uid = ?", row["payment_id"])
     assert (payment["total_amount"], payment["session_id"]) == (total, row["session_id"])
 
-    # Whoever comes again is told so, and cannot pay.
+    # A second visit shows this, and cannot pay.
     again = visit(link)
     assert again.url.endswith("/done/")
     told_of_payment(again)
     expect(again.locator("govifi-payment")).to_have_count(0)
 
 
-def test_a_page_that_waits_changes_by_itself(town: Town, visit: Visit) -> None:
+def test_a_page_that_waits_changes_by_itself(hosted_demo: HostedDemo, visit: Visit) -> None:
     amount = fresh_amount()
-    session = town.session(amount=amount)
-    page = visit(town.session_page(session) + "done/")
+    session = hosted_demo.session(amount=amount)
+    page = visit(hosted_demo.session_page(session) + "done/")
     expect(page.get_by_role("heading", name="We are waiting for the confirmation.")).to_be_visible()
-    payer = visit(town.session_page(session))
+    payer = visit(hosted_demo.session_page(session))
     total = pay_by_card(payer, amount)
     told_of_payment(payer)
     told_of_payment(page)
-    assert town.session_row(session)["status"] == "completed"
-    assert town.booked(session) == [("capture", total)]
+    assert hosted_demo.session_row(session)["status"] == "completed"
+    assert hosted_demo.booked(session) == [("capture", total)]
     told = "SELECT state FROM govpay_webhookevent WHERE event_type = 'checkout_session.completed' AND payload LIKE ?"
-    town.eventually(lambda: town.rows(told, f"%{session}%"), lambda rows: rows == [{"state": "processed"}])
+    hosted_demo.eventually(
+        lambda: hosted_demo.rows(told, f"%{session}%"), lambda rows: rows == [{"state": "processed"}]
+    )
 
 
-def test_a_declined_card_and_another_one_in_its_place(town: Town, visit: Visit, witness: Witness) -> None:
+def test_a_declined_card_and_another_one_in_its_place(hosted_demo: HostedDemo, visit: Visit, witness: Witness) -> None:
     amount = fresh_amount()
-    link = town.link(amount=amount)
+    link = hosted_demo.link(amount=amount)
     page = visit(link)
     witness.expect(402, "/confirm")
     pay_by_card(page, amount, DECLINED)
     expect(page.get_by_role("alert").filter(has_text="The card was declined.").first).to_be_visible()
-    session = town.link_row(link)["session_id"]
-    assert town.booked(session) == []
+    session = hosted_demo.link_row(link)["session_id"]
+    assert hosted_demo.booked(session) == []
     assert page.url == link
 
     enter_card(page, MASTERCARD)
     total = amount + visa_fee(amount)
     pay_button(page, total).click()
     told_of_payment(page)
-    assert town.link_row(link)["state"] == "paid"
-    assert town.link_row(link)["session_id"] == session
-    assert town.booked(session) == [("capture", total)]
+    assert hosted_demo.link_row(link)["state"] == "paid"
+    assert hosted_demo.link_row(link)["session_id"] == session
+    assert hosted_demo.booked(session) == [("capture", total)]
 
 
-def test_a_bank_account(town: Town, visit: Visit) -> None:
+def test_a_bank_account(hosted_demo: HostedDemo, visit: Visit) -> None:
     amount = fresh_amount()
-    link = town.link(amount=amount)
+    link = hosted_demo.link(amount=amount)
     page = visit(link)
     page.get_by_label("Bank account").check()
     page.get_by_label("Name on the account").fill("Dana Vale")
@@ -114,16 +116,16 @@ def test_a_bank_account(town: Town, visit: Visit) -> None:
     expect(page.locator("[data-fee] dd")).to_have_text("$1.50")
     pay_button(page, total).click()
     told_of_payment(page)
-    row = town.eventually(lambda: town.link_row(link), lambda row: row["payment_id"] is not None)
-    assert town.booked(row["session_id"]) == [("capture", total)]
-    (payment,) = town.rows("SELECT * FROM govpay_payment WHERE uid = ?", row["payment_id"])
+    row = hosted_demo.eventually(lambda: hosted_demo.link_row(link), lambda row: row["payment_id"] is not None)
+    assert hosted_demo.booked(row["session_id"]) == [("capture", total)]
+    (payment,) = hosted_demo.rows("SELECT * FROM govpay_payment WHERE uid = ?", row["payment_id"])
     assert (payment["method_type"], payment["last4"]) == ("ach", "9992")
     assert "4099999992" not in str(payment)
 
 
-def test_the_same_payment_again_is_asked_about(town: Town, visit: Visit, witness: Witness) -> None:
+def test_the_same_payment_again_is_asked_about(hosted_demo: HostedDemo, visit: Visit, witness: Witness) -> None:
     amount = fresh_amount()
-    first, second = town.link(amount=amount), town.link(amount=amount)
+    first, second = hosted_demo.link(amount=amount), hosted_demo.link(amount=amount)
     total = pay_by_card(page := visit(first), amount)
     told_of_payment(page)
 
@@ -133,17 +135,17 @@ def test_the_same_payment_again_is_asked_about(town: Town, visit: Visit, witness
     question = page.get_by_role("alertdialog", name="Is this a second payment?")
     expect(question).to_contain_text(dollars(total))
     expect(page.locator("[data-note]")).to_be_hidden()
-    session = town.link_row(second)["session_id"]
-    assert town.booked(session) == []
+    session = hosted_demo.link_row(second)["session_id"]
+    assert hosted_demo.booked(session) == []
     question.get_by_role("button", name="Submit anyway").click()
     told_of_payment(page)
-    assert town.link_row(second)["state"] == "paid"
-    assert town.booked(session) == [("capture", total)]
+    assert hosted_demo.link_row(second)["state"] == "paid"
+    assert hosted_demo.booked(session) == [("capture", total)]
 
 
-def test_two_payers_at_once(town: Town, visit: Visit, witness: Witness) -> None:
+def test_two_payers_at_once(hosted_demo: HostedDemo, visit: Visit, witness: Witness) -> None:
     amount = fresh_amount()
-    link = town.link(amount=amount)
+    link = hosted_demo.link(amount=amount)
     one, other = visit(link), visit(link)
     total = amount + visa_fee(amount)
     for page, number in ((one, VISA), (other, MASTERCARD)):
@@ -155,6 +157,6 @@ def test_two_payers_at_once(town: Town, visit: Visit, witness: Witness) -> None:
     pay_button(other, total).click()
     expect(other.get_by_role("heading", name="This has been paid")).to_be_visible()
     expect(other.locator("[data-note]")).to_be_hidden()
-    row = town.link_row(link)
-    assert len(town.sessions_of(link)) == 1
-    assert town.booked(row["session_id"]) == [("capture", total)]
+    row = hosted_demo.link_row(link)
+    assert len(hosted_demo.sessions_of(link)) == 1
+    assert hosted_demo.booked(row["session_id"]) == [("capture", total)]

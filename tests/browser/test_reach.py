@@ -1,4 +1,4 @@
-"""Whoever has no mouse, a narrow screen, or a dark one: the payment can be made."""
+"""Payments without a mouse, on a narrow screen, and in dark mode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.driving import VISA, Town, expect, fresh_amount, pay_button, told_of_payment, visa_fee
+from tests.browser.driving import VISA, HostedDemo, expect, fresh_amount, pay_button, told_of_payment, visa_fee
 from tests.browser.driving import enter_card as enter
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 Visit = Callable[..., "Page"]
 
-#: What has the focus, also inside the component: its name, and whether a ring around it can be seen.
+#: The focused element, also inside the component: its name, and whether its focus ring is visible.
 FOCUSED = """() => {
     let node = document.activeElement;
     while (node.shadowRoot?.activeElement) node = node.shadowRoot.activeElement;
@@ -42,10 +42,10 @@ def go_to(page: Page, name: str, steps: int = 12) -> list[str]:
     raise AssertionError(f"{name} cannot be reached; passed {passed}")
 
 
-def test_a_payment_with_the_keyboard_alone(town: Town, visit: Visit) -> None:
+def test_a_payment_with_the_keyboard_alone(hosted_demo: HostedDemo, visit: Visit) -> None:
     amount = fresh_amount()
-    session = town.session(amount=amount)
-    page = visit(town.session_page(session))
+    session = hosted_demo.session(amount=amount)
+    page = visit(hosted_demo.session_page(session))
     expect(page.get_by_label("Card number")).to_be_visible()
     assert go_to(page, "method")[0] == "method"
     for name, text in (("number", VISA), ("expiry", "1240"), ("cvv", "123"), ("cardholder", "Dana Vale")):
@@ -56,19 +56,19 @@ def test_a_payment_with_the_keyboard_alone(town: Town, visit: Visit) -> None:
     assert go_to(page, "submit") == ["submit"]
     page.keyboard.press("Enter")
     told_of_payment(page)
-    assert town.booked(session) == [("capture", total)]
+    assert hosted_demo.booked(session) == [("capture", total)]
 
 
-def test_what_is_missing_is_said_where_it_is_missing(town: Town, visit: Visit) -> None:
-    session = town.session(amount=fresh_amount())
-    page = visit(town.session_page(session))
+def test_what_is_missing_is_said_where_it_is_missing(hosted_demo: HostedDemo, visit: Visit) -> None:
+    session = hosted_demo.session(amount=fresh_amount())
+    page = visit(hosted_demo.session_page(session))
     page.get_by_label("Name on card").fill("Dana Vale")
     page.keyboard.press("Enter")
     number = page.get_by_label("Card number")
     expect(number).to_be_focused()
     expect(number).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_text("Enter the card number.")).to_be_visible()
-    assert town.booked(session) == []
+    assert hosted_demo.booked(session) == []
 
 
 def fits(page: Page, width: int) -> None:
@@ -79,10 +79,12 @@ def fits(page: Page, width: int) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_narrow_screen(town: Town, visit: Visit, scheme: str, witness: Witness) -> None:
+def test_a_narrow_screen(hosted_demo: HostedDemo, visit: Visit, scheme: str, witness: Witness) -> None:
     amount = fresh_amount()
     reference = "ACCOUNT-0000000000-PARCEL-1111111111-SEWER-AND-WATER"
-    link = town.link(amount=amount, reference_id=reference, description="Water, sewer and refuse, second quarter")
+    link = hosted_demo.link(
+        amount=amount, reference_id=reference, description="Water, sewer and refuse, second quarter"
+    )
     page = visit(link, viewport={"width": 360, "height": 640}, color_scheme=scheme)
     expect(page.get_by_label("Card number")).to_be_visible()
     # The form goes with the page around it.
@@ -100,8 +102,8 @@ def test_a_narrow_screen(town: Town, visit: Visit, scheme: str, witness: Witness
     button.click()
     told_of_payment(page)
     fits(page, 360)
-    assert town.booked(town.link_row(link)["session_id"]) == [("capture", total)]
+    assert hosted_demo.booked(hosted_demo.link_row(link)["session_id"]) == [("capture", total)]
 
     witness.expect(404, "/pay/nobody/")
-    page.goto(town.pay_page("nobody"))
+    page.goto(hosted_demo.pay_page("nobody"))
     fits(page, 360)

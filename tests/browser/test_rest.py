@@ -1,4 +1,4 @@
-"""The browsable page of the REST face: nothing from elsewhere, and what is tried there is answered."""
+"""The browsable page of the REST interface: it loads nothing from other hosts, and its requests work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.driving import Town, expect, log_in
+from tests.browser.driving import HostedDemo, expect, log_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -17,10 +17,10 @@ pytestmark = pytest.mark.browser
 Visit = Callable[..., "Page"]
 
 
-def test_payments_are_read_and_an_act_is_tried_on_the_page(town: Town, visit: Visit) -> None:
-    page = visit(f"{town.site}/admin/")
-    log_in(page, town)
-    page.goto(f"{town.site}/govpay/api/docs/")
+def test_payments_are_read_and_an_action_is_sent_from_the_page(hosted_demo: HostedDemo, visit: Visit) -> None:
+    page = visit(f"{hosted_demo.site}/admin/")
+    log_in(page, hosted_demo)
+    page.goto(f"{hosted_demo.site}/govpay/api/docs/")
     listed = page.locator("#operations-payments-list_payments")
     listed.get_by_role("button").first.click()
     listed.get_by_role("button", name="Try it out").click()
@@ -32,7 +32,7 @@ def test_payments_are_read_and_an_act_is_tried_on_the_page(town: Town, visit: Vi
     sync.get_by_role("button").first.click()
     sync.get_by_role("button", name="Try it out").click()
     sync.get_by_placeholder("Idempotency-Key").fill("from the page")
-    sync.get_by_placeholder("uid").fill(town.account)
+    sync.get_by_placeholder("uid").fill(hosted_demo.account)
     sync.get_by_role("button", name="Execute").click()
     expect(sync.locator(".live-responses-table .response .response-col_status")).to_contain_text("202")
     expect(sync.locator(".live-responses-table")).to_contain_text("queued")

@@ -1,4 +1,4 @@
-"""A host's own pages with the vendor's components, and a door through which the tests have host code run."""
+"""A host's own pages with the vendor's components, and a view through which tests run the host's code."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def _saved(owner: Customer, method: dict[str, Any]) -> str:
 
 
 def methods(account: PaymentAccount, customer: str) -> list[dict[str, Any]]:
-    """What the platform has on file for a customer, now."""
+    """The customer's saved methods on the platform."""
     found = get_endpoints().list_saved_payment_methods(account.uid, customer).items
     return [{"uid": each["saved_payment_method_uid"], "is_default": each["is_default"]} for each in found]
 
 
 def sync(account: PaymentAccount) -> None:
-    """What no webhook tells of is read by the worker's next round; here it is ordered now."""
+    """Queue a sync now, for changes that send no webhook."""
     sync_account.delay(account.uid, resources=["customers", "methods"])
 
 
@@ -83,7 +83,7 @@ ACTIONS = {
 @csrf_exempt
 @require_POST
 def have(request: HttpRequest, action: str) -> JsonResponse:
-    """Runs an action on the account in the body and gives what it returned. No test host does this for the public."""
+    """Run an action on the account in the body and return its result. For tests only."""
     given = json.loads(request.body)
     account = PaymentAccount.objects.get(uid=given.pop("account"))
     return JsonResponse({"result": ACTIONS[action](account, **given)})

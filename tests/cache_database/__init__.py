@@ -1,1 +1,1 @@
-"""A database for the cache table alone, outside the rules that guard the other one."""
+"""A database backend for the cache table, without the checks of the main database."""

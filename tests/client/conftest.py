@@ -1,4 +1,4 @@
-"""What the client's tests share: servers that are stopped afterwards, and a transport to one of them."""
+"""Fixtures of the client's tests: servers that are stopped afterwards, and a transport to one of them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Serve = Callable[..., Platform]
 def serve() -> Iterator[Serve]:
     running: list[Platform] = []
 
-    def start(*acts: Any, **options: Any) -> Platform:
-        running.append(Platform(*acts, **options))
+    def start(*replies: Any, **options: Any) -> Platform:
+        running.append(Platform(*replies, **options))
         return running[-1]
 
     yield start
@@ -64,7 +64,7 @@ def endpoints_to(transport_to: Callable[..., Transport]) -> Callable[..., Endpoi
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The client's clock, which stands still unless the client sleeps or the test moves it."""
+    """The client's clock. Time moves only when the client sleeps or the test moves it."""
     clock = Clock()
     for module in (
         "govpay.client.auth",
@@ -79,7 +79,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port at which nobody listens."""
+    """A port without a server."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

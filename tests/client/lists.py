@@ -1,4 +1,4 @@
-"""A list in memory that answers queries as an OData server would: only what a walk asks, and strictly that."""
+"""A list in memory that answers queries strictly as an OData server does, as far as a walk uses them."""
 
 from __future__ import annotations
 

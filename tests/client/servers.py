@@ -1,4 +1,4 @@
-"""Loopback servers that play a script: what the platform, or the network, might do to a client."""
+"""Loopback servers that send scripted answers, to simulate the platform and faults of the network."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.patience import SILENCE
 
-Act = Callable[["Handler"], None]
+Reply = Callable[["Handler"], None]
 
 
 @dataclass
-class Seen:
+class RecordedRequest:
     """One request as the server saw it."""
 
     method: str
@@ -29,7 +29,7 @@ class Seen:
     headers: dict[str, str]
     body: bytes
     at: float
-    port: int  # of the client: tells connections apart
+    port: int  # of the client: identifies the connection
 
     @property
     def json(self) -> Any:
@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         parts = urlsplit(self.path)
         self.server.record(
-            Seen(
+            RecordedRequest(
                 self.command,
                 parts.path,
                 dict(parse_qsl(parts.query)),
@@ -76,26 +76,31 @@ class Handler(BaseHTTPRequestHandler):
 class Script:
     """Acts in turn; the last one repeats."""
 
-    acts: list[Act]
+    replies: list[Reply]
     played: int = 0
 
-    def next(self) -> Act:
-        act = self.acts[min(self.played, len(self.acts) - 1)]
+    def next(self) -> Reply:
+        act = self.replies[min(self.played, len(self.replies) - 1)]
         self.played += 1
         return act
 
 
 class Platform(ThreadingHTTPServer):
-    """Plays ``acts`` to whoever calls, or what ``choose`` picks for a request."""
+    """Sends ``replies`` in order, or the reply that ``choose`` returns for a request."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, *acts: Act, choose: Callable[[Seen], Act] | None = None, tls: ssl.SSLContext | None = None):
-        self.script = Script(list(acts))
+    def __init__(
+        self,
+        *replies: Reply,
+        choose: Callable[[RecordedRequest], Reply] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ):
+        self.script = Script(list(replies))
         self.choose = choose
-        self.seen: list[Seen] = []
+        self.seen: list[RecordedRequest] = []
         self._lock = threading.Lock()
         self.tls = tls
         super().__init__(("127.0.0.1", 0), Handler)
@@ -118,9 +123,9 @@ class Platform(ThreadingHTTPServer):
             request.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that went away is what these tests are about
+        pass  # these tests disconnect clients on purpose
 
-    def record(self, seen: Seen) -> Act:
+    def record(self, seen: RecordedRequest) -> Reply:
         with self._lock:
             self.seen.append(seen)
             return self.choose(seen) if self.choose else self.script.next()
@@ -139,20 +144,20 @@ class Platform(ThreadingHTTPServer):
         self.server_close()
 
 
-def reply(document: Any = None, status: int = 200, **headers: str) -> Act:
+def reply(document: Any = None, status: int = 200, **headers: str) -> Reply:
     """JSON, with ``headers`` written with underscores for hyphens."""
     body = json.dumps(document).encode()
     named = [("Content-Type", "application/json"), *((n.replace("_", "-"), v) for n, v in headers.items())]
     return lambda handler: handler.answer(status, body, named)
 
 
-def body(data: bytes, status: int = 200, **headers: str) -> Act:
+def body(data: bytes, status: int = 200, **headers: str) -> Reply:
     """Any bytes as the body."""
     named = [(name.replace("_", "-"), value) for name, value in headers.items()]
     return lambda handler: handler.answer(status, data, named)
 
 
-def raw(data: bytes, *, reset: bool = False) -> Act:
+def raw(data: bytes, *, reset: bool = False) -> Reply:
     """Any bytes on the wire, then the end of the connection."""
 
     def act(handler: Handler) -> None:
@@ -172,12 +177,12 @@ def end(handler: Handler, *, reset: bool = False) -> None:
     handler.connection.close()
 
 
-def reset() -> Act:
+def reset() -> Reply:
     """The request is read, then the connection is torn down."""
     return raw(b"", reset=True)
 
 
-def hang(seconds: float = SILENCE) -> Act:
+def hang(seconds: float = SILENCE) -> Reply:
     """The request is read, and nothing follows."""
 
     def act(handler: Handler) -> None:
@@ -187,7 +192,7 @@ def hang(seconds: float = SILENCE) -> Act:
     return act
 
 
-def drip(data: bytes, every: float) -> Act:
+def drip(data: bytes, every: float) -> Reply:
     """One byte at a time."""
 
     def act(handler: Handler) -> None:
@@ -200,7 +205,7 @@ def drip(data: bytes, every: float) -> Act:
     return act
 
 
-def later(act: Act, seconds: float) -> Act:
+def later(act: Reply, seconds: float) -> Reply:
     def wait(handler: Handler) -> None:
         time.sleep(seconds)
         act(handler)

@@ -1,4 +1,4 @@
-"""The client against the bundled platform: two readings of the same documents, which must agree."""
+"""The client against the sandbox. Both were written from the vendor's documents and must agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token over its life: fetched once, kept through faults, replaced in time (faults T1-T3, T5, T7, T8)."""
+"""The token: fetched once, used during faults, replaced in time (faults T1-T3, T5, T7, T8)."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_without_a_token_the_failure_is_named_and_not_repeated(name: str, serve:
             made.token()
     assert all(isinstance(error, APIError) for error in many(20, made.token))
     with pytest.raises(APIError, match=r"The next attempt is in \d+ s") as caught:
-        authorizer(server, store).token()  # another process is told the same
+        authorizer(server, store).token()  # another process gets the same error
     assert str(caught.value).startswith(made.status()["error"])
     assert server.count == 1
 
@@ -434,7 +434,7 @@ def test_a_broken_store_costs_one_request_per_process_and_no_call(serve: Any, ca
     assert made.refresh(force=True).access_token == "token-3"
     assert made.status()["source"] == "process"
     warnings = [record.getMessage() for record in caplog.records if "store" in record.getMessage()]
-    assert warnings == ["the token store failed (ConnectionError); going on without it"]
+    assert warnings == ["the token store failed (ConnectionError); continuing without it"]
     assert "token-1" not in caplog.text
 
 
@@ -471,7 +471,7 @@ def test_a_jump_of_the_wall_clock_does_not_touch_the_process(
 def test_a_process_whose_clock_is_five_minutes_off_fails_no_call(
     skew: int, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T8: expiry is counted on a clock that nobody sets."""
+    """T8: the expiry uses the monotonic clock, which cannot be set."""
     server, store = serve(choose=numbered(expires_in=3600)), MemoryStore()
     authorizer(server, store).token()
     real = time.time

@@ -1,4 +1,4 @@
-"""One token for a whole fleet: real processes, real threads, an expired token, one request (faults T4, T7)."""
+"""Real processes and threads with an expired token send one token request (faults T4, T7)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.client.token_stores import BrokenStore, FileStore, stored_token
 from tests.patience import wait_until
 
 PROCESSES = 4
-#: Threads in each round. All fifty at first; then fewer, twenty times in all, to catch what happens rarely.
+#: Threads in each round: fifty in the first, then fewer; twenty rounds in all, to catch rare races.
 ROUNDS = (50, 50, *(8,) * 18)
 #: One more, in which the store is down.
 BROKEN = len(ROUNDS)
@@ -37,7 +37,7 @@ def member(url: str, client_id: str, store: Any) -> Authorizer:
 
 
 def at_once(made: Authorizer, count: int) -> list[str]:
-    """What each of ``count`` threads gets that ask in the same moment."""
+    """The results of ``count`` threads that request a token at the same time."""
     barrier, got = threading.Barrier(count), []
 
     def ask() -> None:
@@ -65,7 +65,7 @@ def worker(url: str, folder: Path, barrier: Any, results: Any) -> None:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[int, Counter[str]], Counter[str]]:
-    """What every thread of every round got, and how often the endpoint was asked in each."""
+    """The results of every thread, and the number of token requests, for each round."""
     folder = tmp_path_factory.mktemp("stores")
     server = Platform(choose=lambda seen: later(reply(token_document(f"new-{seen.port}")), 0.05))
     for number in range(len(ROUNDS)):

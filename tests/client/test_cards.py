@@ -1,4 +1,4 @@
-"""The gate for card numbers: what it stops, what it lets through, and that it never repeats a value."""
+"""The check for card numbers: what it refuses, what it accepts, and that its errors quote no value."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_refusal_names_the_argument_and_never_the_value(value: dict[str, Any], n
 
 
 def test_huge_texts_take_no_time() -> None:
-    """Only what stands next to a number is looked at, or two thousand numbers would copy the text as often."""
+    """Only the text next to a number is checked, because copying it for two thousand numbers would be slow."""
 
     class Text(str):
         copied = 0

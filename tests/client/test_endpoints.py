@@ -1,4 +1,4 @@
-"""Endpoints over HTTP: the right route, header and body for each, and an answer that is really its own (A25)."""
+"""Endpoints over HTTP: route, header and body of each, and that an answer about another object is refused (A25)."""
 
 from __future__ import annotations
 

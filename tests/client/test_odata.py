@@ -1,4 +1,4 @@
-"""Filters: every value stays a value (A4)."""
+"""Filters: values are escaped (A4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client as a package: what it exports, and that it needs neither Django nor a second door to the network."""
+"""The client as a package: its exports; it needs no Django, and one module alone uses the network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_it_imports_no_django_no_other_room_and_http_in_one_module_only() -> None:
+def test_it_imports_no_django_no_other_package_and_http_in_one_module_only() -> None:
     for path in HERE.glob("*.py"):
         for name in imports(path):
             top = name.partition(".")[0]

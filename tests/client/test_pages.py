@@ -1,4 +1,4 @@
-"""Walks over lists: every row once, a true end, and no walk that never ends (A1-A3; faults R5, R6)."""
+"""Walks over lists: each row once, a proven end, and no endless walk (A1-A3; faults R5, R6)."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class Changing:
         self.changes = self.dice.randrange(0, 30)  # they end at last, or a walk would rightly go on for ever
 
     def now(self) -> str:
-        """Each instant is used once: what two rows share is left to the overlap (A3), which is the caller's."""
+        """Each timestamp is used once. Equal timestamps are handled by the caller's overlap (A3)."""
         self.clock += 1
         return f"2026-06-11T10:{self.clock // 60:02}:{self.clock % 60:02}.0000001Z"
 

@@ -1,4 +1,4 @@
-"""Planted secrets must not survive (faults S1)."""
+"""Planted secrets are masked (faults S1)."""
 
 from __future__ import annotations
 

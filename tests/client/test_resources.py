@@ -1,4 +1,4 @@
-"""Typed views: tolerant of what is missing or new, strict about what is wrong, and cheap (faults R7)."""
+"""Typed resources: missing and new properties are accepted, wrong values refused; they are cheap (faults R7)."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_a_view_is_frozen_hides_its_document_and_travels(kind: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_making_a_view_parses_and_copies_nothing(kind: Any) -> None:
     class Untouched(dict[str, Any]):
-        """A document that nobody may look into."""
+        """A document that raises when it is read."""
 
         def _touched(self, *_: Any) -> Any:
             raise AssertionError("the document was looked at")

@@ -1,4 +1,4 @@
-"""The rules of repeating, without a network."""
+"""The retry rules, without a network."""
 
 from __future__ import annotations
 

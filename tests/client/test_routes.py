@@ -1,4 +1,4 @@
-"""The table of routes: complete, honest about its sources, and impossible to talk into another path."""
+"""The table of routes: complete, with sources, and safe against values that change the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of writes: a wrong property fails here, by name, and no value is ever quoted (A17, A24)."""
+"""Bodies of writes: an error names the wrong property and never quotes a value (A17, A24)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def card(**changed: Any) -> dict[str, Any]:
         (card(exp_month="12"), "payment_method.credit.exp_month must be"),
         (card(exp_year=27), "payment_method.credit.exp_year must be"),
         (card(exp_year=True), "payment_method.credit.exp_year must be"),
-        (card(holder_name="a\x00"), "payment_method.credit.holder_name is too long or holds control"),
+        (card(holder_name="a\x00"), "payment_method.credit.holder_name is too long or contains control"),
         (card(card_brand="VISA"), "payment_method.credit.card_brand belongs to saving"),
         ({**BANK, "ach": {**BANK["ach"], "routing_number": "12"}}, "payment_method.ach.routing_number must be"),
         ({**BANK, "ach": {**BANK["ach"], "account_number": "1"}}, "payment_method.ach.account_number is not known"),

@@ -1,4 +1,4 @@
-"""The webhook signature: the vendor's sample computed by hand, and every way to get it wrong (faults W1, W2, W5)."""
+"""The webhook signature: the vendor's sample, and every kind of wrong signature (faults W1, W2, W5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answers of a token endpoint, one by one: what is a token and what is rubbish (faults T3)."""
+"""Answers of a token endpoint: which are valid tokens and which are refused (faults T3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads over HTTP: every fault of the wire, and what the client makes of it (faults R1-R4, R8, T5, T6)."""
+"""Reads over HTTP under every network fault (faults R1-R4, R8, T5, T6)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from govpay.exceptions import (
     ServerError,
 )
 from tests.client.conftest import quick
-from tests.client.servers import Act, FixedToken, body, drip, end, hang, later, raw, reply, reset
+from tests.client.servers import FixedToken, Reply, body, drip, end, hang, later, raw, reply, reset
 from tests.patience import HANG, SILENCE, Clock, without_hanging
 
 GOOD = {"uid": "pay_1"}
@@ -108,7 +108,7 @@ def test_gzip_is_offered_and_understood(serve: Any, transport_to: Any) -> None:
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
-BROKEN: dict[str, tuple[Act, type[APIError]]] = {
+BROKEN: dict[str, tuple[Reply, type[APIError]]] = {
     "reset": (reset(), APIConnectionError),
     "closed without a word": (raw(b""), APIConnectionError),
     "half a head": (raw(b"HTTP/1.1 200 OK\r\nContent-Ty"), InvalidAnswer),
@@ -209,7 +209,7 @@ def test_a_check_that_fails_is_repeated_like_a_broken_transfer(serve: Any, trans
     ],
     ids=["head", "hundred-continue", "body", "silence"],
 )
-def test_no_call_outlives_its_deadline(act: Act, serve: Any, transport_to: Any) -> None:
+def test_no_call_outlives_its_deadline(act: Reply, serve: Any, transport_to: Any) -> None:
     """R4: it ends by itself, whatever hangs."""
     server = serve(act)
     transport = transport_to(server, call_timeout=0.4, read_timeout=0.3)

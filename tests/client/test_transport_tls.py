@@ -1,4 +1,4 @@
-"""TLS: verified always, and no token before it is (faults R8); deadlines hold inside it (faults R4)."""
+"""TLS: always verified before a token is sent (faults R8); deadlines hold during it (faults R4)."""
 
 from __future__ import annotations
 

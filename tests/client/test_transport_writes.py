@@ -1,4 +1,4 @@
-"""Writes over HTTP: sent at most once, and never called a success or a failure when nobody knows (A25)."""
+"""Writes over HTTP: sent at most once; an unclear outcome is neither a success nor a failure (A25)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from govpay.exceptions import (
     PaymentDeclined,
     RateLimited,
 )
-from tests.client.servers import Act, FixedToken, Handler, body, drip, hang, raw, reply, reset
+from tests.client.servers import FixedToken, Handler, Reply, body, drip, hang, raw, reply, reset
 from tests.patience import SILENCE, without_hanging
 
 GOOD = {"uid": "pay_1", "status": "captured"}
@@ -78,7 +78,7 @@ def test_every_write_has_a_connection_of_its_own(serve: Any, transport_to: Any) 
     assert len({first, one, two}) == 3
 
 
-LOST: dict[str, Act] = {
+LOST: dict[str, Reply] = {
     "reset": reset(),
     "closed without a word": raw(b""),
     "half a head": raw(b"HTTP/1.1 200 OK\r\nContent-Ty"),
@@ -262,7 +262,7 @@ def test_where_no_answer_is_documented_an_empty_one_will_do(serve: Any, transpor
     [raw(b"HTTP/1.1 200 OK\r\n\r\n"), raw(b"HTTP/1.1 200 OK\r\nContent-Ty"), body(b"<html>Login</html>")],
     ids=["no length", "half a head", "HTML"],
 )
-def test_but_not_one_that_was_cut_short_or_is_a_page(act: Act, serve: Any, transport_to: Any) -> None:
+def test_but_not_one_that_was_cut_short_or_is_a_page(act: Reply, serve: Any, transport_to: Any) -> None:
     with pytest.raises(OutcomeUnknown):
         transport_to(serve(act)).send(write(empty_ok=True))
 
@@ -279,11 +279,11 @@ def interrupted(kind: type[BaseException]) -> Any:
 
 
 @pytest.fixture
-def alarm() -> Iterator[Callable[[type[BaseException]], Act]]:
+def alarm() -> Iterator[Callable[[type[BaseException]], Reply]]:
     """``alarm(SoftLimit)``: raises it in the client once the request has come; then nothing follows."""
     before = signal.getsignal(signal.SIGALRM)
 
-    def interrupting(kind: type[BaseException]) -> Act:
+    def interrupting(kind: type[BaseException]) -> Reply:
         signal.signal(signal.SIGALRM, interrupted(kind))
 
         def act(handler: Handler) -> None:

@@ -1,4 +1,4 @@
-"""Values of documents, one type at a time (faults R7): money is never a float, and no error shows a value."""
+"""Values of documents, type by type (faults R7): money is never a float, and no error shows a value."""
 
 from __future__ import annotations
 

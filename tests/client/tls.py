@@ -1,4 +1,4 @@
-"""Certificates made on the spot, and a proxy that tunnels: what it takes to test TLS on loopback."""
+"""Certificates and a tunnelling proxy, for tests of TLS on loopback."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class MemoryStore:
 
 
 class BrokenStore:
-    """A cache that is down: everything raises, and quotes what it was given."""
+    """A cache that is down: each call raises an error that quotes its arguments."""
 
     def __getattr__(self, name: str) -> Any:
         def fail(*args: Any) -> Any:

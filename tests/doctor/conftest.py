@@ -1,4 +1,4 @@
-"""A site that is in order, so that each test breaks one thing."""
+"""A site without problems. Each test breaks one thing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def site(sandbox: Any, settings: Any) -> Any:
 
 @pytest.fixture
 def findings(site: Any) -> Findings:
-    """``findings("clock")``: what that check says now."""
+    """``findings("clock")`` runs that check and returns its findings."""
 
     def found(check: str) -> list[Finding]:
         return [finding for finding in examine().findings if finding.check == check]

@@ -1,4 +1,4 @@
-"""Each check of the doctor: what it says of a site in order, and of one thing that is wrong."""
+"""Each check of the doctor: its findings for a site without problems and for one problem."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_clock_of_a_platform_that_tells_none(site: Any) -> None:
 def test_cache_of_one_process_is_an_error_beside_workers(findings: Findings, settings: Any) -> None:
     settings.CACHES = {**settings.CACHES, "own": {"BACKEND": LOCMEM}}
     use(settings, CACHE="own")
-    assert_is(findings("cache"), Level.ERROR, "Each process has its own copy of the cache")
+    assert_is(findings("cache"), Level.ERROR, "Each process has its own cache")
     Heartbeat.objects.all().delete()
     settings.DEBUG = True
     assert worst(findings("cache")).level is Level.WARNING
@@ -144,7 +144,7 @@ def test_cache_of_files_is_a_warning(findings: Findings, settings: Any, tmp_path
 
 
 def test_cache_that_is_not_the_workers(findings: Findings) -> None:
-    """By what a tick has left there, whatever the settings say."""
+    """Judged by the key of the last tick, not by the settings."""
     assert_is(findings("cache"), Level.OK, "is shared with the worker")
     caches["default"].set(HEARTBEAT_KEY, "of another site")
     assert_is(findings("cache"), Level.ERROR, "is not shared with the worker")

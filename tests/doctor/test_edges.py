@@ -1,4 +1,4 @@
-"""What a check must not cry wolf about, and what it must not overlook."""
+"""Checks of the doctor: no false alarms, and no problem is overlooked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host site that forgot the addresses of govpay."""
+"""URLs of a host site that did not include govpay's."""
 
 from django.contrib import admin
 from django.urls import path

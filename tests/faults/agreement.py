@@ -18,22 +18,22 @@ from govpay.models import (
 from govpay.models.operations import OPEN_STATES
 from govpay.operations.attempts import not_found
 from govpay.sync.outbox import ONCE_CAPTURED
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 MONEY = ("capture", "refund", "void")
 
-#: From which status a payment can come to which (assumptions A8 to A11); what is missing here is final.
+#: Status → the statuses that can follow it (assumptions A8 to A11). Statuses without an entry are final.
 EDGES: dict[str | None, set[str]] = {
     None: {"validated"},
     "validated": {"captured", "failed", "voided", "expired"},
     "captured": {"voided", "partially_refunded", "refunded", "charged_back", "returned"},
     "partially_refunded": {"refunded", "charged_back", "returned"},
     "refunded": {"charged_back", "returned"},
-    # A dispute that was won.
+    # The merchant won the dispute.
     "charged_back": {"captured", "partially_refunded", "refunded"},
 }
 
-#: The platform's own record of each status that a payment ever had, kept by its database.
+#: The platform's record of each status that a payment had, written by a trigger of its database.
 HISTORY = """
 CREATE TABLE IF NOT EXISTS history (seq INTEGER PRIMARY KEY, uid TEXT, status TEXT)
 ;CREATE TRIGGER IF NOT EXISTS made AFTER INSERT ON payments
@@ -44,15 +44,15 @@ CREATE TABLE IF NOT EXISTS history (seq INTEGER PRIMARY KEY, uid TEXT, status TE
 
 
 class Agreement:
-    """Between both sides of one payment account. Make it before anything happens there."""
+    """Compares both sides of one payment account. Create it before anything happens there."""
 
-    def __init__(self, town: Town, *, late: bool = False) -> None:
-        """``late``: the platform may act, and its reads may show it, after an operation was closed as not executed."""
+    def __init__(self, merchant: Merchant, *, late: bool = False) -> None:
+        """``late``: the platform may carry out an operation after it was closed as not executed."""
         self.late, self.in_the_end = late, False
-        self.town, self.account = town, town.account.uid
+        self.merchant, self.account = merchant, merchant.account.uid
         for statement in HISTORY.split("\n;"):
-            town.sandbox.platform.store.execute(statement)
-        #: How far in its history each payment was when we looked last.
+            merchant.sandbox.platform.store.execute(statement)
+        #: The position of each payment in its history at the last check.
         self._seen: dict[str, int] = {}
 
     # The two sides.
@@ -62,26 +62,26 @@ class Agreement:
         return Operation.objects.filter(account=self.account)
 
     def there(self, kind: str) -> dict[str, Any]:
-        return {document["uid"]: document for document in self.town.sandbox.all(kind, self.account)}
+        return {document["uid"]: document for document in self.merchant.sandbox.all(kind, self.account)}
 
     def histories(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {uid: [] for uid in self.there("payment")}
-        for uid, status in self.town.sandbox.platform.store.execute("SELECT uid, status FROM history ORDER BY seq"):
+        for uid, status in self.merchant.sandbox.platform.store.execute("SELECT uid, status FROM history ORDER BY seq"):
             if uid in found:
                 found[uid].append(status)
         return found
 
     def entries(self, kind: str, ours: str = "") -> list[dict[str, Any]]:
-        """Of the ledger; those of our staff alone are known by how their references begin."""
+        """Entries of the ledger. Those of our staff are recognized by the prefix of their references."""
         return [
             entry
-            for entry in self.town.sandbox.ledger()
+            for entry in self.merchant.sandbox.ledger()
             if (entry["account_uid"], entry["kind"]) == (self.account, kind)
             and (entry["reference_id"] or "").startswith(ours)
         ]
 
     def happened(self, operation: Operation) -> bool:
-        """Whether the ledger has it, as somebody would see who looks there."""
+        """Whether the ledger has the effect of the operation."""
         entries = self.entries(operation.action)
         if operation.action == "refund":
             return operation.reference_id in {entry["reference_id"] for entry in entries}
@@ -91,7 +91,7 @@ class Agreement:
         done = self.journal.filter(action=operation.action, payment=operation.payment_id, state="succeeded").count()
         return happened > done
 
-    # What holds at any moment.
+    # Invariants at any moment.
 
     def holds(self) -> None:
         self.journal_is_the_ledger()
@@ -102,7 +102,7 @@ class Agreement:
         self.nothing_is_orphaned()
 
     def journal_is_the_ledger(self) -> None:
-        """Succeeded: it happened. Happened: exactly one action stands for it, closed so or not closed yet."""
+        """Each success has an effect. Each effect has exactly one operation, which succeeded or is still open."""
         for action, ours in (("capture", "gp-"), ("void", "")):
             rows = self.journal.filter(action=action)
             done = Counter(rows.filter(state="succeeded").values_list("payment", flat=True))
@@ -110,7 +110,7 @@ class Agreement:
             happened = Counter(entry["payment_uid"] for entry in self.entries(action, ours))
             late = Counter(self.may_arrive().filter(action=action).values_list("payment", flat=True))
             for uid in {*done, *still, *happened}:
-                # What somebody else has captured is captured: two operations may have the one effect as their answer.
+                # A capture by another user counts too: two operations may have the same effect as their answer.
                 said = min(done[uid], 1) if self.late else done[uid]
                 assert said <= happened[uid] <= done[uid] + still[uid] + late[uid], (action, uid)
                 assert happened[uid] <= 1, (action, uid)
@@ -133,7 +133,7 @@ class Agreement:
         for reference, state, result in rows.values_list("reference_id", "state", "result_uid"):
             if state == "succeeded":
                 assert result in quoted[reference]
-            # A quote moves nothing: one that lists showed too late ends by itself.
+            # A quote moves no money. One that the lists showed too late expires.
             assert self.late or (state != "failed" or reference not in quoted)
             assert self.late or len(quoted[reference]) <= 1
         assert {reference for reference, uids in quoted.items() if uids} <= set(
@@ -141,7 +141,7 @@ class Agreement:
         )
 
     def may_arrive(self) -> Any:
-        """Operations that were closed as not executed and are not: in the end there is none."""
+        """Operations that were closed as not executed although they were: at the end there are none."""
         return self.journal.filter(not_found()) if self.late and not self.in_the_end else self.journal.none()
 
     def nothing_is_given_back_twice(self) -> None:
@@ -156,13 +156,13 @@ class Agreement:
         assert max(Counter(still.values_list("payment", flat=True)).values(), default=0) <= 1
 
     def each_action_is_sent_once(self) -> None:
-        """By each attempt. A call that is answered 401 was not let in; it is repeated with a new token."""
-        let_in = Counter(request["idempotency_key"] for request in self.town.posts() if request["status"] != 401)
+        """The POSTs of each attempt. A call that got a 401 was not carried out and is repeated with a new token."""
+        let_in = Counter(request["idempotency_key"] for request in self.merchant.posts() if request["status"] != 401)
         attempts = {str(key): number for key, number in self.journal.values_list("key", "attempts")}
         assert [key for key, times in let_in.items() if times > attempts.get(key, 1)] == []
 
     def statuses_move_on(self) -> None:
-        """Ours is one that the payment had, never an older one than before; theirs is as we assume."""
+        """Our status is one that the payment had, and never goes back; the platform's follow the assumptions."""
         histories = self.histories()
         for uid, history in histories.items():
             for before, after in zip([None, *history], history, strict=False):
@@ -174,7 +174,7 @@ class Agreement:
 
     def nothing_is_orphaned(self) -> None:
         for model in (Payment, Transaction, HostedSession, PaymentLink, Operation):
-            # One without any account is among them.
+            # This includes rows without an account.
             assert list(model.objects.exclude(account__in=PaymentAccount.objects.values("uid"))) == []
         named = self.journal.exclude(payment=None).values_list("payment", flat=True)
         assert set(named) <= self.there("payment").keys()
@@ -182,10 +182,10 @@ class Agreement:
             done = self.journal.filter(action__in=actions, state="succeeded").exclude(settled_at__isnull=False)
             assert not done.exclude(result_uid__in=model.objects.values("uid")).exists()
 
-    # What holds in the end.
+    # Invariants at the end.
 
     def is_complete(self) -> None:
-        """Nothing is open, and the mirror is the platform, document by document."""
+        """No operation is open, and every document of the mirror equals the platform's."""
         self.in_the_end = True
         self.holds()
         assert not self.journal.filter(state__in=OPEN_STATES).exists()
@@ -197,11 +197,11 @@ class Agreement:
         payments = self.there("payment")
         assert set(Transaction.objects.filter(account=self.account).values_list("payment", flat=True)) <= set(payments)
         for row in HostedSession.objects.filter(account=self.account):
-            assert row.status == self.town.sandbox.session(row.uid)["status"]
+            assert row.status == self.merchant.sandbox.session(row.uid)["status"]
         self._links()
 
     def _links(self) -> None:
-        """Nobody has paid a link twice, and it knows whether somebody has."""
+        """No link was paid twice, and each paid link is marked as paid."""
         paid = Counter(
             row.metadata["payment_link"]
             for row in HostedSession.objects.filter(account=self.account, status="completed")
@@ -212,7 +212,7 @@ class Agreement:
             assert link.state != "paid" or link.payment is not None
 
     def was_told_once(self, heard: list[tuple[str, str]], quiet: set[str]) -> None:
-        """Each change was told, once. ``quiet``: payments that were there before anybody listened."""
+        """Each change sent one signal. ``quiet``: payments that existed before the receivers were connected."""
         assert not OutboxSignal.objects.exists()
         expected = Counter[tuple[str, str]]()
         for row in Payment.objects.filter(account=self.account).exclude(uid__in=quiet):
@@ -229,10 +229,10 @@ class Agreement:
         events = WebhookEvent.objects.filter(account=self.account).exclude(processed_at=None)
         expected += Counter(("event_received", str(pk)) for pk in events.values_list("pk", flat=True))
         for operation in self.journal:
-            # A refund that was accepted and failed afterwards has ended twice.
+            # A refund that was accepted and failed later has ended twice.
             expected["operation_finished", str(operation.pk)] = 1 + ("failed later" in operation.error)
         told = Counter(heard)
-        if self.late:  # once for each end that it came to: a sign opens it again
+        if self.late:  # once for each outcome: a sign reopens it
             for operation in self.journal:
                 ended = "operation_finished", str(operation.pk)
                 expected[ended] = max(1, told[ended])

@@ -23,7 +23,7 @@ from govpay.models import (
 from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
-from tests.operations.town import Town, bank_account, card
+from tests.operations.merchant import Merchant, bank_account, card
 
 HERE = "https://city.example"
 CANARY = "tok_canary"
@@ -34,35 +34,35 @@ Pairs = list[tuple[str, Any, Any]]
 
 @dataclass
 class Situation:
-    """Something that is about to be done."""
+    """One operation of the matrix, prepared and not yet started."""
 
     do: Callable[[], Any]
-    #: How often the platform has done it, told from its own state alone.
+    #: How often the platform carried it out, read from the platform's state.
     happened: Callable[[], int]
-    #: What has to be equal here and there once it is settled.
+    #: Values that must be equal here and on the platform after reconciliation.
     pairs: Callable[[], Pairs]
-    #: The account that it is about, if it is not the town's own.
+    #: The account that it is about, if it is not the merchant's own.
     account: str = ""
 
 
 @dataclass(frozen=True)
 class Case:
-    #: The one write. Empty: nothing is sent.
+    #: The only write. Empty: nothing is sent.
     route: str
-    prepare: Callable[[Town], Situation]
-    #: The lists that bring its objects here.
+    prepare: Callable[[Merchant], Situation]
+    #: The lists that contain its objects.
     lists: tuple[str, ...] = ()
-    #: Nobody can read whether it happened, and what happened is of no use without the answer.
+    #: The platform does not show whether it was carried out, and the effect is useless without the answer.
     traceless: bool = False
-    #: Its trace carries our reference, so that even a wrong no of the platform is found out.
+    #: Its effect has our reference, so that even a wrong refusal of the platform is detected.
     named: bool = False
     money: bool = False
-    #: It reads, so that nothing is done on the platform whatever happens.
+    #: It only reads, so that nothing changes on the platform.
     reads: bool = False
 
 
-def entries(town: Town, kind: str, payment: Payment) -> int:
-    return sum(entry["kind"] == kind for entry in town.ledger("", payment))
+def entries(merchant: Merchant, kind: str, payment: Payment) -> int:
+    return sum(entry["kind"] == kind for entry in merchant.ledger("", payment))
 
 
 def method(make: Callable[..., dict[str, Any]] = card) -> dict[str, Any]:
@@ -70,17 +70,17 @@ def method(make: Callable[..., dict[str, Any]] = card) -> dict[str, Any]:
 
 
 def take(mapper: mapping.Mapper, document: dict[str, Any], **extra: Any) -> None:
-    """The row of a document of the platform's, as a sync makes it."""
+    """Store a document of the platform, as a sync does, and return its row."""
     in_transaction(lambda: save_documents(mapper, [document], extra=extra, quiet=True))
 
 
 # --- Payments -----------------------------------------------------------------------------------
 
 
-def payment_pairs(town: Town, *uids: str) -> Pairs:
+def payment_pairs(merchant: Merchant, *uids: str) -> Pairs:
     found: Pairs = []
     for uid in uids:
-        there = town.sandbox.get("payment", uid)
+        there = merchant.sandbox.get("payment", uid)
         row = Payment.objects.filter(uid=uid).first()
         if there is not None:
             for name in ("status", "total_amount", "refunded_amount", "currency"):
@@ -88,88 +88,88 @@ def payment_pairs(town: Town, *uids: str) -> Pairs:
     return found
 
 
-def transaction_pairs(town: Town, payment: Payment) -> Pairs:
+def transaction_pairs(merchant: Merchant, payment: Payment) -> Pairs:
     there = {
         row["reference_id"]: (row["amount"], row["status"])
-        for row in town.sandbox.all("transaction")
+        for row in merchant.sandbox.all("transaction")
         if row["payment_uid"] == payment.uid and row["type"] == "refund"
     }
     rows = Transaction.objects.filter(payment=payment.uid, type="refund", deleted_at=None)
     return [("refunds", {row.reference_id: (row.amount, row.status) for row in rows}, there)]
 
 
-def quote(town: Town) -> Situation:
+def quote(merchant: Merchant) -> Situation:
     reference = f"bill-{uuid.uuid4().hex}"
 
     def made() -> list[str]:
-        return [row["uid"] for row in town.sandbox.all("payment") if row["reference_id"] == reference]
+        return [row["uid"] for row in merchant.sandbox.all("payment") if row["reference_id"] == reference]
 
     return Situation(
         lambda: operations.quote_payment(
-            account=town.account, base_amount=10_000, reference_id=reference, payment_method=method()
+            account=merchant.account, base_amount=10_000, reference_id=reference, payment_method=method()
         ),
         lambda: len(made()),
-        lambda: payment_pairs(town, *made()),
+        lambda: payment_pairs(merchant, *made()),
     )
 
 
-def validated(town: Town) -> Payment:
-    """On a saved method, so that it can be captured here although it was validated elsewhere."""
-    customer = town.sandbox.add_customer(town.account.uid)["uid"]
-    uid = town.sandbox.add_method(customer)["saved_payment_method_uid"]
-    return town.add("validated", method=uid)
+def validated(merchant: Merchant) -> Payment:
+    """A payment on a saved method, which can be captured here although it was validated elsewhere."""
+    customer = merchant.sandbox.add_customer(merchant.account.uid)["uid"]
+    uid = merchant.sandbox.add_method(customer)["saved_payment_method_uid"]
+    return merchant.add("validated", method=uid)
 
 
-def capture(town: Town) -> Situation:
-    payment = validated(town)
+def capture(merchant: Merchant) -> Situation:
+    payment = validated(merchant)
     return Situation(
         lambda: operations.capture_payment(payment=payment),
-        lambda: entries(town, "capture", payment),
-        lambda: payment_pairs(town, payment.uid),
+        lambda: entries(merchant, "capture", payment),
+        lambda: payment_pairs(merchant, payment.uid),
     )
 
 
-def void(town: Town) -> Situation:
-    payment = town.captured()
+def void(merchant: Merchant) -> Situation:
+    payment = merchant.captured()
     return Situation(
         lambda: operations.void_payment(payment=payment),
-        lambda: entries(town, "void", payment),
-        lambda: payment_pairs(town, payment.uid),
+        lambda: entries(merchant, "void", payment),
+        lambda: payment_pairs(merchant, payment.uid),
     )
 
 
-def refund(town: Town, *, bank: bool = False) -> Situation:
-    payment = town.bank_payment() if bank else town.captured()
+def refund(merchant: Merchant, *, bank: bool = False) -> Situation:
+    payment = merchant.bank_payment() if bank else merchant.captured()
     return Situation(
         lambda: operations.refund_payment(payment=payment, amount=2_500, reason="too much"),
-        lambda: entries(town, "refund", payment),
-        lambda: payment_pairs(town, payment.uid) + transaction_pairs(town, payment),
+        lambda: entries(merchant, "refund", payment),
+        lambda: payment_pairs(merchant, payment.uid) + transaction_pairs(merchant, payment),
     )
 
 
 # --- Customers and wallets ----------------------------------------------------------------------
 
 
-def add_customer(town: Town) -> Customer:
-    document = town.sandbox.add_customer(town.account.uid)
-    take(mapping.CUSTOMER, document, account_id=town.account.uid)
+def add_customer(merchant: Merchant) -> Customer:
+    document = merchant.sandbox.add_customer(merchant.account.uid)
+    take(mapping.CUSTOMER, document, account_id=merchant.account.uid)
     return Customer.objects.get(uid=document["uid"])
 
 
-def add_method(town: Town, customer: Customer, **given: Any) -> SavedPaymentMethod:
-    document = town.sandbox.add_method(customer.uid, **given)
-    take(mapping.SAVED_METHOD, document, account_id=town.account.uid, customer_id=customer.uid)
+def add_method(merchant: Merchant, customer: Customer, **given: Any) -> SavedPaymentMethod:
+    document = merchant.sandbox.add_method(customer.uid, **given)
+    take(mapping.SAVED_METHOD, document, account_id=merchant.account.uid, customer_id=customer.uid)
     return SavedPaymentMethod.objects.get(uid=document["saved_payment_method_uid"])
 
 
-def customer(town: Town) -> Situation:
+def customer(merchant: Merchant) -> Situation:
     reference = f"CUST-{uuid.uuid4().hex}"
 
     def made() -> list[str]:
-        return [row["uid"] for row in town.sandbox.all("customer") if row["reference_id"] == reference]
+        return [row["uid"] for row in merchant.sandbox.all("customer") if row["reference_id"] == reference]
 
     return Situation(
-        lambda: operations.create_customer(account=town.account, reference_id=reference, name="Pat"),
+        lambda: operations.create_customer(account=merchant.account, reference_id=reference, name="Pat"),
         lambda: len(made()),
         lambda: [("customers", sorted(_uids(Customer.objects.filter(reference_id=reference))), made())],
     )
@@ -179,66 +179,68 @@ def _uids(rows: Any) -> list[str]:
     return list(rows.filter(deleted_at=None).values_list("uid", flat=True))
 
 
-def wallet_pairs(town: Town, owner: Customer) -> Pairs:
-    if town.sandbox.get("customer", owner.uid) is None:
+def wallet_pairs(merchant: Merchant, owner: Customer) -> Pairs:
+    if merchant.sandbox.get("customer", owner.uid) is None:
         return []
-    there = {row["saved_payment_method_uid"]: row["is_default"] for row in town.sandbox.methods(owner.uid)}
+    there = {row["saved_payment_method_uid"]: row["is_default"] for row in merchant.sandbox.methods(owner.uid)}
     rows = SavedPaymentMethod.objects.filter(customer=owner.uid, deleted_at=None)
     return [("methods", {row.uid: bool(row.is_default) for row in rows}, there)]
 
 
-def saved_uids(town: Town, owner: Customer) -> list[str]:
-    if town.sandbox.get("customer", owner.uid) is None:
+def saved_uids(merchant: Merchant, owner: Customer) -> list[str]:
+    if merchant.sandbox.get("customer", owner.uid) is None:
         return []
-    return [row["saved_payment_method_uid"] for row in town.sandbox.methods(owner.uid)]
+    return [row["saved_payment_method_uid"] for row in merchant.sandbox.methods(owner.uid)]
 
 
-def save(town: Town) -> Situation:
-    owner = add_customer(town)
+def save(merchant: Merchant) -> Situation:
+    owner = add_customer(merchant)
     return Situation(
         lambda: operations.save_payment_method(customer=owner, payment_method=method()),
-        lambda: len(saved_uids(town, owner)),
-        lambda: wallet_pairs(town, owner),
+        lambda: len(saved_uids(merchant, owner)),
+        lambda: wallet_pairs(merchant, owner),
     )
 
 
-def remove(town: Town) -> Situation:
-    owner = add_customer(town)
-    saved = add_method(town, owner)
+def remove(merchant: Merchant) -> Situation:
+    owner = add_customer(merchant)
+    saved = add_method(merchant, owner)
     return Situation(
         lambda: operations.remove_payment_method(method=saved),
-        lambda: int(saved.uid not in saved_uids(town, owner)),
-        lambda: wallet_pairs(town, owner),
+        lambda: int(saved.uid not in saved_uids(merchant, owner)),
+        lambda: wallet_pairs(merchant, owner),
     )
 
 
-def set_default(town: Town) -> Situation:
-    owner = add_customer(town)
-    add_method(town, owner, default=True)
-    saved = add_method(town, owner)
+def set_default(merchant: Merchant) -> Situation:
+    owner = add_customer(merchant)
+    add_method(merchant, owner, default=True)
+    saved = add_method(merchant, owner)
 
     def happened() -> int:
-        there = town.sandbox.get("customer", owner.uid) or {}
+        there = merchant.sandbox.get("customer", owner.uid) or {}
         return int(there.get("default_payment_method_uid") == saved.uid)
 
     return Situation(
-        lambda: operations.set_default_payment_method(method=saved), happened, lambda: wallet_pairs(town, owner)
+        lambda: operations.set_default_payment_method(method=saved), happened, lambda: wallet_pairs(merchant, owner)
     )
 
 
-def import_methods(town: Town) -> Situation:
-    owners = [add_customer(town), add_customer(town)]
+def import_methods(merchant: Merchant) -> Situation:
+    owners = [add_customer(merchant), add_customer(merchant)]
     rows = [
         {"customer_reference_id": owners[0].reference_id, "payment_method": method()},
         {"customer_reference_id": owners[1].reference_id, "payment_method": method(bank_account)},
     ]
 
     def happened() -> int:
-        found = [len(saved_uids(town, owner)) for owner in owners]
+        found = [len(saved_uids(merchant, owner)) for owner in owners]
         return found[0] if found[0] == found[1] else -1
 
     def do() -> None:
-        found = {each.state: each.error for each in operations.import_payment_methods(account=town.account, rows=rows)}
+        found = {
+            each.state: each.error for each in operations.import_payment_methods(account=merchant.account, rows=rows)
+        }
         assert len(found) == 1
         if "unknown" in found:
             raise OutcomeUnknown(found["unknown"])
@@ -248,21 +250,21 @@ def import_methods(town: Town) -> Situation:
     return Situation(
         do,
         happened,
-        lambda: [pair for owner in owners for pair in wallet_pairs(town, owner)],
+        lambda: [pair for owner in owners for pair in wallet_pairs(merchant, owner)],
     )
 
 
 # --- Sessions and links -------------------------------------------------------------------------
 
 
-def sessions_there(town: Town) -> set[str]:
-    return {row["session_id"] for row in town.sandbox.all("session")}
+def sessions_there(merchant: Merchant) -> set[str]:
+    return {row["session_id"] for row in merchant.sandbox.all("session")}
 
 
-def session_pairs(town: Town, uids: Any) -> Pairs:
+def session_pairs(merchant: Merchant, uids: Any) -> Pairs:
     found: Pairs = []
     for uid in uids:
-        there = town.sandbox.get("session", uid)
+        there = merchant.sandbox.get("session", uid)
         row = HostedSession.objects.filter(uid=uid).first()
         if there is not None and row is not None:
             found.append(("session.status", row.status, there["status"]))
@@ -271,71 +273,71 @@ def session_pairs(town: Town, uids: Any) -> Pairs:
     return found
 
 
-def open_session(town: Town) -> HostedSession:
-    return operations.create_hosted_session(account=town.account, amount=5_000, success_url=HERE, cancel_url=HERE)
+def open_session(merchant: Merchant) -> HostedSession:
+    return operations.create_hosted_session(account=merchant.account, amount=5_000, success_url=HERE, cancel_url=HERE)
 
 
-def _creating(town: Town, do: Callable[[], Any]) -> Situation:
-    before = sessions_there(town)
+def _creating(merchant: Merchant, do: Callable[[], Any]) -> Situation:
+    before = sessions_there(merchant)
     return Situation(
         do,
-        lambda: len(sessions_there(town) - before),
-        lambda: session_pairs(town, sessions_there(town) - before),
+        lambda: len(sessions_there(merchant) - before),
+        lambda: session_pairs(merchant, sessions_there(merchant) - before),
     )
 
 
-def create_session(town: Town) -> Situation:
-    return _creating(town, lambda: open_session(town))
+def create_session(merchant: Merchant) -> Situation:
+    return _creating(merchant, lambda: open_session(merchant))
 
 
-def create_wallet(town: Town) -> Situation:
-    owner = add_customer(town)
-    return _creating(town, lambda: operations.create_wallet_session(customer=owner))
+def create_wallet(merchant: Merchant) -> Situation:
+    owner = add_customer(merchant)
+    return _creating(merchant, lambda: operations.create_wallet_session(customer=owner))
 
 
-def follow_link(town: Town) -> Situation:
-    link = make_link(town)
-    return _creating(town, lambda: operations.open_session(link, success_url=HERE, cancel_url=HERE))
+def follow_link(merchant: Merchant) -> Situation:
+    link = make_link(merchant)
+    return _creating(merchant, lambda: operations.open_session(link, success_url=HERE, cancel_url=HERE))
 
 
-def make_link(town: Town) -> PaymentLink:
-    return operations.create_payment_link(account=town.account, amount=5_000)
+def make_link(merchant: Merchant) -> PaymentLink:
+    return operations.create_payment_link(account=merchant.account, amount=5_000)
 
 
-def create_link(town: Town) -> Situation:
+def create_link(merchant: Merchant) -> Situation:
     made: list[PaymentLink] = []
-    return Situation(lambda: made.append(make_link(town)), lambda: 0, lambda: [("links", len(made), 1)])
+    return Situation(lambda: made.append(make_link(merchant)), lambda: 0, lambda: [("links", len(made), 1)])
 
 
-def update_session(town: Town) -> Situation:
-    session = open_session(town)
+def update_session(merchant: Merchant) -> Situation:
+    session = open_session(merchant)
     return Situation(
         lambda: operations.update_hosted_session(session=session, amount=7_000),
-        lambda: int((town.sandbox.get("session", session.uid) or {}).get("amount") == 7_000),
-        lambda: session_pairs(town, [session.uid]),
+        lambda: int((merchant.sandbox.get("session", session.uid) or {}).get("amount") == 7_000),
+        lambda: session_pairs(merchant, [session.uid]),
     )
 
 
-def _expiring(town: Town, session: HostedSession, do: Callable[[], Any]) -> Situation:
+def _expiring(merchant: Merchant, session: HostedSession, do: Callable[[], Any]) -> Situation:
     return Situation(
         do,
-        lambda: int((town.sandbox.get("session", session.uid) or {}).get("status") == "expired"),
-        lambda: session_pairs(town, [session.uid]),
+        lambda: int((merchant.sandbox.get("session", session.uid) or {}).get("status") == "expired"),
+        lambda: session_pairs(merchant, [session.uid]),
     )
 
 
-def expire_session(town: Town) -> Situation:
-    session = open_session(town)
-    return _expiring(town, session, lambda: operations.expire_hosted_session(session=session))
+def expire_session(merchant: Merchant) -> Situation:
+    session = open_session(merchant)
+    return _expiring(merchant, session, lambda: operations.expire_hosted_session(session=session))
 
 
-def cancel_link(town: Town) -> Situation:
-    link = make_link(town)
+def cancel_link(merchant: Merchant) -> Situation:
+    link = make_link(merchant)
     session = operations.open_session(link, success_url=HERE, cancel_url=HERE)
     assert session is not None
-    situation = _expiring(town, session, lambda: operations.cancel_payment_link(link=link))
+    situation = _expiring(merchant, session, lambda: operations.cancel_payment_link(link=link))
     pairs = situation.pairs
-    # Whatever the platform said: nobody can follow it any more.
+    # Whatever the platform answered: its effect cannot be looked up.
     situation.pairs = lambda: [*pairs(), ("link", PaymentLink.objects.get(pk=link.pk).state, "cancelled")]
     return situation
 
@@ -343,11 +345,11 @@ def cancel_link(town: Town) -> Situation:
 # --- Clients, accounts, events ------------------------------------------------------------------
 
 
-def client(town: Town) -> Situation:
+def client(merchant: Merchant) -> Situation:
     name = f"City {uuid.uuid4().hex}"
 
     def made() -> list[str]:
-        return [row["uid"] for row in town.sandbox.all("client") if row["name"] == name]
+        return [row["uid"] for row in merchant.sandbox.all("client") if row["name"] == name]
 
     return Situation(
         lambda: operations.create_client(name=name),
@@ -356,14 +358,14 @@ def client(town: Town) -> Situation:
     )
 
 
-def account(town: Town) -> Situation:
+def account(merchant: Merchant) -> Situation:
     name = f"Water {uuid.uuid4().hex}"
-    document = town.sandbox.add_client()
+    document = merchant.sandbox.add_client()
     take(mapping.CLIENT, document)
     owner = Client.objects.get(uid=document["uid"])
 
     def made() -> list[str]:
-        return [row["uid"] for row in town.sandbox.all("account") if row["name"] == name]
+        return [row["uid"] for row in merchant.sandbox.all("account") if row["name"] == name]
 
     return Situation(
         lambda: operations.create_payment_account(client=owner, name=name, processor="zift"),
@@ -372,30 +374,30 @@ def account(town: Town) -> Situation:
     )
 
 
-def account_pairs(town: Town, uid: str) -> Pairs:
-    there = town.sandbox.get("account", uid)
+def account_pairs(merchant: Merchant, uid: str) -> Pairs:
+    there = merchant.sandbox.get("account", uid)
     row = PaymentAccount.objects.get(uid=uid)
     return [] if there is None else [("account.name", row.name, there["name"]), ("active", row.active, there["active"])]
 
 
-def update_account(town: Town) -> Situation:
-    own = town.add_account()
+def update_account(merchant: Merchant) -> Situation:
+    own = merchant.add_account()
     name = f"Gas {uuid.uuid4().hex}"
     return Situation(
         lambda: operations.update_payment_account(account=own, name=name),
-        lambda: int((town.sandbox.get("account", own.uid) or {}).get("name") == name),
-        lambda: account_pairs(town, own.uid),
+        lambda: int((merchant.sandbox.get("account", own.uid) or {}).get("name") == name),
+        lambda: account_pairs(merchant, own.uid),
     )
 
 
-def set_checkout(town: Town) -> Situation:
-    own = town.add_account()
+def set_checkout(merchant: Merchant) -> Situation:
+    own = merchant.add_account()
 
     def origins() -> list[str]:
-        return list((town.sandbox.get("account", own.uid) or {}).get("allowed_origins") or [])
+        return list((merchant.sandbox.get("account", own.uid) or {}).get("allowed_origins") or [])
 
     def pairs() -> Pairs:
-        there = town.sandbox.get("account", own.uid)
+        there = merchant.sandbox.get("account", own.uid)
         if there is None:
             return []
         return [("origins", PaymentAccount.objects.get(uid=own.uid).allowed_origins or [], origins())]
@@ -407,11 +409,11 @@ def set_checkout(town: Town) -> Situation:
     )
 
 
-def set_subscriptions(town: Town) -> Situation:
-    own = town.add_account()
+def set_subscriptions(merchant: Merchant) -> Situation:
+    own = merchant.add_account()
 
     def there() -> set[str]:
-        row = town.sandbox.platform.store.get("account", own.uid)
+        row = merchant.sandbox.platform.store.get("account", own.uid)
         return {name for name, on in row.private["subscriptions"].items() if on} if row else set()
 
     def here() -> set[str]:
@@ -426,11 +428,11 @@ def set_subscriptions(town: Town) -> Situation:
     )
 
 
-def refresh_secret(town: Town) -> Situation:
-    own = town.add_account()
+def refresh_secret(merchant: Merchant) -> Situation:
+    own = merchant.add_account()
     operations.refresh_webhook_secret(account=own)
-    old = town.sandbox.webhook_secret(own.uid)
-    new = town.sandbox.rotate_secret(own.uid)
+    old = merchant.sandbox.webhook_secret(own.uid)
+    new = merchant.sandbox.rotate_secret(own.uid)
 
     def kept() -> str:
         return str(PaymentAccount.objects.get(uid=own.uid).webhook_secret.reveal())
@@ -451,7 +453,11 @@ OPERATIONS: dict[str, Case] = {
     "void_payment": Case("POST /api/payments/{uid}/void", void, PAYMENTS, money=True),
     "refund_payment": Case("POST /api/payments/{uid}/refund", refund, PAYMENTS, named=True, money=True),
     "refund_payment (bank)": Case(
-        "POST /api/payments/{uid}/refund", lambda town: refund(town, bank=True), PAYMENTS, named=True, money=True
+        "POST /api/payments/{uid}/refund",
+        lambda merchant: refund(merchant, bank=True),
+        PAYMENTS,
+        named=True,
+        money=True,
     ),
     "create_customer": Case("POST /api/customers", customer, WALLETS),
     "save_payment_method": Case("POST /api/customers/{uid}/payment-methods", save, WALLETS),
@@ -473,7 +479,7 @@ OPERATIONS: dict[str, Case] = {
     "refresh_webhook_secret": Case("GET /api/webhooks/secret", refresh_secret, reads=True),
 }
 
-#: What ``govpay.operations`` offers beside actions, and why no fault of a write can hit it.
+#: Public names of ``govpay.operations`` that are not actions, and why no fault of a write concerns them.
 NO_ACTIONS: dict[str, str] = {
     "Authorization": "a record that a capture carries",
     "Snapshot": "a record that a confirmation carries",
@@ -494,7 +500,7 @@ NO_ACTIONS: dict[str, str] = {
     "follow_refunds": "changes our rows alone",
     "quote_of": "reads our rows",
     "quoted_by_staff": "reads our rows",
-    "recheck_settled": "reads the platform; test_manual_resolution has its faults",
+    "recheck_resolved": "reads the platform; test_manual_resolution has its faults",
     "reconcile": "reads the platform; it is what every combination ends with",
     "refresh_wallet": "reads the platform",
     "resolve_manually": "reads the platform and takes somebody's word; test_manual_resolution has its faults",

@@ -6,43 +6,43 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 Options = Mapping[str, Any]
 
-#: Nothing of these may be found in what the journal or an error says.
+#: Texts that must not occur in the journal or in an error.
 CARD = "4111 1111 1111 1111"
-#: As the stand-in's settings have it.
+#: As in the sandbox's settings.
 CLIENT_SECRET = "sandbox-secret"
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """``write`` hits the operation's own route; ``reads`` hit every GET from its answer on; ``token`` hits the
+    """``write`` affects the operation's own route; ``reads`` affect every GET after its answer; ``token`` affects the
     token endpoint, once the token is lost."""
 
-    write: Options | Callable[[Town], Options] | None = None
+    write: Options | Callable[[Merchant], Options] | None = None
     reads: Options | None = None
     token: Options | None = None
-    #: Hit every GET of a list, and every GET of one object, from the operation's answer on.
+    #: These affect every GET of a list, and every GET of one object, after the operation's answer.
     lists: Options | None = None
     objects: Options | None = None
     times: int | None = 1
-    #: Short time limits while the operation runs.
+    #: Use short timeouts while the operation runs.
     hurried: bool = False
-    #: What is answered holds less or other than is documented: the rows are right after the next sync.
+    #: The answer has missing or undocumented values: the rows are correct after the next sync.
     spoilt: bool = False
-    #: The platform says a documented no although it has acted: it is believed, and the next sync shows the truth.
+    #: The platform refuses although it has acted: the refusal is recorded, and the next sync shows the effect.
     lies: bool = False
-    #: The platform acts so many seconds after it was asked, once the answer was given up.
+    #: The platform acts so many seconds after the request, when the call has ended without an answer.
     late: float = 0.0
-    #: The subject was made so many seconds before, so that a read that lags shows it as it was.
+    #: The object was created so many seconds earlier, so that a read that lags shows its earlier state.
     aged: float = 0.0
 
 
-def _speaking(town: Town) -> Options:
-    """A refusal whose text repeats what it was sent."""
-    tokens = [token for (token,) in town.sandbox.platform.store.execute("SELECT token FROM tokens")]
+def _speaking(merchant: Merchant) -> Options:
+    """A refusal whose text quotes the request."""
+    tokens = [token for (token,) in merchant.sandbox.platform.store.execute("SELECT token FROM tokens")]
     text = f"Bad card {CARD}, Bearer {tokens[-1]}"
     return {"status": 422, "body": f'{{"code": "validation_error", "message": "{text}", "request_id": "req_1"}}'}
 
@@ -52,7 +52,7 @@ def _lost_and(**reads: Any) -> Trouble:
 
 
 def _altered(values: str) -> Trouble:
-    """What is answered differs from what was asked for: it is read instead, or right after the next sync."""
+    """The answer differs from the request: the object is read instead, or is correct after the next sync."""
     return Trouble({"alter": values}, spoilt=True)
 
 
@@ -133,8 +133,8 @@ FAULTS: dict[str, Trouble] = {
 
 
 def options_used() -> set[str]:
-    """The options of the switchboard that the faults above give."""
-    used = {"times", "skip"}  # they count, and are no fault by themselves
+    """The options of the fault switchboard that the faults above use."""
+    used = {"times", "skip"}  # they only count, and are no fault
     for trouble in FAULTS.values():
         for options in (trouble.write, trouble.reads, trouble.token, trouble.lists, trouble.objects):
             used.update(options if isinstance(options, Mapping) else ())

@@ -17,7 +17,7 @@ from govpay.models import Operation, OutboxSignal, Payment, Transaction, Webhook
 from govpay.sync.pull import pull
 from tests.amounts import repeats, rounds
 from tests.events import event_for
-from tests.operations.town import Town, at_once, bank_account, card, listening
+from tests.operations.merchant import Merchant, at_once, bank_account, card, listening
 from tests.processes import start_python
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak]
@@ -25,10 +25,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak]
 PROCESSES = 4
 ROUNDS = 10
 
-#: Connections to PostgreSQL that are left to everybody else.
+#: Connections to PostgreSQL that are left to other processes.
 SPARE = 30
 
-#: For each line its threads all do the same at once, again and again until the rules say that it is over.
+#: For each line, all its threads repeat the same action concurrently until a rule refuses it.
 MEMBER = """
 import json, random, sys, threading, time
 from django.db import OperationalError, connection, connections
@@ -73,12 +73,12 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def town(sandbox: Any, transactional_db: None) -> Town:
-    return Town(sandbox)
+def merchant(sandbox: Any, transactional_db: None) -> Merchant:
+    return Merchant(sandbox)
 
 
 def threads_of_each() -> int:
-    """16 where PostgreSQL has to be there, as far as it has connections; SQLite lets one write at a time anyway."""
+    """16 repetitions on PostgreSQL, limited by its connections. SQLite allows only one writer at a time."""
     if connection.vendor != "postgresql":
         return 4
     with connection.cursor() as cursor:
@@ -96,7 +96,7 @@ class Fleet:
             assert member.stdout.readline() == "ready\n"
 
     def all_do(self, action: str, payment: Payment, **asked: Any) -> Counter[str]:
-        """How often it was done, and every error beside a refusal."""
+        """How often it succeeded, and every error except refusals."""
         for member in self.members:
             assert member.stdin is not None
             member.stdin.write(json.dumps([action, payment.pk, asked]) + "\n")
@@ -114,28 +114,28 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(town: Town) -> Any:
+def fleet(merchant: Merchant) -> Any:
     fleet = Fleet()
     yield fleet
     fleet.stop()
 
 
 @pytest.mark.ci
-def test_threads_of_four_processes_at_one_payment(town: Town, fleet: Fleet) -> None:
+def test_threads_of_four_processes_at_one_payment(merchant: Merchant, fleet: Fleet) -> None:
     """M1: refunded as often as the captured amount allows and captured once, each time by one POST."""
     for _ in rounds(ROUNDS, 1, 1):
         for method in (None, bank_account()):
-            payment = town.captured(payment_method=method)
+            payment = merchant.captured(payment_method=method)
             total, part = payment.total_amount or 0, 3000
             assert fleet.all_do("refund", payment, amount=part) == {"done": total // part}
-            assert len(town.posts(payment.uid)) == total // part
-            assert town.moved("refund", payment) == total // part * part <= total
+            assert len(merchant.posts(payment.uid)) == total // part
+            assert merchant.moved("refund", payment) == total // part * part <= total
             ours = Operation.objects.filter(payment=payment.uid, state="succeeded")
-            theirs = [(entry["reference_id"], entry["amount"]) for entry in town.ledger("refund", payment)]
+            theirs = [(entry["reference_id"], entry["amount"]) for entry in merchant.ledger("refund", payment)]
             assert sorted(ours.values_list("reference_id", "amount")) == sorted(theirs)
-        payment = town.quoted(method=card())
+        payment = merchant.quoted(method=card())
         assert fleet.all_do("capture", payment) == {"done": 1}
-        assert len(town.posts(payment.uid)) == len(town.ledger("capture", payment)) == 1
+        assert len(merchant.posts(payment.uid)) == len(merchant.ledger("capture", payment)) == 1
     assert set(Operation.objects.values_list("state", flat=True)) == {"succeeded"}
 
 
@@ -148,7 +148,7 @@ LEVELS = [
 
 @pytest.fixture
 def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of every connection that is opened from now on."""
+    """Set the isolation level of every connection that is opened from now on."""
     if request.param:
         from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
@@ -159,50 +159,50 @@ def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("isolation", LEVELS, indirect=True)
-def test_everybody_writes_one_row_at_once(town: Town, isolation: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_everybody_writes_one_row_at_once(merchant: Merchant, isolation: str, caplog: pytest.LogCaptureFixture) -> None:
     """D2, W4, M6: an operation, two deliveries, two lists and a tick. The newest state wins, and nobody fails."""
     caplog.set_level("WARNING", "govpay")
-    town.sync()  # a first load would be no news
-    made = [town.sandbox.add_payment(town.account.uid, "captured")["uid"] for _ in range(repeats(100, 3, 16))]
-    town.sync()
+    merchant.sync()  # a first load sends no signals
+    made = [merchant.sandbox.add_payment(merchant.account.uid, "captured")["uid"] for _ in range(repeats(100, 3, 16))]
+    merchant.sync()
     with listening() as heard:
         for uid in made:
             payment = Payment.objects.get(uid=uid)
-            elsewhere = town.sandbox.refund(uid, 100, f"elsewhere-{uid}")["uid"]
-            events = [event_for(town.account.uid, "payment.refunded", payment_uid=uid, transaction_uid=elsewhere)]
-            events.append(event_for(town.account.uid, "payment.completed", payment_uid=uid))
+            elsewhere = merchant.sandbox.refund(uid, 100, f"elsewhere-{uid}")["uid"]
+            events = [event_for(merchant.account.uid, "payment.refunded", payment_uid=uid, transaction_uid=elsewhere)]
+            events.append(event_for(merchant.account.uid, "payment.completed", payment_uid=uid))
             results = at_once(
                 partial(operations.refund_payment, payment=payment, amount=700),
                 *[partial(tasks.process_event, event.pk) for event in events],
-                partial(pull, "payments", town.account.uid),
-                partial(pull, "transactions", town.account.uid),
+                partial(pull, "payments", merchant.account.uid),
+                partial(pull, "transactions", merchant.account.uid),
                 operations.reconcile,
             )
             assert not [result for result in results if isinstance(result, Exception)], results
             assert [run.state for run in results[3:5]] == ["succeeded"] * 2
-            row, there = Payment.objects.get(uid=uid), town.sandbox.get("payment", uid)
+            row, there = Payment.objects.get(uid=uid), merchant.sandbox.get("payment", uid)
             assert (row.status, row.refunded_amount, row.raw) == ("partially_refunded", 800, there)
             assert set(Transaction.objects.filter(payment=uid, type="refund").values_list("amount", flat=True)) == {
                 *(100, 700)
             }
-            assert len(town.posts(uid)) == 1
+            assert len(merchant.posts(uid)) == 1
     assert set(Operation.objects.values_list("state", flat=True)) == {"succeeded"}
     assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"processed"}
     assert not OutboxSignal.objects.exists()
     told = Counter((name, what) for name, what, _ in heard)
     sent = {told["payment_refunded", uid] for uid in made}
-    # What a receiver does beside the database happens at least once: there, the sending itself may have to be repeated.
+    # A receiver may be called more than once, because the sending transaction may have to be repeated there.
     assert sent == {2} if isolation != "SERIALIZABLE" else min(sent) == 2
     assert told["operation_finished", "refund succeeded"] >= len(made)
     found = [record.getMessage() for record in caplog.records if record.name.startswith("govpay")]
-    assert [line for line in found if not line.endswith("will be repeated")] == []
+    assert [line for line in found if not line.endswith("it is tried again")] == []
 
 
 @pytest.mark.parametrize("isolation", LEVELS, indirect=True)
-def test_actions_race_and_no_conflict_of_the_database_is_seen(town: Town, isolation: str) -> None:
-    """D2: of many at once on one payment each is done or refused by a rule, whatever the database made of it."""
+def test_actions_race_and_no_conflict_of_the_database_is_seen(merchant: Merchant, isolation: str) -> None:
+    """D2: many concurrent actions on one payment: each succeeds or is refused by a rule, despite conflicts."""
     for round_ in rounds(100, 2, 12):
-        payment = town.quoted() if round_ % 2 else town.captured()
+        payment = merchant.quoted() if round_ % 2 else merchant.captured()
         actions = [partial(operations.refund_payment, payment=payment, amount=100) for _ in range(6)]
         actions += [
             partial(operations.capture_payment, payment=payment),
@@ -212,4 +212,4 @@ def test_actions_race_and_no_conflict_of_the_database_is_seen(town: Town, isolat
         errors = [result for result in results if isinstance(result, Exception)]
         assert all(isinstance(error, OperationRefused) for error in errors), errors
         done = len(actions) - len(errors)
-        assert len(town.posts(payment.uid)) == len(town.ledger("", payment)) - (round_ % 2 == 0) == done >= 1
+        assert len(merchant.posts(payment.uid)) == len(merchant.ledger("", payment)) - (round_ % 2 == 0) == done >= 1

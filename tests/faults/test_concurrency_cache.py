@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import REDIS_URL
-from tests.operations.town import wait_for
+from tests.operations.merchant import wait_for
 from tests.processes import start_python
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis]
 
 THREADS = 8
 
-#: Its threads read payments until it is told to end; then it prints how many calls went well, and what did not.
+#: Its threads read payments until a line on stdin ends them; then it prints the successful calls and the errors.
 MEMBER = f"""
 import json, sys, threading, time
 from django.conf import settings
@@ -50,17 +50,17 @@ print(json.dumps(errors), flush=True)
 
 @pytest.fixture
 def prefix() -> str:
-    """Of the keys of this test: the server's database is not ours alone."""
+    """Only the keys of this test, because other tests use the same Redis database."""
     return f"govpay-test-{uuid.uuid4().hex}"
 
 
 @pytest.fixture
 def flush(monkeypatch: pytest.MonkeyPatch, prefix: str) -> Iterator[Callable[[], int]]:
-    """Empties what the processes of this test have in Redis, and gives how much that was."""
+    """Delete the keys of this test's processes from Redis, and return how many there were."""
     import redis
 
     monkeypatch.setenv("TEST_CACHE_URL", REDIS_URL)
-    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # which would choose another database of that server
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # which would select another database of that server
     server = redis.Redis.from_url(REDIS_URL)
 
     def empty() -> int:
@@ -76,7 +76,7 @@ def flush(monkeypatch: pytest.MonkeyPatch, prefix: str) -> Iterator[Callable[[],
 def test_the_cache_is_flushed_while_a_token_is_fetched(
     sandbox: Any, flush: Callable[[], int], prefix: str, processes: int
 ) -> None:
-    """T7, T5: the lease is gone with the rest, so that each process may fetch one at most; one alone fetches one."""
+    """T7, T5: the lease is deleted too, so each process may fetch at most one token; a single process fetches one."""
     account = sandbox.add_account()["uid"]
     members = [start_python(MEMBER, account, prefix, stdin=subprocess.PIPE) for _ in range(processes)]
     try:

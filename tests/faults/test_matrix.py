@@ -20,12 +20,12 @@ from govpay.sync.pull import pull
 from tests import amounts
 from tests.faults.matrix import CANARY, HERE, NO_ACTIONS, OPERATIONS, Case, Situation
 from tests.faults.matrix_faults import CARD, CLIENT_SECRET, FAULTS, Trouble, options_used
+from tests.operations.merchant import Merchant
 from tests.operations.test_wallets import everything
-from tests.operations.town import Town
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: A write must not be repeated although it may be; of reads at fault one attempt is enough.
+#: No retries: a write must not be repeated anyway, and one attempt of a failing read is enough.
 PATIENT = {"MAX_RETRIES": 1, "CHECKOUT_ORIGINS": [HERE]}
 HURRIED = {"READ_TIMEOUT": 0.15, "CALL_TIMEOUT": 0.25}
 GLOBAL = ("clients", "accounts")
@@ -36,12 +36,12 @@ OBJECTS = ("/api/{list}/{uid}", "/v1/hosted-sessions/{uid}")
 class Meeting:
     """One operation meets one fault."""
 
-    def __init__(self, town: Town, settings: Any, case: Case, trouble: Trouble) -> None:
-        self.town, self.settings, self.case, self.trouble = town, settings, case, trouble
-        self.situation: Situation = case.prepare(town)
-        town.sandbox.advance(trouble.aged)
+    def __init__(self, merchant: Merchant, settings: Any, case: Case, trouble: Trouble) -> None:
+        self.merchant, self.settings, self.case, self.trouble = merchant, settings, case, trouble
+        self.situation: Situation = case.prepare(merchant)
+        merchant.sandbox.advance(trouble.aged)
         self.known = set(Operation.objects.values_list("pk", flat=True))
-        self.seen = len(town.sandbox.requests())
+        self.seen = len(merchant.sandbox.requests())
         self.problems: list[str] = []
         self.error: GovPayError | None = None
 
@@ -52,19 +52,19 @@ class Meeting:
             except GovPayError as error:
                 self.error = error
             if self.trouble.hurried:
-                operations.reconcile()  # it is not there yet, which proves nothing
+                operations.reconcile()  # its absence proves nothing yet
             if not self.trouble.late:
                 self.arrive()
             self.at_once()
             if self.trouble.late:
-                operations.reconcile()  # it is not there yet, which proves nothing
+                operations.reconcile()  # its absence proves nothing yet
                 self.later(closed=False)
                 self.arrive()
             if self.trouble.reads or self.trouble.lists or self.trouble.objects:
-                operations.reconcile()  # while the reads are at fault: whatever it says has to be true
+                operations.reconcile()  # while the reads fail: any outcome that is recorded must be true
                 self.later(closed=False)
         self.expect("the fault was met", self.was_met(faults), True)
-        self.town.settle_all()
+        self.merchant.reconcile_all()
         self.later(closed=True)
         self.agree()
         return self.problems
@@ -73,16 +73,16 @@ class Meeting:
         if found != wanted:
             self.problems.append(f"{what}: {found!r}, not {wanted!r} (error {self.error!r})")
 
-    # What is wrong.
+    # The faults.
 
     @contextmanager
     def faults(self) -> Iterator[list[Any]]:
-        trouble, sandbox, found = self.trouble, self.town.sandbox, []
+        trouble, sandbox, found = self.trouble, self.merchant.sandbox, []
         if trouble.token:
             forget_token()
             found.append(sandbox.fault("POST /oauth2/token", **trouble.token, times=trouble.times))
         if trouble.write is not None and self.case.route:
-            write = trouble.write if not callable(trouble.write) else trouble.write(self.town)
+            write = trouble.write if not callable(trouble.write) else trouble.write(self.merchant)
             found.append(sandbox.fault(self.case.route, **{"times": trouble.times, **write}))
         for routes, options in ((("*",), trouble.reads), (LISTS, trouble.lists), (OBJECTS, trouble.objects)):
             if options and not self.case.reads:
@@ -98,24 +98,24 @@ class Meeting:
             sandbox.clear_faults()
             if limits:
                 self.settings.GOVPAY = before
-            forget_token()  # and the pause that a 429 asked for
+            forget_token()  # and the pause that a 429 requested
 
     def was_met(self, faults: list[Any]) -> bool:
-        """Something did go wrong; time limits are left to chance, and what was refused before needs no fault."""
+        """Check that the fault occurred. Timeouts may not occur, and an earlier refusal needs no fault."""
         hits = sum(fault.hits for fault in faults)
         reads = self.trouble.reads or self.trouble.lists or self.trouble.objects
         return bool(hits) or not self.case.route or not faults or self.trouble.hurried or bool(reads)
 
     def arrive(self) -> None:
-        """The platform may act after we have given up, or never, if that was before the request had left."""
+        """The platform may act after our timeout, or never if the timeout came before the request was sent."""
         if self.trouble.late:
-            self.town.sandbox.advance(self.trouble.late)
+            self.merchant.sandbox.advance(self.trouble.late)
         end = time.monotonic() + 30
         late = self.trouble.hurried and isinstance(self.error, OutcomeUnknown) and not self.case.reads
         while late and self.done() != 1 and time.monotonic() < end:
             time.sleep(0.02)
 
-    # What is said, and what is so.
+    # Our outcome and the platform's state.
 
     def done(self) -> int:
         return self.situation.happened()
@@ -124,13 +124,13 @@ class Meeting:
         return list(Operation.objects.exclude(pk__in=self.known))
 
     def at_once(self) -> None:
-        """What the caller was told."""
+        """Check the result or the error of the call."""
         done, rows = self.done(), self.rows()
         self.expect("rows of the journal", len(rows) <= 1, True)
         if self.error is None and self.case.route:
             self.expect("told that it is done; done", done, 1)
         elif isinstance(self.error, OutcomeUnknown):
-            # ... or found already.
+            # ... or found by an earlier look-up.
             states = ("unknown", "succeeded") if self.trouble.hurried else ("unknown",)
             self.expect(f"one row, {' or '.join(states)}", [row.state in states for row in rows], [True])
         elif self.error is not None and not self.trouble.lies and not self.case.reads:
@@ -138,7 +138,7 @@ class Meeting:
         self.expect("writes that arrived", self.writes() <= 1, True)
 
     def later(self, *, closed: bool) -> None:
-        """What the journal says."""
+        """Check the journal."""
         done = self.done()
         for row in self.rows():
             if row.state == "succeeded":
@@ -151,30 +151,30 @@ class Meeting:
         self.expect("writes that arrived", self.writes() <= 1, True)
 
     def agree(self) -> None:
-        """The rows are the platform's, at once or with the next sync where the answer was spoilt."""
+        """Check that the rows equal the platform's, at once or after the next sync if the answer was faulty."""
         if self.trouble.spoilt or self.trouble.lies:
             for name in self.case.lists:
-                pull(name, None if name in GLOBAL else self.situation.account or self.town.account.uid, full=True)
+                pull(name, None if name in GLOBAL else self.situation.account or self.merchant.account.uid, full=True)
             operations.reconcile()
         if self.case.named:
             self.expect("journal in the end", sum(row.state == "succeeded" for row in self.rows()), self.done())
         for what, ours, theirs in self.situation.pairs():
             self.expect(f"{what} here", ours, theirs)
-        for secret in secrets(self.town):
+        for secret in secrets(self.merchant):
             self.expect("a secret was told", secret in repr(self.error) + str(self.error), False)
 
     def writes(self) -> int:
-        """Those that the platform did not turn away for their token."""
-        requests = self.town.sandbox.requests()[self.seen :]
+        """The requests that the platform did not refuse with 401."""
+        requests = self.merchant.sandbox.requests()[self.seen :]
         return sum(
             request["method"] != "GET" and request["path"] != "/oauth2/token" and request["status"] != 401
             for request in requests
         )
 
 
-def secrets(town: Town) -> list[str]:
-    """What must be nowhere in plain text. Session credentials and signing secrets are known by their form."""
-    tokens = [token for (token,) in town.sandbox.platform.store.execute("SELECT token FROM tokens")]
+def secrets(merchant: Merchant) -> list[str]:
+    """Secrets that must not occur in plain text. Credentials and signing secrets are recognized by their form."""
+    tokens = [token for (token,) in merchant.sandbox.platform.store.execute("SELECT token FROM tokens")]
     return [CANARY, CARD, CLIENT_SECRET, "_secret_", "whsec_", *tokens]
 
 
@@ -184,17 +184,17 @@ def forget_token() -> None:
 
 
 @pytest.fixture
-def town(start_sandbox: Any, settings: Any, transactional_db: None, caplog: pytest.LogCaptureFixture) -> Town:
+def merchant(start_sandbox: Any, settings: Any, transactional_db: None, caplog: pytest.LogCaptureFixture) -> Merchant:
     settings.GOVPAY = {**settings.GOVPAY, **PATIENT}
     caplog.set_level(logging.DEBUG)
-    return Town(start_sandbox(envelope="odata"))  # so that lists have links
+    return Merchant(start_sandbox(envelope="odata"))  # so that lists have links
 
 
 def slice_of(name: str) -> dict[str, Trouble]:
-    """The faults that this operation meets.
+    """The faults that are tested with this operation.
 
     ``make test``: each fault meets one operation that moves money, and one other. ``make test-full``: all faults for
-    what moves money; of the others a third, on PostgreSQL another third. ``make soak``: all.
+    operations that move money; a third of the others, on PostgreSQL another third. ``make soak``: all.
     """
     money = OPERATIONS[name].money
     if amounts.SOAK or (amounts.FULL and money):
@@ -208,14 +208,14 @@ def slice_of(name: str) -> dict[str, Trouble]:
 @pytest.mark.soak(0.2)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation_under_every_fault(
-    town: Town, settings: Any, name: str, record_property: Any, caplog: pytest.LogCaptureFixture
+    merchant: Merchant, settings: Any, name: str, record_property: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """M2, M3, M5 for this operation, under the faults T, R and C; S1 for all that it leaves behind."""
+    """M2, M3, M5 for this operation, under the faults T, R and C; S1 for its rows and logs."""
     case, found, chosen = OPERATIONS[name], list[str](), slice_of(name)
     for fault, trouble in chosen.items():
-        found += [f"{name}, {fault}: {problem}" for problem in Meeting(town, settings, case, trouble).run()]
+        found += [f"{name}, {fault}: {problem}" for problem in Meeting(merchant, settings, case, trouble).run()]
     for place, text in (("log", caplog.text), ("tables", everything())):
-        found += [f"{name}: {secret} is in the {place}" for secret in secrets(town) if secret in text]
+        found += [f"{name}: {secret} is in the {place}" for secret in secrets(merchant) if secret in text]
     record_property("fault_matrix", (len(chosen), len(found)))
     assert not found, "\n".join(found)
 

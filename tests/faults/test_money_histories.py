@@ -34,7 +34,7 @@ from tests.amounts import rounds
 from tests.breakpoints import Died, at_step, dying_after, dying_at
 from tests.events import deliver
 from tests.faults.agreement import MONEY, Agreement
-from tests.operations.town import Town, bank_account, card
+from tests.operations.merchant import Merchant, bank_account, card
 from tests.signal_recorder import book, written_down
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(6)]
@@ -44,12 +44,12 @@ HISTORIES, LENGTH = 500, 30
 HERE = "https://city.example"
 ADDRESSES = {"success_url": f"{HERE}/paid", "cancel_url": f"{HERE}/back"}
 
-#: What happens to the call of an action. With the second line the platform acts, and its answer is lost.
+#: The outcome of an action's call. With those in the second line the platform acts, and its answer is lost.
 FAULTS: list[dict[str, Any]] = [
     *({"close": "before"}, {"status": 500}, {"status": 409}, {"status": 429, "retry_after": 0}),
     *({"close": "after"}, {"badjson": True}, {"status": 502, "act": True}, {"truncate": True}),
 ]
-#: And what else can come between. One trouble an action at most, and often none.
+#: Further faults. Each action has at most one, and often none.
 Trouble = tuple[str, Any]
 TROUBLES: list[Trouble] = [
     *[("", None)] * 16,
@@ -58,7 +58,7 @@ TROUBLES: list[Trouble] = [
     *[("meanwhile", what) for what in ("sync", "deliveries", "deliveries", "token")],
 ]
 
-#: Each step draws one number, and all that is to be chosen in it follows from that.
+#: Each step draws one number, which determines all its choices.
 CHANCE = st.integers(0, 2**48).map(Random)
 
 
@@ -67,16 +67,16 @@ SETTINGS = how(
     stateful_step_count=LENGTH,
     deadline=None,
     database=None,
-    phases=[Phase.generate],  # to shrink a history takes minutes
+    phases=[Phase.generate],  # shrinking a history takes minutes
     suppress_health_check=list(HealthCheck),
 )
 
 
 class Histories(RuleBasedStateMachine):
-    """One account with two payments of before, two that are quoted, and a link that is open."""
+    """One account with two captured payments, two quoted ones, and an open link."""
 
     sandbox: Any
-    #: What was written down since it was asked last.
+    #: Returns the signals recorded since the last call.
     heard: Callable[[], list[tuple[str, str]]]
 
     def __init__(self) -> None:
@@ -87,24 +87,24 @@ class Histories(RuleBasedStateMachine):
     @initialize(chance=CHANCE)
     def begin(self, chance: Random) -> None:
         if chance.random() == Random(0).random():
-            reject()  # hypothesis begins with the least of all histories each time
-        self.town = Town(self.sandbox)
-        self.account = self.town.account
-        self.agreement = Agreement(self.town)
+            reject()  # hypothesis starts with the smallest history each time
+        self.merchant = Merchant(self.sandbox)
+        self.account = self.merchant.account
+        self.agreement = Agreement(self.merchant)
         self.sandbox.hold_webhooks()
         self.sandbox.subscribe(self.account.uid, "http://127.0.0.1:9/")
         self.sandbox.platform.requests.clear()  # those of other histories
         made = [self.sandbox.add_payment(self.account.uid, "captured", payment_method=bank_account())]
         made.append(self.sandbox.add_payment(self.account.uid, "captured"))
         self.clerk = get_user_model().objects.get_or_create(username="clerk")[0]
-        self.heard()  # what was left of a history that failed
+        self.heard()  # the rest of a failed history
         self.quiet = {document["uid"] for document in made}
         self._sync()
         for method in (card(), bank_account()):
-            self.town.quoted(method=method)
+            self.merchant.quoted(method=method)
         operations.open_session(operations.create_payment_link(account=self.account, amount=5000), **ADDRESSES)
 
-    # What staff do.
+    # Actions of staff.
 
     @rule(chance=CHANCE)
     def staff_move_money(self, chance: Random) -> None:
@@ -123,7 +123,7 @@ class Histories(RuleBasedStateMachine):
             self._quote(chance)
             return
         if not some or chance.random() < 0.1:
-            some = rows  # in vain, as far as we know
+            some = rows  # without an effect, as far as we know
         payment, key = chance.choice(some), uuid.uuid4()
         asked = {"amount": chance.choice([None, 1, 2500, 6000])} if action == "refund" else {}
         function = getattr(operations, f"{action}_payment")
@@ -144,7 +144,7 @@ class Histories(RuleBasedStateMachine):
         )
 
     def _do(self, route: str, trouble: Trouble, work: Callable[[], Any], *, moves: int = 1) -> None:
-        """``moves``: the entries in the ledger that come of it, if it is done."""
+        """``moves``: the ledger entries of its effect."""
         kind, what = trouble
         before = len(self.sandbox.ledger())
         fault = self.sandbox.fault(route, times=1, **what) if kind == "fault" else None
@@ -157,7 +157,8 @@ class Histories(RuleBasedStateMachine):
                     step = "sending" if what == "token" else "answered"
                     stack.enter_context(at_step(step, getattr(self, f"_meanwhile_{what}")))
                 work()
-            assert fault is None or not fault.hits or fault.badjson  # a success that says nothing is read at once
+            # After a success without content the object is read at once.
+            assert fault is None or not fault.hits or fault.badjson
         except Died:
             self.somebody_died = True
             happens = {0, moves} if STEPS.index(what) > STEPS.index("sending") else {0}  # it may have been declined
@@ -174,10 +175,10 @@ class Histories(RuleBasedStateMachine):
         self.last = work
 
     def _meanwhile_sync(self) -> None:
-        self.town.sync()
+        self.merchant.sync()
 
     def _meanwhile_deliveries(self) -> None:
-        """The delivery of what the platform has just done is quicker than its answer (M6)."""
+        """The delivery arrives before the answer (M6)."""
         if found := self._deliveries():
             self._deliver(found[-1])
             tasks.process_event(WebhookEvent.objects.get(webhook_id=found[-1]["webhook_id"]).pk)
@@ -187,16 +188,16 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def staff_repeat_the_same_key(self) -> None:
-        before = len(self.town.posts())
+        before = len(self.merchant.posts())
         if self.last is not None:
             try:
                 self.last()
             except GovPayError:
-                # A refusal leaves no row, so that the same form may be sent once more.
+                # A refusal leaves no row, so the same form may be sent again.
                 return
-            assert len(self.town.posts()) - before <= 1
+            assert len(self.merchant.posts()) - before <= 1
 
-    # What payers do, and staff for them.
+    # Actions of payers, and of staff for them.
 
     @rule(chance=CHANCE)
     def payers_come(self, chance: Random) -> None:
@@ -219,7 +220,7 @@ class Histories(RuleBasedStateMachine):
                     self.sandbox.confirm_session(session.uid, **how_paid)
         fault.times = 0
 
-    # What happens on the platform's side.
+    # Changes on the platform's side.
 
     @rule(chance=CHANCE)
     def the_platform_acts(self, chance: Random) -> None:
@@ -244,7 +245,7 @@ class Histories(RuleBasedStateMachine):
         pending = [uid for uid, row in self.agreement.there("transaction").items() if row["status"] == "pending"]
         self.sandbox.settle(fail=pending if fails else [])
 
-    # Deliveries: any of them, in any order, as often as it comes, or never.
+    # Deliveries: in any order, any number of times.
 
     def _deliveries(self) -> list[dict[str, Any]]:
         return [each["payload"] for each in self.sandbox.deliveries(self.account.uid)]
@@ -265,7 +266,7 @@ class Histories(RuleBasedStateMachine):
             except Died:
                 self.somebody_died = True
 
-    # What comes by itself.
+    # Periodic tasks.
 
     @rule(chance=CHANCE)
     def sync(self, chance: Random) -> None:
@@ -273,31 +274,31 @@ class Histories(RuleBasedStateMachine):
         if name == "all":
             self._sync()
         else:
-            self.town.sync(*([name] if name != "both" else []))
+            self.merchant.sync(*([name] if name != "both" else []))
 
     @rule(death=st.sampled_from(["", "", "stored", "closed", "read again"]))
     def reconcile(self, death: str) -> None:
-        before = len(self.town.posts())
+        before = len(self.merchant.posts())
         try:
             with dying_at(death):
                 operations.reconcile()
             self.somebody_died = False
         except Died:
             self.somebody_died = True
-        assert len(self.town.posts()) == before
+        assert len(self.merchant.posts()) == before
 
     @rule()
     def a_minute_passes(self) -> None:
-        """Or three: calls have run out, and so have the claims of the dead."""
-        self.town.pass_deadlines()
-        self.town.pass_absent_after()
+        """Or three ticks later: calls have ended, and claims of dead processes have expired."""
+        self.merchant.pass_deadlines()
+        self.merchant.pass_absent_after()
         WebhookEvent.objects.filter(state="received").update(due_at=timezone.now(), claimed_until=None)
 
-    # What people do about outcomes that nobody tells.
+    # Manual resolution of unknown outcomes.
 
     @rule(blind=st.booleans())
-    def somebody_settles(self, blind: bool) -> None:
-        """By what the platform's own records say. Meanwhile the platform cannot be read, or it can."""
+    def somebody_resolves(self, blind: bool) -> None:
+        """Resolve by the platform's own records, while the platform can or cannot be read."""
         fault = self.sandbox.fault("GET /api/*", times=None if blind else 0, status=400)
         still = self.agreement.journal.filter(state__in=OPEN_STATES, action__in=MONEY)
         for operation in still.filter(deadline_at__lte=timezone.now()):
@@ -308,13 +309,13 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def an_hour_passes(self) -> None:
-        """And whoever was right is not contradicted."""
+        """A correct manual resolution is not contradicted."""
         long_ago = timezone.now() - timedelta(hours=2)
         self.agreement.journal.filter(settled_at__isnull=False).update(checked_at=long_ago)
-        assert operations.recheck_settled() == 0
+        assert operations.recheck_resolved() == 0
         self.somebody_died = False
 
-    # What must hold.
+    # Invariants.
 
     @invariant()
     def all_agree(self) -> None:
@@ -328,7 +329,7 @@ class Histories(RuleBasedStateMachine):
         self.a_minute_passes()
         for pk in WebhookEvent.objects.filter(state="received").values_list("pk", flat=True):
             tasks.process_event(pk)
-        self.town.settle_all()
+        self.merchant.reconcile_all()
         self.sandbox.settle()
         self._sync()
         operations.reconcile()
@@ -346,8 +347,8 @@ class Histories(RuleBasedStateMachine):
 def test_everything_agrees_after_any_history(
     sandbox: Any, transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each history has a seed of its own: hypothesis would make a few of many by copying parts of others."""
-    monkeypatch.setattr(outcomes, "SAME_KEY_TIMEOUT", 0.0)  # the first call is not under way, it died
+    """Each history has its own seed, because hypothesis would otherwise copy parts of other histories."""
+    monkeypatch.setattr(outcomes, "SAME_KEY_TIMEOUT", 0.0)  # the first call is not running any more: its process died
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": [HERE]}
     with book() as read, written_down():
         for number in rounds(HISTORIES, 2, 16):

@@ -17,30 +17,35 @@ from govpay.exceptions import OperationRefused, OutcomeUnknown
 from govpay.models import Operation, OutboxSignal, Payment
 from govpay.operations.journal import STEPS
 from tests.amounts import rounds
-from tests.operations.town import Town, card, only, wait_for
+from tests.operations.merchant import Merchant, card, only, wait_for
 from tests.processes import start_python
 from tests.signal_recorder import book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(3)]
 
-#: Of each action at each step: with those during the POST a thousand kills.
+#: Kills of each action at each step: a thousand together with those during the POST.
 ROUNDS = 30 * len(STEPS)
 DURING = 40
 
-#: Steps at which the platform has acted already, and those at which the journal says so.
+#: Steps after the platform has acted, and steps after the journal row is closed.
 ACTED, CLOSED = STEPS[STEPS.index("answered") :], STEPS[STEPS.index("closed") :]
 
-#: What hosts are told of an action that was done, beside its end.
-NEWS: dict[str, list[str]] = {"capture": ["payment_captured"], "refund": ["payment_refunded"], "void": [], "quote": []}
+#: Action → signals that its success sends, in addition to ``operation_finished``.
+SIGNALS_OF: dict[str, list[str]] = {
+    "capture": ["payment_captured"],
+    "refund": ["payment_refunded"],
+    "void": [],
+    "quote": [],
+}
 
-#: For each line on stdin it starts a process that does what the line says, and prints how that ended.
+#: For each line on stdin it forks a process that carries out the line, and prints how the process ended.
 WORKER = """
 import json, os, signal, sys, traceback
 import tests.host
 from django.db import connections
 from govpay import operations
 from govpay.models import Operation, Payment, PaymentAccount
-from tests.operations.town import card
+from tests.operations.merchant import card
 from tests.breakpoints import watching
 
 def work(action, pk, key):
@@ -73,8 +78,8 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def town(sandbox: Any, transactional_db: None) -> Town:
-    return Town(sandbox)
+def merchant(sandbox: Any, transactional_db: None) -> Merchant:
+    return Merchant(sandbox)
 
 
 class Worker:
@@ -82,7 +87,7 @@ class Worker:
         self._process = process
 
     def start(self, action: str, pk: int = 0, dies_at: str = "") -> tuple[int, uuid.UUID]:
-        """Its process number, and the key of what it does."""
+        """Start the action; return the process number and the operation's key."""
         key = uuid.uuid4()
         assert self._process.stdin
         self._process.stdin.write(json.dumps([action, pk, str(key), dies_at]) + "\n")
@@ -112,7 +117,7 @@ class Worker:
 
 
 @pytest.fixture
-def worker(town: Town, told: Any) -> Iterator[Worker]:
+def worker(merchant: Merchant, told: Any) -> Iterator[Worker]:
     process = start_python(WORKER, stdin=subprocess.PIPE, stderr=None)
     try:
         yield Worker(process)
@@ -123,78 +128,82 @@ def worker(town: Town, told: Any) -> Iterator[Worker]:
 
 @pytest.fixture
 def told(transactional_db: None) -> Iterator[Callable[[], list[str]]]:
-    """What the receivers of all processes have written down since it was asked last: the names of the signals."""
+    """Returns the names of the signals that all processes have recorded since the last call."""
     with book() as read:
         yield lambda: [name for name, _ in read()]
 
 
-def subject_of(action: str, town: Town, round_: int) -> Any:
-    """What the action is done to."""
+def subject_of(action: str, merchant: Merchant, round_: int) -> Any:
+    """The object of the action."""
     if action == "quote":
-        return town.account
-    return town.quoted(method=card()) if action == "capture" or (action == "void" and round_ % 2) else town.captured()
+        return merchant.account
+    return (
+        merchant.quoted(method=card())
+        if action == "capture" or (action == "void" and round_ % 2)
+        else merchant.captured()
+    )
 
 
-def settle(town: Town, worker: Worker) -> None:
-    """The ticks of the next minutes, in a process of their own."""
-    town.pass_deadlines()
+def settle(merchant: Merchant, worker: Worker) -> None:
+    """Reconcile in another process, as the ticks of the next minutes do."""
+    merchant.pass_deadlines()
     worker.reconcile()
-    town.pass_absent_after()
+    merchant.pass_absent_after()
     worker.reconcile()
     assert not OutboxSignal.objects.exists()
 
 
-def settled(town: Town, key: uuid.UUID, *, done: bool, name: str = "") -> Operation:
-    """The journal says what the ledger says, and it was sent once at most."""
+def settled(merchant: Merchant, key: uuid.UUID, *, done: bool, name: str = "") -> Operation:
+    """Check that the journal agrees with the ledger, and that at most one request was sent."""
     operation = only(key=key)
     action = operation.action
     assert operation.state == ("succeeded" if done else "failed"), f"{name}: {operation.error}"
-    posts = [request for request in town.posts() if request["idempotency_key"] == str(key)]
+    posts = [request for request in merchant.posts() if request["idempotency_key"] == str(key)]
     assert len(posts) <= 1, name
     if action == "quote":
-        made = [each for each in town.sandbox.all("payment") if each["reference_id"] == operation.reference_id]
+        made = [each for each in merchant.sandbox.all("payment") if each["reference_id"] == operation.reference_id]
         assert [each["uid"] for each in made] == ([operation.result_uid] if done else []), name
     else:
-        entries = [entry for entry in town.ledger(action) if entry["payment_uid"] == operation.payment_id]
+        entries = [entry for entry in merchant.ledger(action) if entry["payment_uid"] == operation.payment_id]
         assert [entry["amount"] for entry in entries] == ([operation.amount] if done else []), name
     return operation
 
 
-def news_of(operation: Operation) -> list[str]:
-    """What hosts are to hear of it, each once."""
-    return sorted(["operation_finished", *(NEWS[operation.action] if operation.state == "succeeded" else [])])
+def signals_of(operation: Operation) -> list[str]:
+    """The signals that hosts must get, each once."""
+    return sorted(["operation_finished", *(SIGNALS_OF[operation.action] if operation.state == "succeeded" else [])])
 
 
-@pytest.mark.parametrize("action", NEWS)
-def test_killed_at_every_step(town: Town, worker: Worker, told: Any, action: str) -> None:
+@pytest.mark.parametrize("action", SIGNALS_OF)
+def test_killed_at_every_step(merchant: Merchant, worker: Worker, told: Any, action: str) -> None:
     """M4: between any two steps of the action. Before the journal row there was no action; after it, none is lost."""
     for number in rounds(ROUNDS, len(STEPS)):
         step = STEPS[number % len(STEPS)]
-        key = worker.dies(action, subject_of(action, town, number).pk, step)
+        key = worker.dies(action, subject_of(action, merchant, number).pk, step)
         states = list(Operation.objects.filter(key=key).values_list("state", flat=True))
         assert states == ([] if step == "claimed" else ["succeeded" if step in CLOSED else "started"]), step
-        sent = [request for request in town.posts() if request["idempotency_key"] == str(key)]
+        sent = [request for request in merchant.posts() if request["idempotency_key"] == str(key)]
         assert len(sent) == (step in ACTED), step
-        settle(town, worker)
+        settle(merchant, worker)
         if step == "claimed":
             assert told() == []
             continue
-        operation = settled(town, key, done=step in ACTED, name=step)
-        assert told() == news_of(operation), step
+        operation = settled(merchant, key, done=step in ACTED, name=step)
+        assert told() == signals_of(operation), step
         if action == "quote" and step in ACTED:
-            # What reconciliation found can be gone on with, as if the answer had arrived.
+            # A result that reconciliation found can be used as if the answer had arrived.
             assert operations.capture_payment(payment=Payment.objects.get(uid=operation.result_uid)).captured_at
 
 
-def test_killed_at_every_step_of_a_second_attempt(town: Town, worker: Worker, told: Any) -> None:
-    """M4, M9: *Try again* dies between any two steps, while the first attempt has yet to arrive: one effect."""
+def test_killed_at_every_step_of_a_second_attempt(merchant: Merchant, worker: Worker, told: Any) -> None:
+    """M4, M9: *Try again* is killed between any two steps before the first attempt has arrived: one effect."""
     for number in rounds(ROUNDS, len(STEPS)):
         step, action = STEPS[number % len(STEPS)], ("refund", "capture", "void")[number % 3]
-        payment = subject_of(action, town, number)
-        town.sandbox.fault(f"POST /api/payments/{payment.uid}/{action}", times=1, act_after=100.0)
+        payment = subject_of(action, merchant, number)
+        merchant.sandbox.fault(f"POST /api/payments/{payment.uid}/{action}", times=1, act_after=100.0)
         with pytest.raises(OutcomeUnknown) as lost:
             getattr(operations, f"{action}_payment")(payment=payment)
-        settle(town, worker)
+        settle(merchant, worker)
         operation = only(key=lost.value.operation_key)
         assert operation.state == "failed"
         told()
@@ -202,62 +211,62 @@ def test_killed_at_every_step_of_a_second_attempt(town: Town, worker: Worker, to
         row = only(pk=operation.pk)
         state = "failed" if step == "claimed" else "succeeded" if step in CLOSED else "started"
         assert (row.state, row.attempts) == (state, 1 + (step != "claimed")), step
-        assert len(town.posts(f"{payment.uid}/{action}")) == 1 + (step in ACTED), step
-        settle(town, worker)
+        assert len(merchant.posts(f"{payment.uid}/{action}")) == 1 + (step in ACTED), step
+        settle(merchant, worker)
         assert only(pk=operation.pk).state == ("succeeded" if step in ACTED else "failed"), step
         if step in ACTED:
-            assert told() == news_of(only(pk=operation.pk)), step
+            assert told() == signals_of(only(pk=operation.pk)), step
         operations.retry_operation(operation=operation)
-        town.sandbox.advance(100)
+        merchant.sandbox.advance(100)
         row = only(pk=operation.pk)
         assert (row.state, row.attempts) == ("succeeded", 2 + (step in ("journalled", "sending"))), step
-        entries = [entry for entry in town.ledger(action, payment) if entry["kind"] == action]
+        entries = [entry for entry in merchant.ledger(action, payment) if entry["kind"] == action]
         assert [entry["amount"] for entry in entries] == [operation.amount], step
-        assert {post["idempotency_key"] for post in town.posts(f"{payment.uid}/{action}")} == {str(operation.key)}
+        assert {post["idempotency_key"] for post in merchant.posts(f"{payment.uid}/{action}")} == {str(operation.key)}
         told()
 
 
-def test_killed_during_the_post(town: Town, worker: Worker, told: Any) -> None:
-    """M4: the request is there, its sender is gone; the platform acts all the same, or does not."""
+def test_killed_during_the_post(merchant: Merchant, worker: Worker, told: Any) -> None:
+    """M4: the sender is killed after the request has arrived; the platform acts, or does not."""
     for round_ in rounds(DURING, 2, 12):
         action, acts = ("refund", "capture")[round_ // 2 % 2], round_ % 2 == 0
-        payment = subject_of(action, town, round_)
+        payment = subject_of(action, merchant, round_)
         pids: list[int] = []
         if not acts:
-            town.sandbox.fault(f"POST /api/payments/{payment.uid}/{action}", times=1, close="before")
-        with town.while_it_acts(lambda pids=pids: (wait_for(lambda: pids), worker.kill(pids[0]))):
+            merchant.sandbox.fault(f"POST /api/payments/{payment.uid}/{action}", times=1, close="before")
+        with merchant.while_it_acts(lambda pids=pids: (wait_for(lambda: pids), worker.kill(pids[0]))):
             pid, key = worker.start(action, payment.pk)
             pids.append(pid)
             assert worker.ended() == -signal.SIGKILL
             if acts:
-                wait_for(lambda action=action, payment=payment: town.ledger(action, payment))
+                wait_for(lambda action=action, payment=payment: merchant.ledger(action, payment))
         assert only(key=key).state == "started"
-        settle(town, worker)
-        assert told() == news_of(settled(town, key, done=acts))
-        assert len(town.posts(f"{payment.uid}/{action}")) == 1
+        settle(merchant, worker)
+        assert told() == signals_of(settled(merchant, key, done=acts))
+        assert len(merchant.posts(f"{payment.uid}/{action}")) == 1
 
 
-def test_reconciliation_is_killed_as_well(town: Town, worker: Worker, told: Any) -> None:
-    """M4: who looks up what the dead have left dies, too, and again; the next one settles it."""
+def test_reconciliation_is_killed_as_well(merchant: Merchant, worker: Worker, told: Any) -> None:
+    """M4: the process that reconciles is killed too, repeatedly; the next one finds the outcome."""
     for step in ("stored", "closed", "read again"):
-        keys = [worker.dies(action, subject_of(action, town, 1).pk, "answered") for action in NEWS]
-        town.pass_deadlines()
+        keys = [worker.dies(action, subject_of(action, merchant, 1).pk, "answered") for action in SIGNALS_OF]
+        merchant.pass_deadlines()
         for _ in keys:
             worker.dies("reconcile", 0, step)
         worker.reconcile()
         assert not OutboxSignal.objects.exists()
-        found = [settled(town, key, done=True) for key in keys]
-        assert told() == sorted(name for operation in found for name in news_of(operation)), step
+        found = [settled(merchant, key, done=True) for key in keys]
+        assert told() == sorted(name for operation in found for name in signals_of(operation)), step
 
 
-def test_killed_process_blocks_its_payment_until_it_is_settled(town: Town, worker: Worker) -> None:
-    """M4: nobody can start anew before it is known what became of the first."""
-    payment = town.captured()
+def test_killed_process_blocks_its_payment_until_it_is_settled(merchant: Merchant, worker: Worker) -> None:
+    """M4: no second action can start before the outcome of the first is known."""
+    payment = merchant.captured()
     key = worker.dies("refund", payment.pk, "answered")
     with pytest.raises(OperationRefused, match="under way"):
         operations.refund_payment(payment=payment)
     assert operations.reconcile().succeeded == 0, "its call may still be under way"
-    settle(town, worker)
-    settled(town, key, done=True)
+    settle(merchant, worker)
+    settled(merchant, key, done=True)
     with pytest.raises(OperationRefused, match="Only captured"):
         operations.refund_payment(payment=Payment.objects.get())

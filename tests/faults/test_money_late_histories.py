@@ -27,12 +27,12 @@ from tests.signal_recorder import book, written_down
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(0.75)]
 
 HISTORIES, LENGTH = 1_000, 60
-#: The histories are split where many are run, so that several processes share them.
+#: Many histories are split into parts, so that several processes share them.
 PARTS = 8 if SOAK else 4 if FULL else 1
 LAG = 120.0
 ADDRESS = ("client_id", "client_secret", "token_url", "api_url")
 
-#: What becomes of a call: the platform acts late, or at once and says something else.
+#: The outcome of a call: the platform acts late, or acts at once and answers something else.
 FAULTS: list[dict[str, Any]] = [
     *({"act_after": seconds} for seconds in (20.0, 100.0, 1_000.0, 3_600.0)),
     *({"act_after": 100.0, "status": 202}, {"status": 202}, {"status": 202, "act": True}),
@@ -50,14 +50,14 @@ LAGGING = ("/api/transactions", "/api/payments", "/api/payments/{uid}", "/api/tr
 
 
 class LateHistories(histories.Histories):
-    """As ``Histories``, with a platform that is slow to act and slow to show it."""
+    """Like ``Histories``, with a platform that acts late and whose reads lag."""
 
     def begin(self, chance: Random) -> None:
         histories.Histories.begin(self, chance)
-        self.agreement = Agreement(self.town, late=True)
+        self.agreement = Agreement(self.merchant, late=True)
         self.works: list[tuple[str, Callable[[], Any]]] = []
         self.lags: list[Any] = []
-        self.sandbox.advance(2 * LAG)  # what reads that lag show is there
+        self.sandbox.advance(2 * LAG)  # an object that lagging reads show exists
 
     def _do(self, route: str, trouble: Trouble, work: Callable[[], Any], *, moves: int = 1) -> None:
         kind, what = trouble
@@ -83,21 +83,21 @@ class LateHistories(histories.Histories):
         super()._move_money(chance)
 
     def run(self, chance: Random) -> None:
-        """One history, drawn by weight: hypothesis would leave out rules of its choice."""
+        """One history of rules drawn by weight, because hypothesis would leave out some rules."""
         self.begin(chance)
         often = [self._move_money] * 4 + [self._people_try_again] * 4 + [self._minutes_pass] * 3
         often += [self._reads_lag, self._the_platform_goes_on, self._the_platform_goes_on, self.sync]
-        rare = [self.payers_come, self.the_platform_acts, self.deliveries_come, self._settle]
+        rare = [self.payers_come, self.the_platform_acts, self.deliveries_come, self._resolve_outcomes]
         for _ in range(LENGTH):
             chance.choice(often + rare * (chance.random() < 0.3))(chance)
             self.all_agree()
         self.teardown()
 
-    def _settle(self, chance: Random) -> None:
-        """Banks, and people who look into the platform's own records."""
+    def _resolve_outcomes(self, chance: Random) -> None:
+        """Settle refunds, and resolve operations by the platform's own records."""
         self.bank_refunds_settle(fails=chance.random() < 0.5)
-        self.somebody_settles(blind=chance.random() < 0.5)
-        operations.recheck_settled()
+        self.somebody_resolves(blind=chance.random() < 0.5)
+        operations.recheck_resolved()
 
     def _people_try_again(self, chance: Random) -> None:
         """Whenever they may, and when they may not."""
@@ -109,8 +109,8 @@ class LateHistories(histories.Histories):
             self._again(chance, *chance.choice(self.works))
 
     def _minutes_pass(self, _: Random) -> None:
-        """Two passes of reconciliation, so far apart that absence counts."""
-        self.town.settle_all()
+        """Two passes of reconciliation, ``ABSENT_AFTER`` apart."""
+        self.merchant.reconcile_all()
         self.somebody_died = False
 
     def _try_again(self, chance: Random, row: Operation) -> None:
@@ -126,7 +126,7 @@ class LateHistories(histories.Histories):
 
     def _again(self, chance: Random, route: str, work: Callable[[], Any]) -> None:
         self.drawn = chance.choice(TROUBLES)
-        # A call that was made before may be one that moves nothing, or that is done already.
+        # An earlier call may move no money, or may have been carried out already.
         self._do(route, self.drawn, work, moves=int(not route.endswith("/payments")))
         self.works.pop()
 
@@ -137,16 +137,16 @@ class LateHistories(histories.Histories):
         self.lags = [self.sandbox.fault(f"GET {route}", lag=LAG) for route in chosen]
 
     def _the_platform_goes_on(self, chance: Random) -> None:
-        """What was late is carried out, and reads show it some time after."""
+        """Late requests are carried out, and reads show them some time later."""
         self._pass(chance.choice([30, 130, 130, 1_000]))
 
     def _pass(self, seconds: float) -> None:
         self.sandbox.advance(seconds)
-        forget_token()  # and the pause after one that was refused
+        forget_token()  # and the pause after a refused one
 
     def sync(self, chance: Random) -> None:
-        with suppress(AssertionError if self.lags else ()):  # a list that lags may not be read to its end
-            self.town.sync(*chance.choice([["payments"], ["transactions"], ["sessions"], []]))
+        with suppress(AssertionError if self.lags else ()):  # a list that lags may not be read completely
+            self.merchant.sync(*chance.choice([["payments"], ["transactions"], ["sessions"], []]))
 
     def all_agree(self) -> None:
         self.agreement.holds()
@@ -155,7 +155,7 @@ class LateHistories(histories.Histories):
     def teardown(self) -> None:
         for lag in self.lags:
             lag.times = 0
-        self._pass(2 * 3_600)  # whatever was late is here
+        self._pass(2 * 3_600)  # all late requests have arrived
         self.somebody_died = True
         super().teardown()
 
@@ -173,7 +173,7 @@ def test_one_wish_has_one_effect_whatever_is_late(
 
     Each history has a platform of its own, whose clock runs ahead of ours by hours in the end.
     """
-    monkeypatch.setattr(outcomes, "SAME_KEY_TIMEOUT", 0.0)  # the first call is not under way, it died
+    monkeypatch.setattr(outcomes, "SAME_KEY_TIMEOUT", 0.0)  # the first call is not running any more: its process died
     patient = {"CHECKOUT_ORIGINS": [HERE], "MAX_RETRIES": 1, "WEBHOOK_TOLERANCE": 30 * 86_400}
     with book() as read, written_down():
         for number in rounds(HISTORIES // PARTS, 1, 2):

@@ -13,7 +13,7 @@ from govpay import operations
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
 from tests.amounts import rounds
-from tests.operations.town import Town, at_once
+from tests.operations.merchant import Merchant, at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak(3)]
 
@@ -41,24 +41,24 @@ def refund_against_void(payment: Payment) -> list[Callable[[], Any]]:
 PAIRS = (one_form_twice, two_administrators, two_captures, refund_against_void)
 
 
-def subject_of(town: Town, number: int) -> Payment:
+def subject_of(merchant: Merchant, number: int) -> Payment:
     if PAIRS[number % len(PAIRS)] is two_captures:
-        customer = town.sandbox.add_customer(town.account.uid)["uid"]
-        return town.add("validated", method=town.sandbox.add_method(customer)["saved_payment_method_uid"])
-    return town.bank_payment() if number % 3 == 0 else town.captured()
+        customer = merchant.sandbox.add_customer(merchant.account.uid)["uid"]
+        return merchant.add("validated", method=merchant.sandbox.add_method(customer)["saved_payment_method_uid"])
+    return merchant.bank_payment() if number % 3 == 0 else merchant.captured()
 
 
 def test_racing_pairs(sandbox: Any) -> None:
-    town, sent = Town(sandbox), 0
+    merchant, sent = Merchant(sandbox), 0
     for number in rounds(1000, 5, 40):
-        payment = subject_of(town, number)
+        payment = subject_of(merchant, number)
         results = at_once(*PAIRS[number % len(PAIRS)](payment))
         errors = [result for result in results if isinstance(result, Exception)]
         assert all(isinstance(error, OperationRefused) for error in errors), errors
         assert len(errors) == (0 if PAIRS[number % len(PAIRS)] is one_form_twice else 1), (number, results)
-        posts, sent = len(town.posts()) - sent, len(town.posts())
+        posts, sent = len(merchant.posts()) - sent, len(merchant.posts())
         assert posts == 1, number
-        effects = [entry for entry in town.ledger("", payment) if entry["kind"] in ("refund", "void")]
-        captures = town.ledger("capture", payment)
+        effects = [entry for entry in merchant.ledger("", payment) if entry["kind"] in ("refund", "void")]
+        captures = merchant.ledger("capture", payment)
         assert (len(captures), len(effects)) == (1, 0 if PAIRS[number % len(PAIRS)] is two_captures else 1), number
     assert set(Operation.objects.values_list("state", flat=True)) == {"succeeded"}

@@ -17,7 +17,7 @@ from govpay.exceptions import OperationRefused
 from govpay.models import Operation, Payment
 from govpay.operations import Snapshot
 from tests.amounts import repeats
-from tests.operations.town import Town, at_once, bank_account, card
+from tests.operations.merchant import Merchant, at_once, bank_account, card
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,15 +25,15 @@ ROUNDS = repeats(20, 4, 20)
 
 
 @pytest.fixture
-def town(sandbox: Any, transactional_db: None) -> Town:
-    return Town(sandbox)
+def merchant(sandbox: Any, transactional_db: None) -> Merchant:
+    return Merchant(sandbox)
 
 
-def captured(town: Town, **given: Any) -> list[Payment]:
+def captured(merchant: Merchant, **given: Any) -> list[Payment]:
     """One payment for each round."""
     for _ in range(ROUNDS):
-        town.sandbox.add_payment(town.account.uid, "captured", **given)
-    town.sync()
+        merchant.sandbox.add_payment(merchant.account.uid, "captured", **given)
+    merchant.sync()
     return list(Payment.objects.all())
 
 
@@ -44,41 +44,43 @@ def refused(results: list[Any]) -> list[Any]:
     return errors
 
 
-def journal_is_the_ledger(town: Town) -> None:
+def journal_is_the_ledger(merchant: Merchant) -> None:
     done = Operation.objects.filter(state="succeeded", action="refund")
     ours = sorted(done.values_list("reference_id", "amount"))
-    theirs = sorted((entry["reference_id"], entry["amount"]) for entry in town.ledger() if entry["kind"] == "refund")
+    theirs = sorted(
+        (entry["reference_id"], entry["amount"]) for entry in merchant.ledger() if entry["kind"] == "refund"
+    )
     assert ours == theirs
     assert not Operation.objects.filter(state__in=("started", "unknown")).exists()
     for payment in Payment.objects.all():
-        assert town.moved("refund", payment) <= (payment.total_amount or 0)
+        assert merchant.moved("refund", payment) <= (payment.total_amount or 0)
 
 
-def test_double_click_on_a_refund(town: Town) -> None:
+def test_double_click_on_a_refund(merchant: Merchant) -> None:
     """M1: a form that is submitted twice sends one request."""
-    for payment in captured(town):
+    for payment in captured(merchant):
         click = partial(operations.refund_payment, payment=payment, amount=700, key=uuid.uuid4())
         results = at_once(click, click)
         assert refused(results) == []
         assert results[0] == results[1]
-        assert len(town.posts(payment.uid)) == 1
-    journal_is_the_ledger(town)
+        assert len(merchant.posts(payment.uid)) == 1
+    journal_is_the_ledger(merchant)
 
 
-def test_double_click_on_a_capture(town: Town) -> None:
+def test_double_click_on_a_capture(merchant: Merchant) -> None:
     """M1."""
     for _ in range(ROUNDS):
-        payment = town.quoted(method=card())
+        payment = merchant.quoted(method=card())
         click = partial(operations.capture_payment, payment=payment, key=uuid.uuid4())
         results = at_once(click, click, click)
         assert [row.status for row in results] == ["captured"] * 3
-        assert len(town.posts(payment.uid)) == len(town.ledger("capture", payment)) == 1
+        assert len(merchant.posts(payment.uid)) == len(merchant.ledger("capture", payment)) == 1
 
 
 @pytest.mark.parametrize("method", [None, bank_account()], ids=["card", "bank"])
-def test_two_administrators_refund_the_same_payment(town: Town, method: Any) -> None:
+def test_two_administrators_refund_the_same_payment(merchant: Merchant, method: Any) -> None:
     """M1: the refunded sum never exceeds the captured amount."""
-    for payment in captured(town, payment_method=method):
+    for payment in captured(merchant, payment_method=method):
         total = payment.total_amount or 0
         refund = partial(operations.refund_payment, payment=payment, amount=total * 6 // 10)
         results = at_once(*[partial(refund, key=uuid.uuid4()) for _ in range(2)])
@@ -86,27 +88,27 @@ def test_two_administrators_refund_the_same_payment(town: Town, method: Any) -> 
         # The one who lost tries again, a moment later: now the rule itself refuses.
         with pytest.raises(OperationRefused, match="Only"):
             refund()
-        assert len(town.posts(payment.uid)) == 1
-    journal_is_the_ledger(town)
+        assert len(merchant.posts(payment.uid)) == 1
+    journal_is_the_ledger(merchant)
 
 
-def test_two_tabs_that_showed_the_same_figures(town: Town) -> None:
+def test_two_tabs_that_showed_the_same_figures(merchant: Merchant) -> None:
     """M1 and M7: what the second page showed is true no longer, though enough would be left."""
-    for payment in captured(town):
+    for payment in captured(merchant):
         seen = Snapshot("captured", payment.total_amount, payment.total_amount, "USD")
         tab = partial(operations.refund_payment, payment=payment, amount=100, seen=seen)
         results = at_once(partial(tab, key=uuid.uuid4()), partial(tab, key=uuid.uuid4()))
         assert len(refused(results)) == 1
         with pytest.raises(OperationRefused, match="changed since it was shown"):
             tab()
-        assert len(town.posts(payment.uid)) == 1
-    journal_is_the_ledger(town)
+        assert len(merchant.posts(payment.uid)) == 1
+    journal_is_the_ledger(merchant)
 
 
-def test_capture_against_void_against_capture(town: Town) -> None:
+def test_capture_against_void_against_capture(merchant: Merchant) -> None:
     """M1: whatever actions meet on one payment, one of them is sent at a time."""
     for _ in range(ROUNDS // 2):
-        payment = town.quoted()
+        payment = merchant.quoted()
         actions: list[Callable[[], Any]] = [
             partial(operations.capture_payment, payment=payment),
             partial(operations.void_payment, payment=payment),
@@ -114,10 +116,10 @@ def test_capture_against_void_against_capture(town: Town) -> None:
         ]
         results = at_once(*actions)
         winners = len(results) - len(refused(results))
-        posts = town.posts(payment.uid)
-        assert winners == len(posts) == len(town.ledger("", payment)) >= 1
+        posts = merchant.posts(payment.uid)
+        assert winners == len(posts) == len(merchant.ledger("", payment)) >= 1
         # A void that came after the capture is one as well; two captures never are.
-        assert len(town.ledger("capture", payment)) <= 1
+        assert len(merchant.ledger("capture", payment)) <= 1
 
 
 LEVELS = [
@@ -129,14 +131,14 @@ LEVELS = [
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_second_action_begins_while_the_first_is_being_closed(
-    town: Town, monkeypatch: pytest.MonkeyPatch, level: str
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
     """M1: it waits for the first one's commit, and must then see what that one did, whatever the isolation."""
     if level:
         from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
         monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "isolation_level", IsolationLevel[level])
-    payment = town.captured(payment_method=bank_account())
+    payment = merchant.captured(payment_method=bank_account())
     refund = partial(operations.refund_payment, payment=payment, amount=(payment.total_amount or 0) * 6 // 10)
     closing = threading.Event()
 
@@ -159,5 +161,5 @@ def test_second_action_begins_while_the_first_is_being_closed(
     (error,) = refused(results)
     assert results[1] is error
     assert "Only" in str(error), "it waited, and then its own rule refused"
-    assert len(town.posts(payment.uid)) == 1
-    journal_is_the_ledger(town)
+    assert len(merchant.posts(payment.uid)) == 1
+    journal_is_the_ledger(merchant)

@@ -16,7 +16,7 @@ from django.db import connection
 from govpay import operations
 from govpay.exceptions import OperationRefused
 from govpay.models import Operation, OutboxSignal, Payment, SyncRun
-from tests.operations.town import Town, only
+from tests.operations.merchant import Merchant, only
 from tests.processes import start_python
 from tests.reading import agree, read
 from tests.relay import HOST, Relay
@@ -85,9 +85,9 @@ with watching(come_to):
 
 
 @pytest.fixture
-def town(sandbox: Any, settings: Any, transactional_db: None) -> Town:
+def merchant(sandbox: Any, settings: Any, transactional_db: None) -> Merchant:
     settings.GOVPAY = {**settings.GOVPAY, "PAGE_SIZE": PAGE}
-    return Town(sandbox)
+    return Merchant(sandbox)
 
 
 @pytest.fixture
@@ -139,21 +139,21 @@ class Site:
 
 
 @pytest.fixture
-def site(town: Town, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(merchant: Merchant, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     site = Site(relay, monkeypatch)
     yield site
     site.end()
 
 
 @pytest.mark.parametrize("in_time", [True, False], ids=["back in time", "given up"])
-def test_the_database_is_away_for_a_while(town: Town, relay: Relay, site: Site, in_time: bool) -> None:
+def test_the_database_is_away_for_a_while(merchant: Merchant, relay: Relay, site: Site, in_time: bool) -> None:
     """D1, M3: who waits long enough goes on; who gives up leaves a row that reconciliation settles. One POST each."""
     actions = [(action, step) for action in ("refund", "capture") for step in ("answered", "stored")]
-    payments = [town.captured() if action == "refund" else town.quoted() for action, _ in actions]
-    town.sandbox.add_payments(town.account.uid, ROWS)
-    posts = len(town.posts())
+    payments = [merchant.captured() if action == "refund" else merchant.quoted() for action, _ in actions]
+    merchant.sandbox.add_payments(merchant.account.uid, ROWS)
+    posts = len(merchant.posts())
     jobs = [(action, step, payment.pk) for (action, step), payment in zip(actions, payments, strict=True)]
-    site.begin(0 if in_time else 2, *jobs, ("sync", "page 2", town.account.uid))
+    site.begin(0 if in_time else 2, *jobs, ("sync", "page 2", merchant.account.uid))
     relay.cut()
     assert relay.cuts > len(jobs), "each had a connection that was cut"
     site.go_on()
@@ -163,19 +163,19 @@ def test_the_database_is_away_for_a_while(town: Town, relay: Relay, site: Site, 
         assert site.ended() == {**dict.fromkeys(actions, "done"), ("sync", "page 2"): "succeeded"}
     else:
         assert site.ended() == {**dict.fromkeys(actions, "OutcomeUnknown"), ("sync", "page 2"): "OperationalError"}
-        recover(town, relay, site, payments)
+        recover(merchant, relay, site, payments)
     for (action, _), payment in zip(actions, payments, strict=True):
         assert only(payment=payment.uid, action=action).state == "succeeded"
-        (entry,) = town.ledger(action, payment)
+        (entry,) = merchant.ledger(action, payment)
         assert entry["amount"] == Payment.objects.get(pk=payment.pk).total_amount
-        assert len(town.posts(payment.uid)) == 1
-    assert len(town.posts()) == posts + len(actions)
-    assert agree(town.sandbox, "payment", Payment), "no half page, and none left out"
+        assert len(merchant.posts(payment.uid)) == 1
+    assert len(merchant.posts()) == posts + len(actions)
+    assert agree(merchant.sandbox, "payment", Payment), "no half page, and none left out"
     operations.reconcile()
     assert not OutboxSignal.objects.exists()
 
 
-def recover(town: Town, relay: Relay, site: Site, payments: list[Payment]) -> None:
+def recover(merchant: Merchant, relay: Relay, site: Site, payments: list[Payment]) -> None:
     """The database is back after everybody gave up: nothing is done again, and the ticks find what was done."""
     done = Operation.objects.exclude(action="quote")
     assert set(done.values_list("state", flat=True)) == {"started"}
@@ -183,9 +183,9 @@ def recover(town: Town, relay: Relay, site: Site, payments: list[Payment]) -> No
     relay.restore()
     with pytest.raises(OperationRefused, match="under way"):
         operations.refund_payment(payment=payments[0])
-    town.settle_all()
+    merchant.reconcile_all()
     site.end()
-    run = read("payments", town.account.uid)  # at once, from its place: the dead owner holds nobody up
+    run = read("payments", merchant.account.uid)  # at once, from its place: the dead owner holds nobody up
     assert run.pages <= ROWS // PAGE + 1
     states = SyncRun.objects.filter(resource="payments").order_by("pk").values_list("state", flat=True)
     assert list(states) == ["interrupted", "succeeded"]

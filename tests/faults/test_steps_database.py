@@ -16,12 +16,12 @@ from govpay.operations import outcomes
 from govpay.operations.journal import STEPS
 from tests.amounts import rounds
 from tests.breakpoints import at_step, watching
-from tests.operations.town import Town, card, listening, only
+from tests.operations.merchant import Merchant, card, listening, only
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres, pytest.mark.soak(0.5)]
 
 ROUNDS = 10 * len(STEPS)
-NEWS: dict[str, set[str]] = {
+SIGNALS_OF: dict[str, set[str]] = {
     "quote": set(),
     "capture": {"payment_captured"},
     "void": set(),
@@ -30,8 +30,8 @@ NEWS: dict[str, set[str]] = {
 
 
 @pytest.fixture
-def town(sandbox: Any, transactional_db: None) -> Iterator[Town]:
-    yield Town(sandbox)
+def merchant(sandbox: Any, transactional_db: None) -> Iterator[Merchant]:
+    yield Merchant(sandbox)
     connections.close_all()
 
 
@@ -56,62 +56,62 @@ class Outage:
 
 
 @pytest.fixture
-def outage(town: Town) -> Iterator[Outage]:
+def outage(merchant: Merchant) -> Iterator[Outage]:
     outage = Outage()
     yield outage
     outage.close()
 
 
-def do(town: Town, action: str, subject: Any) -> Any:
+def do(merchant: Merchant, action: str, subject: Any) -> Any:
     if action == "quote":
-        return operations.quote_payment(account=town.account, base_amount=700, payment_method=card())
+        return operations.quote_payment(account=merchant.account, base_amount=700, payment_method=card())
     return getattr(operations, f"{action}_payment")(payment=subject)
 
 
-def subject_of(town: Town, action: str) -> Payment | None:
+def subject_of(merchant: Merchant, action: str) -> Payment | None:
     if action == "quote":
         return None
-    return town.captured() if action == "refund" else town.quoted()
+    return merchant.captured() if action == "refund" else merchant.quoted()
 
 
-@pytest.mark.parametrize("action", NEWS)
-def test_the_database_is_restarted_at_every_step(town: Town, outage: Outage, action: str) -> None:
+@pytest.mark.parametrize("action", SIGNALS_OF)
+def test_the_database_is_restarted_at_every_step(merchant: Merchant, outage: Outage, action: str) -> None:
     """D1, M3: the action is done all the same, by one POST, recorded and told once."""
     for number in rounds(ROUNDS, len(STEPS)):
         step = STEPS[number % len(STEPS)]
-        subject, before, ended = subject_of(town, action), len(town.posts()), outage.ended
+        subject, before, ended = subject_of(merchant, action), len(merchant.posts()), outage.ended
         with listening() as heard, at_step(step, outage) as hits:
-            row = do(town, action, subject)
+            row = do(merchant, action, subject)
         connections.close_all()  # which a request or a task that has ended does by itself
         assert hits == [step]
         assert outage.ended > ended, "there was a connection to end"
-        assert len(town.posts()) == before + 1, step
+        assert len(merchant.posts()) == before + 1, step
         operation = only(result_uid=row.uid, action=action)
         assert (operation.state, operation.error) == ("succeeded", ""), step
         operations.reconcile()
         assert not OutboxSignal.objects.exists()
         told = [name for name, _, _ in heard]
-        assert sorted(told) == sorted({"operation_finished", *NEWS[action]}), step
+        assert sorted(told) == sorted({"operation_finished", *SIGNALS_OF[action]}), step
         if action != "quote":
             assert subject is not None
-            assert len(town.ledger(action, subject)) == 1
+            assert len(merchant.ledger(action, subject)) == 1
 
 
 @pytest.mark.parametrize("step", ["stored", "closed", "read again"])
-def test_the_database_is_restarted_while_outcomes_are_looked_up(town: Town, outage: Outage, step: str) -> None:
+def test_the_database_is_restarted_while_outcomes_are_looked_up(merchant: Merchant, outage: Outage, step: str) -> None:
     """D1, M3: the tick settles what it was at, and all others."""
     for action in ("refund", "capture", "void"):
-        town.sandbox.fault(f"POST /api/payments/{{uid}}/{action}", times=1, close="after")
+        merchant.sandbox.fault(f"POST /api/payments/{{uid}}/{action}", times=1, close="after")
         with pytest.raises(OutcomeUnknown):
-            do(town, action, subject_of(town, action))
-    posts, passed = len(town.posts()), list[str]()
+            do(merchant, action, subject_of(merchant, action))
+    posts, passed = len(merchant.posts()), list[str]()
     with at_step(step, outage) as hits, watching(passed.append):
         outcome = operations.reconcile()
     connections.close_all()
     assert hits == [step]
     assert (outcome.succeeded, outcome.waiting) == (3, 0)
     assert set(Operation.objects.exclude(action="quote").values_list("state", flat=True)) == {"succeeded"}
-    assert len(town.posts()) == posts
+    assert len(merchant.posts()) == posts
     assert passed.count("closed") == 3
 
 
@@ -129,27 +129,27 @@ def lose_the_next_commit() -> None:
     ours._commit = commit
 
 
-def test_the_commit_of_the_end_is_not_acknowledged(town: Town) -> None:
+def test_the_commit_of_the_end_is_not_acknowledged(merchant: Merchant) -> None:
     """D1: written a second time it is the same, and told once."""
-    for action, news in NEWS.items():
-        subject = subject_of(town, action)
+    for action, news in SIGNALS_OF.items():
+        subject = subject_of(merchant, action)
         with listening() as heard, at_step("stored", lose_the_next_commit) as hits:
-            row = do(town, action, subject)
+            row = do(merchant, action, subject)
         assert hits == ["stored"]
         assert only(result_uid=row.uid, action=action).state == "succeeded"
         assert sorted(name for name, _, _ in heard) == sorted({"operation_finished", *news})
 
 
-def test_the_commit_of_the_journal_row_is_not_acknowledged(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commit_of_the_journal_row_is_not_acknowledged(merchant: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
     """D1: whose row it is cannot be told any more, so nothing is sent, and reconciliation says so."""
     monkeypatch.setattr(outcomes, "SAME_KEY_TIMEOUT", 0.3)
-    for action in NEWS:
-        subject, before = subject_of(town, action), len(town.posts())
+    for action in SIGNALS_OF:
+        subject, before = subject_of(merchant, action), len(merchant.posts())
         with at_step("claimed", lose_the_next_commit), pytest.raises(OperationInProgress):
-            do(town, action, subject)
-        assert len(town.posts()) == before
-        town.settle_all()
+            do(merchant, action, subject)
+        assert len(merchant.posts()) == before
+        merchant.reconcile_all()
         (operation,) = Operation.objects.filter(action=action).order_by("-pk")[:1]
         assert (operation.state, operation.error_class) == ("failed", "APIConnectionError")
-        do(town, action, subject)
-        assert len(town.posts()) == before + 1
+        do(merchant, action, subject)
+        assert len(merchant.posts()) == before + 1

@@ -17,7 +17,7 @@ from govpay import tasks
 from govpay.exceptions import OutcomeUnknown
 from govpay.models import Operation, Payment, SyncRun
 from govpay.sandbox.control.faults import Fault
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 from tests.reading import agree, counts, cursor_of, read, watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,15 +72,15 @@ def test_soft_limit_in_the_midst_of_a_write_leaves_its_outcome_open(sandbox: Any
     """C2: the platform acts all the same; it is looked up, and not sent again."""
     from govpay import operations
 
-    town = Town(sandbox)
-    payment = town.captured()
+    merchant = Merchant(sandbox)
+    payment = merchant.captured()
     slow = sandbox.fault("POST /api/payments/{uid}/refund", delay=0.5, times=1)
     with soft_limit_once(slow), pytest.raises(OutcomeUnknown):
         operations.refund_payment(payment=payment, amount=5)
     assert Operation.objects.get().state == "unknown"
     end = time.monotonic() + 300
-    while not town.ledger("refund") and time.monotonic() < end:
+    while not merchant.ledger("refund") and time.monotonic() < end:
         time.sleep(0.05)
     tasks.reconcile_operations()
     assert Operation.objects.get().state == "succeeded"
-    assert len(town.posts("refund")) == len(town.ledger("refund")) == 1
+    assert len(merchant.posts("refund")) == len(merchant.ledger("refund")) == 1

@@ -49,7 +49,7 @@ def happen(sandbox: Any, uid: str, what: str, number: int) -> tuple[str, dict[st
     max_examples=HISTORIES,
     deadline=None,
     database=None,
-    phases=[Phase.generate],  # to shrink a history takes minutes
+    phases=[Phase.generate],  # shrinking a history takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(chance=st.integers(0, 2**48).map(Random))
@@ -58,7 +58,7 @@ def test_any_order_with_duplicates_and_ties(sandbox: Any, transactional_db: None
     if not another(HISTORIES):
         return  # whatever is drawn is drawn before
     account = account_on(sandbox)
-    pull("payments", account)  # a first load would be no news
+    pull("payments", account)  # a first load sends no signals
     pull("transactions", account)
     uid = sandbox.add_payment(account, status="captured")["uid"]
     ties = chance.random() < 0.5  # all in the same second
@@ -91,5 +91,5 @@ def test_any_order_with_duplicates_and_ties(sandbox: Any, transactional_db: None
         *("chargeback", "chargeback_reversal", "refund", "refund"),
     ]
     assert set(WebhookEvent.objects.filter(account=account).values_list("state", flat=True)) == {"processed"}
-    counted = {name: sum(news[:2] == (name, uid) for news in heard.news) for name in SIGNALS}
+    counted = {name: sum(news[:2] == (name, uid) for news in heard.signals) for name in SIGNALS}
     assert counted == SIGNALS

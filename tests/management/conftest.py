@@ -1,3 +1,3 @@
-"""What tests of commands share."""
+"""Fixtures of the commands' tests."""
 
-from tests.operations.conftest import impatient, town  # noqa: F401 - fixtures
+from tests.operations.conftest import impatient, merchant  # noqa: F401 - fixtures

@@ -1,4 +1,4 @@
-"""The commands as an operator meets them: real processes, exit codes, one line for what is expected to go wrong."""
+"""The commands in real processes: exit codes, and one line of text for each expected error."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_wrong_secret_is_one_line_and_no_storm(sandbox: Any, settings: Any) ->
     assert "canary" not in out + err
     assert err.count("\n") == 1
     assert sandbox.token_requests == 1
-    # Another process, in the half minute in which nobody tries again: it was told why.
+    # Another process, during the 30 seconds without attempts: it reads the reason from the cache.
     reset()
     code, out, err = run("govpay_sync")
     assert code == 1

@@ -1,4 +1,4 @@
-"""``govpay_doctor`` as an operator and a monitor meet it."""
+"""``govpay_doctor``: its text for people and its JSON for monitors."""
 
 from __future__ import annotations
 

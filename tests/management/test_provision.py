@@ -1,4 +1,4 @@
-"""``govpay_provision`` as an operator meets it: what it prints, how it ends, and kill -9."""
+"""``govpay_provision``: output, exit codes, and kill -9."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from govpay.models import PaymentAccount
-from tests.operations.test_provisioning import TOWN, WRITES
+from tests.operations.merchant import Merchant, wait_for
+from tests.operations.test_provisioning import MERCHANT_TOML, WRITES
 from tests.operations.test_tenants import ACCOUNT, CHECKOUT, CLIENT, sent
-from tests.operations.town import Town, wait_for
 from tests.processes import start_command
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,8 +26,8 @@ Write = Callable[[str], Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    def write(text: str = TOWN) -> Path:
-        path = tmp_path / "town.toml"
+    def write(text: str = MERCHANT_TOML) -> Path:
+        path = tmp_path / "merchant.toml"
         path.write_text(text, encoding="utf-8")
         return path
 
@@ -35,7 +35,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def run(path: Path, *arguments: str) -> tuple[str, str, str]:
-    """What it printed, what it said went wrong, and the error that it ended with."""
+    """Run the command; return its output, its error output, and its error."""
     out, err = StringIO(), StringIO()
     try:
         call_command("govpay_provision", str(path), *arguments, stdout=out, stderr=err)
@@ -45,7 +45,7 @@ def run(path: Path, *arguments: str) -> tuple[str, str, str]:
 
 
 def test_it_prints_a_diff_and_what_became_of_it(sandbox: Any, write: Write) -> None:
-    path = write(TOWN)
+    path = write(MERCHANT_TOML)
     out, err, error = run(path, "--dry-run")
     assert (err, error, sent(sandbox)) == ("", "", [])
     lines = out.splitlines()
@@ -68,7 +68,7 @@ def test_it_prints_a_diff_and_what_became_of_it(sandbox: Any, write: Write) -> N
 
 def test_a_refused_step_is_named_with_its_key_path_and_the_exit_code_is_1(sandbox: Any, write: Write) -> None:
     sandbox.fault(CHECKOUT, times=1, status=422)
-    path = write(TOWN)
+    path = write(MERCHANT_TOML)
     process = start_command("govpay_provision", str(path))
     out, err = process.communicate(timeout=300)
     assert process.returncode == 1
@@ -80,7 +80,7 @@ def test_a_refused_step_is_named_with_its_key_path_and_the_exit_code_is_1(sandbo
 
 
 def test_each_problem_of_the_file_is_one_line_and_nothing_is_sent(sandbox: Any, write: Write) -> None:
-    path = write(TOWN.replace("timezone", "zone").replace("zift", ""))
+    path = write(MERCHANT_TOML.replace("timezone", "zone").replace("zift", ""))
     out, _, error = run(path)
     lines = error.splitlines()
     assert lines[0].startswith(f"{path}: client.zone: client has no key 'zone'.")
@@ -92,7 +92,7 @@ def test_each_problem_of_the_file_is_one_line_and_nothing_is_sent(sandbox: Any, 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe", b"[client"])
 def test_a_file_that_cannot_be_read_is_one_error(sandbox: Any, tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "town.toml"
+    path = tmp_path / "merchant.toml"
     if content is not None:
         path.write_bytes(content)
     _, _, error = run(path)
@@ -101,22 +101,22 @@ def test_a_file_that_cannot_be_read_is_one_error(sandbox: Any, tmp_path: Path, c
 
 
 def test_a_byte_order_mark_is_no_harm(sandbox: Any, write: Write) -> None:
-    assert run(write("\ufeff" + TOWN), "--dry-run")[2] == ""
+    assert run(write("\ufeff" + MERCHANT_TOML), "--dry-run")[2] == ""
 
 
 @pytest.mark.parametrize("route", [CLIENT, ACCOUNT, CHECKOUT])
 def test_a_killed_run_is_continued(sandbox: Any, write: Write, route: str) -> None:
-    path, town = write(TOWN), Town(sandbox)
+    path, merchant = write(MERCHANT_TOML), Merchant(sandbox)
     there = len(sandbox.all("client")), len(sandbox.all("account"))
     sandbox.fault(route, times=1, delay=1)
     process = start_command("govpay_provision", str(path))
     wait_for(lambda: [each for each in sandbox.platform.faults.active() if each["hits"]])
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=300)
-    time.sleep(1.5)  # the platform carries out what it has received, and nobody hears of it
-    town.pass_deadlines()
+    time.sleep(1.5)  # the platform carries out the request, and the answer is lost
+    merchant.pass_deadlines()
     run(path)
-    town.settle_all()
+    merchant.reconcile_all()
     assert run(path)[2] == ""
     assert (sent(sandbox).count(CLIENT), sent(sandbox).count(ACCOUNT)) == (1, 2)
     made = len(sandbox.all("client")) - there[0], len(sandbox.all("account")) - there[1]

@@ -1,4 +1,4 @@
-"""``govpay_replay`` as an operator meets it."""
+"""``govpay_replay``: output and exit codes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_named_ones_whatever_their_state(sandbox: Any) -> None:
 def test_one_that_still_cannot_be_worked_on(sandbox: Any) -> None:
     account = account_on(sandbox)
     event = event_for(account, "payment.completed")
-    with pytest.raises(CommandError, match="1 of the events could not be worked on"):
+    with pytest.raises(CommandError, match="1 of the events could not be processed"):
         replay(event.webhook_id)
 
 

@@ -1,4 +1,4 @@
-"""``govpay_rotate_keys``: everything under the newest key, whatever happens meanwhile."""
+"""``govpay_rotate_keys``: all secrets are encrypted with the newest key, also under concurrent changes."""
 
 from __future__ import annotations
 

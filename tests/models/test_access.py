@@ -1,4 +1,4 @@
-"""``visible_to``: the rows of each model by the accounts that somebody may see."""
+"""``visible_to``: a user sees only the rows of the permitted accounts."""
 
 from __future__ import annotations
 

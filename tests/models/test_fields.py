@@ -46,7 +46,7 @@ def test_text_that_was_not_dumped_is_text(text: str) -> None:
 
 
 def test_a_bare_token_is_text() -> None:
-    """It may be somebody's secret."""
+    """The value may be a secret."""
     token = seal("x")
     assert PaymentAccount._meta.get_field("webhook_secret").to_python(token) == token
 

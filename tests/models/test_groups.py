@@ -1,4 +1,4 @@
-"""The four staff groups are made once and never touched again."""
+"""The four staff groups are created once and not changed afterwards."""
 
 from __future__ import annotations
 

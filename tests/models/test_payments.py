@@ -1,4 +1,4 @@
-"""The rules that a payment's row alone can answer."""
+"""The rules of payments that need only the stored row."""
 
 from __future__ import annotations
 

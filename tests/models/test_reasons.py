@@ -1,4 +1,4 @@
-"""The table of reasons: complete, unambiguous, in both languages, and silent about what it does not know."""
+"""The table of reasons: complete, unambiguous, in both languages; unknown codes give no text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of actions share."""
+"""Fixtures of the tests of actions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.operations.town import Town, listening
+from tests.operations.merchant import Merchant, listening
 
 
 @pytest.fixture
-def town(sandbox: Any, transactional_db: None) -> Town:
-    return Town(sandbox)
+def merchant(sandbox: Any, transactional_db: None) -> Merchant:
+    return Merchant(sandbox)
 
 
 @pytest.fixture
-def heard(town: Town) -> Iterator[list[tuple[str, str, str]]]:
+def heard(merchant: Merchant) -> Iterator[list[tuple[str, str, str]]]:
     """The signals of the test, in order."""
     with listening() as signals:
         yield signals
@@ -24,5 +24,5 @@ def heard(town: Town) -> Iterator[list[tuple[str, str, str]]]:
 
 @pytest.fixture
 def impatient(settings: Any) -> None:
-    """Few repeats and short waits: for tests in which the platform does not answer."""
+    """No retries and short timeouts, for tests in which the platform does not answer."""
     settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0, "READ_TIMEOUT": 1, "CALL_TIMEOUT": 2}

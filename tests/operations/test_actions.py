@@ -1,4 +1,4 @@
-"""Answers that say little are completed with what is known."""
+"""Incomplete answers are completed with what is known here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payment links: a session is opened once, found again after a crash, and not asked for too often."""
+"""Payment links: a session is opened once, found again after a crash, and not requested too often."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from govpay import cache, operations
 from govpay.exceptions import APIError, OperationRefused
 from govpay.models import HostedSession, Operation, PaymentLink
 from govpay.operations import links
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,27 +22,27 @@ HERE, THERE = "https://city.example/", "https://www.city.example/"
 
 
 @pytest.fixture
-def town(sandbox: Any, settings: Any) -> Town:
+def merchant(sandbox: Any, settings: Any) -> Merchant:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": [HERE.rstrip("/"), THERE.rstrip("/")]}
-    return Town(sandbox)
+    return Merchant(sandbox)
 
 
 @pytest.fixture
-def link(town: Town) -> PaymentLink:
-    return operations.create_payment_link(account=town.account, amount=5000)
+def link(merchant: Merchant) -> PaymentLink:
+    return operations.create_payment_link(account=merchant.account, amount=5000)
 
 
 def follow(link: PaymentLink, address: str = HERE) -> HostedSession | None:
     return operations.open_session(link, success_url=address, cancel_url=address)
 
 
-def sent(town: Town) -> int:
-    calls = [call for call in town.sandbox.requests() if call["path"] == "/v1/hosted-sessions"]
+def sent(merchant: Merchant) -> int:
+    calls = [call for call in merchant.sandbox.requests() if call["path"] == "/v1/hosted-sessions"]
     return sum(call["status"] != 401 for call in calls)
 
 
 @pytest.fixture
-def begun(town: Town, link: PaymentLink, monkeypatch: pytest.MonkeyPatch) -> HostedSession:
+def begun(merchant: Merchant, link: PaymentLink, monkeypatch: pytest.MonkeyPatch) -> HostedSession:
     """The session of a process that died before the link knew of it."""
     real = links.create_hosted_session
 
@@ -60,24 +60,28 @@ def begun(town: Town, link: PaymentLink, monkeypatch: pytest.MonkeyPatch) -> Hos
 
 
 def test_a_session_begun_under_another_host_name_is_found_again(
-    town: Town, link: PaymentLink, begun: HostedSession
+    merchant: Merchant, link: PaymentLink, begun: HostedSession
 ) -> None:
     for address in (THERE, HERE, THERE):
         session = follow(link, address)
         assert session is not None
         assert session.uid == begun.uid
     assert link.session_id == begun.uid
-    assert sent(town) == 1
+    assert sent(merchant) == 1
 
 
-def test_one_that_was_paid_meanwhile_is_not_opened_again(town: Town, link: PaymentLink, begun: HostedSession) -> None:
-    town.sandbox.confirm_session(begun.uid)
+def test_one_that_was_paid_meanwhile_is_not_opened_again(
+    merchant: Merchant, link: PaymentLink, begun: HostedSession
+) -> None:
+    merchant.sandbox.confirm_session(begun.uid)
     HostedSession.objects.update(expires_at=timezone.now() - dt.timedelta(minutes=1))
     assert follow(link, THERE) is None
-    assert sent(town) == 1
+    assert sent(merchant) == 1
 
 
-def test_one_that_ended_meanwhile_is_followed_by_another(town: Town, link: PaymentLink, begun: HostedSession) -> None:
+def test_one_that_ended_meanwhile_is_followed_by_another(
+    merchant: Merchant, link: PaymentLink, begun: HostedSession
+) -> None:
     operations.expire_hosted_session(session=begun)
     with pytest.raises(OperationRefused):
         follow(link, THERE)
@@ -89,7 +93,7 @@ def test_one_that_ended_meanwhile_is_followed_by_another(town: Town, link: Payme
 
 @pytest.mark.parametrize("state", ["failed", "unknown"])
 def test_one_that_came_to_nothing_is_followed_by_another(
-    town: Town, link: PaymentLink, begun: HostedSession, state: str
+    merchant: Merchant, link: PaymentLink, begun: HostedSession, state: str
 ) -> None:
     begun.delete()
     over = timezone.now() - dt.timedelta(seconds=1)
@@ -100,42 +104,42 @@ def test_one_that_came_to_nothing_is_followed_by_another(
     assert link.attempt == 1
 
 
-def test_one_that_may_be_under_way_is_waited_for(town: Town, link: PaymentLink, begun: HostedSession) -> None:
+def test_one_that_may_be_under_way_is_waited_for(merchant: Merchant, link: PaymentLink, begun: HostedSession) -> None:
     Operation.objects.update(state="started", deadline_at=timezone.now() + dt.timedelta(minutes=1), session=None)
     for _ in range(2):
         with pytest.raises(OperationRefused):
             follow(link, THERE)
-    assert (link.attempt, sent(town)) == (0, 1)
+    assert (link.attempt, sent(merchant)) == (0, 1)
 
 
-def test_after_a_failure_there_is_a_pause(town: Town, link: PaymentLink) -> None:
-    town.sandbox.fault(CREATE, status=422)
+def test_after_a_failure_there_is_a_pause(merchant: Merchant, link: PaymentLink) -> None:
+    merchant.sandbox.fault(CREATE, status=422)
     with pytest.raises(APIError):
         follow(link)
     for _ in range(4):
         with pytest.raises(OperationRefused, match="a moment ago"):
             follow(link)
-    assert (sent(town), Operation.objects.count()) == (1, 1)
+    assert (sent(merchant), Operation.objects.count()) == (1, 1)
     assert link.public_id not in cache.link_pause_key(str(link.public_id))
-    other = operations.create_payment_link(account=town.account, amount=700)
+    other = operations.create_payment_link(account=merchant.account, amount=700)
     with pytest.raises(APIError):
         follow(other)
-    town.sandbox.clear_faults()
+    merchant.sandbox.clear_faults()
     entries.clear()
     assert follow(link) is not None
 
 
 def test_a_cache_that_is_down_costs_the_pause_alone(
-    town: Town, link: PaymentLink, monkeypatch: pytest.MonkeyPatch
+    merchant: Merchant, link: PaymentLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    town.sandbox.fault(CREATE, status=422, times=1)
+    merchant.sandbox.fault(CREATE, status=422, times=1)
     monkeypatch.setattr(cache, "caches", {})
     with pytest.raises(APIError):
         follow(link)
     assert follow(link) is not None
 
 
-def test_the_session_of_an_open_link_keeps_its_amount(town: Town, link: PaymentLink) -> None:
+def test_the_session_of_an_open_link_keeps_its_amount(merchant: Merchant, link: PaymentLink) -> None:
     session = follow(link)
     assert session is not None
     with pytest.raises(OperationRefused, match="payment link"):
@@ -145,31 +149,31 @@ def test_the_session_of_an_open_link_keeps_its_amount(town: Town, link: PaymentL
     assert session.amount == 5000
 
 
-def test_session_of_a_status_that_nobody_documented_may_still_be_paid(town: Town, link: PaymentLink) -> None:
+def test_session_of_a_status_that_nobody_documented_may_still_be_paid(merchant: Merchant, link: PaymentLink) -> None:
     """It keeps its credential, is read again, and no second one is opened beside it."""
     session = follow(link)
     assert session is not None
-    town.sandbox.fault("GET /v1/hosted-sessions/{uid}", strange="status")
+    merchant.sandbox.fault("GET /v1/hosted-sessions/{uid}", strange="status")
     HostedSession.objects.update(expires_at=timezone.now())  # so that it is read
     for _ in range(2):
         with pytest.raises(OperationRefused, match="is not known yet"):
             follow(link)
     session.refresh_from_db()
     assert (session.status, session.credential is not None) == ("of_tomorrow", True)
-    assert sent(town) == 1
-    town.sandbox.clear_faults()
-    town.sync("sessions")
+    assert sent(merchant) == 1
+    merchant.sandbox.clear_faults()
+    merchant.sync("sessions")
     session.refresh_from_db()
     assert session.status == "active"
     assert (follow(link) or session).uid == session.uid
-    assert sent(town) == 1
+    assert sent(merchant) == 1
 
 
-def test_cancelling_ends_a_session_whose_status_nobody_documented(town: Town, link: PaymentLink) -> None:
+def test_cancelling_ends_a_session_whose_status_nobody_documented(merchant: Merchant, link: PaymentLink) -> None:
     session = follow(link)
     assert session is not None
     HostedSession.objects.update(status="of_tomorrow")
     operations.cancel_payment_link(link=link)
-    assert town.sandbox.get("session", session.uid)["status"] == "expired"
+    assert merchant.sandbox.get("session", session.uid)["status"] == "expired"
     session.refresh_from_db()
     assert (session.status, session.credential) == ("expired", None)

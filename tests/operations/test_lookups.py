@@ -1,4 +1,4 @@
-"""Looking for a trace on platforms that filter, page and answer in other ways than ours."""
+"""Look-ups on platforms that filter, page and answer differently from the sandbox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from govpay import operations
 from govpay.exceptions import OutcomeUnknown
 from govpay.models import Payment
 from govpay.operations import lookups
-from tests.operations.town import Town, only, refund_of
+from tests.operations.merchant import Merchant, only, refund_of
 from tests.reading import watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,15 +19,15 @@ pytestmark = pytest.mark.django_db(transaction=True)
 REFUND, LIST = "POST /api/payments/{uid}/refund", "GET /api/transactions"
 
 
-def lose(town: Town, payment: Payment, close: str, amount: int = 5) -> None:
-    town.sandbox.fault(REFUND, times=1, close=close)
+def lose(merchant: Merchant, payment: Payment, close: str, amount: int = 5) -> None:
+    merchant.sandbox.fault(REFUND, times=1, close=close)
     with pytest.raises(OutcomeUnknown):
         operations.refund_payment(payment=payment, amount=amount)
 
 
-def refuse(town: Town, monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str]:
+def refuse(merchant: Merchant, monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str]:
     """The platform answers 400 to lists whose query holds any of ``words``; gives the queries that it took."""
-    app, taken = town.sandbox._server.app, []
+    app, taken = merchant.sandbox._server.app, []
     real = app._run
 
     def run(method: str, call: Any, request_id: str) -> Any:
@@ -48,22 +48,22 @@ def refuse(town: Town, monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str
 )
 @pytest.mark.parametrize("close", ["after", "before"])
 def test_api_that_refuses_options_is_read_row_by_row(
-    town: Town, monkeypatch: pytest.MonkeyPatch, unknown: tuple[str, ...], close: str
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch, unknown: tuple[str, ...], close: str
 ) -> None:
-    payment = town.captured()
+    payment = merchant.captured()
     for number in range(3):
-        town.sandbox.refund(town.captured().uid, 5, f"other-{number}")
-    lose(town, payment, close)
-    refuse(town, monkeypatch, *unknown)
-    outcome = town.settle_all()
+        merchant.sandbox.refund(merchant.captured().uid, 5, f"other-{number}")
+    lose(merchant, payment, close)
+    refuse(merchant, monkeypatch, *unknown)
+    outcome = merchant.reconcile_all()
     assert only().state == ("succeeded" if close == "after" else "failed"), outcome
-    assert len(town.posts("refund")) == 1
+    assert len(merchant.posts("refund")) == 1
 
 
-def test_rows_since_the_action_are_enough(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    payment = town.captured()
-    lose(town, payment, "after")
-    queries = refuse(town, monkeypatch, "payment_uid eq")
+def test_rows_since_the_action_are_enough(merchant: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
+    payment = merchant.captured()
+    lose(merchant, payment, "after")
+    queries = refuse(merchant, monkeypatch, "payment_uid eq")
     operations.reconcile()
     assert only().state == "succeeded"
     assert "updated_at ge" in queries[0]
@@ -71,66 +71,70 @@ def test_rows_since_the_action_are_enough(town: Town, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("unknown", ["reference_id eq"])
 def test_quote_is_found_where_references_cannot_be_filtered(
-    town: Town, monkeypatch: pytest.MonkeyPatch, unknown: str
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch, unknown: str
 ) -> None:
-    town.sandbox.fault("POST /api/payments", times=1, close="after")
+    merchant.sandbox.fault("POST /api/payments", times=1, close="after")
     with pytest.raises(OutcomeUnknown):
-        town.quoted()
-    refuse(town, monkeypatch, unknown)
+        merchant.quoted()
+    refuse(merchant, monkeypatch, unknown)
     assert operations.reconcile().succeeded == 1
 
 
 @pytest.mark.parametrize("fault", [{"status": 404}, {"status": 405}, {"status": 403}, {"status": 422}, {"html": True}])
-def test_list_that_is_not_there_proves_nothing(town: Town, impatient: None, fault: dict[str, Any]) -> None:
+def test_list_that_is_not_there_proves_nothing(merchant: Merchant, impatient: None, fault: dict[str, Any]) -> None:
     """Assumption A6: 404 and 405 mean "not offered", never "not executed"."""
-    payment = town.captured()
-    lose(town, payment, "after")
-    town.sandbox.fault(LIST, **fault)
+    payment = merchant.captured()
+    lose(merchant, payment, "after")
+    merchant.sandbox.fault(LIST, **fault)
     for _ in range(3):
-        town.settle_all()
+        merchant.reconcile_all()
         assert only().state == "unknown"
-    town.sandbox.clear_faults()
+    merchant.sandbox.clear_faults()
     assert operations.reconcile().succeeded == 1
-    assert refund_of(only()).amount == town.moved("refund", payment) == 5
+    assert refund_of(only()).amount == merchant.moved("refund", payment) == 5
 
 
 def test_list_that_only_refuses_everything_proves_nothing(
-    town: Town, monkeypatch: pytest.MonkeyPatch, impatient: None
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
-    lose(town, town.captured(), "after")
-    town.sandbox.fault(LIST, status=400)
-    town.settle_all()
+    lose(merchant, merchant.captured(), "after")
+    merchant.sandbox.fault(LIST, status=400)
+    merchant.reconcile_all()
     assert only().state == "unknown"
 
 
-def test_api_that_does_not_heed_skip_is_noticed(town: Town) -> None:
+def test_api_that_does_not_heed_skip_is_noticed(merchant: Merchant) -> None:
     """It gives the same page again and again: neither an end nor a proof."""
-    payment = town.captured()
-    lose(town, payment, "before")
+    payment = merchant.captured()
+    lose(merchant, payment, "before")
     other = json.dumps([{"uid": "trx_other", "payment_uid": payment.uid, "type": "capture", "amount": 1}])
-    town.sandbox.fault(LIST, status=200, body=other)
-    town.settle_all()
+    merchant.sandbox.fault(LIST, status=200, body=other)
+    merchant.reconcile_all()
     assert only().state == "unknown"
 
 
 @pytest.mark.parametrize("close", ["after", "before"])
-def test_api_that_does_not_heed_skip_is_walked_by_key(town: Town, monkeypatch: pytest.MonkeyPatch, close: str) -> None:
-    payment = town.captured()
+def test_api_that_does_not_heed_skip_is_walked_by_key(
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch, close: str
+) -> None:
+    payment = merchant.captured()
     operations.refund_payment(payment=payment, amount=1)
-    lose(town, payment, close)
-    real = town.sandbox._server.app._run
+    lose(merchant, payment, close)
+    real = merchant.sandbox._server.app._run
 
     def run(method: str, call: Any, request_id: str) -> Any:
         call.query.pop("$skip", None)
         return real(method, call, request_id)
 
-    monkeypatch.setattr(town.sandbox._server.app, "_run", run)
-    town.settle_all()
+    monkeypatch.setattr(merchant.sandbox._server.app, "_run", run)
+    merchant.reconcile_all()
     assert only(amount=5).state == ("succeeded" if close == "after" else "failed")
 
 
-def test_trace_is_found_behind_a_page_of_other_rows(town: Town, start_sandbox: Any, transactional_db: None) -> None:
-    small = Town(start_sandbox(page_cap=1))
+def test_trace_is_found_behind_a_page_of_other_rows(
+    merchant: Merchant, start_sandbox: Any, transactional_db: None
+) -> None:
+    small = Merchant(start_sandbox(page_cap=1))
     payment = small.captured()
     for amount in (1, 2, 3):
         operations.refund_payment(payment=payment, amount=amount)
@@ -140,7 +144,7 @@ def test_trace_is_found_behind_a_page_of_other_rows(town: Town, start_sandbox: A
 
 
 def test_links_prove_the_end_where_no_option_is_known(start_sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    linked = Town(start_sandbox(envelope="odata", page_cap=1))
+    linked = Merchant(start_sandbox(envelope="odata", page_cap=1))
     payment = linked.captured()
     operations.refund_payment(payment=payment, amount=1)
     lose(linked, payment, "before")
@@ -149,9 +153,9 @@ def test_links_prove_the_end_where_no_option_is_known(start_sandbox: Any, monkey
     assert only(amount=5).state == "failed"
 
 
-def test_filtered_rows_are_read_by_keyset(town: Town, start_sandbox: Any) -> None:
+def test_filtered_rows_are_read_by_keyset(merchant: Merchant, start_sandbox: Any) -> None:
     """A2: rows that change meanwhile are neither skipped nor read twice."""
-    small = Town(start_sandbox(page_cap=1))
+    small = Merchant(start_sandbox(page_cap=1))
     payment = small.captured()
     lose(small, payment, "before")
     calls = watch(small.sandbox)
@@ -170,7 +174,7 @@ def test_pages_without_an_order_prove_nothing_absent(
     start_sandbox: Any, monkeypatch: pytest.MonkeyPatch, close: str
 ) -> None:
     """A row may move from a page that was not read yet to one that was."""
-    small = Town(start_sandbox(page_cap=1))
+    small = Merchant(start_sandbox(page_cap=1))
     payment = small.captured()
     operations.refund_payment(payment=payment, amount=1)
     lose(small, payment, close)
@@ -181,26 +185,26 @@ def test_pages_without_an_order_prove_nothing_absent(
 
 @pytest.mark.parametrize("close", ["after", "before"])
 def test_api_that_does_not_heed_filters_is_counted_through(
-    town: Town, monkeypatch: pytest.MonkeyPatch, close: str
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch, close: str
 ) -> None:
-    payment = town.captured()
+    payment = merchant.captured()
     for amount in (1, 2, 3):
         operations.refund_payment(payment=payment, amount=amount)
-    lose(town, payment, close)
-    real = town.sandbox._server.app._run
+    lose(merchant, payment, close)
+    real = merchant.sandbox._server.app._run
 
     def run(method: str, call: Any, request_id: str) -> Any:
         call.query.pop("$filter", None)
         return real(method, call, request_id)
 
-    monkeypatch.setattr(town.sandbox._server.app, "_run", run)
+    monkeypatch.setattr(merchant.sandbox._server.app, "_run", run)
     monkeypatch.setattr(lookups, "TOP", 2)  # its pages are full
-    town.settle_all()
+    merchant.settle_all()
     assert only(amount=5).state == ("succeeded" if close == "after" else "unknown")
 
 
 def test_links_that_name_another_host_are_no_obstacle(start_sandbox: Any) -> None:
-    linked = Town(start_sandbox(envelope="odata", page_cap=1))
+    linked = Merchant(start_sandbox(envelope="odata", page_cap=1))
     payment = linked.captured()
     operations.refund_payment(payment=payment, amount=1)
     lose(linked, payment, "before")
@@ -212,29 +216,29 @@ def test_links_that_name_another_host_are_no_obstacle(start_sandbox: Any) -> Non
 
 
 @pytest.mark.parametrize("amount", [5, 6])
-def test_platform_that_keeps_no_references_is_noticed(town: Town, amount: int) -> None:
+def test_platform_that_keeps_no_references_is_noticed(merchant: Merchant, amount: int) -> None:
     """A refund of this amount without a reference may be ours: then it must not be called "not executed"."""
-    payment = town.captured()
-    lose(town, payment, "before")
-    (trace,) = [town.sandbox.refund(payment.uid, amount, "x")]
-    town.sandbox.touch("transaction", trace["uid"], reference_id=None)
-    town.settle_all()
+    payment = merchant.captured()
+    lose(merchant, payment, "before")
+    (trace,) = [merchant.sandbox.refund(payment.uid, amount, "x")]
+    merchant.sandbox.touch("transaction", trace["uid"], reference_id=None)
+    merchant.reconcile_all()
     assert only().state == ("unknown" if amount == 5 else "failed")
 
 
-def test_older_refund_without_a_reference_is_not_ours(town: Town) -> None:
-    payment = town.captured()
-    trace = town.sandbox.refund(payment.uid, 5, "x")
-    town.sandbox.touch("transaction", trace["uid"], reference_id=None, created_at="2020-01-01T00:00:00Z")
-    lose(town, payment, "before")
-    town.settle_all()
+def test_older_refund_without_a_reference_is_not_ours(merchant: Merchant) -> None:
+    payment = merchant.captured()
+    trace = merchant.sandbox.refund(payment.uid, 5, "x")
+    merchant.sandbox.touch("transaction", trace["uid"], reference_id=None, created_at="2020-01-01T00:00:00Z")
+    lose(merchant, payment, "before")
+    merchant.reconcile_all()
     assert only().state == "failed"
 
 
-def test_row_that_cannot_be_read_does_not_hide_ours(town: Town) -> None:
-    payment = town.captured()
-    broken = [town.sandbox.refund(payment.uid, 1, f"broken-{number}")["uid"] for number in range(4)]
-    lose(town, payment, "after")
+def test_row_that_cannot_be_read_does_not_hide_ours(merchant: Merchant) -> None:
+    payment = merchant.captured()
+    broken = [merchant.sandbox.refund(payment.uid, 1, f"broken-{number}")["uid"] for number in range(4)]
+    lose(merchant, payment, "after")
     for uid in broken:
-        town.sandbox.touch("transaction", uid, amount="one", status=7, reference_id=None)
+        merchant.sandbox.touch("transaction", uid, amount="one", status=7, reference_id=None)
     assert operations.reconcile().succeeded == 1

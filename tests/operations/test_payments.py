@@ -1,4 +1,4 @@
-"""Capture and void: what is repeated, what is refused before any HTTP, and how each end is told."""
+"""Capture and void: repetitions, refusals before any HTTP, and the signals of each outcome."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from govpay.exceptions import (
 )
 from govpay.models import Operation, Payment, PaymentAccount
 from govpay.operations import Snapshot
-from tests.operations.town import Town, bank_account, card, only
+from tests.operations.merchant import Merchant, bank_account, card, only
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,10 +30,10 @@ CAPTURE, VOID = "POST /api/payments/{uid}/capture", "POST /api/payments/{uid}/vo
 
 
 @pytest.fixture
-def bodies(town: Town, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def bodies(merchant: Merchant, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What came in at the platform's capture route."""
     found: list[dict[str, Any]] = []
-    app = town.sandbox._server.app
+    app = merchant.sandbox._server.app
     real = app._run
 
     def run(method: str, call: Any, request_id: str) -> Any:
@@ -48,12 +48,12 @@ def bodies(town: Town, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 # --- Capture ---------------------------------------------------------------------------------------
 
 
-def test_capture_takes_the_money_once(town: Town, heard: list[Any]) -> None:
-    payment = town.quoted(14_000, tax_amount=227)
+def test_capture_takes_the_money_once(merchant: Merchant, heard: list[Any]) -> None:
+    payment = merchant.quoted(14_000, tax_amount=227)
     row = operations.capture_payment(payment=payment)
     assert (row.status, row.pk) == ("captured", payment.pk)
     assert row.captured_at is not None
-    (entry,) = town.ledger()
+    (entry,) = merchant.ledger()
     assert (entry["kind"], entry["amount"], entry["payment_uid"]) == ("capture", payment.total_amount, payment.uid)
     operation = only(action="capture")
     assert (operation.state, operation.amount, operation.currency) == ("succeeded", payment.total_amount, "USD")
@@ -66,8 +66,8 @@ def test_capture_takes_the_money_once(town: Town, heard: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("method", [card(holder_name="Pat Exämple", bin="41111122"), bank_account(bank_name="B & Co")])
-def test_capture_repeats_the_validation_exactly(town: Town, bodies: list[Any], method: dict[str, Any]) -> None:
-    payment = town.quoted(5000, tax_amount=10, method=method, reference_id="INV/7 'x'")
+def test_capture_repeats_the_validation_exactly(merchant: Merchant, bodies: list[Any], method: dict[str, Any]) -> None:
+    payment = merchant.quoted(5000, tax_amount=10, method=method, reference_id="INV/7 'x'")
     operations.capture_payment(payment=payment)
     assert bodies == [
         {
@@ -82,13 +82,13 @@ def test_capture_repeats_the_validation_exactly(town: Town, bodies: list[Any], m
     ]
 
 
-def test_capture_does_not_send_a_tax_that_the_document_does_not_have(town: Town, bodies: list[Any]) -> None:
+def test_capture_does_not_send_a_tax_that_the_document_does_not_have(merchant: Merchant, bodies: list[Any]) -> None:
     """The vendor's wallet sample leaves it out."""
-    method = town.saved_method().uid
-    payment = town.add("validated", method=method, tax_amount=0)
+    method = merchant.saved_method().uid
+    payment = merchant.add("validated", method=method, tax_amount=0)
     del (document := dict(payment.raw))["tax_amount"]
-    town.sandbox.touch("payment", payment.uid, tax_amount=None)
-    town.sync("payments")
+    merchant.sandbox.touch("payment", payment.uid, tax_amount=None)
+    merchant.sync("payments")
     with pytest.raises(InvalidRequest):  # our platform wants it
         operations.capture_payment(payment=payment)
     assert "tax_amount" not in bodies[0]
@@ -97,61 +97,61 @@ def test_capture_does_not_send_a_tax_that_the_document_does_not_have(town: Town,
 
 @pytest.mark.parametrize(("currency", "base"), [("JPY", 1200), ("KWD", 12_345)])
 def test_currency_with_other_decimals_is_captured_and_refunded_in_its_own_units(
-    town: Town, currency: str, base: int
+    merchant: Merchant, currency: str, base: int
 ) -> None:
-    payment = town.add("validated", method=town.saved_method().uid, base_amount=base, currency=currency)
+    payment = merchant.add("validated", method=merchant.saved_method().uid, base_amount=base, currency=currency)
     captured = operations.capture_payment(payment=payment)
     assert operations.refund_payment(payment=captured, amount=base).amount == base
     with pytest.raises(OperationRefused, match=r"Only .* left"):
         operations.refund_payment(payment=captured, amount=base)
-    assert {entry["currency"] for entry in town.ledger()} == {currency}
+    assert {entry["currency"] for entry in merchant.ledger()} == {currency}
 
 
 @pytest.mark.parametrize("status", ["captured", "failed", "voided", "partially_refunded", "refunded", "expired", "odd"])
-def test_only_a_validated_payment_is_captured(town: Town, status: str) -> None:
-    payment = town.add("validated" if status == "odd" else status)
+def test_only_a_validated_payment_is_captured(merchant: Merchant, status: str) -> None:
+    payment = merchant.add("validated" if status == "odd" else status)
     if status == "odd":
-        town.sandbox.touch("payment", payment.uid, status="odd")
-        town.sync("payments")
+        merchant.sandbox.touch("payment", payment.uid, status="odd")
+        merchant.sync("payments")
     with pytest.raises(OperationRefused, match=f"Only a validated payment can be captured; this one is {status}"):
         operations.capture_payment(payment=payment)
-    assert not town.posts()
+    assert not merchant.posts()
     assert not Operation.objects.exists()
 
 
-def test_payment_validated_elsewhere_is_refused_unless_it_names_a_saved_method(town: Town) -> None:
+def test_payment_validated_elsewhere_is_refused_unless_it_names_a_saved_method(merchant: Merchant) -> None:
     with pytest.raises(OperationRefused, match="validated elsewhere"):
-        operations.capture_payment(payment=town.add("validated"))
-    wallet = town.add("validated", method=town.saved_method().uid)
+        operations.capture_payment(payment=merchant.add("validated"))
+    wallet = merchant.add("validated", method=merchant.saved_method().uid)
     assert operations.capture_payment(payment=wallet).status == "captured"
-    assert len(town.posts()) == 1
+    assert len(merchant.posts()) == 1
 
 
 @pytest.mark.parametrize(("kind", "minutes"), [("card", 15), ("wallet", 24 * 60)])
-def test_expired_validation_is_refused_before_http(town: Town, kind: str, minutes: int) -> None:
-    payment = town.quoted() if kind == "card" else town.add("validated", method=town.saved_method().uid)
+def test_expired_validation_is_refused_before_http(merchant: Merchant, kind: str, minutes: int) -> None:
+    payment = merchant.quoted() if kind == "card" else merchant.add("validated", method=merchant.saved_method().uid)
     assert payment.remote_created_at is not None
     end = payment.remote_created_at + dt.timedelta(minutes=minutes)
     with time_machine.travel(end), pytest.raises(OperationRefused, match="has expired"):
         operations.capture_payment(payment=payment)
-    assert not town.posts("capture")
+    assert not merchant.posts("capture")
     with time_machine.travel(end - dt.timedelta(seconds=30)):
         assert operations.capture_payment(payment=payment).status == "captured"
 
 
-def test_expiry_that_only_the_platform_knows_of(town: Town, heard: list[Any]) -> None:
-    payment = town.quoted()
-    town.sandbox.advance(16 * 60)
+def test_expiry_that_only_the_platform_knows_of(merchant: Merchant, heard: list[Any]) -> None:
+    payment = merchant.quoted()
+    merchant.sandbox.advance(16 * 60)
     with pytest.raises(Gone, match="expired"):
         operations.capture_payment(payment=payment)
     assert Payment.objects.get().status == "expired", "it was read again"
     assert only(action="capture").state == "failed"
     assert only(action="quote").validated_method is None
-    assert town.ledger() == []
+    assert merchant.ledger() == []
 
 
-def test_decline_leaves_the_payment_failed_and_says_so_once(town: Town, heard: list[Any]) -> None:
-    payment = town.quoted(method=card("9995"))
+def test_decline_leaves_the_payment_failed_and_says_so_once(merchant: Merchant, heard: list[Any]) -> None:
+    payment = merchant.quoted(method=card("9995"))
     with pytest.raises(PaymentDeclined, match="insufficient funds") as error:
         operations.capture_payment(payment=payment)
     assert error.value.code == "insufficient_funds"
@@ -160,7 +160,7 @@ def test_decline_leaves_the_payment_failed_and_says_so_once(town: Town, heard: l
     operation = only(action="capture")
     assert (operation.state, operation.error_code) == ("failed", "insufficient_funds")
     assert operation.remote_request_id == error.value.request_id != ""
-    town.sync()
+    merchant.sync()
     operations.reconcile()
     assert [signal for signal in heard if signal[0] == "payment_failed"] == [("payment_failed", row.uid, "operation")]
     assert heard.count(("operation_finished", "capture failed", "operation")) == 1
@@ -168,10 +168,10 @@ def test_decline_leaves_the_payment_failed_and_says_so_once(town: Town, heard: l
         operations.capture_payment(payment=row)
 
 
-def test_decline_that_comes_as_a_success_is_a_decline(town: Town) -> None:
-    payment = town.quoted(method=card("0002"))
+def test_decline_that_comes_as_a_success_is_a_decline(merchant: Merchant) -> None:
+    payment = merchant.quoted(method=card("0002"))
     body = json.dumps({"uid": payment.uid, "status": "failed", "decline_code": "card_declined"})
-    town.sandbox.fault(CAPTURE, times=1, status=200, body=body)
+    merchant.sandbox.fault(CAPTURE, times=1, status=200, body=body)
     with pytest.raises(PaymentDeclined, match="card_declined") as error:
         operations.capture_payment(payment=payment)
     assert error.value.code == only(action="capture").error_code == "card_declined"
@@ -179,10 +179,10 @@ def test_decline_that_comes_as_a_success_is_a_decline(town: Town) -> None:
     assert Payment.objects.get().decline_code == "card_declined"
 
 
-def test_answer_that_says_little_does_not_empty_the_row(town: Town) -> None:
-    payment = town.quoted()
+def test_answer_that_says_little_does_not_empty_the_row(merchant: Merchant) -> None:
+    payment = merchant.quoted()
     body = json.dumps({"uid": payment.uid})
-    town.sandbox.fault(CAPTURE, times=1, status=200, body=body, act=True)
+    merchant.sandbox.fault(CAPTURE, times=1, status=200, body=body, act=True)
     row = operations.capture_payment(payment=payment)
     row.refresh_from_db()
     assert (row.status, row.total_amount, row.reference_id) == ("captured", payment.total_amount, payment.reference_id)
@@ -193,22 +193,22 @@ def test_answer_that_says_little_does_not_empty_the_row(town: Town) -> None:
     ("status", "code", "kind"),
     [(409, "already_captured", Conflict), (422, "validation_error", InvalidRequest), (404, "not_found", NotFound)],
 )
-def test_refusal_of_the_platform_reads_the_payment_again(town: Town, status: int, code: str, kind: Any) -> None:
-    payment = town.quoted()
-    town.sandbox.touch("payment", payment.uid, status="voided")
+def test_refusal_of_the_platform_reads_the_payment_again(merchant: Merchant, status: int, code: str, kind: Any) -> None:
+    payment = merchant.quoted()
+    merchant.sandbox.touch("payment", payment.uid, status="voided")
     body = json.dumps({"code": code, "message": "The platform's words."})
-    town.sandbox.fault(CAPTURE, times=1, status=status, body=body)
+    merchant.sandbox.fault(CAPTURE, times=1, status=status, body=body)
     with pytest.raises(kind, match="The platform's words"):
         operations.capture_payment(payment=payment)
     assert Payment.objects.get().status == "voided"
     assert (only(action="capture").state, only(action="capture").error_code) == ("failed", code)
-    assert len(town.posts("capture")) == 1
+    assert len(merchant.posts("capture")) == 1
 
 
-def test_refusal_is_told_even_when_the_payment_cannot_be_read(town: Town, impatient: None) -> None:
-    payment = town.quoted()
-    town.sandbox.fault(CAPTURE, times=1, status=409)
-    town.sandbox.fault("GET /api/payments/{uid}", status=503)
+def test_refusal_is_told_even_when_the_payment_cannot_be_read(merchant: Merchant, impatient: None) -> None:
+    payment = merchant.quoted()
+    merchant.sandbox.fault(CAPTURE, times=1, status=409)
+    merchant.sandbox.fault("GET /api/payments/{uid}", status=503)
     with pytest.raises(Conflict):
         operations.capture_payment(payment=payment)
     assert only(action="capture").state == "failed"
@@ -217,55 +217,55 @@ def test_refusal_is_told_even_when_the_payment_cannot_be_read(town: Town, impati
 # --- What the caller holds, and what was shown ------------------------------------------------------
 
 
-def test_stale_instance_counts_for_nothing(town: Town) -> None:
-    payment, stale = town.quoted(), Payment.objects.get()
+def test_stale_instance_counts_for_nothing(merchant: Merchant) -> None:
+    payment, stale = merchant.quoted(), Payment.objects.get()
     operations.capture_payment(payment=payment)
     assert stale.status == "validated"
     with pytest.raises(OperationRefused, match="captured"):
         operations.capture_payment(payment=stale)
-    assert len(town.posts("capture")) == 1
+    assert len(merchant.posts("capture")) == 1
 
 
 @pytest.mark.parametrize("column", ["total_amount", "currency"])
-def test_instance_with_other_money_is_refused(town: Town, column: str) -> None:
-    payment = town.quoted()
+def test_instance_with_other_money_is_refused(merchant: Merchant, column: str) -> None:
+    payment = merchant.quoted()
     setattr(payment, column, {"total_amount": 1, "currency": "EUR"}[column])
     with pytest.raises(OperationRefused, match="amount has changed"):
         operations.capture_payment(payment=payment)
-    assert not town.posts("capture")
+    assert not merchant.posts("capture")
 
 
 @pytest.mark.parametrize(
     "seen", [Snapshot("captured"), Snapshot("validated", total=1), Snapshot("validated", currency="EUR")]
 )
-def test_payment_that_differs_from_what_was_shown_is_refused(town: Town, seen: Snapshot) -> None:
-    payment = town.quoted()
+def test_payment_that_differs_from_what_was_shown_is_refused(merchant: Merchant, seen: Snapshot) -> None:
+    payment = merchant.quoted()
     for action in (operations.capture_payment, operations.void_payment):
         with pytest.raises(OperationRefused, match="changed since it was shown"):
             action(payment=payment, seen=seen)
-    assert not town.posts(payment.uid)
+    assert not merchant.posts(payment.uid)
     shown = Snapshot("validated", 0, payment.total_amount, payment.currency)
     assert operations.capture_payment(payment=payment, seen=shown).status == "captured"
 
 
 @pytest.mark.parametrize("action", [operations.capture_payment, operations.void_payment, operations.refund_payment])
-def test_payments_of_others_and_of_nobody_are_refused(town: Town, action: Any) -> None:
-    payment = town.add("validated", method=town.saved_method().uid)
-    other = town.add_account(name="Courts")
+def test_payments_of_others_and_of_nobody_are_refused(merchant: Merchant, action: Any) -> None:
+    payment = merchant.add("validated", method=merchant.saved_method().uid)
+    other = merchant.add_account(name="Courts")
     with pytest.raises(OperationRefused, match="another payment account"):
         action(payment=Payment(uid=payment.uid, account_id=other.uid))
     with pytest.raises(OperationRefused, match="another payment account"):
         action(payment=Payment(uid=payment.uid))
     with pytest.raises(OperationRefused, match="no such payment"):
         action(payment=Payment(uid="pay_none", account_id=other.uid))
-    PaymentAccount.objects.filter(uid=town.account.uid).update(deleted_at=timezone.now())
+    PaymentAccount.objects.filter(uid=merchant.account.uid).update(deleted_at=timezone.now())
     with pytest.raises(OperationRefused, match="no longer has this payment account"):
         action(payment=payment)
     PaymentAccount.objects.update(deleted_at=None)
     Payment.objects.update(deleted_at=timezone.now())
     with pytest.raises(OperationRefused, match="no longer has this payment"):
         action(payment=payment)
-    assert not town.posts()
+    assert not merchant.posts()
     assert not Operation.objects.exists()
 
 
@@ -273,10 +273,10 @@ def test_payments_of_others_and_of_nobody_are_refused(town: Town, action: Any) -
 
 
 @pytest.mark.parametrize("status", ["validated", "captured"])
-def test_void_cancels_before_capture_and_on_its_day(town: Town, heard: list[Any], status: str) -> None:
-    payment = town.add(status)
+def test_void_cancels_before_capture_and_on_its_day(merchant: Merchant, heard: list[Any], status: str) -> None:
+    payment = merchant.add(status)
     assert operations.void_payment(payment=payment).status == "voided"
-    assert town.moved("void", payment) == payment.total_amount
+    assert merchant.moved("void", payment) == payment.total_amount
     operation = only(action="void")
     assert (operation.state, operation.amount) == ("succeeded", payment.total_amount)
     assert heard == [("operation_finished", "void succeeded", "operation")]
@@ -293,46 +293,48 @@ def test_void_cancels_before_capture_and_on_its_day(town: Town, heard: list[Any]
         ("expired", "cannot be voided"),
     ],
 )
-def test_void_of_what_is_over_is_refused(town: Town, status: str, why: str) -> None:
+def test_void_of_what_is_over_is_refused(merchant: Merchant, status: str, why: str) -> None:
     with pytest.raises(OperationRefused, match=why):
-        operations.void_payment(payment=town.add(status))
-    assert not town.posts()
+        operations.void_payment(payment=merchant.add(status))
+    assert not merchant.posts()
 
 
-def test_void_is_refused_after_the_utc_day_of_capture(town: Town) -> None:
-    payment = town.captured()
+def test_void_is_refused_after_the_utc_day_of_capture(merchant: Merchant) -> None:
+    payment = merchant.captured()
     day = payment.captured_at.date() + dt.timedelta(days=1)  # type: ignore[union-attr]
     with (
         time_machine.travel(dt.datetime.combine(day, dt.time(0, 1), dt.UTC)),
         pytest.raises(OperationRefused, match="only on the day of capture"),
     ):
         operations.void_payment(payment=payment)
-    assert not town.posts()
+    assert not merchant.posts()
 
 
-def test_void_is_refused_while_a_refund_is_pending(town: Town) -> None:
-    payment = town.bank_payment()
+def test_void_is_refused_while_a_refund_is_pending(merchant: Merchant) -> None:
+    payment = merchant.bank_payment()
     operations.refund_payment(payment=payment, amount=5)
     assert Payment.objects.get().status == "captured", "the platform counts it when it has settled"
     with pytest.raises(OperationRefused, match="with a refund cannot be voided"):
         operations.void_payment(payment=payment)
-    assert not town.posts("void")
+    assert not merchant.posts("void")
 
 
 # --- Lost answers ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("action", "route"), [("capture", CAPTURE), ("void", VOID)])
-def test_lost_answer_is_looked_up_and_never_sent_again(town: Town, heard: list[Any], action: str, route: str) -> None:
-    payment = town.quoted()
-    town.sandbox.fault(route, times=1, close="after")
+def test_lost_answer_is_looked_up_and_never_sent_again(
+    merchant: Merchant, heard: list[Any], action: str, route: str
+) -> None:
+    payment = merchant.quoted()
+    merchant.sandbox.fault(route, times=1, close="after")
     with pytest.raises(OutcomeUnknown):
         {"capture": operations.capture_payment, "void": operations.void_payment}[action](payment=payment)
     assert only(action=action).state == "unknown"
     assert operations.reconcile().succeeded == 1
     assert Payment.objects.get().status == {"capture": "captured", "void": "voided"}[action]
     assert heard.count(("operation_finished", f"{action} succeeded", "operation")) == 1
-    assert len(town.posts(action)) == len(town.ledger(action)) == 1
+    assert len(merchant.posts(action)) == len(merchant.ledger(action)) == 1
     assert only(action="quote").validated_method is None
 
 
@@ -351,41 +353,43 @@ def test_lost_answer_is_looked_up_and_never_sent_again(town: Town, heard: list[A
     ids=str,
 )
 def test_lost_capture_is_judged_by_what_the_payment_has_become(
-    town: Town, changes: dict[str, Any], state: str, error: str
+    merchant: Merchant, changes: dict[str, Any], state: str, error: str
 ) -> None:
-    payment = town.quoted()
-    town.sandbox.fault(CAPTURE, times=1, close="before")
+    payment = merchant.quoted()
+    merchant.sandbox.fault(CAPTURE, times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         operations.capture_payment(payment=payment)
-    town.sandbox.touch("payment", payment.uid, **changes)
-    town.settle_all()
+    merchant.sandbox.touch("payment", payment.uid, **changes)
+    merchant.reconcile_all()
     operation = only(action="capture")
     assert (operation.state, operation.error_class) == (state, error)
-    assert len(town.posts("capture")) == 1
+    assert len(merchant.posts("capture")) == 1
 
 
 @pytest.mark.parametrize(
     ("status", "state", "error"),
     [("refunded", "failed", "Conflict"), ("expired", "failed", "Gone"), ("odd", "unknown", "OutcomeUnknown")],
 )
-def test_lost_void_is_judged_by_what_the_payment_has_become(town: Town, status: str, state: str, error: str) -> None:
-    payment = town.captured()
-    town.sandbox.fault(VOID, times=1, close="before")
+def test_lost_void_is_judged_by_what_the_payment_has_become(
+    merchant: Merchant, status: str, state: str, error: str
+) -> None:
+    payment = merchant.captured()
+    merchant.sandbox.fault(VOID, times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         operations.void_payment(payment=payment)
-    town.sandbox.touch("payment", payment.uid, status=status)
-    town.settle_all()
+    merchant.sandbox.touch("payment", payment.uid, status=status)
+    merchant.reconcile_all()
     assert (only().state, only().error_class) == (state, error)
 
 
 @pytest.mark.parametrize("status", [404, 405])
-def test_payment_that_cannot_be_read_proves_nothing(town: Town, status: int) -> None:
-    payment = town.quoted()
-    town.sandbox.fault(CAPTURE, times=1, close="after")
+def test_payment_that_cannot_be_read_proves_nothing(merchant: Merchant, status: int) -> None:
+    payment = merchant.quoted()
+    merchant.sandbox.fault(CAPTURE, times=1, close="after")
     with pytest.raises(OutcomeUnknown):
         operations.capture_payment(payment=payment)
-    town.sandbox.fault("GET /api/payments/{uid}", status=status)
-    town.settle_all()
+    merchant.sandbox.fault("GET /api/payments/{uid}", status=status)
+    merchant.reconcile_all()
     assert only(action="capture").state == "unknown"
-    town.sandbox.clear_faults()
+    merchant.sandbox.clear_faults()
     assert operations.reconcile().succeeded == 1

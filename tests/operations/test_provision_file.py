@@ -1,4 +1,4 @@
-"""Accounts that a file names twice, however it is written."""
+"""Accounts that a file contains twice, in any spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A merchant as a file describes it: made once, compared each time, continued after any stop."""
+"""Provisioning from a file: created once, compared each time, continued after any interruption."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from govpay.operations.provision_steps import CHANGED, FAILED, LEFT, PLANNED, UN
 from govpay.operations.provisioning import provision
 from govpay.sync import secrets
 from govpay.sync.pull import pull
+from tests.operations.merchant import Merchant, at_once
 from tests.operations.test_tenants import (
     ACCOUNT,
     CHECKOUT,
@@ -31,13 +32,12 @@ from tests.operations.test_tenants import (
     without,
 )
 from tests.operations.test_wallets import everything
-from tests.operations.town import Town, at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "provision.example.toml"
 
-TOWN = """\
+MERCHANT_TOML = """\
 site = "https://pay.example.gov"
 
 [client]
@@ -78,7 +78,7 @@ WRITES = [
 ]
 
 
-def run(text: str = TOWN, **options: Any) -> list[Step]:
+def run(text: str = MERCHANT_TOML, **options: Any) -> list[Step]:
     return provision(read_file(text), **options)
 
 
@@ -137,7 +137,7 @@ def test_only_what_differs_is_done(sandbox: Any) -> None:
     before = len(sent(sandbox))
     water = account("Water").uid
     sandbox.touch("account", water, name="Elsewhere", enable_ach=False)
-    text = TOWN.replace('"2500.50"', '"9.00"').replace('"payment.failed"]', '"payment.refunded"]')
+    text = MERCHANT_TOML.replace('"2500.50"', '"9.00"').replace('"payment.failed"]', '"payment.refunded"]')
     steps = states(run(text))
     assert {name for name, state in steps.items() if state == CHANGED} == {'account "Water"', 'events of "Water"'}
     assert sent(sandbox)[before:] == [f"PUT /api/paymentaccounts/{water}", SUBSCRIPTIONS]
@@ -160,7 +160,7 @@ def test_what_others_have_made_is_found_and_completed(sandbox: Any) -> None:
 
 def test_looks_alone_are_set_once(sandbox: Any) -> None:
     run()
-    changed = TOWN.replace('display_name = "Town"', 'display_name = "Town of X"')
+    changed = MERCHANT_TOML.replace('display_name = "Town"', 'display_name = "Town of X"')
     step = next(step for step in run(changed) if step.name == 'checkout of "Water"')
     assert [tuple(change.lines()) for change in step.changes] == [
         ('- display_name = "Town"', '+ display_name = "Town of X"')
@@ -177,14 +177,14 @@ def test_secret_is_fetched_when_none_is_kept_and_after_a_change(sandbox: Any) ->
     assert states(run())['secret of "Water"'] == CHANGED
     assert fetched() == 2
     sandbox.rotate_secret(account("Water").uid)
-    assert states(run(TOWN.replace("pay.example.gov", "pay2.example.gov")))['secret of "Water"'] == CHANGED
+    assert states(run(MERCHANT_TOML.replace("pay.example.gov", "pay2.example.gov")))['secret of "Water"'] == CHANGED
     assert fetched() == 3
     assert len(secrets.secrets_of(account("Water").uid)) == 2
 
 
 def test_webhooks_are_switched_off(sandbox: Any) -> None:
     run()
-    run(TOWN.replace("enabled = true", "enabled = false"))
+    run(MERCHANT_TOML.replace("enabled = true", "enabled = false"))
     assert account("Water").webhook_enabled is False
     assert account("Water").callback_url
 
@@ -209,7 +209,7 @@ def test_what_the_platform_does_not_show_is_sent_once(
     pull("accounts")
     assert set(states(run()).values()) == {UNCHANGED}
     assert len(sent(sandbox)) == writes
-    off = run(TOWN.replace("enabled = true", "enabled = false"))
+    off = run(MERCHANT_TOML.replace("enabled = true", "enabled = false"))
     assert states(off)['webhooks of "Water"'] == CHANGED
     assert sandbox.get("account", account("Water").uid)["webhook_enabled"] is False
 
@@ -243,7 +243,7 @@ def test_echoes_in_other_letters_differ_in_nothing(sandbox: Any, monkeypatch: py
         said = str(answer.text or "").replace("WWW.example.gov:443", "www.example.gov").replace("#1F6FEB", "#1f6feb")
         return replace(answer, text=said) if answer.text else answer
 
-    text = TOWN.replace('display_name = "Town"', 'accent_color = "#1F6FEB"')
+    text = MERCHANT_TOML.replace('display_name = "Town"', 'accent_color = "#1F6FEB"')
     text = text.replace("https://www.example.gov", "https://WWW.example.gov:443")
     answers(sandbox, monkeypatch, lower)
     run(text)
@@ -269,7 +269,9 @@ def test_a_dry_run_shows_all_and_writes_nothing_anywhere(sandbox: Any) -> None:
 def test_a_dry_run_on_what_is_there_shows_the_difference(sandbox: Any) -> None:
     run()
     before, writes = everything(), len(sent(sandbox))
-    steps = run(TOWN.replace('"Courts"', '"Court"').replace('"payment.failed"]', '"ivr.completed"]'), dry_run=True)
+    steps = run(
+        MERCHANT_TOML.replace('"Courts"', '"Court"').replace('"payment.failed"]', '"ivr.completed"]'), dry_run=True
+    )
     lines = [line for step in steps for change in step.changes for line in change.lines()]
     assert lines == [
         "- payment.failed = true",
@@ -329,13 +331,13 @@ def test_a_refused_step_is_named_and_the_others_are_done(
 @pytest.mark.parametrize("close", ["after", "before"])
 @pytest.mark.parametrize("route", [CLIENT, ACCOUNT, CHECKOUT, UPDATE, SUBSCRIPTIONS])
 def test_a_lost_answer_never_makes_a_second_one(sandbox: Any, route: str, close: str) -> None:
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     sandbox.fault(route, times=1, close=close)
     found = states(run())
     assert list(found.values()).count(FAILED) == 1
-    town.settle_all()
+    merchant.reconcile_all()
     run()
-    town.settle_all()
+    merchant.reconcile_all()
     assert set(states(run()).values()) == {UNCHANGED}
     assert len([each for each in sandbox.all("client") if each["name"] == "Town"]) == 1
     assert len([each for each in sandbox.all("account") if each["external_account_id"]]) == 2
@@ -359,7 +361,7 @@ def test_a_secret_that_cannot_be_fetched_stops_nothing_else(sandbox: Any, impati
 
 
 def test_an_event_that_the_catalogue_lacks_is_named(sandbox: Any) -> None:
-    steps = run(TOWN.replace("payment.failed", "payment.fail"))
+    steps = run(MERCHANT_TOML.replace("payment.failed", "payment.fail"))
     (step,) = [step for step in steps if step.state == FAILED]
     assert step.name == 'events of "Water"'
     assert "did you mean 'payment.failed'" in step.why
@@ -393,7 +395,7 @@ def test_a_run_waits_for_another_one_and_then_says_so(sandbox: Any, monkeypatch:
     monkeypatch.setattr(provision_steps, "STEP_TIMEOUT", 0.3)
     run()
     sandbox.fault(UPDATE, times=1, close="before")
-    other = TOWN.replace('"Courts"', '"Court"')
+    other = MERCHANT_TOML.replace('"Courts"', '"Court"')
     assert FAILED in states(run(other)).values()
     steps = {step.name: step for step in run(other)}
     assert steps['account "Court"'].state == FAILED
@@ -421,7 +423,7 @@ def test_secrets_are_nowhere_to_be_read(sandbox: Any, caplog: pytest.LogCaptureF
     ("old", "new", "path", "text"),
     [
         ("https://pay.example.gov", "http://pay.example.gov", "site", "site must be https"),
-        ("https://pay.example.gov", "https://pay.example.gov/x", "site", "site must be scheme and host alone"),
+        ("https://pay.example.gov", "https://pay.example.gov/x", "site", "site must be scheme and host only"),
         ("https://pay.example.gov", "https://192.168.1.4", "site", "reach from outside"),
         ("[client]", "[clent]", "clent", "no key 'clent'. Did you mean 'client'?"),
         ("[client]", "[clent]", "client", "the file has no client"),
@@ -460,8 +462,8 @@ def test_secrets_are_nowhere_to_be_read(sandbox: Any, caplog: pytest.LogCaptureF
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_key_path(sandbox: Any, old: str, new: str, path: str, text: str) -> None:
-    assert old in TOWN
-    wrong = TOWN.replace(old, new, 1)
+    assert old in MERCHANT_TOML
+    wrong = MERCHANT_TOML.replace(old, new, 1)
     if new.startswith("accounts = "):
         wrong = wrong[: wrong.index("[[accounts]]")]
     with pytest.raises(BadFile) as caught:
@@ -473,11 +475,11 @@ def test_what_is_wrong_is_named_with_its_key_path(sandbox: Any, old: str, new: s
 
 def test_a_syntax_error_is_named_with_its_line() -> None:
     with pytest.raises(BadFile, match=r"no TOML: .*at line 22"):
-        read_file(TOWN.replace('[[accounts]]\nname = "Courts"', '[accounts]\nname = "Courts"'))
+        read_file(MERCHANT_TOML.replace('[[accounts]]\nname = "Courts"', '[accounts]\nname = "Courts"'))
 
 
 def test_conflicts_are_named_beside_other_mistakes() -> None:
-    wrong = TOWN.replace('"2500.50"', '"1.00"\nminimum_payment_dollars = "2.00"').replace("EX-2", "EX-1")
+    wrong = MERCHANT_TOML.replace('"2500.50"', '"1.00"\nminimum_payment_dollars = "2.00"').replace("EX-2", "EX-1")
     wrong = wrong.replace('id = "2"', 'id = "4539578763621486"').replace("site =", "sight =")
     with pytest.raises(BadFile) as caught:
         read_file(wrong)
@@ -490,7 +492,7 @@ def test_conflicts_are_named_beside_other_mistakes() -> None:
 
 
 def test_everything_wrong_is_named_at_once(sandbox: Any) -> None:
-    wrong = TOWN.replace("zift", "").replace("timezone", "zone").replace("true", '"true"')
+    wrong = MERCHANT_TOML.replace("zift", "").replace("timezone", "zone").replace("true", '"true"')
     with pytest.raises(BadFile) as caught:
         read_file(wrong)
     assert [problem.path for problem in caught.value.problems] == [

@@ -1,4 +1,4 @@
-"""Quotes: what is refused before any HTTP, what is kept of the method, and when it is forgotten."""
+"""Quotes: refusals before any HTTP, what is stored of the method, and when it is deleted."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from django.utils import timezone
 from govpay import operations
 from govpay.exceptions import EncryptionError, InvalidRequest, OperationRefused, OutcomeUnknown, PaymentDeclined
 from govpay.models import Operation, Payment, PaymentAccount, SavedPaymentMethod
-from tests.operations.town import Town, bank_account, card, only
+from tests.operations.merchant import Merchant, bank_account, card, only
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 VALIDATE = "POST /api/payments"
 
 
-def test_quote_carries_the_platforms_fee_and_captures_nothing(town: Town, heard: list[Any]) -> None:
+def test_quote_carries_the_platforms_fee_and_captures_nothing(merchant: Merchant, heard: list[Any]) -> None:
     payment = operations.quote_payment(
-        account=town.account, base_amount=14_000, tax_amount=227, payment_method=card(), reference_id="INV-1"
+        account=merchant.account, base_amount=14_000, tax_amount=227, payment_method=card(), reference_id="INV-1"
     )
     assert (payment.status, payment.reference_id, payment.currency) == ("validated", "INV-1", "USD")
     assert (payment.base_amount, payment.tax_amount) == (14_000, 227)
     # The vendor's own sample: 14227 gives 423.
     assert (payment.processing_fee_amount, payment.total_amount) == (423, 14_650)
     assert payment == Payment.objects.get()
-    assert town.ledger() == []
+    assert merchant.ledger() == []
     operation = only()
     assert (operation.action, operation.state, operation.amount) == ("quote", "succeeded", 14_227)
     assert (operation.payment_id, operation.result_uid) == (payment.uid, payment.uid)
@@ -89,18 +89,18 @@ def test_bad_input_is_refused_by_name_before_anything(wrong: dict[str, Any], nam
     assert not Operation.objects.exists()
 
 
-def test_refusal_never_quotes_the_card(town: Town) -> None:
+def test_refusal_never_quotes_the_card(merchant: Merchant) -> None:
     with pytest.raises(OperationRefused) as error:
         operations.quote_payment(
-            account=town.account, base_amount=1, payment_method=card(fingerprint="tok_canary", cvv="123")
+            account=merchant.account, base_amount=1, payment_method=card(fingerprint="tok_canary", cvv="123")
         )
     assert "tok_canary" not in str(error.value)
     assert "123" not in str(error.value)
 
 
-def test_currency_is_the_platforms_to_refuse(town: Town) -> None:
+def test_currency_is_the_platforms_to_refuse(merchant: Merchant) -> None:
     with pytest.raises(InvalidRequest, match="currency"):
-        town.quoted(currency="JPY")
+        merchant.quoted(currency="JPY")
     assert only().currency == "JPY"
 
 
@@ -108,9 +108,9 @@ def test_currency_is_the_platforms_to_refuse(town: Town) -> None:
 
 
 @pytest.mark.parametrize(("kind", "wire"), [("credit", "wallet_credit"), ("ach", "wallet_ach")])
-def test_saved_method_is_quoted_and_captured(town: Town, kind: str, wire: str) -> None:
-    method = town.saved_method(kind)
-    payment = operations.quote_payment(account=town.account, base_amount=900, saved_method=method)
+def test_saved_method_is_quoted_and_captured(merchant: Merchant, kind: str, wire: str) -> None:
+    method = merchant.saved_method(kind)
+    payment = operations.quote_payment(account=merchant.account, base_amount=900, saved_method=method)
     assert (payment.method_type, payment.saved_method_uid) == (wire, method.uid)
     operation = only()
     assert operation.customer_id == method.customer_id
@@ -118,100 +118,102 @@ def test_saved_method_is_quoted_and_captured(town: Town, kind: str, wire: str) -
     Payment.objects.update(method_type="", saved_method=None)
     assert operations.capturable_methods([payment]) == {payment.uid}
     operations.capture_payment(payment=payment)
-    assert town.moved("capture", payment) == payment.total_amount
+    assert merchant.moved("capture", payment) == payment.total_amount
 
 
 @pytest.mark.parametrize("way", ["instance", "document"])
 @pytest.mark.parametrize("fault", ["foreign", "removed"])
-def test_foreign_or_removed_saved_method_is_refused(town: Town, way: str, fault: str) -> None:
-    account = town.add_account(name="Courts") if fault == "foreign" else town.account
-    method = town.saved_method(account=account)
+def test_foreign_or_removed_saved_method_is_refused(merchant: Merchant, way: str, fault: str) -> None:
+    account = merchant.add_account(name="Courts") if fault == "foreign" else merchant.account
+    method = merchant.saved_method(account=account)
     if fault == "removed":
         # The caller's instance does not know it yet.
         SavedPaymentMethod.objects.update(deleted_at=timezone.now())
     document = {"payment_method_type": "wallet_credit", "wallet": {"saved_payment_method_uid": method.uid}}
     asked: dict[str, Any] = {"saved_method": method} if way == "instance" else {"payment_method": document}
     with pytest.raises(OperationRefused, match="another payment account" if fault == "foreign" else "removed"):
-        operations.quote_payment(account=town.account, base_amount=900, **asked)
-    assert not town.posts()
+        operations.quote_payment(account=merchant.account, base_amount=900, **asked)
+    assert not merchant.posts()
     assert not Operation.objects.exists()
 
 
-def test_account_that_is_gone_is_refused(town: Town) -> None:
+def test_account_that_is_gone_is_refused(merchant: Merchant) -> None:
     with pytest.raises(OperationRefused, match="no such payment account"):
         operations.quote_payment(account=PaymentAccount(uid="acc_none"), base_amount=1, payment_method=card())
     PaymentAccount.objects.update(deleted_at=timezone.now())
     with pytest.raises(OperationRefused, match="no longer has this payment account"):
-        operations.quote_payment(account=town.account, base_amount=1, payment_method=card())
-    assert not town.posts()
+        operations.quote_payment(account=merchant.account, base_amount=1, payment_method=card())
+    assert not merchant.posts()
 
 
 # --- Ways to end -----------------------------------------------------------------------------------
 
 
-def test_platform_that_refuses_the_value_leaves_no_method_behind(town: Town, heard: list[Any]) -> None:
-    account = town.add_account(name="Small", maximum_payment_amount=5)
+def test_platform_that_refuses_the_value_leaves_no_method_behind(merchant: Merchant, heard: list[Any]) -> None:
+    account = merchant.add_account(name="Small", maximum_payment_amount=5)
     with pytest.raises(InvalidRequest, match="limits"):
-        town.quoted(600, account=account)
+        merchant.quoted(600, account=account)
     operation = only()
     assert (operation.state, operation.error_class, operation.validated_method) == ("failed", "InvalidRequest", None)
     assert heard == [("operation_finished", "quote failed", "operation")]
 
 
-def test_decline_at_validation_is_one(town: Town) -> None:
+def test_decline_at_validation_is_one(merchant: Merchant) -> None:
     body = json.dumps({"uid": "pay_x", "status": "failed", "decline_code": "card_declined"})
-    town.sandbox.fault(VALIDATE, times=1, status=201, body=body)
+    merchant.sandbox.fault(VALIDATE, times=1, status=201, body=body)
     with pytest.raises(PaymentDeclined, match="card_declined"):
-        town.quoted()
+        merchant.quoted()
     assert (only().state, only().validated_method) == ("failed", None)
     assert Payment.objects.get().status == "failed"
 
 
-def test_answer_with_the_documented_properties_alone_is_enough(town: Town) -> None:
+def test_answer_with_the_documented_properties_alone_is_enough(merchant: Merchant) -> None:
     """/platform/payments/ names uid, fee, total and the method; no more."""
     method = card()
-    sent = town.sandbox.add_payment(town.account.uid, payment_method=method, base_amount=5000, reference_id="INV-7")
+    sent = merchant.sandbox.add_payment(
+        merchant.account.uid, payment_method=method, base_amount=5000, reference_id="INV-7"
+    )
     body = {name: sent[name] for name in ("uid", "processing_fee_amount", "total_amount", "payment_method")}
-    town.sandbox.fault(VALIDATE, times=1, status=201, body=json.dumps(body))
-    payment = town.quoted(5000, method=method, reference_id="INV-7")
+    merchant.sandbox.fault(VALIDATE, times=1, status=201, body=json.dumps(body))
+    payment = merchant.quoted(5000, method=method, reference_id="INV-7")
     assert (payment.base_amount, payment.tax_amount, payment.currency) == (5000, 0, "USD")
     assert (payment.status, payment.reference_id) == ("validated", "INV-7")
     assert operations.capture_payment(payment=payment).status == "captured"
-    assert town.moved("capture", payment) == sent["total_amount"]
+    assert merchant.moved("capture", payment) == sent["total_amount"]
 
 
-def test_lost_answer_is_found_by_its_reference(town: Town) -> None:
-    town.sandbox.fault(VALIDATE, times=1, close="after")
+def test_lost_answer_is_found_by_its_reference(merchant: Merchant) -> None:
+    merchant.sandbox.fault(VALIDATE, times=1, close="after")
     with pytest.raises(OutcomeUnknown):
-        town.quoted(reference_id="INV-9")
+        merchant.quoted(reference_id="INV-9")
     assert operations.reconcile().succeeded == 1
     payment = Payment.objects.get()
     assert only().payment_id == payment.uid
     # Its method was kept, so it can be captured after all.
     assert operations.capture_payment(payment=payment).status == "captured"
-    assert len(town.posts()) == 2
+    assert len(merchant.posts()) == 2
 
 
-def test_lost_answers_with_one_reference_find_one_payment_each(town: Town) -> None:
-    earlier = town.quoted(reference_id="INV-9")
-    town.sandbox.fault(VALIDATE, times=2, close="after")
+def test_lost_answers_with_one_reference_find_one_payment_each(merchant: Merchant) -> None:
+    earlier = merchant.quoted(reference_id="INV-9")
+    merchant.sandbox.fault(VALIDATE, times=2, close="after")
     for _ in range(2):
         with pytest.raises(OutcomeUnknown):
-            town.quoted(reference_id="INV-9")
+            merchant.quoted(reference_id="INV-9")
     assert operations.reconcile().succeeded == 2
     found = list(Operation.objects.values_list("result_uid", flat=True))
     assert len(set(found)) == 3
     assert earlier.uid in found
 
 
-def test_lost_answer_is_found_although_its_payment_was_voided_meanwhile(town: Town) -> None:
+def test_lost_answer_is_found_although_its_payment_was_voided_meanwhile(merchant: Merchant) -> None:
     """M3, M6: the sync brings the payment before reconciliation looks, and staff void it."""
-    town.sandbox.fault("POST /api/payments", times=1, close="after")
+    merchant.sandbox.fault("POST /api/payments", times=1, close="after")
     with pytest.raises(OutcomeUnknown):
-        town.quoted()
-    town.sync()
+        merchant.quoted()
+    merchant.sync()
     voided = operations.void_payment(payment=Payment.objects.get())
-    town.settle_all()
+    merchant.reconcile_all()
     quote = only(action="quote")
     assert (quote.state, quote.error, quote.result_uid) == ("succeeded", "", voided.uid)
     assert quote.validated_method is None
@@ -219,12 +221,12 @@ def test_lost_answer_is_found_although_its_payment_was_voided_meanwhile(town: To
 
 
 @pytest.mark.parametrize("given", [{"base_amount": 9_999}, {"currency": "EUR"}, {"created_at": "2020-01-01T00:00:00Z"}])
-def test_lost_answer_is_not_taken_for_another_quote(town: Town, given: dict[str, Any]) -> None:
-    town.sandbox.add_payment(town.account.uid, reference_id="INV-9", **given)
-    town.sandbox.fault(VALIDATE, times=1, close="before")
+def test_lost_answer_is_not_taken_for_another_quote(merchant: Merchant, given: dict[str, Any]) -> None:
+    merchant.sandbox.add_payment(merchant.account.uid, reference_id="INV-9", **given)
+    merchant.sandbox.fault(VALIDATE, times=1, close="before")
     with pytest.raises(OutcomeUnknown):
-        town.quoted(reference_id="INV-9")
-    assert town.settle_all().failed == 1
+        merchant.quoted(reference_id="INV-9")
+    assert merchant.reconcile_all().failed == 1
     operation = only()
     assert (operation.payment_id, operation.error_class, operation.validated_method) == (
         None,
@@ -244,9 +246,9 @@ def sealed() -> str | None:
     return value
 
 
-def test_method_is_sealed_at_rest_and_wiped_by_the_capture(town: Town) -> None:
+def test_method_is_sealed_at_rest_and_wiped_by_the_capture(merchant: Merchant) -> None:
     method = card(fingerprint="tok_canary_1")
-    payment = town.quoted(method=method)
+    payment = merchant.quoted(method=method)
     kept = sealed()
     assert kept
     assert "tok_canary_1" not in kept
@@ -257,28 +259,28 @@ def test_method_is_sealed_at_rest_and_wiped_by_the_capture(town: Town) -> None:
     assert operations.capturable_methods([payment]) == set()
 
 
-def test_method_is_wiped_by_void_and_by_decline(town: Town) -> None:
-    operations.void_payment(payment=town.quoted())
+def test_method_is_wiped_by_void_and_by_decline(merchant: Merchant) -> None:
+    operations.void_payment(payment=merchant.quoted())
     assert sealed() is None
     Operation.objects.all().delete()
     with pytest.raises(PaymentDeclined):
-        operations.capture_payment(payment=town.quoted(method=card("0002")))
+        operations.capture_payment(payment=merchant.quoted(method=card("0002")))
     assert sealed() is None
 
 
 @pytest.mark.parametrize("status", ["captured", "voided", "expired", "failed"])
-def test_method_is_wiped_when_the_sync_brings_the_end(town: Town, status: str) -> None:
-    payment = town.quoted()
+def test_method_is_wiped_when_the_sync_brings_the_end(merchant: Merchant, status: str) -> None:
+    payment = merchant.quoted()
     operations.reconcile()
     assert sealed(), "not before"
-    town.sandbox.touch("payment", payment.uid, status=status)
-    town.sync("payments")
+    merchant.sandbox.touch("payment", payment.uid, status=status)
+    merchant.sync("payments")
     operations.reconcile()
     assert sealed() is None
 
 
-def test_method_is_wiped_when_the_validation_has_expired(town: Town) -> None:
-    town.quoted()
+def test_method_is_wiped_when_the_validation_has_expired(merchant: Merchant) -> None:
+    merchant.quoted()
     Operation.objects.update(method_expires_at=timezone.now() + dt.timedelta(minutes=1))
     operations.reconcile()
     assert sealed()
@@ -287,20 +289,20 @@ def test_method_is_wiped_when_the_validation_has_expired(town: Town) -> None:
     assert sealed() is None
 
 
-def test_method_of_a_quote_that_stays_unknown_is_wiped_as_well(town: Town) -> None:
-    town.sandbox.fault(VALIDATE, times=1, close="after")
+def test_method_of_a_quote_that_stays_unknown_is_wiped_as_well(merchant: Merchant) -> None:
+    merchant.sandbox.fault(VALIDATE, times=1, close="after")
     with pytest.raises(OutcomeUnknown):
-        town.quoted()
-    town.sandbox.fault("GET /api/payments", status=404)
+        merchant.quoted()
+    merchant.sandbox.fault("GET /api/payments", status=404)
     Operation.objects.update(method_expires_at=timezone.now() - dt.timedelta(minutes=1))
     operations.reconcile()
     assert (only().state, sealed()) == ("unknown", None)
 
 
-def test_lost_key_is_named_and_nothing_is_sent(town: Town, settings: Any) -> None:
-    payment = town.quoted()
+def test_lost_key_is_named_and_nothing_is_sent(merchant: Merchant, settings: Any) -> None:
+    payment = merchant.quoted()
     settings.SECRET_KEY = "another"
     with pytest.raises(EncryptionError, match="ENCRYPTION_KEYS"):
         operations.capture_payment(payment=payment, key=uuid.uuid4())
-    assert not town.posts("capture")
+    assert not merchant.posts("capture")
     assert not Operation.objects.filter(action="capture").exists()

@@ -1,4 +1,4 @@
-"""Refunds: never more than is left, each once, and what becomes of one that was accepted."""
+"""Refunds: never more than the remaining amount, each once, and the outcome of accepted ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from govpay import operations
 from govpay.exceptions import APIError, Conflict, InvalidRequest, OperationRefused, OutcomeUnknown
 from govpay.models import Operation, Payment, Transaction
 from govpay.operations import Snapshot
-from tests.operations.town import Town, only, refund_of
+from tests.operations.merchant import Merchant, only, refund_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,8 +23,8 @@ def left(payment: Payment) -> int:
     return Payment.objects.with_pending_refunds().get(pk=payment.pk).refundable_amount
 
 
-def test_refund_of_a_part_and_of_the_rest(town: Town, heard: list[Any]) -> None:
-    payment = town.captured()
+def test_refund_of_a_part_and_of_the_rest(merchant: Merchant, heard: list[Any]) -> None:
+    payment = merchant.captured()
     total = payment.total_amount or 0
     part = operations.refund_payment(payment=payment, amount=1200, reason="  paid\ntwice ")
     assert (part.type, part.status, part.amount, part.reason) == ("refund", "succeeded", 1200, "paid twice")
@@ -35,7 +35,7 @@ def test_refund_of_a_part_and_of_the_rest(town: Town, heard: list[Any]) -> None:
     assert rest.amount == total - 1200
     row.refresh_from_db()
     assert (row.status, row.refunded_amount, left(row)) == ("refunded", total, 0)
-    assert town.moved("refund", payment) == total
+    assert merchant.moved("refund", payment) == total
     rows = list(Operation.objects.order_by("pk").values_list("state", "amount", "currency", "reason", "result_uid"))
     assert rows == [
         ("succeeded", 1200, "USD", "paid twice", part.uid),
@@ -45,13 +45,13 @@ def test_refund_of_a_part_and_of_the_rest(town: Town, heard: list[Any]) -> None:
     assert heard == told * 2
 
 
-def test_two_equal_partial_refunds_are_two(town: Town) -> None:
-    payment = town.captured()
+def test_two_equal_partial_refunds_are_two(merchant: Merchant) -> None:
+    payment = merchant.captured()
     first = operations.refund_payment(payment=payment, amount=500)
     second = operations.refund_payment(payment=payment, amount=500)
     assert first.uid != second.uid
     assert first.reference_id != second.reference_id
-    assert town.moved("refund", payment) == 1000
+    assert merchant.moved("refund", payment) == 1000
 
 
 @pytest.mark.parametrize("amount", [0, -1, True, False, 1.0, "5", 2**53])
@@ -70,25 +70,25 @@ def test_reason_that_cannot_be_kept_is_refused_before_anything(reason: str) -> N
     assert not Operation.objects.exists()
 
 
-def test_more_than_is_left_is_refused_before_http(town: Town) -> None:
-    payment = town.captured()
+def test_more_than_is_left_is_refused_before_http(merchant: Merchant) -> None:
+    payment = merchant.captured()
     operations.refund_payment(payment=payment, amount=1000)
     with pytest.raises(OperationRefused, match=r"Only \$93\.06 is left to refund"):
         operations.refund_payment(payment=payment, amount=(payment.total_amount or 0) - 999)
-    assert len(town.posts("refund")) == 1
+    assert len(merchant.posts("refund")) == 1
     assert Operation.objects.count() == 1
 
 
 @pytest.mark.parametrize("status", ["validated", "failed", "voided", "refunded", "charged_back", "expired"])
-def test_only_captured_money_is_refunded(town: Town, status: str) -> None:
+def test_only_captured_money_is_refunded(merchant: Merchant, status: str) -> None:
     with pytest.raises(OperationRefused, match="Only captured money"):
-        operations.refund_payment(payment=town.add(status))
-    assert not town.posts()
+        operations.refund_payment(payment=merchant.add(status))
+    assert not merchant.posts()
 
 
-def test_pending_refund_reserves_its_amount(town: Town) -> None:
+def test_pending_refund_reserves_its_amount(merchant: Merchant) -> None:
     """A pending refund reserves its amount, although it may still fail."""
-    payment = town.bank_payment()
+    payment = merchant.bank_payment()
     total = payment.total_amount or 0
     refund = operations.refund_payment(payment=payment, amount=total - 100)
     assert refund.status == "pending"
@@ -97,70 +97,70 @@ def test_pending_refund_reserves_its_amount(town: Town) -> None:
     with pytest.raises(OperationRefused, match="Only"):
         operations.refund_payment(payment=payment, amount=101)
     operations.refund_payment(payment=payment)
-    assert town.moved("refund", payment) == total
+    assert merchant.moved("refund", payment) == total
 
 
-def test_refund_in_a_state_that_we_do_not_know_reserves_its_amount(town: Town) -> None:
-    payment = town.bank_payment()
+def test_refund_in_a_state_that_we_do_not_know_reserves_its_amount(merchant: Merchant) -> None:
+    payment = merchant.bank_payment()
     refund = operations.refund_payment(payment=payment, amount=1000)
-    town.sandbox.touch("transaction", refund.uid, status="under_review")
-    town.sync()
+    merchant.sandbox.touch("transaction", refund.uid, status="under_review")
+    merchant.sync()
     assert left(payment) == (payment.total_amount or 0) - 1000
 
 
-def test_refund_counts_before_the_payments_own_sum_is_known(town: Town, impatient: None) -> None:
-    payment = town.captured()
+def test_refund_counts_before_the_payments_own_sum_is_known(merchant: Merchant, impatient: None) -> None:
+    payment = merchant.captured()
     total = payment.total_amount or 0
-    town.sandbox.fault("GET /api/payments/{uid}", status=503)
+    merchant.sandbox.fault("GET /api/payments/{uid}", status=503)
     refund = operations.refund_payment(payment=payment, amount=total - 1)
     assert (refund.status, only().state) == ("succeeded", "succeeded")
     assert Payment.objects.get().refunded_amount == 0, "it could not be read again"
     assert left(payment) == 1
     with pytest.raises(OperationRefused, match="Only"):
         operations.refund_payment(payment=payment, amount=2)
-    assert len(town.posts("refund")) == 1
-    town.sandbox.clear_faults()
-    town.sync("payments")
+    assert len(merchant.posts("refund")) == 1
+    merchant.sandbox.clear_faults()
+    merchant.sync("payments")
     assert (Payment.objects.get().refunded_amount, left(payment)) == (total - 1, 1)
 
 
 @pytest.mark.parametrize("seen", [Snapshot("captured", 5), Snapshot("refunded"), Snapshot("captured", total=5)])
-def test_payment_that_differs_from_what_was_shown_is_refused(town: Town, seen: Snapshot) -> None:
-    payment = town.captured()
+def test_payment_that_differs_from_what_was_shown_is_refused(merchant: Merchant, seen: Snapshot) -> None:
+    payment = merchant.captured()
     with pytest.raises(OperationRefused, match="changed since it was shown"):
         operations.refund_payment(payment=payment, amount=1, seen=seen)
-    assert not town.posts("refund")
+    assert not merchant.posts("refund")
     operations.refund_payment(payment=payment, amount=1, seen=Snapshot("captured", payment.total_amount))
 
 
-def test_stale_instance_counts_for_nothing(town: Town) -> None:
-    payment, stale = town.captured(), Payment.objects.get()
+def test_stale_instance_counts_for_nothing(merchant: Merchant) -> None:
+    payment, stale = merchant.captured(), Payment.objects.get()
     operations.refund_payment(payment=payment)
     assert stale.status == "captured"
     with pytest.raises(OperationRefused, match="Only captured money"):
         operations.refund_payment(payment=stale, amount=1)
-    assert len(town.posts("refund")) == 1
+    assert len(merchant.posts("refund")) == 1
 
 
 # --- Refused, or accepted in odd ways ---------------------------------------------------------------
 
 
-def test_refunds_made_elsewhere_are_learnt_from_the_refusal(town: Town) -> None:
-    payment = town.bank_payment()
+def test_refunds_made_elsewhere_are_learnt_from_the_refusal(merchant: Merchant) -> None:
+    payment = merchant.bank_payment()
     total = payment.total_amount or 0
-    town.sandbox.refund(payment.uid, total - 10, "elsewhere")
+    merchant.sandbox.refund(payment.uid, total - 10, "elsewhere")
     with pytest.raises(InvalidRequest, match="exceeds what is left"):
         operations.refund_payment(payment=payment, amount=11)
     assert only().state == "failed"
     assert left(payment) == 10, "the payment's transactions were read again"
     operations.refund_payment(payment=payment)
-    assert town.moved("refund", payment) == total
+    assert merchant.moved("refund", payment) == total
 
 
-def test_refund_that_fails_at_once_has_failed(town: Town, heard: list[Any]) -> None:
-    payment = town.captured()
+def test_refund_that_fails_at_once_has_failed(merchant: Merchant, heard: list[Any]) -> None:
+    payment = merchant.captured()
     body = {"uid": "trx_1", "status": "failed", "reason_code": "closed_account"}
-    town.sandbox.fault(REFUND, times=1, status=201, body=json.dumps(body))
+    merchant.sandbox.fault(REFUND, times=1, status=201, body=json.dumps(body))
     with pytest.raises(APIError, match="closed_account"):
         operations.refund_payment(payment=payment, amount=5)
     assert only().state == "failed"
@@ -169,9 +169,9 @@ def test_refund_that_fails_at_once_has_failed(town: Town, heard: list[Any]) -> N
     assert heard == [("operation_finished", "refund failed", "operation")]
 
 
-def test_answer_that_says_little_is_completed_with_what_was_asked(town: Town) -> None:
-    payment = town.captured()
-    town.sandbox.fault(REFUND, times=1, status=201, body='{"uid": "trx_1", "status": "succeeded"}')
+def test_answer_that_says_little_is_completed_with_what_was_asked(merchant: Merchant) -> None:
+    payment = merchant.captured()
+    merchant.sandbox.fault(REFUND, times=1, status=201, body='{"uid": "trx_1", "status": "succeeded"}')
     refund = operations.refund_payment(payment=payment, amount=5, reason="r")
     refund.refresh_from_db()
     assert (refund.payment_id, refund.type, refund.amount, refund.currency) == (payment.uid, "refund", 5, "USD")
@@ -179,33 +179,35 @@ def test_answer_that_says_little_is_completed_with_what_was_asked(town: Town) ->
     assert left(payment) == (payment.total_amount or 0) - 5
 
 
-def test_duplicate_refund_is_the_one_that_arrived(town: Town, heard: list[Any]) -> None:
+def test_duplicate_refund_is_the_one_that_arrived(merchant: Merchant, heard: list[Any]) -> None:
     """A proxy that repeats the request: the first one acts, ours gets the answer to the second."""
-    payment = town.captured()
-    town.sandbox.fault(REFUND, times=1, status=409, body='{"code":"duplicate_refund","message":"Twice."}', act=True)
+    payment = merchant.captured()
+    merchant.sandbox.fault(REFUND, times=1, status=409, body='{"code":"duplicate_refund","message":"Twice."}', act=True)
     refund = operations.refund_payment(payment=payment, amount=5)
     assert refund.reference_id == only().reference_id
     assert only().state == "succeeded"
-    assert Payment.objects.get().refunded_amount == town.moved("refund", payment) == 5
-    assert len(town.posts("refund")) == 1
+    assert Payment.objects.get().refunded_amount == merchant.moved("refund", payment) == 5
+    assert len(merchant.posts("refund")) == 1
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 200, "body": "[]"}])
-def test_duplicate_refund_that_cannot_be_found_is_unknown(town: Town, impatient: None, fault: dict[str, Any]) -> None:
-    payment = town.captured()
-    town.sandbox.fault(REFUND, times=1, status=409, body='{"code":"duplicate_refund","message":"Twice."}', act=True)
-    town.sandbox.fault("GET /api/transactions", **fault)
+def test_duplicate_refund_that_cannot_be_found_is_unknown(
+    merchant: Merchant, impatient: None, fault: dict[str, Any]
+) -> None:
+    payment = merchant.captured()
+    merchant.sandbox.fault(REFUND, times=1, status=409, body='{"code":"duplicate_refund","message":"Twice."}', act=True)
+    merchant.sandbox.fault("GET /api/transactions", **fault)
     with pytest.raises(OutcomeUnknown, match="Twice"):
         operations.refund_payment(payment=payment, amount=5)
     assert only().state == "unknown"
-    town.sandbox.clear_faults()
+    merchant.sandbox.clear_faults()
     assert operations.reconcile().succeeded == 1
-    assert town.moved("refund", payment) == refund_of(only()).amount == 5
+    assert merchant.moved("refund", payment) == refund_of(only()).amount == 5
 
 
-def test_any_other_conflict_is_a_refusal(town: Town) -> None:
-    payment = town.captured()
-    town.sandbox.charge_back(payment.uid)
+def test_any_other_conflict_is_a_refusal(merchant: Merchant) -> None:
+    payment = merchant.captured()
+    merchant.sandbox.charge_back(payment.uid)
     with pytest.raises(Conflict, match="charged_back"):
         operations.refund_payment(payment=payment, amount=5)
     assert only().state == "failed"
@@ -215,14 +217,14 @@ def test_any_other_conflict_is_a_refusal(town: Town) -> None:
 # --- Afterwards ------------------------------------------------------------------------------------
 
 
-def test_bank_refund_that_fails_days_later_changes_everything(town: Town, heard: list[Any]) -> None:
+def test_bank_refund_that_fails_days_later_changes_everything(merchant: Merchant, heard: list[Any]) -> None:
     """The operation turns to failed, its amount is free again, and signals report it."""
-    payment, key = town.bank_payment(), uuid.uuid4()
+    payment, key = merchant.bank_payment(), uuid.uuid4()
     refund = operations.refund_payment(payment=payment, amount=1000, key=key)
     good = operations.refund_payment(payment=payment, amount=50)
     assert operations.reconcile().late_failures == 0
-    town.sandbox.settle(fail=[refund.uid])
-    town.sync()
+    merchant.sandbox.settle(fail=[refund.uid])
+    merchant.sync()
     outcome = operations.reconcile()
     assert outcome.late_failures == 1
     operation = only(key=key)
@@ -234,7 +236,7 @@ def test_bank_refund_that_fails_days_later_changes_everything(town: Town, heard:
     assert (refund.status, payment.refunded_amount) == ("failed", 50)
     assert left(payment) == (payment.total_amount or 0) - 50
     for _ in range(2):
-        town.sync()
+        merchant.sync()
         assert operations.reconcile().late_failures == 0
     assert heard.count(("operation_finished", "refund failed", "sync")) == 1
     assert heard.count(("operation_finished", "refund succeeded", "operation")) == 2
@@ -243,15 +245,15 @@ def test_bank_refund_that_fails_days_later_changes_everything(town: Town, heard:
     operations.refund_payment(payment=payment, amount=1000)
 
 
-def test_refund_that_appears_after_it_was_given_up_is_a_success(town: Town, heard: list[Any]) -> None:
-    payment = town.captured()
-    town.sandbox.fault(REFUND, times=1, close="before")
+def test_refund_that_appears_after_it_was_given_up_is_a_success(merchant: Merchant, heard: list[Any]) -> None:
+    payment = merchant.captured()
+    merchant.sandbox.fault(REFUND, times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         operations.refund_payment(payment=payment, amount=5)
-    assert town.settle_all().failed == 1
+    assert merchant.reconcile_all().failed == 1
     # What the platform had kept in some queue is carried out after all.
-    town.sandbox.refund(payment.uid, 5, only().reference_id)
-    town.sync()
+    merchant.sandbox.refund(payment.uid, 5, only().reference_id)
+    merchant.sync()
     assert left(payment) == (payment.total_amount or 0) - 5
     assert operations.reconcile().late_failures == 1
     assert (only().state, only().error) == ("succeeded", "")
@@ -261,10 +263,10 @@ def test_refund_that_appears_after_it_was_given_up_is_a_success(town: Town, hear
     assert operations.reconcile().late_failures == 0
 
 
-def test_refusal_of_a_refund_that_the_platform_has_made_is_found_out(town: Town, heard: list[Any]) -> None:
+def test_refusal_of_a_refund_that_the_platform_has_made_is_found_out(merchant: Merchant, heard: list[Any]) -> None:
     """As when a gateway sends a request twice and passes on the second answer: the reference is proof."""
-    payment = town.captured()
-    town.sandbox.fault("POST /api/payments/{uid}/refund", status=409, act=True, times=1)
+    payment = merchant.captured()
+    merchant.sandbox.fault("POST /api/payments/{uid}/refund", status=409, act=True, times=1)
     with pytest.raises(Conflict):
         operations.refund_payment(payment=payment, amount=5)
     payment.refresh_from_db()
@@ -274,4 +276,4 @@ def test_refusal_of_a_refund_that_the_platform_has_made_is_found_out(town: Town,
     assert operations.reconcile().late_failures == 0
     finished = [what for name, what, _ in heard if name == "operation_finished"]
     assert finished == ["refund failed", "refund succeeded"]
-    assert len(town.posts("refund")) == 1
+    assert len(merchant.posts("refund")) == 1

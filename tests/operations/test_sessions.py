@@ -1,4 +1,4 @@
-"""Hosted sessions: what is refused here, what is kept, and how they end."""
+"""Hosted sessions: refusals, stored values, and how they end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from govpay.models import Customer, HostedSession, Operation
 from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,25 +28,25 @@ def _origins(settings: Any) -> None:
 
 
 @pytest.fixture
-def town(sandbox: Any) -> Town:
-    return Town(sandbox)
+def merchant(sandbox: Any) -> Merchant:
+    return Merchant(sandbox)
 
 
-def make(town: Town, **given: Any) -> HostedSession:
-    return operations.create_hosted_session(**{"account": town.account, "amount": 5000, **ADDRESSES, **given})
+def make(merchant: Merchant, **given: Any) -> HostedSession:
+    return operations.create_hosted_session(**{"account": merchant.account, "amount": 5000, **ADDRESSES, **given})
 
 
-def customer_of(town: Town) -> Customer:
-    document = town.sandbox.add_customer(town.account.uid)
-    extra = {"account_id": town.account.uid}
+def customer_of(merchant: Merchant) -> Customer:
+    document = merchant.sandbox.add_customer(merchant.account.uid)
+    extra = {"account_id": merchant.account.uid}
     in_transaction(lambda: save_documents(mapping.CUSTOMER, [document], extra=extra))
     return Customer.objects.get(uid=document["uid"])
 
 
-def test_a_session_with_every_option(town: Town) -> None:
-    customer = customer_of(town)
+def test_a_session_with_every_option(merchant: Merchant) -> None:
+    customer = customer_of(merchant)
     session = make(
-        town,
+        merchant,
         currency="USD",
         description="Water bill",
         line_items=[{"description": "Water", "amount": 5000, "quantity": 1, "metadata": {"meter": "7"}}],
@@ -62,7 +62,7 @@ def test_a_session_with_every_option(town: Town) -> None:
         fraud_signals={"ip_address": "192.0.2.1", "email": "payer@example.com"},
     )
     assert (session.status, session.amount, session.currency, session.layout) == ("active", 5000, "USD", "hosted")
-    assert (session.account_id, session.customer_id, session.scope) == (town.account.uid, customer.uid, "payment")
+    assert (session.account_id, session.customer_id, session.scope) == (merchant.account.uid, customer.uid, "payment")
     assert session.metadata == {"order": "42"}
     assert session.expires_at is not None
     assert session.credential.reveal().startswith("cs_")
@@ -72,8 +72,8 @@ def test_a_session_with_every_option(town: Town) -> None:
     assert operation.amount == 5000
 
 
-def test_its_credential_lies_nowhere_in_plain_text(town: Town) -> None:
-    session = make(town)
+def test_its_credential_lies_nowhere_in_plain_text(merchant: Merchant) -> None:
+    session = make(merchant)
     secrets = {session.credential.reveal(), session.hosted_url.reveal()}
     with connection.cursor() as cursor:
         for table in ("govpay_hostedsession", "govpay_operation"):
@@ -131,47 +131,49 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("given", "name"), REFUSED)
-def test_every_refused_option_names_itself(town: Town, given: dict[str, Any], name: str) -> None:
+def test_every_refused_option_names_itself(merchant: Merchant, given: dict[str, Any], name: str) -> None:
     with pytest.raises(OperationRefused) as refused:
-        make(town, **given)
+        make(merchant, **given)
     assert name in str(refused.value)
     assert "cents" not in str(refused.value) or "amount" in str(refused.value)
     assert not Operation.objects.exists()
-    assert not [call for call in town.sandbox.requests() if call["method"] == "POST" and "/v1/" in call["path"]]
+    assert not [call for call in merchant.sandbox.requests() if call["method"] == "POST" and "/v1/" in call["path"]]
 
 
-def test_in_debug_any_origin_will_do(town: Town, settings: Any) -> None:
+def test_in_debug_any_origin_will_do(merchant: Merchant, settings: Any) -> None:
     settings.DEBUG = True
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": []}
-    assert make(town, success_url="http://127.0.0.1:8000/ok", cancel_url="http://127.0.0.1:8000/").status == "active"
+    assert (
+        make(merchant, success_url="http://127.0.0.1:8000/ok", cancel_url="http://127.0.0.1:8000/").status == "active"
+    )
 
 
-def test_a_customer_of_another_account(town: Town) -> None:
+def test_a_customer_of_another_account(merchant: Merchant) -> None:
     stranger = Customer.objects.create(uid="cus_other", account_id="acc_other")
     with pytest.raises(OperationRefused, match="another payment account"):
-        make(town, customer=stranger)
+        make(merchant, customer=stranger)
 
 
-def test_the_same_key_is_the_same_session(town: Town) -> None:
+def test_the_same_key_is_the_same_session(merchant: Merchant) -> None:
     key = uuid.uuid4()
-    assert make(town, key=key).uid == make(town, key=key).uid
+    assert make(merchant, key=key).uid == make(merchant, key=key).uid
     assert HostedSession.objects.count() == 1
     with pytest.raises(OperationRefused):
-        make(town, key=key, amount=1)
+        make(merchant, key=key, amount=1)
 
 
-def test_a_lost_answer_is_told_and_never_sent_again(town: Town) -> None:
-    town.sandbox.fault("POST /v1/hosted-sessions", close="after", times=1)
+def test_a_lost_answer_is_told_and_never_sent_again(merchant: Merchant) -> None:
+    merchant.sandbox.fault("POST /v1/hosted-sessions", close="after", times=1)
     with pytest.raises(OutcomeUnknown):
-        make(town)
+        make(merchant)
     operations.reconcile()
-    posts = [call for call in town.sandbox.requests() if call["path"] == "/v1/hosted-sessions"]
+    posts = [call for call in merchant.sandbox.requests() if call["path"] == "/v1/hosted-sessions"]
     assert len(posts) == 1
     assert not HostedSession.objects.exists()
 
 
-def test_update(town: Town) -> None:
-    session = make(town)
+def test_update(merchant: Merchant) -> None:
+    session = make(merchant)
     changed = operations.update_hosted_session(session=session, amount=7000)
     assert (changed.uid, changed.amount, changed.status) == (session.uid, 7000, "active")
     assert changed.credential is not None
@@ -181,9 +183,9 @@ def test_update(town: Town) -> None:
         operations.update_hosted_session(session=session, amount=-1)
 
 
-def test_an_update_whose_answer_was_lost_is_read_back(town: Town) -> None:
-    session = make(town)
-    town.sandbox.fault("PATCH /v1/hosted-sessions/{id}", close="after", times=1)
+def test_an_update_whose_answer_was_lost_is_read_back(merchant: Merchant) -> None:
+    session = make(merchant)
+    merchant.sandbox.fault("PATCH /v1/hosted-sessions/{id}", close="after", times=1)
     with pytest.raises(OutcomeUnknown):
         operations.update_hosted_session(session=session, amount=7000)
     assert operations.reconcile().succeeded == 1
@@ -192,10 +194,10 @@ def test_an_update_whose_answer_was_lost_is_read_back(town: Town) -> None:
 
 
 @pytest.mark.parametrize("close", ["", "after"])
-def test_expire_wipes_the_credential(town: Town, close: str) -> None:
-    session = make(town)
+def test_expire_wipes_the_credential(merchant: Merchant, close: str) -> None:
+    session = make(merchant)
     if close:
-        town.sandbox.fault("POST /v1/hosted-sessions/{id}/expire", close=close, times=1)
+        merchant.sandbox.fault("POST /v1/hosted-sessions/{id}/expire", close=close, times=1)
         with pytest.raises(OutcomeUnknown):
             operations.expire_hosted_session(session=session)
         assert operations.reconcile().succeeded == 1
@@ -222,21 +224,21 @@ WALLET_REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("given", "name"), WALLET_REFUSED)
-def test_every_refused_option_of_a_wallet_names_itself(town: Town, given: dict[str, Any], name: str) -> None:
+def test_every_refused_option_of_a_wallet_names_itself(merchant: Merchant, given: dict[str, Any], name: str) -> None:
     with pytest.raises(OperationRefused) as refused:
-        operations.create_wallet_session(customer=customer_of(town), **given)
+        operations.create_wallet_session(customer=customer_of(merchant), **given)
     assert name in str(refused.value)
     assert not Operation.objects.exists()
 
 
-def test_metadata_as_json_has_it(town: Town) -> None:
+def test_metadata_as_json_has_it(merchant: Merchant) -> None:
     metadata = {"a": {"b": [1, 2.5, None, True]}, "text": "two\nlines"}
-    assert make(town, metadata=metadata, line_items=({"description": "x", "amount": 1},)).metadata == metadata
+    assert make(merchant, metadata=metadata, line_items=({"description": "x", "amount": 1},)).metadata == metadata
 
 
-def test_wallet_session(town: Town) -> None:
-    customer = customer_of(town)
-    method = town.sandbox.add_method(customer.uid)["saved_payment_method_uid"]
+def test_wallet_session(merchant: Merchant) -> None:
+    customer = customer_of(merchant)
+    method = merchant.sandbox.add_method(customer.uid)["saved_payment_method_uid"]
     session = operations.create_wallet_session(
         customer=customer,
         method_badges=[{"label": "Autopay", "color": "#00aa00", "payment_method_uids": [method]}],

@@ -1,4 +1,4 @@
-"""Clients, payment accounts and what they are set to: found or created once, changed without undoing others' work."""
+"""Clients, payment accounts and their settings: found or created once, changed without overwriting other changes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from govpay.operations.tenants import CreateAccount, CreateClientAction, Creatio
 from govpay.sandbox.answers import Answer as Empty
 from govpay.sync import secrets
 from govpay.sync.pull import pull
+from tests.operations.merchant import Merchant, at_once, only
 from tests.operations.test_wallets import everything
-from tests.operations.town import Town, at_once, only
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -122,14 +122,14 @@ def test_other_key_for_the_same_client_is_refused_while_one_is_open(sandbox: Any
 
 @pytest.mark.parametrize(("close", "settled"), [("after", "succeeded"), ("before", "failed")])
 def test_lost_creation_is_settled_by_reading(sandbox: Any, close: str, settled: str) -> None:
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     sandbox.fault(CLIENT, times=1, close=close)
     with pytest.raises(OutcomeUnknown):
         operations.create_client(name="City")
     if close == "before":
         with pytest.raises(OutcomeUnknown):
             operations.create_client(name="City")  # it may still come: nothing is sent a second time
-    town.settle_all()
+    merchant.reconcile_all()
     assert only().state == settled
     assert sent(sandbox) == [CLIENT]
     made = operations.create_client(name="City")
@@ -225,11 +225,11 @@ def test_threads_at_once_create_one_account(sandbox: Any, create: Any) -> None:
 
 @pytest.mark.parametrize(("close", "settled"), [("after", "succeeded"), ("before", "failed")])
 def test_lost_account_is_settled_by_reading(sandbox: Any, create: Any, close: str, settled: str) -> None:
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     sandbox.fault(ACCOUNT, times=1, close=close)
     with pytest.raises(OutcomeUnknown):
         create()
-    town.settle_all()
+    merchant.reconcile_all()
     assert only(action="create_payment_account").state == settled
     row = create()
     assert sent(sandbox).count(ACCOUNT) == (1 if close == "after" else 2)
@@ -274,7 +274,7 @@ def test_properties_are_those_of_the_request(sandbox: Any, city: Client, create:
     assert len(sandbox.requests()) == before
 
 
-def test_callback_on_this_machine_is_for_stand_ins_only(settings: Any, sandbox: Any, create: Any) -> None:
+def test_callback_on_this_machine_is_for_local_platforms_only(settings: Any, sandbox: Any, create: Any) -> None:
     assert create(callback_url="http://127.0.0.1:8000/hooks/").callback_url == "http://127.0.0.1:8000/hooks/"
     settings.GOVPAY = {**settings.GOVPAY, "API_URL": "https://api.govifi.com"}
     with pytest.raises(OperationRefused, match="callback_url must be https"):
@@ -347,7 +347,7 @@ def test_lost_update_is_settled_by_reading(sandbox: Any, account: PaymentAccount
         operations.update_payment_account(account=account, name="Water", maximum_payment_amount=5_000)
     with pytest.raises(OperationInProgress):
         operations.update_payment_account(account=account, name="Gas")
-    Town(sandbox).settle_all()
+    Merchant(sandbox).reconcile_all()
     assert only(action="update_payment_account").state == settled
     account.refresh_from_db()
     assert (account.name == "Water") == (close == "after")
@@ -408,15 +408,15 @@ def test_checkout_that_cannot_be_read_again_is_set_all_the_same(
     ],
 )
 def test_lost_checkout(sandbox: Any, account: PaymentAccount, looks: Any, close: str, settled: str) -> None:
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     sandbox.fault(CHECKOUT, times=1, close=close)
     with pytest.raises(OutcomeUnknown):
         operations.set_checkout_config(account=account, **looks)
     assert checkout_as_sent(account.uid) == {}
-    town.settle_all()
+    merchant.reconcile_all()
     assert only(action="set_checkout_config").state == settled
     operations.set_checkout_config(account=account, **looks)
-    town.settle_all()
+    merchant.reconcile_all()
     assert not Operation.objects.filter(state=OperationState.UNKNOWN).exists()
 
 
@@ -425,7 +425,7 @@ def test_lost_checkout(sandbox: Any, account: PaymentAccount, looks: Any, close:
     [
         ({}, "allowed_origins"),
         ({"allowed_origins": "https://pay.example.gov"}, "allowed_origins must be a list"),
-        ({"allowed_origins": ["https://pay.example.gov/x"]}, "allowed_origins: an origin is scheme and host alone"),
+        ({"allowed_origins": ["https://pay.example.gov/x"]}, "allowed_origins: an origin is scheme and host only"),
         ({"allowed_origins": ["https://pay.example.gov/"]}, "allowed_origins"),
         ({"allowed_origins": ["http://pay.example.gov"]}, "allowed_origins must be https"),
         ({"allowed_origins": ["https://a.example"] * 2}, "allowed_origins names an origin twice"),
@@ -474,7 +474,7 @@ def test_lost_choice_is_settled_by_reading(sandbox: Any, account: PaymentAccount
     sandbox.fault(SUBSCRIPTIONS, times=1, close=close)
     with pytest.raises(OutcomeUnknown):
         operations.set_webhook_subscriptions(account=account, enabled=["payment.failed"])
-    Town(sandbox).settle_all()
+    Merchant(sandbox).reconcile_all()
     assert only(action="set_webhook_subscriptions").state == settled
     assert enabled(account) == ({"payment.failed"} if close == "after" else set())
 
@@ -579,7 +579,7 @@ def test_account_is_read_from_the_list_where_one_alone_is_not_offered(
     sandbox.fault(UPDATE, times=1, close="after")
     with pytest.raises(OutcomeUnknown):
         operations.update_payment_account(account=account, name="Gas")
-    Town(sandbox).settle_all()
+    Merchant(sandbox).reconcile_all()
     account.refresh_from_db()
     assert account.name == "Gas"
 

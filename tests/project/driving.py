@@ -1,4 +1,4 @@
-"""The demo as a newcomer meets it: started by its command, used in a browser, stopped by a signal."""
+"""Runs the demo as a user does: its command starts it, HTTP requests use it, a signal stops it."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ class Demo:
         return code
 
     def ask(self, path: str) -> Any:
-        """The stand-in's control surface."""
+        """Read from the sandbox's control routes."""
         answer = requests.get(f"http://127.0.0.1:{self.sandbox_port}/_sandbox/{path}", timeout=10)
         answer.raise_for_status()
         return answer.json()
 
     def tell(self, path: str, **body: Any) -> Any:
-        """Has something happen on the stand-in's side."""
+        """Make a change in the sandbox through its control routes."""
         answer = requests.post(f"http://127.0.0.1:{self.sandbox_port}/_sandbox/{path}", json=body, timeout=10)
         answer.raise_for_status()
         return answer.json()

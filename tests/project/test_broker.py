@@ -1,4 +1,4 @@
-"""The demo's broker: messages are whole or not there, and come once."""
+"""The demo's broker: each message is complete and delivered once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache's table and everything else keep apart."""
+"""The router keeps the cache table and all other tables in separate databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py demo``, whole: real processes, real HTTP, real signals."""
+"""``manage.py demo`` with real processes, real HTTP and real signals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from govpay.operations.provision_file import read_file
 from project.demo import first_sync
-from project.demo.founding import for_this_site
+from project.demo.city import for_this_site
 from project.management.commands import demo as demo_command
 from tests.processes import ROOT
 from tests.project.driving import Browser, Demo, processes_on, running_demo, wait_for
@@ -65,11 +65,11 @@ def test_newcomer_sees_captures_refunds_and_comes_back(tmp_path: Path) -> None:
         stats = first.ask("stats")
         assert browser.get("/static/admin/css/base.css").headers["content-type"].startswith("text/css")
 
-        # Its tenants came through the API, as anybody's do.
+        # Its tenants were created through the API.
         asked = [f"{each['method']} {each['path']}" for each in first.ask("requests")]
         assert (asked.count("POST /api/clients"), asked.count("POST /api/paymentaccounts")) == (1, 4)
 
-        assert "a stand-in platform, no real money" in browser.get("").text
+        assert "demo: sandbox, no real money" in browser.get("").text
 
         # Six wait; capturing one takes its money once, however often the form is sent.
         before = first.ask("ledger")
@@ -93,7 +93,7 @@ def test_newcomer_sees_captures_refunds_and_comes_back(tmp_path: Path) -> None:
         assert "Partially refunded" in page, f"{re.findall('govpay-badge[^>]*>([^<]*)<', page)}{first.logs()}"
         assert "1.00" in page
 
-        # The stand-in tells the site of both, and of what happens elsewhere.
+        # The sandbox sends webhooks for both, and for changes made elsewhere.
         told = ["payment.completed", "payment.refunded"]
         assert webhooks_arrived(first, 2) == told
         first.tell("chargeback", payment=capture["payment_uid"], reason_code="4853")
@@ -101,7 +101,7 @@ def test_newcomer_sees_captures_refunds_and_comes_back(tmp_path: Path) -> None:
         shown = f"govpay/payment/{six[0]}/change/"
         assert wait_for(lambda: "Charged back" in browser.get(shown).text), "the webhook brings it, not the next sync"
 
-        # A second demo on the same ports is told so and touches nothing.
+        # A second demo on the same ports fails and changes nothing.
         second = Demo(tmp_path / "other", port=first.port, sandbox_port=first.sandbox_port)
         assert second.process.wait(300) == 1
         wait_for(lambda: second.said)
@@ -153,7 +153,7 @@ def test_platform_of_ones_own_needs_no_sandbox_and_a_dead_worker_ends_the_demo(t
     ) as demo:
         page = log_in(demo).get("govpay/payment/").text
         assert "ELSEWHERE-1" in page
-        assert "stand-in" not in page
+        assert "demo: sandbox" not in page
         running = [command for _, command in processes_on(tmp_path)]
         assert not [command for command in running if "govpay.sandbox" in command]
 

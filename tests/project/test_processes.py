@@ -1,4 +1,4 @@
-"""The demo's supervisor, on small processes."""
+"""The demo's supervisor, with small processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from project.demo.processes import Company, Died, Stopped, first_busy, is_busy, stop_on_signals
+from project.demo.processes import ProcessDied, Stopped, Supervisor, first_busy, is_busy, stop_on_signals
 from tests.processes import ROOT
 from tests.project.driving import free_port, wait_for
 
@@ -35,8 +35,8 @@ def modules(tmp_path: Path) -> Path:
     return folder
 
 
-def company(tmp_path: Path, modules: Path) -> Company:
-    return Company(tmp_path / "log", dict(os.environ), modules)
+def supervisor(tmp_path: Path, modules: Path) -> Supervisor:
+    return Supervisor(tmp_path / "log", dict(os.environ), modules)
 
 
 def is_running(pid: int) -> bool:
@@ -47,7 +47,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_leaving_stops_every_process(tmp_path: Path, modules: Path) -> None:
-    with company(tmp_path, modules) as started:
+    with supervisor(tmp_path, modules) as started:
         children = [started.start("one", "sleeper"), started.start("two", "sleeper", outlasts=True)]
         started.check()
     assert [child.process.returncode for child in children] == [-signal.SIGTERM] * 2
@@ -55,7 +55,7 @@ def test_leaving_stops_every_process(tmp_path: Path, modules: Path) -> None:
 
 def test_one_that_outlasts_is_asked_after_the_others_are_gone(tmp_path: Path, modules: Path) -> None:
     asked: list[str] = []
-    with company(tmp_path, modules) as started:
+    with supervisor(tmp_path, modules) as started:
         base = started.start("base", "sleeper", outlasts=True)
         other = started.start("other", "sleeper")
         base.ask_to_stop, ask = lambda: asked.append(str(other.process.poll())) or ask(), base.ask_to_stop  # type: ignore[method-assign, assignment, func-returns-value]
@@ -63,36 +63,36 @@ def test_one_that_outlasts_is_asked_after_the_others_are_gone(tmp_path: Path, mo
 
 
 def test_stubborn_one_is_killed_after_its_grace(tmp_path: Path, modules: Path) -> None:
-    with company(tmp_path, modules) as started:
+    with supervisor(tmp_path, modules) as started:
         child = started.start("stubborn", "stubborn")
-        started.wait_until(lambda: "up" in child.tail(), "It", patience=300)
+        started.wait_until(lambda: "up" in child.tail(), "It", timeout=300)
         child.ask_to_stop()
         child.stop(grace=0.5)
     assert child.process.returncode == -signal.SIGKILL
 
 
 def test_grandchildren_go_too(tmp_path: Path, modules: Path) -> None:
-    with company(tmp_path, modules) as started:
+    with supervisor(tmp_path, modules) as started:
         child = started.start("parent", "parent")
-        started.wait_until(lambda: child.tail().strip().isdigit(), "Its child", patience=300)
+        started.wait_until(lambda: child.tail().strip().isdigit(), "Its child", timeout=300)
         grandchild = int(child.tail())
         assert is_running(grandchild)
     assert wait_for(lambda: not is_running(grandchild), 300)
 
 
 def test_dead_one_is_named_with_its_last_words(tmp_path: Path, modules: Path) -> None:
-    with company(tmp_path, modules) as started:
+    with supervisor(tmp_path, modules) as started:
         started.start("worker", "dying")
-        with pytest.raises(Died, match=r"The worker process ended with code 3.*\n  last words"):
-            started.wait_until(lambda: False, "It", patience=300)
+        with pytest.raises(ProcessDied, match=r"The worker process ended with code 3.*\n  last words"):
+            started.wait_until(lambda: False, "It", timeout=300)
 
 
 def test_waiting_ends(tmp_path: Path, modules: Path) -> None:
     with (
-        company(tmp_path, modules) as started,
-        pytest.raises(Died, match="The site is not there after 0 seconds"),
+        supervisor(tmp_path, modules) as started,
+        pytest.raises(ProcessDied, match="The site did not start within 0 seconds"),
     ):
-        started.wait_until(lambda: False, "The site", patience=0.2)
+        started.wait_until(lambda: False, "The site", timeout=0.2)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells children")
@@ -100,8 +100,8 @@ def test_killed_outright_it_takes_its_processes_along(tmp_path: Path, modules: P
     code = f"""
 import os, time
 from pathlib import Path
-from project.demo.processes import Company
-started = Company(Path({str(tmp_path)!r}) / "log", dict(os.environ), Path({str(modules)!r}))
+from project.demo.processes import Supervisor
+started = Supervisor(Path({str(tmp_path)!r}) / "log", dict(os.environ), Path({str(modules)!r}))
 print(started.start("one", "sleeper").process.pid, flush=True)
 time.sleep(60)
 """

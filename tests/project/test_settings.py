@@ -1,4 +1,4 @@
-"""The demo site's settings, read in a process of their own under different environments."""
+"""The demo site's settings, read in separate processes with different environments."""
 
 from __future__ import annotations
 

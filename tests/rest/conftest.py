@@ -1,4 +1,4 @@
-"""Programs that ask: each with a token of its own."""
+"""REST clients, each with its own token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.operations.conftest import impatient, town  # noqa: F401 - fixtures
+from tests.operations.conftest import impatient, merchant  # noqa: F401 - fixtures
 
 BASE = "/govpay/api/v1/"
 
@@ -50,8 +50,8 @@ def program() -> Callable[[Any], Program]:
 
 
 @pytest.fixture
-def till(finance: Any, program: Callable[[Any], Program]) -> Program:
-    """Of the group *Finance*."""
+def finance_program(finance: Any, program: Callable[[Any], Program]) -> Program:
+    """A program that acts for a user of the group *Finance*."""
     return program(finance)
 
 

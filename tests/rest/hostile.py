@@ -1,4 +1,4 @@
-"""Settings of a site whose own API is all that this one is not. DRF reads them once in a process."""
+"""Settings of a host whose own DRF settings differ from ours in everything. DRF reads them once per process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m tests.rest.openapi`` (``make schema``) writes the document of the REST face anew."""
+"""``python -m tests.rest.openapi`` (``make schema``) writes the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what, and where: the permissions of every act, and no word of another account at any address."""
+"""Permissions of every REST action, and that no address shows data of another account."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def foreign(db: None) -> Side:
 
 @pytest.fixture
 def clerk(db: None) -> User:
-    """Every permission there is, and no superuser."""
+    """A user with every permission who is not a superuser."""
     user = User.objects.create_user("clerk")
     user.user_permissions.set(Permission.objects.all())
     return user
@@ -59,7 +59,7 @@ def limited(clerk: User, own: Side, foreign: Side, program: Callable[[Any], Prog
 
 @pytest.fixture
 def queued(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was handed to the broker: celery's own seam, since no worker listens here."""
+    """Records the tasks sent to the broker, because no worker runs here."""
     sent: list[Any] = []
     for task in (tasks.sync_account, tasks.process_event):
         monkeypatch.setattr(task, "apply_async", lambda args=(), kwargs=None, **_: sent.append(args))
@@ -176,7 +176,7 @@ def test_a_body_that_names_foreign_rows_is_as_if_they_did_not_exist(
 
 
 def test_the_vendors_object_names_no_saved_method(limited: Program, own: Side, foreign: Side, sandbox: Any) -> None:
-    """Whose it is would not be looked at, and the answer would tell whether a foreign one exists."""
+    """Otherwise the account would not be checked, and the answer would show whether a foreign object exists."""
     told = set()
     for uid in (own.uid("savedpaymentmethod"), foreign.uid("savedpaymentmethod"), "spm_nobody"):
         for kind in ("wallet_credit", "wallet_ach"):
@@ -224,12 +224,12 @@ ALLOWED = {
 }
 
 
-def acts() -> Iterator[URLPattern]:
+def action_patterns() -> Iterator[URLPattern]:
     yield from (each for each in urls.V1 if issubclass(each.callback.cls, ActionView))  # type: ignore[union-attr]
 
 
-def test_the_table_has_every_act() -> None:
-    assert {each.name for each in acts()} == set(ALLOWED)
+def test_the_table_has_every_action() -> None:
+    assert {each.name for each in action_patterns()} == set(ALLOWED)
 
 
 @pytest.mark.parametrize("group", ["Cashier", "Finance", "Support", "Operations"])
@@ -237,7 +237,7 @@ def test_each_group_does_what_it_may_and_sees_everything(
     group: str, make_staff: Callable[..., Any], program: Callable[[Any], Program], own: Side, queued: list[Any]
 ) -> None:
     asking, before = program(make_staff(group)), everything()
-    for pattern in acts():
+    for pattern in action_patterns():
         method = "delete" if pattern.name == "customer-payment-method" else "post"
         # Without a key nothing is done; whether it could be is told before.
         answer = asking.act(filled(pattern, own), body_of(pattern, own), key=None, method=method)
@@ -286,7 +286,7 @@ def test_who_asked_for_an_operation_sees_what_came_of_it(
 # --- The source ----------------------------------------------------------------------------------------
 
 
-def test_the_face_reads_no_row_without_asking_for_whom() -> None:
+def test_rest_reads_no_row_without_visible_to() -> None:
     folder = Path(govpay.__file__).parent / "rest"
     for path in folder.glob("*.py"):
         found = re.findall(r"\b[A-Z]\w+\.objects\b|_default_manager(?!\.none\(\))", path.read_text())

@@ -1,4 +1,4 @@
-"""Every list and every row: what is shown, to whom, and what it costs."""
+"""Every REST list and row: its fields, permissions and statement counts."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def row_of(row: Any) -> str:
 
 
 @each_list
-def test_a_list_shows_its_rows_and_no_secret(name: str, view: Any, till: Program) -> None:
+def test_a_list_shows_its_rows_and_no_secret(name: str, view: Any, finance_program: Program) -> None:
     relatives()
-    fill(view.model, 30, actor=till.user)
-    answer = till.get(list_of(name), data={"page_size": 100})
+    fill(view.model, 30, actor=finance_program.user)
+    answer = finance_program.get(list_of(name), data={"page_size": 100})
     assert answer.status_code == 200
     found = answer.json()
     assert len(found["results"]) == view.model.objects.count()
@@ -62,21 +62,21 @@ def test_a_list_shows_its_rows_and_no_secret(name: str, view: Any, till: Program
 
 
 @each_list
-def test_a_row_has_its_address(name: str, view: Any, till: Program) -> None:
+def test_a_row_has_its_address(name: str, view: Any, finance_program: Program) -> None:
     relatives()
     fill(view.model, 3)
     for row in view.model.objects.all():
-        found = till.get(row_of(row)).json()
+        found = finance_program.get(row_of(row)).json()
         listed = {each: found[each] for each in view.serializer_class.Meta.fields}
-        assert listed in till.get(list_of(name)).json()["results"]
+        assert listed in finance_program.get(list_of(name)).json()["results"]
 
 
 @each_list
-def test_a_list_costs_six_statements_however_long(name: str, view: Any, till: Program) -> None:
+def test_a_list_costs_six_statements_however_long(name: str, view: Any, finance_program: Program) -> None:
     relatives()
-    fill(view.model, 120, actor=till.user)
+    fill(view.model, 120, actor=finance_program.user)
     with CaptureQueriesContext(connection) as context:
-        answer = till.get(list_of(name), data={"page_size": 100})
+        answer = finance_program.get(list_of(name), data={"page_size": 100})
     assert len(answer.json()["results"]) == 100
     assert len(context) <= 6, [each["sql"] for each in context.captured_queries]
     for each in context.captured_queries:
@@ -85,16 +85,16 @@ def test_a_list_costs_six_statements_however_long(name: str, view: Any, till: Pr
         assert not any(column in each["sql"] for column in ("webhook_secret", "credential", "validated_method"))
 
 
-def test_a_payments_own_page_costs_eight_statements(till: Program) -> None:
+def test_a_payments_own_page_costs_eight_statements(finance_program: Program) -> None:
     relatives()
     row = payment()
     for number in range(60):
         Transaction.objects.create(
             uid=f"trx_{number}", payment=row, account_id="acc_0", type="refund", status="pending"
         )
-    operation(row, actor=till.user)
+    operation(row, actor=finance_program.user)
     with CaptureQueriesContext(connection) as context:
-        answer = till.get(row_of(row))
+        answer = finance_program.get(row_of(row))
     assert answer.status_code == 200
     assert len(context) <= 8, [each["sql"] for each in context.captured_queries]
     found = answer.json()
@@ -115,49 +115,49 @@ def test_a_session_costs_one_statement_more_than_a_token(finance: Any, browse: C
 # --- Sparse answers ------------------------------------------------------------------------------------
 
 
-def test_fields_leave_out_the_rest(till: Program) -> None:
+def test_fields_leave_out_the_rest(finance_program: Program) -> None:
     relatives()
-    found = till.get("payments?fields=uid,status").json()["results"]
+    found = finance_program.get("payments?fields=uid,status").json()["results"]
     assert found == [{"uid": "pay_0", "status": "captured"}]
     with CaptureQueriesContext(connection) as context:
-        found = till.get("payments/pay_0?fields=transactions,refundable_amount").json()
+        found = finance_program.get("payments/pay_0?fields=transactions,refundable_amount").json()
     assert found == {"transactions": [], "refundable_amount": 10750}
     assert not [each for each in context.captured_queries if "govpay_webhookevent" in each["sql"]]
 
 
 @pytest.mark.parametrize("fields", ["uid,raw", "credential", "4111111111111111", ",", "uid,,status"])
-def test_unknown_fields_are_told_without_repeating_them(fields: str, till: Program) -> None:
-    found = problem(till.get("payments", data={"fields": fields}), 400, "invalid")
+def test_unknown_fields_are_told_without_repeating_them(fields: str, finance_program: Program) -> None:
+    found = problem(finance_program.get("payments", data={"fields": fields}), 400, "invalid")
     assert found["errors"][0]["field"] == "fields"
     assert "4111" not in str(found)
     assert "raw" not in str(found)
 
 
-def test_unknown_values_are_shown_as_they_are(till: Program) -> None:
+def test_unknown_values_are_shown_as_they_are(finance_program: Program) -> None:
     relatives()
     payment(uid="pay_new", status="never_heard_of", method_type="crypto")
-    found = till.get("payments/pay_new").json()
+    found = finance_program.get("payments/pay_new").json()
     assert (found["status"], found["method_type"]) == ("never_heard_of", "crypto")
     row = operation(Payment.objects.get(uid="pay_new"), action="teleport", state="limbo")
-    found = till.get(f"operations/{row.key}").json()
+    found = finance_program.get(f"operations/{row.key}").json()
     assert (found["action"], found["state"]) == ("teleport", "limbo")
 
 
 # --- ETags ---------------------------------------------------------------------------------------------
 
 
-def test_what_is_known_is_not_sent_again(till: Program) -> None:
+def test_what_is_known_is_not_sent_again(finance_program: Program) -> None:
     relatives()
     for path in ("payments", "payments/pay_0"):
-        first = till.get(path)
+        first = finance_program.get(path)
         assert first["ETag"]
         assert "private" in first["Cache-Control"]
         assert {"Authorization", "Cookie"} <= set(first["Vary"].replace(" ", "").split(","))
-        again = till.get(path, headers={"If-None-Match": first["ETag"]})
+        again = finance_program.get(path, headers={"If-None-Match": first["ETag"]})
         assert (again.status_code, again.content) == (304, b"")
         assert again["ETag"] == first["ETag"]
         Payment.objects.update(status="refunded" if path == "payments" else "voided")
-        changed = till.get(path, headers={"If-None-Match": first["ETag"]})
+        changed = finance_program.get(path, headers={"If-None-Match": first["ETag"]})
         assert changed.status_code == 200
         assert changed["ETag"] != first["ETag"]
 
@@ -174,26 +174,26 @@ def test_a_stranger_is_told_how_to_sign_in() -> None:
     problem(Program(token="nobodys").get("payments"), 401, "not-signed-in")
 
 
-def test_somebody_who_has_left_is_a_stranger(till: Program) -> None:
-    till.user.is_active = False
-    till.user.save()
-    problem(till.get("payments"), 401, "not-signed-in")
+def test_somebody_who_has_left_is_a_stranger(finance_program: Program) -> None:
+    finance_program.user.is_active = False
+    finance_program.user.save()
+    problem(finance_program.get("payments"), 401, "not-signed-in")
 
 
-def test_without_tokens_only_the_session_signs_in(till: Program, finance: Any, settings: Any) -> None:
+def test_without_tokens_only_the_session_signs_in(finance_program: Program, finance: Any, settings: Any) -> None:
     settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if each != "rest_framework.authtoken"]
-    problem(till.get("payments"), 403, "forbidden")
+    problem(finance_program.get("payments"), 403, "forbidden")
     client = Client()
     client.force_login(finance)
     assert client.get(list_of("payments")).status_code == 200
 
 
-def test_the_host_names_other_ways_to_sign_in(till: Program, finance: Any, settings: Any) -> None:
+def test_the_host_names_other_ways_to_sign_in(finance_program: Program, finance: Any, settings: Any) -> None:
     settings.GOVPAY = {
         **settings.GOVPAY,
         "REST_AUTHENTICATION": ["rest_framework.authentication.SessionAuthentication"],
     }
-    problem(till.get("payments"), 403, "forbidden")
+    problem(finance_program.get("payments"), 403, "forbidden")
 
 
 class Bearer(BaseAuthentication):
@@ -209,7 +209,7 @@ class Bearer(BaseAuthentication):
 
 
 def test_what_a_way_to_sign_in_says_is_told_in_its_words(
-    till: Program, settings: Any, monkeypatch: pytest.MonkeyPatch
+    finance_program: Program, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "REST_AUTHENTICATION": ["tests.rest.test_base.Bearer"]}
     for told, shown in (
@@ -219,7 +219,7 @@ def test_what_a_way_to_sign_in_says_is_told_in_its_words(
         (["Expired.", "Try anew."], "Expired. Try anew."),
     ):
         monkeypatch.setattr(Bearer, "told", told, raising=False)
-        answer = till.get("payments")
+        answer = finance_program.get("payments")
         assert problem(answer, 401, "not-signed-in")["detail"] == shown
         assert answer["WWW-Authenticate"] == "Bearer"
 
@@ -232,7 +232,7 @@ def test_a_session_needs_its_csrf_token(finance: Any) -> None:
     assert "CSRF" in found["detail"]
 
 
-#: Asks in a process of its own and tells each answer's status, media type and text.
+#: Sends requests in a separate process and prints each answer's status, media type and text.
 ASKING = """
 import json, os, django
 django.setup()
@@ -256,10 +256,13 @@ print(json.dumps([[each.status_code, each["Content-Type"], each.content.decode()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_hosts_own_rest_settings_do_not_show(till: Program) -> None:
+def test_the_hosts_own_rest_settings_do_not_show(finance_program: Program) -> None:
     """In a process of its own: DRF's classes take most of such settings when they are imported."""
     relatives()
-    asking = {"DJANGO_SETTINGS_MODULE": "tests.rest.hostile", "ASKING": till.client.defaults["HTTP_AUTHORIZATION"]}
+    asking = {
+        "DJANGO_SETTINGS_MODULE": "tests.rest.hostile",
+        "ASKING": finance_program.client.defaults["HTTP_AUTHORIZATION"],
+    }
     environment = {**child_environment(), **asking}
     done = subprocess.run([sys.executable, "-c", ASKING], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -267,7 +270,7 @@ def test_the_hosts_own_rest_settings_do_not_show(till: Program) -> None:
     assert listed[:2] == [200, "application/json"]
     assert (
         listed[2]
-        == till.get(
+        == finance_program.get(
             "payments?status=captured&created_from=2020-01-01&page_size=1&fields=uid,created_at"
         ).content.decode()
     )
@@ -282,20 +285,20 @@ def test_the_hosts_own_rest_settings_do_not_show(till: Program) -> None:
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "*/*", "nonsense"])
-def test_there_is_one_form_of_answers(accept: str, till: Program) -> None:
-    answer = till.get("payments", headers={"Accept": accept})
+def test_there_is_one_form_of_answers(accept: str, finance_program: Program) -> None:
+    answer = finance_program.get("payments", headers={"Accept": accept})
     assert answer["Content-Type"] == "application/json"
 
 
-def test_a_slash_at_the_end_does_not_matter(till: Program) -> None:
+def test_a_slash_at_the_end_does_not_matter(finance_program: Program) -> None:
     relatives()
-    assert till.get("payments/").json() == till.get("payments").json()
-    assert till.get("payments/pay_0/").json() == till.get("payments/pay_0").json()
-    problem(till.act("payments/quote/"), 400, "invalid")
+    assert finance_program.get("payments/").json() == finance_program.get("payments").json()
+    assert finance_program.get("payments/pay_0/").json() == finance_program.get("payments/pay_0").json()
+    problem(finance_program.act("payments/quote/"), 400, "invalid")
 
 
 @pytest.mark.parametrize("uid", ["nobody", "pay%00_0", "%F0%9F%92%B8", "x" * 300, "%ED%A0%80"])
-def test_what_is_not_there_is_not_found(uid: str, till: Program) -> None:
+def test_what_is_not_there_is_not_found(uid: str, finance_program: Program) -> None:
     relatives()
-    problem(till.get(f"payments/{uid}"), 404, "not-found")
-    problem(till.act(f"payments/{uid}/void"), 404, "not-found")
+    problem(finance_program.get(f"payments/{uid}"), 404, "not-found")
+    problem(finance_program.act(f"payments/{uid}/void"), 404, "not-found")

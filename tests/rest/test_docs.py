@@ -1,4 +1,4 @@
-"""The scripts of ``docs/rest.md``, as they stand there, against a running site and the stand-in."""
+"""The scripts of ``docs/rest.md``, run unchanged against a site and the sandbox."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from govpay.operations.links import open_session
 from govpay.rest import problems, urls
 from govpay.signals import session_completed
 from govpay.sync import outbox
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 from tests.rest.conftest import Program
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,29 +32,29 @@ SCRIPTS = [code for mark, code in BLOCKS if not mark and "INSTALLED_APPS" not in
 
 
 def test_the_scripts_run_as_they_stand(
-    till: Program, town: Town, live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+    finance_program: Program, merchant: Merchant, live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
-    town.captured(), town.captured(500)
-    token = till.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Token ")
+    merchant.captured(), merchant.captured(500)
+    token = finance_program.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Token ")
     monkeypatch.setenv("GOVPAY_TOKEN", token)
     monkeypatch.setenv("GOVPAY_API", f"{live_server.url}/govpay/api/v1")
-    names: dict[str, Any] = {"account": town.account.uid, "method": town.saved_method().uid}
+    names: dict[str, Any] = {"account": merchant.account.uid, "method": merchant.saved_method().uid}
     assert len(SCRIPTS) == 6
     for number, code in enumerate(SCRIPTS):
         exec(compile(code, f"docs/rest.md, script {number + 1}", "exec"), names)
     assert len(names["captured"]) == 1, "the smaller one is left out"
     states = dict(Operation.objects.values_list("action", "state"))
     assert states == dict.fromkeys(("quote", "capture", "refund", "create_session"), "succeeded")
-    assert sum(entry["amount"] for entry in town.ledger() if entry["kind"] == "refund") == 500
+    assert sum(entry["amount"] for entry in merchant.ledger() if entry["kind"] == "refund") == 500
 
 
 def test_the_script_that_waits_never_sends_twice(
-    till: Program, town: Town, live_server: Any, monkeypatch: pytest.MonkeyPatch, impatient: None
+    finance_program: Program, merchant: Merchant, live_server: Any, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
     """The answer is lost, then looked up; the script sleeps meanwhile, and here that is when the ticks come."""
-    payment = town.captured()
-    monkeypatch.setenv("GOVPAY_TOKEN", till.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Token "))
+    payment = merchant.captured()
+    monkeypatch.setenv("GOVPAY_TOKEN", finance_program.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Token "))
     monkeypatch.setenv("GOVPAY_API", f"{live_server.url}/govpay/api/v1")
     names: dict[str, Any] = {}
     for code in SCRIPTS:
@@ -62,16 +62,16 @@ def test_the_script_that_waits_never_sends_twice(
             exec(code, names)
         if "def act(" in code:
             exec(code.partition("\nrefund =")[0], names)
-    monkeypatch.setattr("time.sleep", lambda seconds: town.settle_all())
-    town.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="after")
+    monkeypatch.setattr("time.sleep", lambda seconds: merchant.reconcile_all())
+    merchant.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="after")
     answer = names["act"](f"payments/{payment.uid}/refund", {"amount": 40}, "once")
     assert answer.status_code == 201
-    assert town.moved("refund", payment) == 40
-    assert len(town.posts("refund")) == 1
+    assert merchant.moved("refund", payment) == 40
+    assert len(merchant.posts("refund")) == 1
 
 
 class Answers:
-    """In the place of ``requests``' session: what was asked, and the answers in their order."""
+    """Replaces the session of ``requests``: records the requests and returns the answers in order."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers, self.asked = list(answers), []  # type: ignore[var-annotated]
@@ -93,7 +93,7 @@ def answer(status: int, body: Any = None, **headers: str) -> requests.Response:
 
 @pytest.mark.parametrize("last", [201, 403])
 def test_the_script_that_waits_bears_with_what_comes_between(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many requests and a lost connection while it looks; an action that is not told at once though it is done."""
+    """Too many requests and a lost connection during the look-up; an action whose success is not reported at once."""
     unknown = answer(202, {"state": "unknown"}, Retry_After="60", Location="http://here/operations/1")
     busy, lost = answer(429, Retry_After="7"), requests.ConnectionError()
     done = answer(200, {"state": "succeeded"})
@@ -113,9 +113,11 @@ def test_the_script_that_waits_bears_with_what_comes_between(last: int, monkeypa
     assert slept == [7, 2, 60, 7, 2, 60]
 
 
-def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> None:
+def test_the_recipe_of_a_checkout(merchant: Merchant, settings: Any, client: Any) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
-    order = SimpleNamespace(pk=17, total=12_345, account=town.account, key=uuid.uuid4(), page="https://city.example/17")
+    order = SimpleNamespace(
+        pk=17, total=12_345, account=merchant.account, key=uuid.uuid4(), page="https://city.example/17"
+    )
     orders, updates = [order, SimpleNamespace(**{**vars(order), "pk": 18})], []
 
     class Order:
@@ -149,20 +151,20 @@ def test_the_recipe_of_a_checkout(town: Town, settings: Any, client: Any) -> Non
         assert first.url == second.url == f"/govpay/pay/{session.public_id}/"
         assert client.get(first.url).status_code in (200, 302)
         # Of another sum, and of a payment link.
-        given = {"account": town.account, "success_url": order.page, "cancel_url": order.page}
+        given = {"account": merchant.account, "success_url": order.page, "cancel_url": order.page}
         others = [
             operations.create_hosted_session(amount=order.total - 1, metadata={"order": "18"}, **given),
             open_session(
-                operations.create_payment_link(account=town.account, amount=order.total),
+                operations.create_payment_link(account=merchant.account, amount=order.total),
                 success_url=order.page,
                 cancel_url=order.page,
             ),
         ]
         assert not updates
         for each in (*others, session):
-            town.sandbox.touch("session", each.uid, status="completed")
+            merchant.sandbox.touch("session", each.uid, status="completed")
         for _ in range(2):
-            town.sync("sessions")
+            merchant.sync("sessions")
             outbox.dispatch()
         assert sorted(updates, key=str) == ["17", "18", None], "each was told of once, and nothing was raised"
         assert [hasattr(each, "paid") for each in orders] == [True, False]

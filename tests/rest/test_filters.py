@@ -1,4 +1,4 @@
-"""Filters: what each lets through, and that none is taken for another."""
+"""REST filters: the rows that each finds, and the refusal of unknown filters."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def rows(db: None) -> None:
         ("created_before=9999-12-31T23:59:59-14:00", "small large flagged gone"),
     ],
 )
-def test_payments(query: str, expected: str, rows: None, till: Program) -> None:
-    answer = till.get(f"payments?{query}&fields=uid")
+def test_payments(query: str, expected: str, rows: None, finance_program: Program) -> None:
+    answer = finance_program.get(f"payments?{query}&fields=uid")
     assert answer.status_code == 200, answer.content
     assert {row["uid"] for row in answer.json()["results"]} == set(expected.split())
 
@@ -78,19 +78,24 @@ def test_payments(query: str, expected: str, rows: None, till: Program) -> None:
         ("4111111111111111=x", "…"),
     ],
 )
-def test_what_is_no_filter_is_refused(query: str, field: str, till: Program) -> None:
-    found = problem(till.get(f"payments?{query}"), 400, "invalid")
+def test_what_is_no_filter_is_refused(query: str, field: str, finance_program: Program) -> None:
+    found = problem(finance_program.get(f"payments?{query}"), 400, "invalid")
     assert [each["field"] for each in found["errors"]] == [field]
     assert "4111" not in str(found)
 
 
-def test_no_filter_repeats_what_it_was_given(till: Program) -> None:
+def test_no_filter_repeats_what_it_was_given(finance_program: Program) -> None:
     given = "yesterday4111111111111111"
     for each in urls.V1:
         view = each.callback.cls
         if issubclass(view, Rows) and "<" not in str(each.pattern):
             for name in [*view.filterset_class.base_filters, "cursor", "page_size", "fields"]:
-                assert given not in till.get(str(each.pattern).removeprefix("v1/"), data={name: given}).content.decode()
+                assert (
+                    given
+                    not in finance_program.get(
+                        str(each.pattern).removeprefix("v1/"), data={name: given}
+                    ).content.decode()
+                )
 
 
 def value_of(row: Any, each: Any) -> str:

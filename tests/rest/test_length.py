@@ -1,4 +1,4 @@
-"""A body whose length nobody told is never taken for none: DRF would read nothing, and a refund would be another."""
+"""A body without a stated length is refused. DRF would read an empty body, and a refund would have another amount."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from django.test import AsyncClient
 
 from govpay.models import Operation
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 from tests.processes import ROOT, child_environment
 from tests.rest.conftest import Program, address, problem
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def server(town: Town) -> Iterator[int]:
+def server(merchant: Merchant) -> Iterator[int]:
     """The port of a gunicorn on this test's rows."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         number = listening.fileno()
@@ -42,10 +42,12 @@ def server(town: Town) -> Iterator[int]:
             process.wait(300)
 
 
-def test_a_body_in_chunks_is_refused_by_a_real_server(server: int, till: Program, town: Town) -> None:
-    payment = town.captured(10_000)
+def test_a_body_in_chunks_is_refused_by_a_real_server(
+    server: int, finance_program: Program, merchant: Merchant
+) -> None:
+    payment = merchant.captured(10_000)
     headers = {
-        "Authorization": till.client.defaults["HTTP_AUTHORIZATION"],
+        "Authorization": finance_program.client.defaults["HTTP_AUTHORIZATION"],
         "Content-Type": "application/json",
     }
     body = json.dumps({"amount": 500}).encode()
@@ -62,12 +64,16 @@ def test_a_body_in_chunks_is_refused_by_a_real_server(server: int, till: Program
     assert answers[0][0] == 411
     assert answers[0][1]["type"] == "urn:govpay:problem:no-length"
     assert answers[1][0] == 201
-    assert town.moved("refund", payment) == 500
+    assert merchant.moved("refund", payment) == 500
 
 
-def test_it_is_refused_wherever_there_are_bodies(superuser: Program, town: Town) -> None:
-    payment = town.captured(10_000)
-    for path in (f"payments/{payment.uid}/refund", f"payments/{payment.uid}/void", f"accounts/{town.account.uid}/sync"):
+def test_it_is_refused_wherever_there_are_bodies(superuser: Program, merchant: Merchant) -> None:
+    payment = merchant.captured(10_000)
+    for path in (
+        f"payments/{payment.uid}/refund",
+        f"payments/{payment.uid}/void",
+        f"accounts/{merchant.account.uid}/sync",
+    ):
         for length in ({}, {"CONTENT_LENGTH": "12"}):
             headers = {"Idempotency-Key": "k", "Transfer-Encoding": "chunked"}
             answer = superuser.client.generic("POST", address(path), b"", headers=headers, **length)
@@ -77,37 +83,37 @@ def test_it_is_refused_wherever_there_are_bodies(superuser: Program, town: Town)
         path = address(f"payments/{payment.uid}/refund")
         answer = superuser.client.generic("POST", path, b'{"amount": 1}', headers=headers, CONTENT_LENGTH=length)
         problem(answer, 411, "no-length")
-    assert not town.posts("refund")
+    assert not merchant.posts("refund")
 
 
 async def _ask(path: str, **headers: str) -> Any:
     return await AsyncClient().generic("POST", path, b"", content_type="application/json", headers=headers)
 
 
-def test_it_is_refused_by_an_asynchronous_server_too(till: Program, town: Town) -> None:
+def test_it_is_refused_by_an_asynchronous_server_too(finance_program: Program, merchant: Merchant) -> None:
     from asgiref.sync import async_to_sync
 
-    path = address(f"payments/{town.captured().uid}/refund")
-    known = {"Authorization": till.client.defaults["HTTP_AUTHORIZATION"], "Idempotency-Key": "k"}
+    path = address(f"payments/{merchant.captured().uid}/refund")
+    known = {"Authorization": finance_program.client.defaults["HTTP_AUTHORIZATION"], "Idempotency-Key": "k"}
     for more in ({"Transfer-Encoding": "chunked"}, {}):
         problem(async_to_sync(_ask)(path, **known, **more), 411, "no-length")
-    assert not town.posts("refund")
+    assert not merchant.posts("refund")
 
 
-def test_an_act_without_a_body_needs_no_length(till: Program, town: Town) -> None:
-    path = address(f"payments/{town.quoted().uid}/void")
-    answer = till.client.generic("POST", path, b"", headers={"Idempotency-Key": "k"})
+def test_an_action_without_a_body_needs_no_length(finance_program: Program, merchant: Merchant) -> None:
+    path = address(f"payments/{merchant.quoted().uid}/void")
+    answer = finance_program.client.generic("POST", path, b"", headers={"Idempotency-Key": "k"})
     assert "CONTENT_LENGTH" not in answer.wsgi_request.META
     assert answer.status_code == 200
 
 
-def test_a_refund_says_what_it_gives_back(till: Program, town: Town) -> None:
-    payment = town.captured(10_000)
+def test_a_refund_says_what_it_gives_back(finance_program: Program, merchant: Merchant) -> None:
+    payment = merchant.captured(10_000)
     for body in ({}, {"reason": "Overpaid"}):
-        found = problem(till.act(f"payments/{payment.uid}/refund", body), 400, "invalid")
+        found = problem(finance_program.act(f"payments/{payment.uid}/refund", body), 400, "invalid")
         assert [error["field"] for error in found["errors"]] == ["amount"]
     assert not Operation.objects.filter(action="refund").exists()
-    assert till.act(f"payments/{payment.uid}/refund", {"amount": 100}).status_code == 201
-    answer = till.act(f"payments/{payment.uid}/refund", {"amount": None})
+    assert finance_program.act(f"payments/{payment.uid}/refund", {"amount": 100}).status_code == 201
+    answer = finance_program.act(f"payments/{payment.uid}/refund", {"amount": None})
     assert (answer.status_code, answer.json()["amount"]) == (201, payment.total_amount - 100)
-    assert town.moved("refund", payment) == payment.total_amount
+    assert merchant.moved("refund", payment) == payment.total_amount

@@ -1,4 +1,4 @@
-"""Pages of lists: all rows once, newest first, while others come, whatever the dates are."""
+"""Pages of REST lists: each row once, newest first, also while rows are added and with any dates."""
 
 from __future__ import annotations
 
@@ -35,52 +35,54 @@ def uids(pages: list[list[Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
-def test_every_row_comes_once_and_in_order(size: int, till: Program) -> None:
+def test_every_row_comes_once_and_in_order(size: int, finance_program: Program) -> None:
     """Many of the same instant, and some without any."""
     relatives()
     for number in range(12):
         payment(uid=f"a{number}", remote_created_at=START)
         payment(uid=f"b{number}", remote_created_at=None)
         payment(uid=f"c{number}", remote_created_at=START - dt.timedelta(seconds=number // 4))
-    pages = walk(till, f"payments?page_size={size}&account=acc_0")
+    pages = walk(finance_program, f"payments?page_size={size}&account=acc_0")
     assert {len(page) for page in pages[:-1]} <= {size}
     expected = list(Payment.objects.order_by("-remote_created_at", "-pk").values_list("uid", flat=True))
     assert uids(pages) == expected
     assert len(set(expected)) == 37
 
 
-def test_rows_that_come_meanwhile_neither_repeat_nor_hide_one(till: Program) -> None:
+def test_rows_that_come_meanwhile_neither_repeat_nor_hide_one(finance_program: Program) -> None:
     fill(Payment, 30)
     before = set(Payment.objects.values_list("uid", flat=True))
-    first = till.get("payments?page_size=10").json()
+    first = finance_program.get("payments?page_size=10").json()
     for number in range(5):
         payment(uid=f"new{number}")
-    rest = uids(walk(till, first["next"]))
+    rest = uids(walk(finance_program, first["next"]))
     assert sorted([row["uid"] for row in first["results"]] + rest) == sorted(before)
 
 
-def test_filters_and_fields_go_along(till: Program) -> None:
+def test_filters_and_fields_go_along(finance_program: Program) -> None:
     fill(Payment, 40)
     path = "payments?status=captured&page_size=5&fields=uid,status"
-    pages = walk(till, path)
+    pages = walk(finance_program, path)
     assert len(uids(pages)) == Payment.objects.filter(status="captured").count() > 5
     assert all(set(row) == {"uid", "status"} for page in pages for row in page)
 
 
-def test_lists_without_a_date_go_by_their_key(till: Program) -> None:
+def test_lists_without_a_date_go_by_their_key(finance_program: Program) -> None:
     fill(Client, 11)
-    assert uids(walk(till, "clients?page_size=4")) == list(Client.objects.order_by("-pk").values_list("uid", flat=True))
+    assert uids(walk(finance_program, "clients?page_size=4")) == list(
+        Client.objects.order_by("-pk").values_list("uid", flat=True)
+    )
     fill(SyncRun, 11)
-    assert [row["id"] for page in walk(till, "sync-runs?page_size=4") for row in page] == list(
+    assert [row["id"] for page in walk(finance_program, "sync-runs?page_size=4") for row in page] == list(
         SyncRun.objects.order_by("-started_at", "-pk").values_list("pk", flat=True)
     )
 
 
-def test_a_deep_page_costs_what_the_first_costs(till: Program) -> None:
+def test_a_deep_page_costs_what_the_first_costs(finance_program: Program) -> None:
     fill(Payment, 60)
-    path = till.get("payments?page_size=50").json()["next"]
+    path = finance_program.get("payments?page_size=50").json()["next"]
     with CaptureQueriesContext(connection) as context:
-        till.get(path)
+        finance_program.get(path)
     assert all("OFFSET" not in each["sql"] for each in context.captured_queries)
     assert len(context) <= 6, "one more where rows without a date may follow"
 
@@ -90,15 +92,15 @@ OF_LIST, OF_ROW = 6, 8
 
 
 @pytest.mark.parametrize("way", ["token", "session"])
-def test_reading_costs_few_statements(way: str, till: Program, browse: Callable[[Any], Any]) -> None:
-    """What it costs to know who asks by a session is Django's, as with the pages of the admin."""
+def test_reading_costs_few_statements(way: str, finance_program: Program, browse: Callable[[Any], Any]) -> None:
+    """The statements that identify the user by a session are Django's, as with the pages of the admin."""
     relatives()
-    fill(Payment, 250, actor=till.user)
+    fill(Payment, 250, actor=finance_program.user)
     payment(uid="undated", remote_created_at=None)
     row = payment(uid="shown")
     customer = Customer.objects.first()
     assert customer is not None
-    asking = till.client if way == "token" else browse(till.user)
+    asking = finance_program.client if way == "token" else browse(finance_program.user)
 
     def costs(address: str) -> tuple[int, dict[str, Any]]:
         with CaptureQueriesContext(connection) as context:
@@ -142,17 +144,17 @@ def cursor(*place: Any) -> str:
         base64.urlsafe_b64encode(b"\xff\xfe").decode(),
     ],
 )
-def test_a_cursor_that_is_none(given: str, till: Program) -> None:
-    found = problem(till.get("payments", data={"cursor": given}), 400, "invalid")
-    assert found["errors"] == [{"field": "cursor", "detail": "This cursor is not valid; start again without a cursor."}]
+def test_a_cursor_that_is_none(given: str, finance_program: Program) -> None:
+    found = problem(finance_program.get("payments", data={"cursor": given}), 400, "invalid")
+    assert found["errors"] == [{"field": "cursor", "detail": "Is none of ours; begin without it."}]
 
 
 @pytest.mark.parametrize("place", [("0001-01-01T00:00:00+14:00", 1), ("9999-12-31T23:59:59-14:00", 1), (None, -5)])
-def test_a_cursor_at_the_end_of_time(place: Any, till: Program) -> None:
-    assert till.get("payments", data={"cursor": cursor(*place)}).status_code in (200, 400)
+def test_a_cursor_at_the_end_of_time(place: Any, finance_program: Program) -> None:
+    assert finance_program.get("payments", data={"cursor": cursor(*place)}).status_code in (200, 400)
 
 
 @pytest.mark.parametrize("size", ["0", "101", "-1", "ten", "1.5", "²", "99999999999999999999"])
-def test_a_page_size_that_is_none(size: str, till: Program) -> None:
-    found = problem(till.get("payments", data={"page_size": size}), 400, "invalid")
+def test_a_page_size_that_is_none(size: str, finance_program: Program) -> None:
+    found = problem(finance_program.get("payments", data={"page_size": size}), 400, "invalid")
     assert found["errors"][0]["field"] == "page_size"

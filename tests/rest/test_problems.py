@@ -1,4 +1,4 @@
-"""What goes wrong is told as RFC 9457 has it: the field, the operation, the platform's request id, no secret."""
+"""Errors as RFC 9457 problems: field, operation, the platform's request id, and no secret."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from govpay.models import Operation
 from govpay.rest import urls
 from govpay.rest.actions import ActionView
 from tests.admin.neighbours import own_side
-from tests.operations.town import Town, card, only
+from tests.operations.merchant import Merchant, card, only
 from tests.rest.conftest import Program, address, problem
 from tests.rest.test_access import body_of, filled
 
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CARD = "4111 1111 1111 1111"
 
 
-def quote(town: Town, **given: Any) -> dict[str, Any]:
-    body = {"account": town.account.uid, "base_amount": 500, "payment_method": card(), **given}
+def quote(merchant: Merchant, **given: Any) -> dict[str, Any]:
+    body = {"account": merchant.account.uid, "base_amount": 500, "payment_method": card(), **given}
     return {name: value for name, value in body.items() if value is not ...}
 
 
-#: What is changed in a quote's body, and the field that the problem then names.
+#: A change in a quote's body, and the field that the problem names.
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"account": ...}, "account"),
     ({"account": "nobody"}, "account"),
@@ -62,16 +62,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_validation_names_the_field(till: Program, town: Town) -> None:
+def test_validation_names_the_field(finance_program: Program, merchant: Merchant) -> None:
     for given, field in WRONG:
-        found = problem(till.act("payments/quote", quote(town, **given)), 400, "invalid")
+        found = problem(finance_program.act("payments/quote", quote(merchant, **given)), 400, "invalid")
         assert [error["field"] for error in found["errors"]] == [field], given
         assert field in found["detail"]
-    assert not town.posts()
+    assert not merchant.posts()
     assert not Operation.objects.exists()
 
 
-def test_a_card_number_is_refused_at_the_door_of_every_act_and_never_repeated(superuser: Program, sandbox: Any) -> None:
+def test_every_action_refuses_a_card_number_without_quoting_it(superuser: Program, sandbox: Any) -> None:
     own = own_side()
     count = 0
     for pattern in urls.V1:
@@ -108,50 +108,56 @@ BODIES = [
 ]
 
 
-def test_a_body_that_is_none(till: Program) -> None:
+def test_a_body_that_is_none(finance_program: Program) -> None:
     for body, status, name in BODIES:
         headers = {"Idempotency-Key": "k"}
-        answer = till.client.post(address("payments/quote"), body, content_type="application/json", headers=headers)
+        answer = finance_program.client.post(
+            address("payments/quote"), body, content_type="application/json", headers=headers
+        )
         found = problem(answer, status, name)
         assert "errors" not in found, "its properties are not looked at"
 
 
-def test_only_json_is_read(till: Program) -> None:
+def test_only_json_is_read(finance_program: Program) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
         headers = {"Idempotency-Key": "k"}
-        answer = till.client.post(address("payments/quote"), b"account=x", content_type=kind, headers=headers)
+        answer = finance_program.client.post(
+            address("payments/quote"), b"account=x", content_type=kind, headers=headers
+        )
         problem(answer, 415, "media-type")
 
 
-def test_a_method_that_is_none(till: Program) -> None:
+def test_a_method_that_is_none(finance_program: Program) -> None:
     for method in ("put", "patch", "delete", "options"):
-        answer = getattr(till.client, method)(address("payments"))
+        answer = getattr(finance_program.client, method)(address("payments"))
         problem(answer, 405, "method")
         assert answer["Allow"] == "GET, HEAD"
 
 
-def test_an_address_that_is_none(till: Program) -> None:
+def test_an_address_that_is_none(finance_program: Program) -> None:
     for path in ("", "nothing", "events/abc", "operations/abc", "payments/a/b/c", "events/%0A"):
-        problem(till.get(path), 404, "not-found")
-        problem(till.act(path), 404, "not-found")
+        problem(finance_program.get(path), 404, "not-found")
+        problem(finance_program.act(path), 404, "not-found")
 
 
-def test_what_the_platform_refuses_is_told_in_its_words(till: Program, town: Town) -> None:
-    payment = town.captured()
+def test_what_the_platform_refuses_is_told_in_its_words(finance_program: Program, merchant: Merchant) -> None:
+    payment = merchant.captured()
     body = {"code": "conflict", "message": "Locked by the processor.", "request_id": "req_77"}
     for status, name in ((409, "platform-refused"), (422, "platform-refused"), (410, "expired")):
-        town.sandbox.fault("POST /api/payments/{uid}/refund", times=1, status=status, body=json.dumps(body))
-        found = problem(till.act(f"payments/{payment.uid}/refund", {"amount": 1}), status, name)
+        merchant.sandbox.fault("POST /api/payments/{uid}/refund", times=1, status=status, body=json.dumps(body))
+        found = problem(finance_program.act(f"payments/{payment.uid}/refund", {"amount": 1}), status, name)
         assert found["detail"] == "Locked by the processor."
         assert (found["code"], found["request_id"]) == ("conflict", "req_77")
         assert found["operation_id"] == str(Operation.objects.latest("pk").key)
 
 
-def test_what_never_left_may_be_tried_again(till: Program, town: Town, settings: Any, impatient: None) -> None:
-    payment = town.captured()
-    till.get("payments")
+def test_what_never_left_may_be_tried_again(
+    finance_program: Program, merchant: Merchant, settings: Any, impatient: None
+) -> None:
+    payment = merchant.captured()
+    finance_program.get("payments")
     settings.GOVPAY = {**settings.GOVPAY, "API_URL": "http://127.0.0.1:9"}
-    answer = till.act(f"payments/{payment.uid}/refund", {"amount": 1})
+    answer = finance_program.act(f"payments/{payment.uid}/refund", {"amount": 1})
     found = problem(answer, 503, "not-sent")
     assert int(answer["Retry-After"]) > 0
     assert found["operation_id"] == str(only().key)
@@ -165,19 +171,19 @@ def broken(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any
 
 
 def test_a_fault_of_our_own_is_reported_and_told_without_its_words(
-    till: Program, town: Town, caplog: pytest.LogCaptureFixture
+    finance_program: Program, merchant: Merchant, caplog: pytest.LogCaptureFixture
 ) -> None:
-    payment = town.quoted()
+    payment = merchant.quoted()
     heard: list[Any] = []
 
     def hear(**given: Any) -> None:
         heard.append((given["request"].path, sys.exc_info()[1]))
 
     got_request_exception.connect(hear)
-    till.client.raise_request_exception = False
+    finance_program.client.raise_request_exception = False
     try:
         with connection.execute_wrapper(broken):
-            answers = [till.get("payments"), till.act(f"payments/{payment.uid}/void")]
+            answers = [finance_program.get("payments"), finance_program.act(f"payments/{payment.uid}/void")]
     finally:
         got_request_exception.disconnect(hear)
     for answer in answers:
@@ -191,7 +197,9 @@ def test_a_fault_of_our_own_is_reported_and_told_without_its_words(
     assert all(isinstance(error, DatabaseError) for _, error in heard)
 
 
-def test_a_fault_while_the_answer_is_written_is_told_too(till: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_while_the_answer_is_written_is_told_too(
+    finance_program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from rest_framework.renderers import JSONRenderer
 
     def fail(*_: Any) -> None:
@@ -199,28 +207,28 @@ def test_a_fault_while_the_answer_is_written_is_told_too(till: Program, monkeypa
 
     monkeypatch.setattr(JSONRenderer, "get_indent", fail)
     with pytest.raises(ZeroDivisionError):
-        till.get("payments")
-    till.client.raise_request_exception = False
-    problem(till.get("payments"), 500, "fault")
+        finance_program.get("payments")
+    finance_program.client.raise_request_exception = False
+    problem(finance_program.get("payments"), 500, "fault")
 
 
-def test_a_site_that_wants_faults_raised_has_them_raised(till: Program, settings: Any) -> None:
+def test_a_site_that_wants_faults_raised_has_them_raised(finance_program: Program, settings: Any) -> None:
     settings.DEBUG_PROPAGATE_EXCEPTIONS = True
-    till.client.raise_request_exception = False
+    finance_program.client.raise_request_exception = False
     with connection.execute_wrapper(broken), pytest.raises(DatabaseError):
-        till.get("payments")
+        finance_program.get("payments")
 
 
-def test_what_django_calls_suspicious_is_a_problem(till: Program, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_django_calls_suspicious_is_a_problem(finance_program: Program, caplog: pytest.LogCaptureFixture) -> None:
     many = "&".join(f"a{number}=1" for number in range(1100))
-    problem(till.get(f"payments?{many}"), 400, "invalid")
+    problem(finance_program.get(f"payments?{many}"), 400, "invalid")
     assert [each.name for each in caplog.records if each.levelname == "ERROR"] == ["django.security.TooManyFieldsSent"]
 
 
-def test_every_address_of_the_face_answers_with_problems(till: Program) -> None:
+def test_every_rest_address_answers_with_problems(finance_program: Program) -> None:
     for path in ("", "nothing", "v1", "v2/payments", "v1/nothing", "schema/more", "docs/a/"):
-        problem(till.get(f"/govpay/api/{path}"), 404, "not-found")
-        problem(till.act(f"/govpay/api/{path}"), 404, "not-found")
+        problem(finance_program.get(f"/govpay/api/{path}"), 404, "not-found")
+        problem(finance_program.act(f"/govpay/api/{path}"), 404, "not-found")
     strict = Client(enforce_csrf_checks=True)
     for path in ("schema/", "docs/"):
         answer = strict.post(f"/govpay/api/{path}")
@@ -229,22 +237,22 @@ def test_every_address_of_the_face_answers_with_problems(till: Program) -> None:
         assert strict.get(f"/govpay/api/{path.removesuffix('/')}").status_code == 200
 
 
-def test_a_read_has_one_condition(till: Program) -> None:
+def test_a_read_has_one_condition(finance_program: Program) -> None:
     for name in ("If-Match", "If-Unmodified-Since"):
         value = '"x"' if name == "If-Match" else "Thu, 01 Jan 1970 00:00:00 GMT"
-        assert till.get("payments", headers={name: value}).status_code == 200
-    tag = till.get("payments")["ETag"]
+        assert finance_program.get("payments", headers={name: value}).status_code == 200
+    tag = finance_program.get("payments")["ETag"]
     for known in ("*", f'"x", {tag}', f"W/{tag}"):
-        answer = till.get("payments", headers={"If-None-Match": known})
+        answer = finance_program.get("payments", headers={"If-None-Match": known})
         assert (answer.status_code, answer.content, answer["ETag"]) == (304, b"", tag)
     for other in ("junk", '"x"', ""):
-        assert till.get("payments", headers={"If-None-Match": other}).status_code == 200
+        assert finance_program.get("payments", headers={"If-None-Match": other}).status_code == 200
 
 
-def test_a_setting_that_is_wrong_is_told_as_such(till: Program, town: Town, settings: Any) -> None:
-    payment = town.captured()
+def test_a_setting_that_is_wrong_is_told_as_such(finance_program: Program, merchant: Merchant, settings: Any) -> None:
+    payment = merchant.captured()
     settings.GOVPAY = {**settings.GOVPAY, "CLIENT_ID": ""}
     from govpay.connection import reset
 
     reset()
-    problem(till.act(f"payments/{payment.uid}/refund", {"amount": 1}), 503, "misconfigured")
+    problem(finance_program.act(f"payments/{payment.uid}/refund", {"amount": 1}), 503, "misconfigured")

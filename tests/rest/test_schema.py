@@ -1,4 +1,4 @@
-"""The OpenAPI document: as committed, as served, and kept by every answer."""
+"""The OpenAPI document: the committed one equals the served one, and every answer conforms to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from govpay.rest.schema import FILE, document
 from project import urls as site
 from tests.admin.neighbours import own_side
 from tests.amounts import repeats
-from tests.operations.town import Town, card
+from tests.operations.merchant import Merchant, card
 from tests.rest.conftest import Program
 from tests.rest.openapi import generated, written
 
@@ -44,7 +44,7 @@ def test_the_document_is_served_with_this_sites_address(client: Client, settings
     assert "servers" not in document()
 
 
-def test_a_hosts_own_document_is_made_as_if_there_were_no_face() -> None:
+def test_a_hosts_own_document_is_not_affected() -> None:
     """Over all addresses of a site, ours among them: both generators pass over them."""
     from drf_spectacular.generators import SchemaGenerator
     from rest_framework.schemas.openapi import SchemaGenerator as Older
@@ -99,7 +99,7 @@ def test_the_page_takes_files_of_this_site_alone(client: Client, settings: Any, 
 
 # --- Answers keep it -----------------------------------------------------------------------------------
 
-#: What a program may look at in the head of an answer.
+#: Response headers that clients use.
 HEADERS = ("ETag", "Location", "Operation-Id", "Retry-After")
 
 
@@ -142,7 +142,7 @@ def checked(case: Any, headers: dict[str, str]) -> Any:
 
 
 @pytest.fixture
-def places(town: Town, settings: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+def places(merchant: Merchant, settings: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     """Tag → path parameters that lead to a row."""
     settings.GOVPAY = {
         **settings.GOVPAY,
@@ -152,18 +152,18 @@ def places(town: Town, settings: Any, monkeypatch: pytest.MonkeyPatch) -> dict[s
     }
     for task in (tasks.sync_account, tasks.process_event):
         monkeypatch.setattr(task, "apply_async", lambda *_, **__: None)
-    own, method = own_side(), town.saved_method()
+    own, method = own_side(), merchant.saved_method()
     session = operations.create_hosted_session(
-        account=town.account, amount=500, success_url="https://x.example/", cancel_url="https://x.example/"
+        account=merchant.account, amount=500, success_url="https://x.example/", cancel_url="https://x.example/"
     )
     customer = {"customer": method.customer_id}
     return {
         "clients": {"uid": own.uid("client")},
-        "accounts": {"uid": town.account.uid},
+        "accounts": {"uid": merchant.account.uid},
         "customers": {**customer, "uid": method.customer_id},
         "customers/methods": {**customer, "uid": method.uid},
         "payment-methods": {"uid": method.uid},
-        "payments": {"uid": town.captured().uid},
+        "payments": {"uid": merchant.captured().uid},
         "transactions": {"uid": own.uid("transaction")},
         "hosted-sessions": {"uid": session.uid},
         "terminals": {"uid": own.uid("terminal")},
@@ -178,10 +178,10 @@ def place_of(operation: Any, places: dict[str, dict[str, Any]]) -> dict[str, Any
     return places["customers/methods" if "methods/{uid}" in operation.path and tag == "customers" else tag]
 
 
-def made_real(case: Any, town: Town) -> None:
-    """What chance would never hit: an account of ours, a method that can be charged."""
+def made_real(case: Any, merchant: Merchant) -> None:
+    """Valid values that random data would never contain: an existing account, a method that can be charged."""
     if isinstance(case.body, dict) and "account" in case.body:
-        case.body = {**case.body, "account": town.account.uid}
+        case.body = {**case.body, "account": merchant.account.uid}
         if "base_amount" in case.body:
             case.body = {name: value for name, value in case.body.items() if name != "saved_method"}
             case.body["payment_method"] = card()
@@ -190,9 +190,9 @@ def made_real(case: Any, town: Town) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("mode", ["positive", "negative"])
 def test_every_answer_keeps_the_document(
-    mode: str, superuser: Program, town: Town, places: dict[str, dict[str, Any]]
+    mode: str, superuser: Program, merchant: Merchant, places: dict[str, dict[str, Any]]
 ) -> None:
-    """Zero 5xx and zero violations, for what the document allows and for what it does not."""
+    """No 5xx and no violations of the document, for valid and invalid requests."""
     from schemathesis import GenerationMode
 
     schema = strict_site()
@@ -211,7 +211,7 @@ def test_every_answer_keeps_the_document(
         @hypothesis.given(case=strategy)
         def ask(case: Any) -> None:
             if mode == "positive":
-                made_real(case, town)
+                made_real(case, merchant)
             answer = checked(case, headers)
             seen.setdefault(operation.label, set()).add(answer.status_code)
 
@@ -231,12 +231,12 @@ def test_every_answer_keeps_the_document(
             assert label.startswith(("POST", "DELETE")) or 200 in statuses, (label, statuses)
 
 
-def actions(town: Town, places: dict[str, dict[str, Any]]) -> dict[str, tuple[dict[str, Any], Any]]:
+def actions(merchant: Merchant, places: dict[str, dict[str, Any]]) -> dict[str, tuple[dict[str, Any], Any]]:
     """Operation → path parameters and body that it is done with, on a row of its own where that ends it."""
-    quoted, void, captured = town.quoted(), town.quoted(), town.captured()
-    kept, removed = town.saved_method(), town.saved_method()
+    quoted, void, captured = merchant.quoted(), merchant.quoted(), merchant.captured()
+    kept, removed = merchant.saved_method(), merchant.saved_method()
     account, back = (
-        {"account": town.account.uid},
+        {"account": merchant.account.uid},
         {"success_url": "https://x.example/", "cancel_url": "https://x.example/"},
     )
 
@@ -263,12 +263,12 @@ def actions(town: Town, places: dict[str, dict[str, Any]]) -> dict[str, tuple[di
 
 
 @pytest.mark.django_db(transaction=True)
-def test_every_act_that_is_done_keeps_the_document(
-    superuser: Program, town: Town, places: dict[str, dict[str, Any]]
+def test_every_action_that_succeeds_conforms_to_the_document(
+    superuser: Program, merchant: Merchant, places: dict[str, dict[str, Any]]
 ) -> None:
     schema = strict_site()
     headers = {"Authorization": superuser.client.defaults["HTTP_AUTHORIZATION"]}
-    given, done = actions(town, places), set()
+    given, done = actions(merchant, places), set()
     for found in schema.get_all_operations():
         operation = found.ok()
         if operation.method == "get":
@@ -286,11 +286,13 @@ def test_every_act_that_is_done_keeps_the_document(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_act_whose_outcome_is_open_keeps_the_document(superuser: Program, town: Town, impatient: None) -> None:
+def test_an_action_of_unknown_outcome_conforms_to_the_document(
+    superuser: Program, merchant: Merchant, impatient: None
+) -> None:
     schema = strict_site()
     headers = {"Authorization": superuser.client.defaults["HTTP_AUTHORIZATION"], "Idempotency-Key": "open"}
-    payment = town.captured()
-    town.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="after")
+    payment = merchant.captured()
+    merchant.sandbox.fault("POST /api/payments/{uid}/refund", times=1, close="after")
     case = schema["/v1/payments/{uid}/refund"]["POST"].Case(
         path_parameters={"uid": payment.uid}, body={"amount": 1}, media_type="application/json"
     )

@@ -1,4 +1,4 @@
-"""Hosted sessions over REST: opened, looked at, ended, and their secret told once."""
+"""Hosted sessions over REST: create, read and end them; the secret is returned once."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from django.test import Client
 from django.urls import reverse
 
 from govpay.models import HostedSession
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 from tests.rest.conftest import Program, problem
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _origins(town: Town, settings: Any) -> None:
+def _origins(merchant: Merchant, settings: Any) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://city.example"]}
 
 
-def body(town: Town, **given: Any) -> dict[str, Any]:
+def body(merchant: Merchant, **given: Any) -> dict[str, Any]:
     return {
-        "account": town.account.uid,
+        "account": merchant.account.uid,
         "amount": 12_345,
         "success_url": "https://city.example/paid",
         "cancel_url": "https://city.example/cart",
@@ -32,34 +32,34 @@ def body(town: Town, **given: Any) -> dict[str, Any]:
     }
 
 
-def test_a_session_is_opened_shown_and_ended(till: Program, town: Town) -> None:
-    given = body(town, description="Permit", metadata={"order": "17"}, allowed_methods=["card"], currency="USD")
-    first, again = (till.act("hosted-sessions", given, key="s") for _ in range(2))
+def test_a_session_is_opened_shown_and_ended(finance_program: Program, merchant: Merchant) -> None:
+    given = body(merchant, description="Permit", metadata={"order": "17"}, allowed_methods=["card"], currency="USD")
+    first, again = (finance_program.act("hosted-sessions", given, key="s") for _ in range(2))
     assert first.status_code == again.status_code == 201, first.content
     assert first.json() == again.json()
     made = first.json()
     row = HostedSession.objects.get()
     assert made["client_secret"] == row.credential.reveal()
     assert made["pay_url"] == f"http://testserver/govpay/pay/{row.public_id}/"
-    assert till.client.get(made["pay_url"]).status_code in (200, 302)
+    assert finance_program.client.get(made["pay_url"]).status_code in (200, 302)
     assert first["Cache-Control"] == "no-store"
     for path in (first["Location"], "hosted-sessions"):
-        text = till.get(path).content.decode()
+        text = finance_program.get(path).content.decode()
         assert row.uid in text
         assert made["client_secret"] not in text
         assert "client_secret" not in text
-    assert till.get(first["Location"]).json()["metadata"] == {"order": "17"}
-    ended = till.act(f"hosted-sessions/{row.uid}/expire")
+    assert finance_program.get(first["Location"]).json()["metadata"] == {"order": "17"}
+    ended = finance_program.act(f"hosted-sessions/{row.uid}/expire")
     assert (ended.status_code, ended.json()["status"]) == (200, "expired")
-    assert till.act("hosted-sessions", given, key="s").json()["client_secret"] is None
-    problem(till.act(f"hosted-sessions/{row.uid}/expire"), 422, "refused")
+    assert finance_program.act("hosted-sessions", given, key="s").json()["client_secret"] is None
+    problem(finance_program.act(f"hosted-sessions/{row.uid}/expire"), 422, "refused")
 
 
 def test_a_wallet_session_is_for_who_manages_wallets(
-    till: Program, cashier: Any, program: Callable[[Any], Program], town: Town
+    finance_program: Program, cashier: Any, program: Callable[[Any], Program], merchant: Merchant
 ) -> None:
-    customer = town.saved_method().customer_id
-    opened = till.act("hosted-sessions", {"scope": "wallet", "customer": customer})
+    customer = merchant.saved_method().customer_id
+    opened = finance_program.act("hosted-sessions", {"scope": "wallet", "customer": customer})
     assert opened.status_code == 201, opened.content
     made = opened.json()
     assert (made["scope"], made["customer"], made["pay_url"]) == ("wallet", customer, None)
@@ -68,19 +68,23 @@ def test_a_wallet_session_is_for_who_manages_wallets(
     problem(counter.act(f"hosted-sessions/{made['uid']}/expire"), 403, "forbidden")
     cashier.user_permissions.add(Permission.objects.get(codename="manage_wallet"))
     assert counter.act(f"hosted-sessions/{made['uid']}/expire").status_code == 200
-    assert counter.act("hosted-sessions", body(town)).status_code == 201
+    assert counter.act("hosted-sessions", body(merchant)).status_code == 201
 
 
-def test_both_faces_ask_the_same_for_ending_a_session(
-    till: Program, cashier: Any, make_staff: Callable[..., Any], program: Callable[[Any], Program], town: Town
+def test_admin_and_rest_need_the_same_permission_to_end_a_session(
+    finance_program: Program,
+    cashier: Any,
+    make_staff: Callable[..., Any],
+    program: Callable[[Any], Program],
+    merchant: Merchant,
 ) -> None:
     keeper = make_staff(name="keeper")
     keeper.user_permissions.add(*Permission.objects.filter(codename__in=("manage_wallet", "view_hostedsession")))
-    wallet = {"scope": "wallet", "customer": town.saved_method().customer_id}
+    wallet = {"scope": "wallet", "customer": merchant.saved_method().customer_id}
     keeping, selling = program(keeper), program(cashier)
-    for given, able, unable in ((wallet, keeping, selling), (body(town), selling, keeping)):
+    for given, able, unable in ((wallet, keeping, selling), (body(merchant), selling, keeping)):
         for admin in (False, True):
-            uid = till.act("hosted-sessions", given).json()["uid"]
+            uid = finance_program.act("hosted-sessions", given).json()["uid"]
             row = HostedSession.objects.get(uid=uid)
             page = reverse("admin:govpay_hostedsession_change", args=[row.pk])
             address = reverse("admin:govpay_hostedsession_expire", args=[row.pk])
@@ -96,7 +100,7 @@ def test_both_faces_ask_the_same_for_ending_a_session(
                 assert row.status == ("expired" if may else "active")
 
 
-#: What is changed in a body, and the fields that the problem then names.
+#: A change in a body, and the fields that the problem names.
 WRONG: list[tuple[dict[str, Any], set[str]]] = [
     ({"amount": None}, {"amount"}),
     ({"scope": "both"}, {"scope"}),
@@ -119,17 +123,17 @@ WRONG: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-def test_what_is_wrong_is_named(till: Program, town: Town) -> None:
+def test_what_is_wrong_is_named(finance_program: Program, merchant: Merchant) -> None:
     for given, fields in WRONG:
-        found = problem(till.act("hosted-sessions", body(town, **given)), 400, "invalid")
+        found = problem(finance_program.act("hosted-sessions", body(merchant, **given)), 400, "invalid")
         assert {error["field"] for error in found["errors"]} == fields, given
-    assert not town.posts()
+    assert not merchant.posts()
 
 
-def test_no_text_repeats_a_value(till: Program, town: Town) -> None:
+def test_no_text_repeats_a_value(finance_program: Program, merchant: Merchant) -> None:
     canary, count = "sesame-4711", 0
     payment = {"payment_method_type": "credit", "credit": {"fingerprint": canary, "last4": canary, "exp_month": canary}}
-    quote = {"account": town.account.uid, "base_amount": 1}
+    quote = {"account": merchant.account.uid, "base_amount": 1}
     wrong = [("payments/quote", {**quote, "payment_method": payment})]
     wrong += [("payments/quote", {**quote, name: canary}) for name in ("base_amount", "currency", "saved_method")]
     wrong.append(("payments/quote", {**quote, "payment_method": {**payment, "payment_method_type": canary}}))
@@ -139,16 +143,16 @@ def test_no_text_repeats_a_value(till: Program, town: Town) -> None:
         f"{canary}:x",
         canary,
     ):
-        wrong.append(("hosted-sessions", body(town, success_url=address)))
+        wrong.append(("hosted-sessions", body(merchant, success_url=address)))
     for name in ("amount", "currency", "layout", "customer", "line_items", "allowed_methods", "expires_in_seconds"):
-        wrong.append(("hosted-sessions", body(town, **{name: canary})))
+        wrong.append(("hosted-sessions", body(merchant, **{name: canary})))
     for name in ("branding", "fraud_signals", "line_items"):
-        wrong += [("hosted-sessions", body(town, **{name: given})) for given in ([canary], {"unknown": canary})]
-    wrong.append(("hosted-sessions", body(town, branding={"accent_color": canary})))
+        wrong += [("hosted-sessions", body(merchant, **{name: given})) for given in ([canary], {"unknown": canary})]
+    wrong.append(("hosted-sessions", body(merchant, branding={"accent_color": canary})))
     for path, given in wrong:
-        answer = till.act(path, given)
+        answer = finance_program.act(path, given)
         assert problem(answer, 400, "invalid")["errors"], given
         assert canary not in answer.content.decode()
         count += 1
     assert count == 23
-    assert not town.posts()
+    assert not merchant.posts()

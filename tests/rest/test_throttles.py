@@ -1,4 +1,4 @@
-"""So many requests a user, fewer acts; counted where all processes see it."""
+"""Rate limits per user, lower for actions, counted in the shared cache."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ def limit(settings: Any, **rates: str) -> None:
 
 
 def test_a_user_is_held_up_and_another_is_not(
-    till: Program, support: Any, program: Callable[[Any], Program], settings: Any
+    finance_program: Program, support: Any, program: Callable[[Any], Program], settings: Any
 ) -> None:
     limit(settings, REST_RATE="3/min")
     with time_machine.travel("2026-03-01T12:00:20Z", tick=False) as clock:
-        assert [till.get("payments").status_code for _ in range(4)] == [200, 200, 200, 429]
-        answer = till.get("clients")
+        assert [finance_program.get("payments").status_code for _ in range(4)] == [200, 200, 200, 429]
+        answer = finance_program.get("clients")
         problem(answer, 429, "throttled")
         assert answer["Retry-After"] == "40"
         assert program(support).get("payments").status_code == 200
         clock.shift(41)
-        assert till.get("payments").status_code == 200
+        assert finance_program.get("payments").status_code == 200
 
 
-def test_acts_have_a_limit_of_their_own(till: Program, settings: Any) -> None:
+def test_acts_have_a_limit_of_their_own(finance_program: Program, settings: Any) -> None:
     limit(settings, REST_RATE="5/min", REST_ACT_RATE="2/min")
     with time_machine.travel("2026-03-01T12:00:20Z", tick=False):
-        assert [till.act("payments/quote").status_code for _ in range(3)] == [400, 400, 429]
-        assert [till.get("payments").status_code for _ in range(3)] == [200, 200, 429]
+        assert [finance_program.act("payments/quote").status_code for _ in range(3)] == [400, 400, 429]
+        assert [finance_program.get("payments").status_code for _ in range(3)] == [200, 200, 429]
 
 
-def test_without_a_rate_nobody_is_held_up(till: Program, settings: Any) -> None:
+def test_without_a_rate_nobody_is_held_up(finance_program: Program, settings: Any) -> None:
     limit(settings, REST_RATE="", REST_ACT_RATE="")
-    assert {till.get("payments").status_code for _ in range(20)} == {200}
+    assert {finance_program.get("payments").status_code for _ in range(20)} == {200}
 
 
-def test_a_cache_that_is_down_holds_nobody_up(till: Program, settings: Any) -> None:
+def test_a_cache_that_is_down_holds_nobody_up(finance_program: Program, settings: Any) -> None:
     limit(settings, REST_RATE="1/min")
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:9"}
     }
-    assert [till.get("payments").status_code for _ in range(3)] == [200] * 3
+    assert [finance_program.get("payments").status_code for _ in range(3)] == [200] * 3
 
 
 @pytest.mark.parametrize(

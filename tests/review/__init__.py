@@ -1,1 +1,1 @@
-"""Review queue."""
+"""Tests of the review queue."""

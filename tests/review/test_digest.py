@@ -1,4 +1,4 @@
-"""The digest by e-mail: when it is sent, to whom, what it says, and that two workers send one."""
+"""The digest by e-mail: time, recipients, text, and that two workers send one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from govpay import tasks
 from govpay.models import Heartbeat, Operation, Payment
 from govpay.review import digest, send_digest
 from tests.admin.rows import relatives
-from tests.operations.town import at_once
+from tests.operations.merchant import at_once
 from tests.review.test_items import lost, moved, refund
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,7 +58,7 @@ def test_flags_of_a_first_load_are_one_thing(told: None) -> None:
     assert letter.subject == "Payments: 1 item in the review queue"
     assert "Disputed: 3 payments, $322.50 · Account 0" in letter.body
     assert "Found by the first load of this payment account" in letter.body
-    assert "What comes next: Nothing by itself. Do not refund it" in letter.body
+    assert "What comes next: Nothing happens automatically. Do not refund it" in letter.body
 
 
 def test_reason_and_earlier_refund_are_in_the_letter(told: None) -> None:

@@ -1,4 +1,4 @@
-"""The list of what needs a person: what is in it, what it says, and what it costs."""
+"""The items of the review queue: selection, texts, and statement counts."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_ended_otherwise(attention: str, known: str, step: str) -> None:
     ("later", "words", "step"),
     [(0, "no trace of it", "See whether the money has moved"), (1, "shows another outcome", "a second time")],
 )
-def test_settled_by_hand_and_contradicted(later: int, words: str, step: str) -> None:
+def test_resolved_by_hand_and_contradicted(later: int, words: str, step: str) -> None:
     ended = NOW + later * MINUTE
     lost(
         state="succeeded",
@@ -134,7 +134,7 @@ def test_flag_on_a_payment(flag: str) -> None:
     assert (item.kind, item.row, item.payment, item.since) == (flag, row, row, NOW)
     assert "$107.50" in item.what
     assert item.known == "The bank has given no reason."
-    assert item.next.startswith("Nothing by itself.")
+    assert item.next.startswith("Nothing happens automatically.")
 
 
 @pytest.mark.parametrize(
@@ -162,14 +162,14 @@ def test_reversal_is_explained_and_asks_for_nothing() -> None:
     moved("reversal", reason_code="10.4")
     (item,) = found()
     assert "somebody else made this payment. (10.4)" in item.known
-    assert item.next == "Nothing by itself. The transactions show what was given back to you."
+    assert item.next == "Nothing happens automatically. The transactions show what was given back to you."
 
 
 def test_unknown_code_is_shown_as_it_is_without_advice() -> None:
     moved("return", reason_code="R99")
     (item,) = found()
     assert item.known == "The bank's reason: R99."
-    assert item.next == "Nothing by itself. The payer's bank returned the debit, so the bill is unpaid again."
+    assert item.next == "Nothing happens automatically. The debit was not honoured: the amount is owed again."
 
 
 # --- Refunded, then disputed ----------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""Tests of the stand-in platform, over real HTTP."""
+"""Tests of the sandbox, over real HTTP."""

@@ -1,4 +1,4 @@
-"""A live platform on an ephemeral port, and a caller that speaks to it over HTTP."""
+"""A sandbox on an ephemeral port, and a caller that uses it over HTTP."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def validation(**more: Any) -> dict[str, Any]:
 
 
 def capture_body(payment: dict[str, Any], method: dict[str, Any]) -> dict[str, Any]:
-    """What A9 wants: the validated amounts, and the original request object."""
+    """The body of a capture (A9): the validated amounts and the original request object."""
     names = (
         "base_amount", "tax_amount", "processing_fee_amount", "total_amount", "currency", "reference_id",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A receiver of webhooks that checks signatures by the vendor's pages, with code of its own."""
+"""A receiver of webhooks that checks signatures with its own code, written from the vendor's pages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Post:
 
 @dataclass
 class Receiver:
-    """What came, in order. `answers` are given first, then 200s; `pause` runs before each answer."""
+    """The received requests, in order. `answers` are sent first, then 200s; `pause` runs before each answer."""
 
     url: str = ""
     posts: list[Post] = field(default_factory=list)

@@ -162,7 +162,7 @@ def waiting(sandbox: Sandbox) -> list[Doc]:
 
 
 def capture(sandbox: Sandbox, payment: Doc) -> int:
-    """Capture over HTTP, as anybody who has only read the payment can: it is a wallet payment."""
+    """Capture over HTTP. A payment by saved method needs only the data that a read returns."""
     row = sandbox.platform.store.get("payment", payment["uid"])
     assert row is not None
     assert sandbox.address is not None
@@ -200,7 +200,7 @@ def test_a_number_of_payments() -> None:
 
 
 def founded(sandbox: Sandbox) -> None:
-    """The city's accounts, as somebody opens them through the API."""
+    """The city's accounts, created through the API."""
     client = sandbox.add_client()["uid"]
     for number, department in enumerate(DEPARTMENTS):
         sandbox.add_account(
@@ -214,7 +214,7 @@ def founded(sandbox: Sandbox) -> None:
         )
 
 
-def test_it_settles_in_accounts_that_are_there(city: Sandbox) -> None:
+def test_it_fills_existing_accounts(city: Sandbox) -> None:
     with Sandbox() as sandbox:
         founded(sandbox)
         with sandbox.serve() as address:
@@ -228,7 +228,7 @@ def test_it_settles_in_accounts_that_are_there(city: Sandbox) -> None:
         for name in ("clients", "accounts", "customers", "methods", "payments", "terminals", "payments_by_status"):
             assert counts[name] == city.stats()[name], name
         assert {row["uid"] for row in sandbox.all("customer")} == {row["uid"] for row in city.all("customer")}
-        # Nobody is told of what came before, and from now on time runs forward.
+        # Earlier changes send no webhooks, and from now on time runs forward.
         assert sandbox.deliveries() == []
         uids = {row["uid"] for row in sandbox.all("account")}
         assert {row["callback_url"] for row in sandbox.all("account")} == {"http://127.0.0.1:9/hooks/"}
@@ -250,7 +250,7 @@ def test_the_same_seed_gives_the_same_people() -> None:
     assert names[0] == names[1]
 
 
-def test_it_does_not_settle_where_its_accounts_are_missing() -> None:
+def test_it_fails_if_an_account_is_missing() -> None:
     with Sandbox() as sandbox, sandbox.serve() as address:
         call = Caller(address)
         answer = call("POST", "/_sandbox/city", {})

@@ -102,7 +102,7 @@ def test_the_same_key_gets_the_first_result(sandbox: Sandbox, payer: Payer) -> N
     body = payer.card_body()
     first = payer.pay(body, key="k1")
     assert payer.pay(body, key="k1").json() == first.json()
-    # What happens with another body is not documented: the key decides.
+    # The vendor does not document another body with the same key: the key decides.
     assert payer.pay({"processor_token": "tok_x", "method": "ach"}, key="k1").json() == first.json()
     payer.refused(409, "POST", "/confirm", body, code="already_confirmed")
     payer.refused(409, "POST", "/confirm", body, code="already_confirmed", headers={"Idempotency-Key": "k2"})

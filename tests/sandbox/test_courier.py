@@ -1,4 +1,4 @@
-"""How webhooks are delivered: again and again, in time, spoiled on demand, through restarts."""
+"""Delivery of webhooks: retries, timing, faults on demand, and restarts."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ def test_wrong_order(sandbox: Sandbox, account: Doc, heard: Receiver) -> None:
     a, b, c, d, e = send(sandbox, account, 5)
     sandbox.release_webhooks()
     assert sandbox.wait_for_webhooks()
-    # The last one finds nobody to wait for, and goes after a while all the same.
+    # No other delivery follows the last one, so it is sent after a while.
     assert ids(heard) == [b, a, d, c, e]
 
 
@@ -459,7 +459,7 @@ def test_the_base_of_another_start_is_followed(tmp_path: Path, receiver: Receive
             assert {row["enabled"] for row in enabled} == {True}
             assert len(enabled) == 11
             if base == receiver.url:
-                # The city's history was not told, to nobody.
+                # The city's history sent no webhooks.
                 assert call.get("/_sandbox/deliveries") == []
                 body = {"account": account, "event_type": "ivr.completed"}
                 call("POST", "/_sandbox/pay-elsewhere", body, token=None)

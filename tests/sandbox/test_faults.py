@@ -1,4 +1,4 @@
-"""The fault switchboard, seen from a raw socket where it matters."""
+"""The fault switchboard; network faults are checked through a raw socket."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_retry_after_as_a_date_is_the_platforms(sandbox: Sandbox, call: Caller) 
     assert wait.total_seconds() == 90
 
 
-def test_redirect_does_not_act(sandbox: Sandbox, call: Caller) -> None:
+def test_redirect_carries_nothing_out(sandbox: Sandbox, call: Caller) -> None:
     sandbox.fault("POST /api/payments redirect=https://evil.example/ times=1")
     answer = call("POST", "/api/payments", validation(), allow_redirects=False)
     assert (answer.status_code, answer.headers["Location"]) == (302, "https://evil.example/")

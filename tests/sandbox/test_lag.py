@@ -1,4 +1,4 @@
-"""Lag: a read that answers as it would have done a while ago, while all others are up to date."""
+"""Lag: a read shows an earlier state while other routes are up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Late requests: received now, carried out by the platform when nobody waits for them any more."""
+"""Late requests: received now, and carried out by the platform some time later."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_second_capture_is_a_conflict_when_its_turn_comes(sandbox: Sandbox, call
 def test_late_capture_and_the_end_of_the_validation(
     sandbox: Sandbox, call: Caller, seconds: int, status: str, entries: int
 ) -> None:
-    """A validation lapses after 15 minutes: whichever comes first, however late somebody looks."""
+    """A validation expires after 15 minutes, whenever it is read."""
     payment = call("POST", "/api/payments", validation()).json()
     sandbox.fault("POST /api/payments/{uid}/capture", act_after=seconds, times=1)
     send(call, payment, "capture", capture_body(payment, card()))
@@ -215,7 +215,7 @@ def test_late_request_survives_a_restart_without_its_credential(tmp_path: Path) 
         assert kinds(sandbox) == ["capture", "refund"]
 
 
-def test_late_act_is_told_by_a_webhook(sandbox: Sandbox, call: Caller, paid: Doc) -> None:
+def test_late_request_sends_a_webhook(sandbox: Sandbox, call: Caller, paid: Doc) -> None:
     sandbox.hold_webhooks()
     sandbox.subscribe(call.account_uid, "http://127.0.0.1:9/")
     sandbox.fault(REFUND, act_after=60, times=1)

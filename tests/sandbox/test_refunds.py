@@ -181,7 +181,7 @@ def test_disputes_and_returns(sandbox: Sandbox, call: Caller, paid: Doc, banked:
 def test_a_refunded_payment_can_be_disputed(
     sandbox: Sandbox, call: Caller, paid: Doc, refunded: int, amount: int | None
 ) -> None:
-    """For what is left, for all of it or for any amount: the payment may end below zero."""
+    """A dispute of the remaining amount, the whole total or any amount: more than the total may be taken back."""
     refund(call, paid, refunded, "r1")
     before = call.get(f"/api/payments/{paid['uid']}")
     lost = sandbox.charge_back(paid["uid"], "10.4", amount)

@@ -144,7 +144,7 @@ def test_wallet_session_needs_a_customer_only(sandbox: Sandbox, call: Caller, cu
     call.refused(422, "POST", PATH, {"scope": "wallet", "customer_id": "cus_nope"})
 
 
-def test_credentials_do_not_stand_in_for_each_other(call: Caller) -> None:
+def test_credentials_do_not_replace_each_other(call: Caller) -> None:
     made, other = create(call), create(call)
     path = f"{PATH}/{made['session_id']}"
     call.refused(401, "GET", path, token=None)

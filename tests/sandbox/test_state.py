@@ -1,4 +1,4 @@
-"""What survives: restarts, SIGKILL; and what the direct access does."""
+"""The state file: restarts and SIGKILL; and direct access to objects."""
 
 from __future__ import annotations
 

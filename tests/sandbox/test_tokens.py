@@ -1,4 +1,4 @@
-"""The token endpoint and what becomes of tokens."""
+"""The token endpoint and the lifetime of tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told, and to whom: one real receiver, every event."""
+"""Every event with one real receiver: which account gets it, and its content."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def test_nothing_is_written_without_address_switch_and_subscription(
         sandbox.subscribe(uid, receiver.url, ["payment.eaten"])
 
 
-def test_an_act_that_is_refused_tells_nothing(sandbox: Sandbox, call: Caller, heard: Receiver) -> None:
+def test_an_action_that_is_refused_reveals_nothing(sandbox: Sandbox, call: Caller, heard: Receiver) -> None:
     payment = paid(call, card())
     call.refused(422, "POST", f"/api/payments/{payment['uid']}/refund", {"amount": 10**7, "reference_id": "RF-1"})
     call.refused(409, "POST", f"/api/payments/{payment['uid']}/capture", capture_body(payment, card()))
@@ -343,7 +343,7 @@ def test_a_base_is_followed_by_accounts_without_an_address(sandbox: Sandbox, acc
 
     assert sandbox.follow_base(receiver.url) == []
     assert sandbox.get("account", uid) == after
-    # Another port: the address moves, what was subscribed to stays.
+    # Another port: the address changes, the subscriptions stay.
     with sandbox.platform.store.transaction():
         row = sandbox.platform.store.get("account", uid)
         assert row

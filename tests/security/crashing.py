@@ -1,4 +1,4 @@
-"""Raise an error anywhere beneath a call, and read every frame that the error then holds, as reporters do."""
+"""Raise an error anywhere in a call, and read all frames of the error, as error reporters do."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from django.views.debug import ExceptionReporter
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The stand-in lives in this process, too; it is the platform's side.
+#: Files that are not ours: the sandbox runs in the same process, but it is the platform's side.
 NOT_OURS = (str(ROOT / "govpay" / "sandbox"), str(ROOT / "tests"))
 #: Where it crashes: the database's own code is left out, since it would keep its locks and the next try wait for them.
 LIBRARIES = ("/requests/", "/urllib3/", "/http/client.py", "/json/", "/base64.py", "/hmac.py", "/django/template/")
 OURS = tuple(str(ROOT / "govpay" / part) for part in ("client", "checkout.py", "rest", "templatetags", "webhooks.py"))
-#: What garbage collection runs by itself; nobody hears of errors there.
+#: Functions that the garbage collector runs; their errors are ignored.
 UNHEARD = ("<genexpr>", "<lambda>", "__del__", "close", "_close_pool_connections", "_close_conn")
 
 
 class Crash(RuntimeError):
-    """What no code of ours expects."""
+    """An error that our code does not expect."""
 
 
 Point = tuple[CodeType, str]
@@ -88,10 +88,10 @@ def frames(traceback: TracebackType | None) -> Iterator[FrameType]:
         traceback = traceback.tb_next
 
 
-def leaks(error: BaseException, canaries: Iterable[str], doors: tuple[str, ...] = ()) -> list[str]:
+def leaks(error: BaseException, canaries: Iterable[str], entry_points: tuple[str, ...] = ()) -> list[str]:
     """Where a canary stands: in the words of an error, or in a local of any frame of it but the tests' own.
 
-    ``doors`` are names of functions through which the canary was handed in.
+    ``entry_points`` are names of functions through which the canary was handed in.
     """
     wanted, found = tuple(canaries), []
     for each in chain(error):
@@ -99,7 +99,7 @@ def leaks(error: BaseException, canaries: Iterable[str], doors: tuple[str, ...] 
         found += [f"{type(each).__name__} says it" for canary in wanted if canary in words]
         for frame in frames(each.__traceback__):
             code = frame.f_code
-            if code.co_filename.startswith(NOT_OURS) or code.co_name in doors:
+            if code.co_filename.startswith(NOT_OURS) or code.co_name in entry_points:
                 continue
             for name, value in frame.f_locals.items():
                 if any(canary in shown(value) for canary in wanted):

@@ -1,4 +1,4 @@
-"""``requirements/audit.py``: findings end it, silence is told and ends nothing."""
+"""``requirements/audit.py``: advisories fail it; an unreachable registry is reported and does not."""
 
 from __future__ import annotations
 

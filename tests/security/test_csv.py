@@ -1,4 +1,4 @@
-"""Files that people open in a spreadsheet: no cell of theirs begins a formula."""
+"""Files for spreadsheets: no cell begins a formula."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from govpay.security.csv import escape_formula, unescape_formula
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 APP = Path(__file__).resolve().parents[2] / "govpay"
 
@@ -40,17 +40,17 @@ def test_a_row_comes_back_as_it_was(cells: list[str]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_error_file_of_an_import_is_disarmed_and_can_be_imported(sandbox: Any, tmp_path: Path) -> None:
-    town = Town(sandbox)
+def test_the_error_file_of_an_import_is_escaped_and_can_be_imported(sandbox: Any, tmp_path: Path) -> None:
+    merchant = Merchant(sandbox)
     reference = '=HYPERLINK("http://evil.example")'
-    sandbox.add_customer(town.account.uid, reference_id=reference)
-    town.sync("customers")
+    sandbox.add_customer(merchant.account.uid, reference_id=reference)
+    merchant.sync("customers")
     path = tmp_path / "methods.csv"
     row = [reference, "credit", "perm_1", "1111", "13", "2040", "@SUM(1+1)"]
     header = ["customer_reference_id", "type", "token", "last4", "exp_month", "exp_year", "holder_name"]
 
     def run(file: Path) -> None:
-        call_command("govpay_import_methods", str(file), "--account", town.account.uid, stdout=StringIO())
+        call_command("govpay_import_methods", str(file), "--account", merchant.account.uid, stdout=StringIO())
 
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([header, row])
@@ -67,8 +67,8 @@ def test_the_error_file_of_an_import_is_disarmed_and_can_be_imported(sandbox: An
     assert sandbox.platform.store.count("method") == 1
 
 
-def test_csv_is_written_where_it_is_disarmed() -> None:
-    """Whoever adds an export goes the same way."""
+def test_csv_is_written_where_formulas_are_escaped() -> None:
+    """New exports must use the same function."""
     for path in APP.rglob("*.py"):
         if "sandbox" in path.parts or not re.search("csv|tablib|xlsx|openpyxl", path.read_text()):
             continue

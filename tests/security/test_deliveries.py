@@ -1,4 +1,4 @@
-"""What a forger learns from the answers to deliveries, and where secrets lie at rest."""
+"""Deliveries: the answers reveal nothing to a forger, and secrets are encrypted at rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from govpay.client import signature
 from govpay.connection import get_authorizer
 from govpay.models.sealed import sealed_columns
 from tests.events import SECRET, deliver, envelope, known_account, post
-from tests.operations.town import Town, card
+from tests.operations.merchant import Merchant, card
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +35,7 @@ def test_signatures_are_compared_in_constant_time_with_every_secret(monkeypatch:
 
 
 def test_refusals_of_an_account_look_alike() -> None:
-    """Missing, malformed, wrong and late: one answer. Only an unknown account is told (404)."""
+    """Missing, malformed, wrong and late signatures get the same answer. Only an unknown account gets 404."""
     uid = known_account()
     answers = [
         post(uid, b'{"timestamp": 1}', None),
@@ -52,16 +52,16 @@ def test_refusals_of_an_account_look_alike() -> None:
 def test_secrets_are_sealed_at_rest(sandbox: Any, settings: Any) -> None:
     """Read from the tables and the cache themselves."""
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://testserver"]}
-    town = Town(sandbox)
-    operations.refresh_webhook_secret(account=town.account)
-    operations.quote_payment(account=town.account, base_amount=500, payment_method=card(fingerprint="tok_canary"))
+    merchant = Merchant(sandbox)
+    operations.refresh_webhook_secret(account=merchant.account)
+    operations.quote_payment(account=merchant.account, base_amount=500, payment_method=card(fingerprint="tok_canary"))
     back = {"success_url": "https://testserver/a", "cancel_url": "https://testserver/b"}
-    session = operations.create_hosted_session(account=town.account, amount=500, **back)
-    town.account.refresh_from_db()
-    assert town.account.webhook_secret is not None
+    session = operations.create_hosted_session(account=merchant.account, amount=500, **back)
+    merchant.account.refresh_from_db()
+    assert merchant.account.webhook_secret is not None
     assert session.credential is not None
     secrets = [
-        str(town.account.webhook_secret.reveal()),
+        str(merchant.account.webhook_secret.reveal()),
         str(session.credential.reveal()),
         get_authorizer().token(),
         "tok_canary",

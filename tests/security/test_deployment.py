@@ -1,4 +1,4 @@
-"""The demo site pointed at real servers: its deployment check finds nothing, and its reports tell nothing."""
+"""The demo site with real servers: its deployment check has no findings, and its error reports contain no secret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 
 from tests.processes import ROOT, bare_environment
 
-#: What docs/operators.md says.
+#: The environment in docs/operators.md.
 PRODUCTION = {
     "DEBUG": "false",
     "SECRET_KEY": string.ascii_letters + string.digits,

@@ -1,4 +1,4 @@
-"""``govpay.security.encryption``: rotation, loss, and a default that needs no setting."""
+"""``govpay.security.encryption``: key rotation, a lost key, and the default without a setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``page_message``: the one text that may be HTML leaves this site clean, and is text wherever we show it."""
+"""``page_message``: the one text that may contain HTML is cleaned before it is sent, and escaped where we show it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from govpay.exceptions import OperationRefused
 from govpay.models import Operation
 from govpay.operations.markup import TAGS, clean_message
 from govpay.operations.provision_file import read_file
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 EVIL = [
     "<script>alert(1)</script>",
@@ -90,9 +90,9 @@ CLEAN = "<p>Hello <b>you</b></p>"
 
 @pytest.mark.django_db(transaction=True)
 def test_it_is_clean_before_it_is_sent(sandbox: Any) -> None:
-    town = Town(sandbox)
-    operations.set_checkout_config(account=town.account, page_message=MESSAGE)
-    config = sandbox.platform.store.get("account", town.account.uid).private["checkout_config"]
+    merchant = Merchant(sandbox)
+    operations.set_checkout_config(account=merchant.account, page_message=MESSAGE)
+    config = sandbox.platform.store.get("account", merchant.account.uid).private["checkout_config"]
     assert config["page_message"] == CLEAN
     assert json.loads(Operation.objects.get().reason) == {"page_message": CLEAN}
 
@@ -100,9 +100,9 @@ def test_it_is_clean_before_it_is_sent(sandbox: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("message", ["<script>alert(1)</script>", "4111<x>1111</x>1111<y>1111"])
 def test_a_message_of_nothing_but_harm_is_refused(sandbox: Any, message: str) -> None:
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     with pytest.raises(OperationRefused, match="page_message"):
-        operations.set_checkout_config(account=town.account, page_message=message)
+        operations.set_checkout_config(account=merchant.account, page_message=message)
     assert not [call for call in sandbox.requests() if call["path"].endswith("checkout-config")]
 
 
@@ -125,9 +125,9 @@ page_message = '{MESSAGE}'
 
 @pytest.mark.django_db(transaction=True)
 def test_staff_see_it_as_text(sandbox: Any, browse: Any, make_staff: Any) -> None:
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     client = browse(make_staff("Operations"))
-    page = reverse("admin:govpay_paymentaccount_setup_step", args=[town.account.pk, "checkout"])
+    page = reverse("admin:govpay_paymentaccount_setup_step", args=[merchant.account.pk, "checkout"])
     key = re.search(r'name="key" value="([^"]+)"', client.get(page).content.decode())
     assert key
     sent = {"key": key[1], "allowed_origins": "https://pay.example.gov", "page_message": MESSAGE}

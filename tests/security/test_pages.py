@@ -1,4 +1,4 @@
-"""Every page of ours: who may post, who may frame it, who may keep it, and what crafted fields and texts do."""
+"""Every page of ours: POST only, framing, caching, and crafted fields and texts."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from govpay.admin.setup_forms import FORMS, AccountForm, ClientForm
 from govpay.exceptions import OperationRefused
 from govpay.models import HostedSession, Operation, PaymentAccount, PaymentLink
 from tests.admin.neighbours import own_side
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 BACK = {"success_url": "https://testserver/a", "cancel_url": "https://testserver/b"}
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
-def town(sandbox: Any, settings: Any, transactional_db: None) -> Town:
+def merchant(sandbox: Any, settings: Any, transactional_db: None) -> Merchant:
     script = "https://cdn.example/govifi.js"
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://testserver"], "COMPONENT_SCRIPT_URL": script}
-    return Town(sandbox)
+    return Merchant(sandbox)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ DJANGOS_OWN = ("_changelist", "_add", "_change", "_delete", "_history")
 NEVER_SHOWN = {
     "govpay_hostedsession_expire",
     "govpay_operation_dealt_with",
-    "govpay_payment_lower_flag",
+    "govpay_payment_clear_flag",
     "govpay_payment_take_back",
     "govpay_paymentlink_cancel",
     "govpay_savedpaymentmethod_default",
@@ -88,21 +88,21 @@ NEVER_SHOWN = {
 # --- CSRF -----------------------------------------------------------------------------------------
 
 
-def test_every_address_that_changes_something_wants_a_token(town: Town, root: Any) -> None:
+def test_every_address_that_changes_something_wants_a_token(merchant: Merchant, root: Any) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(root)
     looked_at = 0
     for pattern in ours():
         if pattern.name in ("webhook", "pay", "pay-done"):
             continue
-        answer = client.post(address_of(pattern, town.account.pk), {"key": "x", "post": "yes"})
+        answer = client.post(address_of(pattern, merchant.account.pk), {"key": "x", "post": "yes"})
         assert answer.status_code == 403, pattern.name
         looked_at += 1
     assert looked_at > 60
     assert not Operation.objects.exists()
 
 
-def test_a_program_in_a_browser_wants_a_token_as_well(town: Town, root: Any) -> None:
+def test_a_program_in_a_browser_wants_a_token_as_well(merchant: Merchant, root: Any) -> None:
     """Over REST a session counts only with Django's token: other ways to sign in are no browser's."""
     client = Client(enforce_csrf_checks=True)
     client.force_login(root)
@@ -121,8 +121,8 @@ def test_a_program_in_a_browser_wants_a_token_as_well(town: Town, root: Any) -> 
     assert not Operation.objects.exists()
 
 
-def test_the_public_pages_take_no_post(town: Town) -> None:
-    link = operations.create_payment_link(account=town.account, amount=500)
+def test_the_public_pages_take_no_post(merchant: Merchant) -> None:
+    link = operations.create_payment_link(account=merchant.account, amount=500)
     for name in ("pay", "pay-done"):
         for method in ("post", "put", "patch", "delete"):
             assert getattr(Client(), method)(reverse(f"govpay:{name}", args=[link.public_id])).status_code == 405
@@ -136,7 +136,7 @@ def test_of_the_pages_only_deliveries_are_exempt() -> None:
 # --- Headers --------------------------------------------------------------------------------------
 
 
-def guarded(answer: Any) -> None:
+def check_headers(answer: Any) -> None:
     policy = answer["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
@@ -153,11 +153,11 @@ def private(answer: Any) -> None:
     assert "no-store" in answer["Cache-Control"]
 
 
-def test_pages_for_payers(town: Town, settings: Any) -> None:
+def test_pages_for_payers(merchant: Merchant, settings: Any) -> None:
     settings.MIDDLEWARE = [
         each for each in settings.MIDDLEWARE if "security" not in each and "clickjacking" not in each
     ]
-    link = operations.create_payment_link(account=town.account, amount=500)
+    link = operations.create_payment_link(account=merchant.account, amount=500)
     browser = Client()
     for address, status in (
         (f"/govpay/pay/{link.public_id}/", 200),
@@ -167,19 +167,19 @@ def test_pages_for_payers(town: Town, settings: Any) -> None:
     ):
         answer = browser.get(address, secure=True)
         assert answer.status_code == status
-        guarded(answer)
+        check_headers(answer)
         assert answer["Referrer-Policy"] == "no-referrer"
         assert not answer.cookies, "a payer is not followed"
     settings.GOVPAY = {**settings.GOVPAY, "COMPONENT_SCRIPT_URL": ""}
     answer = browser.get(f"/govpay/pay/{link.public_id}/", secure=True)
     assert answer.status_code == 302
-    guarded(answer)
+    check_headers(answer)
 
 
-def test_pages_for_staff(town: Town, root: Any) -> None:
+def test_pages_for_staff(merchant: Merchant, root: Any) -> None:
     """Every address in the admin, with a row that suits it, whatever it answers; nobody has to list them."""
     side, client, shown = own_side(), Client(), Counter[str]()
-    Operation.objects.update(deadline_at=timezone.now() - timedelta(days=1))  # so that it can be settled by hand
+    Operation.objects.update(deadline_at=timezone.now() - timedelta(days=1))  # so that it can be resolved by hand
     HostedSession.objects.update(credential="cs_x")  # and the wallet be shown
     client.force_login(root)
     for pattern in ours():
@@ -187,7 +187,7 @@ def test_pages_for_staff(town: Town, root: Any) -> None:
             continue
         name = str(pattern.name)
         row = side.rows.get(name.split("_")[1])
-        address = address_of(pattern, row.pk if row else town.account.pk)
+        address = address_of(pattern, row.pk if row else merchant.account.pk)
         if name.endswith(DJANGOS_OWN):
             answer = client.get(address)
             kept_by_django(answer)
@@ -196,7 +196,7 @@ def test_pages_for_staff(town: Town, root: Any) -> None:
         for query in ("", *([f"?ids={row.pk}&session={side.uid('hostedsession')}"] if row else [])):
             answer = client.get(address + query)
             if name == "govpay_customer_wallet" and answer.status_code == 200:
-                guarded(answer)  # cards are typed there
+                check_headers(answer)  # cards are typed there
             else:
                 with_the_policy_of_the_host(answer)
             shown[name] += answer.status_code == 200
@@ -215,15 +215,15 @@ def with_the_policy_of_the_host(answer: Any) -> None:
 
 
 @pytest.mark.skipif(django.VERSION < (6, 0), reason="Django 6 brought the middleware")
-def test_the_policy_of_the_host_goes_with_pages_for_staff(town: Town, root: Any, settings: Any) -> None:
+def test_the_policy_of_the_host_goes_with_pages_for_staff(merchant: Merchant, root: Any, settings: Any) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.csp.ContentSecurityPolicyMiddleware"]
     settings.SECURE_CSP = {"script-src": ["'self'", "'unsafe-inline'"]}
     client = Client()
     client.force_login(root)
-    for address in (reverse("admin:govpay_attention"), reverse("admin:govpay_payment_changelist")):
+    for address in (reverse("admin:govpay_review"), reverse("admin:govpay_payment_changelist")):
         assert client.get(address)["Content-Security-Policy"] == "script-src 'self' 'unsafe-inline'"
-    link = operations.create_payment_link(account=town.account, amount=500)
-    guarded(client.get(f"/govpay/pay/{link.public_id}/", secure=True))
+    link = operations.create_payment_link(account=merchant.account, amount=500)
+    check_headers(client.get(f"/govpay/pay/{link.public_id}/", secure=True))
 
 
 def is_in_the_admin(pattern: URLPattern) -> bool:
@@ -253,8 +253,8 @@ def test_static_files_of_another_host_are_allowed(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["next", "url", "success_url", "cancel_url", "return_to", "redirect"])
-def test_nothing_in_the_query_leads_anywhere(town: Town, root: Any, name: str) -> None:
-    link = operations.create_payment_link(account=town.account, amount=500)
+def test_nothing_in_the_query_leads_anywhere(merchant: Merchant, root: Any, name: str) -> None:
+    link = operations.create_payment_link(account=merchant.account, amount=500)
     query = {name: "https://evil.example/"}
     browser = Client()
     browser.force_login(root)
@@ -283,11 +283,11 @@ def test_nothing_in_the_query_leads_anywhere(town: Town, root: Any, name: str) -
         "https://testserver/\r\nX: y",
     ],
 )
-def test_payers_are_sent_back_to_origins_of_ours_only(town: Town, address: str) -> None:
+def test_payers_are_sent_back_to_origins_of_ours_only(merchant: Merchant, address: str) -> None:
     for name in ("success_url", "cancel_url"):
         with pytest.raises(OperationRefused):
-            operations.create_hosted_session(account=town.account, amount=500, **{**BACK, name: address})
-    assert not [call for call in town.sandbox.requests() if call["path"] == "/v1/hosted-sessions"]
+            operations.create_hosted_session(account=merchant.account, amount=500, **{**BACK, name: address})
+    assert not [call for call in merchant.sandbox.requests() if call["path"] == "/v1/hosted-sessions"]
 
 
 # --- Crafted fields -------------------------------------------------------------------------------
@@ -314,12 +314,12 @@ def test_forms_list_their_fields() -> None:
         assert not hasattr(form, "_meta"), form
 
 
-def test_further_fields_of_a_link_have_no_effect(town: Town, root: Any) -> None:
+def test_further_fields_of_a_link_have_no_effect(merchant: Merchant, root: Any) -> None:
     client = Client()
     client.force_login(root)
     page = reverse("admin:govpay_paymentlink_create")
     wanted = {
-        "account": town.account.uid,
+        "account": merchant.account.uid,
         "amount": "5.00",
         "currency": "USD",
         "days": "7",
@@ -333,22 +333,22 @@ def test_further_fields_of_a_link_have_no_effect(town: Town, root: Any) -> None:
     assert (link.state, link.payment_id, link.created_by, link.attempt, link.amount) == ("open", None, root, 0, 500)
 
 
-def test_further_fields_of_a_refund_have_no_effect(town: Town, root: Any) -> None:
+def test_further_fields_of_a_refund_have_no_effect(merchant: Merchant, root: Any) -> None:
     client = Client()
     client.force_login(root)
-    payment, other = town.captured(), town.captured()
+    payment, other = merchant.captured(), merchant.captured()
     page = f"{reverse('admin:govpay_payment_refund')}?ids={payment.pk}"
     crafted = {"payment": other.uid, "status": "captured", "total_amount": "1", "state": "succeeded", "actor": "99"}
     client.post(page, {"key": key_on(client, page), "amount": "1.00", "reason": "x", "ids": str(other.pk), **crafted})
     operation = Operation.objects.get()
     assert (operation.payment_id, operation.amount, operation.actor) == (payment.uid, 100, root)
-    assert not town.ledger("refund", other)
+    assert not merchant.ledger("refund", other)
 
 
-def test_further_fields_of_a_set_up_step_have_no_effect(town: Town, root: Any) -> None:
+def test_further_fields_of_a_set_up_step_have_no_effect(merchant: Merchant, root: Any) -> None:
     client = Client()
     client.force_login(root)
-    page = reverse("admin:govpay_paymentaccount_setup_step", args=[town.account.pk, "checkout"])
+    page = reverse("admin:govpay_paymentaccount_setup_step", args=[merchant.account.pk, "checkout"])
     before = PaymentAccount.objects.values("processor", "external_account_id", "callback_url", "active").get()
     crafted = {
         "processor": "mine",
@@ -359,7 +359,7 @@ def test_further_fields_of_a_set_up_step_have_no_effect(town: Town, root: Any) -
     wanted = {"key": key_on(client, page), "allowed_origins": "https://pay.example.gov"}
     assert client.post(page, {**wanted, **crafted}).status_code == 302
     assert PaymentAccount.objects.values(*before).get() == before
-    config = town.sandbox.platform.store.get("account", town.account.uid).private["checkout_config"]
+    config = merchant.sandbox.platform.store.get("account", merchant.account.uid).private["checkout_config"]
     assert config == {"allowed_origins": ["https://pay.example.gov"]}
 
 
@@ -378,14 +378,14 @@ def test_mirrored_rows_cannot_be_written_in_the_admin(model: Any, rf: Any, root:
 # --- What the platform says -----------------------------------------------------------------------
 
 
-def test_its_texts_are_texts(town: Town, root: Any) -> None:
+def test_its_texts_are_texts(merchant: Merchant, root: Any) -> None:
     """Names, descriptions, statuses and documents of a platform that turned evil."""
-    town.add_account(name=EVIL)
-    payment = town.captured(description=EVIL)
-    customer = town.sandbox.add_customer(town.account.uid, name=EVIL, reference_id="<b>1</b>")
-    town.sync("customers", "payments")
+    merchant.add_account(name=EVIL)
+    payment = merchant.captured(description=EVIL)
+    customer = merchant.sandbox.add_customer(merchant.account.uid, name=EVIL, reference_id="<b>1</b>")
+    merchant.sync("customers", "payments")
     PaymentAccount.objects.update(name=EVIL, processor=EVIL, callback_url=f"https://x/{EVIL}")
-    link = operations.create_payment_link(account=town.account, amount=500, description=EVIL)
+    link = operations.create_payment_link(account=merchant.account, amount=500, description=EVIL)
     assert customer
     client = Client()
     client.force_login(root)
@@ -393,8 +393,8 @@ def test_its_texts_are_texts(town: Town, root: Any) -> None:
         reverse(f"admin:govpay_{name}_changelist") for name in ("payment", "customer", "paymentaccount", "paymentlink")
     ]
     pages += [reverse("admin:govpay_payment_change", args=[payment.pk])]
-    pages += [reverse("admin:govpay_paymentaccount_change", args=[town.account.pk])]
-    pages += [reverse("admin:govpay_paymentaccount_setup", args=[town.account.pk])]
+    pages += [reverse("admin:govpay_paymentaccount_change", args=[merchant.account.pk])]
+    pages += [reverse("admin:govpay_paymentaccount_setup", args=[merchant.account.pk])]
     pages += [f"{reverse('admin:govpay_payment_refund')}?ids={payment.pk}", f"/govpay/pay/{link.public_id}/"]
     for page in pages:
         answer = client.get(page, secure=True)

@@ -1,4 +1,4 @@
-"""Floods: visits by address and by page, what the platform is asked, and what a flood of forgeries costs."""
+"""Rate limits: visits by address and by page, requests to the platform, and the cost of forged deliveries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from govpay.ratelimit import MAX_ADDRESSES, Refusals, address_of
 from govpay.sync import secrets
 from govpay.web import webhooks
 from tests.events import deliver, envelope, known_account
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 
 VISITOR, OTHER = "8.8.8.8", "9.9.9.9"
 SCRIPT = "https://cdn.example/govifi.js"
@@ -52,8 +52,8 @@ def visit(path: str, address: str = VISITOR, **headers: Any) -> Any:
     ("proxies", "remote", "forwarded", "found"),
     [
         (0, "8.8.8.8", "", "8.8.8.8"),
-        (0, "8.8.8.8", "1.1.1.1", "8.8.8.8"),  # nobody is believed
-        (0, "10.0.0.7", "1.1.1.1", ""),  # a proxy that nobody told of
+        (0, "8.8.8.8", "1.1.1.1", "8.8.8.8"),  # no proxy is trusted
+        (0, "10.0.0.7", "1.1.1.1", ""),  # an undeclared proxy
         (0, "127.0.0.1", "", ""),
         (0, "", "", ""),  # a socket in the file system
         (0, "2a00:1450:4001:81b::200e", "", "2a00:1450:4001:81b::/64"),
@@ -61,7 +61,7 @@ def visit(path: str, address: str = VISITOR, **headers: Any) -> Any:
         (0, "::ffff:8.8.8.8", "", "8.8.8.8"),
         (0, "fe80::1%eth0", "", ""),
         (1, "10.0.0.7", "1.1.1.1", "1.1.1.1"),
-        (1, "10.0.0.7", "6.6.6.6, 7.7.7.7, 1.1.1.1", "1.1.1.1"),  # what the visitor made up stands before
+        (1, "10.0.0.7", "6.6.6.6, 7.7.7.7, 1.1.1.1", "1.1.1.1"),  # the visitor's invented value comes first
         (2, "10.0.0.7", "6.6.6.6, 1.1.1.1, 10.0.0.8", "1.1.1.1"),
         (1, "10.0.0.7", "1.1.1.1:50123", "1.1.1.1"),
         (1, "10.0.0.7", "[2a00:1450:4001:81b::200e]:443", "2a00:1450:4001:81b::/64"),
@@ -82,7 +82,7 @@ def test_whose_visit_it_is(settings: Any, proxies: int, remote: str, forwarded: 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("tail", ["", "done/", "done/?format=json"])
 def test_one_address_guesses(sandbox: Any, limit: int, tail: str) -> None:
-    Town(sandbox)
+    Merchant(sandbox)
     before = len(sandbox.requests())
     codes = [visit(f"/govpay/pay/guess-{n}/{tail}").status_code for n in range(limit + 2)]
     assert codes == [404] * limit + [429, 429]
@@ -95,8 +95,8 @@ def test_one_address_guesses(sandbox: Any, limit: int, tail: str) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_many_addresses_want_one_page(sandbox: Any, limit: int) -> None:
-    town = Town(sandbox)
-    link, second = (operations.create_payment_link(account=town.account, amount=500) for _ in range(2))
+    merchant = Merchant(sandbox)
+    link, second = (operations.create_payment_link(account=merchant.account, amount=500) for _ in range(2))
     codes = [visit(f"/govpay/pay/{link.public_id}/", f"8.8.{n}.1").status_code for n in range(limit + 1)]
     assert codes == [200] * limit + [429]
     assert visit(f"/govpay/pay/{second.public_id}/", OTHER).status_code == 200
@@ -110,20 +110,20 @@ def test_no_limit_when_it_is_switched_off(sandbox: Any, limit: int, settings: An
 
 @pytest.mark.django_db(transaction=True)
 def test_a_cache_that_is_down_stops_nobody(sandbox: Any, limit: int, settings: Any) -> None:
-    town = Town(sandbox)
-    link = operations.create_payment_link(account=town.account, amount=500)
+    merchant = Merchant(sandbox)
+    link = operations.create_payment_link(account=merchant.account, amount=500)
     nobody = "redis://127.0.0.1:9/0"
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": nobody}}
     assert [visit(f"/govpay/pay/{link.public_id}/").status_code for _ in range(limit + 2)] == [200] * (limit + 2)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_neither_addresses_nor_ids_stand_in_the_cache(sandbox: Any, limit: int, monkeypatch: Any) -> None:
+def test_the_cache_contains_neither_addresses_nor_ids(sandbox: Any, limit: int, monkeypatch: Any) -> None:
     keys: list[str] = []
     real = shared._count
     monkeypatch.setattr(shared, "_count", lambda key, timeout: keys.append(key) or real(key, timeout))  # type: ignore[func-returns-value]
-    town = Town(sandbox)
-    link = operations.create_payment_link(account=town.account, amount=500)
+    merchant = Merchant(sandbox)
+    link = operations.create_payment_link(account=merchant.account, amount=500)
     visit(f"/govpay/pay/{link.public_id}/")
     visit("/govpay/pay/unknown/")
     assert len(keys) == 3, "address, page, and address again: what does not exist is not counted as a page"
@@ -133,9 +133,9 @@ def test_neither_addresses_nor_ids_stand_in_the_cache(sandbox: Any, limit: int, 
 @pytest.mark.django_db(transaction=True)
 def test_the_done_page_asks_the_platform_once_in_a_while(sandbox: Any, limit: int, settings: Any) -> None:
     settings.GOVPAY = {**settings.GOVPAY, "PUBLIC_PAGE_RATE": 300}
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     back = {"success_url": "https://testserver/a", "cancel_url": "https://testserver/b"}
-    session = operations.create_hosted_session(account=town.account, amount=500, **back)
+    session = operations.create_hosted_session(account=merchant.account, amount=500, **back)
     before = len(sandbox.requests())
     for n in range(20):
         assert visit(f"/govpay/pay/{session.public_id}/done/?format=json", f"8.8.{n}.1").status_code == 200
@@ -147,15 +147,15 @@ def test_the_done_page_asks_the_platform_once_in_a_while(sandbox: Any, limit: in
 
 @pytest.mark.django_db(transaction=True)
 def test_the_vendors_session_id_opens_no_page(sandbox: Any, limit: int) -> None:
-    town = Town(sandbox)
+    merchant = Merchant(sandbox)
     back = {"success_url": "https://testserver/a", "cancel_url": "https://testserver/b"}
-    one, two = (operations.create_hosted_session(account=town.account, amount=500, **back) for _ in range(2))
+    one, two = (operations.create_hosted_session(account=merchant.account, amount=500, **back) for _ in range(2))
     assert len(one.public_id or "") >= 24
     assert one.public_id != two.public_id
     for tail in ("", "done/"):
         assert visit(f"/govpay/pay/{one.uid}/{tail}").status_code == 404
     kept = one.public_id
-    town.sync("sessions")
+    merchant.sync("sessions")
     one.refresh_from_db()
     assert one.public_id == kept, "a sync does not touch it"
     assert kept not in json.dumps(one.raw)

@@ -1,4 +1,4 @@
-"""What no source of ours may hold: HTML that is not escaped, addresses that are fetched because somebody said so."""
+"""Checks of our source code: no unescaped HTML, and no requests to addresses from user input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMATTED = {
     "govpay/admin/confirmation_tables.py": 2,
 }
 FORMATTERS = {"format_html", "format_html_join"}
-#: What marks a text as safe without looking at it.
+#: Names that mark a text as safe without checking it.
 UNCHECKED = {"mark_safe", "SafeString", "SafeText", "SafeData", "html_safe", "Markup"}
 
 
@@ -72,14 +72,14 @@ def test_only_texts_are_not_escaped() -> None:
     assert sorted(path.name for path in unescaped) == ["ach_authorization.txt", "digest.txt"]
 
 
-def test_http_has_one_door() -> None:
+def test_http_is_used_in_one_module_only() -> None:
     """So callback, logo, success and cancel addresses are never fetched: no other module can."""
     modules = r"requests|urllib3|http\.client|urllib\.request|httpx|aiohttp"
     clients = re.compile(rf"(?m)^\s*(?:import|from)\s+(?:{modules})\b")
     found = {str(path.relative_to(ROOT)) for path in SOURCES if clients.search(path.read_text())}
-    # ``wire`` holds the sockets and the errors of the door; the demo waits for its own servers.
-    doors = {"govpay/client/transport.py", "govpay/client/wire.py"}
-    assert {name for name in found if not name.startswith(("govpay/sandbox/", "project/"))} == doors
+    # ``wire`` holds the sockets and the errors of the transport; the demo waits for its own servers.
+    entry_points = {"govpay/client/transport.py", "govpay/client/wire.py"}
+    assert {name for name in found if not name.startswith(("govpay/sandbox/", "project/"))} == entry_points
 
 
 def test_sessions_of_requests_are_not_used() -> None:
@@ -89,6 +89,6 @@ def test_sessions_of_requests_are_not_used() -> None:
 
 
 def test_views_that_csrf_does_not_guard() -> None:
-    """Deliveries are signed; the document of the REST API is read-only."""
+    """Deliveries are signed; the document of the REST interface can be read alone, and says so in its own words."""
     exempt = [path for path in SOURCES if "csrf_exempt" in path.read_text() and "sandbox" not in path.parts]
     assert [path.name for path in exempt] == ["schema.py", "webhooks.py"]

@@ -1,4 +1,4 @@
-"""What reporters read of an error's frames: no secret, wherever beneath our doors it happened (faults S1)."""
+"""The frames of an error that error reporters read contain no secret, wherever it was raised (faults S1)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from govpay.models.fields import Sealed
 from govpay.security.tracebacks import Secret, scrub_traceback
 from govpay.sync.pull import pull
 from tests.events import deliver, envelope, known_account
-from tests.operations.town import Town, card
+from tests.operations.merchant import Merchant, card
 from tests.security.crashing import chain, crashed, frames, leaks, points_of, reports
 
 pytestmark = [
@@ -49,10 +49,10 @@ def _finalized_here() -> Iterator[None]:
 
 
 @pytest.fixture
-def town(sandbox: Any, settings: Any) -> Town:
+def merchant(sandbox: Any, settings: Any) -> Merchant:
     script = "https://cdn.example/govifi.js"
     settings.GOVPAY = {**settings.GOVPAY, "CHECKOUT_ORIGINS": ["https://testserver"], "COMPONENT_SCRIPT_URL": script}
-    return Town(sandbox)
+    return Merchant(sandbox)
 
 
 def anew(*, token: bool) -> None:
@@ -84,39 +84,39 @@ def crashes(call: Callable[[], Any], canaries: tuple[str, ...], *, token: bool =
     return heard
 
 
-def test_fetching_a_token(town: Town, settings: Any) -> None:
+def test_fetching_a_token(merchant: Merchant, settings: Any) -> None:
     canaries = secrets_of_the_call(settings)
     assert crashes(lambda: get_endpoints().transport.auth.token(), canaries, token=False) > 20
 
 
-def test_a_quote(town: Town, settings: Any) -> None:
+def test_a_quote(merchant: Merchant, settings: Any) -> None:
     def quote() -> None:
-        operations.quote_payment(account=town.account, base_amount=500, payment_method=card(fingerprint=CANARY))
+        operations.quote_payment(account=merchant.account, base_amount=500, payment_method=card(fingerprint=CANARY))
 
     assert crashes(quote, (*secrets_of_the_call(settings), CANARY)) > 20
 
 
-def test_a_session(town: Town, settings: Any) -> None:
+def test_a_session(merchant: Merchant, settings: Any) -> None:
     def session() -> None:
-        operations.create_hosted_session(account=town.account, amount=500, **BACK)
+        operations.create_hosted_session(account=merchant.account, amount=500, **BACK)
 
     assert crashes(session, (*secrets_of_the_call(settings), "_secret_")) > 20
 
 
-def test_the_payment_page(town: Town, settings: Any) -> None:
-    session = operations.create_hosted_session(account=town.account, amount=500, **BACK)
+def test_the_payment_page(merchant: Merchant, settings: Any) -> None:
+    session = operations.create_hosted_session(account=merchant.account, amount=500, **BACK)
     assert session.credential is not None
     canaries = (*secrets_of_the_call(settings), str(session.credential.reveal()))
-    client = Client()  # the test client raises what the view does
+    client = Client()  # the test client raises the errors of the view
     for address in (f"/govpay/pay/{session.public_id}/", f"/govpay/pay/{session.public_id}/done/"):
         assert crashes(lambda page=address: client.get(page, secure=True), canaries, stride=8) > 5  # type: ignore[misc]
 
 
-def test_a_quote_over_rest(town: Town, settings: Any) -> None:
+def test_a_quote_over_rest(merchant: Merchant, settings: Any) -> None:
     """What is reported, not what is raised: the view answers with a problem, and the body is in the client's frames."""
     settings.GOVPAY = {**settings.GOVPAY, "REST_RATE": "", "REST_ACT_RATE": ""}
     method = card(fingerprint=CANARY)
-    body = json.dumps({"account": town.account.uid, "base_amount": 500, "payment_method": method})
+    body = json.dumps({"account": merchant.account.uid, "base_amount": 500, "payment_method": method})
     client = Client(raise_request_exception=False)
     client.force_login(User.objects.create_superuser("boss"))
     reported: list[BaseException | None] = []
@@ -147,21 +147,21 @@ def test_a_delivery(sandbox: Any, settings: Any) -> None:
     assert crashes(lambda: deliver(uid, envelope("payment.completed")), canaries) > 3
 
 
-def test_without_the_door_they_are_found(town: Town, settings: Any, monkeypatch: Any) -> None:
+def test_without_the_wrapper_they_are_found(merchant: Merchant, settings: Any, monkeypatch: Any) -> None:
     """The tests above can fail."""
     monkeypatch.setattr(Transport, "send", Transport.send.__wrapped__)  # type: ignore[attr-defined]
     canaries = secrets_of_the_call(settings)
     with pytest.raises(AssertionError, match="headers"):
-        crashes(lambda: get_endpoints().get_webhook_secret(town.account.uid), canaries)
+        crashes(lambda: get_endpoints().get_webhook_secret(merchant.account.uid), canaries)
 
 
-def test_what_the_platform_breaks_off(town: Town, settings: Any) -> None:
+def test_what_the_platform_breaks_off(merchant: Merchant, settings: Any) -> None:
     """The errors that happen: a connection that ends, an answer that is none."""
     canaries = (*secrets_of_the_call(settings), CANARY)
     for fault in ({"close": "before"}, {"close": "after"}, {"status": 500}, {"status": 401}):
-        town.sandbox.fault("POST /api/payments", times=2, **fault)
+        merchant.sandbox.fault("POST /api/payments", times=2, **fault)
         with pytest.raises(GovPayError) as told:
-            operations.quote_payment(account=town.account, base_amount=500, payment_method=card(fingerprint=CANARY))
+            operations.quote_payment(account=merchant.account, base_amount=500, payment_method=card(fingerprint=CANARY))
         assert not leaks(told.value, canaries)
         shown = reports(told.value)
         assert "base.py" in shown, "the lines are kept"
@@ -174,9 +174,9 @@ BROKEN = {
 }
 
 
-def test_djangos_debug_page_of_a_payment_page(town: Town, settings: Any) -> None:
+def test_djangos_debug_page_of_a_payment_page(merchant: Merchant, settings: Any) -> None:
     """A host's template that fails, with DEBUG on: the page shows the request, the settings and each frame."""
-    session = operations.create_hosted_session(account=town.account, amount=500, **BACK)
+    session = operations.create_hosted_session(account=merchant.account, amount=500, **BACK)
     assert session.credential is not None
     canaries = (settings.GOVPAY["CLIENT_SECRET"], settings.SECRET_KEY, str(session.credential.reveal()))
     settings.DEBUG = True
@@ -191,8 +191,8 @@ def test_djangos_debug_page_of_a_payment_page(town: Town, settings: Any) -> None
 
 def test_what_workers_log(sandbox: Any, caplog: Any) -> None:
     """A reporter that listens to the log gets an error before it leaves the task; the page's rows are not in it."""
-    town = Town(sandbox)
-    sandbox.add_customer(town.account.uid, name="Canary Jones", reference_id="C-1")
+    merchant = Merchant(sandbox)
+    sandbox.add_customer(merchant.account.uid, name="Canary Jones", reference_id="C-1")
 
     def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if "govpay_customer" in sql and "INSERT" in sql:
@@ -200,7 +200,7 @@ def test_what_workers_log(sandbox: Any, caplog: Any) -> None:
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(refuse):
-        run = pull("customers", town.account.uid)
+        run = pull("customers", merchant.account.uid)
     assert run.state == "failed"
     errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert "planted" in str(errors)
@@ -220,7 +220,7 @@ def test_a_secret_is_a_text_that_does_not_show_itself() -> None:
     assert "cs_1" not in repr({"a": [secret]})
 
 
-def test_a_door_keeps_the_error_and_its_lines() -> None:
+def test_a_wrapper_keeps_the_error_and_its_lines() -> None:
     def inner(number: str) -> None:
         try:
             raise KeyError("first")
@@ -238,17 +238,17 @@ def test_a_door_keeps_the_error_and_its_lines() -> None:
         outer("4111")
     assert (outer.__name__, outer.__doc__) == ("outer", "Doc.")
     names = [frame.f_code.co_name for each in chain(told.value) for frame in frames(each.__traceback__)]
-    assert {"door", "outer", "inner"} <= set(names)
+    assert {"wrapper", "outer", "inner"} <= set(names)
     found = [
         frame.f_locals
         for each in chain(told.value)
         for frame in frames(each.__traceback__)
-        if frame.f_code.co_name in ("door", "outer", "inner")
+        if frame.f_code.co_name in ("wrapper", "outer", "inner")
     ]
     assert not [held for held in found if "4111" in repr(held)]
 
 
-def test_every_operation_is_a_door() -> None:
+def test_every_operation_is_wrapped() -> None:
     for name in operations.__all__:
         found = getattr(operations, name)
         assert isinstance(found, type) or hasattr(found, "__wrapped__"), name

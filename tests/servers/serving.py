@@ -1,4 +1,4 @@
-"""Web servers in a thread of the test's process that keep to WSGI (PEP 3333) and ASGI strictly."""
+"""Strict WSGI (PEP 3333) and ASGI servers in a thread of the test's process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django.utils.crypto import get_random_string
 
 
 class Site:
-    """The site behind a server, and what went wrong in that server."""
+    """A server with the site, and the errors of that server."""
 
     def __init__(self, address: str, errors: Callable[[], str]) -> None:
         self.address = address

@@ -1,4 +1,4 @@
-"""Nothing but ``str`` itself leaves in headers: strict servers refuse its subclasses."""
+"""Header values are plain ``str``: strict servers refuse subclasses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every public page, the admin and REST over real HTTP, on servers that keep to WSGI and ASGI strictly."""
+"""Every public page, the admin and REST over real HTTP, on strict WSGI and ASGI servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from govpay import operations
 from govpay.models import HostedSession, Operation, PaymentLink, WebhookEvent
 from tests.admin.neighbours import own_side
 from tests.events import SECRET, envelope, known_account, sign
-from tests.operations.town import Town
+from tests.operations.merchant import Merchant
 from tests.security.test_pages import address_of, is_in_the_admin, is_rest, ours, patterns
 from tests.servers.serving import SERVERS, Browser, Site
 
@@ -39,7 +39,7 @@ def site(request: pytest.FixtureRequest, settings: Any) -> Iterator[Site]:
 
 
 @pytest.fixture
-def town(sandbox: Any, settings: Any, site: Site) -> Town:
+def merchant(sandbox: Any, settings: Any, site: Site) -> Merchant:
     origin = site.address.replace("http:", "https:")
     settings.GOVPAY = {
         **settings.GOVPAY,
@@ -47,21 +47,21 @@ def town(sandbox: Any, settings: Any, site: Site) -> Town:
         "COMPONENT_SCRIPT_URL": "https://cdn.example/govifi.js",
         "PUBLIC_PAGE_RATE": 0,
     }
-    return Town(sandbox)
+    return Merchant(sandbox)
 
 
 @pytest.fixture
-def staff(town: Town, site: Site, browse: Callable[..., Client]) -> Browser:
+def staff(merchant: Merchant, site: Site, browse: Callable[..., Client]) -> Browser:
     return site.browser(browse(User.objects.create_superuser("root")))
 
 
 # --- The payer's pages and the platform's deliveries ------------------------------------------------
 
 
-def test_pages_of_payers(site: Site, town: Town, settings: Any) -> None:
+def test_pages_of_payers(site: Site, merchant: Merchant, settings: Any) -> None:
     payer = site.browser()
-    link = operations.create_payment_link(account=town.account, amount=500)
-    cancelled = operations.create_payment_link(account=town.account, amount=500)
+    link = operations.create_payment_link(account=merchant.account, amount=500)
+    cancelled = operations.create_payment_link(account=merchant.account, amount=500)
     PaymentLink.objects.filter(pk=cancelled.pk).update(state="cancelled")
     for path, status in (
         (f"/govpay/pay/{link.public_id}/", 200),
@@ -79,11 +79,11 @@ def test_pages_of_payers(site: Site, town: Town, settings: Any) -> None:
     assert int(answers[-1].headers["Retry-After"]) > 0
 
 
-def test_payer_is_led_to_the_page_of_the_platform(site: Site, town: Town, settings: Any) -> None:
+def test_payer_is_led_to_the_page_of_the_platform(site: Site, merchant: Merchant, settings: Any) -> None:
     """The address holds a secret, which a ``Secret`` keeps out of tracebacks."""
     settings.GOVPAY = {**settings.GOVPAY, "COMPONENT_SCRIPT_URL": ""}
-    link = operations.create_payment_link(account=town.account, amount=500)
-    session = operations.create_hosted_session(account=town.account, amount=500, **ADDRESSES)
+    link = operations.create_payment_link(account=merchant.account, amount=500)
+    session = operations.create_hosted_session(account=merchant.account, amount=500, **ADDRESSES)
     for public_id in (link.public_id, session.public_id):
         answer = site.browser().get(f"/govpay/pay/{public_id}/")
         row = HostedSession.objects.get(public_id=public_id) if public_id == session.public_id else link
@@ -111,18 +111,18 @@ def test_deliveries(site: Site) -> None:
 
 
 @each_kind
-def test_every_page_of_the_admin(town: Town, staff: Browser) -> None:
+def test_every_page_of_the_admin(merchant: Merchant, staff: Browser) -> None:
     side, shown = own_side(), Counter[int]()
     HostedSession.objects.update(credential="cs_x")  # so that the wallet is shown
     for pattern in filter(is_in_the_admin, ours()):
         name = str(pattern.name)
         row = side.rows.get(name.split("_")[1])
-        address = address_of(pattern, row.pk if row else town.account.pk)
+        address = address_of(pattern, row.pk if row else merchant.account.pk)
         query = f"?ids={row.pk}&session={side.uid('hostedsession')}" if row else ""
         if name.endswith("_changelist"):
             query = "?q=x"
         shown[staff.get(address + query).status_code] += 1
-    for name in ("index", "password_change", "jsi18n", "login", "govpay_doctor", "govpay_attention"):
+    for name in ("index", "password_change", "jsi18n", "login", "govpay_doctor", "govpay_review"):
         shown[staff.get(reverse(f"admin:{name}")).status_code] += 1
     completed = "?app_label=govpay&model_name=paymentlink&field_name=account&term=x"
     assert staff.get(reverse("admin:autocomplete") + completed).status_code in (200, 403)
@@ -130,9 +130,9 @@ def test_every_page_of_the_admin(town: Town, staff: Browser) -> None:
     assert set(shown) <= {200, 302, 403, 404, 405}, shown
 
 
-def test_staff_log_in_and_refund(town: Town, site: Site) -> None:
+def test_staff_log_in_and_refund(merchant: Merchant, site: Site) -> None:
     User.objects.create_superuser("boss", password="boss-1")
-    payment, staff = town.captured(), site.browser()
+    payment, staff = merchant.captured(), site.browser()
     page = f"{reverse('admin:govpay_payment_refund')}?ids={payment.pk}"
     assert staff.get(page).headers["Location"].startswith("/admin/login/")
     sent = {"username": "boss", "password": "boss-1", "next": page}
@@ -143,7 +143,7 @@ def test_staff_log_in_and_refund(town: Town, site: Site) -> None:
     assert answer.status_code == 302
     operation = Operation.objects.get()
     assert (operation.action, operation.state, operation.amount) == ("refund", "succeeded", 100)
-    assert [entry["amount"] for entry in town.ledger("refund", payment)] == [100]
+    assert [entry["amount"] for entry in merchant.ledger("refund", payment)] == [100]
 
 
 # --- Programs ---------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def rest_address(pattern: URLPattern, side: Any) -> str:
 
 
 @each_kind
-def test_every_address_of_rest(town: Town, staff: Browser) -> None:
+def test_every_address_of_rest(merchant: Merchant, staff: Browser) -> None:
     """Each is read, and asked by one other method: what the methods are is the same everywhere."""
     side, answered = own_side(), Counter[int]()
     others = cycle(("HEAD", "POST", "DELETE"))
@@ -177,16 +177,16 @@ def test_every_address_of_rest(town: Town, staff: Browser) -> None:
     assert set(answered) <= {200, 400, 401, 403, 404, 405, 411}, answered
 
 
-def test_program_refunds_over_rest(town: Town, staff: Browser) -> None:
-    payment = town.captured()
+def test_program_refunds_over_rest(merchant: Merchant, staff: Browser) -> None:
+    payment = merchant.captured()
     headers = {"Idempotency-Key": uuid.uuid4().hex}
     answer = staff.post(f"/govpay/api/v1/payments/{payment.uid}/refund", json={"amount": 100}, headers=headers)
     operation = Operation.objects.get()
     assert answer.headers["Operation-Id"] == str(operation.key)
     assert (answer.status_code, operation.state) == (201, "succeeded")
-    session = {"account": town.account.uid, "amount": 500, "currency": "USD", **ADDRESSES}
+    session = {"account": merchant.account.uid, "amount": 500, "currency": "USD", **ADDRESSES}
     answer = staff.post("/govpay/api/v1/hosted-sessions", json=session, headers={"Idempotency-Key": "session"})
     assert answer.status_code == 201, answer.text
     made = HostedSession.objects.get()
     assert answer.headers["Location"].endswith(f"/govpay/api/v1/hosted-sessions/{made.uid}")
-    assert [entry["amount"] for entry in town.ledger("refund", payment)] == [100]
+    assert [entry["amount"] for entry in merchant.ledger("refund", payment)] == [100]

@@ -1,4 +1,4 @@
-"""An account to read from, pages of a chosen size, and the signals that a host would hear."""
+"""An account to sync, pages of a chosen size, and a recorder of the host's signals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def account(sandbox: Any) -> str:
 
 @pytest.fixture
 def pages_of(settings: Any) -> Callable[[int], None]:
-    """``pages_of(10)``: what is asked for from now on."""
+    """``pages_of(10)`` sets the page size of the following requests."""
 
     def choose(size: int) -> None:
         settings.GOVPAY = {**settings.GOVPAY, "PAGE_SIZE": size}

@@ -1,4 +1,4 @@
-"""``govpay.sync.contract``: what is unknown is noted by name, cheaply, and never with what it holds."""
+"""``govpay.sync.contract``: unknown properties are recorded by name, cheaply, and without their values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def noticed() -> dict[str, int]:
 
 @pytest.mark.ci
 def test_the_documented_contract_gives_no_notice(city: Any) -> None:
-    """All that the stand-in says is known here."""
+    """The sandbox sends no property or value that is unknown here."""
     from govpay.sync.pull import GLOBAL, SCOPED, account_uids
 
     for name in GLOBAL:
@@ -151,7 +151,7 @@ def test_an_event_of_an_unknown_type_is_noted(sandbox: Any, account: str) -> Non
     assert noticed() == {"webhookevent.event_type = payment.pondered": 1}
 
 
-def test_what_is_known_by_now_makes_room_for_what_is_not(sandbox: Any, account: str, monkeypatch: Any) -> None:
+def test_known_items_are_removed_in_favour_of_unknown_ones(sandbox: Any, account: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(contract, "MAX_NOTICE_ROWS", 2)
     ContractNotice.objects.create(kind="payment", name="base_amount")
     ContractNotice.objects.create(kind="payment", name="older")

@@ -1,4 +1,4 @@
-"""``govpay.sync.events``: what each kind of delivery brings, in whatever order it comes."""
+"""``govpay.sync.events``: the effect of each kind of delivery, in any order."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_refund(sandbox: Any, account: str, heard: Heard) -> None:
 def test_disputes_returns_and_reversals_raise_a_flag(
     sandbox: Any, account: str, heard: Heard, event_type: str, flag: str, signal: str | None, named: bool
 ) -> None:
-    from tests.operations.town import bank_account
+    from tests.operations.merchant import bank_account
 
     method = {"payment_method": bank_account()} if flag == "return" else {}
     uid = sandbox.add_payment(account, status="captured", **method)["uid"]
@@ -171,7 +171,7 @@ def test_an_expired_session(sandbox: Any, account: str, heard: Heard) -> None:
 
 
 def test_a_session_that_is_not_ours(sandbox: Any, account: str) -> None:
-    """What the body names is looked up within the account of the address."""
+    """Objects in the body are looked up only within the account in the URL."""
     make_session("acc_other")
     assert work(account, "checkout_session.completed", session_id="cs_1").state == "processed"
     assert HostedSession.objects.get().status == "active"
@@ -204,7 +204,7 @@ def test_every_event_type_has_a_handler() -> None:
 def test_a_payload_that_names_nothing_fails_at_once(account: str, event_type: str, data: dict[str, Any]) -> None:
     event = work(account, event_type, **data)
     assert event.state == "failed"
-    assert "names no" in event.error
+    assert "payload has no" in event.error
 
 
 @pytest.mark.parametrize("payload", [None, [], 5, "x", {"data": None}, {"data": []}])
@@ -262,9 +262,9 @@ def test_a_document_that_cannot_be_stored_is_said_so_and_tried_again(sandbox: An
     assert not Payment.objects.exists()
 
 
-def test_a_refund_that_fails_later_is_news_for_the_journal(sandbox: Any, account: str, heard: Heard) -> None:
+def test_a_refund_that_fails_later_changes_the_journal(sandbox: Any, account: str, heard: Heard) -> None:
     from govpay import operations
-    from tests.operations.town import bank_account
+    from tests.operations.merchant import bank_account
 
     uid = sandbox.add_payment(account, status="captured", payment_method=bank_account())["uid"]
     pull("payments", account)
@@ -314,7 +314,7 @@ def test_two_workers_and_one_event(sandbox: Any, account: str, heard: Heard) -> 
 
 @pytest.mark.soak
 def test_the_older_read_never_wins(sandbox: Any, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faults W4: two events of one payment; what was read first would be stored last, in the same second."""
+    """Faults W4: two events of one payment, in the same second. The older read would be stored last."""
     uid = sandbox.add_payment(account, status="captured")["uid"]
     moment = "2040-02-03T04:05:06.000000Z"
     pull("payments", account)
@@ -351,7 +351,7 @@ def test_accounts_of_others_are_untouched(sandbox: Any, account: str) -> None:
 
 @pytest.fixture
 def session(sandbox: Any, account: str) -> HostedSession:
-    """An open session of which we hold the credential."""
+    """An open session whose credential is stored here."""
     from govpay.client.tenant_shapes import CreateHostedSession
     from govpay.connection import get_endpoints
 

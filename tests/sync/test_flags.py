@@ -1,4 +1,4 @@
-"""Flags: the newest movement by the platform's time raises one, whatever the order in which rows arrive."""
+"""Flags: the newest movement by the platform's time raises the flag, in whatever order the rows arrive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from govpay.sync.flags import Movement, catch_up
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
 from tests.amounts import rounds
-from tests.operations.town import at_once
+from tests.operations.merchant import at_once
 from tests.reading import Heard, read, statements
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -158,13 +158,13 @@ class History:
         self.chance = random.Random(seed)
         self.payments = [f"pay_{number}" for number in range(self.chance.randint(1, 3))]
         self.documents = [self.make(number) for number in range(self.chance.randint(1, 9))]
-        #: What should be: the newest order seen of each payment that is here, and whether its flag is up.
+        #: The expected state: the newest order of each stored payment, and whether its flag is set.
         self.newest: dict[str, str] = {}
         self.up: dict[str, str] = {}
         self.here: set[str] = set()
 
     def make(self, number: int) -> dict[str, Any]:
-        # Few instants, so that some are the same, and uids that go against time.
+        # Few different times, so that some are equal, and uids in another order than the times.
         at = NOW - self.chance.randint(0, 3) * DAY
         uid = f"{self.chance.choice('abc')}{number}"
         status = self.chance.choice(("succeeded", "succeeded", "pending", "failed"))
@@ -274,7 +274,7 @@ def test_first_load_raises_what_happened_lately(kind: str, days: int, raised: st
     assert (row.flag, row.flag_movement_id) == (raised, "a")
     assert row.flag_backlog
     assert bool(row.flagged_at) == bool(raised)
-    # What it left alone is not raised by a later reading.
+    # A later read does not raise what the first load skipped.
     store(movement("a", kind, NOW - days * DAY, reason="Told later", updated_at=NOW.isoformat()))
     assert flag_of() == (raised, "a")
     catch_up(ACCOUNT, quiet=False)

@@ -1,4 +1,4 @@
-"""Faults R5: rows change, vanish and appear while they are being read; after the next full run all is right."""
+"""Faults R5: rows change, vanish and appear while they are read. The next full run makes all rows correct."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class World:
         self.removed: set[str] = set()
 
     def change(self, _: SyncRun | None = None) -> None:
-        """Some of what may happen between two pages. A worker may die there, too."""
+        """Make random changes between two pages. The worker may be killed there too."""
         for _ in range(self.chance.choice((0, 0, 1, 2))):
             self.chance.choice((self.add, self.touch, self.touch, self.touch_in_the_same_instant, self.remove))()
         if self.chance.random() < 0.1:

@@ -108,7 +108,7 @@ def test_it_is_announced_once(event: WebhookEvent) -> None:
         for _ in range(3):
             WebhookEvent.objects.update(event_type="of.another.kind", state="received")
             tasks.process_event(event.pk)
-    assert len(heard.news) == 1
+    assert len(heard.signals) == 1
 
 
 def test_purge(event: WebhookEvent, settings: Any) -> None:
@@ -118,7 +118,7 @@ def test_purge(event: WebhookEvent, settings: Any) -> None:
     assert WebhookEvent.objects.count() == 1
     WebhookEvent.objects.update(state="received", received_at=ago(days=91))
     tasks.purge_events()
-    assert WebhookEvent.objects.count() == 1, "it is still to be worked on"
+    assert WebhookEvent.objects.count() == 1, "it is still to be processed"
     for state in ("processed", "failed", "ignored"):
         WebhookEvent.objects.update(state=state)
         tasks.purge_events()

@@ -1,4 +1,4 @@
-"""``govpay.sync.lease``: one walker a list, and what becomes of dead ones."""
+"""``govpay.sync.lease``: one worker per list, and the takeover from dead workers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cursor(account: str | None = "account_1") -> SyncCursor:
 
 
 def held_by_another(**columns: Any) -> SyncCursor:
-    """The cursor under a lease that is not ours, changed by ``columns``."""
+    """A cursor with a lease of another worker, changed by ``columns``."""
     owner = cursor()
     assert lease.acquire(owner)
     SyncCursor.objects.filter(pk=owner.pk).update(**columns)

@@ -1,4 +1,4 @@
-"""``govpay.sync.mapping``: documents to columns, and what does not fit."""
+"""``govpay.sync.mapping``: from documents to columns, and values that do not fit."""
 
 from __future__ import annotations
 

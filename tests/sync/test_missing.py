@@ -1,4 +1,4 @@
-"""``govpay.sync.missing``: gone is only what its own GET says is gone."""
+"""``govpay.sync.missing``: a row is marked as deleted only if its own GET says so."""
 
 from __future__ import annotations
 

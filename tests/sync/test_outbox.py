@@ -76,9 +76,9 @@ def test_what_a_change_is_worth() -> None:
 
 def test_what_is_owed_is_sent_in_order_and_once(heard: Heard) -> None:
     owe("a", "b", "c")
-    assert heard.news == []
+    assert heard.signals == []
     assert outbox.dispatch() == 3
-    assert heard.news == [("payment_captured", uid, "sync") for uid in "abc"]
+    assert heard.signals == [("payment_captured", uid, "sync") for uid in "abc"]
     assert outbox.dispatch() == 0
     assert not OutboxSignal.objects.exists()
 
@@ -86,7 +86,7 @@ def test_what_is_owed_is_sent_in_order_and_once(heard: Heard) -> None:
 def test_a_limit_leaves_the_rest_for_the_next_tick(heard: Heard) -> None:
     owe("a", "b", "c")
     assert outbox.dispatch(limit=2) == 2
-    assert [uid for _, uid, _ in heard.news] == ["a", "b"]
+    assert [uid for _, uid, _ in heard.signals] == ["a", "b"]
     assert OutboxSignal.objects.count() == 1
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_owed_for_signals_that_nobody_hears() -> None:
     assert not OutboxSignal.objects.exists()
 
 
-def test_a_change_that_is_rolled_back_is_no_news(heard: Heard) -> None:
+def test_a_change_that_is_rolled_back_sends_no_signal(heard: Heard) -> None:
     page = [{"uid": "a", "status": "captured"}]
 
     def work() -> None:
@@ -105,14 +105,14 @@ def test_a_change_that_is_rolled_back_is_no_news(heard: Heard) -> None:
     with pytest.raises(ZeroDivisionError):
         in_transaction(work)
     outbox.dispatch()
-    assert heard.news == []
+    assert heard.signals == []
 
 
 def test_nothing_is_sent_from_inside_a_transaction(heard: Heard) -> None:
     owe("a")
     with transaction.atomic():
         assert outbox.dispatch() == 0
-    assert heard.news == []
+    assert heard.signals == []
     assert outbox.dispatch() == 1
 
 
@@ -120,7 +120,7 @@ def test_a_row_that_is_gone_is_told_to_nobody(heard: Heard) -> None:
     owe("a")
     Payment.objects.all().delete()
     assert outbox.dispatch() == 1
-    assert heard.news == []
+    assert heard.signals == []
 
 
 def test_a_receiver_that_raises_holds_up_nobody(heard: Heard) -> None:
@@ -130,7 +130,7 @@ def test_a_receiver_that_raises_holds_up_nobody(heard: Heard) -> None:
     with receiving("payment_captured", broken):
         owe("a", "b")
         assert outbox.dispatch() == 2
-    assert [uid for _, uid, _ in heard.news] == ["a", "b"]
+    assert [uid for _, uid, _ in heard.signals] == ["a", "b"]
     assert not OutboxSignal.objects.exists()
 
 
@@ -205,10 +205,10 @@ def test_dispatchers_at_once_send_each_signal_once(heard: Heard) -> None:
         for thread in threads:
             thread.join(300)
     assert failures == []
-    assert Client.objects.count() == len(heard.news) == len(set(heard.news)) == 40
+    assert Client.objects.count() == len(heard.signals) == len(set(heard.signals)) == 40
 
 
-def test_a_row_is_fresh_when_its_news_arrives() -> None:
+def test_a_row_is_up_to_date_when_its_signal_arrives() -> None:
     seen = []
 
     def look(row: Payment, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""``govpay.sync.pull`` and ``rounds``: how a run begins, what it reports, and how it ends."""
+"""``govpay.sync.pull`` and ``passes``: start, report and end of a run."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_first_load_after_the_list_was_not_offered_is_quiet(sandbox: Any, ac
     read("payments", account)
     read("payments", account)
     assert Payment.objects.count() == 3
-    assert heard.news == []
+    assert heard.signals == []
 
 
 def test_one_accounts_failure_does_not_stop_the_others(sandbox: Any) -> None:
@@ -112,7 +112,7 @@ def test_one_accounts_failure_does_not_stop_the_others(sandbox: Any) -> None:
     call_command("govpay_sync", "accounts", stdout=StringIO())
     sandbox.platform.store.delete("account", accounts[1])  # its header is refused from now on
     out, err = StringIO(), StringIO()
-    with pytest.raises(CommandError, match="2 of the lists could not be read to the end"):
+    with pytest.raises(CommandError, match="2 of the lists could not be read completely"):
         call_command("govpay_sync", "payments", "transactions", stdout=out, stderr=err)
     assert set(Payment.objects.values_list("account", flat=True)) == {accounts[0], accounts[2]}
     assert Payment.objects.count() == 8
@@ -245,7 +245,7 @@ def test_a_first_load_is_quiet_and_later_changes_are_told_once(sandbox: Any, acc
     waiting = sandbox.add_payment(account, "validated")
     for name in ("customers", "methods", "payments", "transactions"):
         read(name, account)
-    assert heard.news == []
+    assert heard.signals == []
 
     sandbox.refund(paid["uid"], 500, "RF-1")
     sandbox.touch("payment", waiting["uid"], status="failed")
@@ -254,7 +254,7 @@ def test_a_first_load_is_quiet_and_later_changes_are_told_once(sandbox: Any, acc
         for name in ("customers", "methods", "payments", "transactions"):
             read(name, account)
     read("payments", account, full=True)
-    assert sorted(heard.news) == sorted(
+    assert sorted(heard.signals) == sorted(
         [
             ("payment_refunded", paid["uid"], "sync"),
             ("payment_failed", waiting["uid"], "sync"),
@@ -275,7 +275,7 @@ def test_an_interrupted_first_load_stays_quiet_to_its_end(sandbox: Any, account:
     with pytest.raises(KeyboardInterrupt):
         pull("payments", account, full=full, progress=stop)
     assert counts(read("payments", account, full=full)) == {"created": 150}
-    assert heard.news == []
+    assert heard.signals == []
 
 
 def test_what_was_committed_before_a_failure_is_told(sandbox: Any, account: str, heard: Heard) -> None:
@@ -285,7 +285,7 @@ def test_what_was_committed_before_a_failure_is_told(sandbox: Any, account: str,
         sandbox.touch("payment", uid, status="failed")
     sandbox.fault("GET /api/payments", status=403, skip=1)
     assert pull("payments", account).state == "failed"
-    assert len(heard.news) == 100
+    assert len(heard.signals) == 100
     sandbox.clear_faults()
     read("payments", account)
-    assert len(heard.news) == len(set(heard.news)) == 150
+    assert len(heard.signals) == len(set(heard.signals)) == 150

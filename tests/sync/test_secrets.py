@@ -1,4 +1,4 @@
-"""``govpay.sync.secrets``: the secret before the present one stays while it is of use, and no longer."""
+"""``govpay.sync.secrets``: the previous secret is kept as long as it may be needed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_secret_whose_key_is_lost_does_not_become_the_previous_one(settings: A
 
 @pytest.mark.parametrize("current", ["second", "third"])
 def test_a_previous_one_whose_key_is_lost_is_wiped(settings: Any, current: str) -> None:
-    """Whether the platform tells the same secret or another."""
+    """Whether the platform returns the same secret or another one."""
     other_key(settings)
     PaymentAccount.objects.create(
         uid="acc_1", previous_webhook_secret="first", webhook_secret_replaced_at=timezone.now()

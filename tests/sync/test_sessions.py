@@ -73,7 +73,7 @@ def test_a_session_that_ended_is_told_once_and_wiped(
     session.refresh_from_db()
     assert (session.status, session.credential, session.hosted_url) == (ended, None, None)
     assert (session.customer_id, session.metadata) == ("cus_1", {"order": 7})
-    assert heard.news == [(f"session_{ended}", session.uid, "sync")]
+    assert heard.signals == [(f"session_{ended}", session.uid, "sync")]
     calls = watch(sandbox)
     assert counts(read("sessions", account)) == {}
     assert len(calls) == 0
@@ -109,7 +109,7 @@ def test_a_session_whose_key_is_lost_does_not_stop_the_others(
 def test_an_end_that_came_another_way_is_not_overwritten(
     sandbox: Any, account: str, open_session: Callable[[], HostedSession], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between our reading (410) and our writing, a webhook has told the true end."""
+    """Between our read (410) and our write, a webhook has reported the true end."""
     session = open_session()
     sandbox.advance(2 * 3600)
     faults = sandbox.platform.faults

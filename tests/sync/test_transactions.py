@@ -1,4 +1,4 @@
-"""``govpay.sync.transactions``: what is repeated, and what is not."""
+"""``govpay.sync.transactions``: which transactions are retried."""
 
 from __future__ import annotations
 
@@ -225,8 +225,8 @@ class Shutdown(Exception):
 
 @pytest.mark.parametrize("state", ["57P01", "57P03", "08006", None])
 def test_a_lost_connection_is_repeated_more_often(state: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """D1: Django may have opened a new connection already, so that the error tells what the connection does not."""
-    monkeypatch.setattr(transactions, "LONGEST_PAUSE", 0.0)
+    """D1: Django may have opened a new connection already, so only the error shows that the old one was lost."""
+    monkeypatch.setattr(transactions, "MAX_PAUSE", 0.0)
 
     def lost() -> Exception:
         error, cause = OperationalError("terminating connection due to administrator command"), Shutdown()
@@ -239,7 +239,7 @@ def test_a_lost_connection_is_repeated_more_often(state: str | None, monkeypatch
 
 def test_a_deadlock_is_no_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """D2."""
-    monkeypatch.setattr(transactions, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(transactions, "MAX_PAUSE", 0.0)
     error, cause = OperationalError("deadlock detected"), Shutdown()
     cause.sqlstate = "40P01"
     error.__cause__ = cause

@@ -1,4 +1,4 @@
-"""``govpay.sync.upsert``: what is written, what is not, and what concurrent writers leave behind."""
+"""``govpay.sync.upsert``: which documents are written, and the result of concurrent writers."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_columns_of_ours_are_left_alone() -> None:
 
 
 def test_what_a_document_does_not_tell_is_left_alone() -> None:
-    """A session's read tells neither its customer nor our metadata."""
+    """Reading a session returns neither its customer nor our metadata."""
     session = {"session_id": "cs_1", "status": "active", "amount": 500, "currency": "USD"}
     save(session, mapper=mapping.SESSION)
     HostedSession.objects.update(customer="cus_1", metadata={"ours": 1}, credential="cs_1_secret")
@@ -288,7 +288,7 @@ def test_racing_first_writers_make_one_row_and_one_signal() -> None:
     assert OutboxSignal.objects.count() == 20
 
 
-def test_a_removed_method_is_news(heard: Heard) -> None:
+def test_a_removed_method_sends_a_signal(heard: Heard) -> None:
     save({"uid": "spm_1"}, mapper=mapping.SAVED_METHOD, quiet=True)
     in_transaction(lambda: mark_deleted(SavedPaymentMethod, ["spm_1"]))
     assert list(OutboxSignal.objects.values_list("name", flat=True)) == ["saved_method_changed"]

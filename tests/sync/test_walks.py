@@ -1,4 +1,4 @@
-"""``govpay.sync.walks``: every list to its end, whatever the API makes of pages, orders and filters."""
+"""``govpay.sync.walks``: every list is read completely, whichever pages, orders and filters the API supports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSTANT = "2026-02-03T04:05:06.789000Z"
 
 
 def names(options: list[dict[str, str]]) -> list[str]:
-    """What each request asked for, in short."""
+    """A short form of each request's options."""
     return [
         " ".join(sorted(f"{name}={value}" if name == "$orderby" else name for name, value in each.items()))
         for each in options
@@ -132,7 +132,7 @@ def test_rows_of_one_instant_over_page_bounds(sandbox: Any, account: str, pages_
 def test_a_row_that_was_committed_late_is_within_the_overlap(
     sandbox: Any, account: str, pages_of: Callable[[int], None]
 ) -> None:
-    """The platform stamps a row, commits others first, and shows it only after we were there."""
+    """The platform sets a row's timestamp, commits other rows first, and shows the row only after our read."""
     uids = sandbox.add_payments(account, 30)
     pages_of(20)
     read("payments", account)
@@ -171,7 +171,7 @@ def test_one_row_from_the_future_does_not_blind_the_next_walks(sandbox: Any, acc
 
 
 def test_a_first_full_walk_leaves_a_watermark_from_before_it_began(sandbox: Any, account: str) -> None:
-    """What changes while the full walk is under way is found by the next incremental one."""
+    """Changes during a full walk are found by the next incremental one."""
     uids = sandbox.add_payments(account, 12)
     changed = []
 
@@ -311,7 +311,7 @@ def test_other_refusals_are_no_reason_to_try_another_order(sandbox: Any, account
 def test_a_row_without_a_time_sends_only_this_walk_another_way(
     sandbox: Any, account: str, pages_of: Callable[[int], None], moment: Any
 ) -> None:
-    """The keyset of such a page leads nowhere; the row may be mended tomorrow."""
+    """The walk cannot continue from such a page; the row may be corrected later."""
     pages_of(5)
     uids = sandbox.add_payments(account, 12)
     read("payments", account)
@@ -333,7 +333,7 @@ def test_an_api_that_knows_no_options_is_read_whole(
     with picky(sandbox, settings, "$filter", "$skip", "$orderby"):
         assert read("payments", account).created == 30
         assert cursor_of("payments", account).order == "listing"
-        # One page is the whole list, so what it lacks can be told in any order.
+        # One page is the whole list, so missing rows are found in any order.
         gone = sandbox.all("payment")[7]["uid"]
         sandbox.remove("payment", gone)
         assert counts(read("payments", account)) == {"unchanged": 29, "deleted": 1}

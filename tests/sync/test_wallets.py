@@ -1,4 +1,4 @@
-"""``govpay.sync.wallets``: methods of the customers that changed, and only of those."""
+"""``govpay.sync.wallets``: methods are read only of customers that changed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_only_changed_customers_are_read_again(sandbox: Any, account: str, custo
     assert counts(both(account)) == {"created": 1, "updated": 1, "unchanged": 1}
     assert asked(calls) == [customers[2], customers[3]]
     assert SavedPaymentMethod.objects.get(uid=method["saved_payment_method_uid"]).is_default is True
-    assert sorted(heard.news) == sorted(
+    assert sorted(heard.signals) == sorted(
         ("saved_method_changed", document["saved_payment_method_uid"], "sync") for document in (method, new)
     )
 
@@ -68,7 +68,7 @@ def test_a_method_that_the_whole_list_lacks_is_gone(
     sandbox.remove("method", uid)
     assert counts(both(account)) == {"unchanged": 1, "deleted": 1}
     assert SavedPaymentMethod.objects.get(uid=uid).deleted_at is not None
-    assert heard.news == [("saved_method_changed", uid, "sync")]
+    assert heard.signals == [("saved_method_changed", uid, "sync")]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_customer_that_changes_while_its_methods_are_read_stays_stale(
 
 
 def test_a_customer_that_is_gone_has_no_methods(sandbox: Any, account: str, customers: list[str]) -> None:
-    """Its row is the customers' run to bury; its methods are not asked for again."""
+    """The sync of customers marks its row as deleted; its methods are not requested again."""
     sandbox.touch("customer", customers[0], name="Changed")
     read("customers", account)
     sandbox.remove("customer", customers[0])

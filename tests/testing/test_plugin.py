@@ -1,4 +1,4 @@
-"""``govpay.testing`` as a host uses it: in a project of its own, with its own pytest."""
+"""``govpay.testing`` in a host's own project, with its own pytest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One platform, one database and one Chromium for all themes; a site with each theme, as its host would run it."""
+"""One platform, one database and one Chromium for all themes, and a site with each theme."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tests.themes.seed import THEMES
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-PATIENCE = 30
+TIMEOUT = 30
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over() -> None:
-    """What these tests look at runs in other processes: this one has nothing to forget."""
+    """Replaces the fixture of the same name: these tests use other processes."""
 
 
 @dataclass(frozen=True)
 class City:
-    """The platform, and the rows of the sites' database as ``tests.themes.seed`` tells them."""
+    """The platform, and the addresses that ``tests.themes.seed`` printed."""
 
     platform: Any
     ports: dict[str, int]
@@ -124,7 +124,7 @@ class Site:
         self.http.cookies.set("session", city.session, domain="127.0.0.1")
 
     def wait(self) -> None:
-        assert wait_for(self._answers, PATIENCE), self.log.read_text()
+        assert wait_for(self._answers, TIMEOUT), self.log.read_text()
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
@@ -134,7 +134,7 @@ class Site:
             return False
 
     def get(self, path: str) -> requests.Response:
-        return self.http.get(self.origin + path, timeout=PATIENCE, allow_redirects=False)
+        return self.http.get(self.origin + path, timeout=TIMEOUT, allow_redirects=False)
 
     def page(self, model: str, row: str) -> str:
         """The address of a named row's own page."""
@@ -142,7 +142,7 @@ class Site:
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
 
 
 @pytest.fixture(scope="package", params=THEMES)
@@ -162,7 +162,7 @@ def site(city: City, request: pytest.FixtureRequest) -> Iterator[Site]:
 def chrome(city: City) -> Iterator[Browser]:
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=PATIENCE * 1000)
+    expect.set_options(timeout=TIMEOUT * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=["--no-sandbox"])
         yield browser
@@ -177,7 +177,7 @@ def visit(site: Site, chrome: Browser) -> Iterator[Callable[..., Page]]:
 
     def open_page(path: str, **options: Any) -> Page:
         context = chrome.new_context(**{"viewport": WIDE, **options})
-        context.set_default_timeout(PATIENCE * 1000)
+        context.set_default_timeout(TIMEOUT * 1000)
         # One theme goes by its own switch alone.
         mode = f"localStorage.setItem('jazzmin-theme-mode', '{options.get('color_scheme', 'light')}')"
         context.add_init_script(f"if (location.origin === '{site.origin}') {mode}")

@@ -1,4 +1,4 @@
-"""Rows for the themes: ``python -m tests.themes.seed`` migrates, reads the platform and prints what to look at."""
+"""Rows for the themes: ``python -m tests.themes.seed`` migrates, syncs, and prints the addresses to open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Staff do under every theme what they do under Django's own."""
+"""The actions of staff work under every theme."""
 
 from __future__ import annotations
 

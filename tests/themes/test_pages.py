@@ -1,4 +1,4 @@
-"""Every page of ours in the admin answers under every theme."""
+"""Every page of ours in the admin works under every theme."""
 
 from __future__ import annotations
 

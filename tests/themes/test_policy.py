@@ -1,4 +1,4 @@
-"""The host's Content-Security-Policy goes with the admin's pages of ours; those for payers keep their own."""
+"""The host's Content-Security-Policy applies to our admin pages; the payers' pages keep their own policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What matters for money is seen and can be pressed under every theme, wide and narrow, light and dark."""
+"""Amounts and buttons are visible and usable under every theme, wide and narrow, light and dark."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNCOVERED = """element => {
 }"""
 #: The page as it is opened, not scrolled: whether the heading is seen at once.
 AT_FIRST = UNCOVERED.replace("element.scrollIntoView({block: 'center', behavior: 'instant'});", "scrollTo(0, 0);")
-#: The contrast of an element's text with what is behind it (WCAG 2.2, 1.4.3).
+#: The contrast of an element's text with its background (WCAG 2.2, 1.4.3).
 CONTRAST = """element => {
     const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
     const layers = [];

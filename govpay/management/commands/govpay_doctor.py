@@ -14,15 +14,15 @@ from govpay.doctor import Level, Report, examine
 
 class Command(BaseCommand):
     help = (
-        "Check settings, token, clock, cache, worker, beat, queues, accounts, webhooks, keys and what the platform's "
-        "answers held. Exit status 1 when there is an error; warnings do not count. Changes nothing."
+        "Check settings, token, clock, cache, worker, beat, queues, accounts, webhooks, keys and the unknown values in "
+        "the platform's answers. The exit status is 1 if there is an error; warnings do not count. Changes nothing."
     )
 
     #: The doctor runs the system checks itself, so that a failed one does not stop the other checks.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="one document for monitors")
+        parser.add_argument("--json", action="store_true", help="print one JSON document, for monitoring")
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = examine()

@@ -19,12 +19,12 @@ from govpay.operations.imports import IMPORTED, REFUSED, UNKNOWN
 
 class Command(PlatformCommand):
     help = (
-        "Import payment methods that the processor holds already, from a CSV file with a header. Columns: "
+        "Import existing payment methods of the processor from a CSV file with a header. Columns: "
         "customer_reference_id, type (credit or ach), token (or fingerprint); for cards last4, exp_month, exp_year "
         "(four digits), brand, bin, holder_name; for bank accounts routing_number, last4 (or account_number_suffix), "
         "account_type (checking or savings), bank_name, holder_name. Rows that are refused are written to "
-        "FILE.refused.csv with the reason; correct and import that file. Run again after a crash: a customer's token "
-        "that was imported is remembered and not sent again, whatever else was changed in the file."
+        "FILE.refused.csv with the reason; correct and import that file. After a crash, run it again: "
+        "imported tokens are not sent again, even if other columns of their rows were changed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -17,9 +17,9 @@ from govpay.operations.provisioning import provision
 
 class Command(PlatformCommand):
     help = (
-        "Bring the platform to what FILE.toml describes, doing only what differs: a client, its payment accounts, "
-        "their checkout, webhooks and signing secrets. Run again to go on after a stop; running twice changes "
-        "nothing. See provision.example.toml."
+        "Set up what FILE.toml describes on the platform: a client, its payment accounts, their checkout, webhooks and "
+        "signing secrets. Only differences are changed. After an interruption, run it again to continue. See "
+        "provision.example.toml."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

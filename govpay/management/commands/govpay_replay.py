@@ -16,13 +16,13 @@ from govpay.sync import inbox
 
 class Command(PlatformCommand):
     help = (
-        "Process stored webhook events again, in this process. The objects that the events name are read from the "
-        "platform, so data that is already correct does not change."
+        "Process stored webhook events again, in this process. Their objects are read from the platform again, so rows "
+        "that are up to date do not change."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("events", nargs="*", metavar="EVENT", help="a webhook ID, such as evt_…")
-        parser.add_argument("--failed", action="store_true", help="all that have failed")
+        parser.add_argument("--failed", action="store_true", help="process all failed events")
 
     def carry_out(self, options: dict[str, Any]) -> None:
         wanted: list[str] = list(options["events"])
@@ -34,9 +34,9 @@ class Command(PlatformCommand):
             missing = set(wanted) - set(rows.values_list("webhook_id", flat=True))
             if missing:
                 raise CommandError(f"No such event: {', '.join(sorted(missing))}.")
-        unsettled = sum(not self._replay(pk) for pk in rows.order_by("pk").values_list("pk", flat=True))
-        if unsettled:
-            raise CommandError(f"{unsettled} of the events could not be worked on.")
+        unprocessed = sum(not self._replay(pk) for pk in rows.order_by("pk").values_list("pk", flat=True))
+        if unprocessed:
+            raise CommandError(f"{unprocessed} of the events could not be processed.")
 
     def _replay(self, pk: int) -> bool:
         busy = not inbox.requeue([pk])

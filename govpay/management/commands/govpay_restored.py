@@ -14,14 +14,14 @@ from govpay.operations import begin_restore, finish_restore, reconcile, unread_l
 
 class Command(PlatformCommand):
     help = (
-        "Run this once after the database was restored from a backup, before anybody works with the site. Nothing is "
+        "Run this once after the database was restored from a backup, before the site is used again. Nothing is "
         "sent to the platform until every list was read in full; refunds that the journal does not know become review "
-        "items. Run it again after an interruption: it goes on where it stopped."
+        "items. Run it again after an interruption: it continues where it stopped."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--release", action="store_true", help="release the operations although some list cannot be read in full"
+            "--release", action="store_true", help="release the operations even if a list cannot be read in full"
         )
 
     def carry_out(self, options: dict[str, Any]) -> None:
@@ -34,7 +34,7 @@ class Command(PlatformCommand):
         self.stdout.write(str(reconcile()))
         unread = ", ".join(f"{name} {uid}".strip() for name, uid in unread_lists())
         if unread and not options["release"]:
-            raise CommandError(f"Operations stay held. Not read in full yet: {unread}. Run the command again.")
+            raise CommandError(f"Operations are still held. Not yet read in full: {unread}. Run the command again.")
         found = finish_restore(anyway=options["release"])
         if unread:
             self.stderr.write(f"Released although not read in full: {unread}.")

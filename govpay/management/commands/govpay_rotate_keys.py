@@ -18,9 +18,9 @@ NAMED = 1000
 
 class Command(BaseCommand):
     help = (
-        "Encrypt every stored secret anew with the newest (first) of GOVPAY['ENCRYPTION_KEYS']. Give all processes "
-        "the new list of keys first; take the old key out when this has ended with status 0. It may be stopped and "
-        "run again at any time, while the site is at work."
+        "Encrypt every stored secret again with the newest (first) of GOVPAY['ENCRYPTION_KEYS']. Give all processes "
+        "the new list of keys first; remove the old key after this ended with status 0. It may be stopped and "
+        "run again at any time, while the site is running."
     )
 
     #: The command needs only the keys and the database, so wrong other settings must not stop it.

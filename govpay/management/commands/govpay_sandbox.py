@@ -17,7 +17,7 @@ MISSING = "The sandbox needs its extra: pip install django-govpay[sandbox]"
 
 
 class Command(BaseCommand):
-    help = "Serves a stand-in platform on 127.0.0.1, with a demo city or empty."
+    help = "Serve the sandbox, a local platform, on 127.0.0.1, with a demo city or empty."
     requires_system_checks: list[str] = []
 
     def run_from_argv(self, argv: list[str]) -> None:

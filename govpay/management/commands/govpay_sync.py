@@ -15,12 +15,14 @@ from govpay.tasks import sync_account
 
 
 class Command(PlatformCommand):
-    help = "Sync clients, payment accounts and all that belongs to them from the platform."
+    help = "Sync clients, payment accounts and all rows of these accounts from the platform."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("resources", nargs="*", metavar="RESOURCE", help=f"{' '.join(RESOURCES)}; none = all")
+        parser.add_argument("resources", nargs="*", metavar="RESOURCE", help=f"{' '.join(RESOURCES)}; default: all")
         parser.add_argument("--account", action="append", metavar="UID", help="only this payment account")
-        parser.add_argument("--full", action="store_true", help="read everything and mark what is gone")
+        parser.add_argument(
+            "--full", action="store_true", help="read all rows, and mark rows that no longer exist as deleted"
+        )
         parser.add_argument("--fan-out", action="store_true", help="queue one Celery task per account instead")
 
     def carry_out(self, options: dict[str, Any]) -> None:
@@ -38,7 +40,7 @@ class Command(PlatformCommand):
                 continue
             failed += sum(not pull_and_print(self, name, uid, full) for name in scoped)
         if failed:
-            raise CommandError(f"{failed} of the lists could not be read to the end; run the command again to go on.")
+            raise CommandError(f"{failed} of the lists could not be read completely; run the command again to go on.")
 
     def _queue(self, uid: str, names: list[str], full: bool) -> None:
         try:

@@ -14,7 +14,7 @@ from govpay.sandbox.shapes import Doc, check, flag, listed, shape, text
 from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks.outbox import Delivery, listens, queue
 
-# The event types that the vendor's pages show [/guides/webhooks/, /platform/accounts/, /platform/wallets/].
+# The part of the catalogue that the vendor's pages show [/guides/webhooks/, /platform/accounts/, /platform/wallets/].
 EVENT_TYPES = {
     "checkout_session.completed": "Session confirmed, payment succeeded",
     "checkout_session.expired": "Session ran out or was expired",
@@ -40,7 +40,7 @@ def _subscriptions(call: Call) -> Answer:
 
 
 def read_subscriptions(call: Call) -> Answer:
-    """`GET /api/webhooks/subscriptions` (A20): all types that were ever set, not paged."""
+    """`GET /api/webhooks/subscriptions` (A20): every subscription that was ever set, not paged."""
     return _subscriptions(call)
 
 
@@ -61,7 +61,7 @@ def new_secret() -> str:
 
 
 def rotate_secret(platform: Platform, account: StoredRow) -> str:
-    """Make a new signing secret and return it. It signs all further posts, also retries."""
+    """Replace the signing secret. All later deliveries are signed with the new one, also retries."""
     account.private["webhook_secret"] = secret = new_secret()
     platform.store.put(account)
     return secret
@@ -70,9 +70,9 @@ def rotate_secret(platform: Platform, account: StoredRow) -> str:
 def subscribe(
     platform: Platform, account: StoredRow, callback_url: str, event_types: Iterable[str] | None = None, base: str = ""
 ) -> StoredRow:
-    """Subscribe the account to exactly `event_types` (None: all) at `callback_url`. ValueError for unknown types.
+    """Deliver exactly `event_types` (None: all) to `callback_url`. Raises `ValueError` for an unknown type.
 
-    `base`: the callback URL was made from this base URL (a start option), and changes with it.
+    `base`: the address was built from the option `--callback-base`.
     """
     wanted = set(EVENT_TYPES if event_types is None else event_types)
     if unknown := sorted(wanted - set(EVENT_TYPES)):
@@ -92,7 +92,7 @@ def send(
     webhook_id: str | None = None,
     timestamp: int | None = None,
 ) -> Delivery:
-    """Queue any event. Raises KeyError for an unknown account, ValueError if it has no callback URL or webhooks off."""
+    """Queue any event. Raises `KeyError` for an unknown account, `ValueError` for an account without an address."""
     account = platform.store.get("account", account_uid)
     if account is None:
         raise KeyError(f"no account {account_uid}")
@@ -102,10 +102,10 @@ def send(
 
 
 def follow_base(platform: Platform, base: str) -> list[str]:
-    """Send the webhooks of all accounts without a callback URL to `<base>/<account uid>/`.
+    """Send the webhooks of all accounts without an address to `<base>/<account uid>/`. Returns their uids.
 
-    A callback URL that was made from an earlier base (such as a demo on another port) is replaced; the subscriptions
-    stay. The site at the base is also allowed to show the payment form. Returns the uids of the changed accounts.
+    An address that was built from an earlier base (a demo on another port) is replaced; the subscriptions stay.
+    The site at the base is also registered as an origin of the payment form.
     """
     base, changed = base.rstrip("/"), []
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))

@@ -1,4 +1,4 @@
-"""The platform's rules on money: the convenience fee, the account's limits, and the cards that are declined."""
+"""The platform's rules on money: the convenience fee, the account's limits, the cards that decline."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DECLINE_TEXTS = {
 
 
 class Instrument(NamedTuple):
-    """The details of a payment method on which fees and declines depend. `kind` is credit or ach."""
+    """The properties of a payment method that decide about fees and declines. `kind` is credit or ach."""
 
     kind: str
     brand: str
@@ -61,7 +61,7 @@ def check_limits(account: Doc, amount: int) -> None:
 
 
 def decline_code(instrument: Instrument, today: str) -> str | None:
-    """Return the decline code of a capture, or None if it succeeds, as for every bank account. `today` is ISO text."""
+    """The decline code of a capture on this instrument, or None; `today` is ISO. Bank accounts never decline."""
     if instrument.kind == "ach":
         return None
     if f"{instrument.exp_year:04}-{instrument.exp_month:02}" < today[:7]:

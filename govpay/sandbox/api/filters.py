@@ -17,12 +17,12 @@ from govpay.sandbox.kinds import NUMBER, TEXT, WHOLE, YES_NO
 _ORDERING = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 _MIRRORED = {ast.Gt: ast.Lt, ast.GtE: ast.LtE, ast.Lt: ast.Gt, ast.LtE: ast.GtE}
 _LITERALS = (ast.String, ast.Integer, ast.Float, ast.Boolean, ast.DateTime, ast.Date, ast.Null, ast.GUID)
-# These are never null in any document, so ordering by them needs no substitute for null.
+# Never null in any document, so ordering by them needs no replacement for null.
 _ALWAYS_SET = {"uid", "created_at", "updated_at"}
 
 
 class Condition:
-    """A `$filter` as an SQL condition with bound parameters. Raises a 400 `Refusal` for unsupported expressions."""
+    """One `$filter` as an SQL condition with bound parameters. Unknown properties and operators are refused (400)."""
 
     def __init__(self, text: str, properties: dict[str, str]) -> None:
         self._properties = properties

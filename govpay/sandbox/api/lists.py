@@ -19,7 +19,7 @@ OPTIONS = {"$filter", "$orderby", "$top", "$skip", "$count", "$skiptoken"}
 
 
 def wrap(call: Call, documents: list[str], extra: dict[str, Any] | None = None) -> Answer:
-    """Return encoded documents in the envelope of the platform's settings."""
+    """Put encoded documents into the configured envelope."""
     rows = "[" + ",".join(documents) + "]"
     match call.platform.settings.envelope:
         case "odata":

@@ -10,7 +10,7 @@ from govpay.sandbox.shapes import Doc, Part, SandboxShape, integer, shape, text
 
 
 def is_token(value: str, path: str) -> None:
-    """Accept tokens, but no card numbers, which the platform never takes (PCI scope, [/component/theming/])."""
+    """A processor token. A card number is refused, as on the platform (PCI scope, [/component/theming/])."""
     digits = re.sub(r"[\s-]", "", value)
     if re.fullmatch(r"\d{13,19}", digits) and passes_luhn(digits):
         invalid(f"{path} must be a token, not a card number.")
@@ -53,7 +53,7 @@ SAVABLE: dict[str, tuple[str, SandboxShape]] = {
 
 
 def payment_method(variants: dict[str, tuple[str, SandboxShape]], *, required: bool = True) -> Part:
-    """The rules for `payment_method`. Its `payment_method_type` decides which one other property is required."""
+    """`payment_method_type` decides which one other property is required."""
 
     def check_type(value: Any, path: str) -> None:
         if not isinstance(value, dict):

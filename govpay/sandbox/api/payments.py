@@ -15,7 +15,7 @@ from govpay.sandbox.errors import Refusal, conflict, invalid, not_found
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, cents, check, is_currency, shape, text
 from govpay.sandbox.store import StoredRow
-from govpay.sandbox.webhooks.outbox import announce
+from govpay.sandbox.webhooks.outbox import enqueue
 
 # The time in which a validated payment can be captured: with a token, and with a saved method (A9).
 TOKEN_LIFETIME = timedelta(minutes=15)
@@ -44,10 +44,7 @@ _CAPTURED_ONCE = ("captured", "partially_refunded", "refunded", "charged_back", 
 
 
 def instrument_for(platform: Platform, account_uid: str | None, method: Doc) -> Instrument:
-    """Return the instrument of `method` (the object of a request).
-
-    Raises a 422 `Refusal` for a saved method that the account does not have.
-    """
+    """The instrument of `method` (the request's object); 422 for a saved method of another account."""
     kind = method["payment_method_type"]
     if not kind.startswith("wallet_"):
         return _instrument(kind, method[kind], None)
@@ -106,7 +103,7 @@ def make_payment(
 
 
 def change_payment(platform: Platform, row: StoredRow, **changes: Any) -> StoredRow:
-    """Store new values. A payment that is no longer validated cannot expire, and its payment method is deleted."""
+    """Store new values; a payment that is no longer validated cannot expire, and its method is deleted."""
     row.doc.update({**changes, "updated_at": platform.clock.stamp()})
     if row.doc["status"] != "validated":
         row.due_at, row.private = None, {}
@@ -177,33 +174,30 @@ def transactions_of(platform: Platform, payment: StoredRow) -> list[StoredRow]:
 def capture(platform: Platform, payment: StoredRow, event_type: str = "payment.completed") -> StoredRow:
     """Capture a validated payment. If it is declined, it becomes `failed`, and a 402 `Refusal` is raised (A9).
 
-    `event_type` is the type of the event that reports a success.
+    `event_type` is the event of a success.
     """
     method = payment.private["payment_method"]
     code = decline_code(instrument_for(platform, payment.account_uid, method), platform.clock.text())
     if code:
         change_payment(platform, payment, status="failed", decline_code=code)
-        announce(platform, payment.account_uid, "payment.failed", told(payment, "decline_code"))
+        enqueue(platform, payment.account_uid, "payment.failed", event_data(payment, "decline_code"))
         raise Refusal(402, code, decline_text(code), recoverable=True, keep_changes=True)
     transaction = add_transaction(
         platform, payment, "capture", payment.doc["total_amount"], reference_id=payment.doc["reference_id"]
     )
     change_payment(platform, payment, status="captured", captured_at=transaction.doc["created_at"])
-    announce(platform, payment.account_uid, event_type, told(payment))
+    enqueue(platform, payment.account_uid, event_type, event_data(payment))
     return payment
 
 
-def told(payment: StoredRow, *more: str) -> Doc:
-    """Return the data of a payment's event (A21), with the further properties `more`."""
+def event_data(payment: StoredRow, *more: str) -> Doc:
+    """The data of a payment's event (A21)."""
     names = (*_REPEATED, "status", *more)
     return {"payment_uid": payment.uid, **{name: payment.doc[name] for name in names}}
 
 
 def void(platform: Platform, payment: StoredRow) -> StoredRow:
-    """Void a payment (A11). Raises a 409 `Refusal` if that is no longer possible.
-
-    It is possible before capture, and on the UTC day of the capture if nothing was refunded.
-    """
+    """Void before the capture, or on the UTC day of the capture if nothing was refunded (A11); else 409."""
     status = payment.doc["status"]
     if status not in ("validated", "captured"):
         conflict(f"A payment that is {status} cannot be voided.")
@@ -217,7 +211,7 @@ def void(platform: Platform, payment: StoredRow) -> StoredRow:
 
 
 def expire(platform: Platform, payment: StoredRow) -> StoredRow:
-    """Make a validated payment expire, because it was not captured in time."""
+    """Expire the validation."""
     return change_payment(platform, payment, status="expired")
 
 

@@ -13,7 +13,7 @@ from govpay.sandbox.errors import conflict, invalid
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import cents, check, shape, text
 from govpay.sandbox.store import StoredRow
-from govpay.sandbox.webhooks.outbox import announce
+from govpay.sandbox.webhooks.outbox import enqueue
 
 # The statuses of a payment that was captured and neither disputed nor returned.
 _CAPTURED = ("captured", "partially_refunded", "refunded")
@@ -56,25 +56,25 @@ def refund(
     )
     if not pending:
         _book(platform, payment, amount)
-        _announce_refund(platform, transaction)
+        _enqueue_refund(platform, transaction)
     return transaction
 
 
-def _announce_refund(platform: Platform, transaction: StoredRow) -> None:
-    """Announce that a refund is final. Its `status` is succeeded or failed (A21)."""
+def _enqueue_refund(platform: Platform, transaction: StoredRow) -> None:
+    """Queue the event of a final refund; its `status` is the outcome (A21)."""
     names = ("payment_uid", "amount", "status", "reference_id")
     data = {"transaction_uid": transaction.uid, **{name: transaction.doc[name] for name in names}}
-    announce(platform, transaction.account_uid, "payment.refunded", data)
+    enqueue(platform, transaction.account_uid, "payment.refunded", data)
 
 
-def _announce_loss(platform: Platform, event_type: str, transaction: StoredRow) -> None:
+def _enqueue_loss(platform: Platform, event_type: str, transaction: StoredRow) -> None:
     names = ("payment_uid", "amount", "reason_code")
     data = {"transaction_uid": transaction.uid, **{name: transaction.doc[name] for name in names}}
-    announce(platform, transaction.account_uid, event_type, data)
+    enqueue(platform, transaction.account_uid, event_type, data)
 
 
 def _book(platform: Platform, payment: StoredRow, amount: int) -> None:
-    """Add a succeeded refund of `amount` cents to the payment, and update its status."""
+    """Add a refund that succeeded to the payment's sum."""
     refunded = payment.doc["refunded_amount"] + amount
     # If a dispute came while the refund was pending, the payment keeps the dispute's status.
     status = payment.doc["status"]
@@ -91,7 +91,7 @@ def _status_after(payment: StoredRow, refunded: int) -> str:
 
 
 def settle(platform: Platform, transaction: StoredRow, *, succeeds: bool = True) -> None:
-    """Make a pending refund final: it succeeds or fails."""
+    """Make a pending refund final."""
     transaction.due_at = None
     transaction.doc.update(
         status="succeeded" if succeeds else "failed",
@@ -107,7 +107,7 @@ def settle(platform: Platform, transaction: StoredRow, *, succeeds: bool = True)
         _book(platform, payment, transaction.doc["amount"])
     else:
         change_payment(platform, payment)
-    _announce_refund(platform, transaction)
+    _enqueue_refund(platform, transaction)
 
 
 def settle_pending(platform: Platform, fail: Iterable[str] = ()) -> list[str]:
@@ -123,10 +123,9 @@ def settle_pending(platform: Platform, fail: Iterable[str] = ()) -> list[str]:
 def charge_back(
     platform: Platform, payment: StoredRow, reason_code: str = "4853", amount: int | None = None
 ) -> StoredRow:
-    """Charge the payment back after a dispute of the cardholder. Returns the transaction.
+    """Charge the payment back: `amount` cents, at most its total, also after refunds.
 
-    `amount` is in cents, at most the payment's total; earlier refunds are not subtracted. Default: the amount that was
-    not refunded, or the whole total if all was refunded.
+    Without `amount`: the amount that was not refunded, or the whole total if everything was refunded.
     """
     total = payment.doc["total_amount"]
     if payment.doc["status"] not in _CAPTURED:
@@ -142,12 +141,12 @@ def charge_back(
         reason_code=reason_code,
     )
     change_payment(platform, payment, status="charged_back")
-    _announce_loss(platform, "provider.chargeback", row)
+    _enqueue_loss(platform, "provider.chargeback", row)
     return row
 
 
 def reverse_chargeback(platform: Platform, payment: StoredRow) -> StoredRow:
-    """Reverse the latest chargeback, because the dispute was won. Returns the transaction."""
+    """Reverse the chargeback: the merchant won the dispute and gets the money back."""
     lost = [row for row in transactions_of(platform, payment) if row.doc["type"] == "chargeback"]
     if payment.doc["status"] != "charged_back" or not lost:
         conflict("The payment is not charged back.")
@@ -160,12 +159,12 @@ def reverse_chargeback(platform: Platform, payment: StoredRow) -> StoredRow:
         reason_code=lost[-1].doc["reason_code"],
     )
     change_payment(platform, payment, status=_status_after(payment, payment.doc["refunded_amount"]))
-    _announce_loss(platform, "provider.reversal", row)
+    _enqueue_loss(platform, "provider.reversal", row)
     return row
 
 
 def return_payment(platform: Platform, payment: StoredRow, reason_code: str = "R01") -> StoredRow:
-    """Return an ACH payment: the payer's bank takes back the whole total; earlier refunds are not subtracted."""
+    """Return an ACH payment: the payer's bank takes back the whole total, also after refunds."""
     by_bank = payment.doc["payment_method"]["payment_method_type"].endswith("ach")
     if payment.doc["status"] not in _CAPTURED or not by_bank:
         conflict("Only a captured bank payment can be returned.")
@@ -178,7 +177,7 @@ def return_payment(platform: Platform, payment: StoredRow, reason_code: str = "R
         reason_code=reason_code,
     )
     change_payment(platform, payment, status="returned")
-    _announce_loss(platform, "provider.nsf", row)
+    _enqueue_loss(platform, "provider.nsf", row)
     return row
 
 

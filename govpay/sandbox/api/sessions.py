@@ -1,4 +1,4 @@
-"""Hosted sessions: creates, checks and ends them; the routes that create and expire a session."""
+"""Hosted sessions: create, check, end them; the routes that create and expire one."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from govpay.sandbox.shapes import (
     text,
 )
 from govpay.sandbox.store import StoredRow
-from govpay.sandbox.webhooks.outbox import announce
+from govpay.sandbox.webhooks.outbox import enqueue
 
 # The default lifetime [/guides/hosted-sessions/], and the longest lifetime, which is our choice.
 DEFAULT_SECONDS = 1800
-LONGEST_SECONDS = 86_400
+MAX_SESSION_SECONDS = 86_400
 
 # [the challenge/send page]
 CHALLENGES = ("hcaptcha", "turnstile", "sms", "email")
@@ -61,7 +61,7 @@ CREATE = shape(
     allowed_methods=listed(text(choices=("card", "ach", "apple_pay", "paypal")), least=1),
     setup_future_usage=text(choices=("off", "on_session", "off_session")),
     scope=text(choices=("payment", "wallet")),
-    expires_in_seconds=integer(low=1, high=LONGEST_SECONDS),
+    expires_in_seconds=integer(low=1, high=MAX_SESSION_SECONDS),
     branding=shape(logo_url=text(rule=is_uri), accent_color=text(pattern=_COLOR), merchant_display_name=text()).part(),
     required_avs_fields=listed(text()),
     metadata=free_object(),
@@ -95,7 +95,7 @@ SERVED_FIELDS = (
 
 
 def new_challenge(kind: str) -> Doc:
-    """Return an open challenge of the payer in the form that `challenges` stores."""
+    """The challenge that the payer must pass, as `challenges` stores it."""
     return {"type": kind, "sent": 0, "tried": 0, "sent_at": None, "passed": False}
 
 
@@ -124,7 +124,7 @@ def make_session(platform: Platform, account_uid: str, body: Doc) -> StoredRow:
     private: Doc = {"client_secret": f"{session_id}_secret_{secrets.token_hex(24)}", "request": body}
     wanted = body.get("fraud_signals", {}).get("account_type", "").removeprefix("challenge_")
     if wanted in CHALLENGES and body["fraud_signals"]["account_type"] != wanted:
-        # The vendor does not document what triggers a challenge; this is our choice.
+        # The vendor does not document what triggers a challenge; this rule is ours.
         private["challenge"] = new_challenge(wanted)
     return platform.store.put(StoredRow("session", doc, account_uid, due_at=expires, private=private))
 
@@ -139,19 +139,19 @@ def session_for(platform: Platform, credential: str) -> StoredRow | None:
 
 
 def finish(platform: Platform, row: StoredRow, status: str, **changes: Any) -> StoredRow:
-    """End the session: `status` is `completed` (see `complete`) or `expired`. Expiry is announced by a webhook."""
+    """End the session as `completed` (see `complete`) or `expired`, which queues an event."""
     row.due_at = None
     row.doc.update({**changes, "status": status, "updated_at": platform.clock.stamp()})
     platform.store.put(row)
     if status == "expired":
-        announce(platform, row.account_uid, "checkout_session.expired", _told(row))
+        enqueue(platform, row.account_uid, "checkout_session.expired", _event_data(row))
     return row
 
 
 def complete(
     platform: Platform, row: StoredRow, payment: StoredRow, transaction: StoredRow, method_name: str = ""
 ) -> StoredRow:
-    """Complete the session, which `payment` paid. The webhook has the properties of the vendor's sample."""
+    """Complete the session with `payment`, captured by `transaction`, and queue the event as in the vendor's sample."""
     finish(platform, row, "completed")
     method = payment.doc["payment_method"]
     kind = method["payment_method_type"].removeprefix("wallet_")
@@ -165,18 +165,18 @@ def complete(
         "method": method_name or ("card" if kind == "credit" else kind),
         "last4": details.get("last4") or details.get("account_number_suffix"),
     }
-    announce(platform, row.account_uid, "checkout_session.completed", {**_told(row), "payment": paid})
+    enqueue(platform, row.account_uid, "checkout_session.completed", {**_event_data(row), "payment": paid})
     return row
 
 
-def _told(row: StoredRow) -> Doc:
-    """Return the data of both events of a session [/guides/webhooks/]. That of the expired event is our guess."""
+def _event_data(row: StoredRow) -> Doc:
+    """The data of both events of a session [/guides/webhooks/]; that of the expired one is our assumption."""
     shown = {name: row.doc[name] for name in ("session_id", "status", "amount")}
     return {**shown, "metadata": row.private["request"].get("metadata", {})}
 
 
 def allowed_methods(platform: Platform, row: StoredRow) -> list[str]:
-    """Return the payment methods that the session was created with and that the account accepts."""
+    """The payment methods of the session that its account accepts."""
     account = platform.store.get("account", str(row.account_uid))
     takes = account.doc if account else {}
     switches = {"card": "enable_credit_card", "apple_pay": "enable_credit_card", "ach": "enable_ach"}
@@ -249,7 +249,7 @@ def the_session(call: Call, uid: str) -> StoredRow:
 
 
 def expire_session(call: Call, uid: str) -> Answer:
-    """`POST …/expire`: request and answer have no body. It does not change a session that has expired already."""
+    """`POST …/expire`: without a body. On an expired session it changes nothing."""
     row = the_session(call, uid)
     if call.data:
         check(call.body, NOTHING)

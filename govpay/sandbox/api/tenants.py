@@ -57,7 +57,7 @@ CHECKOUT_CONFIG = shape(
     page_message=text(),
 )
 
-# The values of properties that are missing in the request that creates an account.
+# Defaults of an account's optional properties.
 _ACCOUNT_DEFAULTS: Doc = {
     "external_account_id": None,
     "external_merchant_id": None,
@@ -76,7 +76,7 @@ CLIENT_CONFIG_RATE = 60
 
 
 def make_client(platform: Platform, **given: Any) -> StoredRow:
-    """Store a client. The route, tests and the demo city use this function."""
+    """Store a client. Tests and the demo city use this too."""
     at = platform.clock.stamp()
     doc = {
         "uid": platform.new_uid("client"),

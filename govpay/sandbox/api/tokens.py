@@ -1,4 +1,4 @@
-"""The identity provider: issues OAuth 2.0 access tokens for client credentials, and checks them."""
+"""The identity provider: OAuth 2.0 client credentials and the valid access tokens."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def is_valid(platform: Platform, token: str) -> bool:
 
 
 def revoke_all(platform: Platform) -> int:
-    """Delete all tokens, and return how many there were."""
+    """Revoke every token. Returns how many there were."""
     with platform.store.transaction():
         count = int(platform.store.execute("SELECT count(*) FROM tokens")[0][0])
         platform.store.execute("DELETE FROM tokens")

@@ -13,7 +13,7 @@ from govpay.sandbox.errors import conflict, invalid, not_found
 from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc, check, is_email, listed, shape, text, value_problem
 from govpay.sandbox.store import StoredRow, dump
-from govpay.sandbox.webhooks.outbox import announce
+from govpay.sandbox.webhooks.outbox import enqueue
 
 IMPORT_LIMIT = 500
 
@@ -40,7 +40,7 @@ def make_customer(platform: Platform, account_uid: str, **given: Any) -> StoredR
 
 
 def make_method(platform: Platform, customer: StoredRow, method: Doc) -> StoredRow:
-    """Save `method` (the object of a request) for a customer. Its token becomes permanent [/platform/wallets/]."""
+    """Save `method` (the request's object) for a customer; its token becomes permanent [/platform/wallets/]."""
     at = platform.clock.stamp()
     kind = method["payment_method_type"]
     details = {**method[kind], "fingerprint": f"perm_{secrets.token_hex(12)}"}
@@ -62,7 +62,7 @@ def make_method(platform: Platform, customer: StoredRow, method: Doc) -> StoredR
 
 
 def update_method(platform: Platform, row: StoredRow, changes: Doc) -> StoredRow:
-    """Update a saved method as the card network or bank does, such as its expiry [/platform/wallets/] (A21)."""
+    """Apply a network update of a saved card or account, such as its expiry [/platform/wallets/] (A21)."""
     kind = row.doc["payment_method_type"]
     unknown = sorted(set(changes) - set(row.doc[kind]))
     if unknown or not changes:
@@ -75,12 +75,12 @@ def update_method(platform: Platform, row: StoredRow, changes: Doc) -> StoredRow
     if customer is not None:
         touch_customer(platform, customer)
     named = {"saved_payment_method_uid": row.uid, "customer_uid": row.doc["customer_uid"]}
-    announce(platform, row.account_uid, "provider.noc", {**named, **changes})
+    enqueue(platform, row.account_uid, "provider.noc", {**named, **changes})
     return row
 
 
 def touch_customer(platform: Platform, customer: StoredRow, **changes: Any) -> None:
-    """Renew the customer's `updated_at`, as each change of a saved method does (A14), and store `changes`."""
+    """Move the customer's `updated_at` on, because a method changed (A14)."""
     customer.doc.update({**changes, "updated_at": platform.clock.stamp()})
     platform.store.put(customer)
 
@@ -102,7 +102,7 @@ def forget_method(platform: Platform, customer: StoredRow, uid: str) -> None:
 
 
 def set_default(platform: Platform, customer: StoredRow, uid: str | None) -> None:
-    """Make the method `uid` the customer's only default. With None the customer has no default."""
+    """Make `uid` the customer's only default; with None there is no default."""
     for row in methods_of(platform, customer):
         if row.doc["is_default"] != (row.uid == uid):
             row.doc.update(is_default=row.uid == uid, updated_at=platform.clock.stamp())

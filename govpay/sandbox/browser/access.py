@@ -39,7 +39,7 @@ def check_session(call: Call, uid: str) -> None:
 def _may_call(call: Call, session: StoredRow) -> bool:
     origin = call.headers["origin"]
     account = call.platform.store.get("account", str(session.account_uid))
-    # The platform's own checkout page may always call.
+    # The platform's own checkout page is always allowed.
     at_home = urlsplit(origin).netloc == call.headers.get("host")
     return at_home or bool(account and origin in account.doc["allowed_origins"])
 
@@ -56,7 +56,7 @@ def is_preflight(method: str, call: Call) -> bool:
 
 
 def preflight(call: Call) -> Answer:
-    """Answer the CORS preflight request of a browser. Unregistered origins get 403."""
+    """The preflight request of a call with a credential; unregistered origins are refused."""
     if _caller_of(call) is None:
         raise Refusal(403, "origin_not_allowed", "The origin is not registered for this account.")
     allowed = {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Allow-Headers": _HEADERS}

@@ -1,7 +1,7 @@
-"""Challenges: verifications that a payer must pass before a session can be confirmed.
+"""Challenges: a proof that the payer must give before a session can be confirmed.
 
-The vendor's pages name the kinds and the error codes. The rest is our choice: the status numbers, the right answers,
-and the trigger, which is a `fraud_signals.account_type` of `challenge_sms` (or another kind).
+The vendor's pages name the kinds and the codes. What triggers a challenge, the status numbers and what
+passes one are our choice: `fraud_signals.account_type` of `challenge_sms` (or another kind) triggers it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from govpay.sandbox.shapes import Doc, check, shape, text
 from govpay.sandbox.store import StoredRow
 
 CODED = ("sms", "email")
-# The right answers: this code for sms and email, this token for the captchas.
+# Answers that pass: this code for sms and email, this token for the captchas.
 CODE, CAPTCHA_TOKEN = "424242", "sandbox-captcha-passed"
 
-# A code that is requested again within the pause is not sent again. These numbers are our choice.
+# Within this pause a second sending has no effect; the figures are our choice.
 PAUSE = timedelta(seconds=30)
 MOST_SENT = 5
 MOST_TRIED = 5
@@ -38,7 +38,7 @@ def require(platform: Platform, session: StoredRow, kind: str) -> None:
 
 
 def shown(session: StoredRow) -> Doc | None:
-    """Return the challenge object of the config and of `challenge/send`. None if no challenge is open."""
+    """The challenge object of the config and of `challenge/send`; None when no challenge is open."""
     challenge = session.private.get("challenge")
     if challenge is None or challenge["passed"]:
         return None

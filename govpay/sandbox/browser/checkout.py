@@ -1,6 +1,6 @@
 """Files and pages for browsers: the component's script, and the hosted checkout page.
 
-URLs, redirect signature and page are our choice, because the vendor's pages show none of them.
+Addresses, redirect signature and page are our choice: the vendor's pages do not show them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PARTS = (
     "wallet.js",
 )
 
-# The page runs only its own files. A merchant's logo may come from any site.
+# The page runs only its own files; a merchant's logo may come from any host.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' https: http: data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -82,7 +82,7 @@ def serve_page(call: Call, uid: str) -> Answer:
 
 
 def redirects(call: Call, uid: str) -> Answer:
-    """`GET /checkout/{sessionId}/redirects`: return the URLs to which our page may redirect, also after the end."""
+    """`GET /checkout/{sessionId}/redirects`, for our own page: the addresses to go to. Works for ended sessions too."""
     session = call.session or not_found("session")
     request = session.private["request"]
     answer = {"cancel_url": _with_id(request.get("cancel_url", ""), session.uid)}
@@ -92,10 +92,7 @@ def redirects(call: Call, uid: str) -> Answer:
 
 
 def _signature(call: Call, session: StoredRow) -> str:
-    """Return the `sig` parameter of the success URL.
-
-    The vendor does not document how it signs (A28), so clients must not verify this signature.
-    """
+    """The vendor does not document the signature (A28); do not rely on this one."""
     account = call.platform.store.get("account", str(session.account_uid))
     secret = account.private["webhook_secret"] if account else ""
     return hmac.new(secret.encode(), session.uid.encode(), hashlib.sha256).hexdigest()

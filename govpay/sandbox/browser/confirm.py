@@ -96,7 +96,7 @@ def _check_payable(platform: Platform, session: StoredRow, method: str) -> None:
 
 
 def confirm(call: Call, uid: str) -> Answer:
-    """`POST …/confirm`: charge the payer once. The same `Idempotency-Key` gets the first result and charges nothing."""
+    """`POST …/confirm`: works once. The same `Idempotency-Key` returns the first result and charges nothing."""
     platform, session = call.platform, check_scope(call, "payment")
     body = check(call.body, CONFIRM)
     refuse_expired(session)
@@ -125,7 +125,7 @@ def _repeat(first: Doc) -> Answer:
 
 
 def _check_body(session: StoredRow, body: Doc) -> None:
-    """Check that required billing details are given, and that `ach_authorization` is given only for ACH."""
+    """Check what the session requires of a new card or bank account."""
     given = body.get("billing_details", {})
     if not body["processor_token"].lower().startswith("spm_"):
         for name in session.doc.get("required_avs_fields", []):
@@ -136,7 +136,7 @@ def _check_body(session: StoredRow, body: Doc) -> None:
 
 
 def _check_saving(session: StoredRow, body: Doc, method: Doc) -> None:
-    """Check that the method may be saved: it needs `setup_future_usage` [the operation page] and a customer."""
+    """Saving needs `setup_future_usage` [the operation page] and a customer."""
     if not body.get("save_method"):
         return
     if session.doc["setup_future_usage"] == "off":
@@ -148,10 +148,7 @@ def _check_saving(session: StoredRow, body: Doc, method: Doc) -> None:
 
 
 def payer_of(session: StoredRow, body: Doc) -> str:
-    """Return the customer's uid or the email address of the payer, or an empty text.
-
-    Without either, the check for duplicates compares only the last four digits.
-    """
+    """The payer, as far as the session knows. Without customer and e-mail only the digits distinguish payers."""
     email = session.doc.get("customer_email") or body.get("billing_details", {}).get("email", "")
     return str(session.doc["customer_id"] or email.strip().lower())
 
@@ -172,10 +169,7 @@ def _check_duplicate(platform: Platform, session: StoredRow, body: Doc, instrume
 
 
 def _charge(platform: Platform, session: StoredRow, body: Doc, method: Doc, key: str) -> Answer:
-    """Validate and capture the payment in one step, and complete the session.
-
-    If the payment is declined, the refusal is stored as the result of `key`, and the session stays active.
-    """
+    """Validate and capture in one; a decline is stored under its key, and the session stays active."""
     payment = make_payment(
         platform,
         str(session.account_uid),
@@ -229,7 +223,7 @@ def _save(platform: Platform, session: StoredRow, body: Doc, method: Doc) -> str
     if not body.get("save_method"):
         return None
     customer = platform.store.get("customer", session.doc["customer_id"], session.account_uid)
-    # The customer may have been removed since the session was created. The payment is made all the same.
+    # The customer may have been removed since the session was created; the payment is valid all the same.
     return make_method(platform, customer, method).uid if customer else None
 
 

@@ -32,7 +32,7 @@ BILLING = shape(**dict.fromkeys(BILLING_NAMES, text(empty=True))).part()
 METHOD_OF = {"credit": "card", "ach": "ach"}
 # The card used for Apple Pay: before its sheet is open there is only a representative card [/guides/events/].
 _DEVICE_CARD = {"last4": "1111", "exp_month": 12, "exp_year": 2040, "bin": "411111"}
-# Details that must be equal in the token and in `payment_method`. Brand and bank name may differ.
+# Values that are sent twice must be equal; brand and bank name are not compared.
 _COMPARED = ("last4", "exp_month", "exp_year", "bin", "routing_number", "account_number_suffix", "account_type")
 
 

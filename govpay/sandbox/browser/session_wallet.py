@@ -1,4 +1,4 @@
-"""Routes of a wallet session: a payer lists, adds and removes saved methods and chooses the default (A32)."""
+"""A wallet session's own routes: a payer lists, adds and removes saved methods, and sets the default (A32)."""
 
 from __future__ import annotations
 

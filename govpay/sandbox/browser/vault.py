@@ -1,7 +1,7 @@
 """The processor's vault for browsers: takes a card or a bank account, and returns a token that lasts 15 minutes.
 
-The vendor's component does this in an iframe of the processor. The vendor's pages do not show how, so the route and its
-body are our choice. The full number is checked but not stored; only details that a merchant may see are stored.
+The vendor's component does this in an iframe of the processor, in a way that its pages do not show, so the
+route and its body are our choice. The number is checked and not stored; only what a merchant may see is stored.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TOKENIZE = shape(
 
 
 def card_details(number: str, exp_month: int, exp_year: int) -> Doc:
-    """Return the card details to store. Raises a 422 `Refusal` for an invalid number, without quoting the number."""
+    """The stored properties of a card; 422 for an invalid number. The error never quotes it."""
     digits = re.sub(r"[ -]", "", number)
     if not re.fullmatch(r"[0-9]{13,19}", digits) or not passes_luhn(digits):
         invalid("card.number is not a card number.")
@@ -60,13 +60,13 @@ def bank_details(routing_number: str, account_number: str, account_type: str) ->
         "routing_number": routing_number,
         "account_number_suffix": account_number[-4:],
         "account_type": account_type,
-        # The sandbox has no directory of banks.
+        # There is no directory of bank names here.
         "bank_name": "Test Bank",
     }
 
 
 def keep(platform: Platform, session: StoredRow, kind: str, details: Doc) -> tuple[str, str]:
-    """Store details under a new token of this session. `kind` is card or ach. Returns the token and its expiry time."""
+    """Create a token of this session for `kind` (card or ach). Returns it with its expiry."""
     token, ends = PREFIX + secrets.token_hex(12), iso(platform.clock.now() + LIFETIME)
     kept = session.private.setdefault("tokens", {})
     kept[token] = {"kind": kind, "details": details, "expires_at": ends}
@@ -75,10 +75,7 @@ def keep(platform: Platform, session: StoredRow, kind: str, details: Doc) -> tup
 
 
 def details_of(platform: Platform, session: StoredRow, token: str, kind: str) -> Doc | None:
-    """Return the details stored under a token, or None if this vault did not issue it.
-
-    Raises a 422 `Refusal` if the token is unknown in this session, is of another kind, or has expired.
-    """
+    """The data of a token of this vault; None for other tokens."""
     if not token.startswith(PREFIX):
         return None
     kept = session.private.get("tokens", {}).get(token)

@@ -1,4 +1,4 @@
-"""Creates many payments at once for load tests and benchmarks, with SQL alone."""
+"""Many payments at once, for load tests and benchmarks: created by SQL only."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ _BEFORE = "INSERT INTO {}_before (until, uid) SELECT :now, {} FROM drawn"
 def add_payments(platform: Platform, account_uid: str, count: int, *, transactions: bool = True) -> list[str]:
     """Store `count` captured card payments with their captures and ledger entries. Returns their uids.
 
-    `created_at` is spread over the last 90 days. `updated_at` is now, one microsecond apart, so that a reader of
-    changes sees all of them as new.
+    They were created over the last 90 days. `updated_at` is now, one microsecond apart, because a reader
+    of changes sees all of them as new.
     """
     if count < 1:
         return []

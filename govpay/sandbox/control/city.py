@@ -1,7 +1,7 @@
-"""The demo city: four payment accounts, their customers, and realistic payments of ninety days.
+"""The demo city: four payment accounts, their customers, and ninety days of realistic payments.
 
-The history is not fixed data. Each step (validate, capture, refund) runs through the platform's own rules, in time
-order, with the clock set to the step's time. So the data is consistent.
+The history is created step by step: each validation, capture and refund is carried out by the
+platform's own rules, in order of time, with the clock set to its time. The data is therefore consistent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from govpay.sandbox.store import StoredRow
 
 # Payments that wait for capture. With the payments of the accounts below there are 1 500.
 WAITING = 6
-# Maximum age of a waiting payment. It expires after 24 hours, and should not do so during a demo.
+# A waiting validation expires after 24 hours. It should not expire while the demo is used.
 FRESH = timedelta(hours=12)
 # Age of the city's accounts.
 AGE = timedelta(days=500)
@@ -63,7 +63,7 @@ _SUBSCRIBED = {
 
 
 def prepare(platform: Platform, size: str | int, seed: int) -> None:
-    """Fill an empty platform. `size` is empty, demo or a number of payments. In a demo six payments await capture."""
+    """Fill an empty platform to `size` (empty, demo, or a number of payments); in the demo six payments wait."""
     if size == "empty":
         return
     if size != "demo" and (not isinstance(size, int) or size < 0):
@@ -80,11 +80,10 @@ def prepare(platform: Platform, size: str | int, seed: int) -> None:
         platform.rng = None
 
 
-def settle(platform: Platform, seed: int) -> None:
-    """Add the city's customers and payments to accounts that were created through the API. Six payments wait then.
+def fill(platform: Platform, seed: int) -> None:
+    """Fill accounts that were created through the API with people and payments; six payments wait for a capture.
 
-    No webhooks are sent for these past payments, only for later changes. Raises ValueError if an account of the city
-    is missing.
+    No webhooks are sent for these. Raises ``ValueError`` when an account of the city is missing.
     """
     with platform.store.transaction():
         there = {row.doc["external_account_id"]: row for row in platform.store.find("account", "1")}
@@ -95,19 +94,18 @@ def settle(platform: Platform, seed: int) -> None:
         if not platform.store.count("customer"):
             platform.rng = random.Random(seed)
             try:
-                _live_quietly(platform, platform.rng, accounts)
+                _create_history_without_webhooks(platform, platform.rng, accounts)
             finally:
                 platform.rng = None
         _keep_six_waiting(platform)
 
 
-def _live_quietly(platform: Platform, rng: random.Random, accounts: list[StoredRow]) -> None:
+def _create_history_without_webhooks(platform: Platform, rng: random.Random, accounts: list[StoredRow]) -> None:
     callbacks = [row.doc["callback_url"] for row in accounts]
     client = platform.store.get("client", accounts[0].doc["client_id"])
     tenants = [*accounts, client] if client else accounts
     now = platform.clock.now()
-    # The client and the accounts have their ids already. Drawing ids for them here all the same keeps the other ids the
-    # same as in a city that was built as a whole.
+    # The tenants have ids already. Drawing theirs anyway keeps the other ids equal to those of a city seeded at once.
     platform.new_uid("client")
     with platform.clock.history():
         platform.clock.hold(_midnight(now) - AGE)
@@ -118,7 +116,7 @@ def _live_quietly(platform: Platform, rng: random.Random, accounts: list[StoredR
             platform.store.put(row)
             platform.new_uid("account")
             _equip(platform, row, department)
-        _live(platform, rng, accounts, now)
+        _create_history(platform, rng, accounts, now)
     for row, callback in zip(accounts, callbacks, strict=True):
         row.doc["callback_url"] = callback
     for row in tenants:
@@ -146,7 +144,7 @@ def _build(platform: Platform, rng: random.Random) -> None:
             subdomain="example",
         )
         accounts = [_open_account(platform, client, department) for department in DEPARTMENTS]
-        _live(platform, rng, accounts, now)
+        _create_history(platform, rng, accounts, now)
     finally:
         clock.hold(None)
 
@@ -155,12 +153,12 @@ def _midnight(now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _live(platform: Platform, rng: random.Random, accounts: list[StoredRow], now: datetime) -> None:
-    """Create the customers, payments and sessions of the last 400 days until `now`, in time order."""
+def _create_history(platform: Platform, rng: random.Random, accounts: list[StoredRow], now: datetime) -> None:
+    """Create the history of four hundred days until `now`, in order of time."""
     clock = platform.clock
     try:
         peopled = [(account, row.customers) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
-        wallets = people.settle_in(platform, rng, peopled, _midnight(now) - timedelta(days=400))
+        wallets = people.add_people(platform, rng, peopled, _midnight(now) - timedelta(days=400))
         busy = [(account, row.payments) for account, row in zip(accounts, DEPARTMENTS, strict=True)]
         # The steps are sorted by time, so that the ledger and every `updated_at` are in time order.
         for moment, _, step in sorted(stories.plan(platform, rng, busy, wallets, now), key=lambda item: item[:2]):
@@ -211,7 +209,7 @@ def _equip(platform: Platform, account: StoredRow, department: Department) -> No
 
 
 def _open_sessions(platform: Platform, rng: random.Random, accounts: list[StoredRow]) -> None:
-    """Create six unpaid sessions: two are open, four have expired."""
+    """Create some unpaid sessions: two are open, four have expired."""
     for index in range(6):
         body = {
             "amount": rng.randrange(2_000, 20_000),
@@ -226,7 +224,7 @@ def _open_sessions(platform: Platform, rng: random.Random, accounts: list[Stored
 
 
 def _keep_six_waiting(platform: Platform) -> None:
-    """Make exactly six payments on saved methods wait for capture. None of them expires soon."""
+    """Make exactly six wallet payments wait for a capture, none of them about to expire."""
     fresh = iso(platform.clock.now() - FRESH)
     kept = 0
     for row in platform.store.find("payment", "status = 'validated'", (), "created_at DESC"):
@@ -239,7 +237,7 @@ def _keep_six_waiting(platform: Platform) -> None:
 
 
 def _add_waiting(platform: Platform, index: int) -> None:
-    """Add a waiting payment of an active account, on a saved card or bank account that is not declined."""
+    """Add a payment of an active account on a saved card or bank account that approves."""
     accounts = platform.store.find("account", "active = 1", (), "created_at, uid")
     if not accounts:
         return

@@ -28,7 +28,7 @@ STATUSES = (
 )
 
 
-# For each event type of a payment made outside the platform, the kind of its payment method.
+# Event type of a payment made elsewhere, and its payment method.
 ELSEWHERE = {"provider.bankbillpay": "ach", "ivr.completed": "credit"}
 
 
@@ -99,9 +99,9 @@ def add_payment(
 ) -> StoredRow:
     """Create a payment and bring it to `status` (A8). Amounts in cents.
 
-    It uses the saved method `method`, or `payment_method` (the object of a request), or else a method that suits
-    `status`. `created_at` and `overrides` replace properties of the finished document without a check. `event_type` is
-    the type of the event that reports its capture.
+    Drawn on the saved method `method`, or on `payment_method` (the wire's object), or on a card that suits
+    `status`. `created_at` and `overrides` are written into the finished document unchecked;
+    `event_type` is the event of its capture.
     """
     if status not in STATUSES:
         raise ValueError(f"status must be one of {', '.join(STATUSES)}")
@@ -158,7 +158,7 @@ def _bring_to(platform: Platform, row: StoredRow, status: str, event_type: str) 
 
 
 def pay_elsewhere(platform: Platform, account_uid: str, event_type: str, given: Doc) -> StoredRow:
-    """Add a captured payment that came by the payer's bank (`provider.bankbillpay`) or telephone (`ivr.completed`)."""
+    """Add a payment made through the payer's bank (`provider.bankbillpay`) or by telephone (`ivr.completed`)."""
     if event_type not in ELSEWHERE:
         raise ValueError(f"event_type must be one of {', '.join(ELSEWHERE)}")
     by_bank = {"payment_method": {"payment_method_type": "ach", "ach": bank_account()}}
@@ -167,7 +167,7 @@ def pay_elsewhere(platform: Platform, account_uid: str, event_type: str, given: 
 
 
 def touch(platform: Platform, kind: str, uid: str, changes: Doc) -> StoredRow:
-    """Write `changes` into the document without a check. `updated_at` is renewed unless `changes` contain it."""
+    """Write `changes` unchecked; `updated_at` moves on unless it is among them."""
     row = the_row(platform, kind, uid)
     row.doc.update({"updated_at": platform.clock.stamp(), **changes})
     if row.doc.get("status") not in ("validated", "pending", "active"):

@@ -25,7 +25,7 @@ def disturb(call: Call, fault: Fault) -> None:
 
 
 def _remove(call: Call) -> None:
-    """Remove the last object that the path names, if there is one."""
+    """The last object in the path, or None."""
     for segment in reversed(call.path.split("/")):
         for kind in KINDS:
             if segment and call.platform.store.get(kind, segment):
@@ -34,7 +34,7 @@ def _remove(call: Call) -> None:
 
 
 def _shift(call: Call, count: int) -> None:
-    """Change the `count` rows that changed longest ago. In a list sorted by time they move to the end."""
+    """Touch the rows that changed longest ago: they move to the end of a list sorted by time."""
     last = call.path.rstrip("/").rpartition("/")[2]
     name = next((name for name, kind in KINDS.items() if last in (kind.table, f"payment{kind.table}")), None)
     if name is None:

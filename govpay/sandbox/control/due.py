@@ -30,8 +30,8 @@ _FIRST = " UNION ALL ".join(
 
 
 def run_due(platform: Platform) -> None:
-    """Make all changes that are due, in order. The clock shows the due time of each while it is made."""
-    # One lock for finding and making the changes, so that none is made twice.
+    """Carry out all due changes in order, each at its own time."""
+    # Finding and carrying out use one lock, so that nothing happens twice.
     with platform.store.lock:
         now = platform.clock.text()
         while (first := _first(platform)) and first[0] <= now:
@@ -51,18 +51,18 @@ def _let_happen(platform: Platform, kind: str, uid: str) -> None:
 
 
 def _first(platform: Platform) -> tuple[str, str, Any] | None:
-    """Return the change that is due first: its time, its kind, and the uid or number of the object."""
+    """The first due change: its time, its kind, and the uid or number."""
     rows = platform.store.execute(f"SELECT * FROM ({_FIRST}) ORDER BY 1, 2, 3 LIMIT 1")
     return rows[0] if rows else None
 
 
 def next_due(platform: Platform) -> str | None:
-    """Return the time of the next due change, or None."""
+    """The time of the next change that happens by itself."""
     first = _first(platform)
     return first[0] if first else None
 
 
-def let_time_act(platform: Platform) -> str | None:
-    """Make all changes that are due, and return the time of the next one, or None."""
+def carry_out_due(platform: Platform) -> str | None:
+    """Carry out all due changes, and return the time of the next one."""
     run_due(platform)
     return next_due(platform)

@@ -1,4 +1,4 @@
-"""Faults of requests: each defines an error, its route and how often it occurs."""
+"""Faults of requests: what fails, on which route and how often."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Fault:
     route: str
     times: int | None = None
     skip: int = 0
-    # Seconds before anything else happens.
+    # Delay in seconds.
     delay: float = 0.0
 
     # Changes on the platform before the request is carried out. `revoke`: all tokens are revoked. `gone`: the object
@@ -169,7 +169,7 @@ class Fault:
 
 
 class Faults:
-    """The faults that are on, in the order in which they were switched on."""
+    """The active faults, in the order in which they were switched on."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []

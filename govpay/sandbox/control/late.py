@@ -14,16 +14,16 @@ from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc
 from govpay.sandbox.store import dump
 
-#: The answer to a request that was stored for later.
+#: The answer to a request that is carried out later: it was received.
 RECEIVED = Answer(202, text="")
 
 _URLS = routes.bound(routes.ROUTES)
-# Credentials are checked when the request arrives, and are not stored.
+# The credential is checked when the request arrives, and not stored.
 _SECRET = ("authorization", "cookie")
 
 
 def keep(call: Call, method: str) -> Answer:
-    """Store a checked request. It is carried out after `call.act_after` seconds of the platform's clock."""
+    """Store a checked request for `call.act_after` seconds of the platform's clock."""
     platform = call.platform
     headers = {name: value for name, value in call.headers.items() if name not in _SECRET}
     due_at = iso(platform.clock.now() + timedelta(seconds=call.act_after or 0))
@@ -31,12 +31,12 @@ def keep(call: Call, method: str) -> Answer:
         "INSERT INTO late_requests (method, path, origin, headers, query, data, due_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (method, call.path, call.origin, dump(headers), dump(call.query), call.data, due_at),
     )
-    platform.store.has_news = True
+    platform.store.has_delivery = True
     return RECEIVED
 
 
 def carry_out(platform: Platform, seq: int) -> None:
-    """Carry out a stored request by the rules and the state of this moment. It is never repeated, also if it fails."""
+    """Carry out the request by the present rules and state; once, also if it fails."""
     try:
         with platform.store.transaction():
             try:
@@ -71,7 +71,7 @@ def _close(platform: Platform, seq: int, status: int, code: str | None = None) -
 
 
 def every(platform: Platform) -> list[Doc]:
-    """Return all late requests in order: method, path, due_at, status of the result (None: not yet) and error code."""
+    """All late requests in order: method, path, due_at, status (None: not carried out yet), error code."""
     names = ("method", "path", "due_at", "status", "code")
     rows = platform.store.execute(f"SELECT {', '.join(names)} FROM late_requests ORDER BY seq")
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -1,4 +1,4 @@
-"""Functions that act as a payer, or as the server that opened the session, without a browser. For tests and demos."""
+"""Actions of a payer, or of the server that opened the session, without a browser: for tests and demos."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ _DEFAULTS = {
 
 
 def add_session(platform: Platform, account_uid: str, origin: str, given: Doc) -> Doc:
-    """Create a session and return the response of `POST /v1/hosted-sessions`.
-
-    A payment session gets a default amount and default URLs if `given` has none.
-    """
+    """As `POST /v1/hosted-sessions` answers it; a payment session has an amount and addresses by default."""
     body = given if given.get("scope") == "wallet" else {**_DEFAULTS, **given}
     account = the_row(platform, "account", account_uid)
     call = Call(platform, "/v1/hosted-sessions", origin, {}, body=body, account=account)
@@ -56,7 +53,7 @@ def _token(platform: Platform, session: StoredRow, method: str, card: str) -> st
 
 
 def expire_session(platform: Platform, session_id: str) -> Doc:
-    """Expire the session as if its time had run out. A session that has ended does not change."""
+    """Expire the session now. Does nothing to a session that has ended."""
     session = the_row(platform, "session", session_id)
     if session.doc["status"] == "active":
         finish(platform, session, "expired")
@@ -64,7 +61,7 @@ def expire_session(platform: Platform, session_id: str) -> Doc:
 
 
 def session_seen(platform: Platform, session_id: str) -> Doc:
-    """Return the document together with the request, the payment's uid and the ACH authorization."""
+    """The document with the platform's private data: the request, the payment, the ACH authorization."""
     row = the_row(platform, "session", session_id)
     paid: dict[str, Any] = row.private.get("paid", {})
     known = {name: paid.get(name) for name in ("payment_uid", "ach_authorization")}

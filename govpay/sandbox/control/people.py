@@ -1,4 +1,4 @@
-"""Creates the demo city's customers and their saved payment methods."""
+"""The demo city's customers and their saved methods."""
 
 from __future__ import annotations
 
@@ -31,20 +31,17 @@ _PREFIXES = {"VISA": "411111", "MASTERCARD": "555555", "AMEX": "371449", "DISCOV
 METHODS = 400
 
 
-def settle_in(
+def add_people(
     platform: Platform, rng: random.Random, accounts: list[tuple[StoredRow, int]], start: datetime
 ) -> dict[str, list[tuple[StoredRow, StoredRow]]]:
-    """Create the given number of customers for each account, and 400 saved methods in all.
-
-    Returns (customer, method) pairs by account uid.
-    """
+    """Add customers to each account and 400 saved methods; return (customer, method) pairs by account uid."""
     moment, number = start, 0
     customers: list[StoredRow] = []
     for account, count in accounts:
         for _ in range(count):
             moment += timedelta(minutes=rng.randrange(20, 600))
             platform.clock.hold(moment)
-            customers.append(_move_in(platform, rng, account, number))
+            customers.append(_add_customer(platform, rng, account, number))
             number += 1
     # Most have one method, some have more, a few have none.
     keen = [customer for index, customer in enumerate(customers) if index % 24]
@@ -60,7 +57,7 @@ def settle_in(
     return wallets
 
 
-def _move_in(platform: Platform, rng: random.Random, account: StoredRow, number: int) -> StoredRow:
+def _add_customer(platform: Platform, rng: random.Random, account: StoredRow, number: int) -> StoredRow:
     first, last = rng.choice(_FIRST.split()), rng.choice(_LAST.split())
     prefix = account.doc["external_account_id"].split("-")[1][:4]
     return make_customer(
@@ -85,7 +82,7 @@ def _method(rng: random.Random, owner: StoredRow, moment: datetime) -> Doc:
         }
         return {"payment_method_type": "ach", "ach": ach}
     brand = rng.choices(list(_PREFIXES), weights=(50, 30, 12, 8))[0]
-    # `moment` is about a year ago. One card in ten has expired since.
+    # `moment` is about a year ago: one card in ten has expired since.
     expired = rng.random() < 0.1
     year = moment.year if expired else moment.year + rng.randrange(3, 6)
     credit: dict[str, Any] = {
@@ -100,7 +97,7 @@ def _method(rng: random.Random, owner: StoredRow, moment: datetime) -> Doc:
 
 
 def last4(rng: random.Random) -> str:
-    """Return four random digits that are not those of a declining card."""
+    """Last four digits of a card that does not decline."""
     while (digits := f"{rng.randrange(10_000):04}") in DECLINING_CARDS:
         pass
     return digits

@@ -1,4 +1,4 @@
-"""The histories of the demo city's payments. Each payment has a story, planned as steps in time."""
+"""The histories of the demo city's payments: a list of timed steps for each payment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Step = tuple[datetime, int, Callable[[], object]]
 DAYS = 90
 FIRST_NUMBER = 4_001
 
-# How many of a hundred payments have each story, approximately.
+# Share of each story in percent.
 _WEIGHTS = {
     "captured": 62,
     "failed": 8,
@@ -46,13 +46,13 @@ _REASONS = ("Billed twice", "Reservation cancelled", "Account closed", "Case dis
 
 
 def reference(account_name: str, year: int, number: int) -> str:
-    """Return a realistic reference: of a utility bill, a citation, a park reservation or a plot."""
+    """A realistic reference: a utility bill, a citation, a park reservation, a plot."""
     prefix = {"Utilities": "UB", "Courts": "CIT", "Parks": "RES"}.get(account_name, "PLOT")
     return f"{prefix}-{year}-{number:06}"
 
 
 def amount(rng: random.Random, account_name: str) -> int:
-    """Return a realistic amount in cents."""
+    """A realistic amount in cents."""
     if account_name == "Utilities":
         return rng.randrange(3_200, 28_000)
     if account_name == "Courts":
@@ -61,7 +61,7 @@ def amount(rng: random.Random, account_name: str) -> int:
 
 
 @dataclass
-class Teller:
+class Planner:
     """Plans the stories of one account."""
 
     platform: Platform
@@ -71,8 +71,8 @@ class Teller:
     now: datetime
     steps: list[Step]
 
-    def tell(self, number: int, story: str) -> None:
-        """Add the steps of one payment. The payment is created when its first step runs."""
+    def add_payment(self, number: int, story: str) -> None:
+        """Add one payment's steps; the payment itself exists once its first step has run."""
         rng = self.rng
         start = self._start(story)
         method = self._method(story, start)
@@ -82,12 +82,12 @@ class Teller:
             lifetime = WALLET_LIFETIME if "wallet" in method else TOKEN_LIFETIME
             self._at(start + lifetime, lambda: expire(self.platform, made[0]))
         else:
-            # The steps of a payment of today must fit between midnight and now.
+            # Steps of today are placed between midnight and now.
             pause = 0.001 if story == "today" else rng.randrange(4, 400)
             self._then(story, made, start + timedelta(seconds=pause))
 
     def _start(self, story: str) -> datetime:
-        """Return a start in working hours, early enough that later steps such as refunds are in the past."""
+        """A time in working hours that leaves enough days for later steps, which must not be in the future."""
         rng = self.rng
         today = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
         if story == "today":
@@ -217,7 +217,7 @@ class Teller:
                 self._at(later, lambda: return_payment(platform, made[0], code))
 
     def _refund(self, made: list[StoredRow], moment: datetime, share: float, *, fails: bool = False) -> None:
-        """Add the steps of a refund of `share` (0 to 1) of the total. A bank refund settles two days later."""
+        """Refund a share of the total; a bank refund settles two days later."""
         platform, reason = self.platform, self.rng.choice(_REASONS)
         key = f"RF-{self.rng.getrandbits(48):012x}"
         done: list[StoredRow] = []
@@ -235,7 +235,7 @@ class Teller:
         self._at(moment + timedelta(days=2), finish_refund)
 
     def _leave_pending(self, made: list[StoredRow]) -> None:
-        """Add a bank refund of about yesterday that is pending and settles three days from now."""
+        """Make a bank refund of yesterday that settles in three days."""
         platform, reason, key = (
             self.platform,
             self.rng.choice(_REASONS),
@@ -251,7 +251,7 @@ class Teller:
 
 
 def _again(platform: Platform, row: StoredRow) -> StoredRow:
-    """Read the payment again, because settlements change it between the story's steps."""
+    """The present payment: settlements may have changed it since the last step."""
     return platform.store.get("payment", row.uid) or row
 
 
@@ -274,11 +274,11 @@ def plan(
     steps: list[Step] = []
     number = FIRST_NUMBER
     for account, count in accounts:
-        teller = Teller(platform, rng, account, wallets[account.uid], now, steps)
+        planner = Planner(platform, rng, account, wallets[account.uid], now, steps)
         names = list(_WEIGHTS)
-        # Every account has every story at least once, so that every status occurs in it.
-        told = [*names, *rng.choices(names, weights=list(_WEIGHTS.values()), k=count - len(names))]
-        for story in told:
-            teller.tell(number, story)
+        # Each story occurs at least once in each account, so that each account has all statuses.
+        chosen = [*names, *rng.choices(names, weights=list(_WEIGHTS.values()), k=count - len(names))]
+        for story in chosen:
+            planner.add_payment(number, story)
             number += 1
     return steps

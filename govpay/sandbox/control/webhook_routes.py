@@ -18,7 +18,7 @@ from govpay.sandbox.webhooks.faults import WebhookFault, parse_webhook_fault
 
 
 def _done(status: int, act: Callable[[], Any]) -> Answer:
-    """Call `act` and answer with its result. Answers 404 for an unknown object and 400 for wrong values."""
+    """Run it in one transaction; 404 for unknown objects, 400 for invalid values."""
     try:
         return Answer(status, act())
     except KeyError as error:
@@ -127,7 +127,7 @@ def release(call: Call) -> Answer:
 
 
 def _on(call: Call, kind: str, name: str, act: Callable[[StoredRow, Doc], StoredRow]) -> Answer:
-    """Call `act` with the object whose uid is in the body under `name`, and with the rest of the body."""
+    """Carry out an event on the object in the body; the other properties of the body are its arguments."""
     given = given_in(call)
     uid = _text(given, name)
 
@@ -170,15 +170,15 @@ def pay_elsewhere(call: Call) -> Answer:
     return _on(call, "account", "account", act)
 
 
-def settle_city(call: Call) -> Answer:
-    """Add the demo city's customers and payments to accounts that were created through the API. Body: `{"seed": 1}`."""
+def fill_city(call: Call) -> Answer:
+    """`{"seed": 1}`: the demo city's people and payments, into accounts that were opened through the API."""
     given = given_in(call)
     seed = given.get("seed", 1)
     if type(seed) is not int:
         malformed("seed must be a whole number.")
 
     def act() -> Doc:
-        city.settle(call.platform, seed)
+        city.fill(call.platform, seed)
         return {"payments": call.platform.store.count("payment")}
 
     return _done(200, act)
@@ -203,7 +203,7 @@ ROUTES = [
             ("return", bank_return),
             ("update-method", update_method),
             ("pay-elsewhere", pay_elsewhere),
-            ("city", settle_city),
+            ("city", fill_city),
         )
     ),
     SandboxRoute("DELETE", "/_sandbox/webhook-faults", clear_faults, ANYONE),

@@ -17,7 +17,7 @@ from govpay.sandbox.webhooks.faults import WebhookFault
 
 
 class WebhookSwitches:
-    """Methods of `Sandbox` for webhooks.
+    """Webhooks are sent while the platform is served; earlier ones are sent at the start.
 
     Webhooks are stored for accounts with a `callback_url`, `webhook_enabled` and a subscription to the event. They are
     sent while the platform is served; older ones are sent at the start. They are posted only to addresses on this
@@ -41,7 +41,7 @@ class WebhookSwitches:
         return str(direct.the_row(self.platform, "account", account_uid).private["webhook_secret"])
 
     def rotate_secret(self, account_uid: str) -> str:
-        """Make a new signing secret and return it. It signs all further posts, also retries."""
+        """Replace the secret. All later deliveries are signed with the new one, also retries."""
         with self.platform.store.transaction():
             return events.rotate_secret(self.platform, direct.the_row(self.platform, "account", account_uid))
 
@@ -68,10 +68,7 @@ class WebhookSwitches:
             return events.send(self.platform, account_uid, event_type, data, webhook_id, timestamp).shown()
 
     def wait_for_webhooks(self, timeout: float = 10) -> bool:
-        """Wait until no delivery is due. Returns False after `timeout` seconds, or if the platform is not served.
-
-        Deliveries that wait for a retry or for `webhook_delay` are not due.
-        """
+        """Wait until no delivery is due, and return whether that was reached. Later retries do not count."""
         run_due(self.platform)
         end = time.monotonic() + timeout
         while outbox.due_count(self.platform):
@@ -83,11 +80,11 @@ class WebhookSwitches:
     # Faults.
 
     def hold_webhooks(self) -> None:
-        """Send no webhooks until `release_webhooks`."""
+        """Hold all webhooks back until `release_webhooks`."""
         self.platform.webhook_faults.held = True
 
     def release_webhooks(self, shuffle: bool = False, seed: int = 0) -> None:
-        """Send the webhooks that were held, in order, or shuffled by `seed`."""
+        """Send the held webhooks, in order or shuffled by `seed`."""
         if shuffle:
             outbox.shuffle(self.platform, seed)
         self.platform.webhook_faults.held = False
@@ -97,7 +94,7 @@ class WebhookSwitches:
         """Add a fault: `duplicate`, `reorder`, `stale` or `bad_signature`. See `WebhookFault`."""
         return self.platform.webhook_faults.add(WebhookFault(kind, times, share))
 
-    # Events outside the platform, which it reports by webhook.
+    # Changes outside this platform that cause webhooks.
 
     def update_method(self, saved_payment_method_uid: str, **changes: Any) -> Doc:
         """Update a saved method as the card network does, such as `exp_year=2044`. Its customer is updated too."""
@@ -106,7 +103,7 @@ class WebhookSwitches:
             return wallets.update_method(self.platform, row, changes).doc
 
     def reverse_chargeback(self, payment_uid: str) -> Doc:
-        """Reverse the chargeback of a payment, because the dispute was won. Returns the transaction."""
+        """Reverse a chargeback, because the merchant won; returns the transaction."""
         with self.platform.store.transaction():
             payment = direct.the_row(self.platform, "payment", payment_uid)
             return refunds.reverse_chargeback(self.platform, payment).doc
@@ -114,7 +111,7 @@ class WebhookSwitches:
     def pay_elsewhere(self, account_uid: str, event_type: str, **given: Any) -> Doc:
         """Add a captured payment that came by the payer's bank (`provider.bankbillpay`) or telephone (`ivr.completed`).
 
-        `given` is as for `add_payment`. Only this event reports the payment.
+        `given` as for `add_payment`. This event is its only webhook.
         """
         with self.platform.store.transaction():
             return direct.pay_elsewhere(self.platform, account_uid, event_type, given).doc

@@ -25,29 +25,29 @@ from govpay.sandbox.webhooks.outbox import Delivery
 THREADS = 4
 TIMEOUT = 10.0
 STALE = 5 * 3600
-# Seconds after which a delivery that `reorder` holds back is sent, even if no other delivery follows.
+# A delivery that `reorder` holds back is sent after this time even if no other one follows.
 HELD_BACK = 1.0
-# The platform's clock may be moved at any time, so the courier never waits longer than this.
-LONGEST_NAP = 600.0
+# The clock may be moved at any time, so the waiting time is limited.
+MAX_SLEEP = 600.0
 
 
 class NotHere(OSError):
-    """The address is not on this machine. The sandbox posts only to this machine."""
+    """The address is not on this machine. The sandbox sends requests to this machine only."""
 
 
 class Courier:
-    """One thread finds the deliveries that are due. Up to four threads post them, one at a time for each account.
+    """One thread finds due deliveries; up to four threads post them, one at a time for each account.
 
-    So a slow receiver does not delay the others, and the events of an account are sent in order unless a post fails.
-    Nothing here runs inside a request to the platform.
+    A slow receiver therefore delays no other account, and the events of an account are sent in order unless
+    a delivery fails. Nothing here runs inside a request of the platform.
     """
 
-    def __init__(self, platform: Platform, let_time_act: Callable[[Platform], str | None]) -> None:
-        """`let_time_act` makes all changes that are due, and returns the time of the next due change, or None."""
+    def __init__(self, platform: Platform, carry_out_due: Callable[[Platform], str | None]) -> None:
+        """`carry_out_due` carries out what is due and returns the time of the next due change, or None."""
         self.platform = platform
-        self._act_and_look_ahead = let_time_act
+        self._run_due_and_look_ahead = carry_out_due
         self._turn = threading.Condition()
-        # `_turn` guards all of the following attributes.
+        # `_turn` protects all attributes below.
         self._news = False
         self._stopping = False
         self._busy: set[str] = set()
@@ -55,7 +55,7 @@ class Courier:
         # By account: the delivery that `reorder` holds back, and the end of its wait (monotonic).
         self._held_back: dict[str, tuple[int, float]] = {}
         self._was_held_back: set[int] = set()
-        # Only the thread that finds deliveries starts further threads.
+        # Only the thread that finds due deliveries starts threads.
         self._jobs: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
@@ -70,7 +70,7 @@ class Courier:
         thread.start()
 
     def stop(self) -> None:
-        """End every thread. Deliveries that are being posted stay undelivered, and are sent after the next start."""
+        """End every thread. Unfinished deliveries stay undelivered and are sent after the next start."""
         with self._turn:
             self._stopping = True
             self._turn.notify_all()
@@ -83,7 +83,7 @@ class Courier:
             self._join(thread)
 
     def _join(self, thread: threading.Thread) -> None:
-        # Repeated, because a socket that is not connected yet cannot be shut down.
+        # Repeated, because a socket that is about to connect cannot be shut down yet.
         while thread.is_alive():
             self._hang_up(float("inf"))
             thread.join(0.02)
@@ -94,11 +94,11 @@ class Courier:
             self._turn.notify_all()
 
     def rest(self, seconds: float) -> None:
-        """Wait until the courier is woken, but at most `seconds`."""
+        """Wait for a notification, at most `seconds`."""
         with self._turn:
             self._turn.wait(seconds)
 
-    # The thread that finds deliveries.
+    # The thread that finds due deliveries.
 
     def _look_out(self) -> None:
         while True:
@@ -112,29 +112,26 @@ class Courier:
                     self._turn.wait(nap)
 
     def _look(self) -> float:
-        """Hand out the deliveries that are due. Returns the seconds to wait, unless the courier is woken before."""
+        """Hand out due deliveries. Returns the seconds until the next one is due."""
         self._hang_up(time.monotonic())
-        instants = [self._let_time_act()]
+        instants = [self._carry_out_due()]
         if not self.platform.webhook_faults.held:
             self._hand_out()
             instants.append(outbox.next_instant(self.platform))
         at = outbox.now(self.platform)
-        naps = [instant - at for instant in instants if instant is not None]
+        sleeps = [instant - at for instant in instants if instant is not None]
         with self._turn:
-            naps += [end - time.monotonic() for _, end in self._held_back.values()]
-            # While a post is running, check every second whether it has exceeded TIMEOUT.
-            naps.append(1.0 if self._busy else LONGEST_NAP)
-        return min(max(0.01, min(naps)), LONGEST_NAP)
+            sleeps += [end - time.monotonic() for _, end in self._held_back.values()]
+            # Running posts are watched, so that none takes longer than TIMEOUT.
+            sleeps.append(1.0 if self._busy else MAX_SLEEP)
+        return min(max(0.01, min(sleeps)), MAX_SLEEP)
 
-    def _let_time_act(self) -> float | None:
-        """If an account has webhooks on, make the changes that are due. Returns the time of the next one, or None.
-
-        Otherwise due changes are made at the next request.
-        """
+    def _carry_out_due(self) -> float | None:
+        """Carry out what is due (settle, expire), if an account receives webhooks. Returns the next due time."""
         store = self.platform.store
         if not store.count("account", "webhook_enabled = 1 AND callback_url IS NOT NULL"):
             return None
-        instant = self._act_and_look_ahead(self.platform)
+        instant = self._run_due_and_look_ahead(self.platform)
         return parse(instant).timestamp() if instant else None
 
     def _hand_out(self) -> None:
@@ -160,7 +157,7 @@ class Courier:
             self._jobs.put(delivery)
 
     def _holds_back(self, delivery: Delivery) -> bool:
-        """Whether `reorder` holds this delivery back: at most one at a time for an account, and each at most once."""
+        """Whether `reorder` holds it back: one at a time for an account, each at most once."""
         if delivery.account_uid in self._held_back or delivery.seq in self._was_held_back:
             return False
         if not self.platform.webhook_faults.take("reorder"):
@@ -173,13 +170,13 @@ class Courier:
         self._held_back = {uid: kept for uid, kept in self._held_back.items() if kept[1] > moment}
 
     def _hang_up(self, moment: float) -> None:
-        """Shut down the sockets of all posts whose time ends by `moment`."""
+        """End the posts that exceed the timeout at that time."""
         with self._turn:
             overdue = [each for each, end in self._sockets.items() if end <= moment]
         for each in overdue:
-            # The other side, or the posting thread, may have closed the socket already.
+            # The other side, or its own thread, may have closed it already.
             with contextlib.suppress(OSError):
-                # Shut down the plain socket, because only the posting thread may use the TLS socket.
+                # On the raw socket, because only the posting thread may use the TLS layer.
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
 
     # The threads that post.
@@ -191,7 +188,7 @@ class Courier:
             finally:
                 with self._turn:
                     self._busy.discard(delivery.account_uid)
-                    # The account's next delivery was sent, so the one that was held back may be sent now.
+                    # The next delivery was sent, so the one that was held back for it can be sent.
                     self._held_back.pop(delivery.account_uid, None)
                 self.wake()
 
@@ -220,7 +217,7 @@ class Courier:
             with self._line(parts.scheme, parts.hostname or "", parts.port) as connection:
                 connection.request("POST", target, body, headers)
                 with connection.getresponse() as response:
-                    # After a shutdown for slowness, half a response may look like a whole one.
+                    # An answer that was cut off by the timeout may look complete.
                     return response.status if time.monotonic() - begun < TIMEOUT else None
         except (OSError, ValueError, http.client.HTTPException):
             return None
@@ -249,10 +246,7 @@ class Courier:
 
 
 def _loopback(host: str) -> tuple[socket.AddressFamily, str]:
-    """Return the address family and address of a local host. Raises `NotHere` for any other host.
-
-    The sandbox must never post to a real site, for example if somebody copied its URL.
-    """
+    """Family and address of a loopback host. Raises `NotHere` for others: test data must not reach a real site."""
     if host == "::1":
         return socket.AF_INET6, host
     if host == "localhost":

@@ -1,4 +1,4 @@
-"""Faults of webhooks: duplicates, wrong order, old timestamps, wrong signatures; and the switch that holds all back."""
+"""Faults of webhooks: duplicates, wrong order, old timestamps, wrong signatures; holding deliveries."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ KINDS = ("duplicate", "reorder", "stale", "bad_signature")
 
 @dataclass
 class WebhookFault:
-    """A fault that hits a `share` of the delivery attempts, at most `times` of them (None: until cleared).
+    """Affects a `share` of the delivery attempts, at most `times` of them (None: until cleared).
 
-    `duplicate` posts the delivery twice. `reorder` holds it back until the account's next delivery was sent. `stale`
-    gives it a timestamp five hours ago. `bad_signature` signs it with another secret.
+    `duplicate` posts the same delivery twice, `reorder` holds it back until the account's next one was
+    sent, `stale` dates and signs it five hours ago, `bad_signature` signs it with another secret.
     """
 
     kind: str
@@ -36,13 +36,13 @@ class WebhookFault:
 
 
 class WebhookFaults:
-    """The active webhook faults, and whether all webhooks are held back (`held`)."""
+    """The active webhook faults, and whether all webhooks are held back."""
 
     def __init__(self) -> None:
         self.held = False
         self._faults: list[WebhookFault] = []
         self._lock = threading.Lock()
-        # Seeded, so that a share hits the same attempts in every run.
+        # Seeded, so that a share affects the same attempts in each run.
         self._random = random.Random(1)
 
     def add(self, fault: WebhookFault) -> WebhookFault:
@@ -59,7 +59,7 @@ class WebhookFaults:
             return [fault.described() for fault in self._faults]
 
     def take(self, kind: str) -> bool:
-        """Return whether a fault of this kind hits now, and count the hit."""
+        """Whether a fault of this kind applies now. Counts it down."""
         with self._lock:
             for fault in self._faults:
                 spent = fault.times is not None and fault.hits >= fault.times

@@ -1,4 +1,4 @@
-"""The outbox of webhooks: stores each event for an account's callback URL, and when it was delivered or given up."""
+"""Deliveries: events for an account's callback URL, kept until they were accepted or have expired."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from govpay.sandbox.platform import Platform
 from govpay.sandbox.shapes import Doc
 from govpay.sandbox.store import StoredRow, dump
 
-# In seconds. Retries after 1, 2, 4, … seconds, at most 15 minutes apart, for four hours (A22).
-LONGEST_PAUSE = 900.0
+# A22: pauses of 1, 2, 4, … seconds up to a quarter of an hour, for four hours.
+MAX_PAUSE = 900.0
 DELIVERY_RETRY_TIMEOUT = 4 * 3600.0
 
 _COLUMNS = "seq, webhook_id, event_type, account_uid, body, timestamp, attempts, next_at, last_status, done, created_at"
@@ -54,10 +54,10 @@ def listens(account: StoredRow) -> bool:
     return bool(account.doc["webhook_enabled"] and account.doc["callback_url"])
 
 
-def announce(platform: Platform, account_uid: str | None, event_type: str, data: Doc) -> None:
-    """Queue an event for an account that has webhooks on and subscribed to this type; else do nothing.
+def enqueue(platform: Platform, account_uid: str | None, event_type: str, data: Doc) -> None:
+    """Queue an event. Call it inside the transaction of the change, so that both are committed or neither.
 
-    Call it inside the transaction of the change, so that both are committed together.
+    Nothing is queued for an account without webhooks or without a subscription to the event.
     """
     account = platform.store.get("account", str(account_uid))
     if account and listens(account) and account.private["subscriptions"].get(event_type):
@@ -72,7 +72,7 @@ def queue(
     webhook_id: str | None = None,
     timestamp: int | None = None,
 ) -> Delivery:
-    """Store a delivery without checking the account's subscriptions, and return it."""
+    """Store a delivery without looking at the subscriptions."""
     at = now(platform)
     envelope = {
         "webhook_id": webhook_id or platform.new_uid("evt"),
@@ -95,7 +95,7 @@ def queue(
             " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING seq",
             values,
         )
-        platform.store.has_news = True
+        platform.store.has_delivery = True
         return _found(platform, "seq = ?", (seq,))[0]
 
 
@@ -113,15 +113,12 @@ def _found(platform: Platform, where: str, params: tuple[Any, ...] = ()) -> list
 
 
 def every(platform: Platform, account_uid: str | None = None) -> list[Delivery]:
-    """Return all deliveries in order, or those of one account. Those that ended are included."""
+    """All deliveries, in order."""
     return _found(platform, "account_uid = ?", (account_uid,)) if account_uid else _found(platform, "1")
 
 
 def next_due(platform: Platform, busy: set[str], waiting: set[int]) -> Delivery | None:
-    """Return the first delivery that may be posted now, or None.
-
-    Deliveries for `busy` accounts and those in `waiting` (by `seq`) are left out.
-    """
+    """The first delivery that may be posted now, except those of `busy` accounts and those `waiting` (by `seq`)."""
     first = (
         "seq = (SELECT seq FROM deliveries WHERE done = 0 AND next_at <= ?"
         f" AND account_uid NOT IN ({_marks(busy)}) AND seq NOT IN ({_marks(waiting)})"
@@ -141,16 +138,16 @@ def due_count(platform: Platform) -> int:
 
 
 def next_instant(platform: Platform) -> float | None:
-    """Return the time at which the next waiting delivery becomes due, or None."""
+    """When the next waiting delivery is due."""
     sql = "SELECT min(next_at) FROM deliveries WHERE done = 0 AND next_at > ?"
     instant = platform.store.execute(sql, (now(platform),))[0][0]
     return None if instant is None else float(instant)
 
 
 def record(platform: Platform, delivery: Delivery, status: int | None) -> None:
-    """Record an attempt that was answered with `status` (None: no answer), and plan the next one if it failed."""
+    """Record an attempt that was answered with `status`, or not answered (None)."""
     attempts, at = delivery.attempts + 1, now(platform)
-    next_at = at + min(2.0 ** min(delivery.attempts, 30), LONGEST_PAUSE)
+    next_at = at + min(2.0 ** min(delivery.attempts, 30), MAX_PAUSE)
     arrived = status is not None and 200 <= status < 300
     done = arrived or next_at > delivery.created_at + DELIVERY_RETRY_TIMEOUT
     platform.store.execute(
@@ -164,12 +161,12 @@ def give_up(platform: Platform, delivery: Delivery) -> None:
 
 
 def is_late(platform: Platform, delivery: Delivery) -> bool:
-    """Whether the delivery's four hours are over. One that was never tried is not late: it is tried once."""
+    """Whether its four hours are over. A delivery that was never tried is tried once."""
     return delivery.attempts > 0 and now(platform) > delivery.created_at + DELIVERY_RETRY_TIMEOUT
 
 
 def resume(platform: Platform) -> None:
-    """Make all waiting deliveries due after a restart. Their times may come from a clock that was moved forward."""
+    """After a restart, make all waiting deliveries due now: the file may come from a clock that was moved on."""
     at = now(platform)
     platform.store.execute(
         "UPDATE deliveries SET next_at = min(next_at, ?), created_at = min(created_at, ?) WHERE done = 0", (at, at)
@@ -177,7 +174,7 @@ def resume(platform: Platform) -> None:
 
 
 def shuffle(platform: Platform, seed: int) -> None:
-    """Shuffle the order of the deliveries that have not arrived yet. The same `seed` gives the same order."""
+    """Shuffle the deliveries that were not accepted yet."""
     with platform.store.transaction():
         rows = platform.store.execute("SELECT seq, coalesce(place, seq) FROM deliveries WHERE done = 0 ORDER BY 2")
         places = [place for _, place in rows]

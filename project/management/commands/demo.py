@@ -1,4 +1,4 @@
-"""``manage.py demo``: the whole thing on this machine, until Ctrl-C."""
+"""``manage.py demo``: runs the sandbox, a worker and the web site until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,70 +18,70 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.utils import timezone
 
-from project.demo.first_sync import SyncFailed, order_sync, read_stats, rows_there, watch
-from project.demo.founding import NotFounded, provision_city, settle_city
-from project.demo.processes import HOST, Company, Died, Stopped, first_busy, is_busy, stop_on_signals
+from project.demo.city import CityFailed, fill_city, provision_city
+from project.demo.first_sync import SyncFailed, queue_first_sync, read_stats, rows_there, watch
+from project.demo.processes import HOST, ProcessDied, Stopped, Supervisor, first_busy, is_busy, stop_on_signals
 from project.demo_secrets import demo_password
 from project.routers import CACHE
 
 USER = "demo"
-#: What the demo city is provisioned from.
+#: The provisioning file of the demo city.
 EXAMPLE = "provision.example.toml"
-#: Seconds until news arrives, about as long as one would wait for them.
+#: Seconds between a change in the sandbox and its webhook.
 WEBHOOK_DELAY = 1.0
 
 
 class Command(BaseCommand):
-    help = "Runs the stand-in platform, a worker and the web site on this machine. Ctrl-C stops all of it."
+    help = "Run the sandbox, a worker and the web site on this machine. Ctrl-C stops them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=8000, help="of the web site (default: 8000)")
+        parser.add_argument("--port", type=int, default=8000, help="port of the web site (default: 8000)")
         parser.add_argument(
             "--sandbox-port",
             type=int,
             default=settings.SANDBOX_PORT,
-            help="of the stand-in platform (default: %(default)s)",
+            help="port of the sandbox (default: %(default)s)",
         )
 
     def handle(self, *args: Any, port: int, sandbox_port: int, **options: Any) -> None:
         with_sandbox: bool = settings.USES_SANDBOX
         ports = [port, sandbox_port] if with_sandbox else [port]
         try:
-            with stop_on_signals(), only_demo(settings.VAR_DIR, ports), _company(port, sandbox_port) as company:
-                self._run(company, port, sandbox_port if with_sandbox else None)
+            with stop_on_signals(), only_demo(settings.VAR_DIR, ports), _supervisor(port, sandbox_port) as supervisor:
+                self._run(supervisor, port, sandbox_port if with_sandbox else None)
         except Stopped:
             self._say("govpay demo stopped")
-        except (Died, NotFounded, SyncFailed) as error:
+        except (ProcessDied, CityFailed, SyncFailed) as error:
             raise CommandError(str(error)) from None
 
-    def _run(self, company: Company, port: int, sandbox_port: int | None) -> None:
+    def _run(self, supervisor: Supervisor, port: int, sandbox_port: int | None) -> None:
         call_command("migrate", verbosity=0, interactive=False)
         call_command("createcachetable", database=CACHE if CACHE in connections else None, verbosity=0)
         password = make_staff_user()
         if sandbox_port is not None:
-            start_sandbox(company, sandbox_port)
-            provision_city(company, settings.BASE_DIR / EXAMPLE, settings.VAR_DIR / "provision.toml", port)
-            settle_city(sandbox_port)
-        start_worker(company)
-        start_site(company, port)
-        self._sync(company, sandbox_port)
-        company.wait_until(lambda: is_busy(port), "The web site", patience=60)
+            start_sandbox(supervisor, sandbox_port)
+            provision_city(supervisor, settings.BASE_DIR / EXAMPLE, settings.VAR_DIR / "provision.toml", port)
+            fill_city(sandbox_port)
+        start_worker(supervisor)
+        start_site(supervisor, port)
+        self._sync(supervisor, sandbox_port)
+        supervisor.wait_until(lambda: is_busy(port), "The web site", timeout=60)
         self._say(f"govpay demo ready: http://{HOST}:{port}/admin/ user={USER} password={password}")
         while True:
-            company.check()
+            supervisor.check()
             time.sleep(0.5)
 
-    def _sync(self, company: Company, sandbox_port: int | None) -> None:
-        """The worker syncs; here one only looks on."""
+    def _sync(self, supervisor: Supervisor, sandbox_port: int | None) -> None:
+        """Queue the first sync for the worker, and show its progress until it has ended."""
         since = timezone.now()
         total = rows_there(read_stats(sandbox_port)) if sandbox_port is not None else None
-        order_sync()
+        queue_first_sync()
         try:
-            watch(since, total, company.check)
+            watch(since, total, supervisor.check)
         except SyncFailed as error:
             if sandbox_port is not None:
                 raise
-            # Somebody else's platform may well refuse a list; what came can be looked at.
+            # A platform other than the sandbox may refuse a list. The rows that arrived can be used.
             self.stderr.write(f"The first sync is not complete: {error}")
 
     def _say(self, text: str) -> None:
@@ -89,7 +89,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def _company(port: int, sandbox_port: int) -> Company:
+def _supervisor(port: int, sandbox_port: int) -> Supervisor:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "project.settings",
@@ -97,12 +97,15 @@ def _company(port: int, sandbox_port: int) -> Company:
         "PORT": str(port),
         "PYTHONUNBUFFERED": "1",
     }
-    return Company(settings.VAR_DIR / "log", environment, settings.BASE_DIR)
+    return Supervisor(settings.VAR_DIR / "log", environment, settings.BASE_DIR)
 
 
 @contextmanager
 def only_demo(var: Path, ports: list[int]) -> Iterator[None]:
-    """One demo for one folder of data. The lock ends with the process, however that ends."""
+    """Allow one demo per data folder. The operating system releases the lock when the process ends or is killed.
+
+    Raises ``CommandError`` if another demo uses the folder or another program uses one of the ports.
+    """
     with (var / "demo.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,9 +113,9 @@ def only_demo(var: Path, ports: list[int]) -> Iterator[None]:
         except BlockingIOError:
             alone = False
         file.seek(0)
-        # A run that was killed left its mark; what it had started needs a moment to go.
+        # If the previous run was killed, its child processes may need some seconds to end.
         killed = alone and file.read() == "running"
-        busy = first_busy(ports, patience=10 if killed else 0)
+        busy = first_busy(ports, timeout=10 if killed else 0)
         if busy is not None:
             option = "PORT" if busy == ports[0] else "SANDBOX_PORT"
             raise CommandError(f"Port {busy} on {HOST} is in use. Choose another: make demo {option}=…")
@@ -133,7 +136,7 @@ def _mark(file: Any, text: str) -> None:
 
 
 def make_staff_user() -> str:
-    """The demo's superuser; gives the password, which stays the same over restarts."""
+    """Create the demo's superuser, and return the password. It stays the same after a restart."""
     password = demo_password(settings.VAR_DIR / "demo_password")
     users = get_user_model()._default_manager
     user, _ = users.get_or_create(username=USER, defaults={"is_staff": True, "is_superuser": True})
@@ -143,20 +146,20 @@ def make_staff_user() -> str:
     return password
 
 
-def start_sandbox(company: Company, port: int) -> None:
-    """The stand-in on ``port``, empty at first: its client and accounts are made as anybody makes theirs."""
+def start_sandbox(supervisor: Supervisor, port: int) -> None:
+    """Start an empty sandbox on ``port``. Its client and accounts are created later through the API."""
     state = str(settings.VAR_DIR / "sandbox.sqlite3")
     options = ["--port", str(port), "--state", state, "--size", "empty", "--webhook-delay", str(WEBHOOK_DELAY)]
-    company.start("sandbox", "govpay.sandbox", *options, outlasts=True)
-    company.wait_until(lambda: read_stats(port) is not None, "The stand-in platform", patience=60)
+    supervisor.start("sandbox", "govpay.sandbox", *options, outlasts=True)
+    supervisor.wait_until(lambda: read_stats(port) is not None, "The sandbox", timeout=60)
 
 
-def start_worker(company: Company) -> None:
+def start_worker(supervisor: Supervisor) -> None:
     options = "--beat --pool=prefork --concurrency=2 --loglevel=INFO --without-gossip --without-mingle"
-    company.start("worker", "celery", "-A", "project", "worker", *options.split(), "--without-heartbeat")
+    supervisor.start("worker", "celery", "-A", "project", "worker", *options.split(), "--without-heartbeat")
 
 
-def start_site(company: Company, port: int) -> None:
+def start_site(supervisor: Supervisor, port: int) -> None:
     bind = f"--bind={HOST}:{port}"
     options = "--worker-class=gthread --workers=1 --threads=8 --graceful-timeout=5 --no-control-socket"
-    company.start("site", "gunicorn", "project.wsgi", bind, *options.split(), "--access-logfile=-")
+    supervisor.start("site", "gunicorn", "project.wsgi", bind, *options.split(), "--access-logfile=-")

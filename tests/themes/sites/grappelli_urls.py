@@ -1,4 +1,4 @@
-"""Addresses of a host with django-grappelli, which wants some of its own."""
+"""URLs of a host with django-grappelli, which needs some of its own."""
 
 from __future__ import annotations
 

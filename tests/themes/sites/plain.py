@@ -1,4 +1,4 @@
-"""Settings of a host with Django's own admin and a strict policy, which the themes' settings start from."""
+"""Settings of a host with Django's own admin and a strict policy; the themes' settings extend them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def with_theme(*apps: str) -> None:
     """Before the admin, whose templates they replace."""
     place = INSTALLED_APPS.index("django.contrib.admin")
     INSTALLED_APPS[place:place] = apps
-    # What these themes need of a policy: scripts in their pages, and one of them compiles its own.
+    # These themes need inline scripts in their policy, and one needs ``unsafe-eval``.
     DIRECTIVES["script-src"] = ["'self'", "'unsafe-inline'", "'unsafe-eval'"]
     DIRECTIVES["style-src"] = ["'self'", "'unsafe-inline'"]

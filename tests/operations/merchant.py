@@ -1,4 +1,4 @@
-"""One payment account, there and here: what tests of actions need to set up, to break and to look at."""
+"""A merchant's payment account, on the sandbox and here. Tests of actions set it up, break it and inspect it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def bank_account(**given: Any) -> dict[str, Any]:
     return {"payment_method_type": "ach", "ach": block}
 
 
-class Town:
+class Merchant:
+    """One payment account with the methods that tests of actions need."""
+
     def __init__(self, sandbox: Any) -> None:
         self.sandbox = sandbox
         self.account = self.add_account()
@@ -55,19 +57,19 @@ class Town:
         return cast(PaymentAccount, self._take(mapping.ACCOUNT, document, {}))
 
     def sync(self, *names: str) -> None:
-        """The account's lists, as a worker reads them."""
+        """Sync the account's lists, as a worker does."""
         for name in names or ("payments", "transactions"):
             assert pull(name, self.account.uid).state == "succeeded"
 
     # Payments in the states that actions need.
 
     def quoted(self, base: int = 10_000, method: dict[str, Any] | None = None, **given: Any) -> Payment:
-        """Validated by us, so that it can be captured."""
+        """Quote a payment, so that it can be captured."""
         given.setdefault("account", self.account)
         return operations.quote_payment(base_amount=base, payment_method=method or card(), **given)
 
     def add(self, status: str, **given: Any) -> Payment:
-        """Made on the platform's own side and known here."""
+        """Create a payment on the platform's side, and store it here."""
         document = self.sandbox.add_payment(self.account.uid, status, **given)
         return cast(Payment, self._take(mapping.PAYMENT, document, {"account_id": self.account.uid}))
 
@@ -96,7 +98,7 @@ class Town:
     # What was sent, and what the platform did.
 
     def posts(self, part: str = "") -> list[dict[str, Any]]:
-        """The writes that reached the platform, the token's left out."""
+        """The writes that reached the platform, without token requests."""
         return [
             request
             for request in self.sandbox.requests()
@@ -111,12 +113,12 @@ class Town:
         ]
 
     def moved(self, kind: str, payment: Payment) -> int:
-        """Minor units that entries of exactly this kind moved."""
+        """The sum of the ledger entries of this kind, in minor units."""
         return sum(entry["amount"] for entry in self.ledger(kind, payment) if entry["kind"] == kind)
 
     @contextmanager
     def while_it_acts(self, act: Callable[[], Any]) -> Iterator[None]:
-        """``act`` runs on the platform's side, in its thread, whenever a write has come in."""
+        """Call ``act`` in the platform's thread whenever a write has arrived."""
         faults = self.sandbox.platform.faults
         real = faults.take
 
@@ -133,25 +135,25 @@ class Town:
 
     # Time.
 
-    def settle_all(self) -> Reconciled:
-        """What the ticks of the next minutes come to: two passes, the deadline and ``ABSENT_AFTER`` between them."""
+    def reconcile_all(self) -> Reconciled:
+        """Reconcile twice, after the deadline and again after ``ABSENT_AFTER``, as the ticks of the next minutes do."""
         self.pass_deadlines()
         operations.reconcile()
         self.pass_absent_after()
         return operations.reconcile()
 
     def pass_deadlines(self) -> None:
-        """As if the time of every call under way had run out."""
+        """Set the deadline of every open operation to the past."""
         Operation.objects.filter(state__in=("started", "unknown")).update(deadline_at=timezone.now() - MINUTE / 60)
 
     def pass_absent_after(self) -> None:
-        """As if no place had shown a sign for as long as ``ABSENT_AFTER`` asks for."""
+        """Set ``absent_at`` back, as if no read had shown a sign for ``ABSENT_AFTER``."""
         for operation in Operation.objects.exclude(absent_at=None):
             Operation.objects.filter(pk=operation.pk).update(absent_at=operation.absent_at - ABSENT_AFTER)
 
 
 def only(**wanted: Any) -> Operation:
-    """The one operation that is so."""
+    """The only operation that matches ``wanted``."""
     return Operation.objects.get(**wanted)
 
 
@@ -160,7 +162,7 @@ def refund_of(operation: Operation) -> Transaction:
 
 
 def wait_for(look: Callable[[], Any], seconds: float = 300) -> Any:
-    """What ``look`` gives, as soon as that is something."""
+    """Wait until ``look`` returns something, and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := look():
@@ -171,7 +173,7 @@ def wait_for(look: Callable[[], Any], seconds: float = 300) -> Any:
 
 @contextmanager
 def listening() -> Iterator[list[tuple[str, str, str]]]:
-    """Every signal that hosts get meanwhile: (name, uid or action and state, source)."""
+    """Record every signal that is sent meanwhile: (name, uid or action and state, source)."""
     heard: list[tuple[str, str, str]] = []
     connected: list[tuple[Signal, Callable[..., None]]] = []
 
@@ -194,7 +196,7 @@ def listening() -> Iterator[list[tuple[str, str, str]]]:
 
 
 def at_once(*jobs: Callable[[], Any]) -> list[Any]:
-    """Run the jobs in threads that start together; gives each one's result or error."""
+    """Run the jobs in threads that start together. Returns each result or error."""
     barrier = threading.Barrier(len(jobs))
     results: list[Any] = [None] * len(jobs)
 
