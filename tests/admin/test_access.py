@@ -435,7 +435,7 @@ def test_a_superuser_grants_to_a_user_or_a_group(
     own: Side, support: Any, browse: Callable[..., Client], look: Callable[..., Page]
 ) -> None:
     boss = browse(User.objects.create_superuser("boss"))
-    assert "see every payment account" in boss.get(GRANT).content.decode()
+    assert "sees every payment account" in boss.get(GRANT).content.decode()
     account, group = own.uid("paymentaccount"), support.groups.get()
     for to, said in (
         ({}, "Choose either a user or a group."),

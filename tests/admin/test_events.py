@@ -229,7 +229,7 @@ def test_action_puts_back_and_queues_what_was_ticked(
     busy.refresh_from_db()
     assert busy.attempts == 2
     said = text(response.content.decode())
-    assert said.count("Queued A worker will process it next.") == 3
+    assert said.count("Queued A worker takes it next.") == 3
     assert said.count("Being processed already") == 1
     assert "Back to the events" in said
 

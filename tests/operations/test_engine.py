@@ -286,7 +286,7 @@ def test_attempt_whose_transaction_is_repeated_is_sent_once(merchant: Merchant) 
     merchant.sandbox.fault(REFUND, times=1, close="before")
     with pytest.raises(OutcomeUnknown):
         operations.refund_payment(payment=payment, amount=5)
-    merchant.settle_all()
+    merchant.reconcile_all()
     reopened: list[str] = []
 
     def deadlock(run: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:

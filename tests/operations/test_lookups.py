@@ -149,7 +149,7 @@ def test_links_prove_the_end_where_no_option_is_known(start_sandbox: Any, monkey
     operations.refund_payment(payment=payment, amount=1)
     lose(linked, payment, "before")
     refuse(linked, monkeypatch, "$filter", "$orderby")
-    linked.settle_all()
+    linked.reconcile_all()
     assert only(amount=5).state == "failed"
 
 
@@ -159,7 +159,7 @@ def test_filtered_rows_are_read_by_keyset(merchant: Merchant, start_sandbox: Any
     payment = small.captured()
     lose(small, payment, "before")
     calls = watch(small.sandbox)
-    small.settle_all()
+    small.reconcile_all()
     assert only().state == "failed"
     asked = [options for options in calls.options if "payment_uid eq" in options.get("$filter", "")]
     assert [("uid gt" in options["$filter"], options["$orderby"]) for options in asked[:2]] == [
@@ -179,7 +179,7 @@ def test_pages_without_an_order_prove_nothing_absent(
     operations.refund_payment(payment=payment, amount=1)
     lose(small, payment, close)
     refuse(small, monkeypatch, "$filter", "$orderby")
-    small.settle_all()
+    small.reconcile_all()
     assert only(amount=5).state == ("succeeded" if close == "after" else "unknown")
 
 
@@ -199,7 +199,7 @@ def test_api_that_does_not_heed_filters_is_counted_through(
 
     monkeypatch.setattr(merchant.sandbox._server.app, "_run", run)
     monkeypatch.setattr(lookups, "TOP", 2)  # its pages are full
-    merchant.settle_all()
+    merchant.reconcile_all()
     assert only(amount=5).state == ("succeeded" if close == "after" else "unknown")
 
 
@@ -210,7 +210,7 @@ def test_links_that_name_another_host_are_no_obstacle(start_sandbox: Any) -> Non
     lose(linked, payment, "before")
     linked.sandbox.fault(LIST, next_link="https://payments.internal:8443{path}?{query}")
     calls = watch(linked.sandbox)
-    linked.settle_all()
+    linked.reconcile_all()
     assert only(amount=5).state == "failed", "every row was read, so that its absence is known"
     assert any("$skiptoken" in options for options in calls.options)
 

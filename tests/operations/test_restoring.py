@@ -69,7 +69,7 @@ def test_a_platform_that_cannot_show_the_first_refund_leaves_the_second_unknown(
     refund(payment, key=KEY)
     backup.restore()
     merchant.sandbox.fault("GET /api/transactions", status=503)
-    with pytest.raises(OutcomeUnknown, match="this very refund"):
+    with pytest.raises(OutcomeUnknown, match="the same refund"):
         refund(Payment.objects.get(), key=KEY)
     assert only().state == "unknown"
     merchant.sandbox.clear_faults()

@@ -146,7 +146,7 @@ def cursor(*place: Any) -> str:
 )
 def test_a_cursor_that_is_none(given: str, finance_program: Program) -> None:
     found = problem(finance_program.get("payments", data={"cursor": given}), 400, "invalid")
-    assert found["errors"] == [{"field": "cursor", "detail": "Is none of ours; begin without it."}]
+    assert found["errors"] == [{"field": "cursor", "detail": "This cursor is not valid; start again without a cursor."}]
 
 
 @pytest.mark.parametrize("place", [("0001-01-01T00:00:00+14:00", 1), ("9999-12-31T23:59:59-14:00", 1), (None, -5)])
