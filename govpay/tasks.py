@@ -11,30 +11,24 @@ from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import task_prerun
 from django.db import DatabaseError
-from django.db.models import Q
 from django.utils import timezone
 
-from govpay import conf, operations, review
+from govpay import operations, review
 from govpay.background import Batches
 from govpay.connection import get_authorizer
 from govpay.doctor import heartbeats
 from govpay.exceptions import APIError, ConfigurationError, SyncBusy
-from govpay.models import SyncCursor, SyncRun
+from govpay.models import SyncRun
 from govpay.models.choices import RunState
 from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import events, inbox, outbox
-from govpay.sync.pull import GLOBAL, SCOPED, account_uids, pull
+from govpay.sync.due import due_lists, next_accounts
+from govpay.sync.pull import GLOBAL, SCOPED, pull
 
 logger = logging.getLogger("govpay.tasks")
 
 #: Seconds after which a queued tick expires, because the next one is already in the queue.
 TICK_EXPIRES = 55
-
-#: A list whose last attempt failed is retried after this time, which means at the next tick.
-RETRY_AFTER = dt.timedelta(seconds=30)
-
-#: Ticks are not exactly a minute apart. A list that becomes due within this time is read now.
-EARLY = dt.timedelta(seconds=30)
 
 #: Maximum number of events in one message.
 TOGETHER = 20
@@ -78,14 +72,12 @@ def refresh_token() -> None:
 @shared_task(name="govpay.tasks.sync_all", **_long)
 @scrub_traceback
 def sync_all() -> None:
-    """Read clients and accounts when they are due, then queue one task per account with its due lists."""
+    """Read clients and accounts when they are due, then queue the accounts with due lists, longest waiting first."""
     _pull_all(_due(None, GLOBAL, full=True), None, full=True)
     _pull_all(_due(None, GLOBAL), None)
-    for uid in account_uids():
-        for full in (True, False):
-            names = _due(uid, SCOPED, full=full)
-            if names:
-                sync_account.apply_async((uid,), {"resources": names, "full": full}, expires=TICK_EXPIRES)
+    for due in next_accounts(operations.held_since()):
+        options = {"resources": due.resources, "full": due.full}
+        sync_account.apply_async((due.account_uid,), options, expires=TICK_EXPIRES)
     SyncRun.objects.filter(started_at__lt=timezone.now() - KEEP_RUNS).delete()
 
 
@@ -263,19 +255,6 @@ def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = Fal
 
 
 def _due(account_uid: str | None, names: Sequence[str], *, full: bool = False) -> list[str]:
-    """The lists that are due: never read, last read before the interval, or not read in full since a restore."""
-    now = timezone.now()
-    interval = dt.timedelta(seconds=float(conf.get("FULL_SYNC_INTERVAL" if full else "SYNC_INTERVAL")))
-    done = "full_completed_at" if full else "completed_at"
-    since = now - max(interval - EARLY, interval / 2)
-    if full and (restored := operations.held_since()) is not None:
-        since = max(since, restored)
-    rested = Q(**{f"{done}__gt": since}) | Q(attempted_at__gt=now - RETRY_AFTER)
-    if full:
-        rested |= Q(full_completed_at=None)  # the very first walk is a full one anyway
-    resting = SyncCursor.objects.filter(rested, account=account_uid, resource__in=names)
-    known = set(resting.values_list("resource", flat=True))
-    if full:
-        begun = SyncCursor.objects.filter(account=account_uid, resource__in=names)
-        return [name for name in begun.values_list("resource", flat=True) if name not in known]
-    return [name for name in names if name not in known]
+    """The due lists of one account, or of the platform."""
+    due = due_lists([account_uid], names, full=full, restored_at=operations.held_since() if full else None)
+    return due[0].resources if due else []
