@@ -74,9 +74,9 @@ def token_key(part: str, token_url: str, client_id: str, scope: str) -> str:
     return f"govpay:{_hash(token_url, client_id, scope)}:{part}"
 
 
-def pause_key(api_url: str, client_id: str) -> str:
-    """Key of the pause that the platform requested with a 429."""
-    return f"govpay:{_hash(api_url, client_id)}:pause"
+def pause_key(scope: str, api_url: str, client_id: str) -> str:
+    """Key of the pause that the platform requested with a 429 for calls of this scope."""
+    return f"govpay:{_hash(api_url, client_id, scope)}:pause"
 
 
 def webhook_secret_key(account_uid: str) -> str:

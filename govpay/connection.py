@@ -140,13 +140,13 @@ class CachedTokens(_Cached):
 
 
 class CachedPause(_Cached):
-    """Stores the pause that all processes make after a 429; a ``PauseStore``."""
+    """Stores the pauses that all processes make after a 429; a ``PauseStore``."""
 
     def __init__(self, alias: str, api_url: str, client_id: str) -> None:
-        super().__init__(alias, lambda _part: pause_key(api_url, client_id))
+        super().__init__(alias, partial(pause_key, api_url=api_url, client_id=client_id))
 
-    def hold(self, seconds: float) -> None:
-        self._hold("pause", seconds)
+    def hold(self, seconds: float, scope: str) -> None:
+        self._hold(scope, seconds)
 
-    def held(self) -> float:
-        return self._held("pause")
+    def held(self, scope: str) -> float:
+        return self._held(scope)

@@ -1,0 +1,61 @@
+"""R1: a 429 pauses the calls of its own account and kind, in all processes, and no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from govpay import operations
+from govpay.connection import get_endpoints, reset
+from govpay.exceptions import RateLimited
+from govpay.sync.pull import pull
+from tests.operations.town import Town
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def town(sandbox: Any) -> Town:
+    """A town whose list of payments was read too fast: the platform asked for four minutes."""
+    town = Town(sandbox)
+    sandbox.fault("GET /api/payments", status=429, retry_after=240, times=1)
+    assert pull("payments", town.account.uid).state == "failed"
+    return town
+
+
+def test_reads_of_the_account_wait_in_every_process(town: Town) -> None:
+    reset()  # another process
+    asked = len(town.sandbox.requests())
+    assert pull("transactions", town.account.uid).state == "failed"
+    with pytest.raises(RateLimited):
+        get_endpoints().get_payment(town.account.uid, "pay_1")
+    assert len(town.sandbox.requests()) == asked
+
+
+def test_money_and_secrets_of_the_account_do_not_wait(town: Town) -> None:
+    payment = town.captured()
+    refund = operations.refund_payment(payment=payment, amount=100)
+    assert refund.status == "succeeded"
+    assert town.moved("refund", payment) == 100
+    assert get_endpoints().get_webhook_secret(town.account.uid) == town.sandbox.webhook_secret(town.account.uid)
+
+
+def test_another_account_does_not_wait(town: Town) -> None:
+    other = town.add_account()
+    town.sandbox.add_payments(other.uid, 3)
+    assert pull("payments", other.uid).fetched == 3
+
+
+def test_a_limited_write_pauses_writes_and_no_reads(town: Town) -> None:
+    other = town.add_account()
+    payment = town.captured()
+    town.sandbox.fault("POST /api/payments/{uid}/refund", status=429, retry_after=240, times=1)
+    with pytest.raises(RateLimited):
+        operations.refund_payment(payment=payment, amount=100)
+    reset()  # another process
+    asked = len(town.posts())
+    with pytest.raises(RateLimited):
+        operations.refund_payment(payment=payment, amount=100)
+    assert len(town.posts()) == asked
+    assert pull("payments", other.uid).state == "succeeded"
