@@ -84,6 +84,16 @@ def webhook_secret_key(account_uid: str) -> str:
     return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:webhook-secret"
 
 
+def webhook_requests_key(account_uid: str) -> str:
+    """Key of the number of requests for this account's webhook secret within a minute."""
+    return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:webhook-requests"
+
+
+def newest_secret_key(account_uid: str) -> str:
+    """Key of a keyed hash of the webhook secret that a process has stored last."""
+    return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:newest-secret"
+
+
 def link_pause_key(public_id: str) -> str:
     """Key that marks that a payment link waits before the next attempt, because no session could be opened."""
     return f"govpay:{_hash(conf.get('API_URL'), public_id)}:link"

@@ -146,8 +146,9 @@ def _read_body(response: requests.Response, headers: dict[str, str], cap: int) -
 class Transport:
     """Sends requests to the platform and classifies the answers.
 
-    ``auth`` supplies the access token. ``pause`` remembers a 429 of an account (per process, or for all processes). It is safe to
-    share between threads and after a fork, because each thread of each process has its own pooled connection.
+    ``auth`` supplies the access token. ``pause`` remembers the 429 of an account (per process, or for all processes).
+    It is safe to share between threads and after a fork, because each thread of each process has its own pooled
+    connection.
     ``skew`` is our clock minus the server's at the last answer, in seconds (None before the first): faults T8.
     """
 
