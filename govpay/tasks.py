@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from celery.signals import task_prerun
 from django.db import DatabaseError
 from django.utils import timezone
 
-from govpay import operations, review
+from govpay import conf, operations, review
 from govpay.background import Batches
 from govpay.connection import get_authorizer
 from govpay.doctor import heartbeats
@@ -81,12 +82,18 @@ def sync_all() -> None:
     SyncRun.objects.filter(started_at__lt=timezone.now() - KEEP_RUNS).delete()
 
 
-@shared_task(name="govpay.tasks.sync_account", **_long)
+@shared_task(name="govpay.tasks.sync_account", bind=True, **_long)
 @scrub_traceback
-def sync_account(account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
-    """Read the lists of one account, whether due or not. Skips a list that another worker reads."""
+def sync_account(self: Any, account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
+    """Read the lists of one account, whether due or not. Skips a list that another worker reads.
+
+    Ends after ``SYNC_SLOT`` seconds. The next tick goes on with the lists that are left, if a tick queued the task;
+    otherwise the task queues itself again, because these lists may not be due.
+    """
     wanted = SCOPED if resources is None else tuple(resources)
-    _pull_all([name for name in SCOPED if name in wanted], account_uid, full=full)
+    left = _pull_all([name for name in SCOPED if name in wanted], account_uid, full=full)
+    if left and self.request.expires is None:
+        _queue_sync(account_uid, left, full=full)
 
 
 @shared_task(name="govpay.tasks.reconcile_operations", **_short)
@@ -226,9 +233,9 @@ def _process(event_id: int) -> None:
         _queue_sync(str(event.account_id), outcome.lists)
 
 
-def _queue_sync(account_uid: str, names: Sequence[str]) -> None:
+def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False) -> None:
     try:
-        sync_account.apply_async((account_uid,), {"resources": list(names)}, retry=False)
+        sync_account.apply_async((account_uid,), {"resources": list(names), "full": full}, retry=False)
     except Exception as error:
         logger.info("not queued (%s): %s of %s are read when due", type(error).__name__, ", ".join(names), account_uid)
 
@@ -240,18 +247,25 @@ def _dispatch() -> None:
         logger.exception("signals could not be sent; the next tick sends them")
 
 
-def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> None:
-    for name in names:
+def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> list[str]:
+    """Read lists one after another for ``SYNC_SLOT`` seconds. Returns those that are left."""
+    until = time.monotonic() + float(conf.get("SYNC_SLOT"))
+    for position, name in enumerate(names):
+        if position and time.monotonic() >= until:
+            return list(names[position:])
         try:
-            run = pull(name, account_uid, full=full)
+            run = pull(name, account_uid, full=full, until=until)
         except SyncBusy as busy:
             logger.info("%s", busy)
             continue
         except ConfigurationError as error:
             logger.error("%s", error)
-            return
+            return []
         level = logging.INFO if run.state == RunState.SUCCEEDED else logging.WARNING
         logger.log(level, "%s of %s: %s, %d rows", name, account_uid or "-", run.state, run.fetched)
+        if run.state == RunState.INTERRUPTED and time.monotonic() >= until:
+            return list(names[position:])
+    return []
 
 
 def _due(account_uid: str | None, names: Sequence[str], *, full: bool = False) -> list[str]:

@@ -188,3 +188,39 @@ def test_a_sign_that_cannot_be_written_stops_no_task(monkeypatch: Any) -> None:
     monkeypatch.setattr(heartbeats, "_recorded_at", 0.0)
     monkeypatch.setattr(heartbeats, "_record", fail)
     heartbeats.record_worker()
+
+
+def test_a_sync_gives_its_slot_back_and_goes_on_later(sandbox: Any, queue: Any, settings: Any) -> None:
+    """A long list keeps a worker for ``SYNC_SLOT`` seconds at most, and no page is read twice."""
+    account = sandbox.add_account()["uid"]
+    sandbox.add_payments(account, 25)
+    settings.GOVPAY = {**settings.GOVPAY, "SYNC_SLOT": 1e-9, "PAGE_SIZE": 10}
+    tasks.sync_account(account, resources=["payments"])
+    assert Payment.objects.count() == 10
+    assert SyncRun.objects.get().state == "interrupted"
+    for _ in range(10):
+        waiting = queue()
+        if not waiting:
+            break
+        assert waiting == [("govpay.tasks.sync_account", [account], {"resources": ["payments"], "full": False})]
+        tasks.sync_account(account, resources=["payments"])
+    assert Payment.objects.count() == 25
+    assert SyncRun.objects.filter(state="succeeded").count() == 1
+    assert sum(SyncRun.objects.values_list("fetched", flat=True)) == 25
+
+
+def test_a_sync_that_a_tick_queued_leaves_the_rest_to_the_next_tick(sandbox: Any, queue: Any, settings: Any) -> None:
+    account = sandbox.add_account()["uid"]
+    tasks.sync_all()
+    queue()
+    settings.GOVPAY = {**settings.GOVPAY, "SYNC_SLOT": 1e-9}
+    tasks.sync_account.push_request(expires="2040-01-01T00:00:00+00:00")
+    try:
+        tasks.sync_account.run(account)
+    finally:
+        tasks.sync_account.pop_request()
+    assert queue() == []
+    assert list(SyncRun.objects.exclude(account=None).values_list("resource", flat=True)) == ["customers"]
+    tasks.sync_all()
+    ((_, _, kwargs),) = queue()
+    assert kwargs["resources"] == [name for name in tasks.SCOPED if name != "customers"]
