@@ -18,7 +18,15 @@ from govpay import conf, operations, review
 from govpay.background import Batches
 from govpay.connection import get_authorizer
 from govpay.doctor import heartbeats
-from govpay.exceptions import APIError, ConfigurationError, SyncBusy
+from govpay.exceptions import (
+    APIConnectionError,
+    APIError,
+    ConfigurationError,
+    InvalidAnswer,
+    RateLimited,
+    ServerError,
+    SyncBusy,
+)
 from govpay.models import SyncRun
 from govpay.models.choices import RunState
 from govpay.security.tracebacks import scrub_traceback
@@ -36,6 +44,9 @@ TOGETHER = 20
 
 #: Retention of ``SyncRun`` rows.
 KEEP_RUNS = dt.timedelta(days=30)
+
+#: Errors after which the other lists of the account are not tried in the same task.
+UNREACHABLE = (APIConnectionError, InvalidAnswer, RateLimited, ServerError)
 
 _short: dict[str, Any] = {"acks_late": True, "ignore_result": True, "soft_time_limit": 110, "time_limit": 120}
 _long: dict[str, Any] = {
@@ -248,7 +259,11 @@ def _dispatch() -> None:
 
 
 def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> list[str]:
-    """Read lists one after another for ``SYNC_SLOT`` seconds. Returns those that are left."""
+    """Read lists one after another for ``SYNC_SLOT`` seconds. Returns those that are left.
+
+    Ends early when the platform does not serve the account now, because each further list would cost as much time.
+    The next tick tries the other lists.
+    """
     until = time.monotonic() + float(conf.get("SYNC_SLOT"))
     for position, name in enumerate(names):
         if position and time.monotonic() >= until:
@@ -265,6 +280,8 @@ def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = Fal
         logger.log(level, "%s of %s: %s, %d rows", name, account_uid or "-", run.state, run.fetched)
         if run.state == RunState.INTERRUPTED and time.monotonic() >= until:
             return list(names[position:])
+        if account_uid is not None and isinstance(run.cause, UNREACHABLE):
+            return []
     return []
 
 

@@ -224,3 +224,18 @@ def test_a_sync_that_a_tick_queued_leaves_the_rest_to_the_next_tick(sandbox: Any
     tasks.sync_all()
     ((_, _, kwargs),) = queue()
     assert kwargs["resources"] == [name for name in tasks.SCOPED if name != "customers"]
+
+
+def test_a_platform_that_does_not_answer_costs_an_account_one_list(sandbox: Any, queue: Any, settings: Any) -> None:
+    """Faults C3: an account that hangs keeps its worker for one call, and not for one call a list."""
+    settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
+    account = sandbox.add_account()["uid"]
+    tasks.sync_all()
+    queue()
+    fault = sandbox.fault("GET *", status=503, times=100)
+    tasks.sync_account(account)
+    assert fault.hits == 1
+    sandbox.clear_faults()
+    tasks.sync_all()
+    ((_, _, kwargs),) = queue()
+    assert kwargs["resources"] == [name for name in tasks.SCOPED if name != "customers"]

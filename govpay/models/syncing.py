@@ -81,6 +81,9 @@ class SyncRun(models.Model):
     rejected = models.JSONField(default=list, blank=True)
     error = models.TextField(blank=True, default="")
 
+    #: The error that ended the run. Only in the process that carried it out.
+    cause: Exception | None = None
+
     objects = AccountQuerySet.as_manager()
 
     class Meta:

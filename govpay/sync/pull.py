@@ -116,6 +116,7 @@ def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
         else:
             sync_pass.fail(str(error))
     except GovPayError as error:
+        sync_pass.run.cause = error
         sync_pass.fail(str(error))
     except DatabaseError as error:
         # The text of the error may quote a row, so it goes to the log only.

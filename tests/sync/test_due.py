@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from govpay import schedule
-from govpay.models import PaymentAccount, SyncCursor
+from govpay.models import PaymentAccount, SyncCursor, SyncRun
 from govpay.sync import due, lease
 from govpay.sync.pull import SCOPED
 
@@ -103,3 +103,62 @@ def test_an_account_is_queued_once_and_for_its_full_passes_first() -> None:
 
 def test_a_tick_is_as_long_as_in_the_schedule() -> None:
     assert due.TICK.total_seconds() == schedule.TICK
+
+
+def fail(uid: str, minutes_ago: float, mode: str = "incremental") -> None:
+    at = timezone.now() - minutes_ago * MINUTE
+    SyncRun.objects.create(account_id=uid, resource="payments", mode=mode, state="failed", started_at=at)
+
+
+def payments_due(uid: str, *, full: bool = False) -> bool:
+    return any("payments" in each.resources for each in due.due_lists([uid], SCOPED, full=full))
+
+
+def test_a_list_that_fails_waits_twice_as_long_each_time(settings: Any) -> None:
+    """Faults C3."""
+    settings.GOVPAY = {**settings.GOVPAY, "SYNC_INTERVAL": 600}
+    (uid,) = add_accounts(1)
+    note(uid, 60)
+    fail(uid, 0.9)
+    assert payments_due(uid)  # one failure: at the next tick
+    fail(uid, 0.9)
+    assert not payments_due(uid)  # two: after a minute
+    SyncRun.objects.all().delete()
+    for _ in range(3):
+        fail(uid, 1.9)
+    assert not payments_due(uid)
+    SyncRun.objects.update(started_at=F("started_at") - MINUTE / 4)
+    assert payments_due(uid)  # three: after two minutes
+    SyncRun.objects.all().delete()
+    for _ in range(20):
+        fail(uid, 9.9)
+    assert not payments_due(uid)
+    SyncRun.objects.update(started_at=F("started_at") - MINUTE / 4)
+    assert payments_due(uid)  # any number: after ``SYNC_INTERVAL``
+
+
+def test_failures_before_the_last_success_do_not_count() -> None:
+    (uid,) = add_accounts(1)
+    for _ in range(10):
+        fail(uid, 61)
+    note(uid, 60)
+    fail(uid, 0.9)
+    assert payments_due(uid)
+
+
+def test_a_full_pass_that_fails_delays_no_incremental_one() -> None:
+    (uid,) = add_accounts(1)
+    note(uid, 2 * 24 * 60)
+    for _ in range(5):
+        fail(uid, 1, mode="full")
+    assert not payments_due(uid, full=True)
+    assert payments_due(uid)
+
+
+def test_lists_without_an_account_wait_as_well() -> None:
+    at = timezone.now() - 60 * MINUTE
+    SyncCursor.objects.create(resource="accounts", attempted_at=at, completed_at=at)
+    assert due.due_lists([None], ["accounts"])
+    for _ in range(5):
+        SyncRun.objects.create(resource="accounts", mode="incremental", state="failed", started_at=at + 59 * MINUTE)
+    assert not due.due_lists([None], ["accounts"])
