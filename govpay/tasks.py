@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import shared_task
@@ -85,11 +85,16 @@ def refresh_token() -> None:
 @scrub_traceback
 def sync_all() -> None:
     """Read clients and accounts when they are due, then queue the accounts with due lists, longest waiting first."""
-    _pull_all(_due(None, GLOBAL, full=True), None, full=True)
-    _pull_all(_due(None, GLOBAL), None)
+    read_platform_lists()
     for due in next_accounts(operations.held_since()):
         options = {"resources": due.resources, "full": due.full}
         sync_account.apply_async((due.account_uid,), options, expires=TICK_EXPIRES)
+
+
+def read_platform_lists() -> None:
+    """Read clients and accounts when they are due, and delete old records of runs."""
+    read_lists(_due(None, GLOBAL, full=True), None, full=True)
+    read_lists(_due(None, GLOBAL), None)
     SyncRun.objects.filter(started_at__lt=timezone.now() - KEEP_RUNS).delete()
 
 
@@ -102,7 +107,7 @@ def sync_account(self: Any, account_uid: str, resources: Sequence[str] | None = 
     otherwise the task queues itself again, because these lists may not be due.
     """
     wanted = SCOPED if resources is None else tuple(resources)
-    left = _pull_all([name for name in SCOPED if name in wanted], account_uid, full=full)
+    left = read_lists([name for name in SCOPED if name in wanted], account_uid, full=full)
     if left and self.request.expires is None:
         _queue_sync(account_uid, left, full=full)
 
@@ -129,8 +134,8 @@ def send_digest() -> None:
 @scrub_traceback
 def process_event(event_id: int) -> None:
     """Process one stored webhook event, unless another worker does or did."""
-    _process(event_id)
-    _dispatch()
+    process(event_id)
+    dispatch_signals()
 
 
 @shared_task(name="govpay.tasks.process_events", **_short)
@@ -138,8 +143,8 @@ def process_event(event_id: int) -> None:
 def process_events(event_ids: Sequence[int]) -> None:
     """Process several events that arrived together. Events that are not reached in time are queued again."""
     for event_id in event_ids:
-        _process(event_id)
-    _dispatch()
+        process(event_id)
+    dispatch_signals()
 
 
 @shared_task(name="govpay.tasks.send_outstanding", **_short)
@@ -222,7 +227,8 @@ def _publish(event_ids: Sequence[int]) -> None:
 _queue: Batches[int] = Batches(_publish, most=TOGETHER)
 
 
-def _process(event_id: int) -> None:
+def process(event_id: int, sync: Callable[[str, Sequence[str]], None] | None = None) -> None:
+    """Process one stored event in this process. ``sync`` reads lists of its account; by default they are queued."""
     event = inbox.claim(event_id)
     if event is None:
         return
@@ -241,7 +247,7 @@ def _process(event_id: int) -> None:
     if outcome.refunds:
         operations.follow_refunds()
     if outcome.lists:
-        _queue_sync(str(event.account_id), outcome.lists)
+        (sync or _queue_sync)(str(event.account_id), outcome.lists)
 
 
 def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False) -> None:
@@ -251,14 +257,15 @@ def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False) -
         logger.info("not queued (%s): %s of %s are read when due", type(error).__name__, ", ".join(names), account_uid)
 
 
-def _dispatch() -> None:
+def dispatch_signals() -> None:
+    """Send the signals of the outbox. A failure is logged; the next tick sends them."""
     try:
         outbox.dispatch()
     except DatabaseError:
         logger.exception("signals could not be sent; the next tick sends them")
 
 
-def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> list[str]:
+def read_lists(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> list[str]:
     """Read lists one after another for ``SYNC_SLOT`` seconds. Returns those that are left.
 
     Ends early when the platform does not serve the account now, because each further list would cost as much time.
