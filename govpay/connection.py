@@ -11,12 +11,11 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, cast
 
-from django.core.cache import caches
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from govpay import conf
-from govpay.cache import pause_key, token_key
+from govpay.cache import cache_of, pause_key, token_key
 from govpay.client import Authorizer, Config, Endpoints, Routes, Token
 from govpay.exceptions import EncryptionError
 from govpay.security.encryption import seal, unseal
@@ -90,7 +89,7 @@ class _Cached:
 
     @property
     def _cache(self) -> Any:
-        return caches[self._alias]
+        return cache_of(self._alias)
 
     def _hold(self, part: str, seconds: float) -> None:
         self._cache.set(self._key(part), time.time() + seconds, timeout=max(1, math.ceil(seconds)))
