@@ -35,6 +35,8 @@ KEPT: dict[str, int] = {
     "management/test_commands.py::test_a_missing_setting_is_one_line_with_its_cure": 1,
     "management/test_commands.py::test_what_does_not_exist_is_one_line": 0,
     "management/test_commands.py::test_reconcile_says_what_it_did": 0,
+    "test_workers.py::test_accounts_that_hang_hold_no_event_of_another": 0,
+    "test_workers.py::test_one_worker_on_redis_serves_money_and_events_before_lists": 0,
     "management/test_work.py::test_it_runs_until_it_is_stopped": 0,
     "management/test_doctor.py::test_no_secret_is_told": 1,
     "management/test_doctor.py::test_an_error_exits_1_and_is_told_with_its_cure": 0,

@@ -26,12 +26,14 @@ def queue() -> Any:
 
     def drain() -> list[tuple[str, list[Any], dict[str, Any]]]:
         found = []
-        with current_app.connection_for_read() as connection, connection.SimpleQueue("celery") as messages:
-            while messages.qsize():
-                message = messages.get_nowait()
-                args, kwargs, _ = message.payload
-                found.append((message.headers["task"], args, kwargs))
-                message.ack()
+        with current_app.connection_for_read() as connection:
+            for name in schedule.QUEUES:
+                with connection.SimpleQueue(name) as messages:
+                    while messages.qsize():
+                        message = messages.get_nowait()
+                        args, kwargs, _ = message.payload
+                        found.append((message.headers["task"], args, kwargs))
+                        message.ack()
         return found
 
     drain()
