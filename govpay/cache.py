@@ -75,6 +75,11 @@ def cache_of(alias: str) -> Any:
     return _breakers.setdefault(alias, CircuitBreaker(alias))
 
 
+def tick_key(task: str) -> str:
+    """Key that marks that a tick of this task was queued and not yet carried out."""
+    return f"govpay:tick:{task}"
+
+
 def shared_cache() -> Any:
     """The cache that all processes share: ``GOVPAY["CACHE"]``."""
     return cache_of(conf.get("CACHE"))

@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
-from celery.signals import task_prerun
+from celery.signals import before_task_publish, task_postrun, task_prerun
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -39,6 +39,13 @@ logger = logging.getLogger("govpay.tasks")
 #: Seconds after which a queued tick expires, because the next one is already in the queue.
 TICK_EXPIRES = 55
 
+#: The tasks that beat queues (``govpay.schedule``).
+TICKS = frozenset(
+    f"govpay.tasks.{name}"
+    for name in ("refresh_token", "sync_all", "reconcile_operations", "send_outstanding", "purge_events")
+    + ("send_digest", "heartbeat")
+)
+
 #: Maximum number of events in one message.
 TOGETHER = 20
 
@@ -62,6 +69,18 @@ def _note_worker(task: Any = None, **_: Any) -> None:
     """Record the worker's heartbeat when it starts a task of this package. An eager task runs outside a worker."""
     if str(getattr(task, "name", "")).startswith("govpay.") and not task.request.is_eager:
         heartbeats.record_worker()
+
+
+@before_task_publish.connect(weak=False, dispatch_uid="govpay.tick_queued")
+def _note_tick_queued(sender: Any = None, **_: Any) -> None:
+    if sender in TICKS:
+        heartbeats.note_tick_queued(sender)
+
+
+@task_postrun.connect(weak=False, dispatch_uid="govpay.tick_done")
+def _note_tick_done(task: Any = None, **_: Any) -> None:
+    if getattr(task, "name", "") in TICKS:
+        heartbeats.note_tick_done(task.name)
 
 
 @shared_task(name="govpay.tasks.heartbeat", **_short)

@@ -241,3 +241,21 @@ def test_a_platform_that_does_not_answer_costs_an_account_one_list(sandbox: Any,
     tasks.sync_all()
     ((_, _, kwargs),) = queue()
     assert kwargs["resources"] == [name for name in tasks.SCOPED if name != "customers"]
+
+
+def test_beat_says_when_its_last_tick_was_not_carried_out(queue: Any, caplog: pytest.LogCaptureFixture) -> None:
+    cache.clear()
+    tasks.purge_events.apply_async()
+    assert "was not carried out" not in caplog.text
+    queue()  # the message expired, or no worker had time for it
+    tasks.purge_events.apply_async()
+    assert "the last tick of govpay.tasks.purge_events was not carried out" in caplog.text
+    caplog.clear()
+    tasks.purge_events.apply()  # a worker carries out the one in the queue
+    tasks.purge_events.apply_async()
+    tasks.send_digest.apply_async()
+    assert "was not carried out" not in caplog.text
+
+
+def test_ticks_are_those_of_the_schedule() -> None:
+    assert {entry["task"] for entry in schedule.BEAT_SCHEDULE.values()} == tasks.TICKS
