@@ -55,12 +55,14 @@ KEEP_RUNS = dt.timedelta(days=30)
 #: Errors after which the other lists of the account are not tried in the same task.
 UNREACHABLE = (APIConnectionError, InvalidAnswer, RateLimited, ServerError)
 
+# RabbitMQ closes the channel of a worker that has not acknowledged a message within its ``consumer_timeout``, by
+# default 30 minutes. Every task ends before that.
 _short: dict[str, Any] = {"acks_late": True, "ignore_result": True, "soft_time_limit": 110, "time_limit": 120}
 _long: dict[str, Any] = {
     "acks_late": True,
     "ignore_result": True,
-    "soft_time_limit": 1800,
-    "time_limit": 1860,
+    "soft_time_limit": 1500,
+    "time_limit": 1560,
 }
 
 

@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.db import OperationalError
 from django.utils import timezone
 
-from govpay import schedule, tasks
+from govpay import conf, schedule, tasks
 from govpay.cache import HEARTBEAT_KEY
 from govpay.doctor import heartbeats
 from govpay.models import Heartbeat, Operation, Payment, PaymentAccount, SyncCursor, SyncRun
@@ -52,6 +52,14 @@ def test_tasks_ack_late_and_have_limits(name: str) -> None:
     task = current_app.tasks[f"govpay.tasks.{name}"]
     assert task.acks_late
     assert 0 < task.soft_time_limit < task.time_limit
+
+
+def test_no_task_outlives_the_time_that_rabbitmq_waits_for_it() -> None:
+    """RabbitMQ's default ``consumer_timeout`` is 30 minutes."""
+    ours = [task for name, task in current_app.tasks.items() if name.startswith("govpay.")]
+    assert len(ours) >= len(tasks.TICKS)
+    assert all(0 < task.soft_time_limit < task.time_limit < 1800 for task in ours)
+    assert float(conf.DEFAULTS["SYNC_SLOT"][1]) < tasks.sync_account.soft_time_limit
 
 
 def test_one_task_per_account_with_its_due_lists(sandbox: Any, queue: Any) -> None:
