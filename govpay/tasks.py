@@ -272,8 +272,9 @@ def process(event_id: int, sync: Callable[[str, Sequence[str]], None] | None = N
 
 
 def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False) -> None:
+    options = {"resources": list(names), **({"full": True} if full else {})}
     try:
-        sync_account.apply_async((account_uid,), {"resources": list(names), "full": full}, retry=False)
+        sync_account.apply_async((account_uid,), options, retry=False)
     except Exception as error:
         logger.info("not queued (%s): %s of %s are read when due", type(error).__name__, ", ".join(names), account_uid)
 

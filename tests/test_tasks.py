@@ -212,7 +212,7 @@ def test_a_sync_gives_its_slot_back_and_goes_on_later(sandbox: Any, queue: Any, 
         waiting = queue()
         if not waiting:
             break
-        assert waiting == [("govpay.tasks.sync_account", [account], {"resources": ["payments"], "full": False})]
+        assert waiting == [("govpay.tasks.sync_account", [account], {"resources": ["payments"]})]
         tasks.sync_account(account, resources=["payments"])
     assert Payment.objects.count() == 25
     assert SyncRun.objects.filter(state="succeeded").count() == 1

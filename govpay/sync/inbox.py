@@ -109,7 +109,7 @@ def kept(value: Any, name: str = "") -> Any:
 def claim(pk: int) -> WebhookEvent | None:
     """Claim the event for the caller until ``CLAIM`` is over. Returns ``None`` when it must not be processed now."""
     now = timezone.now()
-    waiting = _claimable(now).filter(pk=pk)
+    waiting = claimable(now).filter(pk=pk)
     if not in_transaction(lambda: waiting.update(attempts=F("attempts") + 1, claimed_until=now + CLAIM)):
         return None
     event = WebhookEvent.objects.get(pk=pk)
@@ -121,10 +121,12 @@ def claim(pk: int) -> WebhookEvent | None:
 
 def waiting(limit: int = 5000) -> list[int]:
     """Events that can be claimed now, oldest first."""
-    return list(_claimable(timezone.now()).order_by("pk").values_list("pk", flat=True)[:limit])
+    return list(claimable().order_by("pk").values_list("pk", flat=True)[:limit])
 
 
-def _claimable(now: dt.datetime) -> QuerySet[WebhookEvent]:
+def claimable(now: dt.datetime | None = None) -> QuerySet[WebhookEvent]:
+    """Events that no worker holds and that are due."""
+    now = now or timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
     due = Q(error="") | Q(due_at=None) | Q(due_at__lte=now)  # a failed event pauses, also when it is queued
     return WebhookEvent.objects.filter(free, due, state=EventState.RECEIVED)
