@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kombu import Exchange, Queue
 from kombu.utils.scheduling import priority_cycle
 
 #: Seconds between ticks. The tasks decide themselves what is due.
@@ -19,6 +20,9 @@ MONEY, EVENTS, SYNC = "govpay.money", "govpay.events", "govpay.sync"
 
 #: The queues, the most urgent first.
 QUEUES = (MONEY, EVENTS, SYNC)
+
+#: ``app.conf.task_queues``: a worker without ``-Q`` then serves our queues and Celery's default queue.
+TASK_QUEUES = tuple(Queue(name, Exchange(name), routing_key=name) for name in (*QUEUES, "celery"))
 
 
 def _tick(task: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ app = Celery("project")
 
 def configuration() -> dict[str, object]:
     """Return Celery's configuration. Celery calls this when it first needs it, so importing needs no settings."""
-    from govpay.schedule import BEAT_SCHEDULE, TASK_ROUTES  # noqa: PLC0415 - needs the settings
+    from govpay.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES  # noqa: PLC0415 - needs the settings
     from project.broker import URL, transport_options  # noqa: PLC0415 - needs the settings
 
     serverless = not settings.CELERY_BROKER_URL
@@ -32,6 +32,7 @@ def configuration() -> dict[str, object]:
         "worker_enable_remote_control": False,
         "worker_prefetch_multiplier": 1,
         "beat_schedule": BEAT_SCHEDULE,
+        "task_queues": TASK_QUEUES,
         "task_routes": TASK_ROUTES,
         "beat_schedule_filename": str(settings.VAR_DIR / "beat"),
         "timezone": "UTC",

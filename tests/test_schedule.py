@@ -34,6 +34,11 @@ def test_the_demo_sends_a_task_to_its_queue(task: str, queue: str) -> None:
     assert route["queue"].name == queue
 
 
+def test_a_worker_without_a_choice_serves_all_queues_the_most_urgent_first() -> None:
+    """The old default queue stays, because messages may wait in it during an upgrade."""
+    assert list(current_app.amqp.queues.consume_from) == [*schedule.QUEUES, "celery"]
+
+
 def test_the_schedule_names_no_queue() -> None:
     """A site that sets no routes keeps everything in Celery's default queue, where its workers are."""
     assert all(set(entry["options"]) == {"expires"} for entry in schedule.BEAT_SCHEDULE.values())

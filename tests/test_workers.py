@@ -151,7 +151,7 @@ def test_one_worker_on_redis_serves_money_and_events_before_lists(
     for pk in events:
         send(broker, EVENTS, tasks.process_event, pk)
         send(broker, MONEY, tasks.heartbeat)
-    start_worker(",".join(QUEUES))
+    start_worker(",".join(reversed(QUEUES)))
     wait_for(lambda: SyncRun.objects.filter(resource="terminals", state="succeeded").count() == 3)
     processed = sorted(each.processed_at for each in WebhookEvent.objects.all() if each.processed_at)
     assert len(processed) == len(events)

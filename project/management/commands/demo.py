@@ -18,7 +18,6 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.utils import timezone
 
-from govpay.schedule import QUEUES
 from project.demo.first_sync import SyncFailed, order_sync, read_stats, rows_there, watch
 from project.demo.founding import NotFounded, provision_city, settle_city
 from project.demo.processes import HOST, Company, Died, Stopped, first_busy, is_busy, stop_on_signals
@@ -154,8 +153,7 @@ def start_sandbox(company: Company, port: int) -> None:
 
 def start_worker(company: Company) -> None:
     options = "--beat --pool=prefork --concurrency=2 --loglevel=INFO --without-gossip --without-mingle"
-    queues = ("-Q", ",".join(QUEUES))
-    company.start("worker", "celery", "-A", "project", "worker", *queues, *options.split(), "--without-heartbeat")
+    company.start("worker", "celery", "-A", "project", "worker", *options.split(), "--without-heartbeat")
 
 
 def start_site(company: Company, port: int) -> None:
