@@ -29,9 +29,9 @@ def add_accounts(count: int) -> list[str]:
 def note(uid: str, minutes_ago: float, *, done: bool = True, names: tuple[str, ...] = SCOPED) -> None:
     """Record that the lists were attempted, and read to their end, so many minutes ago."""
     at = timezone.now() - minutes_ago * MINUTE
-    for name in names:
-        times = {"attempted_at": at, **({"completed_at": at, "full_completed_at": at} if done else {})}
-        SyncCursor.objects.update_or_create(account_id=uid, resource=name, defaults=times)
+    times = {"attempted_at": at, **({"completed_at": at, "full_completed_at": at} if done else {})}
+    if not SyncCursor.objects.filter(account_id=uid, resource__in=names).update(**times):
+        SyncCursor.objects.bulk_create(SyncCursor(account_id=uid, resource=name, **times) for name in names)
 
 
 def next_uids() -> list[str | None]:
@@ -162,3 +162,31 @@ def test_lists_without_an_account_wait_as_well() -> None:
     for _ in range(5):
         SyncRun.objects.create(resource="accounts", mode="incremental", state="failed", started_at=at + 59 * MINUTE)
     assert not due.due_lists([None], ["accounts"])
+
+
+def test_accounts_that_hang_delay_no_other(settings: Any) -> None:
+    """Faults C3: 6 of 12 accounts hang for a minute at each list; two workers read the others in time."""
+    settings.GOVPAY = {**settings.GOVPAY, "SYNC_INTERVAL": 600}
+    uids = add_accounts(12)
+    hanging, healthy = uids[:6], uids[6:]
+    for uid in uids:
+        note(uid, 30)
+    read_at: dict[str, list[int]] = {uid: [0] for uid in healthy}
+    for tick in range(1, 61):
+        SyncCursor.objects.update(attempted_at=F("attempted_at") - MINUTE, completed_at=F("completed_at") - MINUTE)
+        SyncRun.objects.update(started_at=F("started_at") - MINUTE)
+        minutes = 2.0  # of two workers
+        for each in due.next_accounts():
+            uid = str(each.account_uid)
+            if minutes <= 0:
+                break
+            if uid in hanging:
+                note(uid, 0, done=False, names=(each.resources[0],))
+                SyncRun.objects.create(account_id=uid, resource=each.resources[0], mode="incremental", state="failed")
+                minutes -= 1
+            else:
+                note(uid, 0)
+                read_at[uid].append(tick)
+                minutes -= 0.2
+    gaps = [after - before for times in read_at.values() for before, after in zip(times, [*times[1:], 60], strict=True)]
+    assert max(gaps) <= 2 * 10
