@@ -35,7 +35,7 @@ class Work:
         self._step(tasks.refresh_token)
         self.urgent()
         self._step(tasks.read_platform_lists)
-        self._read_accounts()
+        self._step(self._read_accounts)
         self._step(tasks.purge_events)
         self._step(tasks.send_digest)
 
@@ -46,6 +46,9 @@ class Work:
 
     def events(self) -> None:
         """Process the events that wait, also those that arrive meanwhile."""
+        self._step(self._process_events)
+
+    def _process_events(self) -> None:
         done: set[int] = set()
         while new := [pk for pk in inbox.waiting() if pk not in done]:
             for pk in new:

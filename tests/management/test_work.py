@@ -107,16 +107,17 @@ def test_what_else_ticks_do(sandbox: Any, settings: Any, monkeypatch: pytest.Mon
     assert len(mail.outbox) == 1
 
 
-def test_a_step_that_fails_stops_no_other_and_is_told(sandbox: Any) -> None:
+@pytest.mark.parametrize("table", ["govpay_heartbeat", "govpay_webhookevent"])
+def test_a_step_that_fails_stops_no_other_and_is_told(sandbox: Any, table: str) -> None:
     sandbox.add_account()
 
     def refuse(run: Callable[..., Any], sql: str, *rest: Any) -> Any:
-        if "govpay_heartbeat" in sql and not sql.startswith("SELECT"):
-            raise OperationalError("the table cannot be written")
+        if f'"{table}"' in sql and not (table == "govpay_heartbeat" and sql.startswith("SELECT")):
+            raise OperationalError("the table cannot be used")
         return run(sql, *rest)
 
     wrapper: AbstractContextManager[None] = connection.execute_wrapper(refuse)
-    with wrapper, pytest.raises(CommandError, match="1 steps failed"):
+    with wrapper, pytest.raises(CommandError, match="steps failed"):
         work()
     assert SyncRun.objects.exclude(account=None).exists()
 

@@ -15,8 +15,9 @@ from govpay.management.base import PlatformCommand
 from govpay.sync.due import TICK
 from govpay.work import Work
 
-#: Seconds between two looks for new events.
+#: Seconds between two looks for new events, and after a failure (the database is down, for example).
 LOOK_EVERY = 1.0
+REST_AFTER_FAILURE = 30.0
 
 
 class Command(PlatformCommand):
@@ -45,6 +46,9 @@ class Command(PlatformCommand):
 
     def _until_next_tick(self, work: Work, stopped: threading.Event) -> None:
         end = time.monotonic() + TICK.total_seconds()
-        while time.monotonic() < end and not stopped.wait(LOOK_EVERY):
+        pause = LOOK_EVERY
+        while time.monotonic() < end and not stopped.wait(pause):
             close_old_connections()
+            failures = work.failures
             work.events()
+            pause = LOOK_EVERY if work.failures == failures else REST_AFTER_FAILURE
