@@ -1,4 +1,4 @@
-"""The shared cache: all its keys, and an access that continues when the cache fails.
+"""The shared cache: all its keys, and an access that continues when the cache fails or hangs.
 
 All keys are in the cache ``GOVPAY["CACHE"]`` and begin with ``govpay:``. No key contains an account, an address, a name
 or a secret: these are hashed.
@@ -7,9 +7,13 @@ or a secret: these are hashed.
 from __future__ import annotations
 
 import hashlib
+import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 from django.core.cache import caches
+from django.core.signals import setting_changed
 from django.utils.crypto import salted_hmac
 
 from govpay import conf
@@ -19,9 +23,74 @@ from govpay.client.stores import FailOpenStore
 HEARTBEAT_KEY = "govpay:heartbeat:mark"
 
 
+logger = logging.getLogger("govpay.cache")
+
+
+class CacheUnavailable(Exception):
+    """The cache did not answer a moment ago, so it is not asked now."""
+
+
+class CircuitBreaker:
+    """Access to one cache of Django. After a failure that took time, the cache is not used for a while.
+
+    Without it each use of a cache that hangs would wait for the timeout of its sockets, many times in one request.
+    A failure that takes no time, such as a refused connection, does not count. Each method of the cache raises
+    ``CacheUnavailable`` meanwhile. There is no lock: several threads that wait at the same time all pay once.
+    """
+
+    SLOW = 0.1  # seconds after which a failure counts as a hang
+    REST = 30.0  # seconds without a use; then one caller tries
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+        self._open = False
+        self._until = 0.0
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            started = time.monotonic()
+            if started < self._until:
+                raise CacheUnavailable(self._alias)
+            if self._open:
+                self._until = started + self.REST  # the other threads do not try at the same time
+            try:
+                result = getattr(caches[self._alias], name)(*args, **options)
+            except Exception as error:
+                if self._open or time.monotonic() - started >= self.SLOW:
+                    self._open, self._until = True, time.monotonic() + self.REST
+                    text = "the cache %s does not answer (%s); it is not used for %d seconds"
+                    logger.warning(text, self._alias, type(error).__name__, self.REST)
+                raise
+            self._open, self._until = False, 0.0
+            return result
+
+        return call
+
+
+_breakers: dict[str, CircuitBreaker] = {}
+
+
+def cache_of(alias: str) -> Any:
+    """The cache with this alias behind the circuit breaker of this process."""
+    return _breakers.setdefault(alias, CircuitBreaker(alias))
+
+
+def tick_key(task: str) -> str:
+    """Key that marks that a tick of this task was queued and not yet carried out."""
+    return f"govpay:tick:{task}"
+
+
 def shared_cache() -> Any:
     """The cache that all processes share: ``GOVPAY["CACHE"]``."""
-    return caches[conf.get("CACHE")]
+    return cache_of(conf.get("CACHE"))
+
+
+def _forget_on_change(*, setting: str, **_: Any) -> None:
+    if setting == "CACHES":
+        _breakers.clear()
+
+
+setting_changed.connect(_forget_on_change, dispatch_uid="govpay.cache")
 
 
 class FailOpenCache:
@@ -74,14 +143,24 @@ def token_key(part: str, token_url: str, client_id: str, scope: str) -> str:
     return f"govpay:{_hash(token_url, client_id, scope)}:{part}"
 
 
-def pause_key(api_url: str, client_id: str) -> str:
-    """Key of the pause that the platform requested with a 429."""
-    return f"govpay:{_hash(api_url, client_id)}:pause"
+def pause_key(scope: str, api_url: str, client_id: str) -> str:
+    """Key of the pause that the platform requested with a 429 for calls of this scope."""
+    return f"govpay:{_hash(api_url, client_id, scope)}:pause"
 
 
 def webhook_secret_key(account_uid: str) -> str:
     """Key that marks that a process is fetching this account's webhook secret."""
     return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:webhook-secret"
+
+
+def webhook_requests_key(account_uid: str) -> str:
+    """Key of the number of requests for this account's webhook secret within a minute."""
+    return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:webhook-requests"
+
+
+def newest_secret_key(account_uid: str) -> str:
+    """Key of a keyed hash of the webhook secret that a process has stored last."""
+    return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:newest-secret"
 
 
 def link_pause_key(public_id: str) -> str:

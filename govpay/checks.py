@@ -25,6 +25,10 @@ UNSHARED_CACHES = {
 }
 
 
+#: Options of a Redis cache, in OPTIONS or in the query of LOCATION. django-redis writes them in upper case.
+TIMEOUTS = ("socket_connect_timeout", "socket_timeout")
+
+
 @register("govpay")
 def check_settings(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     """``govpay.E001``: missing, misspelt or wrongly typed keys of ``GOVPAY``."""
@@ -59,7 +63,11 @@ def check_urls(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
 
 @register("govpay")
 def check_cache(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E003``: an alias that does not exist. ``govpay.W001``: a cache that workers cannot share."""
+    """Checks the cache that is named in ``GOVPAY["CACHE"]``.
+
+    ``govpay.E003``: an alias that does not exist. ``govpay.W001``: a cache that workers cannot share.
+    ``govpay.W004``: a Redis cache without timeouts, which could hold a request for ever.
+    """
     alias = conf.given().get("CACHE", "default")
     configured = settings.CACHES.get(alias) if isinstance(alias, str) else None
     if configured is None:
@@ -72,12 +80,29 @@ def check_cache(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
         ]
     why = UNSHARED_CACHES.get(str(configured.get("BACKEND")))
     if why is None:
-        return []
+        return _check_timeouts(str(alias), configured)
     return [
         Warning(
             f"The cache {alias!r} cannot hold one token for all processes: {why}.",
             hint="Use Redis, Memcached or django.core.cache.backends.db.DatabaseCache.",
             id="govpay.W001",
+        )
+    ]
+
+
+def _check_timeouts(alias: str, configured: dict[str, Any]) -> list[CheckMessage]:
+    options = configured.get("OPTIONS") or {}
+    addresses = configured.get("LOCATION") or ""
+    text = f"{sorted(map(str, options))} {addresses}".lower()
+    if "redis" not in str(configured.get("BACKEND")).lower() or all(
+        f"'{name}'" in text or f"{name}=" in text for name in TIMEOUTS
+    ):
+        return []
+    return [
+        Warning(
+            f"The Redis cache {alias!r} has no timeout for its sockets.",
+            hint=f"Set {' and '.join(TIMEOUTS)} in its OPTIONS, for example to 1 second.",
+            id="govpay.W004",
         )
     ]
 

@@ -26,6 +26,7 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "MAX_RETRIES": (int, 3),
     "PAGE_SIZE": (int, 100),
     "SYNC_INTERVAL": ((int, float), 900),
+    "SYNC_SLOT": ((int, float), 300),
     "FULL_SYNC_INTERVAL": ((int, float), 86400),
     "WEBHOOK_TOLERANCE": ((int, float), 14400),
     "WEBHOOK_SECRET_GRACE": ((int, float), 86400),

@@ -11,12 +11,11 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, cast
 
-from django.core.cache import caches
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from govpay import conf
-from govpay.cache import pause_key, token_key
+from govpay.cache import cache_of, pause_key, token_key
 from govpay.client import Authorizer, Config, Endpoints, Routes, Token
 from govpay.exceptions import EncryptionError
 from govpay.security.encryption import seal, unseal
@@ -90,7 +89,7 @@ class _Cached:
 
     @property
     def _cache(self) -> Any:
-        return caches[self._alias]
+        return cache_of(self._alias)
 
     def _hold(self, part: str, seconds: float) -> None:
         self._cache.set(self._key(part), time.time() + seconds, timeout=max(1, math.ceil(seconds)))
@@ -140,13 +139,13 @@ class CachedTokens(_Cached):
 
 
 class CachedPause(_Cached):
-    """Stores the pause that all processes make after a 429; a ``PauseStore``."""
+    """Stores the pauses that all processes make after a 429; a ``PauseStore``."""
 
     def __init__(self, alias: str, api_url: str, client_id: str) -> None:
-        super().__init__(alias, lambda _part: pause_key(api_url, client_id))
+        super().__init__(alias, partial(pause_key, api_url=api_url, client_id=client_id))
 
-    def hold(self, seconds: float) -> None:
-        self._hold("pause", seconds)
+    def hold(self, seconds: float, scope: str) -> None:
+        self._hold(scope, seconds)
 
-    def held(self) -> float:
-        return self._held("pause")
+    def held(self, scope: str) -> float:
+        return self._held(scope)

@@ -7,8 +7,8 @@ from functools import wraps
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import connections, transaction
-from django.http import HttpResponse
+from django.db import InterfaceError, OperationalError, connections, transaction
+from django.http import HttpRequest, HttpResponse
 
 View = Callable[..., HttpResponse]
 
@@ -29,6 +29,35 @@ def non_atomic(view: View) -> View:
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
     return view
+
+
+def retry_read(view: View) -> View:
+    """The view, called once more when it only reads and the database has ended the connection meanwhile.
+
+    Only for views whose GET sends nothing to the platform.
+    """
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except (OperationalError, InterfaceError):
+            if request.method not in ("GET", "HEAD") or not _close_lost_connections():
+                raise
+            return view(request, *args, **kwargs)
+
+    return answer
+
+
+def _close_lost_connections() -> bool:
+    """Close the connections that the database has ended. Returns whether a view may be called again."""
+    opened = [each for each in connections.all(initialized_only=True) if each.connection is not None]
+    if any(each.in_atomic_block for each in opened):
+        return False  # a transaction around the view is lost with its connection
+    lost = [each for each in opened if not each.is_usable()]
+    for each in lost:
+        each.close()
+    return bool(lost)
 
 
 def exact_headers(view: View) -> View:

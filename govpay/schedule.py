@@ -1,11 +1,28 @@
-"""The schedule for Celery beat: ``app.conf.beat_schedule = govpay.schedule.BEAT_SCHEDULE``."""
+"""The schedule for Celery beat, and the queues of the tasks, ready to use in a site's Celery configuration.
+
+``app.conf.beat_schedule = BEAT_SCHEDULE`` starts the ticks. ``app.conf.task_routes = TASK_ROUTES`` sends the tasks to
+three queues, so that long reads hold neither money nor events. Without routes all tasks are in Celery's default queue.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from kombu import Exchange, Queue
+from kombu.utils.scheduling import priority_cycle
 
 #: Seconds between ticks. The tasks decide themselves what is due.
 TICK = 60.0
+
+#: Open operations, the token and the heartbeat; webhook events; lists of the platform.
+MONEY, EVENTS, SYNC = "govpay.money", "govpay.events", "govpay.sync"
+
+#: The queues, the most urgent first.
+QUEUES = (MONEY, EVENTS, SYNC)
+
+#: ``app.conf.task_queues``: a worker without ``-Q`` then serves our queues and Celery's default queue.
+TASK_QUEUES = tuple(Queue(name, Exchange(name), routing_key=name) for name in (*QUEUES, "celery"))
 
 
 def _tick(task: str) -> dict[str, Any]:
@@ -21,3 +38,25 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "govpay-send-digest": _tick("send_digest"),
     "govpay-heartbeat": _tick("heartbeat"),
 }
+
+TASK_ROUTES: dict[str, dict[str, str]] = {
+    f"govpay.tasks.{task}": {"queue": queue}
+    for queue, tasks in {
+        MONEY: ("reconcile_operations", "refresh_token", "heartbeat"),
+        EVENTS: ("process_event", "process_events", "send_outstanding"),
+        SYNC: ("sync_all", "sync_account", "purge_events", "send_digest"),
+    }.items()
+    for task in tasks
+}
+
+
+class UrgentFirst(priority_cycle):
+    """The order in which a worker with a Redis broker looks into its queues: ours by urgency, then all others.
+
+    ``broker_transport_options = {"queue_order_strategy": "govpay.schedule.UrgentFirst"}``. kombu's default takes from
+    the queues in turn.
+    """
+
+    def consume(self, n: int) -> Sequence[str]:
+        order = {name: place for place, name in enumerate(QUEUES)}
+        return sorted(self.items[:n], key=lambda name: order.get(name, len(order)))

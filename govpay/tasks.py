@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
-from celery.signals import task_prerun
+from celery.signals import before_task_publish, task_postrun, task_prerun
 from django.db import DatabaseError
-from django.db.models import Q
 from django.utils import timezone
 
 from govpay import conf, operations, review
 from govpay.background import Batches
 from govpay.connection import get_authorizer
 from govpay.doctor import heartbeats
-from govpay.exceptions import APIError, ConfigurationError, SyncBusy
-from govpay.models import SyncCursor, SyncRun
+from govpay.exceptions import (
+    APIConnectionError,
+    APIError,
+    ConfigurationError,
+    InvalidAnswer,
+    RateLimited,
+    ServerError,
+    SyncBusy,
+)
+from govpay.models import SyncRun
 from govpay.models.choices import RunState
 from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import events, inbox, outbox
-from govpay.sync.pull import GLOBAL, SCOPED, account_uids, pull
+from govpay.sync.due import due_lists, next_accounts
+from govpay.sync.pull import GLOBAL, SCOPED, pull
 
 logger = logging.getLogger("govpay.tasks")
 
 #: Seconds after which a queued tick expires, because the next one is already in the queue.
 TICK_EXPIRES = 55
 
-#: A list whose last attempt failed is retried after this time, which means at the next tick.
-RETRY_AFTER = dt.timedelta(seconds=30)
-
-#: Ticks are not exactly a minute apart. A list that becomes due within this time is read now.
-EARLY = dt.timedelta(seconds=30)
+#: The tasks that beat queues (``govpay.schedule``).
+TICKS = frozenset(
+    f"govpay.tasks.{name}"
+    for name in ("refresh_token", "sync_all", "reconcile_operations", "send_outstanding", "purge_events")
+    + ("send_digest", "heartbeat")
+)
 
 #: Maximum number of events in one message.
 TOGETHER = 20
@@ -42,12 +52,17 @@ TOGETHER = 20
 #: Retention of ``SyncRun`` rows.
 KEEP_RUNS = dt.timedelta(days=30)
 
+#: Errors after which the other lists of the account are not tried in the same task.
+UNREACHABLE = (APIConnectionError, InvalidAnswer, RateLimited, ServerError)
+
+# RabbitMQ closes the channel of a worker that has not acknowledged a message within its ``consumer_timeout``, by
+# default 30 minutes. Every task ends before that.
 _short: dict[str, Any] = {"acks_late": True, "ignore_result": True, "soft_time_limit": 110, "time_limit": 120}
 _long: dict[str, Any] = {
     "acks_late": True,
     "ignore_result": True,
-    "soft_time_limit": 1800,
-    "time_limit": 1860,
+    "soft_time_limit": 1500,
+    "time_limit": 1560,
 }
 
 
@@ -56,6 +71,18 @@ def _note_worker(task: Any = None, **_: Any) -> None:
     """Record the worker's heartbeat when it starts a task of this package. An eager task runs outside a worker."""
     if str(getattr(task, "name", "")).startswith("govpay.") and not task.request.is_eager:
         heartbeats.record_worker()
+
+
+@before_task_publish.connect(weak=False, dispatch_uid="govpay.tick_queued")
+def _note_tick_queued(sender: Any = None, **_: Any) -> None:
+    if sender in TICKS:
+        heartbeats.note_tick_queued(sender)
+
+
+@task_postrun.connect(weak=False, dispatch_uid="govpay.tick_done")
+def _note_tick_done(task: Any = None, **_: Any) -> None:
+    if getattr(task, "name", "") in TICKS:
+        heartbeats.note_tick_done(task.name)
 
 
 @shared_task(name="govpay.tasks.heartbeat", **_short)
@@ -78,26 +105,32 @@ def refresh_token() -> None:
 @shared_task(name="govpay.tasks.sync_all", **_long)
 @scrub_traceback
 def sync_all() -> None:
-    """Read the lists of clients and of accounts if they are due, and queue a task for each account that has due lists.
+    """Read clients and accounts when they are due, then queue the accounts with due lists, longest waiting first."""
+    read_platform_lists()
+    for due in next_accounts(operations.held_since()):
+        options = {"resources": due.resources, "full": due.full}
+        sync_account.apply_async((due.account_uid,), options, expires=TICK_EXPIRES)
 
-    Old sync runs are deleted.
-    """
-    _pull_all(_due(None, GLOBAL, full=True), None, full=True)
-    _pull_all(_due(None, GLOBAL), None)
-    for uid in account_uids():
-        for full in (True, False):
-            names = _due(uid, SCOPED, full=full)
-            if names:
-                sync_account.apply_async((uid,), {"resources": names, "full": full}, expires=TICK_EXPIRES)
+
+def read_platform_lists() -> None:
+    """Read clients and accounts when they are due, and delete old records of runs."""
+    read_lists(_due(None, GLOBAL, full=True), None, full=True)
+    read_lists(_due(None, GLOBAL), None)
     SyncRun.objects.filter(started_at__lt=timezone.now() - KEEP_RUNS).delete()
 
 
-@shared_task(name="govpay.tasks.sync_account", **_long)
+@shared_task(name="govpay.tasks.sync_account", bind=True, **_long)
 @scrub_traceback
-def sync_account(account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
-    """Read the lists of one account, whether due or not. Skips a list that another worker reads."""
+def sync_account(self: Any, account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
+    """Read the lists of one account, whether due or not. Skips a list that another worker reads.
+
+    Ends after ``SYNC_SLOT`` seconds. The next tick goes on with the lists that are left, if a tick queued the task;
+    otherwise the task queues itself again, because these lists may not be due.
+    """
     wanted = SCOPED if resources is None else tuple(resources)
-    _pull_all([name for name in SCOPED if name in wanted], account_uid, full=full)
+    left = read_lists([name for name in SCOPED if name in wanted], account_uid, full=full)
+    if left and self.request.expires is None:
+        _queue_sync(account_uid, left, full=full)
 
 
 @shared_task(name="govpay.tasks.reconcile_operations", **_short)
@@ -122,8 +155,8 @@ def send_digest() -> None:
 @scrub_traceback
 def process_event(event_id: int) -> None:
     """Process one stored webhook event, unless another worker does or did."""
-    _process(event_id)
-    _dispatch()
+    process(event_id)
+    dispatch_signals()
 
 
 @shared_task(name="govpay.tasks.process_events", **_short)
@@ -131,8 +164,8 @@ def process_event(event_id: int) -> None:
 def process_events(event_ids: Sequence[int]) -> None:
     """Process several events that arrived together. Events that are not reached in time are queued again."""
     for event_id in event_ids:
-        _process(event_id)
-    _dispatch()
+        process(event_id)
+    dispatch_signals()
 
 
 @shared_task(name="govpay.tasks.send_outstanding", **_short)
@@ -215,7 +248,8 @@ def _publish(event_ids: Sequence[int]) -> None:
 _queue: Batches[int] = Batches(_publish, most=TOGETHER)
 
 
-def _process(event_id: int) -> None:
+def process(event_id: int, sync: Callable[[str, Sequence[str]], None] | None = None) -> None:
+    """Process one stored event in this process. ``sync`` reads lists of its account; by default they are queued."""
     event = inbox.claim(event_id)
     if event is None:
         return
@@ -234,12 +268,13 @@ def _process(event_id: int) -> None:
     if outcome.refunds:
         operations.follow_refunds()
     if outcome.lists:
-        _queue_sync(str(event.account_id), outcome.lists)
+        (sync or _queue_sync)(str(event.account_id), outcome.lists)
 
 
-def _queue_sync(account_uid: str, names: Sequence[str]) -> None:
+def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False) -> None:
+    options = {"resources": list(names), **({"full": True} if full else {})}
     try:
-        sync_account.apply_async((account_uid,), {"resources": list(names)}, retry=False)
+        sync_account.apply_async((account_uid,), options, retry=False)
     except Exception as error:
         logger.info(
             "not queued (%s): %s of %s are read by the next periodic sync",
@@ -249,41 +284,42 @@ def _queue_sync(account_uid: str, names: Sequence[str]) -> None:
         )
 
 
-def _dispatch() -> None:
+def dispatch_signals() -> None:
+    """Send the signals of the outbox. A failure is logged; the next tick sends them."""
     try:
         outbox.dispatch()
     except DatabaseError:
         logger.exception("signals could not be sent; the next tick sends them")
 
 
-def _pull_all(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> None:
-    for name in names:
+def read_lists(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> list[str]:
+    """Read lists one after another for ``SYNC_SLOT`` seconds. Returns those that are left.
+
+    Ends early when the platform does not serve the account now, because each further list would cost as much time.
+    The next tick tries the other lists.
+    """
+    until = time.monotonic() + float(conf.get("SYNC_SLOT"))
+    for position, name in enumerate(names):
+        if position and time.monotonic() >= until:
+            return list(names[position:])
         try:
-            run = pull(name, account_uid, full=full)
+            run = pull(name, account_uid, full=full, until=until)
         except SyncBusy as busy:
             logger.info("%s", busy)
             continue
         except ConfigurationError as error:
             logger.error("%s", error)
-            return
+            return []
         level = logging.INFO if run.state == RunState.SUCCEEDED else logging.WARNING
         logger.log(level, "%s of %s: %s, %d rows", name, account_uid or "-", run.state, run.fetched)
+        if run.state == RunState.INTERRUPTED and time.monotonic() >= until:
+            return list(names[position:])
+        if account_uid is not None and isinstance(run.cause, UNREACHABLE):
+            return []
+    return []
 
 
 def _due(account_uid: str | None, names: Sequence[str], *, full: bool = False) -> list[str]:
-    """The lists that are due: never read, last read before the interval, or not read in full since a restore."""
-    now = timezone.now()
-    interval = dt.timedelta(seconds=float(conf.get("FULL_SYNC_INTERVAL" if full else "SYNC_INTERVAL")))
-    done = "full_completed_at" if full else "completed_at"
-    since = now - max(interval - EARLY, interval / 2)
-    if full and (restored := operations.held_since()) is not None:
-        since = max(since, restored)
-    rested = Q(**{f"{done}__gt": since}) | Q(attempted_at__gt=now - RETRY_AFTER)
-    if full:
-        rested |= Q(full_completed_at=None)  # the very first walk is a full one anyway
-    resting = SyncCursor.objects.filter(rested, account=account_uid, resource__in=names)
-    known = set(resting.values_list("resource", flat=True))
-    if full:
-        begun = SyncCursor.objects.filter(account=account_uid, resource__in=names)
-        return [name for name in begun.values_list("resource", flat=True) if name not in known]
-    return [name for name in names if name not in known]
+    """The due lists of one account, or of the platform."""
+    due = due_lists([account_uid], names, full=full, restored_at=operations.held_since() if full else None)
+    return due[0].resources if due else []

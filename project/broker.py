@@ -11,20 +11,33 @@ import os
 import time
 import uuid
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 from django.conf import settings
 from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.encoding import str_to_bytes
 from kombu.utils.json import dumps
+from kombu.utils.scheduling import FairCycle
 
 #: The name under which kombu finds the transport below.
 SCHEME = "demo-files"
 URL = f"{SCHEME}://localhost"
 
 
+class InOrder(FairCycle):
+    """Takes from the first queue that has a message, in the order in which the worker names its queues (``-Q``)."""
+
+    def get(self, callback: Any, **options: Any) -> Any:
+        self.pos = 0
+        return super().get(callback, **options)
+
+
 class Channel(filesystem.Channel):
     """Writes each file atomically. kombu itself writes under the final name, so a reader could get half of a file."""
+
+    def _reset_cycle(self) -> None:
+        self._cycle = InOrder(self._get_and_deliver, self._active_queues, Empty)
 
     # kombu's own classes use different names for the second argument.
     def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]

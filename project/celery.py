@@ -15,13 +15,13 @@ app = Celery("project")
 
 def configuration() -> dict[str, object]:
     """Return Celery's configuration. Celery calls this when it first needs it, so importing needs no settings."""
-    from govpay.schedule import BEAT_SCHEDULE  # noqa: PLC0415 - needs the settings
+    from govpay.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES  # noqa: PLC0415 - needs the settings
     from project.broker import URL, transport_options  # noqa: PLC0415 - needs the settings
 
     serverless = not settings.CELERY_BROKER_URL
     return {
         "broker_url": URL if serverless else settings.CELERY_BROKER_URL,
-        "broker_transport_options": transport_options() if serverless else {},
+        "broker_transport_options": transport_options() if serverless else _of_broker(settings.CELERY_BROKER_URL),
         "broker_connection_retry_on_startup": True,
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
@@ -32,9 +32,16 @@ def configuration() -> dict[str, object]:
         "worker_enable_remote_control": False,
         "worker_prefetch_multiplier": 1,
         "beat_schedule": BEAT_SCHEDULE,
+        "task_queues": TASK_QUEUES,
+        "task_routes": TASK_ROUTES,
         "beat_schedule_filename": str(settings.VAR_DIR / "beat"),
         "timezone": "UTC",
     }
+
+
+def _of_broker(url: str) -> dict[str, object]:
+    """Return the options that make one worker on Redis serve the queues by urgency. RabbitMQ has none for it."""
+    return {"queue_order_strategy": "govpay.schedule.UrgentFirst"} if url.startswith("redis") else {}
 
 
 app.add_defaults(configuration)

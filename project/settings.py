@@ -169,6 +169,13 @@ else:
 
 if env.str("CACHE_URL", default=""):
     CACHES = {"default": env.cache_url("CACHE_URL")}
+    if "RedisCache" in CACHES["default"]["BACKEND"]:
+        # A Redis that hangs must not hold a request. The address may set other timeouts in its query.
+        CACHES["default"]["OPTIONS"] = {
+            "socket_connect_timeout": 1,
+            "socket_timeout": 1,
+            **CACHES["default"].get("OPTIONS", {}),
+        }
 else:
     # Its add() is atomic, all processes share it, and it never waits for writers of the main database.
     CACHES = {

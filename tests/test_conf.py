@@ -176,6 +176,27 @@ def test_caches_that_processes_cannot_share_are_told(settings: Any, backend: str
     assert "default" in text
 
 
+REDIS = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:6379/0"}
+BOTH = {"socket_connect_timeout": 1, "socket_timeout": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["govpay.W004"]),
+        ({"OPTIONS": {"socket_timeout": 1}}, ["govpay.W004"]),
+        ({"OPTIONS": {"socket_connect_timeout": 1}}, ["govpay.W004"]),
+        ({"OPTIONS": BOTH}, []),
+        ({"LOCATION": f"{REDIS['LOCATION']}?socket_timeout=1&socket_connect_timeout=1"}, []),
+        ({"LOCATION": [REDIS["LOCATION"]], "OPTIONS": BOTH}, []),
+        ({"BACKEND": "django_redis.cache.RedisCache", "OPTIONS": {name.upper(): 1 for name in BOTH}}, []),
+    ],
+)
+def test_a_redis_cache_needs_timeouts(settings: Any, changes: dict[str, Any], expected: list[str]) -> None:
+    settings.CACHES = {"default": {**REDIS, **changes}}
+    assert [check for check, _ in found(settings)] == expected
+
+
 def test_encryption_keys_that_fernet_refuses(settings: Any) -> None:
     ((check, text),) = found(settings, ENCRYPTION_KEYS=["too short"])
     assert check == "govpay.E004"

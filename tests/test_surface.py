@@ -99,7 +99,7 @@ SIGNALS = """
 TASKS = "refresh_token sync_all sync_account process_event reconcile_operations purge_events send_outstanding"
 
 COMMANDS = """
-    govpay_sync govpay_token govpay_sandbox govpay_doctor govpay_provision govpay_reconcile govpay_replay
+    govpay_sync govpay_token govpay_sandbox govpay_doctor govpay_provision govpay_reconcile govpay_replay govpay_work
     govpay_import_methods govpay_restored
 """
 

@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.db import OperationalError
 from django.utils import timezone
 
-from govpay import schedule, tasks
+from govpay import conf, schedule, tasks
 from govpay.cache import HEARTBEAT_KEY
 from govpay.doctor import heartbeats
 from govpay.models import Heartbeat, Operation, Payment, PaymentAccount, SyncCursor, SyncRun
@@ -26,12 +26,14 @@ def queue() -> Any:
 
     def drain() -> list[tuple[str, list[Any], dict[str, Any]]]:
         found = []
-        with current_app.connection_for_read() as connection, connection.SimpleQueue("celery") as messages:
-            while messages.qsize():
-                message = messages.get_nowait()
-                args, kwargs, _ = message.payload
-                found.append((message.headers["task"], args, kwargs))
-                message.ack()
+        with current_app.connection_for_read() as connection:
+            for name in schedule.QUEUES:
+                with connection.SimpleQueue(name) as messages:
+                    while messages.qsize():
+                        message = messages.get_nowait()
+                        args, kwargs, _ = message.payload
+                        found.append((message.headers["task"], args, kwargs))
+                        message.ack()
         return found
 
     drain()
@@ -50,6 +52,14 @@ def test_tasks_ack_late_and_have_limits(name: str) -> None:
     task = current_app.tasks[f"govpay.tasks.{name}"]
     assert task.acks_late
     assert 0 < task.soft_time_limit < task.time_limit
+
+
+def test_no_task_outlives_the_time_that_rabbitmq_waits_for_it() -> None:
+    """RabbitMQ's default ``consumer_timeout`` is 30 minutes."""
+    ours = [task for name, task in current_app.tasks.items() if name.startswith("govpay.")]
+    assert len(ours) >= len(tasks.TICKS)
+    assert all(0 < task.soft_time_limit < task.time_limit < 1800 for task in ours)
+    assert float(conf.DEFAULTS["SYNC_SLOT"][1]) < tasks.sync_account.soft_time_limit
 
 
 def test_one_task_per_account_with_its_due_lists(sandbox: Any, queue: Any) -> None:
@@ -188,3 +198,72 @@ def test_a_sign_that_cannot_be_written_stops_no_task(monkeypatch: Any) -> None:
     monkeypatch.setattr(heartbeats, "_recorded_at", 0.0)
     monkeypatch.setattr(heartbeats, "_record", fail)
     heartbeats.record_worker()
+
+
+def test_a_sync_gives_its_slot_back_and_goes_on_later(sandbox: Any, queue: Any, settings: Any) -> None:
+    """A long list keeps a worker for ``SYNC_SLOT`` seconds at most, and no page is read twice."""
+    account = sandbox.add_account()["uid"]
+    sandbox.add_payments(account, 25)
+    settings.GOVPAY = {**settings.GOVPAY, "SYNC_SLOT": 1e-9, "PAGE_SIZE": 10}
+    tasks.sync_account(account, resources=["payments"])
+    assert Payment.objects.count() == 10
+    assert SyncRun.objects.get().state == "interrupted"
+    for _ in range(10):
+        waiting = queue()
+        if not waiting:
+            break
+        assert waiting == [("govpay.tasks.sync_account", [account], {"resources": ["payments"]})]
+        tasks.sync_account(account, resources=["payments"])
+    assert Payment.objects.count() == 25
+    assert SyncRun.objects.filter(state="succeeded").count() == 1
+    assert sum(SyncRun.objects.values_list("fetched", flat=True)) == 25
+
+
+def test_a_sync_that_a_tick_queued_leaves_the_rest_to_the_next_tick(sandbox: Any, queue: Any, settings: Any) -> None:
+    account = sandbox.add_account()["uid"]
+    tasks.sync_all()
+    queue()
+    settings.GOVPAY = {**settings.GOVPAY, "SYNC_SLOT": 1e-9}
+    tasks.sync_account.push_request(expires="2040-01-01T00:00:00+00:00")
+    try:
+        tasks.sync_account.run(account)
+    finally:
+        tasks.sync_account.pop_request()
+    assert queue() == []
+    assert list(SyncRun.objects.exclude(account=None).values_list("resource", flat=True)) == ["customers"]
+    tasks.sync_all()
+    ((_, _, kwargs),) = queue()
+    assert kwargs["resources"] == [name for name in tasks.SCOPED if name != "customers"]
+
+
+def test_a_platform_that_does_not_answer_costs_an_account_one_list(sandbox: Any, queue: Any, settings: Any) -> None:
+    """Faults C3: an account that hangs keeps its worker for one call, and not for one call a list."""
+    settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
+    account = sandbox.add_account()["uid"]
+    tasks.sync_all()
+    queue()
+    fault = sandbox.fault("GET *", status=503, times=100)
+    tasks.sync_account(account)
+    assert fault.hits == 1
+    sandbox.clear_faults()
+    tasks.sync_all()
+    ((_, _, kwargs),) = queue()
+    assert kwargs["resources"] == [name for name in tasks.SCOPED if name != "customers"]
+
+
+def test_beat_says_when_its_last_tick_was_not_carried_out(queue: Any, caplog: pytest.LogCaptureFixture) -> None:
+    cache.clear()
+    tasks.purge_events.apply_async()
+    assert "was not carried out" not in caplog.text
+    queue()  # the message expired, or no worker had time for it
+    tasks.purge_events.apply_async()
+    assert "the last tick of govpay.tasks.purge_events was not carried out" in caplog.text
+    caplog.clear()
+    tasks.purge_events.apply()  # a worker carries out the one in the queue
+    tasks.purge_events.apply_async()
+    tasks.send_digest.apply_async()
+    assert "was not carried out" not in caplog.text
+
+
+def test_ticks_are_those_of_the_schedule() -> None:
+    assert {entry["task"] for entry in schedule.BEAT_SCHEDULE.values()} == tasks.TICKS

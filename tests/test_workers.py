@@ -15,8 +15,10 @@ import pytest
 from celery import current_app
 
 from govpay import tasks
-from govpay.models import Payment, SyncCursor
+from govpay.models import Heartbeat, Payment, SyncCursor, SyncRun, WebhookEvent
+from govpay.schedule import EVENTS, MONEY, QUEUES, SYNC
 from tests.conftest import RABBITMQ_URL, REDIS_URL
+from tests.events import event_for
 from tests.processes import ROOT, child_environment
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,13 +35,13 @@ def queue() -> str:
 
 
 @pytest.fixture
-def start_worker(broker: str, queue: str) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def start_worker(broker: str, queue: str) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """A worker process of the project on ``broker``, which sees this test's database."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start() -> subprocess.Popen[bytes]:
+    def start(queues: str = queue) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "project", "worker", "-Q", queue, "-c", "1"]
+            [sys.executable, "-m", "celery", "-A", "project", "worker", "-Q", queues, "-c", "1"]
             + ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"],
             cwd=ROOT,
             env={**child_environment(), "TEST_BROKER_URL": broker},
@@ -70,7 +72,7 @@ def send(broker: str, queue: str, task: Any, *args: Any, **kwargs: Any) -> None:
 
 @pytest.mark.parametrize("broker", BROKERS)
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(
-    sandbox: Any, broker: str, queue: str, start_worker: Callable[[], subprocess.Popen[bytes]]
+    sandbox: Any, broker: str, queue: str, start_worker: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     """Faults C1, D3, D4: SIGKILL in mid-sync; the lease of the dead is taken over at once."""
     account = sandbox.add_account()["uid"]
@@ -94,3 +96,65 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(
     calls = len([call for call in sandbox.requests() if call["path"] == "/api/payments"]) - before
     # The pages that were missing, the one that had been read and not committed, the empty last one.
     assert calls <= (600 - done) // 100 + 2 + 2  # and what a redelivered message reads again: two calls
+
+
+@pytest.fixture
+def empty_queues(broker: str) -> Iterator[None]:
+    """The queues of ``govpay.schedule`` on this broker, without messages of another run."""
+
+    def clear() -> None:
+        with current_app.connection_for_write(broker) as connection:
+            for name in QUEUES:
+                with connection.SimpleQueue(name) as messages:
+                    messages.clear()
+
+    clear()
+    yield
+    clear()
+
+
+@pytest.mark.usefixtures("empty_queues")
+@pytest.mark.parametrize("broker", BROKERS)
+def test_accounts_that_hang_hold_no_event_of_another(
+    sandbox: Any, broker: str, start_worker: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """Faults C3: one worker for lists, one for money and events, as the documents recommend."""
+    hanging = [str(sandbox.add_account()["uid"]) for _ in range(6)]
+    healthy = str(sandbox.add_account()["uid"])
+    tasks.sync_all()
+    payment = sandbox.add_payment(healthy, "captured")["uid"]
+    hangs = sandbox.fault("GET /api/customers", delay=1000, times=1000)
+    for uid in hanging:
+        send(broker, SYNC, tasks.sync_account, uid)
+    start_worker(SYNC)
+    wait_for(lambda: hangs.hits > 0)
+    event = event_for(healthy, "payment.completed", payment_uid=payment)
+    send(broker, EVENTS, tasks.process_event, event.pk)
+    send(broker, MONEY, tasks.heartbeat)
+    start_worker(f"{MONEY},{EVENTS}")
+    wait_for(lambda: WebhookEvent.objects.get().state == "processed")
+    wait_for(lambda: Heartbeat.objects.filter(name="beat").exists())
+    assert not SyncRun.objects.exclude(account=None).exclude(state="running").exists(), "the lists still hang"
+
+
+@pytest.mark.usefixtures("empty_queues")
+@pytest.mark.parametrize("broker", BROKERS[:1])
+def test_one_worker_on_redis_serves_money_and_events_before_lists(
+    sandbox: Any, broker: str, start_worker: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    accounts = [str(sandbox.add_account()["uid"]) for _ in range(3)]
+    tasks.sync_all()
+    payment = sandbox.add_payment(accounts[0], "captured")["uid"]
+    events = [event_for(accounts[0], "payment.completed", payment_uid=payment).pk for _ in range(3)]
+    for uid in accounts:
+        send(broker, SYNC, tasks.sync_account, uid, resources=["terminals"])
+    for pk in events:
+        send(broker, EVENTS, tasks.process_event, pk)
+        send(broker, MONEY, tasks.heartbeat)
+    start_worker(",".join(reversed(QUEUES)))
+    wait_for(lambda: SyncRun.objects.filter(resource="terminals", state="succeeded").count() == 3)
+    processed = sorted(each.processed_at for each in WebhookEvent.objects.all() if each.processed_at)
+    assert len(processed) == len(events)
+    first_list = SyncRun.objects.filter(resource="terminals").earliest("started_at")
+    assert Heartbeat.objects.get(name="beat").last_seen < processed[0]
+    assert processed[-1] < first_list.started_at

@@ -58,13 +58,13 @@ class Credentials(Protocol):
 
 
 class PauseStore(Protocol):
-    """Stores the pause after a 429 for all processes (faults R1). Optional."""
+    """Stores the pauses after a 429 for all processes (faults R1). Optional. ``scope``: ``Request.pause_scope``."""
 
-    def hold(self, seconds: float) -> None:
-        """Start a pause of ``seconds`` for all processes."""
+    def hold(self, seconds: float, scope: str) -> None:
+        """Start a pause of ``seconds`` in all processes, for calls of this scope."""
 
-    def held(self) -> float:
-        """The seconds left; 0 when there is no pause."""
+    def held(self, scope: str) -> float:
+        """The seconds left of this scope's pause; 0 when there is none."""
 
 
 class NoStore:
@@ -113,7 +113,9 @@ class FailOpenStore:
 
 
 class Pause:
-    """The pause before the next call after a 429; shared by all processes if there is a store.
+    """The pauses before the next calls after a 429; shared by all processes if there is a store.
+
+    Each scope (``Request.pause_scope``) has its own pause, so that a limit of one payment account stops no other.
 
     It has no lock on purpose, because a lock would have to survive a fork. If two 429 arrive at the same moment, the
     shorter pause may win, which costs one more 429.
@@ -124,22 +126,26 @@ class Pause:
     def __init__(self, store: PauseStore | None = None) -> None:
         self._store = store
         self._fail_open = FailOpenStore("pause store")
-        self._until = 0.0
-        self._look_at = 0.0
+        self._until: dict[str, float] = {}
+        self._look_at: dict[str, float] = {}
 
-    def hold(self, seconds: float) -> None:
-        """Make all calls wait ``seconds`` from now, or longer if a longer pause is active."""
-        self._until = max(self._until, time.monotonic() + seconds)
+    def hold(self, seconds: float, scope: str) -> None:
+        """Make all calls of this scope wait ``seconds`` from now, or longer if a longer pause is active."""
+        self._extend(scope, time.monotonic() + seconds)
         if self._store is not None:
             store = self._store
-            self._fail_open(lambda: store.hold(seconds), None)
+            self._fail_open(lambda: store.hold(seconds, scope), None)
 
-    def left(self) -> float:
-        """Return the seconds to wait before the next call; 0 if there is no pause."""
+    def left(self, scope: str) -> float:
+        """Return the seconds to wait before the next call of this scope; 0 if there is no pause."""
         now = time.monotonic()
-        if self._store is not None and now >= self._look_at:
-            self._look_at = now + self.LOOK_EVERY
-            held = self._fail_open(self._store.held, 0.0)
+        if self._store is not None and now >= self._look_at.get(scope, 0.0):
+            self._look_at[scope] = now + self.LOOK_EVERY
+            store = self._store
+            held = self._fail_open(lambda: store.held(scope), 0.0)
             if isinstance(held, int | float) and held > 0:
-                self._until = max(self._until, now + held)
-        return max(0.0, self._until - now)
+                self._extend(scope, now + held)
+        return max(0.0, self._until.get(scope, 0.0) - now)
+
+    def _extend(self, scope: str, until: float) -> None:
+        self._until[scope] = max(self._until.get(scope, 0.0), until)

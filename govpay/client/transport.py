@@ -146,8 +146,9 @@ def _read_body(response: requests.Response, headers: dict[str, str], cap: int) -
 class Transport:
     """Sends requests to the platform and classifies the answers.
 
-    ``auth`` supplies the access token. ``pause`` remembers a 429 (per process, or for all processes). It is safe to
-    share between threads and after a fork, because each thread of each process has its own pooled connection.
+    ``auth`` supplies the access token. ``pause`` remembers the 429 of an account (per process, or for all processes).
+    It is safe to share between threads and after a fork, because each thread of each process has its own pooled
+    connection.
     ``skew`` is our clock minus the server's at the last answer, in seconds (None before the first): faults T8.
     """
 
@@ -197,7 +198,7 @@ class Transport:
     def _await_pause(self, request: Request, deadline: float) -> None:
         if request.credential != "admin":
             return
-        while (left := self.pause.left()) > 0:
+        while (left := self.pause.left(request.pause_scope)) > 0:
             if time.monotonic() + left >= deadline:
                 raise RateLimited(
                     f"{request.operation}: the platform requests a pause of {left:.0f} more seconds.",
@@ -276,7 +277,8 @@ class Transport:
         if trouble.retry_after is not None:
             wait += trouble.retry_after  # the jitter is added, so that processes do not retry together
         if trouble.failure is Failure.LIMITED and request.credential == "admin":
-            self.pause.hold(min(trouble.retry_after if trouble.retry_after is not None else wait, MAX_PAUSE))
+            seconds = trouble.retry_after if trouble.retry_after is not None else wait
+            self.pause.hold(min(seconds, MAX_PAUSE), request.pause_scope)
         if not may_repeat(trouble.failure, safe=request.safe) or attempt > self.config.max_retries:
             return None
         if trouble.stale and attempt == 1:

@@ -101,6 +101,16 @@ class Request:
     #: Timeout of this call in seconds, if it must be shorter than ``call_timeout``.
     within: float | None = None
 
+    @property
+    def pause_scope(self) -> str:
+        """The calls that a 429 to this one pauses: those of the same account and kind.
+
+        Reads, writes and the look-up of the webhook secret are paused separately, so that a list that was read too
+        fast stops neither a refund nor the verification of webhooks.
+        """
+        kind = "write" if not self.safe else "secret" if self.operation == "get_webhook_secret" else "read"
+        return f"{self.account_uid or '-'} {kind}"
+
     def headers(self, token: str, user_agent: str) -> dict[str, str]:
         """The headers of one attempt. Raises ``ConfigurationError`` for a value that is not valid in a header."""
         found = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": user_agent}

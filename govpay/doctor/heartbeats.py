@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
-from govpay.cache import HEARTBEAT_KEY, shared_cache
+from govpay.cache import HEARTBEAT_KEY, FailOpenCache, shared_cache, tick_key
 from govpay.models import Heartbeat
 
 logger = logging.getLogger("govpay.doctor")
@@ -30,6 +30,7 @@ WORKER_WRITE_INTERVAL = 30.0
 MARK_TIMEOUT = 3600
 
 _recorded_at = 0.0
+_ticks = FailOpenCache("cache of ticks")
 
 
 def record_beat() -> None:
@@ -41,6 +42,17 @@ def record_beat() -> None:
         logger.warning("the worker's mark could not be stored in the cache (%s)", type(error).__name__)
         mark = ""  # beat is alive all the same; no value in a cache equals the empty text
     _record(BEAT, mark=mark)
+
+
+def note_tick_queued(task: str) -> None:
+    """Record that beat queues a tick. Logs a warning when no worker has carried out the one before."""
+    if not _ticks.add(tick_key(task), 1, MARK_TIMEOUT):
+        logger.warning("the last tick of %s was not carried out: its workers are missing, busy or too few", task)
+
+
+def note_tick_done(task: str) -> None:
+    """Record that a worker carried out a tick."""
+    _ticks.delete(tick_key(task))
 
 
 def record_worker() -> None:

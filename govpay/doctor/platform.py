@@ -223,10 +223,11 @@ def check_subscriptions(context: CheckContext) -> Iterator[Finding]:
             what = _("The list of subscriptions is not offered by this API.")
             yield Finding("subscriptions", Level.OK, what, "", uid)
             continue
-        except RateLimited as error:  # the other accounts would get the same answer
+        except RateLimited as error:  # a limit of this account only
+            fine = False
             hint = _("Wait: the pause is kept by all processes.")
             yield Finding("subscriptions", Level.WARNING, str(error), hint, uid)
-            return
+            continue
         except (APIError, ValueError) as error:
             fine = False
             yield Finding("subscriptions", Level.ERROR, str(error), _("See what the platform says."), uid)

@@ -86,6 +86,9 @@ class SyncRun(models.Model):
     rejected = models.JSONField(_("rejected"), default=list, blank=True)
     error = models.TextField(_("error"), blank=True, default="")
 
+    #: The error that ended the run. Only in the process that carried it out.
+    cause: Exception | None = None
+
     objects = AccountQuerySet.as_manager()
 
     class Meta:

@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import URLPattern, path, re_path
 from rest_framework.exceptions import NotFound
 
-from govpay.decorators import own_view
+from govpay.decorators import own_view, retry_read
 from govpay.rest import (
     events,
     operations,
@@ -39,7 +39,7 @@ class Nowhere(View):
 
 def at(route: str, view: Any, name: str) -> URLPattern:
     """Return the URL of a view that runs outside ATOMIC_REQUESTS: operations commit before they call the platform."""
-    return path(route, own_view(problems.reporting(view.as_view())), name=name)
+    return path(route, own_view(problems.reporting(retry_read(view.as_view()))), name=name)
 
 
 #: The URLs that the OpenAPI document describes.

@@ -31,6 +31,9 @@ logger = logging.getLogger("govpay.webhooks")
 #: Maximum number of reads of one event when another writer keeps changing the rows concurrently.
 OVERTAKEN = 5
 
+#: Maximum number of other events that one read closes.
+MAX_CLOSED_TOGETHER = 100
+
 #: The uids that the previous attempt received.
 SeenUids = frozenset[str]
 
@@ -103,7 +106,9 @@ def work_on(event: WebhookEvent) -> EventOutcome:
 def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], Found]) -> EventOutcome:
     seen: SeenUids = frozenset()
     for _ in range(OVERTAKEN):
+        same = _same_object(event, read)  # before the read, so that it is newer than each of them
         found = read(event, seen)
+        found.also.append(partial(_close_all, same, found))
         try:
             saved = in_transaction(partial(_store, event, found))
         except Overtaken:
@@ -133,6 +138,25 @@ def _store(event: WebhookEvent, found: Found) -> list[Saved]:
         work()
     inbox.close(event, EventState.PROCESSED, payment_uid=found.payment_uid)
     return saved
+
+
+def _same_object(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], Found]) -> list[WebhookEvent]:
+    """Other waiting events that one read of the same payment, or of the same transaction, answers as well."""
+    uid = _hint(event, "payment_uid")
+    if not uid or read not in (_payment, _movement):
+        return []
+    waiting = inbox.claimable().filter(account=event.account_id, payload__data__payment_uid=uid).exclude(pk=event.pk)
+    return [
+        each
+        for each in waiting.order_by("pk")[:MAX_CLOSED_TOGETHER]
+        if (handler := HANDLERS.get(each.event_type)) is _payment
+        or (handler is read and _hint(each, "transaction_uid") == _hint(event, "transaction_uid"))
+    ]
+
+
+def _close_all(events: Sequence[WebhookEvent], found: Found) -> None:
+    for each in events:
+        inbox.close(each, EventState.PROCESSED, payment_uid=found.payment_uid)
 
 
 # -- one function per kind of event: reads its documents -----------------------------------------------------

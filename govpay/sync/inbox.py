@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from django.db import connections, router
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from govpay import conf
@@ -109,9 +109,7 @@ def kept(value: Any, name: str = "") -> Any:
 def claim(pk: int) -> WebhookEvent | None:
     """Claim the event for the caller until ``CLAIM`` is over. Returns ``None`` when it must not be processed now."""
     now = timezone.now()
-    free = Q(claimed_until=None) | Q(claimed_until__lte=now)
-    due = Q(error="") | Q(due_at=None) | Q(due_at__lte=now)  # a failed event pauses, also when it is queued
-    waiting = WebhookEvent.objects.filter(free, due, pk=pk, state=EventState.RECEIVED)
+    waiting = claimable(now).filter(pk=pk)
     if not in_transaction(lambda: waiting.update(attempts=F("attempts") + 1, claimed_until=now + CLAIM)):
         return None
     event = WebhookEvent.objects.get(pk=pk)
@@ -119,6 +117,19 @@ def claim(pk: int) -> WebhookEvent | None:
         fail(event, event.error or "Every worker that processed this event died.", for_good=True)
         return None
     return event
+
+
+def waiting(limit: int = 5000) -> list[int]:
+    """Events that can be claimed now, oldest first."""
+    return list(claimable().order_by("pk").values_list("pk", flat=True)[:limit])
+
+
+def claimable(now: dt.datetime | None = None) -> QuerySet[WebhookEvent]:
+    """Events that no worker holds and that are due."""
+    now = now or timezone.now()
+    free = Q(claimed_until=None) | Q(claimed_until__lte=now)
+    due = Q(error="") | Q(due_at=None) | Q(due_at__lte=now)  # a failed event pauses, also when it is queued
+    return WebhookEvent.objects.filter(free, due, state=EventState.RECEIVED)
 
 
 def close(event: WebhookEvent, state: EventState, *, payment_uid: str | None = None, note: str = "") -> None:

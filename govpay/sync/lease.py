@@ -74,6 +74,14 @@ def acquire_or_wait(cursor: SyncCursor, *, wait: bool, on_wait: Callable[[SyncCu
         time.sleep(LOOK_EVERY)
 
 
+def busy_accounts() -> set[str]:
+    """The accounts of which a live worker is reading a list now."""
+    held = SyncCursor.objects.exclude(lease_token=None).filter(
+        account__isnull=False, heartbeat_at__gt=Now() - _expiry()
+    )
+    return {str(cursor.account_id) for cursor in held if not _owner_is_dead(cursor)}
+
+
 def beat(cursor: SyncCursor, **columns: object) -> None:
     """Write ``columns`` and a heartbeat, as the owner. Raises ``LeaseLost`` when the lease has another owner."""
     ours = SyncCursor.objects.filter(pk=cursor.pk, lease_token=cursor.lease_token)

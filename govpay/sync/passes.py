@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
 from django.db.models import F
 from django.utils import timezone
 
+from govpay.exceptions import GovPayError
 from govpay.models import SyncCursor, SyncRun
 from govpay.models.choices import RunState, SyncMode
 from govpay.sync import lease
@@ -23,10 +25,19 @@ REJECTED_LISTED = 100
 Progress = Callable[[SyncRun], None]
 
 
-class SyncPass:
-    """The state of one pass, for the function that reads the list. Made by the owner of the lease on ``cursor``."""
+class SlotOver(GovPayError):
+    """The time of this pass is over. Its position is saved, so that a later pass goes on there."""
 
-    def __init__(self, cursor: SyncCursor, mode: SyncMode, progress: Progress | None = None) -> None:
+
+class SyncPass:
+    """The state of one pass, for the function that reads the list. Made by the owner of the lease on ``cursor``.
+
+    ``until``: end of the pass on the monotonic clock; None for no end.
+    """
+
+    def __init__(
+        self, cursor: SyncCursor, mode: SyncMode, progress: Progress | None = None, until: float | None = None
+    ) -> None:
         self.cursor = cursor
         self.mode = mode
         #: A first load sends no signals to the host.
@@ -35,6 +46,7 @@ class SyncPass:
         self.whole = mode == SyncMode.FULL or cursor.full_completed_at is None
         self.run = in_transaction(self._begin)
         self._progress = progress
+        self._until = until
 
     @property
     def account_uid(self) -> str | None:
@@ -56,7 +68,7 @@ class SyncPass:
     ) -> None:
         """Do ``work`` and save the ``place`` after it and other ``columns`` of the cursor, all in one transaction.
 
-        ``pages``: number of pages fetched for it. Raises ``LeaseLost``.
+        ``pages``: number of pages fetched for it. Raises ``LeaseLost``, and ``SlotOver`` after a ``place`` was saved.
         """
         if place is not None:
             columns[self._place] = place
@@ -74,6 +86,9 @@ class SyncPass:
             setattr(self.run, name, value)
         if self._progress is not None:
             self._progress(self.run)
+        # Without a place the next pass would begin again, and might never come to the end.
+        if place is not None and self._until is not None and time.monotonic() >= self._until:
+            raise SlotOver("Not at its end yet; the next run goes on from here.")
 
     def reject(self, uid: str, why: str) -> None:
         """Report a row that could not be read."""

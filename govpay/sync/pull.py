@@ -15,7 +15,7 @@ from govpay.models.choices import SyncMode
 from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import flags, lease, lists, outbox
 from govpay.sync.lists import Listing
-from govpay.sync.passes import Progress, SyncPass
+from govpay.sync.passes import Progress, SlotOver, SyncPass
 from govpay.sync.sessions import read_open_sessions
 from govpay.sync.subscriptions import read_subscriptions
 from govpay.sync.walks import walk_list
@@ -78,13 +78,15 @@ def pull(
     *,
     full: bool = False,
     wait: bool = False,
+    until: float | None = None,
     progress: Progress | None = None,
     on_wait: Callable[[SyncCursor], None] | None = None,
 ) -> SyncRun:
     """Read one list to its end and return the run. Its ``state`` is the outcome.
 
     An interrupted walk continues after its last committed page. ``full`` reads the whole list and marks rows
-    that are gone as deleted. A failure of the platform is recorded in the run, not raised.
+    that are gone as deleted. A failure of the platform is recorded in the run, not raised. After ``until`` (monotonic
+    clock) the walk stops at its next saved position.
 
     Raises ``SyncBusy`` when another worker reads this list, unless ``wait`` is true.
     """
@@ -92,7 +94,7 @@ def pull(
     cursor = lease.cursor_for(name, account_uid if resource.scoped else None)
     lease.acquire_or_wait(cursor, wait=wait, on_wait=on_wait)
     try:
-        sync_pass = SyncPass(cursor, SyncMode.FULL if full else SyncMode.INCREMENTAL, progress)
+        sync_pass = SyncPass(cursor, SyncMode.FULL if full else SyncMode.INCREMENTAL, progress, until)
         _carry_out(resource, sync_pass)
     finally:
         lease.release(cursor)
@@ -106,7 +108,7 @@ def pull(
 def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
     try:
         scrub_traceback(resource.walk)(sync_pass)  # error reporters read the log below
-    except lease.LeaseLost as error:
+    except (lease.LeaseLost, SlotOver) as error:
         sync_pass.interrupt(str(error))
     except NotFound as error:
         if resource.assumed and sync_pass.run.pages == 0:
@@ -114,6 +116,7 @@ def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
         else:
             sync_pass.fail(str(error))
     except GovPayError as error:
+        sync_pass.run.cause = error
         sync_pass.fail(str(error))
     except DatabaseError as error:
         # The text of the error may quote a row, so it goes to the log only.

@@ -1,8 +1,9 @@
 """Signing secrets of webhooks: read from the platform once and stored sealed in the account's row.
 
 Each process caches the secrets of the accounts that it receives deliveries for, so a delivery needs no statement.
-After a signature mismatch the platform is asked at most once a minute, because it may have rolled the secret
-(assumption A18).
+After a signature mismatch the platform is asked, because it may have rolled the secret (assumption A18): at most three
+times a minute for one account. A request that finds no new secret is followed by a pause, so that a flood of forged
+deliveries cannot use up the requests at once.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any
 
 from django.core.signals import setting_changed
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from govpay import conf
-from govpay.cache import FailOpenCache, webhook_secret_key
+from govpay.cache import FailOpenCache, newest_secret_key, webhook_requests_key, webhook_secret_key
 from govpay.connection import get_endpoints
 from govpay.exceptions import APIError, ConfigurationError, EncryptionError
 from govpay.models import PaymentAccount
@@ -30,8 +32,12 @@ logger = logging.getLogger("govpay.webhooks")
 #: Seconds for which a process trusts its cache. Another process may have stored a new secret, or the grace ended.
 KNOWN_FOR = 60.0
 
-#: Minimum seconds between two requests for one secret, over all processes.
-ASK_EVERY = 60
+#: Maximum requests for one secret in ``ASK_WINDOW`` seconds, over all processes.
+MAX_REQUESTS = 3
+ASK_WINDOW = 60
+
+#: Minimum seconds between two requests for one secret, over all processes, after one that found no new secret.
+ASK_EVERY = ASK_WINDOW // MAX_REQUESTS
 
 #: The same after a failed request.
 ASK_AGAIN = 10
@@ -104,7 +110,7 @@ def _may_look_up() -> bool:
 
 
 def secrets_after_mismatch(account_uid: str, tried: tuple[str, ...]) -> tuple[str, ...]:
-    """The secrets if they differ from those ``tried``, else nothing. Asks the platform at most once a minute."""
+    """The secrets if they differ from those ``tried``, else nothing. May ask the platform."""
     known = _known.get(account_uid)
     if known is None:
         return ()
@@ -144,13 +150,14 @@ def _look_again(account_uid: str, known: _Known) -> _Known:
         current = _known.get(account_uid, known)
         if current is not known or time.monotonic() < known.quiet_until:
             return current  # another thread has just looked
-        if _may_ask(account_uid):
+        found: _Known | None
+        if _stored_by_other(account_uid, known):
+            found = _read(account_uid, 0.0)
+        elif _may_ask(account_uid):
             found = _ask(account_uid, known)
         else:
             found = _wait_for_other(account_uid, known)
-            known.quiet_until = time.monotonic() + 2 * SECRET_FETCH_TIMEOUT
         if found is not None:
-            found.quiet_until = known.quiet_until
             _known[account_uid] = known = found
         return known
     finally:
@@ -158,7 +165,7 @@ def _look_again(account_uid: str, known: _Known) -> _Known:
 
 
 def _ask(account_uid: str, known: _Known) -> _Known | None:
-    """Ask the platform and store the secret; ``None`` when there is no new one."""
+    """Ask the platform and store the secret; ``None`` when there is no new one, which begins a pause."""
     try:
         secret = get_endpoints().get_webhook_secret(account_uid, within=ASK_WITHIN)
     except (APIError, ConfigurationError) as error:
@@ -166,12 +173,13 @@ def _ask(account_uid: str, known: _Known) -> _Known | None:
         known.quiet_until = time.monotonic() + ASK_AGAIN
         _tell(account_uid, "failed", ASK_AGAIN)
         return None
-    found = None if known.secrets[:1] == (secret,) else keep(account_uid, secret)
-    if known.secrets:
+    if known.secrets[:1] == (secret,):
         known.quiet_until = time.monotonic() + ASK_EVERY
         _tell(account_uid, "done", ASK_EVERY)
-    else:
-        _tell(account_uid, "done", 0)  # the very first fetch: if the secret is rolled soon after, ask again at once
+        return None
+    found = keep(account_uid, secret)
+    _cache.set(newest_secret_key(account_uid), _mark(secret), timeout=2 * KNOWN_FOR)
+    _tell(account_uid, "done", 0)  # if the secret is rolled again soon, ask again at once
     return found
 
 
@@ -249,9 +257,25 @@ def _reveal(account_uid: str, sealed: Sealed | None) -> str:
 # -- one process asks for all --------------------------------------------------------------------------------
 
 
+def _mark(secret: str) -> str:
+    """A keyed hash of a secret, by which processes recognize it."""
+    return salted_hmac("govpay.webhook-secret", secret, algorithm="sha256").hexdigest()[:32]
+
+
+def _stored_by_other(account_uid: str, known: _Known) -> bool:
+    """Whether another process has just stored a secret that this one does not know. Needs no statement."""
+    newest = _cache.get(newest_secret_key(account_uid))
+    return newest is not None and newest not in map(_mark, known.secrets)
+
+
 def _may_ask(account_uid: str) -> bool:
-    """Whether no process has asked within the last minute; marks that this one asks. True when the cache is down."""
-    return _cache.add(webhook_secret_key(account_uid), "asking", timeout=ASK_EVERY)
+    """Whether this process may ask now; marks that it asks. True when the cache is down."""
+    if not _cache.add(webhook_secret_key(account_uid), "asking", timeout=ASK_EVERY):
+        return False
+    if _cache.count(webhook_requests_key(account_uid), ASK_WINDOW) <= MAX_REQUESTS:
+        return True
+    _tell(account_uid, "done", ASK_AGAIN)
+    return False
 
 
 def _tell(account_uid: str, state: str, seconds: int) -> None:
@@ -260,6 +284,7 @@ def _tell(account_uid: str, state: str, seconds: int) -> None:
 
 def _wait_for_other(account_uid: str, known: _Known) -> _Known | None:
     """Wait for the secret that another process fetches; ``None`` when there is no new one."""
+    known.quiet_until = time.monotonic() + 2 * SECRET_FETCH_TIMEOUT
     end = time.monotonic() + SECRET_FETCH_TIMEOUT
     while True:
         asking = _cache.get(webhook_secret_key(account_uid)) == "asking"

@@ -298,7 +298,7 @@ def test_a_pause_holds_for_every_call_of_the_process(serve: Any, transport_to: A
 def test_a_pause_longer_than_the_call_sends_nothing(serve: Any, transport_to: Any, clock: Clock) -> None:
     server = serve(reply(GOOD))
     pause = Pause()
-    pause.hold(100)
+    pause.hold(100, read().pause_scope)
     with pytest.raises(RateLimited) as caught:
         transport_to(server, pause=pause, call_timeout=99.0).send(read())
     assert caught.value.retry_after == pytest.approx(100)

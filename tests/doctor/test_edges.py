@@ -24,7 +24,8 @@ def test_accounts_of_which_the_platform_does_not_say_whether_they_are_active(fin
 
 
 def test_a_pause_is_a_warning_to_whoever_asks_next(site: Any) -> None:
-    site.fault("GET /api/clients", status=429, retry_after=60, times=1)
+    site.fault("GET /api/webhooks/subscriptions", status=429, retry_after=60, times=1)
+    examine()
     report = examine()
     found = [finding for finding in report.findings if finding.check == "subscriptions"]
     assert [finding.level for finding in found] == [Level.WARNING]

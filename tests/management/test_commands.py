@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 
 from govpay.connection import reset
 from govpay.models import Payment
+from govpay.schedule import SYNC
 from govpay.sync.pull import RESOURCES
 from tests.processes import start_command
 
@@ -114,7 +115,7 @@ def test_fan_out_queues_one_task_an_account(sandbox: Any) -> None:
     accounts = {sandbox.add_account()["uid"] for _ in range(2)}
     out = StringIO()
     call_command("govpay_sync", fan_out=True, stdout=out)
-    with current_app.connection_for_read() as connection, connection.SimpleQueue("celery") as messages:
+    with current_app.connection_for_read() as connection, connection.SimpleQueue(SYNC) as messages:
         queued = set()
         while messages.qsize():
             message = messages.get_nowait()

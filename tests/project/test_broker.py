@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from kombu import Connection
+from kombu import Connection, Consumer, Queue
 
+from govpay.schedule import QUEUES
 from project import broker
 from tests.processes import ROOT, bare_environment
 
@@ -63,7 +64,8 @@ def test_taking_while_another_is_putting_never_sees_half_a_message(options: dict
 def test_many_processes_that_bind_at_once_lose_nothing(options: dict[str, object]) -> None:
     code = """
 import sys
-from kombu import Connection
+from kombu import Connection, Consumer, Queue
+from govpay.schedule import QUEUES
 from project import broker
 with Connection(broker.URL, transport_options=broker.transport_options()) as connection:
     connection.SimpleQueue("together").put({"number": int(sys.argv[1])})
@@ -99,3 +101,22 @@ def test_message_appears_under_its_name_only_when_it_is_complete(
         connection.SimpleQueue("whole").put({"number": 1})
     assert moved[-1].endswith(".whole.msg")
     assert [path.name for path in (tmp_path / "queue").iterdir()] == moved[-1:]
+
+
+def test_a_worker_takes_from_its_queues_in_the_order_of_urgency(options: dict[str, object]) -> None:
+    got: list[str] = []
+
+    def take(body: Any, message: Any) -> None:
+        got.append(body)
+        message.ack()
+
+    with Connection(broker.URL, transport_options=options) as connection:
+        for name in reversed(QUEUES):
+            queue = connection.SimpleQueue(name)
+            queue.put(name)
+            queue.put(name)
+            queue.close()
+        with Consumer(connection.channel(), [Queue(name) for name in QUEUES], callbacks=[take]):
+            while len(got) < 6:
+                connection.drain_events(timeout=300)
+    assert got == [name for name in QUEUES for _ in range(2)]

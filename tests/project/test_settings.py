@@ -131,4 +131,5 @@ def test_servers_come_from_the_environment(tmp_path: Path) -> None:
     assert found["DATABASES"] == {"default": ["django.db.backends.postgresql", "pay", {}]}
     assert found["CACHES"]["default"]["BACKEND"] == "django.core.cache.backends.redis.RedisCache"
     assert found["CACHES"]["default"]["LOCATION"] == "redis://cache.example:6379/3"
+    assert found["CACHES"]["default"]["OPTIONS"] == {"socket_connect_timeout": 1, "socket_timeout": 1}
     assert found["broker"] == "amqp://broker.example//"

@@ -245,7 +245,7 @@ def test_the_same_seed_gives_the_same_people() -> None:
     for _ in range(2):
         with Sandbox() as sandbox:
             founded(sandbox)
-            city_module.settle(sandbox.platform, 7)
+            city_module.fill(sandbox.platform, 7)
             names.append([(row["uid"], row["name"]) for row in sandbox.all("customer")])
     assert names[0] == names[1]
 

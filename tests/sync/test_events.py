@@ -21,6 +21,7 @@ from govpay.models import (
     WebhookEvent,
 )
 from govpay.models.choices import EventType
+from govpay.sync import inbox
 from govpay.sync.events import HANDLERS
 from govpay.sync.pull import pull
 from tests.amounts import rounds
@@ -44,6 +45,48 @@ def work(account: str, event_type: str, **data: Any) -> WebhookEvent:
 
 def calls(sandbox: Any) -> list[str]:
     return [call["path"] for call in sandbox.requests() if call["path"].startswith(("/api/", "/v1/"))]
+
+
+def test_events_of_one_payment_in_a_backlog_are_read_once(sandbox: Any, account: str, heard: Heard) -> None:
+    uid, other = (sandbox.add_payment(account, status="captured")["uid"] for _ in range(2))
+    backlog = [event_for(account, "payment.completed", payment_uid=uid) for _ in range(5)]
+    backlog.append(event_for(account, "payment.failed", payment_uid=uid))
+    apart = event_for(account, "payment.completed", payment_uid=other)
+    before = len(calls(sandbox))
+    tasks.process_events([event.pk for event in backlog])
+    assert calls(sandbox)[before:] == [f"/api/payments/{uid}"]
+    done = WebhookEvent.objects.exclude(pk=apart.pk)
+    assert set(done.values_list("state", "payment_id")) == {("processed", uid)}
+    assert heard.names().count("event_received") == len(backlog)
+    apart.refresh_from_db()
+    assert apart.state == "received"
+
+
+def test_refunds_of_one_payment_are_read_apart(sandbox: Any, account: str) -> None:
+    """A read of one transaction says nothing about another; the payment's own events need no read of their own."""
+    uid = sandbox.add_payment(account, status="captured")["uid"]
+    first, second = (sandbox.refund(uid, 100, f"ref_{number}")["uid"] for number in range(2))
+    told = (first, second, first)
+    backlog = [event_for(account, "payment.refunded", payment_uid=uid, transaction_uid=each) for each in told]
+    backlog.append(event_for(account, "payment.completed", payment_uid=uid))
+    before = len(calls(sandbox))
+    tasks.process_events([event.pk for event in backlog])
+    read = calls(sandbox)[before:]
+    assert read == [f"/api/transactions/{first}", f"/api/payments/{uid}"] + [
+        f"/api/transactions/{second}",
+        f"/api/payments/{uid}",
+    ]
+    assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"processed"}
+    assert set(Transaction.objects.filter(type="refund").values_list("uid", flat=True)) == {first, second}
+
+
+def test_an_event_that_another_worker_holds_is_left_to_it(sandbox: Any, account: str) -> None:
+    uid = sandbox.add_payment(account, status="captured")["uid"]
+    held, free = (event_for(account, "payment.completed", payment_uid=uid) for _ in range(2))
+    assert inbox.claim(held.pk)
+    tasks.process_event(free.pk)
+    held.refresh_from_db()
+    assert held.state == "received"
 
 
 @pytest.mark.parametrize("event_type", ["payment.completed", "provider.bankbillpay", "ivr.completed"])

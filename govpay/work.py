@@ -1,0 +1,84 @@
+"""Does in this process what ticks and workers do, for a site without workers. Nothing is queued."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from govpay import operations, tasks
+from govpay.doctor import heartbeats
+from govpay.sync import inbox
+from govpay.sync.due import next_accounts
+
+logger = logging.getLogger("govpay.tasks")
+
+
+class Work:
+    """Does everything that is due. Another process may do the same at the same time, or may be killed at any step.
+
+    ``stopped`` is asked between the steps; when it returns true, no further step begins. ``failures`` counts the
+    steps that raised an error. It is logged, and the other steps are done.
+    """
+
+    def __init__(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        self.failures = 0
+        self._stopped = stopped
+
+    def everything(self) -> None:
+        """One tick: money first, then events, then the lists of the accounts, the longest waiting first.
+
+        Outcomes and events that become due meanwhile are worked on after each account. An account with a long list is
+        left after ``SYNC_SLOT`` seconds; the next call goes on there.
+        """
+        heartbeats.record_worker()
+        self._step(tasks.heartbeat)
+        self._step(tasks.refresh_token)
+        self.urgent()
+        self._step(tasks.read_platform_lists)
+        self._step(self._read_accounts)
+        self._step(tasks.purge_events)
+        self._step(tasks.send_digest)
+
+    def urgent(self) -> None:
+        """Look up open operations, and process the events that wait."""
+        self._step(tasks.reconcile_operations)
+        self.events()
+
+    def events(self) -> None:
+        """Process the events that wait, also those that arrive meanwhile."""
+        self._step(self._process_events)
+
+    def _process_events(self) -> None:
+        done: set[int] = set()
+        while new := [pk for pk in inbox.waiting() if pk not in done]:
+            for pk in new:
+                if self._stopped():
+                    return
+                self._step(lambda pk=pk: tasks.process(pk, _read_now))
+            done.update(new)
+        if done:
+            self._step(tasks.dispatch_signals)
+
+    def _read_accounts(self) -> None:
+        done: set[tuple[str | None, bool]] = set()
+        while not self._stopped():
+            waiting = [due for due in next_accounts(operations.held_since()) if (due.account_uid, due.full) not in done]
+            if not waiting:
+                return
+            uid, names, full, _ = waiting[0]
+            done.add((uid, full))
+            self._step(lambda uid=uid, names=names, full=full: tasks.read_lists(names, uid, full=full))
+            self.urgent()
+
+    def _step(self, call: Callable[[], object]) -> None:
+        if self._stopped():
+            return
+        try:
+            call()
+        except Exception:  # the other steps do not depend on this one
+            self.failures += 1
+            logger.exception("a step of govpay_work failed")
+
+
+def _read_now(account_uid: str, names: Sequence[str]) -> None:
+    tasks.read_lists(names, account_uid)

@@ -1,0 +1,92 @@
+"""A database that ends all connections: a read is done once more, anything else is not (faults D1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from tests.operations.merchant import Merchant
+from tests.rest.conftest import Program, problem
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def till(till: Program) -> Program:
+    """Gets the answer of an error, not the error."""
+    till.client.raise_request_exception = False
+    return till
+
+
+@contextmanager
+def failing(times: int) -> Iterator[list[str]]:
+    """The next statements on payments fail as on a connection that was ended. Gives these statements."""
+    failed: list[str] = []
+
+    def execute(run: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if "govpay_payment" in sql and len(failed) < times:
+            failed.append(sql)
+            raise OperationalError("terminating connection due to administrator command")
+        return run(sql, *rest)
+
+    with connection.execute_wrapper(execute):
+        yield failed
+
+
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite never loses its connection, so it is said here."""
+    monkeypatch.setattr(connection, "is_usable", lambda: False)
+    monkeypatch.setattr(connection, "close", lambda: None)
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_read_is_done_once_more(merchant: Merchant, till: Program) -> None:
+    uid = merchant.captured().uid
+    with failing(1) as failed:
+        assert [row["uid"] for row in till.get("payments").json()["results"]] == [uid]
+    assert len(failed) == 1
+
+
+@pytest.mark.usefixtures("lost")
+def test_it_is_done_no_third_time(merchant: Merchant, till: Program) -> None:
+    with failing(9) as failed:
+        problem(till.get("payments"), 500, "fault")
+    assert len(failed) == 2
+
+
+def test_a_failure_on_a_live_connection_is_not_repeated(merchant: Merchant, till: Program) -> None:
+    with failing(1) as failed:
+        assert till.get("payments").status_code == 500
+    assert len(failed) == 1
+
+
+@pytest.mark.usefixtures("lost")
+def test_an_action_is_not_repeated(merchant: Merchant, till: Program) -> None:
+    payment = merchant.captured()
+    with failing(1) as failed:
+        assert till.act(f"payments/{payment.uid}/refund", {"amount": 100}).status_code == 500
+    assert len(failed) == 1
+    assert merchant.posts() == []
+
+
+@pytest.mark.usefixtures("lost")
+def test_within_a_transaction_nothing_is_repeated(merchant: Merchant, till: Program) -> None:
+    with transaction.atomic(), failing(1) as failed:
+        assert till.get("payments").status_code == 500
+    assert len(failed) == 1
+
+
+@pytest.mark.postgres
+def test_postgresql_ends_the_connection(merchant: Merchant, till: Program) -> None:
+    merchant.captured()
+    pid = connection.connection.info.backend_pid
+    other = connection.copy("other")
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    other.close()
+    assert len(till.get("payments").json()["results"]) == 1

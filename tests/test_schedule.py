@@ -1,0 +1,53 @@
+"""``govpay.schedule``: each task has a queue, and a worker serves the queues by urgency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery import current_app
+from kombu.utils.scheduling import cycle_by_name
+
+from govpay import schedule
+
+
+def test_every_task_has_a_queue() -> None:
+    ours = {name for name in current_app.tasks if name.startswith("govpay.")}
+    assert ours == set(schedule.TASK_ROUTES)
+    assert {route["queue"] for route in schedule.TASK_ROUTES.values()} == set(schedule.QUEUES)
+
+
+@pytest.mark.parametrize(
+    ("task", "queue"),
+    [
+        ("reconcile_operations", "govpay.money"),
+        ("refresh_token", "govpay.money"),
+        ("heartbeat", "govpay.money"),
+        ("process_event", "govpay.events"),
+        ("send_outstanding", "govpay.events"),
+        ("sync_all", "govpay.sync"),
+        ("sync_account", "govpay.sync"),
+    ],
+)
+def test_the_demo_sends_a_task_to_its_queue(task: str, queue: str) -> None:
+    route = current_app.amqp.router.route({}, f"govpay.tasks.{task}")
+    assert route["queue"].name == queue
+
+
+def test_a_worker_without_a_choice_serves_all_queues_the_most_urgent_first() -> None:
+    """The old default queue stays, because messages may wait in it during an upgrade."""
+    assert list(current_app.amqp.queues.consume_from) == [*schedule.QUEUES, "celery"]
+
+
+def test_the_schedule_names_no_queue() -> None:
+    """A site that sets no routes keeps everything in Celery's default queue, where its workers are."""
+    assert all(set(entry["options"]) == {"expires"} for entry in schedule.BEAT_SCHEDULE.values())
+
+
+def test_redis_serves_the_most_urgent_queue_first_whatever_was_served_last() -> None:
+    """The name in the options leads kombu to the class."""
+    cycle: Any = cycle_by_name("govpay.schedule.UrgentFirst")()
+    cycle.update(["other", "govpay.sync", "govpay.events", "govpay.money"])
+    for _ in range(2):
+        assert cycle.consume(4) == ["govpay.money", "govpay.events", "govpay.sync", "other"]
+        cycle.rotate("govpay.money")
