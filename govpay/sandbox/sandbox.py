@@ -155,6 +155,11 @@ class Sandbox(WebhookSwitches):
         self.platform.clock.advance(seconds)
         run_due(self.platform)
 
+    def set_clock(self, seconds: float) -> None:
+        """Set the platform's clock, its `Date` included, to so many seconds after the real time (0: right again)."""
+        self.platform.clock.set_offset(seconds)
+        run_due(self.platform)
+
     def settle(self, fail: Iterable[str] = ()) -> list[str]:
         """Settle all pending refunds now; those named (transaction uid or reference_id) fail."""
         return refunds.settle_pending(self.platform, fail)

@@ -59,6 +59,9 @@ UNFIT = "(not shown)"
 _NAME = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@.\-]{0,63}")
 _DIGITS = re.compile("[0-9]{5}")
 
+#: Values of a notice about ``updated_at``: it is ahead of a clock (faults R9).
+AHEAD = "ahead"
+
 Item = tuple[str, str, str]
 
 
@@ -158,6 +161,12 @@ def watch(model: type[models.Model], documents: Iterable[Mapping[str, Any]], sou
     if found:
         kind = str(model._meta.model_name)
         _note({(kind, name, value): count for (name, value), count in found.items()}, source)
+
+
+def note_stamps(model: type[models.Model], value: str, count: int, source: str) -> None:
+    """Count ``count`` objects whose ``updated_at`` is wrong; ``value`` says how."""
+    if count:
+        _note({(str(model._meta.model_name), "updated_at", value): count}, source)
 
 
 def note_event_type(name: str, source: str) -> None:

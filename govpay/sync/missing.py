@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -56,6 +56,17 @@ def _settle(listing: Listing, sync_pass: SyncPass, uid: str) -> None:
             sync_pass.reject(uid, f"not listed, and: {error}")
     else:
         sync_pass.commit(lambda: _save(listing, sync_pass, found), pages=0)
+
+
+def read_again(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> None:
+    """Read each of these rows by itself and store it. A list may lag, so it replaces no stamp of the future (R9)."""
+    for uid in uids:
+        try:
+            found = listing.read(sync_pass.account_uid, uid)
+        except UNCLEAR as error:
+            sync_pass.reject(uid, f"listed with an older time than here, and: {error}")
+        else:
+            sync_pass.commit(lambda found=found: _save(listing, sync_pass, found), pages=0)
 
 
 def _save(listing: Listing, sync_pass: SyncPass, found: Mapping[str, Any]) -> Saved:

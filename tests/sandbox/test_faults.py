@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,18 @@ def test_date_is_off(sandbox: Sandbox, call: Caller) -> None:
     sandbox.fault("GET /api/payments", skew=-300, times=1)
     dates = [parsedate_to_datetime(call("GET", "/api/payments").headers["Date"]) for _ in range(2)]
     assert (dates[1] - dates[0]).total_seconds() == 300
+
+
+def test_clock_is_set_wrong_and_right_again(sandbox: Sandbox, call: Caller, account: dict[str, Any]) -> None:
+    """Stamps and `Date` follow it, also back."""
+    stand_still(sandbox)
+    stamps, dates = [], []
+    for seconds in (0, 600, 0):
+        call("POST", "/_sandbox/clock", {"seconds": seconds}, token=None)
+        stamps.append(datetime.fromisoformat(sandbox.add_payment(account["uid"])["updated_at"]))
+        dates.append(parsedate_to_datetime(call("GET", "/api/payments").headers["Date"]))
+    assert [(moment - dates[0]).total_seconds() for moment in dates] == [0, 600, 0]
+    assert stamps[0] < stamps[1] > stamps[2]
 
 
 def test_every_option_is_switched_by_text_as_by_name() -> None:
