@@ -27,12 +27,16 @@ class SyncCursor(models.Model):
     mode = models.CharField(max_length=16, blank=True, default="", choices=SyncMode)
     position = models.JSONField(null=True, blank=True)
     full_position = models.JSONField(null=True, blank=True)
+    #: The uids of rows that are gone. The end of the pass marks them, unless they are too many.
+    missing = models.JSONField(null=True, blank=True, editable=False)
     #: The start of the next incremental walk: a little before the last row seen.
     watermark = models.JSONField(null=True, blank=True)
     completed_at = models.DateTimeField(_("last success"), null=True, blank=True)
     full_completed_at = models.DateTimeField(_("last full success"), null=True, blank=True)
     attempted_at = models.DateTimeField(_("last attempt"), null=True, blank=True)
     not_offered_at = models.DateTimeField(_("not offered since"), null=True, blank=True)
+    #: Since when nothing proves that the list was read to its end.
+    unproved_at = models.DateTimeField(_("perhaps incomplete since"), null=True, blank=True)
     error = models.TextField(blank=True, default="")
 
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
