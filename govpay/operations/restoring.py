@@ -46,7 +46,7 @@ def begin_restore() -> None:
         _row, made = Heartbeat.objects.get_or_create(name=NAME, defaults={"started_at": now, "last_seen": now})
         if made:
             # The positions come from the backup. A worker that continues from one of them loses its lease.
-            places = dict.fromkeys(("position", "full_position", "watermark", "lease_token"))
+            places = dict.fromkeys(("position", "full_position", "missing", "watermark", "lease_token"))
             SyncCursor.objects.update(**places)
 
     in_transaction(work)

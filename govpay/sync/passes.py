@@ -26,9 +26,13 @@ Progress = Callable[[SyncRun], None]
 class SyncPass:
     """The state of one pass, for the function that reads the list. Made by the owner of the lease on ``cursor``."""
 
-    def __init__(self, cursor: SyncCursor, mode: SyncMode, progress: Progress | None = None) -> None:
+    def __init__(
+        self, cursor: SyncCursor, mode: SyncMode, progress: Progress | None = None, *, accept_gone: bool = False
+    ) -> None:
         self.cursor = cursor
         self.mode = mode
+        #: Whether staff said that rows and lists which are gone are really gone.
+        self.accept_gone = accept_gone
         #: A first load sends no signals to the host.
         self.quiet = cursor.full_completed_at is None
         #: Whether the pass reads the whole list. The very first pass does, because it starts without rows.
@@ -88,10 +92,14 @@ class SyncPass:
             columns["full_completed_at"] = now
         self._close(RunState.SUCCEEDED, "Not offered by this API." if not_offered else "", columns)
 
-    def fail(self, error: str) -> None:
-        """Close a pass that failed because of the platform or the database. The position is kept."""
+    def fail(self, error: str, *, start_over: bool = False) -> None:
+        """Close a pass that failed because of the platform or the database.
+
+        The position is kept. With ``start_over`` the next pass begins at the top, and rows found gone are forgotten.
+        """
         logger.warning("sync of %s for %s stopped: %s", self.run.resource, self.account_uid or "-", error)
-        self._close(RunState.FAILED, error, {"error": error})
+        forgotten = {self._place: None, "missing": None} if start_over else {}
+        self._close(RunState.FAILED, error, {"error": error, **forgotten})
 
     def interrupt(self, error: str = "") -> None:
         """Close a pass ended by a time limit, Ctrl-C or a lost lease. The next pass continues from the position."""

@@ -19,7 +19,7 @@ from govpay.exceptions import InvalidRequest
 from govpay.models.choices import SyncMode
 from govpay.sync import clocks
 from govpay.sync.lists import Listing
-from govpay.sync.missing import last_of, read_again, settle_missing
+from govpay.sync.missing import last_of, mark_missing, read_again, settle_missing
 from govpay.sync.passes import SyncPass
 from govpay.sync.upsert import Known, Saved, save_documents
 
@@ -88,6 +88,8 @@ class _Walk:
         if self.swept is not None:
             settle_missing(self.listing, self.sync_pass, set(), self.swept, None)
             self.sync_pass.whole |= from_the_top
+        if self.tail is None:
+            mark_missing(self.sync_pass, self.listing.mapper.model)
         if self.sync_pass.mode == SyncMode.FULL:
             self._prepare_incremental(began, endpoints.transport.skew)
         elif (mark := _bounded(self.sync_pass.cursor.watermark)) != self.sync_pass.cursor.watermark:

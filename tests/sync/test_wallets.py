@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from govpay.models import Customer, SavedPaymentMethod, SyncRun
+from govpay.models import Customer, SavedPaymentMethod, SyncCursor, SyncRun
 from govpay.sync.pull import pull
 from tests.reading import Heard, counts, cursor_of, read, watch
 
@@ -166,6 +166,7 @@ def test_one_customer_without_a_list_is_reported_and_the_others_are_read(
 def test_an_api_without_such_lists_does_not_offer_them(
     sandbox: Any, account: str, customers: list[str], status: int
 ) -> None:
+    SyncCursor.objects.filter(resource="methods").delete()  # as if they had never been read
     sandbox.fault("GET /api/customers/{uid}/payment-methods", status=status)
     run = read("methods", account, full=True)
     assert run.error == "Not offered by this API."

@@ -10,13 +10,15 @@ from govpay.sandbox.kinds import KINDS
 
 
 def disturb(call: Call, fault: Fault) -> None:
-    """Revoke all tokens, remove the object that is asked for, move rows of the list; cap its page, delay, lag."""
+    """Revoke tokens, remove the object that is asked for, move rows of the list; cap its page, delay, lag, misroute."""
     if fault.revoke:
         tokens.revoke_all(call.platform)
     if fault.gone:
         _remove(call)
     if fault.shift:
         _shift(call, fault.shift)
+    if fault.account:
+        call.headers["x-payment-account-uid"] = fault.account
     call.page_cap, call.act_after, call.lag = fault.page_cap, fault.act_after, fault.lag
 
 

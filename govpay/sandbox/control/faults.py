@@ -43,6 +43,8 @@ class Fault:
     # A read answers as it would have done so many seconds ago: what was made since is absent, what was
     # changed or removed since is as it was. Other routes are up to date.
     lag: float = 0.0
+    # The request is answered as one for this payment account.
+    account: str = ""
 
     # The answer instead of the real one.
     status: int | None = None
