@@ -30,6 +30,8 @@ class Call:
     session: StoredRow | None = None
     # Most rows of a page, beside the platform's own limit.
     page_cap: int | None = None
+    # Whether a list refuses every query option.
+    no_options: bool = False
     # Seconds until a write is carried out (None: it is at once), and by which a read is behind.
     act_after: float | None = None
     lag: float = 0.0

@@ -14,12 +14,12 @@ def read_subscriptions(sync_pass: SyncPass) -> None:
     """Read all subscriptions of the account (assumption A20). Raises ``TooManyGone``."""
     account = str(sync_pass.account_uid)
     page = get_endpoints().list_subscriptions(account)
-    sync_pass.whole = True
+    sync_pass.whole, sync_pass.unproved = True, not page.is_whole
     gone: list[str] = []
 
     def work() -> Saved:
         saved = save_documents(mapping.subscription_of(account), page.items, extra=sync_pass.address)
-        if saved.all_named and page.next_link is None:  # rows that the list lacks are gone
+        if saved.all_named and page.is_whole:  # rows that the list lacks are gone
             present = WebhookSubscription.objects.filter(account=account, deleted_at=None).order_by()
             gone[:] = set(present.values_list("uid", flat=True)) - saved.listed
         return saved

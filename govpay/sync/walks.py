@@ -85,6 +85,7 @@ class _Walk:
         )
         for page in pages:
             self._take(page)
+        self.sync_pass.unproved = not pages.proved and self.sync_pass.run.resource not in conf.get("UNPAGED_LISTS")
         if self.swept is not None:
             settle_missing(self.listing, self.sync_pass, set(), self.swept, None)
             self.sync_pass.whole |= from_the_top

@@ -41,6 +41,7 @@ def read_methods(sync_pass: SyncPass) -> None:
                 raise
             sync_pass.reject(uid, str(error))
             continue
+        sync_pass.unproved |= not page.is_whole
         note_missing(sync_pass, SavedPaymentMethod, _gone(page, uid))
         sync_pass.commit(partial(_save, sync_pass, page, uid, synced_at), place={"uid": uid})
     mark_missing(sync_pass, SavedPaymentMethod)
@@ -77,10 +78,11 @@ def _methods_of(sync_pass: SyncPass, customer: str) -> Page:
 def _gone(page: Page, customer: str) -> list[str]:
     """The customer's methods that its list lacks. None if the list may not be whole."""
     listed = {uid_of(item) for item in page.items}
-    if None in listed or page.next_link is not None:
+    if None in listed or not page.is_whole:
         return []
     present = SavedPaymentMethod.objects.filter(customer=customer, deleted_at=None).order_by()
-    return [uid for uid in reading(partial(list, present.values_list("uid", flat=True))) if uid not in listed]
+    uids: list[str] = reading(partial(list, present.values_list("uid", flat=True)))
+    return [uid for uid in uids if uid not in listed]
 
 
 def _save(sync_pass: SyncPass, page: Page, customer: str, synced_at: dt.datetime | None) -> Saved:

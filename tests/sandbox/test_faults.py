@@ -320,7 +320,7 @@ def test_every_option_is_switched_by_text_as_by_name() -> None:
         "headers": {"A": "b", "C": "d"}, "html": True, "badjson": True,
         "extra": True, "strange": "status", "null": "a,b", "leave_out": "c",
         "duplicate": 2, "close": "after", "truncate": True, "length": -3, "drip": 0.1, "skew": -300.0, "act": True,
-        "act_after": 90.0, "lag": 120.0, "alter": "amount:1,status:failed", "account": "acc_2",
+        "act_after": 90.0, "lag": 120.0, "alter": "amount:1,status:failed", "account": "acc_2", "no_options": True,
     }  # fmt: skip
     assert set(given) == set(OPTIONS)
     for left_out in ("act", "act_after"):  # one excludes the other

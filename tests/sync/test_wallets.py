@@ -84,7 +84,8 @@ def test_of_a_list_that_may_not_be_whole_nothing_is_buried(
 ) -> None:
     sandbox.touch("customer", customers[0], name="Changed")
     sandbox.fault(f"GET /api/customers/{customers[0]}/payment-methods", body=body, status=200)
-    assert both(account).deleted == 0
+    read("customers", account)
+    assert pull("methods", account).deleted == 0
     assert SavedPaymentMethod.objects.filter(deleted_at=None).count() == 6
 
 

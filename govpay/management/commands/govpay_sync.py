@@ -43,7 +43,7 @@ class Command(PlatformCommand):
                 continue
             failed += sum(not pull_and_print(self, name, uid, **how) for name in scoped)
         if failed:
-            raise CommandError(f"{failed} of the lists could not be read to the end; run the command again to go on.")
+            raise CommandError(f"{failed} of the lists could not be read to the end or may be incomplete; try again.")
 
     def _queue(self, uid: str, names: list[str], full: bool) -> None:
         try:

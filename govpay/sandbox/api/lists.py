@@ -78,7 +78,7 @@ def _options(call: Call) -> dict[str, str]:
     """The query options; unknown and repeated ones are refused rather than ignored."""
     options: dict[str, str] = {}
     for name, values in call.query.items():
-        if name not in OPTIONS:
+        if name not in OPTIONS or call.no_options:
             malformed(f"Unsupported query option {name}.")
         if len(values) != 1 or not values[0].strip():
             malformed(f"Query option {name} must be given once, with a value.")

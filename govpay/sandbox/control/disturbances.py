@@ -19,7 +19,8 @@ def disturb(call: Call, fault: Fault) -> None:
         _shift(call, fault.shift)
     if fault.account:
         call.headers["x-payment-account-uid"] = fault.account
-    call.page_cap, call.act_after, call.lag = fault.page_cap, fault.act_after, fault.lag
+    call.page_cap, call.no_options = fault.page_cap, fault.no_options
+    call.act_after, call.lag = fault.act_after, fault.lag
 
 
 def _remove(call: Call) -> None:

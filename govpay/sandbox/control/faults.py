@@ -40,6 +40,8 @@ class Fault:
     shift: int = 0
     # Most rows that the page has, whatever $top asks.
     page_cap: int | None = None
+    # A list refuses every query option.
+    no_options: bool = False
     # A read answers as it would have done so many seconds ago: what was made since is absent, what was
     # changed or removed since is as it was. Other routes are up to date.
     lag: float = 0.0
