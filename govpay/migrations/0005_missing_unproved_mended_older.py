@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='client',
             name='mended',
-            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended'),
+            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended properties'),
         ),
         migrations.AddField(
             model_name='client',
@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='customer',
             name='mended',
-            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended'),
+            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended properties'),
         ),
         migrations.AddField(
             model_name='customer',
@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='hostedsession',
             name='mended',
-            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended'),
+            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended properties'),
         ),
         migrations.AddField(
             model_name='hostedsession',
@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='mended',
-            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended'),
+            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended properties'),
         ),
         migrations.AddField(
             model_name='payment',
@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='paymentaccount',
             name='mended',
-            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended'),
+            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended properties'),
         ),
         migrations.AddField(
             model_name='paymentaccount',
@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='savedpaymentmethod',
             name='mended',
-            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended'),
+            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended properties'),
         ),
         migrations.AddField(
             model_name='savedpaymentmethod',
@@ -113,7 +113,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='terminal',
             name='mended',
-            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended'),
+            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended properties'),
         ),
         migrations.AddField(
             model_name='terminal',
@@ -128,7 +128,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='transaction',
             name='mended',
-            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended'),
+            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended properties'),
         ),
         migrations.AddField(
             model_name='transaction',
@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='webhooksubscription',
             name='mended',
-            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended'),
+            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='mended properties'),
         ),
         migrations.AddField(
             model_name='webhooksubscription',

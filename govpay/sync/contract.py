@@ -59,8 +59,9 @@ UNFIT = "(not shown)"
 _NAME = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@.\-]{0,63}")
 _DIGITS = re.compile("[0-9]{5}")
 
-#: Values of a notice about ``updated_at``: it is ahead of a clock (faults R9).
-AHEAD = "ahead"
+#: Values of notices that are no values of the platform: a time of change is ahead of a clock (faults R9), a value was
+#: mended because no column takes it (faults R13).
+AHEAD, MENDED = "ahead", "mended"
 
 Item = tuple[str, str, str]
 
@@ -163,10 +164,10 @@ def watch(model: type[models.Model], documents: Iterable[Mapping[str, Any]], sou
         _note({(kind, name, value): count for (name, value), count in found.items()}, source)
 
 
-def note_stamps(model: type[models.Model], value: str, count: int, source: str) -> None:
-    """Count ``count`` objects whose ``updated_at`` is wrong; ``value`` says how."""
-    if count:
-        _note({(str(model._meta.model_name), "updated_at", value): count}, source)
+def note_faults(model: type[models.Model], found: Mapping[tuple[str, str], int], source: str) -> None:
+    """Count wrong values in objects of one kind: property and ``AHEAD`` or ``MENDED``, with their number."""
+    if found:
+        _note({(str(model._meta.model_name), *item): count for item, count in found.items()}, source)
 
 
 def note_event_type(name: str, source: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,8 +79,7 @@ def save_documents(
     rows.sort(key=lambda row: str(row["uid"]))
     for start in range(0, len(rows), ROWS_A_STATEMENT):
         _write_newer(mapper.model, rows[start : start + ROWS_A_STATEMENT], saved, may_lag)
-    ahead = sum(clocks.is_ahead(stamp, clocks.NOTICEABLE) for row in rows if (stamp := row["remote_updated_at"]))
-    contract.note_stamps(mapper.model, contract.AHEAD, ahead, source)
+    contract.note_faults(mapper.model, _faults(rows), source)
     saved.created = sum(uid not in known for uid in saved.written)
     saved.updated = len(saved.written) - saved.created
     saved.unchanged += len(rows) - len(saved.written)
@@ -107,6 +107,16 @@ def _changed_rows(
         row.update(digest=mark, replaced_digest=old[0] if old else "", deleted_at=None)
         rows.append(row)
     return rows
+
+
+def _faults(rows: Sequence[Columns]) -> Counter[tuple[str, str]]:
+    """The wrong values in documents that changed: times in the future, and values that were mended."""
+    found: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        stamp = row["remote_updated_at"]
+        found["updated_at", contract.AHEAD] += stamp is not None and clocks.is_ahead(stamp, clocks.NOTICEABLE)
+        found.update((name, contract.MENDED) for name in row["mended"].split(",") if name)
+    return +found
 
 
 def _tell(model: type[Mirror], known: Known, written: dict[str, Columns], source: str, quiet: bool) -> None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from govpay.sandbox.shapes import Doc
-from govpay.sandbox.store import dump
 
 # What no page of the vendor has ever named.
 UNKNOWN_PROPERTY = {"x_of_tomorrow": {"level": 3, "tags": ["new"]}}
 UNKNOWN_VALUE = "of_tomorrow"
+
+# In ASCII, because a value may hold half of a surrogate pair, which no other encoding has.
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass
@@ -40,13 +42,13 @@ class Spoiling:
             return text
         rows = rows_of(document)
         if rows is None:
-            return dump(self._spoilt(document))
+            return _encoded(self._spoilt(document))
         if self.duplicate:
             with self._lock:
                 again, self._before = self._before, rows[-self.duplicate :]
             rows[:0] = again
         rows[:] = [self._spoilt(row) for row in rows]
-        return dump(document)
+        return _encoded(document)
 
     def _spoilt(self, row: Any) -> Any:
         if not isinstance(row, dict):
