@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("govpay", "tests", "docs", "project", "benchmarks", "templates", "requirements")
 SUFFIXES = (".py", ".md", ".toml", ".html", ".txt", ".po", ".yaml")
 
-NUMBER = re.compile(r"(?<![\w.%&#/-])(?:[ATMDCS][1-9]\d?|R[1-9]|R1[1-4]|W[1-9]\d?[a-z]?)(?!\w)")
+NUMBER = re.compile(r"(?<![\w.%&#/-])(?:[ATMDCS][1-9]\d?|R[1-9]|R1[0-4]|W[1-9]\d?[a-z]?)(?!\w)")
 ROW = re.compile(r"(?m)^\| ([A-Z][1-9]\d*[a-z]?) \|")
 #: A fault that is called an assumption, or the reverse.
 WRONG_KIND = re.compile(r"(?i)\bfaults?:? A\d|\bassumptions?:? [TRWMDCS]\d")

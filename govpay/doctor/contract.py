@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from govpay.doctor.findings import CheckContext, Finding, Level
 from govpay.models import ContractNotice
-from govpay.sync.contract import AHEAD, MENDED, knows
+from govpay.sync.contract import AHEAD, MENDED, RESTORED, knows
 
 #: Maximum number of notices that are listed one by one.
 MAX_LISTED_NOTICES = 20
@@ -42,7 +42,12 @@ def _notice_words(row: ContractNotice) -> tuple[str, str] | None:
     if row.value == MENDED:
         words = _("Values that no column takes (%(name)s, %(route)s), %(count)d times from %(first)s to %(last)s.")
         return words, _("The rows are kept, with the text mended or cut; each row names such properties.")
-    if row.name == "updated_at" and row.value == AHEAD:
+    if row.value == RESTORED:
+        words = _("Older content than before (%(route)s), %(count)d times from %(first)s to %(last)s.")
+        return words, _(
+            "The platform was probably restored from a backup. Run govpay_sync --full and see the review queue."
+        )
+    if row.value == AHEAD:
         words = _("Times in the future (%(name)s, %(route)s), %(count)d changes from %(first)s to %(last)s.")
         return words, _("A clock was wrong; see the check of the clock. A full sync brings such rows up to date.")
     return None

@@ -22,7 +22,7 @@ from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 #: Rows per statement. SQLite binds at most 32 766 parameters, unless it was built with another limit.
 ROWS_A_STATEMENT = 1000
 
-#: The known state of rows by uid: digest, tombstone, and the columns in ``outbox.OBSERVED_FIELDS``.
+#: The known state of rows by uid: digest, tombstone, the columns in ``outbox.OBSERVED_FIELDS``, and ``older_seen_at``.
 Known = dict[str, list[Any]]
 
 
@@ -44,6 +44,8 @@ class Saved:
     written: dict[str, Columns] = field(default_factory=dict)
     #: The uids of rows that hold a stamp of the future. Only a read of such a row by itself may replace it.
     frozen: list[str] = field(default_factory=list)
+    #: The uids of rows that were set back to older content, because the platform was restored from a backup.
+    restored: list[str] = field(default_factory=list)
 
 
 @scrub_traceback
@@ -79,7 +81,7 @@ def save_documents(
     rows.sort(key=lambda row: str(row["uid"]))
     for start in range(0, len(rows), ROWS_A_STATEMENT):
         _write_newer(mapper.model, rows[start : start + ROWS_A_STATEMENT], saved, may_lag)
-    contract.note_faults(mapper.model, _faults(rows), source)
+    contract.note_faults(mapper.model, _faults(rows, saved.restored), source)
     saved.created = sum(uid not in known for uid in saved.written)
     saved.updated = len(saved.written) - saved.created
     saved.unchanged += len(rows) - len(saved.written)
@@ -93,25 +95,30 @@ def _changed_rows(
     """The columns of the documents that differ from the known rows. Unchanged and rejected ones go to ``saved``."""
     digest = digests(extra)
     rows: list[Columns] = []
+    confirmed = []
     for uid, document in named.items():
         old = known.get(uid)
         try:
             mark = digest(document)
             if old is not None and old[0] == mark and old[1] is None:
                 saved.unchanged += 1
+                if old[-1] is not None:
+                    confirmed.append(uid)
                 continue
             row = mapper.map(document, extra)
         except Unmappable as error:
             saved.rejected.append((uid, str(error)))
             continue
         row.update(digest=mark, replaced_digest=old[0] if old else "", deleted_at=None)
+        row.update(older_digest="", older_seen_at=None)
         rows.append(row)
+    older.forget(mapper.model, confirmed)
     return rows
 
 
-def _faults(rows: Sequence[Columns]) -> Counter[tuple[str, str]]:
-    """The wrong values in documents that changed: times in the future, and values that were mended."""
-    found: Counter[tuple[str, str]] = Counter()
+def _faults(rows: Sequence[Columns], restored: Sequence[str]) -> Counter[tuple[str, str]]:
+    """The faults of documents that changed: times in the future, values that were mended, older content."""
+    found: Counter[tuple[str, str]] = Counter({("updated_at", contract.RESTORED): len(restored)})
     for row in rows:
         stamp = row["remote_updated_at"]
         found["updated_at", contract.AHEAD] += stamp is not None and clocks.is_ahead(stamp, clocks.NOTICEABLE)
@@ -163,7 +170,7 @@ def mark_deleted(model: type[Mirror], uids: Sequence[str], *, source: str = Sour
 
 def read_known(rows: MirrorQuerySet) -> Known:
     """The known state of ``rows``, as ``save_documents`` needs it."""
-    columns = ("uid", "digest", "deleted_at", *outbox.OBSERVED_FIELDS.get(rows.model, ()))
+    columns = ("uid", "digest", "deleted_at", *outbox.OBSERVED_FIELDS.get(rows.model, ()), "older_seen_at")
     return {uid: rest for uid, *rest in rows.values_list(*columns)}
 
 
@@ -201,11 +208,12 @@ def _write_newer(model: type[Mirror], rows: list[Columns], saved: Saved, may_lag
     """
     saved.written.update(_write(model, rows))
     if refused := [row for row in rows if row["uid"] not in saved.written]:
-        replacing, frozen = older.judge(model, refused, may_lag=may_lag)
-        saved.frozen += frozen
-        if replacing:
-            saved.written.update(written := _write(model, replacing, newer_only=False))
-            if len(written) < len(replacing):
+        verdict = older.judge(model, refused, may_lag=may_lag)
+        saved.frozen += verdict.frozen
+        saved.restored += verdict.restored
+        if verdict.replacing:
+            saved.written.update(written := _write(model, verdict.replacing, newer_only=False))
+            if len(written) < len(verdict.replacing):
                 raise RowsChangedMeanwhile(f"rows of {model._meta.label}")
 
 

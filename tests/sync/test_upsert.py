@@ -59,7 +59,10 @@ def test_an_older_document_never_overwrites_a_newer_one() -> None:
     save(payment(at=10, status="refunded"))
     before = rows_of()
     assert outcome(save(payment(at=9))) == (0, 0, 1, 0)
-    assert rows_of() == before
+    noted = {"older_digest", "older_seen_at"}  # what was read, not the row's content
+    assert [{name: row[name] for name in row.keys() - noted} for row in rows_of().values()] == [
+        {name: row[name] for name in row.keys() - noted} for row in before.values()
+    ]
     assert not OutboxSignal.objects.exists()
 
 
