@@ -299,7 +299,7 @@ def test_answer_of_success_that_does_not_say_so_is_looked_up(town: Town) -> None
 
 def test_answer_that_no_row_can_be_made_of_is_looked_up(town: Town) -> None:
     payment = town.captured()
-    body = '{"uid": "trx_1", "status": "succeeded", "reason_code": 7}'
+    body = f'{{"uid": "trx_1", "status": "succeeded", "note": {"[" * 60}{"]" * 60}}}'
     town.sandbox.fault(REFUND, times=1, status=201, body=body, act=True)
     with pytest.raises(OutcomeUnknown, match="could not be recorded"):
         operations.refund_payment(payment=payment, amount=5)
