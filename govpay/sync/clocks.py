@@ -20,9 +20,9 @@ def earlier(moment: dt.datetime | None = None) -> dt.datetime:
     return (moment or timezone.now()) - dt.timedelta(seconds=max(0.0, clock_skew() or 0.0))
 
 
-def is_ahead(stamp: dt.datetime, by: dt.timedelta = PRECISION) -> bool:
-    """Whether ``stamp`` is later than one of the two clocks by more than ``by``."""
-    return stamp > earlier() + by
+def is_ahead(stamp: dt.datetime) -> bool:
+    """Whether ``stamp`` is later than one of the two clocks."""
+    return stamp > earlier() + PRECISION
 
 
 def was_ahead(stamp: dt.datetime | None, written_at: dt.datetime | None) -> bool:

@@ -119,9 +119,10 @@ def _changed_rows(
 def _faults(rows: Sequence[Columns], restored: Sequence[str]) -> Counter[tuple[str, str]]:
     """The faults of documents that changed: times in the future, values that were mended, older content."""
     found: Counter[tuple[str, str]] = Counter({("updated_at", contract.RESTORED): len(restored)})
+    limit = clocks.earlier() + clocks.NOTICEABLE
     for row in rows:
         stamp = row["remote_updated_at"]
-        found["updated_at", contract.AHEAD] += stamp is not None and clocks.is_ahead(stamp, clocks.NOTICEABLE)
+        found["updated_at", contract.AHEAD] += stamp is not None and stamp > limit
         found.update((name, contract.MENDED) for name in row["mended"].split(",") if name)
     return +found
 
