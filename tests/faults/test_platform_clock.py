@@ -12,9 +12,10 @@ from django.utils import timezone
 from govpay import operations
 from govpay.doctor.contract import check_contract
 from govpay.doctor.findings import CheckContext
-from govpay.models import ContractNotice, Payment, Transaction
+from govpay.models import ContractNotice, Payment, SyncRun, Transaction
 from govpay.sync import clocks
 from govpay.sync.lists import CUSTOMERS, PAYMENTS, TERMINALS, TRANSACTIONS, Listing
+from govpay.sync.pull import pull
 from govpay.tasks import process_event
 from tests.events import event_for
 from tests.operations.town import Town
@@ -121,6 +122,21 @@ def test_incremental_passes_miss_no_change(town: Town) -> None:
 
 def watermark(town: Town) -> dt.datetime:
     return dt.datetime.fromisoformat(cursor_of("payments", town.account.uid).watermark["updated_at"])
+
+
+def test_a_pass_that_is_killed_leaves_no_watermark_of_the_future(town: Town) -> None:
+    """R9: each page is committed with a watermark that is not ahead."""
+    town.captured()
+    read("payments", town.account.uid)
+    town.sandbox.set_clock(WRONG)
+    town.sandbox.add_payments(town.account.uid, 80)
+
+    def stop(run: SyncRun) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pull("payments", town.account.uid, progress=stop)
+    assert watermark(town) < timezone.now()
 
 
 @pytest.mark.parametrize("full", [True, False])
