@@ -28,6 +28,7 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "SYNC_INTERVAL": ((int, float), 900),
     "SYNC_SLOT": ((int, float), 300),
     "FULL_SYNC_INTERVAL": ((int, float), 86400),
+    "UNPAGED_LISTS": ((list, tuple), ()),
     "WEBHOOK_TOLERANCE": ((int, float), 14400),
     "WEBHOOK_SECRET_GRACE": ((int, float), 86400),
     "EVENT_RETENTION_DAYS": (int, 90),

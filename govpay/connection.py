@@ -43,6 +43,11 @@ def get_authorizer() -> Authorizer:
     return cast(Authorizer, get_endpoints().transport.auth)
 
 
+def clock_skew() -> float | None:
+    """Our clock minus the platform's at its last answer to this process, in seconds. ``None`` before an answer."""
+    return _current.transport.skew if _current is not None else None
+
+
 def reset() -> None:
     """Drop the endpoints, and with them this process's copy of the token."""
     global _current

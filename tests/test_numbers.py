@@ -2,7 +2,7 @@
 
 A numbers are assumptions (``docs/assumptions.md``). T, R, W, M, D, C and S numbers are faults
 (``docs/reliability.md``). Rule codes of three digits, such as ``S603`` of ruff, do not count, and neither do the
-return codes of banks (R01 to R99).
+return codes of banks, except those that are also numbers of faults.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("govpay", "tests", "docs", "project", "benchmarks", "templates", "requirements")
 SUFFIXES = (".py", ".md", ".toml", ".html", ".txt", ".po", ".yaml")
 
-NUMBER = re.compile(r"(?<![\w.%&#/-])(?:[ATMDCS][1-9]\d?|R[1-9]|W[1-9]\d?[a-z]?)(?!\w)")
+NUMBER = re.compile(r"(?<![\w.%&#/-])(?:[ATMDCS][1-9]\d?|R[1-9]|R1[0-4]|W[1-9]\d?[a-z]?)(?!\w)")
 ROW = re.compile(r"(?m)^\| ([A-Z][1-9]\d*[a-z]?) \|")
 #: A fault that is called an assumption, or the reverse.
 WRONG_KIND = re.compile(r"(?i)\bfaults?:? A\d|\bassumptions?:? [TRWMDCS]\d")

@@ -210,6 +210,6 @@ class MirrorAdmin(ReadOnlyAdmin):
     #: The two sections at the end of the page of each mirror.
     RECORD: Any = (
         _("Record"),
-        {"fields": ("uid", "remote_created_at", "remote_updated_at", "synced_at", "deleted_at")},
+        {"fields": ("uid", "remote_created_at", "remote_updated_at", "synced_at", "deleted_at", "mended")},
     )
     RAW: Any = (_("Last document from the platform"), {"classes": ("collapse",), "fields": ("raw_document",)})

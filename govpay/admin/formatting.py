@@ -77,6 +77,7 @@ TONES: dict[str, str] = {
     OperationState.STARTED: "wait",
     OperationState.UNKNOWN: "alarm",
     RunState.RUNNING: "wait",
+    RunState.UNPROVED: "note",
     RunState.INTERRUPTED: "note",
     Level.OK: "good",
     Level.WARNING: "wait",

@@ -64,6 +64,7 @@ class SyncCursorAdmin(ReadOnlyAdmin):
                     "full_completed_at",
                     "attempted_at",
                     "not_offered_at",
+                    "unproved_at",
                 )
             },
         ),
@@ -82,6 +83,8 @@ class SyncCursorAdmin(ReadOnlyAdmin):
             return _("Failed last time")
         if row.not_offered_at is not None:
             return _("Not offered by this API")
+        if row.unproved_at is not None:
+            return _("Perhaps incomplete")
         if row.completed_at is None:
             return _("Never completed")
         return _("Interrupted, will go on") if row.position else _("Complete")

@@ -81,6 +81,11 @@ class Page:
     count: int | None = None
     position: Position | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing says that an unpaged list has more rows than this page."""
+        return self.next_link is None and (self.count is None or self.count <= len(self.items))
+
 
 def parse_page(document: Any) -> Page:
     """The page in ``document``, in any envelope of A1. Raises ``InvalidAnswer`` for anything else.
@@ -124,12 +129,12 @@ class Walk:
 
     Nothing is fetched before a page is requested, and only one page is held. ``pages`` and ``rows`` count the
     returned pages and rows. ``announced`` is the first page's ``@odata.count`` (None when the platform sends none).
-    ``ended`` is true once the end was proved.
+    ``ended`` is true after the last page, and ``proved`` if the end was proved.
 
     The end (A2) is an empty page, or as many rows under one filter as ``@odata.count`` says. A short page or a
     missing ``nextLink`` does not prove it. Order ``listing`` sends no options, so a page without a link is its
-    last. Raises ``PagingFault``, ``NoKeyset``, and the errors of ``fetch``. Pages returned before an error stay
-    valid, and a new walk may start at the last position.
+    last. Unless links led to this page, the platform may have cut it. Raises ``PagingFault``, ``NoKeyset``, and the
+    errors of ``fetch``. Pages returned before an error stay valid, and a new walk may start at the last position.
 
     ``wanted``: a filter for the rows, in addition to the keyset; order ``listing`` does not send it. ``resolve``
     returns what ``fetch`` needs to follow a link, or None for a link that must not be followed. The walk then goes on
@@ -162,7 +167,7 @@ class Walk:
         self.pages = 0
         self.rows = 0
         self.announced: int | None = None
-        self.ended = False
+        self.ended = self.proved = False
         self._steps = self._walk()
 
     def __iter__(self) -> Iterator[Page]:
@@ -180,7 +185,7 @@ class Walk:
             if self.pages == 0:
                 self.announced = page.count
             if not page.items:
-                self.ended = True
+                self.ended = self.proved = True
                 return
             self._check_moves(page)
             self._seen += len(page.items)
@@ -189,9 +194,10 @@ class Walk:
             lost = self._advance(page)
             link, fault = self._follow(page)
             if page.count is not None and self._seen >= page.count:
-                self.ended = True
+                self.ended = self.proved = True
             elif link is None:
                 self.ended = self._order == "listing" and page.next_link is None and page.count is None
+                self.proved = self.ended and self.pages > 1  # links led to this page, so it would have one, too
                 fault = fault or lost or self._cut_short(page)
                 if self._order in ("updated_at", "uid"):
                     self._seen = 0  # the next request has another filter, and its count starts at zero
@@ -292,9 +298,7 @@ def _after(at: Position | None) -> Filter | None:
 
 
 def _dated(page: Page, uid: str) -> Position | None:
-    """The position after the last row, or None when the page's times are unusable or do not ascend. Without sorted
-    rows the keyset would skip rows.
-    """
+    """The position after the last row, or None if times are unusable or not sorted: the keyset would skip rows."""
     last = page.items[-1].get("updated_at")
     if _instant(last) is None:
         return None

@@ -15,7 +15,8 @@ MONEY_LIMIT = 2**53
 UID_LENGTH = 128
 TEXT_LENGTH = 10_000
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+#: Characters that no database takes: NUL and halves of surrogate pairs.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 T = TypeVar("T")
 
@@ -32,6 +33,10 @@ class BadValue(ValueError):
         return f"{self.field} {self.why}"
 
 
+class UnfitText(BadValue):
+    """A text that is too long or has characters that no database takes. It could be mended."""
+
+
 def _bad(field: str, why: str) -> NoReturn:
     raise BadValue(field, why)
 
@@ -41,10 +46,10 @@ def text(field: str, value: Any) -> str:
     if not isinstance(value, str):
         _bad(field, "is not a text")
     if len(value) > TEXT_LENGTH:
-        _bad(field, "is too long")
+        raise UnfitText(field, "is too long")
     # Nearly every text is printable ASCII, and a sync reads millions, so the slower search is only for the others.
-    if not (value.isascii() and value.isprintable()) and _UNSTORABLE.search(value):
-        _bad(field, "holds characters that cannot be stored")
+    if not (value.isascii() and value.isprintable()) and UNSTORABLE.search(value):
+        raise UnfitText(field, "holds characters that cannot be stored")
     return value
 
 

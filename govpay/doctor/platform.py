@@ -1,4 +1,4 @@
-"""Checks of the platform: token, network, clock, payment accounts, webhooks, and unknown values in its answers."""
+"""Checks of the platform: token, network, clock, payment accounts and their webhooks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from govpay import conf
@@ -20,10 +19,9 @@ from govpay.connection import get_authorizer, get_endpoints
 from govpay.doctor.findings import CheckContext, Finding, Level, listed, span
 from govpay.doctor.site import answers_to, is_rehearsal
 from govpay.exceptions import APIError, AuthenticationError, EncryptionError, NotFound, RateLimited
-from govpay.models import ContractNotice, PaymentAccount, WebhookSubscription
+from govpay.models import PaymentAccount, WebhookSubscription
 from govpay.models.choices import EventType
 from govpay.models.fields import Sealed
-from govpay.sync.contract import knows
 from govpay.sync.events import HANDLERS
 
 #: Difference between the clocks in seconds. Tokens and signatures depend on the time.
@@ -37,10 +35,6 @@ MAX_SECRET_AGE = dt.timedelta(days=365)
 
 #: Event types that this package handles but that many sites do not use. Not reported as missing.
 OPTIONAL_EVENTS = {EventType.BANK_BILL_PAY.value, EventType.IVR_COMPLETED.value}
-
-#: Maximum number of notices that are listed one by one.
-MAX_LISTED_NOTICES = 20
-
 
 # --- Token, network and clock ------------------------------------------------------------------
 
@@ -301,27 +295,3 @@ def _secret_fault(sealed: Sealed) -> tuple[str, str]:
     if not secret:
         return _("The stored signing secret is empty."), _("Refresh the secret; see govpay_provision.")
     return "", ""
-
-
-# --- Contract ----------------------------------------------------------------------------------
-
-
-def check_contract(context: CheckContext) -> Iterator[Finding]:
-    """Report properties and values in the platform's answers that this package does not know."""
-    # An upgrade may know some of them by now. The table is small.
-    rows = [row for row in ContractNotice.objects.order_by("-last_seen", "-id") if not knows(row)]
-    if not rows:
-        yield Finding("contract", Level.OK, _("Nothing unknown was seen in the platform's answers."))
-    hint = _("The last document with it is stored. If a newer version of govpay does not know it either, report it.")
-    for row in rows[:MAX_LISTED_NOTICES]:
-        told = {"name": row.name, "value": row.value, "route": row.route, "count": row.count}
-        told |= {"first": date_format(row.first_seen, "Y-m-d"), "last": date_format(row.last_seen, "Y-m-d")}
-        words = (
-            _("Unknown value %(value)s of %(name)s (%(route)s), %(count)d times from %(first)s to %(last)s.")
-            if row.value
-            else _("Unknown property %(name)s (%(route)s), %(count)d times from %(first)s to %(last)s.")
-        )
-        yield Finding("contract", Level.WARNING, words % told, hint, str(row))
-    if len(rows) > MAX_LISTED_NOTICES:
-        what = _("There are %(count)d of them in all.") % {"count": len(rows)}
-        yield Finding("contract", Level.WARNING, what, _("The contract notices in the admin list them."))

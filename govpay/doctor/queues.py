@@ -104,9 +104,13 @@ def check_sync(context: CheckContext) -> Iterator[Finding]:
     """Check that each list was read to its end within a few times ``SYNC_INTERVAL`` (seconds)."""
     interval = float(conf.get("SYNC_INTERVAL"))
     accounts = PaymentAccount.objects.filter(deleted_at=None).order_by("uid").values_list("uid", flat=True)
-    cursors = SyncCursor.objects.values_list("account_id", "resource", "completed_at", "error")
-    known: dict[tuple[Any, str], Any] = {(account, name): (done, error) for account, name, done, error in cursors}
-    late = False
+    columns = ("account_id", "resource", "completed_at", "error", "unproved_at")
+    cursors = list(SyncCursor.objects.values_list(*columns))
+    yield from _unproved([(account, name) for account, name, _done, _error, since in cursors if since])
+    known: dict[tuple[Any, str], Any] = {
+        (account, name): (done, error) for account, name, done, error, _since in cursors
+    }
+    late = any(since for *_rest, since in cursors)
     for account, names in ((None, GLOBAL), *((uid, SCOPED) for uid in accounts)):
         worst: dict[Level, list[str]] = {Level.WARNING: [], Level.ERROR: []}
         for name in names:
@@ -121,6 +125,15 @@ def check_sync(context: CheckContext) -> Iterator[Finding]:
                 yield Finding("sync", level, what, hint, account or "")
     if not late:
         yield Finding("sync", Level.OK, _("Every list was read within its time."))
+
+
+def _unproved(lists: list[tuple[Any, str]]) -> Iterator[Finding]:
+    """One finding for each account with lists whose completeness nothing proves."""
+    for account in sorted({account or "" for account, _name in lists}):
+        names = sorted(name for each, name in lists if (each or "") == account)
+        what = _("Lists that may be incomplete: %(lists)s.") % {"lists": listed(names)}
+        hint = _("The platform refuses paging. Name lists that always come in one answer in UNPAGED_LISTS.")
+        yield Finding("sync", Level.ERROR, what, hint, account)
 
 
 def _list_state(done: dt.datetime | None, error: str, *, interval: float) -> tuple[Level, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from govpay.doctor import platform, queues, site
+from govpay.doctor import contract, platform, queues, site
 from govpay.doctor.findings import CheckContext, Finding, Level, Report
 from govpay.exceptions import ConfigurationError, GovPayError
 
@@ -40,7 +40,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("site", site.check_site),
     ("checkout", site.check_checkout),
     ("encryption", site.check_keys),
-    ("contract", platform.check_contract),
+    ("contract", contract.check_contract),
 )
 
 

@@ -13,8 +13,8 @@ from govpay.models.choices import RunState
 from govpay.sync.pull import pull
 
 
-def pull_and_print(command: BaseCommand, name: str, account_uid: str | None, full: bool) -> bool:
-    """Sync one list, print its counts or its error, and return whether it succeeded."""
+def pull_and_print(command: BaseCommand, name: str, account_uid: str | None, **options: bool) -> bool:
+    """Sync one list with these options of ``pull``. Print its counts or its error; return whether it succeeded."""
     started = time.monotonic()
     bar = tqdm(desc=f"{name} {account_uid or ''}".strip(), unit=" rows", disable=not sys.stderr.isatty(), leave=False)
 
@@ -25,7 +25,7 @@ def pull_and_print(command: BaseCommand, name: str, account_uid: str | None, ful
         command.stderr.write(f"{name}: waiting for process {cursor.lease_pid} on {cursor.lease_host.split('/')[0]}")
 
     with bar:
-        run = pull(name, account_uid, full=full, wait=True, progress=advance, on_wait=waiting)
+        run = pull(name, account_uid, wait=True, progress=advance, on_wait=waiting, **options)
     command.stdout.write(
         f"{name} account={account_uid or '-'} fetched={run.fetched} created={run.created} updated={run.updated} "
         f"unchanged={run.unchanged} deleted={run.deleted} rejected={run.rejected_count} pages={run.pages} "

@@ -166,6 +166,7 @@ class RunState(models.TextChoices):
 
     RUNNING = "running", _("Running")
     SUCCEEDED = "succeeded", _("Succeeded")
+    UNPROVED = "unproved", _("Perhaps incomplete")
     FAILED = "failed", _("Failed")
     INTERRUPTED = "interrupted", _("Interrupted")
 

@@ -28,12 +28,16 @@ class SyncCursor(models.Model):
     mode = models.CharField(_("mode"), max_length=16, blank=True, default="", choices=SyncMode)
     position = models.JSONField(_("position"), null=True, blank=True)
     full_position = models.JSONField(_("full position"), null=True, blank=True)
+    #: The uids of rows that are gone. The end of the pass marks them as deleted, unless there are too many.
+    missing = models.JSONField(_("missing"), null=True, blank=True, editable=False)
     #: The start of the next incremental walk: a little before the last row seen.
     watermark = models.JSONField(_("watermark"), null=True, blank=True)
     completed_at = models.DateTimeField(_("last success"), null=True, blank=True)
     full_completed_at = models.DateTimeField(_("last full success"), null=True, blank=True)
     attempted_at = models.DateTimeField(_("last attempt"), null=True, blank=True)
     not_offered_at = models.DateTimeField(_("not offered since"), null=True, blank=True)
+    #: Since when nothing proves that the list was read to its end.
+    unproved_at = models.DateTimeField(_("perhaps incomplete since"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True, default="")
 
     lease_token = models.UUIDField(_("lease token"), null=True, blank=True, editable=False)

@@ -46,7 +46,7 @@ def begin_restore() -> None:
         _row, made = Heartbeat.objects.get_or_create(name=NAME, defaults={"started_at": now, "last_seen": now})
         if made:
             # The positions come from the backup. A worker that continues from one of them loses its lease.
-            places = dict.fromkeys(("position", "full_position", "watermark", "lease_token"))
+            places = dict.fromkeys(("position", "full_position", "missing", "watermark", "lease_token"))
             SyncCursor.objects.update(**places)
 
     in_transaction(work)
@@ -55,10 +55,11 @@ def begin_restore() -> None:
 def unread_lists() -> Iterator[tuple[str, str]]:
     """Return the lists (resource, account's uid or an empty text) that were not read in full since the restore.
 
-    A list counts as read if the API has reported since then that it does not offer the list.
+    A list counts as read if the API has reported since then that it does not offer the list. A list that may be
+    incomplete does not count as read.
     """
     since = held_since()
-    read = Q(full_completed_at__gte=since) | Q(not_offered_at__isnull=False, completed_at__gte=since)
+    read = Q(full_completed_at__gte=since, unproved_at=None) | Q(not_offered_at__isnull=False, completed_at__gte=since)
     done: set[Any] = set(SyncCursor.objects.filter(read).values_list("resource", "account_id")) if since else set()
     wanted = [(name, None) for name in GLOBAL] + [(name, uid) for uid in account_uids() for name in SCOPED]
     return ((name, uid or "") for name, uid in wanted if since and (name, uid) not in done)

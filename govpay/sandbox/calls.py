@@ -30,6 +30,8 @@ class Call:
     session: StoredRow | None = None
     # Maximum rows of a page, in addition to the platform's own limit.
     page_cap: int | None = None
+    # Whether a list refuses every query option.
+    no_options: bool = False
     # `act_after`: seconds until a write is carried out (None: at once). `lag`: a read shows the state of so many
     # seconds ago.
     act_after: float | None = None

@@ -1,4 +1,4 @@
-"""The platform's clock: it can be moved on, and gives each change a timestamp of its own."""
+"""The platform's clock: it can be moved on or set wrong, and gives each change a timestamp of its own."""
 
 from __future__ import annotations
 
@@ -60,6 +60,12 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self._offset += timedelta(seconds=seconds)
+        self.moved()
+
+    def set_offset(self, seconds: float) -> None:
+        """Set the clock to so many seconds after the real time. Stamps may be earlier than the latest one then."""
+        self._offset = timedelta(seconds=seconds)
+        self._last = min(self._last, self.now())
         self.moved()
 
     @contextmanager

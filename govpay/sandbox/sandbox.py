@@ -20,6 +20,7 @@ from govpay.sandbox.kinds import kind_named
 from govpay.sandbox.platform import Platform, Settings
 from govpay.sandbox.server import HOST, Server
 from govpay.sandbox.shapes import Doc
+from govpay.sandbox.store import StoredRow
 from govpay.sandbox.webhooks.courier import Courier
 
 
@@ -154,6 +155,19 @@ class Sandbox(WebhookSwitches):
         """Move the platform's clock on, and carry out what becomes due."""
         self.platform.clock.advance(seconds)
         run_due(self.platform)
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the platform's clock, its `Date` included, to so many seconds after the real time (0: right again)."""
+        self.platform.clock.set_offset(seconds)
+        run_due(self.platform)
+
+    def back_up(self) -> dict[str, list[StoredRow]]:
+        """A backup of every object, for `restore`."""
+        return self.platform.store.dump()
+
+    def restore(self, backup: dict[str, list[StoredRow]]) -> None:
+        """Restore the platform from a backup: objects are as they were, later ones are gone. The ledger stays."""
+        self.platform.store.load(backup)
 
     def settle(self, fail: Iterable[str] = ()) -> list[str]:
         """Settle all pending refunds now, and return their uids. Those in `fail` (uid or reference_id) fail."""

@@ -197,6 +197,20 @@ class Store:
         if until := self.ending():
             self._connection.executemany(self._keeps[kind], [(until, uid, uid) for uid in uids])
 
+    def dump(self) -> dict[str, list[StoredRow]]:
+        """Every object, by kind."""
+        return {kind: self.find(kind, "1") for kind in KINDS}
+
+    def load(self, rows: dict[str, list[StoredRow]]) -> None:
+        """Hold exactly these objects, as after a restore from a backup. The ledger stays."""
+        with self.transaction():
+            for kind, present in rows.items():
+                kept = {row.uid for row in present}
+                for row in self.find(kind, "1"):
+                    if row.uid not in kept:
+                        self.delete(kind, row.uid)
+                self.put_many(kind, [(row, dump(row.doc)) for row in present])
+
     def delete(self, kind: str, uid: str) -> None:
         with self.transaction():
             self._keep(kind, [uid])

@@ -59,6 +59,10 @@ UNFIT = "(not shown)"
 _NAME = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@.\-]{0,63}")
 _DIGITS = re.compile("[0-9]{5}")
 
+#: Values of notices that are no values of the platform: a time of change is ahead of a clock (faults R9), the platform
+#: has older content again (faults R10), a value was mended because no column takes it (faults R13).
+AHEAD, RESTORED, MENDED = "ahead", "restored", "mended"
+
 Item = tuple[str, str, str]
 
 
@@ -158,6 +162,12 @@ def watch(model: type[models.Model], documents: Iterable[Mapping[str, Any]], sou
     if found:
         kind = str(model._meta.model_name)
         _note({(kind, name, value): count for (name, value), count in found.items()}, source)
+
+
+def note_faults(model: type[models.Model], found: Mapping[tuple[str, str], int], source: str) -> None:
+    """Count wrong values in objects of one kind: property and ``AHEAD``, ``RESTORED`` or ``MENDED``."""
+    if found:
+        _note({(str(model._meta.model_name), *item): count for item, count in found.items()}, source)
 
 
 def note_event_type(name: str, source: str) -> None:

@@ -40,7 +40,7 @@ def flag_changes(
     elif model is Transaction:
         # ``known`` holds these columns, so a page in which only the status of refunds changed costs no statement.
         told = OBSERVED_FIELDS[Transaction][1:]
-        _flag_refunds([row for uid, row in changed.items() if known[uid][3:] != [row.get(name) for name in told]])
+        _flag_refunds([row for uid, row in changed.items() if known[uid][3:-1] != [row.get(name) for name in told]])
 
 
 def flag_losses(model: type[Model], pks: Iterable[int]) -> None:

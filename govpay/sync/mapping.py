@@ -14,8 +14,10 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 
 from govpay import models
 from govpay.client import resources
+from govpay.client.values import BadValue
 from govpay.models.base import Mirror
 from govpay.models.fields import UID_LENGTH
+from govpay.sync.mending import Mending, is_vital, storable
 
 #: Increase this when a mapper fills columns differently. Every row is then written once more.
 REVISION = 1
@@ -66,25 +68,42 @@ class Mapper:
     def map(self, document: Mapping[str, Any], extra: Mapping[str, Any]) -> Columns:
         """The columns of ``document``, with ``extra``: the columns known from the request (account, customer).
 
-        Raises ``Unmappable``.
+        Values that no column takes are mended, and ``mended`` names them. Raises ``Unmappable`` when such a value
+        belongs to the identity, an amount, the currency or the status.
         """
-        resource = self.resource(document)
-        try:
-            row = self.columns(resource)
-            row["uid"] = self.uid(document)
-            row["raw"] = scrub(document)
-            row["remote_created_at"] = getattr(resource, "created_at", None)
-            row["remote_updated_at"] = getattr(resource, "updated_at", None)
-        except ValueError as error:
-            raise Unmappable(str(error)) from None
+        mending = Mending(document)
+        while True:
+            resource = self.resource(mending.read)
+            try:
+                row = self.columns(resource)
+                row["remote_created_at"] = getattr(resource, "created_at", None)
+                row["remote_updated_at"] = getattr(resource, "updated_at", None)
+                break
+            except BadValue as error:
+                if not mending.mend(error):
+                    raise Unmappable(str(error)) from None
+        row["uid"] = self.uid(document)
+        row["raw"] = scrub(mending.shown)
         row.update(extra)
+        row["mended"] = ",".join(sorted(mending.names | self._fit_columns(row)))
+        return row
+
+    def _fit_columns(self, row: Columns) -> set[str]:
+        """Cut texts and drop numbers that exceed their columns; returns their names. Raises ``Unmappable``."""
+        names = set()
         for column, name, longest in _texts(self.model):
             if len(row.get(column) or "") > longest:
-                raise Unmappable(f"{name} is longer than {longest} characters")
+                if is_vital(name):
+                    raise Unmappable(f"{name} is longer than {longest} characters")
+                row[column] = row[column][:longest]
+                names.add(name)
         for column, name, least, most in _numbers(self.model):
             if not least <= (row.get(column) or 0) <= most:
-                raise Unmappable(f"{name} is out of range")
-        return row
+                if is_vital(name):
+                    raise Unmappable(f"{name} is out of range")
+                row[column] = None
+                names.add(name)
+        return names
 
 
 @cache
@@ -128,7 +147,7 @@ def digests(extra: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
 def scrub(value: Any, depth: int = 0) -> Any:
     """The document as it may be stored: without secrets and without characters that a database refuses."""
     if isinstance(value, str):
-        return value if value.isascii() and "\x00" not in value else _storable(value)
+        return value if value.isascii() and "\x00" not in value else storable(value)
     if not isinstance(value, dict | list):
         return value
     if depth > DEEPEST:
@@ -142,11 +161,6 @@ def scrub(value: Any, depth: int = 0) -> Any:
 def _is_secret(name: str) -> bool:
     lower = name.lower()
     return lower in SECRET_PROPERTIES or SECRET_NAME.search(lower) is not None
-
-
-def _storable(text: str) -> str:
-    """``text`` with NUL and halves of surrogate pairs replaced."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _client(resource: resources.ClientResource) -> Columns:

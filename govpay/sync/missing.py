@@ -1,12 +1,16 @@
-"""Rows that the platform no longer lists. A row is marked as deleted only after its own GET returned 404."""
+"""Rows that the platform no longer lists. A row is marked as deleted only after its own GET returned 404.
+
+The end of a pass marks them, all together: a pass that finds too many of them stops and marks none (faults R11).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
-from govpay.exceptions import Gone, InvalidAnswer, InvalidRequest, NotFound, OperationRefused
+from govpay.exceptions import Gone, GovPayError, InvalidAnswer, InvalidRequest, NotFound, OperationRefused
+from govpay.models.base import Mirror
 from govpay.sync.lists import Listing
 from govpay.sync.passes import SyncPass
 from govpay.sync.transactions import reading
@@ -15,8 +19,38 @@ from govpay.sync.upsert import Known, Saved, mark_deleted, read_known, save_docu
 #: Number of local rows that are compared with a page at a time, in addition to the rows of the page.
 CHUNK = 200
 
+#: A pass marks so many rows as gone, or this share of the list if that is more.
+MAX_GONE, MAX_GONE_SHARE = 20, 0.05
+
 #: Errors that do not tell whether the object exists, and that a retry would not change.
 UNCLEAR = (Gone, InvalidAnswer, InvalidRequest, NotFound, OperationRefused)
+
+
+class TooManyGone(GovPayError):
+    """A pass found more rows gone than it may mark without being told to. The account may be misrouted."""
+
+
+def note_missing(sync_pass: SyncPass, model: type[Mirror], uids: Sequence[str]) -> None:
+    """Store the uids of rows that are gone until the end of the pass. Raises ``TooManyGone``."""
+    if not uids:
+        return
+    missing = [*dict.fromkeys([*(sync_pass.cursor.missing or ()), *uids])]
+    if not sync_pass.accept_gone and len(missing) > MAX_GONE:
+        present = model._default_manager.filter(deleted_at=None, **sync_pass.address)
+        count = reading(present.count)
+        if len(missing) > MAX_GONE_SHARE * count:
+            raise TooManyGone(
+                f"At least {len(missing)} of {count} rows are gone; none was marked. Check that the account is right, "
+                "then run govpay_sync with --accept-gone to mark them."
+            )
+    sync_pass.commit(Saved, pages=0, missing=missing)
+
+
+def mark_missing(sync_pass: SyncPass, model: type[Mirror]) -> None:
+    """Mark the rows of ``note_missing`` as deleted, at the end of the pass."""
+    while missing := sync_pass.cursor.missing:
+        work = partial(mark_deleted, model, missing[:CHUNK])
+        sync_pass.commit(lambda work=work: Saved(deleted=work()), pages=0, missing=missing[CHUNK:] or None)
 
 
 def last_of(uids: list[str], after: str) -> str | None:
@@ -29,16 +63,19 @@ def check_missing(
 ) -> Known | None:
     """Read each local row with ``after < uid <= upto`` that is not ``present`` from the platform.
 
+    Raises ``TooManyGone``.
+
     A row that the platform still has was only shifted while the list was read; it is updated instead of marked as
     deleted. Returns the known state of all rows in that range, or ``None`` when they are too many to hold at once.
     """
     rows = listing.mapper.model._default_manager.order_by("uid")
+    noted = {*(sync_pass.cursor.missing or ())}
     span = sync_pass.address if upto is None else {**sync_pass.address, "uid__lte": upto}
     limit = CHUNK + len(present)
     known: Known | None = None
     while True:
         here = reading(partial(read_known, rows.filter(uid__gt=after, **span)[:limit]))
-        for uid in sorted(here.keys() - present):
+        for uid in sorted(here.keys() - present - noted):
             if here[uid][1] is None:  # no tombstone yet
                 _check_row(listing, sync_pass, uid)
         if len(here) < limit:
@@ -51,11 +88,22 @@ def _check_row(listing: Listing, sync_pass: SyncPass, uid: str) -> None:
         found = listing.read(sync_pass.account_uid, uid)
     except UNCLEAR as error:
         if isinstance(error, NotFound) and error.status == 404:
-            sync_pass.commit(lambda: Saved(deleted=mark_deleted(listing.mapper.model, [uid])), pages=0)
+            note_missing(sync_pass, listing.mapper.model, [uid])
         else:
             sync_pass.reject(uid, f"not listed, and: {error}")
     else:
         sync_pass.commit(lambda: _save(listing, sync_pass, found), pages=0)
+
+
+def read_again(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> None:
+    """Read each of these rows by itself and store it. A list may lag, so it replaces no stamp of the future (R9)."""
+    for uid in uids:
+        try:
+            found = listing.read(sync_pass.account_uid, uid)
+        except UNCLEAR as error:
+            sync_pass.reject(uid, f"listed with an older time than here, and: {error}")
+        else:
+            sync_pass.commit(lambda found=found: _save(listing, sync_pass, found), pages=0)
 
 
 def _save(listing: Listing, sync_pass: SyncPass, found: Mapping[str, Any]) -> Saved:

@@ -22,6 +22,12 @@ logger = logging.getLogger("govpay.sync")
 #: Maximum number of rejected rows that a run lists. It counts all of them.
 REJECTED_LISTED = 100
 
+#: The error of a pass that read all that was sent, and cannot know whether that was the whole list.
+UNPROVED = (
+    "The list may be incomplete: nothing proves that the platform sent all of it. If it refuses every option and "
+    'sends the whole list, name it in GOVPAY["UNPAGED_LISTS"].'
+)
+
 Progress = Callable[[SyncRun], None]
 
 
@@ -32,18 +38,29 @@ class SlotOver(GovPayError):
 class SyncPass:
     """The state of one pass, for the function that reads the list. Made by the owner of the lease on ``cursor``.
 
-    ``until``: end of the pass on the monotonic clock; None for no end.
+    ``until``: end of the pass on the monotonic clock; None for no end. ``accept_gone``: mark rows as deleted however
+    many there are.
     """
 
     def __init__(
-        self, cursor: SyncCursor, mode: SyncMode, progress: Progress | None = None, until: float | None = None
+        self,
+        cursor: SyncCursor,
+        mode: SyncMode,
+        progress: Progress | None = None,
+        until: float | None = None,
+        *,
+        accept_gone: bool = False,
     ) -> None:
         self.cursor = cursor
         self.mode = mode
+        #: Whether staff said that rows and lists which are gone are really gone.
+        self.accept_gone = accept_gone
         #: A first load sends no signals to the host.
         self.quiet = cursor.full_completed_at is None
         #: Whether the pass reads the whole list. The very first pass does, because it starts without rows.
         self.whole = mode == SyncMode.FULL or cursor.full_completed_at is None
+        #: Whether nothing proves that the list was read to its end (faults R12).
+        self.unproved = False
         self.run = in_transaction(self._begin)
         self._progress = progress
         self._until = until
@@ -95,18 +112,31 @@ class SyncPass:
         self.commit(lambda: Saved(rejected=[(uid, why)]), pages=0)
 
     def finish(self, *, not_offered: bool = False) -> None:
-        """Close a pass that reached the end. ``not_offered``: the API has no such list, which is not a failure."""
+        """Close a pass that reached the end. ``not_offered``: the API has no such list, which is not a failure.
+
+        A pass whose end is ``unproved`` gets that state. Only a pass over the whole list removes it from the cursor.
+        """
         now = timezone.now()
         columns: dict[str, Any] = {"mode": "", self._place: None, "completed_at": now, "error": ""}
+        if self.whole or self.unproved:
+            columns["unproved_at"] = (self.cursor.unproved_at or now) if self.unproved else None
         columns["not_offered_at"] = (self.cursor.not_offered_at or now) if not_offered else None
         if self.whole and not (not_offered and self.quiet):
             columns["full_completed_at"] = now
-        self._close(RunState.SUCCEEDED, "Not offered by this API." if not_offered else "", columns)
+        if self.unproved:
+            logger.warning("sync of %s for %s: %s", self.run.resource, self.account_uid or "-", UNPROVED)
+            self._close(RunState.UNPROVED, UNPROVED, columns)
+        else:
+            self._close(RunState.SUCCEEDED, "Not offered by this API." if not_offered else "", columns)
 
-    def fail(self, error: str) -> None:
-        """Close a pass that failed because of the platform or the database. The position is kept."""
+    def fail(self, error: str, *, start_over: bool = False) -> None:
+        """Close a pass that failed because of the platform or the database.
+
+        The position is kept. With ``start_over`` the next pass begins at the top, and rows found gone are forgotten.
+        """
         logger.warning("sync of %s for %s stopped: %s", self.run.resource, self.account_uid or "-", error)
-        self._close(RunState.FAILED, error, {"error": error})
+        forgotten = {self._place: None, "missing": None} if start_over else {}
+        self._close(RunState.FAILED, error, {"error": error, **forgotten})
 
     def interrupt(self, error: str = "") -> None:
         """Close a pass ended by a time limit, Ctrl-C or a lost lease. The next pass continues from the position."""

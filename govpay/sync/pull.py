@@ -10,14 +10,28 @@ from functools import partial
 from django.db import DatabaseError
 
 from govpay.exceptions import GovPayError, NotFound
-from govpay.models import PaymentAccount, SyncCursor, SyncRun
+from govpay.models import (
+    Client,
+    Customer,
+    Payment,
+    PaymentAccount,
+    SavedPaymentMethod,
+    SyncCursor,
+    SyncRun,
+    Terminal,
+    Transaction,
+    WebhookSubscription,
+)
+from govpay.models.base import Mirror
 from govpay.models.choices import SyncMode
 from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import flags, lease, lists, outbox
 from govpay.sync.lists import Listing
+from govpay.sync.missing import TooManyGone
 from govpay.sync.passes import Progress, SlotOver, SyncPass
 from govpay.sync.sessions import read_open_sessions
 from govpay.sync.subscriptions import read_subscriptions
+from govpay.sync.transactions import reading
 from govpay.sync.walks import walk_list
 from govpay.sync.wallets import read_methods
 
@@ -26,10 +40,14 @@ logger = logging.getLogger("govpay.sync")
 
 @dataclass(frozen=True)
 class SyncResource:
-    """One kind of list. ``assumed``: the vendor does not document it, so a 404 means "not offered"."""
+    """One kind of list. ``assumed``: the vendor does not document it, so a 404 means "not offered".
+
+    ``model`` is the mirror of its rows; ``None`` if there is no list on the platform.
+    """
 
     name: str
     walk: Callable[[SyncPass], None]
+    model: type[Mirror] | None = None
     scoped: bool = True
     assumed: bool = True
 
@@ -52,14 +70,14 @@ def _flagging(listing: Listing) -> Callable[[SyncPass], None]:
 RESOURCES: dict[str, SyncResource] = {
     resource.name: resource
     for resource in (
-        SyncResource("clients", _paged(lists.CLIENTS), scoped=False, assumed=False),
-        SyncResource("accounts", _paged(lists.PAYMENT_ACCOUNTS), scoped=False, assumed=False),
-        SyncResource("customers", _paged(lists.CUSTOMERS)),
-        SyncResource("methods", read_methods),
-        SyncResource("payments", _flagging(lists.PAYMENTS)),
-        SyncResource("transactions", _flagging(lists.TRANSACTIONS)),
-        SyncResource("terminals", _paged(lists.TERMINALS)),
-        SyncResource("subscriptions", read_subscriptions),
+        SyncResource("clients", _paged(lists.CLIENTS), Client, scoped=False, assumed=False),
+        SyncResource("accounts", _paged(lists.PAYMENT_ACCOUNTS), PaymentAccount, scoped=False, assumed=False),
+        SyncResource("customers", _paged(lists.CUSTOMERS), Customer),
+        SyncResource("methods", read_methods, SavedPaymentMethod),
+        SyncResource("payments", _flagging(lists.PAYMENTS), Payment),
+        SyncResource("transactions", _flagging(lists.TRANSACTIONS), Transaction),
+        SyncResource("terminals", _paged(lists.TERMINALS), Terminal),
+        SyncResource("subscriptions", read_subscriptions, WebhookSubscription),
         SyncResource("sessions", read_open_sessions),
     )
 }
@@ -79,14 +97,17 @@ def pull(
     full: bool = False,
     wait: bool = False,
     until: float | None = None,
+    accept_gone: bool = False,
     progress: Progress | None = None,
     on_wait: Callable[[SyncCursor], None] | None = None,
 ) -> SyncRun:
     """Read one list to its end and return the run. Its ``state`` is the outcome.
 
     An interrupted walk continues after its last committed page. ``full`` reads the whole list and marks rows
-    that are gone as deleted. A failure of the platform is recorded in the run, not raised. After ``until`` (monotonic
-    clock) the walk stops at its next saved position.
+    that are gone as deleted. A failure of the platform is recorded in the run, not raised. A pass that finds more
+    rows gone than ``missing.MAX_GONE`` and its share fails, and so does one whose list was there before and answers
+    404, unless ``accept_gone`` says that they are really gone. After ``until`` (monotonic clock) the walk stops at its
+    next saved position.
 
     Raises ``SyncBusy`` when another worker reads this list, unless ``wait`` is true.
     """
@@ -94,7 +115,8 @@ def pull(
     cursor = lease.cursor_for(name, account_uid if resource.scoped else None)
     lease.acquire_or_wait(cursor, wait=wait, on_wait=on_wait)
     try:
-        sync_pass = SyncPass(cursor, SyncMode.FULL if full else SyncMode.INCREMENTAL, progress, until)
+        mode = SyncMode.FULL if full else SyncMode.INCREMENTAL
+        sync_pass = SyncPass(cursor, mode, progress, until, accept_gone=accept_gone)
         _carry_out(resource, sync_pass)
     finally:
         lease.release(cursor)
@@ -111,10 +133,14 @@ def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
     except (lease.LeaseLost, SlotOver) as error:
         sync_pass.interrupt(str(error))
     except NotFound as error:
-        if resource.assumed and sync_pass.run.pages == 0:
-            sync_pass.finish(not_offered=True)
-        else:
+        if not resource.assumed or sync_pass.run.pages:
             sync_pass.fail(str(error))
+        elif _had_rows(resource, sync_pass):
+            sync_pass.fail(f"{error} The list was there before. If it is really gone, use govpay_sync --accept-gone.")
+        else:
+            sync_pass.finish(not_offered=True)
+    except TooManyGone as error:
+        sync_pass.fail(str(error), start_over=True)
     except GovPayError as error:
         sync_pass.run.cause = error
         sync_pass.fail(str(error))
@@ -128,3 +154,13 @@ def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
         raise
     else:
         sync_pass.finish()
+
+
+def _had_rows(resource: SyncResource, sync_pass: SyncPass) -> bool:
+    """Whether the platform offered this list before, and it had rows. A misrouted account also answers 404."""
+    cursor = sync_pass.cursor
+    offered = cursor.full_completed_at or cursor.position or cursor.full_position
+    if sync_pass.accept_gone or resource.model is None or cursor.not_offered_at or not offered:
+        return False
+    rows = resource.model._default_manager.filter(deleted_at=None, **sync_pass.address)
+    return reading(rows.exists)

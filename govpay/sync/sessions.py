@@ -140,7 +140,7 @@ def save_session(
     elif row.status == SessionStatus.COMPLETED and document.get("status") != SessionStatus.COMPLETED:
         return Saved(fetched=1, unchanged=1)  # the document was read before the session was completed
     # The row is locked, so its values are the known state.
-    known = {uid: [row.digest, row.deleted_at, row.status]}
+    known = {uid: [row.digest, row.deleted_at, row.status, row.older_seen_at]}
     saved = save_documents(mapping.SESSION, [document], extra=extra, source=source, known=known)
     if document["status"] in ENDED:
         wipe_if_ended(uid, completed=document["status"] == SessionStatus.COMPLETED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +15,14 @@ from django.utils import timezone
 from govpay.models.base import Mirror, MirrorQuerySet
 from govpay.models.choices import Source
 from govpay.security.tracebacks import scrub_traceback
-from govpay.sync import contract, contradictions, flags, outbox
+from govpay.sync import clocks, contract, contradictions, flags, older, outbox
 from govpay.sync.mapping import Columns, Mapper, Unmappable, digests
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 
 #: Rows per statement. SQLite binds at most 32 766 parameters, unless it was built with another limit.
 ROWS_A_STATEMENT = 1000
 
-#: The known state of rows by uid: digest, tombstone, and the columns in ``outbox.OBSERVED_FIELDS``.
+#: The known state of rows by uid: digest, tombstone, the columns in ``outbox.OBSERVED_FIELDS``, and ``older_seen_at``.
 Known = dict[str, list[Any]]
 
 
@@ -41,6 +42,10 @@ class Saved:
     all_named: bool = True
     #: The columns of the rows that were written, with their ``pk``, by uid.
     written: dict[str, Columns] = field(default_factory=dict)
+    #: The uids of rows that hold a stamp of the future. Only a read of such a row by itself may replace it.
+    frozen: list[str] = field(default_factory=list)
+    #: The uids of rows that were set back to older content, because the platform was restored from a backup.
+    restored: list[str] = field(default_factory=list)
 
 
 @scrub_traceback
@@ -52,13 +57,16 @@ def save_documents(
     source: str = Source.SYNC,
     quiet: bool = False,
     known: Known | None = None,
+    may_lag: bool = False,
 ) -> Saved:
     """Update the rows of ``documents``: one read, and one write if anything changed.
 
     ``extra``: the columns known from the request's path, such as ``account_id``. An older document never overwrites
-    a newer one. An identical document writes nothing. A document that cannot be mapped is reported in ``rejected``.
+    a newer one, with the exceptions in ``govpay.sync.older``. An identical document writes nothing. A document that
+    cannot be mapped is reported in ``rejected``.
     ``quiet`` (a first load) sends no signals, and only recent movements raise a flag. ``known``: the result of
-    ``read_known`` for all rows; it saves the read.
+    ``read_known`` for all rows; it saves the read. ``may_lag``: the documents are a page of an incremental pass, which
+    may be out of date. It replaces no stamp of the future; ``frozen`` names such rows.
 
     Call it inside ``in_transaction``. Raises ``RowsChangedMeanwhile`` when another writer changed a row in between.
     The transaction is then retried, without ``known``.
@@ -68,30 +76,55 @@ def save_documents(
     contract.watch(mapper.model, named.values(), source)
     if known is None:
         known = _look_up(mapper.model, list(named))
+    rows = _changed_rows(mapper, named, extra, known, saved)
+    # In the order of their uids, so that two writers of one page lock the rows in the same order.
+    rows.sort(key=lambda row: str(row["uid"]))
+    for start in range(0, len(rows), ROWS_A_STATEMENT):
+        _write_newer(mapper.model, rows[start : start + ROWS_A_STATEMENT], saved, may_lag)
+    contract.note_faults(mapper.model, _faults(rows, saved.restored), source)
+    saved.created = sum(uid not in known for uid in saved.written)
+    saved.updated = len(saved.written) - saved.created
+    saved.unchanged += len(rows) - len(saved.written)
+    _tell(mapper.model, known, saved.written, source, quiet)
+    return saved
+
+
+def _changed_rows(
+    mapper: Mapper, named: Mapping[str, Mapping[str, Any]], extra: Mapping[str, Any], known: Known, saved: Saved
+) -> list[Columns]:
+    """The columns of the documents that differ from the known rows. Unchanged and rejected ones go to ``saved``."""
     digest = digests(extra)
     rows: list[Columns] = []
+    confirmed = []
     for uid, document in named.items():
         old = known.get(uid)
         try:
             mark = digest(document)
             if old is not None and old[0] == mark and old[1] is None:
                 saved.unchanged += 1
+                if old[-1] is not None:
+                    confirmed.append(uid)
                 continue
             row = mapper.map(document, extra)
         except Unmappable as error:
             saved.rejected.append((uid, str(error)))
             continue
         row.update(digest=mark, replaced_digest=old[0] if old else "", deleted_at=None)
+        row.update(older_digest="", older_seen_at=None)
         rows.append(row)
-    # In the order of their uids, so that two writers of one page lock the rows in the same order.
-    rows.sort(key=lambda row: str(row["uid"]))
-    for start in range(0, len(rows), ROWS_A_STATEMENT):
-        saved.written.update(_write(mapper.model, rows[start : start + ROWS_A_STATEMENT]))
-    saved.created = sum(uid not in known for uid in saved.written)
-    saved.updated = len(saved.written) - saved.created
-    saved.unchanged += len(rows) - len(saved.written)
-    _tell(mapper.model, known, saved.written, source, quiet)
-    return saved
+    older.forget(mapper.model, confirmed)
+    return rows
+
+
+def _faults(rows: Sequence[Columns], restored: Sequence[str]) -> Counter[tuple[str, str]]:
+    """The faults of documents that changed: times in the future, values that were mended, older content."""
+    found: Counter[tuple[str, str]] = Counter({("updated_at", contract.RESTORED): len(restored)})
+    limit = clocks.earlier() + clocks.NOTICEABLE
+    for row in rows:
+        stamp = row["remote_updated_at"]
+        found["updated_at", contract.AHEAD] += stamp is not None and stamp > limit
+        found.update((name, contract.MENDED) for name in row["mended"].split(",") if name)
+    return +found
 
 
 def _tell(model: type[Mirror], known: Known, written: dict[str, Columns], source: str, quiet: bool) -> None:
@@ -138,7 +171,7 @@ def mark_deleted(model: type[Mirror], uids: Sequence[str], *, source: str = Sour
 
 def read_known(rows: MirrorQuerySet) -> Known:
     """The known state of ``rows``, as ``save_documents`` needs it."""
-    columns = ("uid", "digest", "deleted_at", *outbox.OBSERVED_FIELDS.get(rows.model, ()))
+    columns = ("uid", "digest", "deleted_at", *outbox.OBSERVED_FIELDS.get(rows.model, ()), "older_seen_at")
     return {uid: rest for uid, *rest in rows.values_list(*columns)}
 
 
@@ -169,8 +202,27 @@ def _named(
     return named
 
 
-def _write(model: type[Mirror], rows: list[Columns]) -> dict[str, Columns]:
-    """``INSERT … ON CONFLICT (uid) DO UPDATE … WHERE``: writes only rows that did not change since they were read."""
+def _write_newer(model: type[Mirror], rows: list[Columns], saved: Saved, may_lag: bool) -> None:
+    """Write the rows that are not older than the stored ones, and those that replace a newer one all the same.
+
+    Raises ``RowsChangedMeanwhile`` when another writer changed a row since it was read.
+    """
+    saved.written.update(_write(model, rows))
+    if refused := [row for row in rows if row["uid"] not in saved.written]:
+        verdict = older.judge(model, refused, may_lag=may_lag)
+        saved.frozen += verdict.frozen
+        saved.restored += verdict.restored
+        if verdict.replacing:
+            saved.written.update(written := _write(model, verdict.replacing, newer_only=False))
+            if len(written) < len(verdict.replacing):
+                raise RowsChangedMeanwhile(f"rows of {model._meta.label}")
+
+
+def _write(model: type[Mirror], rows: list[Columns], *, newer_only: bool = True) -> dict[str, Columns]:
+    """``INSERT … ON CONFLICT (uid) DO UPDATE … WHERE``: writes only rows that did not change since they were read.
+
+    ``newer_only``: a document older than the stored one is not written. Returns the rows that were written.
+    """
     now = timezone.now()
     for row in rows:
         row["synced_at"] = now
@@ -181,27 +233,22 @@ def _write(model: type[Mirror], rows: list[Columns]) -> dict[str, Columns]:
     source, parameters = _rows_for(connection, table, fields, rows)
     # Columns that neither the document nor ``extra`` sets keep their value.
     told = [each for each in model.mirrored_fields() if each.attname in rows[0] or each.name in model.RESET]
-    # The first condition is the compare-and-swap: no writer changed the row since it was read. The second one
-    # always holds: an older document never overwrites a newer one.
+    # The compare-and-swap: no writer changed the row since it was read.
+    condition = f"{table}.digest = EXCLUDED.replaced_digest"
+    if newer_only:
+        condition += (
+            f" AND ({table}.remote_updated_at IS NULL OR EXCLUDED.remote_updated_at IS NULL"
+            f" OR EXCLUDED.remote_updated_at >= {table}.remote_updated_at)"
+        )
     statement = (
         f"INSERT INTO {table} ({', '.join(names.values())}) {source}"
         f" ON CONFLICT (uid) DO UPDATE SET {', '.join(f'{names[each]} = EXCLUDED.{names[each]}' for each in told)}"
-        f" WHERE {table}.digest = EXCLUDED.replaced_digest AND ({table}.remote_updated_at IS NULL"
-        f" OR EXCLUDED.remote_updated_at IS NULL OR EXCLUDED.remote_updated_at >= {table}.remote_updated_at)"
-        f" RETURNING {table}.uid, {table}.id"
+        f" WHERE {condition} RETURNING {table}.uid, {table}.id"
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         pks = dict(cursor.fetchall())
-    _check_refused(model, [row for row in rows if row["uid"] not in pks])
     return {row["uid"]: {**row, "pk": pks[row["uid"]]} for row in rows if row["uid"] in pks}
-
-
-def _check_refused(model: type[Mirror], rows: list[Columns]) -> None:
-    """Raise ``RowsChangedMeanwhile`` if a row changed since it was read. Other refused rows hold a newer document."""
-    known = _look_up(model, [row["uid"] for row in rows])
-    if any(known.get(row["uid"], [None])[0] != row["replaced_digest"] for row in rows):
-        raise RowsChangedMeanwhile(f"rows of {model._meta.label}")
 
 
 def _rows_for(

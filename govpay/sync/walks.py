@@ -17,8 +17,9 @@ from govpay.client.pages import ORDERS, Order, uid_of
 from govpay.connection import get_endpoints
 from govpay.exceptions import APIError
 from govpay.models.choices import SyncMode
+from govpay.sync import clocks
 from govpay.sync.lists import Listing
-from govpay.sync.missing import check_missing, last_of
+from govpay.sync.missing import check_missing, last_of, mark_missing, read_again
 from govpay.sync.passes import SyncPass
 from govpay.sync.upsert import Known, Saved, save_documents
 
@@ -50,7 +51,7 @@ class _Walk:
     def __init__(self, listing: Listing, sync_pass: SyncPass, order: Order, *, remember: bool) -> None:
         self.listing, self.sync_pass, self.order = listing, sync_pass, order
         self.start = _start(sync_pass, order)
-        self.tail = _Tail(sync_pass.cursor.watermark) if order == "updated_at" else None
+        self.tail = _Tail(_bounded(sync_pass.cursor.watermark)) if order == "updated_at" else None
         #: The columns of the cursor that are saved with every page.
         self.columns: dict[str, Any] = {}
         if remember and sync_pass.mode != SyncMode.FULL:
@@ -76,31 +77,41 @@ class _Walk:
         )
         for page in pages:
             yield self, page
+        self.sync_pass.unproved = not pages.proved and self.sync_pass.run.resource not in conf.get("UNPAGED_LISTS")
         if self.swept is not None:
             check_missing(self.listing, self.sync_pass, set(), self.swept, None)
             self.sync_pass.whole |= from_the_top
+        if self.tail is None:
+            mark_missing(self.sync_pass, self.listing.mapper.model)
         if self.sync_pass.mode == SyncMode.FULL:
             self._prepare_incremental(began, endpoints.transport.skew)
+        elif (mark := _bounded(self.sync_pass.cursor.watermark)) != self.sync_pass.cursor.watermark:
+            self.sync_pass.commit(Saved, pages=0, watermark=mark)  # the answers of this walk show that it was too late
 
     def take(self, page: Page) -> None:
         """Save the rows of a page and the position after it in one transaction."""
         # Missing rows are checked before the page is committed, so that a crash in between does not skip them.
         known = [self._sweep(page)]
+        frozen: list[str] = []
 
         def work() -> Saved:
-            return save_documents(
+            saved = save_documents(
                 self.listing.mapper,
                 page.items,
                 extra=self.sync_pass.address,
                 quiet=self.sync_pass.quiet,
                 known=known.pop() if known else None,  # a retried transaction reads again
+                may_lag=self.tail is not None,
             )
+            frozen[:] = saved.frozen
+            return saved
 
         columns = dict(self.columns)
         place = page.position.to_dict() if page.position is not None else None
         if self.tail is not None and place is not None:
             columns["watermark"] = self.tail.after(page)
         self.sync_pass.commit(work, place=place, **columns)
+        read_again(self.listing, self.sync_pass, frozen)
 
     def _sweep(self, page: Page) -> Known | None:
         """The known state of the rows in the range of this page. Rows that the page lacks are checked first."""
@@ -119,19 +130,36 @@ class _Walk:
         return check_missing(self.listing, self.sync_pass, set(uids), after, self.swept)
 
     def _prepare_incremental(self, began: dt.datetime, skew: float | None) -> None:
-        """Set the cursor so that the next incremental walk reads the changes made during this full walk."""
+        """Set the cursor so that the next incremental walk reads the changes made during this full walk.
+
+        ``skew``: our clock minus the platform's. A watermark that is later than the start of this walk is reset.
+        """
         columns: dict[str, Any] = {"order": ""}
-        if self.sync_pass.cursor.watermark is None and skew is not None:
-            # ``skew``: our clock minus the platform's.
-            there = began.astimezone(dt.UTC) - dt.timedelta(seconds=skew) - OVERLAP
-            mark = Position("updated_at", updated_at=there.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
-            columns["watermark"] = mark.to_dict()
+        start = clocks.earlier(began)
+        if skew is not None and (_time_of(self.sync_pass.cursor.watermark) or start) >= start:
+            columns["watermark"] = _mark_before(start)
         self.sync_pass.commit(Saved, pages=0, **columns)
+
+
+def _time_of(watermark: dict[str, Any] | None) -> dt.datetime | None:
+    return _moment(Position.from_dict(watermark).updated_at) if watermark else None
+
+
+def _mark_before(moment: dt.datetime) -> dict[str, Any]:
+    """The watermark of a walk that starts shortly before ``moment``."""
+    text = (moment.astimezone(dt.UTC) - OVERLAP).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return Position("updated_at", updated_at=text).to_dict()
+
+
+def _bounded(watermark: dict[str, Any] | None) -> dict[str, Any] | None:
+    """``watermark``, or one shortly before now if it is ahead of a clock (faults R9)."""
+    moment = _time_of(watermark)
+    return _mark_before(clocks.earlier()) if moment is not None and clocks.is_ahead(moment) else watermark
 
 
 def _start(sync_pass: SyncPass, order: Order) -> Position | None:
     """The position where the previous walk stopped, if it used this order; else the watermark."""
-    for kept in (sync_pass.place, sync_pass.cursor.watermark if order == "updated_at" else None):
+    for kept in (sync_pass.place, _bounded(sync_pass.cursor.watermark) if order == "updated_at" else None):
         position = Position.from_dict(kept) if kept else None
         if position is not None and position.order == order:
             return position
@@ -142,7 +170,7 @@ class _Tail:
     """The newest rows of a walk by time. They give the start of the next walk, so that late commits are not missed.
 
     The start lies before the rows of the last minute, but at most half a page back. A walk that finds nothing new
-    then ends after one page and the empty page after it.
+    then ends after one page and the empty page after it. Rows whose time is ahead of a clock do not count.
     """
 
     def __init__(self, watermark: dict[str, Any] | None) -> None:
@@ -160,7 +188,7 @@ class _Tail:
         for item in page.items[-half - 1 :]:
             text, uid = item.get("updated_at"), uid_of(item)
             moment = _moment(text)
-            if moment is not None and uid is not None:
+            if moment is not None and uid is not None and not clocks.is_ahead(moment):
                 self._rows.append((moment, Position("updated_at", updated_at=text, uid=uid)))
         while len(self._rows) > half + 1:
             self._rows.popleft()

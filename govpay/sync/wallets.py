@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from functools import partial
 
 from govpay.client import Page
+from govpay.client.pages import uid_of
 from govpay.connection import get_endpoints
 from govpay.exceptions import NotFound
 from govpay.models import Customer, SavedPaymentMethod
 from govpay.models.choices import SyncMode
 from govpay.sync import mapping
+from govpay.sync.missing import mark_missing, note_missing
 from govpay.sync.passes import SyncPass
 from govpay.sync.transactions import reading
-from govpay.sync.upsert import Saved, mark_deleted, save_documents
+from govpay.sync.upsert import Saved, save_documents
 
 #: Number of customers that are looked up at a time.
 CHUNK = 500
@@ -26,7 +28,7 @@ MISSING_LISTS = 3
 def read_methods(sync_pass: SyncPass) -> None:
     """Read the methods of every changed customer; of all customers on a full run (assumption A14).
 
-    Raises ``NotFound`` when the API offers no such list.
+    Raises ``NotFound`` when the API offers no such list, and ``TooManyGone``.
     """
     read = missing = 0
     for uid, synced_at in _due(sync_pass):
@@ -39,7 +41,10 @@ def read_methods(sync_pass: SyncPass) -> None:
                 raise
             sync_pass.reject(uid, str(error))
             continue
+        sync_pass.unproved |= not page.is_whole
+        note_missing(sync_pass, SavedPaymentMethod, _gone(page, uid))
         sync_pass.commit(partial(_save, sync_pass, page, uid, synced_at), place={"uid": uid})
+    mark_missing(sync_pass, SavedPaymentMethod)
 
 
 def _due(sync_pass: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
@@ -70,13 +75,19 @@ def _methods_of(sync_pass: SyncPass, customer: str) -> Page:
         raise
 
 
+def _gone(page: Page, customer: str) -> list[str]:
+    """The customer's methods that its list lacks. None if the list may not be whole."""
+    listed = {uid_of(item) for item in page.items}
+    if None in listed or not page.is_whole:
+        return []
+    present = SavedPaymentMethod.objects.filter(customer=customer, deleted_at=None).order_by()
+    uids: list[str] = reading(partial(list, present.values_list("uid", flat=True)))
+    return [uid for uid in uids if uid not in listed]
+
+
 def _save(sync_pass: SyncPass, page: Page, customer: str, synced_at: dt.datetime | None) -> Saved:
     extra = {**sync_pass.address, "customer_id": customer}
     saved = save_documents(mapping.SAVED_METHOD, page.items, extra=extra, quiet=sync_pass.quiet)
-    if saved.all_named and page.next_link is None:  # methods that the list lacks are gone
-        present = SavedPaymentMethod.objects.filter(customer=customer, deleted_at=None)
-        uids = present.order_by().values_list("uid", flat=True)
-        saved.deleted = mark_deleted(SavedPaymentMethod, [uid for uid in uids if uid not in saved.listed])
     # Only if the customer did not change since its methods were read.
     Customer.objects.filter(uid=customer, synced_at=synced_at).update(methods_stale=False)
     return saved

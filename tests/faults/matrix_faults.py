@@ -111,6 +111,8 @@ FAULTS: dict[str, Trouble] = {
     "lost, rows move": _lost_and(shift=1),
     "lost, reads hold unknown properties": _lost_and(extra=True),
     "lost, reads are redirected": _lost_and(redirect="http://127.0.0.1:9/"),
+    "lost, reads are misrouted": _lost_and(account="account_of_nobody"),
+    "lost, lists refuse options": Trouble({"close": "after"}, lists={"no_options": True}, spoilt=True),
     "acts later": Trouble({"act_after": LATE}, late=LATE),
     "accepted, acts later": Trouble({"act_after": LATE, "status": 202}, late=LATE),
     "202 without acting": Trouble({"status": 202}),

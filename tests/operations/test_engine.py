@@ -324,7 +324,7 @@ def test_answer_of_success_that_does_not_say_so_is_looked_up(merchant: Merchant)
 
 def test_answer_that_no_row_can_be_made_of_is_looked_up(merchant: Merchant) -> None:
     payment = merchant.captured()
-    body = '{"uid": "trx_1", "status": "succeeded", "reason_code": 7}'
+    body = f'{{"uid": "trx_1", "status": "succeeded", "note": {"[" * 60}{"]" * 60}}}'
     merchant.sandbox.fault(REFUND, times=1, status=201, body=body, act=True)
     with pytest.raises(OutcomeUnknown, match="could not be recorded"):
         operations.refund_payment(payment=payment, amount=5)

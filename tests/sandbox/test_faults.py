@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -314,6 +315,18 @@ def test_date_is_off(sandbox: Sandbox, call: Caller) -> None:
     assert (dates[1] - dates[0]).total_seconds() == 300
 
 
+def test_clock_is_set_wrong_and_right_again(sandbox: Sandbox, call: Caller, account: dict[str, Any]) -> None:
+    """Stamps and `Date` follow it, also back."""
+    stand_still(sandbox)
+    stamps, dates = [], []
+    for seconds in (0, 600, 0):
+        call("POST", "/_sandbox/clock", {"seconds": seconds}, token=None)
+        stamps.append(datetime.fromisoformat(sandbox.add_payment(account["uid"])["updated_at"]))
+        dates.append(parsedate_to_datetime(call("GET", "/api/payments").headers["Date"]))
+    assert [(moment - dates[0]).total_seconds() for moment in dates] == [0, 600, 0]
+    assert stamps[0] < stamps[1] > stamps[2]
+
+
 def test_every_option_is_switched_by_text_as_by_name() -> None:
     """The same fault, given either way; one that is new has to be given here, in ``--help`` and in the docs."""
     given: dict[str, Any] = {
@@ -322,7 +335,7 @@ def test_every_option_is_switched_by_text_as_by_name() -> None:
         "headers": {"A": "b", "C": "d"}, "html": True, "badjson": True,
         "extra": True, "strange": "status", "null": "a,b", "leave_out": "c",
         "duplicate": 2, "close": "after", "truncate": True, "length": -3, "drip": 0.1, "skew": -300.0, "act": True,
-        "act_after": 90.0, "lag": 120.0, "alter": "amount:1,status:failed",
+        "act_after": 90.0, "lag": 120.0, "alter": "amount:1,status:failed", "account": "acc_2", "no_options": True,
         "next_link": "http://internal:8080{path}?{query}",
     }  # fmt: skip
     assert set(given) == set(OPTIONS)

@@ -21,7 +21,7 @@ from govpay.models import (
     WebhookEvent,
 )
 from govpay.models.choices import EventType
-from govpay.sync import inbox
+from govpay.sync import inbox, mapping
 from govpay.sync.events import HANDLERS
 from govpay.sync.pull import pull
 from tests.amounts import rounds
@@ -435,7 +435,10 @@ def test_what_came_along_does_not_spoil_the_rest(sandbox: Any, account: str) -> 
     """Faults R7: one bad document is left out."""
     customer = sandbox.add_customer(account)["uid"]
     good, bad = (sandbox.add_method(customer)["saved_payment_method_uid"] for _ in range(2))
-    sandbox.touch("method", bad, credit={"last4": "123456", "exp_month": 1, "exp_year": 2040})
+    deep: list[Any] = []
+    for _ in range(2 * mapping.DEEPEST):
+        deep = [deep]
+    sandbox.touch("method", bad, note=deep)
     event = work(account, "provider.noc", saved_payment_method_uid=good, customer_uid=customer)
     assert event.state == "processed"
     assert [row.uid for row in SavedPaymentMethod.objects.all()] == [good]

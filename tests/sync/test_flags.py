@@ -206,7 +206,7 @@ class History:
 
 @pytest.mark.soak(0.5)
 def test_any_order_of_pages_and_duplicates_ends_the_same() -> None:
-    """Faults R9: 0 wrong flags, a thousand histories by ``make soak``."""
+    """Faults R14: 0 wrong flags, a thousand histories by ``make soak``."""
     for seed in rounds(1000, 25):
         history = History(seed)
         try:

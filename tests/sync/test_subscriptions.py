@@ -58,7 +58,7 @@ def test_any_envelope_will_do(sandbox: Any, account: str, envelope: str) -> None
 def test_a_bad_one_is_reported_and_buries_nothing(sandbox: Any, account: str) -> None:
     choose(sandbox, account, completed=True)
     read("subscriptions", account)
-    body = json.dumps([{"enabled": True}, {"event_type": "payment.failed", "enabled": "yes"}])
+    body = json.dumps([{"enabled": True}, {"event_type": "payment\nfailed", "enabled": True}])
     sandbox.fault("GET /api/webhooks/subscriptions", body=body, status=200)
     assert counts(read("subscriptions", account)) == {"rejected_count": 2}
     assert WebhookSubscription.objects.present().count() == 1

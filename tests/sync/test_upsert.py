@@ -59,7 +59,10 @@ def test_an_older_document_never_overwrites_a_newer_one() -> None:
     save(payment(at=10, status="refunded"))
     before = rows_of()
     assert outcome(save(payment(at=9))) == (0, 0, 1, 0)
-    assert rows_of() == before
+    noted = {"older_digest", "older_seen_at"}  # what was read, not the row's content
+    assert [{name: row[name] for name in row.keys() - noted} for row in rows_of().values()] == [
+        {name: row[name] for name in row.keys() - noted} for row in before.values()
+    ]
     assert not OutboxSignal.objects.exists()
 
 
@@ -130,13 +133,15 @@ def test_every_kind_of_value_survives_the_way_into_the_table() -> None:
 
 def test_text_that_no_database_takes_is_kept_readable() -> None:
     assert outcome(save(payment(note="a\x00b \ud800", memo="x" * 100_000))) == (1, 0, 0, 0)
-    assert Payment.objects.get().raw["note"] == "a\ufffdb ?"
+    assert Payment.objects.get().raw["note"] == "a\ufffdb \ufffd"
 
 
-@pytest.mark.parametrize("property", ["reference_id", "status"])
+@pytest.mark.parametrize(("property", "rejected"), [("reference_id", 0), ("status", 1)])
 @pytest.mark.parametrize("text", ["a\x00b", "\udfff", "x" * 300])
-def test_such_text_in_a_column_is_a_bad_row(property: str, text: str) -> None:
-    assert outcome(save(payment("a", **{property: text}), payment("b"))) == (1, 0, 0, 1)
+def test_such_text_in_a_column_is_mended_unless_it_is_vital(property: str, rejected: int, text: str) -> None:
+    """Faults R13."""
+    assert outcome(save(payment("a", **{property: text}), payment("b"))) == (2 - rejected, 0, 0, rejected)
+    assert sorted(row["mended"] for row in rows_of().values()) == ["", "reference_id"][: 2 - rejected]
 
 
 def test_a_recreated_object_with_the_same_reference_does_not_stop_the_page() -> None:

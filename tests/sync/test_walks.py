@@ -260,6 +260,7 @@ def test_an_api_without_filter_or_skip_is_read_all_the_same(
     calls_again: int,
 ) -> None:
     """A2, A3: by counting rows, in uid order if that can be had, or in one full listing; remembered once it worked."""
+    settings.GOVPAY = {**settings.GOVPAY, "UNPAGED_LISTS": ["payments"]}
     pages_of(10)
     uids = sandbox.add_payments(account, 25)
     with picky(sandbox, settings, *refused):
@@ -328,6 +329,7 @@ def test_a_row_without_a_time_sends_only_this_walk_another_way(
 def test_an_api_that_knows_no_options_is_read_whole(
     sandbox: Any, settings: Any, account: str, pages_of: Callable[[int], None]
 ) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "UNPAGED_LISTS": ["payments"]}
     pages_of(10)
     sandbox.add_payments(account, 30)
     with picky(sandbox, settings, "$filter", "$skip", "$orderby"):

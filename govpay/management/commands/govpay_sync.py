@@ -20,9 +20,8 @@ class Command(PlatformCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("resources", nargs="*", metavar="RESOURCE", help=f"{' '.join(RESOURCES)}; default: all")
         parser.add_argument("--account", action="append", metavar="UID", help="only this payment account")
-        parser.add_argument(
-            "--full", action="store_true", help="read all rows, and mark rows that no longer exist as deleted"
-        )
+        parser.add_argument("--full", action="store_true", help="read all rows; mark missing ones as deleted")
+        parser.add_argument("--accept-gone", action="store_true", help="like --full, however many rows are missing")
         parser.add_argument("--fan-out", action="store_true", help="queue one Celery task per account instead")
 
     def carry_out(self, options: dict[str, Any]) -> None:
@@ -31,14 +30,18 @@ class Command(PlatformCommand):
             raise CommandError(f"Unknown resource {unknown[0]!r}. Known: {', '.join(RESOURCES)}.")
         names = [name for name in RESOURCES if not options["resources"] or name in options["resources"]]
         scoped = [name for name in names if RESOURCES[name].scoped]
-        full = options["full"]
+        accept = options["accept_gone"]
+        full = options["full"] or accept
+        if accept and options["fan_out"]:
+            raise CommandError("Use --accept-gone without --fan-out, and watch what it marks.")
+        how = {"full": full, "accept_gone": accept}
         get_authorizer().token()  # refused credentials print one error, not one for each list
-        failed = sum(not pull_and_print(self, name, None, full) for name in names if name not in scoped)
+        failed = sum(not pull_and_print(self, name, None, **how) for name in names if name not in scoped)
         for uid in self._accounts(options["account"]) if scoped else []:
             if options["fan_out"]:
                 self._queue(uid, scoped, full)
                 continue
-            failed += sum(not pull_and_print(self, name, uid, full) for name in scoped)
+            failed += sum(not pull_and_print(self, name, uid, **how) for name in scoped)
         if failed:
             raise CommandError(f"{failed} of the lists could not be read completely; run the command again to go on.")
 

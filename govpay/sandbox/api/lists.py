@@ -78,7 +78,7 @@ def _options(call: Call) -> dict[str, str]:
     """Return the query options. Unknown and repeated options are refused with 400."""
     options: dict[str, str] = {}
     for name, values in call.query.items():
-        if name not in OPTIONS:
+        if name not in OPTIONS or call.no_options:
             malformed(f"Unsupported query option {name}.")
         if len(values) != 1 or not values[0].strip():
             malformed(f"Query option {name} must be given once, with a value.")

@@ -12,8 +12,8 @@ from govpay.sandbox.kinds import KINDS
 def disturb(call: Call, fault: Fault) -> None:
     """Apply the fault before the request is carried out.
 
-    It may revoke all tokens, remove the requested object or change rows of the list. The page cap, the delay of a write
-    and the lag of a read are set on the call.
+    It may revoke all tokens, remove the requested object or change rows of the list. The page cap, the refusal of
+    options, the delay of a write, the lag of a read and another account are set on the call.
     """
     if fault.revoke:
         tokens.revoke_all(call.platform)
@@ -21,7 +21,10 @@ def disturb(call: Call, fault: Fault) -> None:
         _remove(call)
     if fault.shift:
         _shift(call, fault.shift)
-    call.page_cap, call.act_after, call.lag = fault.page_cap, fault.act_after, fault.lag
+    if fault.account:
+        call.headers["x-payment-account-uid"] = fault.account
+    call.page_cap, call.no_options = fault.page_cap, fault.no_options
+    call.act_after, call.lag = fault.act_after, fault.lag
 
 
 def _remove(call: Call) -> None:

@@ -40,9 +40,13 @@ class Fault:
     shift: int = 0
     # Maximum rows on the page, also if $top asks for more.
     page_cap: int | None = None
+    # A list refuses every query option.
+    no_options: bool = False
     # A read shows the state of so many seconds ago: newer objects are absent, and newer changes and removals do not
     # show. Other routes show the current state.
     lag: float = 0.0
+    # The request is answered as one for this payment account.
+    account: str = ""
 
     # The status of an answer that replaces the real one.
     status: int | None = None

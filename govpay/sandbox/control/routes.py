@@ -76,12 +76,12 @@ def settle(call: Call) -> Answer:
     return Answer(200, {"settled": refunds.settle_pending(call.platform, [str(uid) for uid in failing])})
 
 
-def advance(call: Call) -> Answer:
-    """Move the platform's clock forward. Body: `{"seconds": 900}`."""
+def move_clock(call: Call, move: str) -> Answer:
+    """Move the platform's clock forward, or set it to so many seconds after the real time. Body: `{"seconds": 900}`."""
     seconds: Any = given_in(call).get("seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         malformed("seconds must be a number.")
-    call.platform.clock.advance(seconds)
+    getattr(call.platform.clock, move)(seconds)
     run_due(call.platform)
     return Answer(200, {"now": call.platform.clock.text()})
 
@@ -106,5 +106,6 @@ ROUTES = [
     SandboxRoute("DELETE", "/_sandbox/faults", clear_faults, ANYONE),
     SandboxRoute("POST", "/_sandbox/revoke", revoke, ANYONE),
     SandboxRoute("POST", "/_sandbox/settle", settle, ANYONE),
-    SandboxRoute("POST", "/_sandbox/advance", advance, ANYONE),
+    SandboxRoute("POST", "/_sandbox/advance", lambda call: move_clock(call, "advance"), ANYONE),
+    SandboxRoute("POST", "/_sandbox/clock", lambda call: move_clock(call, "set_offset"), ANYONE),
 ]

@@ -9,11 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from govpay.sandbox.shapes import Doc
-from govpay.sandbox.store import dump
 
 # A property and a value that the vendor does not document.
 UNKNOWN_PROPERTY = {"x_of_tomorrow": {"level": 3, "tags": ["new"]}}
 UNKNOWN_VALUE = "of_tomorrow"
+
+# In ASCII, because a value may hold half of a surrogate pair, which no other encoding has.
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Spoiling:
             return text
         rows = rows_of(document)
         if rows is None:
-            return dump(self._spoilt(document))
+            return _encoded(self._spoilt(document))
         if self.duplicate:
             with self._lock:
                 again, self._before = self._before, rows[-self.duplicate :]
@@ -52,7 +54,7 @@ class Spoiling:
             true = urlsplit(document["@odata.nextLink"])
             link = self.next_link.replace("{path}", true.path).replace("{query}", true.query)
             document["@odata.nextLink"] = link
-        return dump(document)
+        return _encoded(document)
 
     def _spoilt(self, row: Any) -> Any:
         if not isinstance(row, dict):

@@ -1,0 +1,36 @@
+"""Compares the platform's time stamps with two clocks: the ``Date`` of its last answer, and our own (faults R9)."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.utils import timezone
+
+from govpay.connection import clock_skew
+
+#: ``Date`` has whole seconds, and an answer takes time. A smaller difference between two clocks says nothing.
+PRECISION = dt.timedelta(seconds=2)
+
+#: A stamp that is more than this ahead of a clock is counted as wrong.
+NOTICEABLE = dt.timedelta(seconds=60)
+
+
+def earlier(moment: dt.datetime | None = None) -> dt.datetime:
+    """``moment`` by our clock (default: now), or by the platform's ``Date`` if that is earlier."""
+    return (moment or timezone.now()) - dt.timedelta(seconds=max(0.0, clock_skew() or 0.0))
+
+
+def is_ahead(stamp: dt.datetime) -> bool:
+    """Whether ``stamp`` is later than one of the two clocks."""
+    return stamp > earlier() + PRECISION
+
+
+def was_ahead(stamp: dt.datetime | None, written_at: dt.datetime | None) -> bool:
+    """Whether ``stamp`` was later than both clocks when it was stored, at ``written_at`` by our clock.
+
+    The platform's clock at that time is estimated from its ``Date`` now. So a platform whose clock is always ahead of
+    ours sends no stamp of the future, and one whose clock was ahead for a moment does.
+    """
+    if stamp is None or written_at is None:
+        return False
+    return stamp > written_at + dt.timedelta(seconds=max(0.0, -(clock_skew() or 0.0))) + PRECISION
