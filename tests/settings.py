@@ -65,6 +65,7 @@ if CACHE_URL:
         _base, _, _number = CACHES["default"]["LOCATION"].rpartition("/")
         _number = str(int(_number) + int(_worker.removeprefix("gw") or 0))
         CACHES["default"]["LOCATION"] = f"{_base}/{_number}"
+        CACHES["default"]["OPTIONS"] = {"socket_timeout": 5, "socket_connect_timeout": 5}  # as ``govpay.W004`` advises
 else:
     CACHES = {
         "default": {

@@ -210,6 +210,7 @@ def test_database_connections_cut_between_and_within_pages(sandbox: Any, account
     finally:
         stop.set()
         cutter.join()
+        connection.close()  # it may have been cut after the run
     assert run.state == "succeeded", run.error
     assert Payment.objects.count() == ROWS
     assert agree(sandbox, "payment", Payment)
