@@ -14,6 +14,7 @@ from govpay.connection import get_endpoints
 from govpay.exceptions import APIError, InvalidRequest, NotFound, OperationRefused
 from govpay.models import Operation
 from govpay.operations.actions import completed
+from govpay.sync.lists import comes_whole
 
 #: How far the platform's clock may be behind ours when only the time distinguishes an earlier row from the action's.
 CLOCKS_DIFFER = dt.timedelta(minutes=10)
@@ -37,7 +38,8 @@ def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[d
     since the action are read instead, and if that fails, the whole list. The list is always read to its end, because a
     row that was not read must not count as absent.
 
-    Raises ``APIError`` when the list cannot be read to its end, or is not offered (404, 405).
+    Raises ``APIError`` when the list cannot be read to its end, when nothing proves that it was (faults R12), or when
+    it is not offered (404, 405).
     """
     ways: list[Way] = [("uid", wanted), *((order, None) for order in ORDERS)]
     return _rows(listing, operation, ways, REACH_BACK, PagingFault)
@@ -71,6 +73,11 @@ def _rows(
             raise PagingFault("Pages without an order may have skipped a row.")
         if order == "listing" and walk.pages < 2 and any(isinstance(error, PagingFault) for error in errors):
             raise PagingFault("After pages that repeat, a single page is not the whole list.")
+        if not walk.proved and not comes_whole(listing):
+            raise PagingFault(
+                "Nothing proves that the platform sent all rows. If it always sends the whole list in one answer, name "
+                'the list in GOVPAY["UNPAGED_LISTS"].'
+            )
 
     return first_served(listing, ways, read, fault=fault)
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import pytest
 
 from govpay import operations
+from govpay.client.orders import NotServed
 from govpay.exceptions import (
     APIConnectionError,
     InvalidAnswer,
@@ -101,6 +102,22 @@ def test_client_is_found_where_the_filter_is_refused_or_not_heeded(sandbox: Any)
     found = find_client("City")
     assert found is not None
     assert found.uid == there["uid"]
+
+
+def test_nothing_is_created_while_the_list_may_be_cut(sandbox: Any, city: Client, create: Any, settings: Any) -> None:
+    """R12: the client or the account may be in the part that was not sent."""
+    for name in ("clients", "paymentaccounts"):
+        sandbox.fault(f"GET /api/{name}", no_options=True)
+    sandbox.add_account(city.uid)
+    with pytest.raises(NotServed, match="UNPAGED_LISTS"):
+        operations.create_client(name="Other")
+    with pytest.raises(NotServed, match="UNPAGED_LISTS"):
+        create()
+    assert sent(sandbox) == [CLIENT]
+    settings.GOVPAY = {**settings.GOVPAY, "UNPAGED_LISTS": ["clients", "accounts"]}
+    operations.create_client(name="Other")
+    create()
+    assert sent(sandbox) == [CLIENT, CLIENT, ACCOUNT]
 
 
 def test_threads_at_once_create_one_client(sandbox: Any) -> None:
