@@ -28,5 +28,9 @@ def next_query(link: str, list_url: str) -> str | None:
 
 
 def by_skip(link: str) -> bool:
-    """Whether a link pages by an offset (``$skip``)."""
-    return any(name.lower() == "$skip" for name, _ in parse_qsl(urlsplit(link).query, keep_blank_values=True))
+    """Whether a link pages by an offset (``$skip``). False for a link that cannot be parsed."""
+    try:
+        query = urlsplit(link).query
+    except ValueError:
+        return False
+    return any(name.lower() == "$skip" for name, _ in parse_qsl(query, keep_blank_values=True))
