@@ -7,7 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from govpay.client import ClientResource, Filter, PagingFault, PaymentAccountResource, Position, Query, field
+from govpay.client import (
+    BadValue,
+    ClientResource,
+    Filter,
+    PagingFault,
+    PaymentAccountResource,
+    Position,
+    Query,
+    Resource,
+    field,
+)
 from govpay.client.orders import NotServed, first_served
 from govpay.client.pages import ORDERS, Order, Repeats, uid_of
 from govpay.connection import get_endpoints
@@ -80,6 +90,21 @@ def _rows(
             )
 
     return first_served(listing, ways, read, fault=fault)
+
+
+def time_of(found: Resource, name: str = "created_at") -> dt.datetime | None:
+    """Return the time ``name`` of an object; None if it is missing or cannot be read, such as 31/12/2026."""
+    try:
+        moment: dt.datetime | None = getattr(found, name)
+    except BadValue:
+        return None
+    return moment
+
+
+def may_be_new(found: Resource, operation: Operation) -> bool:
+    """Whether the object may have been created since the operation began. True for an object without a usable time."""
+    created = time_of(found)
+    return created is None or created >= operation.created_at - CLOCKS_DIFFER
 
 
 def find_client(name: str) -> ClientResource | None:

@@ -9,7 +9,7 @@ import pytest
 
 from govpay import operations
 from govpay.exceptions import OutcomeUnknown
-from govpay.models import Payment
+from govpay.models import Payment, WebhookEvent
 from govpay.operations import lookups
 from tests.operations.merchant import Merchant, only, refund_of
 from tests.reading import watch
@@ -267,6 +267,32 @@ def test_older_refund_without_a_reference_is_not_ours(merchant: Merchant) -> Non
     trace = merchant.sandbox.refund(payment.uid, 5, "x")
     merchant.sandbox.touch("transaction", trace["uid"], reference_id=None, created_at="2020-01-01T00:00:00Z")
     lose(merchant, payment, "before")
+    merchant.reconcile_all()
+    assert only().state == "failed"
+
+
+def test_refund_without_a_reference_and_with_an_odd_date_may_be_ours(merchant: Merchant) -> None:
+    payment = merchant.captured()
+    trace = merchant.sandbox.refund(payment.uid, 5, "x")
+    merchant.sandbox.touch("transaction", trace["uid"], reference_id=None, created_at="31/12/2026")
+    lose(merchant, payment, "before")
+    merchant.reconcile_all()
+    assert only().state == "unknown"
+    assert "without a reference" in only().look_up_error
+
+
+def test_refund_with_an_odd_date_explains_an_event(merchant: Merchant) -> None:
+    """The event does not name its refund."""
+    payment = merchant.captured()
+    other = merchant.sandbox.refund(payment.uid, 6, "x")
+    merchant.sandbox.touch("transaction", other["uid"], created_at="31/12/2026")
+    lose(merchant, payment, "before")
+    WebhookEvent.objects.create(
+        account=merchant.account,
+        webhook_id="wh_1",
+        event_type="payment.refunded",
+        payload={"data": {"payment_uid": payment.uid}},
+    )
     merchant.reconcile_all()
     assert only().state == "failed"
 
