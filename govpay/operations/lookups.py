@@ -111,9 +111,9 @@ def find_client(name: str) -> ClientResource | None:
     """Return the platform's client with exactly this name, or None; /platform/accounts/. Raises ``APIError``."""
     wanted = field("name").eq(name)
     try:
-        items = get_endpoints().list_clients(Query(filter=wanted, top=1)).items
-        if all(document.get("name") == name for document in items):
-            return next(map(ClientResource, items), None)
+        page = get_endpoints().list_clients(Query(filter=wanted, top=1))
+        if all(document.get("name") == name for document in page.items) and (page.items or page.is_whole):
+            return next(map(ClientResource, page.items), None)
     except InvalidRequest as error:
         if error.status != 400:
             raise

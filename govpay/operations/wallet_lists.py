@@ -41,7 +41,7 @@ def read_methods(account_uid: Any, customer_uid: Any) -> list[Any]:
             if missing.status == gone.status == 404:
                 return []
         raise
-    if page.next_link is not None:
+    if not page.is_whole:
         raise InvalidAnswer("The list of saved payment methods is incomplete.")
     return list(page.items)
 

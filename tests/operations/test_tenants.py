@@ -29,6 +29,7 @@ from govpay.models.choices import OperationState
 from govpay.operations.account_settings import ChangedMeanwhile, UpdateAccountAction, checkout_as_sent
 from govpay.operations.account_values import PROPERTIES, AccountProperties, alike, as_sent
 from govpay.operations.engine import execute
+from govpay.operations.events import read_subscriptions
 from govpay.operations.lookups import find_client
 from govpay.operations.tenants import CreateAccount, CreateClientAction, CreationAction
 from govpay.sandbox.answers import Answer as Empty
@@ -99,6 +100,14 @@ def test_client_is_found_where_the_filter_is_refused_or_not_heeded(sandbox: Any)
     assert found is not None
     assert found.uid == there["uid"]
     sandbox.fault("GET /api/clients", times=1, body=json.dumps(others[:1]))
+    found = find_client("City")
+    assert found is not None
+    assert found.uid == there["uid"]
+
+
+def test_client_is_found_although_an_empty_answer_announces_rows(sandbox: Any) -> None:
+    there = sandbox.add_client(name="City")
+    sandbox.fault("GET /api/clients", times=1, body=json.dumps({"value": [], "@odata.count": 1}))
     found = find_client("City")
     assert found is not None
     assert found.uid == there["uid"]
@@ -500,6 +509,15 @@ def test_choice_that_was_not_heeded_is_no_success(sandbox: Any, account: Payment
     sandbox.fault(SUBSCRIPTIONS, times=1, status=200, act=False)
     with pytest.raises(OutcomeUnknown):
         operations.set_webhook_subscriptions(account=account, enabled=["payment.failed"])
+
+
+@pytest.mark.parametrize("more", [{"@odata.nextLink": "/api/x?$skip=1"}, {"@odata.count": 99}], ids=["link", "count"])
+def test_subscriptions_that_are_not_all_listed_are_not_compared(
+    sandbox: Any, account: PaymentAccount, more: dict[str, Any]
+) -> None:
+    sandbox.fault("GET /api/webhooks/subscriptions", status=200, body=json.dumps({"value": [], **more}))
+    with pytest.raises(InvalidAnswer, match="incomplete"):
+        read_subscriptions(account.uid)
 
 
 def test_choice_is_kept_where_the_list_is_not_offered(sandbox: Any, account: PaymentAccount) -> None:
