@@ -11,6 +11,10 @@ class PagingFault(APIError):
     """The list cannot be read to its end: it repeats, links to something else, or never ends (faults R6)."""
 
 
+class Repeats(PagingFault):
+    """A page that is not full came twice: the platform ignores the options of this order."""
+
+
 def next_query(link: str, list_url: str) -> str | None:
     """The query of ``link`` if its path is the path of the list at ``list_url``, else None.
 
