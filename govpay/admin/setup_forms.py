@@ -223,10 +223,10 @@ class WebhooksForm(SetupForm):
 
 def own_site(account: PaymentAccount) -> str:
     """Return scheme and host of the account's callback URL; an empty text if it does not lead to this site."""
-    parts = urlsplit(account.callback_url)
     try:
+        parts = urlsplit(account.callback_url)
         path = reverse("govpay:webhook", args=[account.uid])
-    except NoReverseMatch:
+    except (ValueError, NoReverseMatch):  # the platform may send any text
         return ""
     names = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
     ours = parts.path == path and bool(parts.hostname) and validate_host(str(parts.hostname), names)

@@ -11,6 +11,10 @@ class PagingFault(APIError):
     """The list cannot be read to its end: it repeats, links to something else, or never ends (faults R6)."""
 
 
+class Repeats(PagingFault):
+    """A page that is not full came twice: the platform ignores the options of this order."""
+
+
 def next_query(link: str, list_url: str) -> str | None:
     """The query of ``link`` if its path is the path of the list at ``list_url``, else None.
 
@@ -28,5 +32,9 @@ def next_query(link: str, list_url: str) -> str | None:
 
 
 def by_skip(link: str) -> bool:
-    """Whether a link pages by an offset (``$skip``)."""
-    return any(name.lower() == "$skip" for name, _ in parse_qsl(urlsplit(link).query, keep_blank_values=True))
+    """Whether a link pages by an offset (``$skip``). False for a link that cannot be parsed."""
+    try:
+        query = urlsplit(link).query
+    except ValueError:
+        return False
+    return any(name.lower() == "$skip" for name, _ in parse_qsl(query, keep_blank_values=True))

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from govpay.client.links import PagingFault
-from govpay.client.pages import NoKeyset, Repeats
+from govpay.client.links import PagingFault, Repeats
+from govpay.client.pages import NoKeyset
 from govpay.exceptions import APIError, InvalidAnswer, InvalidRequest
 
 logger = logging.getLogger("govpay.client")

@@ -12,7 +12,7 @@ from functools import reduce
 from operator import and_
 from typing import Any, Literal, Protocol
 
-from govpay.client.links import PagingFault, by_skip
+from govpay.client.links import PagingFault, Repeats, by_skip
 from govpay.client.odata import Filter, Query, Timestamp, field, parse_timestamp
 from govpay.exceptions import APIError, InvalidAnswer
 
@@ -33,10 +33,6 @@ class NoKeyset(APIError):
     """The walk cannot continue by keyset: the last row of a page has no usable ``updated_at`` or ``uid``, or the
     rows are not in the requested order. Raised after that page was returned. Walk in another order.
     """
-
-
-class Repeats(PagingFault):
-    """A page that is not full came twice: the platform ignores the options of this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +129,8 @@ class Walk:
 
     The end (A2) is an empty page, or as many rows under one filter as ``@odata.count`` says. A short page or a
     missing ``nextLink`` does not prove it. Order ``listing`` sends no options, so a page without a link is its
-    last. Unless links led to this page, the platform may have cut it. Raises ``PagingFault``, ``NoKeyset``, and the
+    last. Unless links led to this page, the platform may have cut it. Order ``offset`` proves no end after a second
+    page by ``$skip``: a row may move to a page that was already read. Raises ``PagingFault``, ``NoKeyset``, and the
     errors of ``fetch``. Pages returned before an error stay valid, and a new walk may start at the last position.
 
     ``wanted``: a filter for the rows, in addition to the keyset; order ``listing`` does not send it. ``resolve``
@@ -164,6 +161,7 @@ class Walk:
         self._marks: set[bytes] = set()  # hashes of followed links and passed positions
         self._last_rows: bytes = b""
         self._seen = start.skip if start is not None and order in COUNTED else 0
+        self._may_skip = False  # whether a row may have moved behind the walk
         self.pages = 0
         self.rows = 0
         self.announced: int | None = None
@@ -178,6 +176,7 @@ class Walk:
 
     def _walk(self) -> Iterator[Page]:
         link: str | None = None
+        by_offset = self._order == "offset" and self._seen > 0
         while not self.ended:
             if self.pages >= self._max_pages:
                 raise PagingFault(f"The list has more than {self._max_pages} pages; stopped.")
@@ -185,16 +184,18 @@ class Walk:
             if self.pages == 0:
                 self.announced = page.count
             if not page.items:
-                self.ended = self.proved = True
+                self.ended, self.proved = True, not self._may_skip
                 return
             self._check_moves(page)
+            self._may_skip |= by_offset
             self._seen += len(page.items)
             self.pages += 1
             self.rows += len(page.items)
             lost = self._advance(page)
             link, fault = self._follow(page)
+            by_offset = self._order == "offset" and (link is None or by_skip(page.next_link or ""))
             if page.count is not None and self._seen >= page.count:
-                self.ended = self.proved = True
+                self.ended, self.proved = True, not self._may_skip
             elif link is None:
                 self.ended = self._order == "listing" and page.next_link is None and page.count is None
                 self.proved = self.ended and self.pages > 1  # links led to this page, so it would have one, too

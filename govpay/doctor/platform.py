@@ -171,7 +171,10 @@ def _callback_fault(uid: str, address: str) -> str:
         path = reverse("govpay:webhook", args=[uid])
     except NoReverseMatch:
         return _("This site takes no webhooks: govpay.urls is not in its ROOT_URLCONF.")
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return _("There is no callback address.")
     # A URL may contain a password, so only its host and path are shown.
     told = {"host": parts.hostname or "", "path": parts.path, "own": path}
     if not parts.hostname:

@@ -57,12 +57,12 @@ def customers_of(account: PaymentAccount) -> Any:
     return Customer.objects.filter(account=account.uid, deleted_at=None)
 
 
-def customers_named(account_uid: str, reference_id: str) -> list[CustomerResource]:
-    """Return the platform's customers with exactly this reference: one or none. Raises ``APIError``."""
+def customer_named(account_uid: str, reference_id: str) -> CustomerResource | None:
+    """Return the platform's customer with exactly this reference, or None. Raises ``APIError``."""
     anchor = Operation(account_id=account_uid, created_at=THE_BEGINNING)
     wanted = field("reference_id").eq(reference_id)
     rows = rows_since("list_customers", anchor, wanted)
-    return [CustomerResource(document) for document in rows if document.get("reference_id") == reference_id]
+    return next((CustomerResource(row) for row in rows if row.get("reference_id") == reference_id), None)
 
 
 class CreateCustomerAction(Action):
@@ -107,11 +107,12 @@ class CreateCustomerAction(Action):
     def _already_there(self, conflict: Conflict) -> CustomerResource:
         """Return the customer that another request created. Raises ``conflict`` when it cannot be found."""
         try:
-            for found in customers_named(self.account.uid, self.body.reference_id):
-                return found
+            found = customer_named(self.account.uid, self.body.reference_id)
         except (GovPayError, ValueError) as error:
             raise conflict from error
-        raise conflict
+        if found is None:
+            raise conflict
+        return found
 
     @staticmethod
     def judge(operation: Operation, found: CustomerResource) -> ActionResult | None:
@@ -121,9 +122,8 @@ class CreateCustomerAction(Action):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        for found in customers_named(str(operation.account_id), operation.reference_id):
-            return cls.judge(operation, found)
-        return None
+        found = customer_named(str(operation.account_id), operation.reference_id)
+        return cls.judge(operation, found) if found is not None else None
 
     @staticmethod
     def stored(operation: Operation, row: Mirror) -> None:

@@ -167,7 +167,7 @@ class RefreshSecretAction(AccountAction):
 def read_subscriptions(account_uid: str) -> list[Mapping[str, Any]]:
     """Return all subscriptions of an account; assumption A20. Raises ``APIError``."""
     page = get_endpoints().list_subscriptions(account_uid)
-    if page.next_link is not None:
+    if not page.is_whole:
         raise InvalidAnswer("The list of subscriptions is incomplete.")
     return list(page.items)
 

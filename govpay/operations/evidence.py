@@ -18,7 +18,7 @@ from govpay.connection import get_endpoints
 from govpay.exceptions import InvalidAnswer, InvalidRequest, NotFound
 from govpay.models import Operation, Payment, Transaction, WebhookEvent
 from govpay.models.choices import EventType, PaymentStatus, TransactionStatus, TransactionType
-from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
+from govpay.operations.lookups import CLOCKS_DIFFER, may_be_new, rows_changed_since, rows_since
 from govpay.sync.outbox import ONCE_CAPTURED
 
 #: Statuses that only a refund gives to a payment.
@@ -155,6 +155,4 @@ def _read(operation: Operation, uid: str) -> TransactionResource:
 
 def _refunded_since(operation: Operation, known: Mapping[str, TransactionResource]) -> bool:
     """Whether a known refund explains an event that does not name its refund."""
-    since = operation.created_at - CLOCKS_DIFFER
-    listed = (row for row in known.values() if row.type == TransactionType.REFUND)
-    return any(row.created_at is None or row.created_at >= since for row in listed)
+    return any(row.type == TransactionType.REFUND and may_be_new(row, operation) for row in known.values())

@@ -25,7 +25,7 @@ from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.models.fields import Sealed
 from govpay.operations import journal
 from govpay.operations.actions import Action, ActionResult
-from govpay.operations.customers import check_account, customers_named, customers_of
+from govpay.operations.customers import check_account, customer_named, customers_of
 from govpay.operations.engine import execute
 from govpay.operations.import_marks import mark_of
 from govpay.operations.wallet_lists import (
@@ -166,7 +166,8 @@ def _customers(account: PaymentAccount, references: Sequence[str]) -> dict[str, 
     known = customers_of(account).filter(reference_id__in=references).order_by("-pk")
     found = dict(known.values_list("reference_id", "uid"))
     for reference in references:
-        for customer in customers_named(account.uid, reference) if reference not in found else ():
+        customer = None if reference in found else customer_named(account.uid, reference)
+        if customer is not None:
             where = {"account_id": account.uid}
             in_transaction(partial(save_document, mapping.CUSTOMER, customer.raw, extra=where, source=Source.OPERATION))
             found[reference] = customer.uid

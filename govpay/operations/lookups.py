@@ -7,13 +7,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from govpay.client import ClientResource, Filter, PagingFault, PaymentAccountResource, Position, Query, field
+from govpay.client import (
+    BadValue,
+    ClientResource,
+    Filter,
+    PagingFault,
+    PaymentAccountResource,
+    Position,
+    Query,
+    Resource,
+    field,
+)
+from govpay.client.links import Repeats
 from govpay.client.orders import NotServed, first_served
-from govpay.client.pages import ORDERS, Order, Repeats, uid_of
+from govpay.client.pages import ORDERS, Order, uid_of
 from govpay.connection import get_endpoints
 from govpay.exceptions import APIError, InvalidRequest, NotFound, OperationRefused
 from govpay.models import Operation
 from govpay.operations.actions import completed
+from govpay.sync.lists import comes_whole
 
 #: How far the platform's clock may be behind ours when only the time distinguishes an earlier row from the action's.
 CLOCKS_DIFFER = dt.timedelta(minutes=10)
@@ -37,7 +49,8 @@ def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[d
     since the action are read instead, and if that fails, the whole list. The list is always read to its end, because a
     row that was not read must not count as absent.
 
-    Raises ``APIError`` when the list cannot be read to its end, or is not offered (404, 405).
+    Raises ``APIError`` when the list cannot be read to its end, when nothing proves that it was (faults R12), or when
+    it is not offered (404, 405).
     """
     ways: list[Way] = [("uid", wanted), *((order, None) for order in ORDERS)]
     return _rows(listing, operation, ways, REACH_BACK, PagingFault)
@@ -67,21 +80,39 @@ def _rows(
         walk = get_endpoints().walk(listing, operation.account_id, order, TOP, start, wanted)
         for page in walk:
             yield from page.items
-        if order == "offset" and walk.pages > 1:
-            raise PagingFault("Pages without an order may have skipped a row.")
         if order == "listing" and walk.pages < 2 and any(isinstance(error, PagingFault) for error in errors):
             raise PagingFault("After pages that repeat, a single page is not the whole list.")
+        if not walk.proved and (order == "offset" or not comes_whole(listing)):
+            raise PagingFault(
+                "Nothing proves that the platform sent all rows. If it always sends the whole list in one answer, name "
+                'the list in GOVPAY["UNPAGED_LISTS"].'
+            )
 
     return first_served(listing, ways, read, fault=fault)
+
+
+def time_of(found: Resource, name: str = "created_at") -> dt.datetime | None:
+    """Return the time ``name`` of an object; None if it is missing or cannot be read, such as 31/12/2026."""
+    try:
+        moment: dt.datetime | None = getattr(found, name)
+    except BadValue:
+        return None
+    return moment
+
+
+def may_be_new(found: Resource, operation: Operation) -> bool:
+    """Whether the object may have been created since the operation began. True for an object without a usable time."""
+    created = time_of(found)
+    return created is None or created >= operation.created_at - CLOCKS_DIFFER
 
 
 def find_client(name: str) -> ClientResource | None:
     """Return the platform's client with exactly this name, or None; /platform/accounts/. Raises ``APIError``."""
     wanted = field("name").eq(name)
     try:
-        items = get_endpoints().list_clients(Query(filter=wanted, top=1)).items
-        if all(document.get("name") == name for document in items):
-            return next(map(ClientResource, items), None)
+        page = get_endpoints().list_clients(Query(filter=wanted, top=1))
+        if all(document.get("name") == name for document in page.items) and (page.items or page.is_whole):
+            return next(map(ClientResource, page.items), None)
     except InvalidRequest as error:
         if error.status != 400:
             raise

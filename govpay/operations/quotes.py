@@ -28,7 +28,7 @@ from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
 from govpay.operations import attempts, journal
 from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
-from govpay.operations.lookups import CLOCKS_DIFFER, rows_changed_since, rows_since
+from govpay.operations.lookups import may_be_new, rows_changed_since, rows_since
 from govpay.sync import mapping
 
 #: How long the sealed method of a not executed save or import is kept, to recognize the effect if it arrives late.
@@ -177,7 +177,6 @@ class QuoteAction(Action):
 
         Its status may be any: the sync makes it visible to other actions before the outcome of its quote is known.
         """
-        since = operation.created_at - CLOCKS_DIFFER
         asked = (operation.amount, operation.currency)
         by_reference = rows_since("list_payments", operation, field("reference_id").eq(operation.reference_id))
         for document in chain(by_reference, rows_changed_since("list_payments", operation)):
@@ -186,7 +185,7 @@ class QuoteAction(Action):
             found = PaymentResource(document)
             if ((found.base_amount or 0) + (found.tax_amount or 0), found.currency) != asked:
                 continue
-            if found.created_at is not None and found.created_at < since:
+            if not may_be_new(found, operation):
                 continue
             quotes = journal.entries().filter(action=OperationAction.QUOTE, result_uid=found.uid)
             if not quotes.exclude(pk=operation.pk).exists():

@@ -29,7 +29,7 @@ from govpay.operations.actions import ActionResult, Snapshot, completed
 from govpay.operations.engine import execute, reopen
 from govpay.operations.evidence import EffectSeen, Mismatch, demand_no_refund, transactions_of
 from govpay.operations.journal import JournalEntry
-from govpay.operations.lookups import CLOCKS_DIFFER, rows_since
+from govpay.operations.lookups import may_be_new, rows_since
 from govpay.operations.payments import PaymentAction, payment_of, read_payment
 from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
@@ -243,7 +243,7 @@ def _find(operation: Operation) -> TransactionResource | None:
 def _may_be_ours(found: TransactionResource, operation: Operation) -> bool:
     if found.type not in (None, TransactionType.REFUND) or found.amount not in (None, operation.amount):
         return False
-    return found.created_at is None or found.created_at >= operation.created_at - CLOCKS_DIFFER
+    return may_be_new(found, operation)
 
 
 def _read_transactions(operation: Operation) -> None:

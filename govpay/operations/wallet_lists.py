@@ -16,7 +16,7 @@ from govpay.models import Customer, Operation, SavedPaymentMethod
 from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.operations import journal
 from govpay.operations.evidence import EffectSeen
-from govpay.operations.lookups import CLOCKS_DIFFER
+from govpay.operations.lookups import CLOCKS_DIFFER, may_be_new, time_of
 from govpay.sync import mapping
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
@@ -41,7 +41,7 @@ def read_methods(account_uid: Any, customer_uid: Any) -> list[Any]:
             if missing.status == gone.status == 404:
                 return []
         raise
-    if page.next_link is not None:
+    if not page.is_whole:
         raise InvalidAnswer("The list of saved payment methods is incomplete.")
     return list(page.items)
 
@@ -113,7 +113,9 @@ def demand_no_change(operation: Operation, marks: Mapping[str, list[Any]], liste
     changed since the operation began, if neither another change of the document nor a listed method nor an operation of
     ours explains it. Raises ``APIError`` when a customer cannot be read.
     """
-    moments = [moment for each in map(SavedMethodResource, listed) for moment in (each.created_at, each.updated_at)]
+    moments = [
+        time_of(each, name) for each in map(SavedMethodResource, listed) for name in ("created_at", "updated_at")
+    ]
     last = max((moment for moment in moments if moment is not None), default=None)
     for uid, (before, digest) in marks.items():
         found = get_endpoints().get_customer(str(operation.account_id), uid)
@@ -144,6 +146,5 @@ def since(operation: Operation, customer_uid: Any, listed: list[Any], known: int
     others = others.exclude(action=OperationAction.SET_DEFAULT_METHOD)
     earlier.update(others.values_list("result_uid", flat=True))
     found = [each for each in map(SavedMethodResource, listed) if each.uid not in earlier]
-    begun = operation.created_at - CLOCKS_DIFFER
-    found = [each for each in found if each.created_at is None or each.created_at >= begun]
-    yield from sorted(found, key=lambda each: each.created_at or begun)
+    found = [each for each in found if may_be_new(each, operation)]
+    yield from sorted(found, key=lambda each: time_of(each) or operation.created_at - CLOCKS_DIFFER)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from govpay import conf
 from govpay.connection import get_endpoints
 from govpay.sync import mapping
 from govpay.sync.mapping import Mapper
@@ -13,8 +14,12 @@ from govpay.sync.mapping import Mapper
 
 @dataclass(frozen=True)
 class Listing:
-    """A paged list and the read of one object, both named by their operation in ``client.routes``."""
+    """A paged list and the read of one object, both named by their operation in ``client.routes``.
 
+    ``name`` is the name of the list in ``govpay_sync`` and in the setting ``UNPAGED_LISTS``.
+    """
+
+    name: str
     operation: str
     single: str
     mapper: Mapper
@@ -26,9 +31,17 @@ class Listing:
         return dict(found.raw)
 
 
-CLIENTS = Listing("list_clients", "get_client", mapping.CLIENT)
-PAYMENT_ACCOUNTS = Listing("list_payment_accounts", "get_payment_account", mapping.ACCOUNT)
-CUSTOMERS = Listing("list_customers", "get_customer", mapping.CUSTOMER)
-PAYMENTS = Listing("list_payments", "get_payment", mapping.PAYMENT)
-TRANSACTIONS = Listing("list_transactions", "get_transaction", mapping.TRANSACTION)
-TERMINALS = Listing("list_terminals", "get_terminal", mapping.TERMINAL)
+CLIENTS = Listing("clients", "list_clients", "get_client", mapping.CLIENT)
+PAYMENT_ACCOUNTS = Listing("accounts", "list_payment_accounts", "get_payment_account", mapping.ACCOUNT)
+CUSTOMERS = Listing("customers", "list_customers", "get_customer", mapping.CUSTOMER)
+PAYMENTS = Listing("payments", "list_payments", "get_payment", mapping.PAYMENT)
+TRANSACTIONS = Listing("transactions", "list_transactions", "get_transaction", mapping.TRANSACTION)
+TERMINALS = Listing("terminals", "list_terminals", "get_terminal", mapping.TERMINAL)
+
+_LISTINGS = (CLIENTS, PAYMENT_ACCOUNTS, CUSTOMERS, PAYMENTS, TRANSACTIONS, TERMINALS)
+_NAMES = {listing.operation: listing.name for listing in _LISTINGS}
+
+
+def comes_whole(operation: str) -> bool:
+    """Whether the setting ``UNPAGED_LISTS`` says that this list always comes whole in one answer."""
+    return _NAMES[operation] in conf.get("UNPAGED_LISTS")

@@ -70,13 +70,15 @@ def _flagging(listing: Listing) -> Callable[[SyncPass], None]:
 RESOURCES: dict[str, SyncResource] = {
     resource.name: resource
     for resource in (
-        SyncResource("clients", _paged(lists.CLIENTS), Client, scoped=False, assumed=False),
-        SyncResource("accounts", _paged(lists.PAYMENT_ACCOUNTS), PaymentAccount, scoped=False, assumed=False),
-        SyncResource("customers", _paged(lists.CUSTOMERS), Customer),
+        SyncResource(lists.CLIENTS.name, _paged(lists.CLIENTS), Client, scoped=False, assumed=False),
+        SyncResource(
+            lists.PAYMENT_ACCOUNTS.name, _paged(lists.PAYMENT_ACCOUNTS), PaymentAccount, scoped=False, assumed=False
+        ),
+        SyncResource(lists.CUSTOMERS.name, _paged(lists.CUSTOMERS), Customer),
         SyncResource("methods", read_methods, SavedPaymentMethod),
-        SyncResource("payments", _flagging(lists.PAYMENTS), Payment),
-        SyncResource("transactions", _flagging(lists.TRANSACTIONS), Transaction),
-        SyncResource("terminals", _paged(lists.TERMINALS), Terminal),
+        SyncResource(lists.PAYMENTS.name, _flagging(lists.PAYMENTS), Payment),
+        SyncResource(lists.TRANSACTIONS.name, _flagging(lists.TRANSACTIONS), Transaction),
+        SyncResource(lists.TERMINALS.name, _paged(lists.TERMINALS), Terminal),
         SyncResource("subscriptions", read_subscriptions, WebhookSubscription),
         SyncResource("sessions", read_open_sessions),
     )

@@ -142,6 +142,11 @@ def test_what_was_not_changed_on_the_page_is_not_sent(merchant: Merchant, setter
     assert Operation.objects.filter(action="update_payment_account").count() == writes, "nothing changed, nothing sent"
 
 
+def test_a_callback_that_is_no_address_is_not_ours(merchant: Merchant, setter: Browser) -> None:
+    PaymentAccount.objects.update(callback_url="https://[pay.example.gov/webhooks", webhook_enabled=True)
+    assert "They are sent elsewhere" in overview(setter, merchant.account)
+
+
 def test_webhooks_are_switched_off_and_a_foreign_address_is_not_ours(merchant: Merchant, setter: Browser) -> None:
     path = reverse("govpay:webhook", args=[merchant.account.uid])
     PaymentAccount.objects.update(callback_url=f"https://evil.example.com{path}", webhook_enabled=True)

@@ -56,6 +56,7 @@ def test_a_link_to_anything_else_gives_none(link: str) -> None:
         ("?$skip=", True),
         ("/x?$skiptoken=5", False),
         ("/$skip", False),
+        ("http://[backend/x?$skip=1", False),
     ],
 )
 def test_links_that_count_rows(link: str, counts: bool) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from govpay.client import NoKeyset, PagingFault
+from govpay.client.links import Repeats
 from govpay.client.orders import NotServed, first_served
-from govpay.client.pages import Repeats
 from govpay.exceptions import APIError, InvalidRequest
 
 REFUSED = InvalidRequest("unknown option", status=400)

@@ -261,6 +261,25 @@ def test_an_empty_page_ends_even_if_it_links_on() -> None:
     assert collected(walk(fetch, "uid", 2)) == ["a", "b"]
 
 
+@pytest.mark.parametrize("count", [False, True], ids=["plain", "counted"])
+def test_pages_by_offset_without_an_order_prove_no_end(count: bool) -> None:
+    """R12: a row may have moved to a page that was already read."""
+    start = Position("offset", skip=4)
+    for order, size, begin, proved in (
+        ("offset", 3, None, False), ("offset", 5, None, True), ("skip", 3, None, True), ("offset", 5, start, False),
+    ):  # fmt: skip
+        steps = walk(Listing(rows(5), count=count), order, size, begin)
+        collected(steps)
+        assert (steps.ended, steps.proved) == (True, proved), (order, size, begin)
+
+
+@pytest.mark.parametrize(("link", "proved"), [("/x?$skip=2", False), ("/x?$skiptoken=b", True)])
+def test_by_offset_the_platforms_own_links_prove_the_end(link: str, proved: bool) -> None:
+    steps = walk(Linked({None: page("ab", link), link: page("c", None, 3)}), "offset", 2)
+    assert collected(steps) == ["a", "b", "c"]
+    assert steps.proved is proved
+
+
 def test_a_listing_ends_where_the_links_do() -> None:
     fetch = Linked({None: page("ab", "/2"), "/2": page("c")})
     assert collected(walk(fetch, "listing")) == ["a", "b", "c"]

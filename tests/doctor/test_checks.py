@@ -276,6 +276,7 @@ def test_webhooks_that_are_switched_off(findings: Findings, site: Any) -> None:
     ("address", "text"),
     [
         ("", "no callback address"),
+        ("https://[pay.example.gov{path}", "no callback address"),
         ("https://elsewhere.example{path}", "not in ALLOWED_HOSTS"),
         ("http://127.0.0.1:8000/other/", "path is /other/"),
     ],

@@ -15,7 +15,7 @@ from govpay.doctor.queues import check_sync
 from govpay.models import Payment, SyncRun
 from govpay.operations.restoring import begin_restore
 from govpay.sync.pull import pull
-from tests.reading import agree, counts, cursor_of, read
+from tests.reading import agree, counts, cursor_of, picky, read
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -89,6 +89,16 @@ def test_a_list_that_is_known_to_come_whole_is_complete(sandbox: Any, account: s
     assert counts(read("payments", account, full=True)) == {"created": ROWS}
     assert cursor_of("payments", account).unproved_at is None
     assert agree(sandbox, "payment", Payment)
+
+
+def test_pages_without_an_order_are_unproved(sandbox: Any, account: str, settings: Any) -> None:
+    """R12: a row may have moved to a page that was already read."""
+    settings.GOVPAY = {**settings.GOVPAY, "PAGE_SIZE": SENT}
+    fill(sandbox, account)
+    with picky(sandbox, settings, "$orderby"):
+        run = pull("payments", account, full=True)
+    assert (run.state, run.created) == ("unproved", ROWS)
+    assert cursor_of("payments", account).unproved_at is not None
 
 
 def test_a_count_proves_the_end(sandbox: Any, account: str) -> None:

@@ -194,6 +194,15 @@ def test_lost_answer_is_found_by_its_reference(merchant: Merchant) -> None:
     assert len(merchant.posts()) == 2
 
 
+def test_lost_answer_is_found_although_its_payment_has_an_odd_date(merchant: Merchant) -> None:
+    merchant.sandbox.fault(VALIDATE, times=1, close="after")
+    with pytest.raises(OutcomeUnknown):
+        merchant.quoted()
+    [payment] = merchant.sandbox.all("payment")
+    merchant.sandbox.touch("payment", payment["uid"], created_at="31/12/2026")
+    assert operations.reconcile().succeeded == 1
+
+
 def test_lost_answers_with_one_reference_find_one_payment_each(merchant: Merchant) -> None:
     earlier = merchant.quoted(reference_id="INV-9")
     merchant.sandbox.fault(VALIDATE, times=2, close="after")

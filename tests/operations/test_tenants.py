@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import pytest
 
 from govpay import operations
+from govpay.client.orders import NotServed
 from govpay.exceptions import (
     APIConnectionError,
     InvalidAnswer,
@@ -28,6 +29,7 @@ from govpay.models.choices import OperationState
 from govpay.operations.account_settings import ChangedMeanwhile, UpdateAccountAction, checkout_as_sent
 from govpay.operations.account_values import PROPERTIES, AccountProperties, alike, as_sent
 from govpay.operations.engine import execute
+from govpay.operations.events import read_subscriptions
 from govpay.operations.lookups import find_client
 from govpay.operations.tenants import CreateAccount, CreateClientAction, CreationAction
 from govpay.sandbox.answers import Answer as Empty
@@ -101,6 +103,30 @@ def test_client_is_found_where_the_filter_is_refused_or_not_heeded(sandbox: Any)
     found = find_client("City")
     assert found is not None
     assert found.uid == there["uid"]
+
+
+def test_client_is_found_although_an_empty_answer_announces_rows(sandbox: Any) -> None:
+    there = sandbox.add_client(name="City")
+    sandbox.fault("GET /api/clients", times=1, body=json.dumps({"value": [], "@odata.count": 1}))
+    found = find_client("City")
+    assert found is not None
+    assert found.uid == there["uid"]
+
+
+def test_nothing_is_created_while_the_list_may_be_cut(sandbox: Any, city: Client, create: Any, settings: Any) -> None:
+    """R12: the client or the account may be in the part that was not sent."""
+    for name in ("clients", "paymentaccounts"):
+        sandbox.fault(f"GET /api/{name}", no_options=True)
+    sandbox.add_account(city.uid)
+    with pytest.raises(NotServed, match="UNPAGED_LISTS"):
+        operations.create_client(name="Other")
+    with pytest.raises(NotServed, match="UNPAGED_LISTS"):
+        create()
+    assert sent(sandbox) == [CLIENT]
+    settings.GOVPAY = {**settings.GOVPAY, "UNPAGED_LISTS": ["clients", "accounts"]}
+    operations.create_client(name="Other")
+    create()
+    assert sent(sandbox) == [CLIENT, CLIENT, ACCOUNT]
 
 
 def test_threads_at_once_create_one_client(sandbox: Any) -> None:
@@ -483,6 +509,15 @@ def test_choice_that_was_not_heeded_is_no_success(sandbox: Any, account: Payment
     sandbox.fault(SUBSCRIPTIONS, times=1, status=200, act=False)
     with pytest.raises(OutcomeUnknown):
         operations.set_webhook_subscriptions(account=account, enabled=["payment.failed"])
+
+
+@pytest.mark.parametrize("more", [{"@odata.nextLink": "/api/x?$skip=1"}, {"@odata.count": 99}], ids=["link", "count"])
+def test_subscriptions_that_are_not_all_listed_are_not_compared(
+    sandbox: Any, account: PaymentAccount, more: dict[str, Any]
+) -> None:
+    sandbox.fault("GET /api/webhooks/subscriptions", status=200, body=json.dumps({"value": [], **more}))
+    with pytest.raises(InvalidAnswer, match="incomplete"):
+        read_subscriptions(account.uid)
 
 
 def test_choice_is_kept_where_the_list_is_not_offered(sandbox: Any, account: PaymentAccount) -> None:

@@ -293,6 +293,36 @@ def test_lost_saving_is_found_among_the_customers_methods(
         assert SavedPaymentMethod.objects.get(uid=operation.result_uid).customer_id == pat.uid
 
 
+@pytest.mark.parametrize("more", [{"@odata.nextLink": "/api/x?$skip=1"}, {"@odata.count": 7}], ids=["link", "count"])
+def test_lost_saving_may_be_in_the_rest_of_the_list(merchant: Merchant, pat: Customer, more: dict[str, Any]) -> None:
+    merchant.sandbox.fault(SAVE, times=1, close="before")
+    with pytest.raises(OutcomeUnknown):
+        operations.save_payment_method(customer=pat, payment_method=card())
+    merchant.sandbox.fault(LIST, status=200, body=json.dumps({"value": [], **more}))
+    merchant.reconcile_all()
+    assert only(action="save_method").state == "unknown"
+
+
+def test_lost_saving_is_found_although_its_method_has_an_odd_date(merchant: Merchant, pat: Customer) -> None:
+    merchant.sandbox.fault(SAVE, times=1, close="after")
+    with pytest.raises(OutcomeUnknown):
+        operations.save_payment_method(customer=pat, payment_method=card())
+    [method] = merchant.sandbox.methods(pat.uid)
+    merchant.sandbox.touch("method", method["saved_payment_method_uid"], created_at="31/12/2026")
+    merchant.reconcile_all()
+    assert only(action="save_method").result_uid == method["saved_payment_method_uid"]
+
+
+def test_lost_saving_is_not_executed_although_another_method_has_an_odd_date(merchant: Merchant, pat: Customer) -> None:
+    other = operations.save_payment_method(customer=pat, payment_method=card("0002"))
+    merchant.sandbox.touch("method", other.uid, updated_at="31/12/2026")
+    merchant.sandbox.fault(SAVE, times=1, close="before")
+    with pytest.raises(OutcomeUnknown) as error:
+        operations.save_payment_method(customer=pat, payment_method=card())
+    merchant.reconcile_all()
+    assert only(key=error.value.operation_key).state == "failed"
+
+
 def test_lost_saving_is_found_although_its_method_was_made_the_default_meanwhile(
     merchant: Merchant, pat: Customer
 ) -> None:
