@@ -110,7 +110,7 @@ def uid_of(row: Mapping[str, Any]) -> str | None:
     for name in ("uid", "saved_payment_method_uid", "id"):
         value = row.get(name)
         if isinstance(value, str) and value:
-            return value
+            return value if value.isprintable() and len(value) <= 128 else None
     return None
 
 
@@ -230,7 +230,7 @@ class Walk:
             passed = self._position.skip if self._position is not None else 0
             self._position = Position(self._order, skip=passed + len(page.items))
             return None
-        uid = _usable(uid_of(page.items[-1]))
+        uid = uid_of(page.items[-1])
         moved: Position | None = None
         if self._order == "uid" and uid is not None and _ascending(page):
             moved = Position("uid", uid=uid)
@@ -316,11 +316,6 @@ def _ascending(page: Page) -> bool:
     """Whether the rows are sorted by uid. Without sorted rows the keyset would skip rows."""
     uids = [uid_of(row) or "" for row in page.items]
     return uids == sorted(uids)
-
-
-def _usable(uid: str | None) -> str | None:
-    """``uid`` if a filter can contain it, else ``None``."""
-    return uid if uid is not None and uid.isprintable() and len(uid) <= 128 else None
 
 
 def _instant(value: Any) -> datetime | None:
