@@ -1,11 +1,12 @@
 """Rows that the platform no longer lists. A row is marked as deleted only after its own GET returned 404.
 
-The end of a pass marks them, all together: a pass that finds too many of them stops and marks none (faults R11).
+The end of a pass asks for them again and marks them, all together. A pass that finds too many of them stops and marks
+none (faults R11).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -46,11 +47,21 @@ def note_missing(sync_pass: SyncPass, model: type[Mirror], uids: Sequence[str]) 
     sync_pass.commit(Saved, pages=0, missing=missing)
 
 
-def mark_missing(sync_pass: SyncPass, model: type[Mirror]) -> None:
-    """Mark the rows of ``note_missing`` as deleted, at the end of the pass."""
+def mark_missing(
+    sync_pass: SyncPass, model: type[Mirror], confirm: Callable[[Sequence[str]], Sequence[str]] = list
+) -> None:
+    """Mark the rows of ``note_missing`` as deleted, at the end of the pass.
+
+    ``confirm`` returns those uids that are still gone. It is needed if they may have been noted a while ago.
+    """
     while missing := sync_pass.cursor.missing:
-        work = partial(mark_deleted, model, missing[:CHUNK])
+        work = partial(mark_deleted, model, confirm(missing[:CHUNK]))
         sync_pass.commit(lambda work=work: Saved(deleted=work()), pages=0, missing=missing[CHUNK:] or None)
+
+
+def still_gone(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> list[str]:
+    """Read each row from the platform and return those that it does not have. Another row is updated."""
+    return [uid for uid in uids if _is_gone(listing, sync_pass, uid)]
 
 
 def last_of(uids: list[str], after: str) -> str | None:
@@ -77,22 +88,25 @@ def check_missing(
         here = reading(partial(read_known, rows.filter(uid__gt=after, **span)[:limit]))
         for uid in sorted(here.keys() - present - noted):
             if here[uid][1] is None:  # no tombstone yet
-                _check_row(listing, sync_pass, uid)
+                if _is_gone(listing, sync_pass, uid):
+                    note_missing(sync_pass, listing.mapper.model, [uid])
         if len(here) < limit:
             return here if known is None else None
         known, after = here, next(reversed(here))
 
 
-def _check_row(listing: Listing, sync_pass: SyncPass, uid: str) -> None:
+def _is_gone(listing: Listing, sync_pass: SyncPass, uid: str) -> bool:
+    """Whether the row's own GET returns 404. Each read writes a heartbeat, because there may be thousands."""
     try:
         found = listing.read(sync_pass.account_uid, uid)
     except UNCLEAR as error:
         if isinstance(error, NotFound) and error.status == 404:
-            note_missing(sync_pass, listing.mapper.model, [uid])
-        else:
-            sync_pass.reject(uid, f"not listed, and: {error}")
+            sync_pass.commit(Saved, pages=0)
+            return True
+        sync_pass.reject(uid, f"not listed, and: {error}")
     else:
         sync_pass.commit(lambda: _save(listing, sync_pass, found), pages=0)
+    return False
 
 
 def read_again(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 from django.utils import timezone
@@ -19,7 +20,7 @@ from govpay.exceptions import APIError
 from govpay.models.choices import SyncMode
 from govpay.sync import clocks
 from govpay.sync.lists import Listing
-from govpay.sync.missing import check_missing, last_of, mark_missing, read_again
+from govpay.sync.missing import check_missing, last_of, mark_missing, read_again, still_gone
 from govpay.sync.passes import SyncPass
 from govpay.sync.upsert import Known, Saved, save_documents
 
@@ -82,7 +83,8 @@ class _Walk:
             check_missing(self.listing, self.sync_pass, set(), self.swept, None)
             self.sync_pass.whole |= from_the_top
         if self.tail is None:
-            mark_missing(self.sync_pass, self.listing.mapper.model)
+            confirm = partial(still_gone, self.listing, self.sync_pass)
+            mark_missing(self.sync_pass, self.listing.mapper.model, confirm)
         if self.sync_pass.mode == SyncMode.FULL:
             self._prepare_incremental(began, endpoints.transport.skew)
         elif (mark := _bounded(self.sync_pass.cursor.watermark)) != self.sync_pass.cursor.watermark:

@@ -11,7 +11,7 @@ import pytest
 from govpay.models import Payment, PaymentAccount
 from govpay.sync import missing
 from govpay.sync.pull import pull
-from tests.reading import agree, counts, read, rows_of, watch
+from tests.reading import agree, counts, cursor_of, read, rows_of, watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,8 +99,33 @@ def test_a_platform_that_fails_there_stops_the_run_before_the_page(
     assert pull("payments", account, full=True).state == "failed"
     calls = watch(sandbox)
     assert read("payments", account, full=True).deleted == 2
-    assert uids[12] not in str(calls.all), "its 404 was stored"
+    asked = [call["path"].rpartition("/")[2] for call in calls.all]
+    assert asked.count(uids[12]) == 1, "its 404 was stored, so only the end of the pass asks again"
     assert set(rows_of()) - {row.uid for row in Payment.objects.present()} == {uids[12], uids[14]}
+
+
+def test_rows_that_are_listed_again_are_not_gone(sandbox: Any, account: str, uids: list[str], settings: Any) -> None:
+    """Faults R11: a misrouted pass found twelve rows gone and failed. The next pass lists them all."""
+    settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
+    sandbox.fault("GET /api/payments", body="[]", status=200)
+    for uid in uids[:12]:
+        sandbox.fault(f"GET /api/payments/{uid}", status=404)
+    sandbox.fault(f"GET /api/payments/{uids[12]}", status=503)
+    assert pull("payments", account, full=True).state == "failed"
+    assert cursor_of("payments", account).missing == uids[:12]
+    sandbox.clear_faults()
+    calls = watch(sandbox)
+    assert counts(read("payments", account, full=True)) == {"unchanged": 30}
+    assert {call["path"] for call in calls.all} == {"/api/payments"}, "the list alone shows that they are there"
+    assert agree(sandbox, "payment", Payment)
+
+
+def test_a_row_that_was_gone_for_a_moment_is_asked_for_again(sandbox: Any, account: str, uids: list[str]) -> None:
+    page = [document for document in sandbox.all("payment") if document["uid"] != uids[4]]
+    sandbox.fault("GET /api/payments", body=json.dumps(page[:9]), status=200, times=1)
+    sandbox.fault(f"GET /api/payments/{uids[4]}", status=404, times=1)
+    assert read("payments", account, full=True).deleted == 0
+    assert agree(sandbox, "payment", Payment)
 
 
 def test_a_bad_row_in_the_list_is_not_missing(sandbox: Any, account: str, uids: list[str]) -> None:

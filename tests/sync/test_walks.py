@@ -271,7 +271,7 @@ def test_an_api_without_filter_or_skip_is_read_all_the_same(
         sandbox.remove("payment", uids[1])
         calls = watch(sandbox)
         assert counts(read("payments", account)) == {"updated": 1, "unchanged": 23, "deleted": 1}
-        assert len(calls) == calls_again + 1, "the pages, and the removed row's own GET"
+        assert len(calls) == calls_again + 2, "the pages, and two GETs of the removed row"
         assert agree(sandbox, "payment", Payment)
 
 
