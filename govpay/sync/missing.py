@@ -32,19 +32,31 @@ class TooManyGone(GovPayError):
 
 
 def note_missing(sync_pass: SyncPass, model: type[Mirror], uids: Sequence[str]) -> None:
-    """Store the uids of rows that are gone until the end of the pass. Raises ``TooManyGone``."""
+    """Store the uids of rows that are gone until the end of the pass. Raises ``TooManyGone``.
+
+    A pass that may mark any number marks them at once.
+    """
     if not uids:
         return
+    if sync_pass.accept_gone:
+        sync_pass.commit(lambda: Saved(deleted=mark_deleted(model, uids)), pages=0)
+        return
     missing = [*dict.fromkeys([*(sync_pass.cursor.missing or ()), *uids])]
-    if not sync_pass.accept_gone and len(missing) > MAX_GONE:
-        present = model._default_manager.filter(deleted_at=None, **sync_pass.address)
-        count = reading(present.count)
-        if len(missing) > MAX_GONE_SHARE * count:
-            raise TooManyGone(
-                f"At least {len(missing)} of {count} rows are gone; none was marked. Check that the account is right, "
-                "then run govpay_sync with --accept-gone to mark them."
-            )
+    if _too_many(sync_pass, model, len(missing)):
+        raise TooManyGone(
+            f"At least {len(missing)} of {sync_pass.rows} rows are gone; none was marked. Check that the account is "
+            "right, then run govpay_sync with --accept-gone to mark them."
+        )
     sync_pass.commit(Saved, pages=0, missing=missing)
+
+
+def _too_many(sync_pass: SyncPass, model: type[Mirror], gone: int) -> bool:
+    """Whether a pass that found so many rows gone must stop. The rows of the list are counted once a pass."""
+    if sync_pass.accept_gone or gone <= MAX_GONE:
+        return False
+    if sync_pass.rows is None:
+        sync_pass.rows = reading(model._default_manager.filter(deleted_at=None, **sync_pass.address).count)
+    return gone > MAX_GONE_SHARE * sync_pass.rows
 
 
 def mark_missing(
@@ -80,19 +92,30 @@ def check_missing(
     deleted. Returns the known state of all rows in that range, or ``None`` when they are too many to hold at once.
     """
     rows = listing.mapper.model._default_manager.order_by("uid")
-    noted = {*(sync_pass.cursor.missing or ())}
     span = sync_pass.address if upto is None else {**sync_pass.address, "uid__lte": upto}
     limit = CHUNK + len(present)
     known: Known | None = None
     while True:
         here = reading(partial(read_known, rows.filter(uid__gt=after, **span)[:limit]))
-        for uid in sorted(here.keys() - present - noted):
-            if here[uid][1] is None:  # no tombstone yet
-                if _is_gone(listing, sync_pass, uid):
-                    note_missing(sync_pass, listing.mapper.model, [uid])
+        absent = sorted(uid for uid in here.keys() - present if here[uid][1] is None)  # no tombstone yet
+        _read_absent(listing, sync_pass, absent)
         if len(here) < limit:
             return here if known is None else None
         known, after = here, next(reversed(here))
+
+
+def _read_absent(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> None:
+    """Read each row from the platform, and note those that are gone together. Raises ``TooManyGone``."""
+    model, noted = listing.mapper.model, {*(sync_pass.cursor.missing or ())}
+    gone: list[str] = []
+    try:
+        for uid in uids:
+            if uid not in noted and _is_gone(listing, sync_pass, uid):
+                gone.append(uid)
+                if _too_many(sync_pass, model, len(noted) + len(gone)):
+                    break
+    finally:  # also after an error, so that the next pass does not read them again
+        note_missing(sync_pass, model, gone)
 
 
 def _is_gone(listing: Listing, sync_pass: SyncPass, uid: str) -> bool:

@@ -61,6 +61,8 @@ class SyncPass:
         self.whole = mode == SyncMode.FULL or cursor.full_completed_at is None
         #: Whether nothing proves that the list was read to its end (faults R12).
         self.unproved = False
+        #: Number of rows that are not marked as deleted. Counted when a pass finds many rows gone.
+        self.rows: int | None = None
         self.run = in_transaction(self._begin)
         self._progress = progress
         self._until = until

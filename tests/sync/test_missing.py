@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from govpay.models import Payment, PaymentAccount
+from govpay.models import Payment, PaymentAccount, SyncCursor
 from govpay.sync import missing
 from govpay.sync.pull import pull
-from tests.reading import agree, counts, cursor_of, read, rows_of, watch
+from tests.reading import agree, counts, cursor_of, read, rows_of, statements, watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -154,6 +154,28 @@ def test_more_local_rows_than_are_held_at_once(
         sandbox.remove("payment", uid)
     run = read("payments", account, full=True, accept_gone=True)
     assert (run.deleted, run.unchanged) == (28, 2)
+
+
+def test_rows_that_are_gone_are_counted_and_noted_once(sandbox: Any, account: str, settings: Any) -> None:
+    """A long list with many rows gone: the work does not grow with the square of their number."""
+    sandbox.add_payments(account, 520)
+    read("payments", account)
+    for uid in sorted(rows_of())[:26]:
+        sandbox.remove("payment", uid)
+    with statements() as sql:
+        assert read("payments", account, full=True).deleted == 26
+    assert len([each for each in sql.on(Payment, "SELECT") if "COUNT(" in each]) == 1
+    assert len([each for each in sql.on(SyncCursor, "UPDATE") if '"missing" = ' in each]) <= 3
+
+
+def test_rows_that_staff_accept_as_gone_are_marked_at_once(sandbox: Any, account: str, uids: list[str]) -> None:
+    for uid in uids[1:29]:
+        sandbox.remove("payment", uid)
+    calls = watch(sandbox)
+    with statements() as sql:
+        assert read("payments", account, full=True, accept_gone=True).deleted == 28
+    assert not [each for each in sql.on(SyncCursor, "UPDATE") if '"missing" = ' in each]
+    assert len([call for call in calls.all if call["path"] != "/api/payments"]) == 28, "each was asked for once"
 
 
 def test_an_account_that_is_gone_is_not_synced_any_more(sandbox: Any, account: str) -> None:
