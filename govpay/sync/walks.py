@@ -52,6 +52,10 @@ class _Walk:
     def __init__(self, listing: Listing, sync_pass: SyncPass, order: Order, *, remember: bool) -> None:
         self.listing, self.sync_pass, self.order = listing, sync_pass, order
         self.start = _start(sync_pass, order)
+        #: When the walk began at the top, perhaps in an earlier pass; ``None`` when an earlier release began it.
+        self.began: dt.datetime | None = timezone.now()
+        if self.start is not None:
+            self.began = _moment((sync_pass.place or {}).get("began"))
         self.tail = _Tail(_bounded(sync_pass.cursor.watermark)) if order == "updated_at" else None
         #: The columns of the cursor that are saved with every page.
         self.columns: dict[str, Any] = {}
@@ -67,7 +71,6 @@ class _Walk:
     def pages(self) -> Iterator[tuple[_Walk, Page]]:
         """Yield each page, to be given to ``take``. After the last one, check what no page contained."""
         endpoints = get_endpoints()
-        began = timezone.now()
         from_the_top = self.start is None
         pages = endpoints.walk(
             self.listing.operation,
@@ -86,7 +89,7 @@ class _Walk:
             confirm = partial(still_gone, self.listing, self.sync_pass)
             mark_missing(self.sync_pass, self.listing.mapper.model, confirm)
         if self.sync_pass.mode == SyncMode.FULL:
-            self._prepare_incremental(began, endpoints.transport.skew)
+            self._prepare_incremental(endpoints.transport.skew)
         elif (mark := _bounded(self.sync_pass.cursor.watermark)) != self.sync_pass.cursor.watermark:
             self.sync_pass.commit(Saved, pages=0, watermark=mark)  # the answers of this walk show that it was too late
 
@@ -109,7 +112,7 @@ class _Walk:
             return saved
 
         columns = dict(self.columns)
-        place = page.position.to_dict() if page.position is not None else None
+        place = self._place(page.position) if page.position is not None else None
         if self.tail is not None and place is not None:
             columns["watermark"] = self.tail.after(page)
         self.sync_pass.commit(work, place=place, **columns)
@@ -131,15 +134,21 @@ class _Walk:
             self.swept = upto
         return check_missing(self.listing, self.sync_pass, set(uids), after, self.swept)
 
-    def _prepare_incremental(self, began: dt.datetime, skew: float | None) -> None:
+    def _place(self, position: Position) -> dict[str, Any]:
+        """``position`` as it is stored: with the start of the walk."""
+        return {**position.to_dict(), "began": self.began.isoformat() if self.began is not None else None}
+
+    def _prepare_incremental(self, skew: float | None) -> None:
         """Set the cursor so that the next incremental walk reads the changes made during this full walk.
 
-        ``skew``: our clock minus the platform's. A watermark that is later than the start of this walk is reset.
+        ``skew``: our clock minus the platform's. A watermark that is later than the start of this walk is reset. If
+        one of the two is unknown, the watermark stays. Without a watermark the next walk reads everything.
         """
         columns: dict[str, Any] = {"order": ""}
-        start = clocks.earlier(began)
-        if skew is not None and (_time_of(self.sync_pass.cursor.watermark) or start) >= start:
-            columns["watermark"] = _mark_before(start)
+        if skew is not None and self.began is not None:
+            start = clocks.earlier(self.began)
+            if (_time_of(self.sync_pass.cursor.watermark) or start) >= start:
+                columns["watermark"] = _mark_before(start)
         self.sync_pass.commit(Saved, pages=0, **columns)
 
 
