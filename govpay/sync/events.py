@@ -125,13 +125,9 @@ def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], F
 def _store(event: WebhookEvent, found: Found) -> list[Saved]:
     saved = []
     for reading in found.readings:
+        options: dict[str, Any] = {"extra": reading.extra, "known": dict(reading.known), "may_lag": reading.may_lag}
         try:
-            options: dict[str, Any] = {
-                "source": Source.WEBHOOK,
-                "known": dict(reading.known),
-                "may_lag": reading.may_lag,
-            }
-            each = save_documents(reading.mapper, reading.documents, extra=reading.extra, **options)
+            each = save_documents(reading.mapper, reading.documents, source=Source.WEBHOOK, **options)
         except RowsChangedMeanwhile:
             raise Overtaken from None
         for uid, why in each.rejected:

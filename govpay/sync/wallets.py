@@ -89,7 +89,8 @@ def _still_gone(sync_pass: SyncPass, uids: Sequence[str]) -> list[str]:
     """The methods that the lists of their customers still lack. A method has no GET of its own."""
     rows = SavedPaymentMethod.objects.filter(uid__in=uids, customer__isnull=False).order_by("customer_id").distinct()
     gone: set[str] = set()
-    for customer in reading(partial(list, rows.values_list("customer_id", flat=True))):
+    customers: list[str] = reading(partial(list, rows.values_list("customer_id", flat=True)))
+    for customer in customers:
         try:
             gone.update(_gone(_methods_of(sync_pass, customer), customer))
         except NotFound as error:
