@@ -82,11 +82,17 @@ def last_of(uids: list[str], after: str) -> str | None:
 
 
 def check_missing(
-    listing: Listing, sync_pass: SyncPass, present: Set[str], after: str, upto: str | None
+    listing: Listing,
+    sync_pass: SyncPass,
+    present: Set[str],
+    after: str,
+    upto: str | None,
+    place_after: Callable[[str], dict[str, Any]] | None = None,
 ) -> Known | None:
     """Read each local row with ``after < uid <= upto`` that is not ``present`` from the platform.
 
-    Raises ``TooManyGone``.
+    ``place_after`` returns the place of the walk after a uid, if it has one there. It is saved after each chunk that
+    lies before the ``present`` rows, which are saved later. Raises ``TooManyGone`` and ``SlotOver``.
 
     A row that the platform still has was only shifted while the list was read; it is updated instead of marked as
     deleted. Returns the known state of all rows in that range, or ``None`` when they are too many to hold at once.
@@ -102,6 +108,8 @@ def check_missing(
         if len(here) < limit:
             return here if known is None else None
         known, after = here, next(reversed(here))
+        if place_after is not None and all(uid > after for uid in present):
+            sync_pass.commit(Saved, pages=0, place=place_after(after))
 
 
 def _read_absent(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> None:

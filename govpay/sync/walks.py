@@ -67,6 +67,8 @@ class _Walk:
             self.swept = (self.start and self.start.uid) or ""
         elif order != "updated_at" and self.start is None:
             self.swept = ""
+        #: The rows after ``swept`` that were read already.
+        self.listed: set[str] = set()
 
     def pages(self) -> Iterator[tuple[_Walk, Page]]:
         """Yield each page, to be given to ``take``. After the last one, check what no page contained."""
@@ -83,7 +85,8 @@ class _Walk:
             yield self, page
         self.sync_pass.unproved = not pages.proved and self.sync_pass.run.resource not in conf.get("UNPAGED_LISTS")
         if self.swept is not None:
-            check_missing(self.listing, self.sync_pass, set(), self.swept, None)
+            if not self.sync_pass.unproved:
+                self._check_missing(self.listed, self.swept, None)
             self.sync_pass.whole |= from_the_top
         if self.tail is None:
             confirm = partial(still_gone, self.listing, self.sync_pass)
@@ -125,14 +128,16 @@ class _Walk:
         uids = [uid for item in page.items if (uid := uid_of(item))]
         after, upto = self.swept, last_of(uids, self.swept)
         if self.order == "listing" and page.next_link is None and not after:
-            self.swept = None  # one page is the whole list, in any order
-            self.sync_pass.whole = True
-        elif upto is None:
-            self.swept = None
+            self.listed = set(uids)  # one page in any order; the end of the walk tells whether it is the whole list
             return None
-        else:
-            self.swept = upto
-        return check_missing(self.listing, self.sync_pass, set(uids), after, self.swept)
+        self.swept = upto
+        return self._check_missing(set(uids), after, upto) if upto is not None else None
+
+    def _check_missing(self, present: set[str], after: str, upto: str | None) -> Known | None:
+        """Check the local rows of a range. In uid order the walk can go on after any of them."""
+        by_uid = self.order == "uid"
+        place_after = (lambda uid: self._place(Position("uid", uid=uid))) if by_uid else None
+        return check_missing(self.listing, self.sync_pass, present, after, upto, place_after)
 
     def _place(self, position: Position) -> dict[str, Any]:
         """``position`` as it is stored: with the start of the walk."""

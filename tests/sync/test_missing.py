@@ -156,6 +156,35 @@ def test_more_local_rows_than_are_held_at_once(
     assert (run.deleted, run.unchanged) == (28, 2)
 
 
+def test_a_pass_gives_its_slot_back_while_it_looks_for_missing_rows(
+    sandbox: Any, account: str, uids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is empty, and the platform still has every row. Each slot reads one chunk of them."""
+    monkeypatch.setattr(missing, "CHUNK", 8)
+    sandbox.fault("GET /api/payments", body="[]", status=200)
+    calls = watch(sandbox)
+    states = [pull("payments", account, full=True, until=0.0).state for _ in range(4)]
+    assert states == ["interrupted"] * 3 + ["succeeded"]
+    read_alone = [call["path"].rpartition("/")[2] for call in calls.all if call["path"] != "/api/payments"]
+    assert read_alone == uids
+    assert agree(sandbox, "payment", Payment)
+
+
+def test_no_place_skips_the_listed_rows_after_a_gap(
+    sandbox: Any, account: str, uids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve rows are gone before the first page, and its own rows are saved before the walk goes on after them."""
+    monkeypatch.setattr(missing, "CHUNK", 1)
+    for uid in uids[:12]:
+        sandbox.remove("payment", uid)
+    for uid in uids[12:]:
+        sandbox.touch("payment", uid, status="voided")
+    for _ in range(20):
+        if pull("payments", account, full=True, until=0.0).state == "succeeded":
+            break
+    assert agree(sandbox, "payment", Payment)
+
+
 def test_rows_that_are_gone_are_counted_and_noted_once(sandbox: Any, account: str, settings: Any) -> None:
     """A long list with many rows gone: the work does not grow with the square of their number."""
     sandbox.add_payments(account, 520)
