@@ -29,8 +29,11 @@ def was_ahead(stamp: dt.datetime | None, written_at: dt.datetime | None) -> bool
     """Whether ``stamp`` was later than both clocks when it was stored, at ``written_at`` by our clock.
 
     The platform's clock at that time is estimated from its ``Date`` now. So a platform whose clock is always ahead of
-    ours sends no stamp of the future, and one whose clock was ahead for a moment does.
+    ours sends no stamp of the future, and one whose clock was ahead for a moment does. Without a ``Date`` the two
+    clocks may differ by ``NOTICEABLE``.
     """
     if stamp is None or written_at is None:
         return False
-    return stamp > written_at + dt.timedelta(seconds=max(0.0, -(clock_skew() or 0.0))) + PRECISION
+    skew = clock_skew()
+    tolerance = NOTICEABLE if skew is None else PRECISION + dt.timedelta(seconds=max(0.0, -skew))
+    return stamp > written_at + tolerance

@@ -62,7 +62,7 @@ def due_lists(
     if None in uids:
         asked |= Q(account=None)
     done = "full_completed_at" if full else "completed_at"
-    rows = SyncCursor.objects.filter(asked, resource__in=names)
+    rows = SyncCursor.objects.filter(asked, resource__in=names).defer("missing")  # it may be long
     known = {(row.account_id, row.resource): row for row in _with_failures(rows, full, done)}
     longest = float(conf.get("SYNC_INTERVAL"))
     found = []

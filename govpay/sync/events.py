@@ -68,6 +68,8 @@ class Reading:
     known: Known
     #: The uid that the event names. Other documents may fail and are then only logged. If empty, none may fail.
     wanted: str = ""
+    #: Whether the documents are rows of a list, which may be out of date.
+    may_lag: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,9 @@ def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], F
 def _store(event: WebhookEvent, found: Found) -> list[Saved]:
     saved = []
     for reading in found.readings:
+        options: dict[str, Any] = {"extra": reading.extra, "known": dict(reading.known), "may_lag": reading.may_lag}
         try:
-            each = save_documents(
-                reading.mapper, reading.documents, extra=reading.extra, source=Source.WEBHOOK, known=dict(reading.known)
-            )
+            each = save_documents(reading.mapper, reading.documents, source=Source.WEBHOOK, **options)
         except RowsChangedMeanwhile:
             raise Overtaken from None
         for uid, why in each.rejected:
@@ -183,10 +184,12 @@ def _movement(event: WebhookEvent, seen: SeenUids) -> Found:
         if not documents:
             raise NotFound("The transaction does not exist, and the payload has no payment_uid.")
         payment_uid = str(documents[0].get("payment_uid") or "") or _uid(event, "payment_uid")
-    if not documents:
+    listed = not documents
+    if listed:
         documents = _transactions_of(account, payment_uid)
     if documents:
-        found.readings.append(Reading(mapping.TRANSACTION, documents, {"account_id": account}, known, transaction_uid))
+        extra = {"account_id": account}
+        found.readings.append(Reading(mapping.TRANSACTION, documents, extra, known, transaction_uid, may_lag=listed))
     else:
         found.lists = ("transactions",)
     _read_payment(event, payment_uid, found)
@@ -236,7 +239,7 @@ def _session(event: WebhookEvent, seen: SeenUids) -> Found:
         known = _known(Payment, account, Q(session=uid) | Q(uid__in=seen))
         documents = fetch_related("list_payments", account, "session_id", uid)
         if documents:
-            found.readings.append(Reading(mapping.PAYMENT, documents, {"account_id": account}, known))
+            found.readings.append(Reading(mapping.PAYMENT, documents, {"account_id": account}, known, may_lag=True))
             found.payment_uid = _uid_in(documents[0])
         else:
             found.lists = ("payments", "transactions")

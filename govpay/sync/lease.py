@@ -79,7 +79,7 @@ def busy_accounts() -> set[str]:
     held = SyncCursor.objects.exclude(lease_token=None).filter(
         account__isnull=False, heartbeat_at__gt=Now() - _expiry()
     )
-    return {str(cursor.account_id) for cursor in held if not _owner_is_dead(cursor)}
+    return {str(cursor.account_id) for cursor in held.defer("missing") if not _owner_is_dead(cursor)}
 
 
 def beat(cursor: SyncCursor, **columns: object) -> None:

@@ -34,6 +34,9 @@ SECRET_NAME = re.compile(
     "secret|password|passwd|credential|(api|signing|private|encryption|webhook)_?key|(access|refresh)_?token"
 )
 
+#: Properties with the last digits of a number. At most four characters are stored.
+ENDINGS = frozenset({"last4", "account_number_suffix"})
+
 #: Maximum nesting of a document. The platform's own documents are three levels deep.
 DEEPEST = 40
 
@@ -145,7 +148,7 @@ def digests(extra: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
 
 
 def scrub(value: Any, depth: int = 0) -> Any:
-    """The document as it may be stored: without secrets and without characters that a database refuses."""
+    """The document as it may be stored: without secrets, whole numbers, and characters that a database refuses."""
     if isinstance(value, str):
         return value if value.isascii() and "\x00" not in value else storable(value)
     if not isinstance(value, dict | list):
@@ -153,8 +156,16 @@ def scrub(value: Any, depth: int = 0) -> Any:
     if depth > DEEPEST:
         raise Unmappable("the document is nested too deeply")
     if isinstance(value, dict):
-        return {scrub(name): scrub(item, depth + 1) for name, item in value.items() if not _is_secret(name)}
+        return {
+            scrub(name): scrub(_ending(item) if name in ENDINGS else item, depth + 1)
+            for name, item in value.items()
+            if not _is_secret(name)
+        }
     return [scrub(item, depth + 1) for item in value]
+
+
+def _ending(value: Any) -> str | None:
+    return value[-4:] if isinstance(value, str) else None
 
 
 @lru_cache(maxsize=4096)

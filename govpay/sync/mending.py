@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from govpay.client.cards import looks_like_card
 from govpay.client.values import TEXT_LENGTH, UNSTORABLE, BadValue, UnfitText
 
 #: Properties that reject the row when their value is wrong, in addition to the uid and the amounts.
@@ -13,8 +14,8 @@ VITAL = frozenset({"status", "currency", "payment_uid"})
 #: The objects inside a document that hold properties of a payment method.
 _PARTS = ("payment_method", "credit", "ach", "wallet")
 
-#: A wrong value of these is not kept in the stored document either, because it may be a whole card number.
-_NEVER_KEPT = frozenset({*_PARTS, "last4", "account_number_suffix", "exp_month", "exp_year"})
+#: Maximum length of a wrong date that is kept in the stored document.
+_MAX_DATE_LENGTH = 64
 
 
 def is_vital(name: str) -> bool:
@@ -31,7 +32,8 @@ class Mending:
     """A document while its wrong values are mended one by one.
 
     ``read`` is the document for the columns: texts are mended or cut, other wrong values are null. ``shown`` is the
-    document to store: it keeps other wrong values, such as an odd date. ``names`` are the mended properties.
+    document to store: it differs in odd dates, which it keeps. Another wrong value may be a card number, so it is null
+    there, too. ``names`` are the mended properties.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -46,10 +48,18 @@ class Mending:
         if is_vital(name) or read == self.read:
             return False
         self.read = read
-        if isinstance(error, UnfitText) or name in _NEVER_KEPT:
-            self.shown = _changed(self.shown, name, change)
+        if name.endswith("_at") and not isinstance(error, UnfitText):
+            change = _odd_date
+        self.shown = _changed(self.shown, name, change)
         self.names.add(name)
         return True
+
+
+def _odd_date(value: Any) -> Any:
+    """``value`` as it is shown to staff; ``None`` if it may be a card number or is no text or number."""
+    if not isinstance(value, str | int | float) or looks_like_card(str(value)[:_MAX_DATE_LENGTH]):
+        return None
+    return value[:_MAX_DATE_LENGTH] if isinstance(value, str) else value
 
 
 def _fit(value: Any) -> Any:

@@ -1,11 +1,12 @@
 """Rows that the platform no longer lists. A row is marked as deleted only after its own GET returned 404.
 
-The end of a pass marks them, all together: a pass that finds too many of them stops and marks none (faults R11).
+The end of a pass asks for them again and marks them, all together. A pass that finds too many of them stops and marks
+none (faults R11).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -31,26 +32,48 @@ class TooManyGone(GovPayError):
 
 
 def note_missing(sync_pass: SyncPass, model: type[Mirror], uids: Sequence[str]) -> None:
-    """Store the uids of rows that are gone until the end of the pass. Raises ``TooManyGone``."""
+    """Store the uids of rows that are gone until the end of the pass. Raises ``TooManyGone``.
+
+    A pass that may mark any number marks them at once.
+    """
     if not uids:
         return
+    if sync_pass.accept_gone:
+        sync_pass.commit(lambda: Saved(deleted=mark_deleted(model, uids)), pages=0)
+        return
     missing = [*dict.fromkeys([*(sync_pass.cursor.missing or ()), *uids])]
-    if not sync_pass.accept_gone and len(missing) > MAX_GONE:
-        present = model._default_manager.filter(deleted_at=None, **sync_pass.address)
-        count = reading(present.count)
-        if len(missing) > MAX_GONE_SHARE * count:
-            raise TooManyGone(
-                f"At least {len(missing)} of {count} rows are gone; none was marked. Check that the account is right, "
-                "then run govpay_sync with --accept-gone to mark them."
-            )
+    if _too_many(sync_pass, model, len(missing)):
+        raise TooManyGone(
+            f"At least {len(missing)} of {sync_pass.rows} rows are gone; none was marked. Check that the account is "
+            "right, then run govpay_sync with --accept-gone to mark them."
+        )
     sync_pass.commit(Saved, pages=0, missing=missing)
 
 
-def mark_missing(sync_pass: SyncPass, model: type[Mirror]) -> None:
-    """Mark the rows of ``note_missing`` as deleted, at the end of the pass."""
+def _too_many(sync_pass: SyncPass, model: type[Mirror], gone: int) -> bool:
+    """Whether a pass that found so many rows gone must stop. The rows of the list are counted once a pass."""
+    if sync_pass.accept_gone or gone <= MAX_GONE:
+        return False
+    if sync_pass.rows is None:
+        sync_pass.rows = reading(model._default_manager.filter(deleted_at=None, **sync_pass.address).count)
+    return gone > MAX_GONE_SHARE * sync_pass.rows
+
+
+def mark_missing(
+    sync_pass: SyncPass, model: type[Mirror], confirm: Callable[[Sequence[str]], Sequence[str]] = list
+) -> None:
+    """Mark the rows of ``note_missing`` as deleted, at the end of the pass.
+
+    ``confirm`` returns those uids that are still gone. It is needed if they may have been noted a while ago.
+    """
     while missing := sync_pass.cursor.missing:
-        work = partial(mark_deleted, model, missing[:CHUNK])
+        work = partial(mark_deleted, model, confirm(missing[:CHUNK]))
         sync_pass.commit(lambda work=work: Saved(deleted=work()), pages=0, missing=missing[CHUNK:] or None)
+
+
+def still_gone(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> list[str]:
+    """Read each row from the platform and return those that it does not have. Another row is updated."""
+    return [uid for uid in uids if _is_gone(listing, sync_pass, uid)]
 
 
 def last_of(uids: list[str], after: str) -> str | None:
@@ -59,40 +82,62 @@ def last_of(uids: list[str], after: str) -> str | None:
 
 
 def check_missing(
-    listing: Listing, sync_pass: SyncPass, present: Set[str], after: str, upto: str | None
+    listing: Listing,
+    sync_pass: SyncPass,
+    present: Set[str],
+    after: str,
+    upto: str | None,
+    place_after: Callable[[str], dict[str, Any]] | None = None,
 ) -> Known | None:
     """Read each local row with ``after < uid <= upto`` that is not ``present`` from the platform.
 
-    Raises ``TooManyGone``.
+    ``place_after`` returns the place of the walk after a uid, if it has one there. It is saved after each chunk that
+    lies before the ``present`` rows, which are saved later. Raises ``TooManyGone`` and ``SlotOver``.
 
     A row that the platform still has was only shifted while the list was read; it is updated instead of marked as
     deleted. Returns the known state of all rows in that range, or ``None`` when they are too many to hold at once.
     """
     rows = listing.mapper.model._default_manager.order_by("uid")
-    noted = {*(sync_pass.cursor.missing or ())}
     span = sync_pass.address if upto is None else {**sync_pass.address, "uid__lte": upto}
     limit = CHUNK + len(present)
     known: Known | None = None
     while True:
         here = reading(partial(read_known, rows.filter(uid__gt=after, **span)[:limit]))
-        for uid in sorted(here.keys() - present - noted):
-            if here[uid][1] is None:  # no tombstone yet
-                _check_row(listing, sync_pass, uid)
+        absent = sorted(uid for uid in here.keys() - present if here[uid][1] is None)  # no tombstone yet
+        _read_absent(listing, sync_pass, absent)
         if len(here) < limit:
             return here if known is None else None
         known, after = here, next(reversed(here))
+        if place_after is not None and all(uid > after for uid in present):
+            sync_pass.commit(Saved, pages=0, place=place_after(after))
 
 
-def _check_row(listing: Listing, sync_pass: SyncPass, uid: str) -> None:
+def _read_absent(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> None:
+    """Read each row from the platform, and note those that are gone together. Raises ``TooManyGone``."""
+    model, noted = listing.mapper.model, {*(sync_pass.cursor.missing or ())}
+    gone: list[str] = []
+    try:
+        for uid in uids:
+            if uid not in noted and _is_gone(listing, sync_pass, uid):
+                gone.append(uid)
+                if _too_many(sync_pass, model, len(noted) + len(gone)):
+                    break
+    finally:  # also after an error, so that the next pass does not read them again
+        note_missing(sync_pass, model, gone)
+
+
+def _is_gone(listing: Listing, sync_pass: SyncPass, uid: str) -> bool:
+    """Whether the row's own GET returns 404. Each read writes a heartbeat, because there may be thousands."""
     try:
         found = listing.read(sync_pass.account_uid, uid)
     except UNCLEAR as error:
         if isinstance(error, NotFound) and error.status == 404:
-            note_missing(sync_pass, listing.mapper.model, [uid])
-        else:
-            sync_pass.reject(uid, f"not listed, and: {error}")
+            sync_pass.commit(Saved, pages=0)
+            return True
+        sync_pass.reject(uid, f"not listed, and: {error}")
     else:
         sync_pass.commit(lambda: _save(listing, sync_pass, found), pages=0)
+    return False
 
 
 def read_again(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> None:

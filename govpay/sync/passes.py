@@ -61,6 +61,8 @@ class SyncPass:
         self.whole = mode == SyncMode.FULL or cursor.full_completed_at is None
         #: Whether nothing proves that the list was read to its end (faults R12).
         self.unproved = False
+        #: Number of rows that are not marked as deleted. Counted when a pass finds many rows gone.
+        self.rows: int | None = None
         self.run = in_transaction(self._begin)
         self._progress = progress
         self._until = until
@@ -85,6 +87,7 @@ class SyncPass:
     ) -> None:
         """Do ``work`` and save the ``place`` after it and other ``columns`` of the cursor, all in one transaction.
 
+        Rows that ``work`` saved are not gone any more, so the cursor's ``missing`` loses them.
         ``pages``: number of pages fetched for it. Raises ``LeaseLost``, and ``SlotOver`` after a ``place`` was saved.
         """
         if place is not None:
@@ -92,6 +95,9 @@ class SyncPass:
 
         def whole() -> dict[str, Any]:
             saved = work()
+            missing = columns.get("missing", self.cursor.missing)
+            if missing and not saved.listed.isdisjoint(missing):
+                columns["missing"] = [uid for uid in missing if uid not in saved.listed] or None
             lease.beat(self.cursor, mode=self.mode, **columns)
             counted = self._counted(saved, pages)
             if saved.rejected:

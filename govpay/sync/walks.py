@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 from django.utils import timezone
@@ -19,7 +20,7 @@ from govpay.exceptions import APIError
 from govpay.models.choices import SyncMode
 from govpay.sync import clocks
 from govpay.sync.lists import Listing
-from govpay.sync.missing import check_missing, last_of, mark_missing, read_again
+from govpay.sync.missing import check_missing, last_of, mark_missing, read_again, still_gone
 from govpay.sync.passes import SyncPass
 from govpay.sync.upsert import Known, Saved, save_documents
 
@@ -51,6 +52,10 @@ class _Walk:
     def __init__(self, listing: Listing, sync_pass: SyncPass, order: Order, *, remember: bool) -> None:
         self.listing, self.sync_pass, self.order = listing, sync_pass, order
         self.start = _start(sync_pass, order)
+        #: When the walk began at the top, perhaps in an earlier pass; ``None`` when an earlier release began it.
+        self.began: dt.datetime | None = timezone.now()
+        if self.start is not None:
+            self.began = _moment((sync_pass.place or {}).get("began"))
         self.tail = _Tail(_bounded(sync_pass.cursor.watermark)) if order == "updated_at" else None
         #: The columns of the cursor that are saved with every page.
         self.columns: dict[str, Any] = {}
@@ -62,11 +67,12 @@ class _Walk:
             self.swept = (self.start and self.start.uid) or ""
         elif order != "updated_at" and self.start is None:
             self.swept = ""
+        #: The rows after ``swept`` that were read already.
+        self.listed: set[str] = set()
 
     def pages(self) -> Iterator[tuple[_Walk, Page]]:
         """Yield each page, to be given to ``take``. After the last one, check what no page contained."""
         endpoints = get_endpoints()
-        began = timezone.now()
         from_the_top = self.start is None
         pages = endpoints.walk(
             self.listing.operation,
@@ -79,12 +85,14 @@ class _Walk:
             yield self, page
         self.sync_pass.unproved = not pages.proved and self.sync_pass.run.resource not in conf.get("UNPAGED_LISTS")
         if self.swept is not None:
-            check_missing(self.listing, self.sync_pass, set(), self.swept, None)
+            if not self.sync_pass.unproved:
+                self._check_missing(self.listed, self.swept, None)
             self.sync_pass.whole |= from_the_top
         if self.tail is None:
-            mark_missing(self.sync_pass, self.listing.mapper.model)
+            confirm = partial(still_gone, self.listing, self.sync_pass)
+            mark_missing(self.sync_pass, self.listing.mapper.model, confirm)
         if self.sync_pass.mode == SyncMode.FULL:
-            self._prepare_incremental(began, endpoints.transport.skew)
+            self._prepare_incremental(endpoints.transport.skew)
         elif (mark := _bounded(self.sync_pass.cursor.watermark)) != self.sync_pass.cursor.watermark:
             self.sync_pass.commit(Saved, pages=0, watermark=mark)  # the answers of this walk show that it was too late
 
@@ -107,7 +115,7 @@ class _Walk:
             return saved
 
         columns = dict(self.columns)
-        place = page.position.to_dict() if page.position is not None else None
+        place = self._place(page.position) if page.position is not None else None
         if self.tail is not None and place is not None:
             columns["watermark"] = self.tail.after(page)
         self.sync_pass.commit(work, place=place, **columns)
@@ -120,24 +128,32 @@ class _Walk:
         uids = [uid for item in page.items if (uid := uid_of(item))]
         after, upto = self.swept, last_of(uids, self.swept)
         if self.order == "listing" and page.next_link is None and not after:
-            self.swept = None  # one page is the whole list, in any order
-            self.sync_pass.whole = True
-        elif upto is None:
-            self.swept = None
+            self.listed = set(uids)  # one page in any order; the end of the walk tells whether it is the whole list
             return None
-        else:
-            self.swept = upto
-        return check_missing(self.listing, self.sync_pass, set(uids), after, self.swept)
+        self.swept = upto
+        return self._check_missing(set(uids), after, upto) if upto is not None else None
 
-    def _prepare_incremental(self, began: dt.datetime, skew: float | None) -> None:
+    def _check_missing(self, present: set[str], after: str, upto: str | None) -> Known | None:
+        """Check the local rows of a range. In uid order the walk can go on after any of them."""
+        by_uid = self.order == "uid"
+        place_after = (lambda uid: self._place(Position("uid", uid=uid))) if by_uid else None
+        return check_missing(self.listing, self.sync_pass, present, after, upto, place_after)
+
+    def _place(self, position: Position) -> dict[str, Any]:
+        """``position`` as it is stored: with the start of the walk."""
+        return {**position.to_dict(), "began": self.began.isoformat() if self.began is not None else None}
+
+    def _prepare_incremental(self, skew: float | None) -> None:
         """Set the cursor so that the next incremental walk reads the changes made during this full walk.
 
-        ``skew``: our clock minus the platform's. A watermark that is later than the start of this walk is reset.
+        ``skew``: our clock minus the platform's. A watermark that is later than the start of this walk is reset. If
+        one of the two is unknown, the watermark stays. Without a watermark the next walk reads everything.
         """
         columns: dict[str, Any] = {"order": ""}
-        start = clocks.earlier(began)
-        if skew is not None and (_time_of(self.sync_pass.cursor.watermark) or start) >= start:
-            columns["watermark"] = _mark_before(start)
+        if skew is not None and self.began is not None:
+            start = clocks.earlier(self.began)
+            if (_time_of(self.sync_pass.cursor.watermark) or start) >= start:
+                columns["watermark"] = _mark_before(start)
         self.sync_pass.commit(Saved, pages=0, **columns)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from govpay.client import Page
@@ -44,7 +44,7 @@ def read_methods(sync_pass: SyncPass) -> None:
         sync_pass.unproved |= not page.is_whole
         note_missing(sync_pass, SavedPaymentMethod, _gone(page, uid))
         sync_pass.commit(partial(_save, sync_pass, page, uid, synced_at), place={"uid": uid})
-    mark_missing(sync_pass, SavedPaymentMethod)
+    mark_missing(sync_pass, SavedPaymentMethod, partial(_still_gone, sync_pass))
 
 
 def _due(sync_pass: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
@@ -83,6 +83,21 @@ def _gone(page: Page, customer: str) -> list[str]:
     present = SavedPaymentMethod.objects.filter(customer=customer, deleted_at=None).order_by()
     uids: list[str] = reading(partial(list, present.values_list("uid", flat=True)))
     return [uid for uid in uids if uid not in listed]
+
+
+def _still_gone(sync_pass: SyncPass, uids: Sequence[str]) -> list[str]:
+    """The methods that the lists of their customers still lack. A method has no GET of its own."""
+    rows = SavedPaymentMethod.objects.filter(uid__in=uids, customer__isnull=False).order_by("customer_id").distinct()
+    gone: set[str] = set()
+    customers: list[str] = reading(partial(list, rows.values_list("customer_id", flat=True)))
+    for customer in customers:
+        try:
+            gone.update(_gone(_methods_of(sync_pass, customer), customer))
+        except NotFound as error:
+            sync_pass.reject(customer, str(error))
+        else:
+            sync_pass.commit(Saved, pages=0)  # a heartbeat
+    return [uid for uid in uids if uid in gone]
 
 
 def _save(sync_pass: SyncPass, page: Page, customer: str, synced_at: dt.datetime | None) -> Saved:

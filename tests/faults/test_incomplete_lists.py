@@ -15,7 +15,7 @@ from govpay.doctor.queues import check_sync
 from govpay.models import Payment, SyncRun
 from govpay.operations.restoring import begin_restore
 from govpay.sync.pull import pull
-from tests.reading import agree, counts, cursor_of, picky, read
+from tests.reading import agree, counts, cursor_of, picky, read, watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,6 +55,16 @@ def test_a_list_that_may_be_cut_is_unproved(sandbox: Any, account: str, name: st
     sandbox.clear_faults()
     read(name, account, full=True)
     assert cursor_of(name, account).unproved_at is None
+
+
+def test_a_list_that_may_be_cut_shows_no_row_as_missing(sandbox: Any, account: str) -> None:
+    """R12: a mirror of many rows is not read row by row because the platform sent only the first ones."""
+    fill(sandbox, account)
+    read("payments", account)
+    sandbox.fault("GET /api/payments", no_options=True, page_cap=SENT)
+    calls = watch(sandbox)
+    assert pull("payments", account, full=True).state == "unproved"
+    assert {call["path"] for call in calls.all} == {"/api/payments"}
 
 
 def test_the_command_and_the_doctor_name_it(sandbox: Any, account: str) -> None:

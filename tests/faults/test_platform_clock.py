@@ -178,6 +178,24 @@ def test_a_list_that_lags_does_not_replace_a_stamp_of_the_future(merchant: Merch
     assert run.updated == 0
 
 
+def test_a_list_that_is_read_for_a_webhook_does_not_replace_a_stamp_of_the_future(merchant: Merchant) -> None:
+    """W4, R9: the event names no transaction, so the list of the payment's transactions is read."""
+    payment = merchant.captured()
+    uid = merchant.sandbox.refund(payment.uid, 100, "RF-1")["uid"]
+    merchant.sandbox.set_clock(WRONG)
+    merchant.sandbox.touch("transaction", uid, reason="stamped")
+    read("transactions", merchant.account.uid)
+    merchant.sandbox.set_clock(0)
+    document = merchant.sandbox.get("transaction", uid)
+    earlier = {**document, "reason": "before", "updated_at": timezone.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+    merchant.sandbox.fault("GET /api/transactions", body=json.dumps([earlier]), status=200, times=1)
+    event = event_for(merchant.account.uid, "payment.refunded", payment_uid=payment.uid)
+    process_event(event.pk)
+    event.refresh_from_db()
+    assert event.state == "processed"
+    assert Transaction.objects.get(uid=uid).raw == document
+
+
 def test_a_row_that_was_stamped_rightly_is_not_replaced_by_an_older_one(merchant: Merchant) -> None:
     """W4: whatever our own clock and the ``Date`` of the answers say."""
     payment = merchant.captured()
@@ -201,7 +219,8 @@ def test_wrong_stamps_are_counted_and_shown(merchant: Merchant) -> None:
     assert "Times in the future (updated_at, GET /api/payments)" in found.what
 
 
-def test_small_differences_of_two_clocks_say_nothing() -> None:
+def test_small_differences_of_two_clocks_say_nothing(merchant: Merchant) -> None:
+    read("terminals", merchant.account.uid)  # its answer has a Date
     now = timezone.now()
     assert not clocks.was_ahead(now + clocks.PRECISION, now)
     assert clocks.was_ahead(now + 2 * clocks.PRECISION, now)

@@ -15,6 +15,7 @@ from govpay import schedule
 from govpay.models import PaymentAccount, SyncCursor, SyncRun
 from govpay.sync import due, lease
 from govpay.sync.pull import SCOPED
+from tests.reading import statements
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,6 +37,15 @@ def note(uid: str, minutes_ago: float, *, done: bool = True, names: tuple[str, .
 
 def next_uids() -> list[str | None]:
     return [each.account_uid for each in due.next_accounts()]
+
+
+def test_the_uids_of_missing_rows_are_not_loaded() -> None:
+    [uid] = add_accounts(1)
+    note(uid, 20)
+    with statements() as sql:
+        assert next_uids() == [uid]
+    assert sql.on(SyncCursor, "SELECT")
+    assert not [each for each in sql.all if '"missing"' in each]
 
 
 def test_the_account_that_waits_longest_is_first() -> None:

@@ -166,7 +166,9 @@ def test_a_transaction_without_a_usable_payment_is_refused() -> None:
         ("updated_at", "2026-02-30T00:00:00Z", "remote_updated_at", None, "2026-02-30T00:00:00Z"),
         ("created_at", "0001-01-01T00:00:00+14:00", "remote_created_at", None, "0001-01-01T00:00:00+14:00"),
         ("captured_at", 1_770_000_000, "captured_at", None, 1_770_000_000),
-        ("customer_uid", "cus\n1", "customer_id", None, "cus\n1"),
+        ("captured_at", "4111 1111 1111 1111", "captured_at", None, None),
+        ("captured_at", ["4111111111111111"], "captured_at", None, None),
+        ("customer_uid", "cus\n1", "customer_id", None, None),
         ("payment_method", "4111111111111111", "last4", "", None),
     ],
     ids=lambda value: str(value)[:24].encode("ascii", "replace").decode(),
@@ -184,6 +186,30 @@ def test_several_wrong_values_are_all_mended() -> None:
     assert (row["last4"], row["brand"], row["captured_at"], row["session_id"]) == ("", "v\ufffdisa", None, None)
     assert row["mended"] == "captured_at,card_brand,last4,session_id"
     assert "4111" not in json.dumps(row["raw"]), "it may be a whole card number"
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"credit": {"last4": "4242", "card_brand": 4111111111111111}},
+        {"credit": {"last4": "4242"}, "last4": "4111111111111111"},
+        {"credit": {"last4": "4242"}, "last4": 4111111111111111},
+        {"ach": {"account_number_suffix": "4111111111111111"}},
+        {"credit": {"last4": "4242", "brand": ["4111111111111111"]}},
+    ],
+    ids=str,
+)
+def test_a_number_in_a_payment_method_is_not_stored(method: dict[str, Any]) -> None:
+    """Faults S1: neither a wrong value, nor a long value beside a right one."""
+    row = mapped(payment_method=method)
+    assert row["last4"] == ("1111" if "ach" in method else "4242")
+    assert "4111" not in json.dumps(row["raw"])
+    assert list(row["raw"]["payment_method"]) == list(method)
+
+
+def test_a_wrong_holder_name_is_not_stored() -> None:
+    row = mapping.SAVED_METHOD.map({"uid": "spm_1", "credit": {"holder_name": ["4111111111111111"]}}, {})
+    assert (row["raw"]["credit"], row["mended"]) == ({"holder_name": None}, "holder_name")
 
 
 @pytest.mark.parametrize(("name", "value"), [("exp_year", 40_000), ("exp_year", -1), ("exp_month", 2**31 - 1)])

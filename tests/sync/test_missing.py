@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from govpay.models import Payment, PaymentAccount
+from govpay.models import Payment, PaymentAccount, SyncCursor
 from govpay.sync import missing
 from govpay.sync.pull import pull
-from tests.reading import agree, counts, read, rows_of, watch
+from tests.reading import agree, counts, cursor_of, read, rows_of, statements, watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,8 +99,33 @@ def test_a_platform_that_fails_there_stops_the_run_before_the_page(
     assert pull("payments", account, full=True).state == "failed"
     calls = watch(sandbox)
     assert read("payments", account, full=True).deleted == 2
-    assert uids[12] not in str(calls.all), "its 404 was stored"
+    asked = [call["path"].rpartition("/")[2] for call in calls.all]
+    assert asked.count(uids[12]) == 1, "its 404 was stored, so only the end of the pass asks again"
     assert set(rows_of()) - {row.uid for row in Payment.objects.present()} == {uids[12], uids[14]}
+
+
+def test_rows_that_are_listed_again_are_not_gone(sandbox: Any, account: str, uids: list[str], settings: Any) -> None:
+    """Faults R11: a misrouted pass found twelve rows gone and failed. The next pass lists them all."""
+    settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
+    sandbox.fault("GET /api/payments", body="[]", status=200)
+    for uid in uids[:12]:
+        sandbox.fault(f"GET /api/payments/{uid}", status=404)
+    sandbox.fault(f"GET /api/payments/{uids[12]}", status=503)
+    assert pull("payments", account, full=True).state == "failed"
+    assert cursor_of("payments", account).missing == uids[:12]
+    sandbox.clear_faults()
+    calls = watch(sandbox)
+    assert counts(read("payments", account, full=True)) == {"unchanged": 30}
+    assert {call["path"] for call in calls.all} == {"/api/payments"}, "the list alone shows that they are there"
+    assert agree(sandbox, "payment", Payment)
+
+
+def test_a_row_that_was_gone_for_a_moment_is_asked_for_again(sandbox: Any, account: str, uids: list[str]) -> None:
+    page = [document for document in sandbox.all("payment") if document["uid"] != uids[4]]
+    sandbox.fault("GET /api/payments", body=json.dumps(page[:9]), status=200, times=1)
+    sandbox.fault(f"GET /api/payments/{uids[4]}", status=404, times=1)
+    assert read("payments", account, full=True).deleted == 0
+    assert agree(sandbox, "payment", Payment)
 
 
 def test_a_bad_row_in_the_list_is_not_missing(sandbox: Any, account: str, uids: list[str]) -> None:
@@ -129,6 +154,57 @@ def test_more_local_rows_than_are_held_at_once(
         sandbox.remove("payment", uid)
     run = read("payments", account, full=True, accept_gone=True)
     assert (run.deleted, run.unchanged) == (28, 2)
+
+
+def test_a_pass_gives_its_slot_back_while_it_looks_for_missing_rows(
+    sandbox: Any, account: str, uids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is empty, and the platform still has every row. Each slot reads one chunk of them."""
+    monkeypatch.setattr(missing, "CHUNK", 8)
+    sandbox.fault("GET /api/payments", body="[]", status=200)
+    calls = watch(sandbox)
+    states = [pull("payments", account, full=True, until=0.0).state for _ in range(4)]
+    assert states == ["interrupted"] * 3 + ["succeeded"]
+    read_alone = [call["path"].rpartition("/")[2] for call in calls.all if call["path"] != "/api/payments"]
+    assert read_alone == uids
+    assert agree(sandbox, "payment", Payment)
+
+
+def test_no_place_skips_the_listed_rows_after_a_gap(
+    sandbox: Any, account: str, uids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve rows are gone before the first page, and its own rows are saved before the walk goes on after them."""
+    monkeypatch.setattr(missing, "CHUNK", 1)
+    for uid in uids[:12]:
+        sandbox.remove("payment", uid)
+    for uid in uids[12:]:
+        sandbox.touch("payment", uid, status="voided")
+    for _ in range(20):
+        if pull("payments", account, full=True, until=0.0).state == "succeeded":
+            break
+    assert agree(sandbox, "payment", Payment)
+
+
+def test_rows_that_are_gone_are_counted_and_noted_once(sandbox: Any, account: str, settings: Any) -> None:
+    """A long list with many rows gone: the work does not grow with the square of their number."""
+    sandbox.add_payments(account, 520)
+    read("payments", account)
+    for uid in sorted(rows_of())[:26]:
+        sandbox.remove("payment", uid)
+    with statements() as sql:
+        assert read("payments", account, full=True).deleted == 26
+    assert len([each for each in sql.on(Payment, "SELECT") if "COUNT(" in each]) == 1
+    assert len([each for each in sql.on(SyncCursor, "UPDATE") if '"missing" = ' in each]) <= 3
+
+
+def test_rows_that_staff_accept_as_gone_are_marked_at_once(sandbox: Any, account: str, uids: list[str]) -> None:
+    for uid in uids[1:29]:
+        sandbox.remove("payment", uid)
+    calls = watch(sandbox)
+    with statements() as sql:
+        assert read("payments", account, full=True, accept_gone=True).deleted == 28
+    assert not [each for each in sql.on(SyncCursor, "UPDATE") if '"missing" = ' in each]
+    assert len([call for call in calls.all if call["path"] != "/api/payments"]) == 28, "each was asked for once"
 
 
 def test_an_account_that_is_gone_is_not_synced_any_more(sandbox: Any, account: str) -> None:

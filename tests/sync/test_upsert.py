@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from govpay.connection import reset
 from govpay.models import Customer, HostedSession, OutboxSignal, Payment, PaymentAccount, SavedPaymentMethod
 from govpay.sync import mapping, upsert
 from govpay.sync.mapping import Unmappable
@@ -64,6 +65,23 @@ def test_an_older_document_never_overwrites_a_newer_one() -> None:
         {name: row[name] for name in row.keys() - noted} for row in before.values()
     ]
     assert not OutboxSignal.objects.exists()
+
+
+def test_without_a_date_a_clock_that_is_a_little_ahead_is_no_reason_to_go_back() -> None:
+    """Faults W4, R9: no answer tells the platform's time, so its stamps may be up to a minute ahead of ours."""
+    reset()
+    now = timezone.now()
+    newer, older = ((now + dt.timedelta(seconds=ahead)).isoformat() for ahead in (30, 20))
+    save({**payment(status="refunded"), "updated_at": newer})
+    assert outcome(save({**payment(), "updated_at": older})) == (0, 0, 1, 0)
+    assert Payment.objects.get().status == "refunded"
+
+
+def test_without_a_date_a_stamp_of_the_future_is_replaced() -> None:
+    """Faults R9."""
+    reset()
+    save({**payment(), "updated_at": (timezone.now() + dt.timedelta(hours=1)).isoformat()})
+    assert outcome(save({**payment(status="voided"), "updated_at": timezone.now().isoformat()})) == (0, 1, 0, 0)
 
 
 def test_of_two_documents_of_one_instant_the_one_read_last_counts() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from govpay.client.pages import ORDERS
 from govpay.models import Payment, SyncRun, Terminal
@@ -226,6 +228,30 @@ def test_a_full_walk_that_stands_still_holds_up_no_incremental_one(
     assert len(calls) == 4, "the full walk went on at its own place"
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["start known", "position of an earlier release"])
+def test_a_resumed_full_walk_skips_no_change_made_since_it_began(
+    sandbox: Any, account: str, pages_of: Callable[[int], None], settings: Any, known: bool
+) -> None:
+    """A row that was read in the first slot changes before the second one. The list had no watermark yet."""
+    settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
+    pages_of(10)
+    uids = sorted(sandbox.add_payments(account, 30))
+    for uid in uids:
+        sandbox.touch("payment", uid, updated_at=INSTANT)
+    sandbox.fault("GET /api/payments", status=500, skip=2, times=1)
+    assert pull("payments", account, full=True).state == "failed"
+    earlier = timezone.now() - dt.timedelta(hours=1)
+    stamp = (earlier + dt.timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    sandbox.touch("payment", uids[0], status="voided", updated_at=stamp)
+    cursor = cursor_of("payments", account)
+    began = {"began": earlier.isoformat()} if known else {}
+    cursor.full_position = {name: cursor.full_position[name] for name in ("order", "updated_at", "uid", "skip")} | began
+    cursor.save()
+    read("payments", account, full=True)
+    assert read("payments", account).updated == 1
+    assert agree(sandbox, "payment", Payment)
+
+
 # --- Orders that the API does not serve -------------------------------------------------------------
 
 
@@ -271,7 +297,7 @@ def test_an_api_without_filter_or_skip_is_read_all_the_same(
         sandbox.remove("payment", uids[1])
         calls = watch(sandbox)
         assert counts(read("payments", account)) == {"updated": 1, "unchanged": 23, "deleted": 1}
-        assert len(calls) == calls_again + 1, "the pages, and the removed row's own GET"
+        assert len(calls) == calls_again + 2, "the pages, and two GETs of the removed row"
         assert agree(sandbox, "payment", Payment)
 
 

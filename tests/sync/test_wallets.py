@@ -71,6 +71,13 @@ def test_a_method_that_the_whole_list_lacks_is_gone(
     assert heard.signals == [("saved_method_changed", uid, "sync")]
 
 
+def test_a_method_that_a_list_lacked_for_a_moment_is_not_gone(sandbox: Any, account: str, customers: list[str]) -> None:
+    """The list is asked for again before its methods are marked."""
+    sandbox.fault(f"GET /api/customers/{customers[0]}/payment-methods", body="[]", status=200, times=1)
+    assert counts(read("methods", account, full=True)) == {"unchanged": 4}
+    assert SavedPaymentMethod.objects.filter(deleted_at=None).count() == 6
+
+
 @pytest.mark.parametrize(
     "body",
     [
