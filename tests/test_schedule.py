@@ -17,7 +17,7 @@ HOSTS = Path(__file__).resolve().parents[1] / "docs" / "hosts.md"
 
 def test_every_task_has_a_queue() -> None:
     ours = {name for name in current_app.tasks if name.startswith("govpay.")}
-    assert tasks.TICKS < ours
+    assert ours.issuperset(tasks.TICKS)
     assert ours == set(schedule.TASK_ROUTES)
     assert {route["queue"] for route in schedule.TASK_ROUTES.values()} == set(schedule.QUEUES)
 
