@@ -130,10 +130,11 @@ def next_accounts(restored_at: dt.datetime | None = None) -> list[Due]:
     return sorted(found.values(), key=lambda due: due.attempted_at or LONG_AGO)[:limit]
 
 
-def _lists_last_read_in_full(uids: Sequence[str | None]) -> set[tuple[str | None, str]]:
+def _lists_last_read_in_full(uids: Sequence[str | None]) -> set[tuple[str, str]]:
     """The lists of these accounts, as (account, list), whose last run was a full one."""
     runs = SyncRun.objects.filter(account=OuterRef("account_id"), resource=OuterRef("resource"))
     cursors = SyncCursor.objects.filter(account__in=uids).annotate(
         last_mode=Subquery(runs.order_by("-started_at").values("mode")[:1])
     )
-    return set(cursors.filter(last_mode=SyncMode.FULL).order_by().values_list("account_id", "resource"))
+    found = cursors.filter(last_mode=SyncMode.FULL).order_by().values_list("account_id", "resource")
+    return {(str(uid), name) for uid, name in found}
