@@ -197,6 +197,24 @@ def test_a_redis_cache_needs_timeouts(settings: Any, changes: dict[str, Any], ex
     assert [check for check, _ in found(settings)] == expected
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, []),
+        ({"CONN_MAX_AGE": 0}, []),
+        ({"CONN_MAX_AGE": 60}, ["govpay.W005"]),
+        ({"CONN_MAX_AGE": None}, ["govpay.W005"]),
+        ({"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}, []),
+    ],
+)
+def test_kept_database_connections_need_health_checks(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: list[str]
+) -> None:
+    for name, value in options.items():
+        monkeypatch.setitem(settings.DATABASES["default"], name, value)
+    assert [check for check, _ in found(settings)] == expected
+
+
 def test_encryption_keys_that_fernet_refuses(settings: Any) -> None:
     ((check, text),) = found(settings, ENCRYPTION_KEYS=["too short"])
     assert check == "govpay.E004"

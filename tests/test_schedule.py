@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import current_app
+from celery import Celery, current_app
+from kombu import Queue
 from kombu.utils.scheduling import cycle_by_name
 
-from govpay import schedule
+from govpay import schedule, tasks
+
+HOSTS = Path(__file__).resolve().parents[1] / "docs" / "hosts.md"
 
 
 def test_every_task_has_a_queue() -> None:
     ours = {name for name in current_app.tasks if name.startswith("govpay.")}
+    assert ours.issuperset(tasks.TICKS)
     assert ours == set(schedule.TASK_ROUTES)
     assert {route["queue"] for route in schedule.TASK_ROUTES.values()} == set(schedule.QUEUES)
 
@@ -51,3 +56,14 @@ def test_redis_serves_the_most_urgent_queue_first_whatever_was_served_last() -> 
     for _ in range(2):
         assert cycle.consume(4) == ["govpay.money", "govpay.events", "govpay.sync", "other"]
         cycle.rotate("govpay.money")
+
+
+def test_a_site_keeps_its_own_queues_and_its_renamed_default_queue() -> None:
+    """The lines for it in docs/hosts.md."""
+    site = Celery("site", set_as_current=False)
+    site.conf.task_default_queue = "city"
+    site.conf.task_queues = (Queue("city"), Queue("letters"), *schedule.TASK_QUEUES)
+    site.conf.task_routes = {**schedule.TASK_ROUTES}
+    assert site.amqp.router.route({}, "city.tasks.any")["queue"].name in site.amqp.queues.consume_from
+    assert set(site.amqp.queues.consume_from) == {"city", "letters", "celery", *schedule.QUEUES}
+    assert "(*your_queues, *TASK_QUEUES)" in HOSTS.read_text()

@@ -265,5 +265,16 @@ def test_beat_says_when_its_last_tick_was_not_carried_out(queue: Any, caplog: py
     assert "was not carried out" not in caplog.text
 
 
+def test_beat_says_nothing_of_ticks_when_workers_have_caches_of_their_own(
+    settings: Any, queue: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CACHES = {**settings.CACHES, "own": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    settings.GOVPAY = {**settings.GOVPAY, "CACHE": "own"}
+    for _ in range(2):
+        tasks.purge_events.apply_async()
+    assert len(queue()) == 2
+    assert "was not carried out" not in caplog.text
+
+
 def test_ticks_are_those_of_the_schedule() -> None:
     assert {entry["task"] for entry in schedule.BEAT_SCHEDULE.values()} == tasks.TICKS

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from govpay.cache import webhook_secret_key
+from govpay.cache import newest_secret_key, webhook_secret_key
 from govpay.models import PaymentAccount, WebhookEvent
 from govpay.models.fields import Sealed
 from govpay.sync import inbox, secrets
@@ -455,6 +455,24 @@ def test_a_secret_that_is_rolled_right_after_it_was_fetched(sandbox: Any) -> Non
     assert deliver(account, envelope(), old).status_code == 200
     new = sandbox.rotate_secret(account)
     assert [deliver(account, envelope(), secret).status_code for secret in (new, old)] == [200, 200]
+
+
+def test_a_secret_that_another_process_refreshed_costs_no_request(sandbox: Any) -> None:
+    account = account_on(sandbox)
+    assert deliver(account, envelope(), sandbox.webhook_secret(account)).status_code == 200
+    new = sandbox.rotate_secret(account)
+    secrets.keep(account, new)  # another process, which leaves the cache of this one as it is
+    assert deliver(account, envelope(), new).status_code == 200
+    assert asked(sandbox) == 1
+
+
+def test_the_platform_is_asked_when_the_row_has_no_newer_secret(sandbox: Any) -> None:
+    """The mark of the newest secret names one that is not in the row."""
+    account = account_on(sandbox)
+    assert deliver(account, envelope(), sandbox.webhook_secret(account)).status_code == 200
+    cache.set(newest_secret_key(account), "another")
+    assert deliver(account, envelope(), sandbox.rotate_secret(account)).status_code == 200
+    assert asked(sandbox) == 2
 
 
 def test_forged_ones_hold_no_threads_while_the_platform_is_slow(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:

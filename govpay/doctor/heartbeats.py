@@ -9,11 +9,14 @@ import time
 import uuid
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
+from govpay import conf
 from govpay.cache import HEARTBEAT_KEY, FailOpenCache, shared_cache, tick_key
+from govpay.checks import UNSHARED_CACHES
 from govpay.models import Heartbeat
 
 logger = logging.getLogger("govpay.doctor")
@@ -45,7 +48,12 @@ def record_beat() -> None:
 
 
 def note_tick_queued(task: str) -> None:
-    """Record that beat queues a tick. Logs a warning when no worker has carried out the one before."""
+    """Record that beat queues a tick. Logs a warning when no worker has carried out the one before.
+
+    Does nothing with a cache that workers do not share, because their marks are not seen here.
+    """
+    if settings.CACHES.get(conf.get("CACHE"), {}).get("BACKEND") in UNSHARED_CACHES:
+        return
     if not _ticks.add(tick_key(task), 1, MARK_TIMEOUT):
         logger.warning("the last tick of %s was not carried out: its workers are missing, busy or too few", task)
 

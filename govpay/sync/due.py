@@ -111,14 +111,30 @@ def _rests(row: Any, now: dt.datetime, longest: float) -> bool:
 def next_accounts(restored_at: dt.datetime | None = None) -> list[Due]:
     """The accounts that this tick queues: the longest waiting first, and at most twice as many as the interval needs.
 
-    So accounts that became due together are spread over the interval. Each account is queued once, for its full
-    passes first. An account that a worker is reading is left out, so that an account that hangs keeps one worker only.
+    So accounts that became due together are spread over the interval. Each account is queued once. When full and
+    incremental passes are due, they take turns, full passes first. An account that a worker is reading is left out, so
+    that an account that hangs keeps one worker only.
     """
     every = account_uids()
     busy = lease.busy_accounts()
     uids = [uid for uid in every if uid not in busy]
     found = {due.account_uid: due for due in due_lists(uids, SCOPED)}
-    found |= {due.account_uid: due for due in due_lists(uids, SCOPED, full=True, restored_at=restored_at)}
+    full = {due.account_uid: due for due in due_lists(uids, SCOPED, full=True, restored_at=restored_at)}
+    last_full = _lists_last_read_in_full([uid for uid in full if uid in found])
+    for uid, due in full.items():
+        both = set(due.resources).intersection(found[uid].resources if uid in found else ())
+        if not any((uid, name) in last_full for name in both):
+            found[uid] = due
     interval = float(conf.get("SYNC_INTERVAL"))
     limit = max(ACCOUNTS_PER_TICK, math.ceil(2 * len(every) * TICK.total_seconds() / interval))
     return sorted(found.values(), key=lambda due: due.attempted_at or LONG_AGO)[:limit]
+
+
+def _lists_last_read_in_full(uids: Sequence[str | None]) -> set[tuple[str, str]]:
+    """The lists of these accounts, as (account, list), whose last run was a full one."""
+    runs = SyncRun.objects.filter(account=OuterRef("account_id"), resource=OuterRef("resource"))
+    cursors = SyncCursor.objects.filter(account__in=uids).annotate(
+        last_mode=Subquery(runs.order_by("-started_at").values("mode")[:1])
+    )
+    found = cursors.filter(last_mode=SyncMode.FULL).order_by().values_list("account_id", "resource")
+    return {(str(uid), name) for uid, name in found}

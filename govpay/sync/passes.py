@@ -113,9 +113,9 @@ class SyncPass:
         if place is not None and self._until is not None and time.monotonic() >= self._until:
             raise SlotOver("Not at its end yet; the next run goes on from here.")
 
-    def reject(self, uid: str, why: str) -> None:
-        """Report a row that could not be read."""
-        self.commit(lambda: Saved(rejected=[(uid, why)]), pages=0)
+    def reject(self, uid: str, why: str, *, place: dict[str, Any] | None = None) -> None:
+        """Report a row that could not be read, and save the ``place`` after it."""
+        self.commit(lambda: Saved(rejected=[(uid, why)]), pages=0, place=place)
 
     def finish(self, *, not_offered: bool = False) -> None:
         """Close a pass that reached the end. ``not_offered``: the API has no such list, which is not a failure.

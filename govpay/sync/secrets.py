@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.signals import setting_changed
+from django.db import router, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -150,13 +151,11 @@ def _look_again(account_uid: str, known: _Known) -> _Known:
         current = _known.get(account_uid, known)
         if current is not known or time.monotonic() < known.quiet_until:
             return current  # another thread has just looked
-        found: _Known | None
+        found: _Known | None = None
         if _stored_by_other(account_uid, known):
             found = _read(account_uid, 0.0)
-        elif _may_ask(account_uid):
-            found = _ask(account_uid, known)
-        else:
-            found = _wait_for_other(account_uid, known)
+        if found is None or found.secrets == known.secrets:
+            found = _ask(account_uid, known) if _may_ask(account_uid) else _wait_for_other(account_uid, known)
         if found is not None:
             _known[account_uid] = known = found
         return known
@@ -178,7 +177,6 @@ def _ask(account_uid: str, known: _Known) -> _Known | None:
         _tell(account_uid, "done", ASK_EVERY)
         return None
     found = keep(account_uid, secret)
-    _cache.set(newest_secret_key(account_uid), _mark(secret), timeout=2 * KNOWN_FOR)
     _tell(account_uid, "done", 0)  # if the secret is rolled again soon, ask again at once
     return found
 
@@ -186,7 +184,7 @@ def _ask(account_uid: str, known: _Known) -> _Known | None:
 def keep(account_uid: str, secret: str) -> _Known:
     """Store a secret from the platform, sealed. The previous secret stays valid for the grace.
 
-    Raises ``UnknownAccount``.
+    After the commit the other processes know that there is a newer one. Raises ``UnknownAccount``.
     """
 
     def work() -> None:
@@ -206,6 +204,10 @@ def keep(account_uid: str, secret: str) -> _Known:
             if known:  # an undecryptable secret cannot verify signatures and would log an error forever
                 columns.update(previous_webhook_secret=old, webhook_secret_replaced_at=now)
         row.update(**columns)
+        transaction.on_commit(mark, using=router.db_for_write(PaymentAccount))
+
+    def mark() -> None:
+        _cache.set(newest_secret_key(account_uid), _mark(secret), timeout=2 * KNOWN_FOR)
 
     in_transaction(work)
     return _read(account_uid, 0.0)

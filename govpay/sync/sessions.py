@@ -36,15 +36,19 @@ MARGIN = dt.timedelta(seconds=60)
 
 
 def read_open_sessions(sync_pass: SyncPass) -> None:
-    """Read the account's open sessions again; there is no list of them (assumption A29)."""
+    """Read the account's open sessions again, by uid; there is no list of them (assumption A29).
+
+    Each session is committed with its uid as the position, so that an interrupted pass continues after it.
+    """
     sync_pass.whole = True
     for session in _open(sync_pass):
+        place = {"uid": session.uid}
         try:
             document = read_session(session)
         except (AuthenticationError, EncryptionError, NotFound) as error:
-            sync_pass.reject(session.uid, str(error))
+            sync_pass.reject(session.uid, str(error), place=place)
         else:
-            sync_pass.commit(partial(save_session, session.uid, document, extra=sync_pass.address))
+            sync_pass.commit(partial(save_session, session.uid, document, extra=sync_pass.address), place=place)
     _name_payments(str(sync_pass.account_uid))
 
 
@@ -59,7 +63,7 @@ def _name_payments(account_uid: str) -> None:
 def _open(sync_pass: SyncPass) -> Iterator[HostedSession]:
     rows = HostedSession.objects.filter(account=sync_pass.account_uid, credential__isnull=False, deleted_at=None)
     rows = rows.exclude(status__in=ENDED).order_by("uid")
-    after = ""
+    after = (sync_pass.place or {}).get("uid", "")
     chunk: list[HostedSession]
     while chunk := reading(partial(list, rows.filter(uid__gt=after)[:CHUNK])):
         yield from chunk

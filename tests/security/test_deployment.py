@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 import subprocess
 import sys
@@ -84,3 +85,10 @@ def test_the_documented_environment_is_the_tested_one() -> None:
     document = (ROOT / "docs" / "operators.md").read_text()
     for name in (*PRODUCTION, "GOVPAY_ENCRYPTION_KEYS"):
         assert f"{name}=" in document
+
+
+def test_the_documented_nginx_settings_are_where_nginx_accepts_them() -> None:
+    """nginx refuses to start with ``client_header_timeout`` in a ``location``."""
+    (settings,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "hosts.md").read_text(), re.DOTALL)
+    outside = re.sub(r"location [^{]*\{[^}]*\}", "", settings)
+    assert settings.count("client_header_timeout") == outside.count("client_header_timeout") == 1

@@ -111,6 +111,32 @@ def test_an_account_is_queued_once_and_for_its_full_passes_first() -> None:
     assert found.resources == [name for name in SCOPED if name != "customers"]
 
 
+@pytest.mark.parametrize(("interval", "max_gap"), [(600, 11), (60, 2)])
+def test_full_and_incremental_passes_take_turns(settings: Any, interval: int, max_gap: int) -> None:
+    """A full pass that takes an hour of slots delays no incremental pass by more than a tick, and it goes on itself."""
+    settings.GOVPAY = {**settings.GOVPAY, "SYNC_INTERVAL": interval}
+    (uid,) = add_accounts(1)
+    note(uid, 2 * 24 * 60)
+    modes = []
+    for _ in range(60):
+        SyncCursor.objects.update(attempted_at=F("attempted_at") - MINUTE, completed_at=F("completed_at") - MINUTE)
+        SyncRun.objects.update(started_at=F("started_at") - MINUTE)
+        (found,) = due.next_accounts()
+        modes.append("full" if found.full else "incremental")
+        now = timezone.now()
+        SyncCursor.objects.update(attempted_at=now)
+        if not found.full:
+            SyncCursor.objects.update(completed_at=now)
+        SyncRun.objects.bulk_create(
+            SyncRun(account_id=uid, resource=name, mode=modes[-1], state="interrupted" if found.full else "succeeded")
+            for name in found.resources
+        )
+    ticks = [tick for tick, mode in enumerate(modes) if mode == "incremental"]
+    assert ticks[0] == 1
+    assert max(after - before for before, after in zip(ticks, [*ticks[1:], 60], strict=True)) <= max_gap
+    assert modes.count("full") >= 30
+
+
 def test_a_tick_is_as_long_as_in_the_schedule() -> None:
     assert due.TICK.total_seconds() == schedule.TICK
 

@@ -16,7 +16,8 @@ from govpay.client.tenant_shapes import CreateHostedSession
 from govpay.connection import get_endpoints
 from govpay.models import HostedSession
 from govpay.models.fields import Sealed
-from tests.reading import Heard, counts, read, watch
+from govpay.sync.pull import pull
+from tests.reading import Heard, counts, cursor_of, read, watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,3 +137,16 @@ def test_an_answer_without_a_status_changes_none(
     session.refresh_from_db()
     assert session.status == "active"
     assert session.credential is not None
+
+
+def test_a_pass_gives_its_slot_back_and_goes_on_after_the_last_session(
+    sandbox: Any, account: str, open_session: Callable[[], HostedSession]
+) -> None:
+    uids = sorted(open_session().uid for _ in range(3))
+    sandbox.fault(f"GET /v1/hosted-sessions/{uids[1]}", status=404)
+    calls = watch(sandbox)
+    states = [pull("sessions", account, until=0.0).state for _ in range(4)]
+    assert states == ["interrupted"] * 3 + ["succeeded"]
+    assert [call["path"] for call in calls.all] == [f"/v1/hosted-sessions/{uid}" for uid in uids]
+    assert cursor_of("sessions", account).position is None
+    assert counts(read("sessions", account)) == {"unchanged": 2, "rejected_count": 1}
