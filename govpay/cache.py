@@ -178,6 +178,11 @@ def late_deliveries_key(account_uid: str) -> str:
     return f"govpay:{_hash(account_uid)}:stale"
 
 
+def unreachable_key(account_uid: str) -> str:
+    """Key that marks that the platform did not answer a read for an event of this account."""
+    return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:unreachable"
+
+
 def visits_key(kind: str, name: str, window: int) -> str:
     """Key of the number of visits of an address, or of a page, in this window of time."""
     mark = salted_hmac(f"govpay.floods.{kind}", f"{window}|{name}", algorithm="sha256").hexdigest()[:32]

@@ -157,6 +157,17 @@ def fail(event: WebhookEvent, error: str, *, for_good: bool = False) -> None:
     in_transaction(lambda: WebhookEvent.objects.filter(pk=event.pk, state=EventState.RECEIVED).update(**columns))
 
 
+def put_off(event: WebhookEvent, error: str, seconds: float) -> None:
+    """Give a claimed event back without reading it. It is due in ``seconds``, and the attempt does not count."""
+    columns: dict[str, Any] = {
+        "attempts": F("attempts") - 1,
+        "error": error,
+        "claimed_until": None,
+        "due_at": timezone.now() + dt.timedelta(seconds=seconds),
+    }
+    in_transaction(lambda: WebhookEvent.objects.filter(pk=event.pk, state=EventState.RECEIVED).update(**columns))
+
+
 def requeue(pks: Sequence[int]) -> list[int]:
     """Set events back to ``received`` from any state. Returns the keys of those that no worker holds now."""
     now = timezone.now()
