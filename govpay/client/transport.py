@@ -164,7 +164,9 @@ class Transport:
     def send(self, request: Request) -> Response:
         """The answer to ``request``, after as many attempts as ``retry`` allows within ``call_timeout``.
 
-        A block of ``deadlines.time_limit`` shortens that time. Reads raise ``APIConnectionError``, ``ServerError`` or ``InvalidAnswer`` when the retries did not help. Writes
+        A block of ``deadlines.time_limit`` may end earlier.
+
+        Reads raise ``APIConnectionError``, ``ServerError`` or ``InvalidAnswer`` when the retries did not help. Writes
         are sent once. A write that may have been sent and got no usable answer raises ``OutcomeUnknown``;
         ``APIConnectionError`` means that nothing was sent. Both raise the refusals of A24 and, before anything is
         sent, the errors of the token endpoint. After a 401 the request is sent once more with another token (faults
