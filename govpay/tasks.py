@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,25 +13,17 @@ from celery.signals import before_task_publish, task_postrun, task_prerun
 from django.db import DatabaseError
 from django.utils import timezone
 
-from govpay import conf, operations, review
+from govpay import operations, review
 from govpay.background import Batches
 from govpay.connection import get_authorizer
 from govpay.doctor import heartbeats
-from govpay.exceptions import (
-    APIConnectionError,
-    APIError,
-    ConfigurationError,
-    InvalidAnswer,
-    RateLimited,
-    ServerError,
-    SyncBusy,
-)
+from govpay.exceptions import APIError, ConfigurationError
 from govpay.models import SyncRun
-from govpay.models.choices import RunState
 from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import events, inbox, outbox
 from govpay.sync.due import due_lists, next_accounts
-from govpay.sync.pull import GLOBAL, SCOPED, pull
+from govpay.sync.pull import GLOBAL, SCOPED
+from govpay.sync.slots import read_lists
 
 logger = logging.getLogger("govpay.tasks")
 
@@ -51,9 +42,6 @@ TOGETHER = 20
 
 #: Retention of ``SyncRun`` rows.
 KEEP_RUNS = dt.timedelta(days=30)
-
-#: Errors after which the other lists of the account are not tried in the same task.
-UNREACHABLE = (APIConnectionError, InvalidAnswer, RateLimited, ServerError)
 
 # RabbitMQ closes the channel of a worker that has not acknowledged a message within its ``consumer_timeout``, by
 # default 30 minutes. Every task ends before that.
@@ -290,33 +278,6 @@ def dispatch_signals() -> None:
         outbox.dispatch()
     except DatabaseError:
         logger.exception("signals could not be sent; the next tick sends them")
-
-
-def read_lists(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> list[str]:
-    """Read lists one after another for ``SYNC_SLOT`` seconds. Returns those that are left.
-
-    Ends early when the platform does not serve the account now, because each further list would cost as much time.
-    The next tick tries the other lists.
-    """
-    until = time.monotonic() + float(conf.get("SYNC_SLOT"))
-    for position, name in enumerate(names):
-        if position and time.monotonic() >= until:
-            return list(names[position:])
-        try:
-            run = pull(name, account_uid, full=full, until=until)
-        except SyncBusy as busy:
-            logger.info("%s", busy)
-            continue
-        except ConfigurationError as error:
-            logger.error("%s", error)
-            return []
-        level = logging.INFO if run.state == RunState.SUCCEEDED else logging.WARNING
-        logger.log(level, "%s of %s: %s, %d rows", name, account_uid or "-", run.state, run.fetched)
-        if run.state == RunState.INTERRUPTED and time.monotonic() >= until:
-            return list(names[position:])
-        if account_uid is not None and isinstance(run.cause, UNREACHABLE):
-            return []
-    return []
 
 
 def _due(account_uid: str | None, names: Sequence[str], *, full: bool = False) -> list[str]:
