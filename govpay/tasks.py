@@ -37,7 +37,7 @@ TICKS = frozenset(
     + ("send_digest", "heartbeat")
 )
 
-#: Maximum number of events in one message.
+#: Maximum number of events in one message. All are of one account, so that none waits for another account's platform.
 TOGETHER = 20
 
 #: Retention of ``SyncRun`` rows.
@@ -150,7 +150,7 @@ def process_event(event_id: int) -> None:
 @shared_task(name="govpay.tasks.process_events", **_short)
 @scrub_traceback
 def process_events(event_ids: Sequence[int]) -> None:
-    """Process several events that arrived together. Events that are not reached in time are queued again."""
+    """Process several events of one account. Events that are not reached in time are queued again."""
     for event_id in event_ids:
         process(event_id)
     dispatch_signals()
@@ -161,14 +161,15 @@ def process_events(event_ids: Sequence[int]) -> None:
 def send_outstanding() -> None:
     """Queue the events that no worker has started, or that are due for a retry."""
     due = inbox.overdue()
-    for start in range(0, len(due), TOGETHER):
-        some = due[start : start + TOGETHER]
+    left = len(due)
+    for some in inbox.batches(due, TOGETHER):
         try:
             _publish(some)
         except Exception as error:  # each broker raises its own exceptions
-            logger.warning("%d events were not queued (%s)", len(due) - start, type(error).__name__)
+            logger.warning("%d events were not queued (%s)", left, type(error).__name__)
             return
         inbox.note_queued(some)
+        left -= len(some)
 
 
 @shared_task(name="govpay.tasks.purge_events", **_short)
@@ -218,12 +219,12 @@ def queue_sync(account_uid: str) -> bool:
     return True
 
 
-def queue_event_soon(event_id: int) -> None:
-    """Queue an event without waiting for the broker, in one message with others that arrive at the same time."""
+def queue_event_soon(account_uid: str, event_id: int) -> None:
+    """Queue an event without waiting for the broker, in one message with others of its account that arrive together."""
     if process_event.app.conf.task_always_eager:
         process_event.delay(event_id)  # in this thread, because a test may have an open transaction
     else:
-        _queue.put(event_id)
+        _queue.put((account_uid, event_id))
 
 
 def _publish(event_ids: Sequence[int]) -> None:
@@ -233,7 +234,12 @@ def _publish(event_ids: Sequence[int]) -> None:
         process_events.apply_async((list(event_ids),), retry=False)
 
 
-_queue: Batches[int] = Batches(_publish, most=TOGETHER)
+def _publish_by_account(arrived: Sequence[tuple[str, int]]) -> None:
+    for event_ids in inbox.batches(arrived, TOGETHER):
+        _publish(event_ids)
+
+
+_queue: Batches[tuple[str, int]] = Batches(_publish_by_account, most=TOGETHER)
 
 
 def process(event_id: int, sync: Callable[[str, Sequence[str]], None] | None = None) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.utils import timezone
 
 from govpay import tasks
 from govpay.cache import unreachable_key
 from govpay.models import WebhookEvent
 from govpay.sync import unreachable
-from tests.events import account_on, event_for
+from tests.events import account_on, event_for, known_account
 from tests.patience import SILENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,3 +68,19 @@ def test_an_event_that_waited_is_read_once_the_account_is_forgotten(sandbox: Any
     WebhookEvent.objects.update(due_at=waiting.received_at)
     tasks.process_events([event.pk, waiting.pk])
     assert set(WebhookEvent.objects.values_list("state", "error")) == {("processed", "")}
+
+
+def test_a_message_holds_events_of_one_account_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog is queued account by account, and the accounts take turns."""
+    sent: list[list[int]] = []
+    monkeypatch.setattr(tasks, "_publish", lambda pks: sent.append(list(pks)))
+    monkeypatch.setattr(tasks, "TOGETHER", 2)
+    one, other = known_account("acc_1"), known_account("acc_2")
+    pks = [event_for(each, "payment.completed").pk for each in (one, one, one, other, other)]
+    WebhookEvent.objects.update(due_at=timezone.now())
+    tasks.send_outstanding()
+    expected = [pks[:2], pks[3:], pks[2:3]]
+    assert sent == expected
+    sent.clear()
+    tasks._publish_by_account(list(WebhookEvent.objects.order_by("pk").values_list("account_id", "pk")))
+    assert sent == expected
