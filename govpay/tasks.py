@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from govpay import operations, review
 from govpay.background import Batches
+from govpay.cache import FailOpenCache, queued_sync_key
 from govpay.connection import get_authorizer
 from govpay.doctor import heartbeats
 from govpay.exceptions import APIError, ConfigurationError
@@ -39,6 +40,8 @@ TICKS = frozenset(
 
 #: Maximum number of events in one message. All are of one account, so that none waits for another account's platform.
 TOGETHER = 20
+
+_cache = FailOpenCache("mark of queued syncs")
 
 #: Retention of ``SyncRun`` rows.
 KEEP_RUNS = dt.timedelta(days=30)
@@ -112,10 +115,11 @@ def read_platform_lists() -> None:
 def sync_account(self: Any, account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
     """Read the lists of one account, whether due or not. Skips a list that another worker reads.
 
-    Ends after ``SYNC_SLOT`` seconds. The next tick goes on with the lists that are left, if a tick queued the task;
-    otherwise the task queues itself again, because these lists may not be due.
+    Ends after ``SYNC_SLOT`` seconds. A periodic sync goes on with the lists that are left, if a tick or an event queued
+    the task (it has an expiry); otherwise the task queues itself again, because these lists may not be due.
     """
     wanted = SCOPED if resources is None else tuple(resources)
+    _cache.delete(queued_sync_key(account_uid, wanted))  # events that arrive from now on need another sync
     left = read_lists([name for name in SCOPED if name in wanted], account_uid, full=full)
     if left and self.request.expires is None:
         _queue_sync(account_uid, left, full=full)
@@ -262,13 +266,20 @@ def process(event_id: int, sync: Callable[[str, Sequence[str]], None] | None = N
     if outcome.refunds:
         operations.follow_refunds()
     if outcome.lists:
-        (sync or _queue_sync)(str(event.account_id), outcome.lists)
+        (sync or _queue_sync_once)(str(event.account_id), outcome.lists)
 
 
-def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False) -> None:
+def _queue_sync_once(account_uid: str, names: Sequence[str]) -> None:
+    """Queue a sync of these lists, unless one waits already. It expires like a tick; the periodic sync follows."""
+    key = queued_sync_key(account_uid, names)
+    if _cache.add(key, True, TICK_EXPIRES) and not _queue_sync(account_uid, names, expires=TICK_EXPIRES):
+        _cache.delete(key)
+
+
+def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False, expires: int | None = None) -> bool:
     options = {"resources": list(names), **({"full": True} if full else {})}
     try:
-        sync_account.apply_async((account_uid,), options, retry=False)
+        sync_account.apply_async((account_uid,), options, retry=False, expires=expires)
     except Exception as error:
         logger.info(
             "not queued (%s): %s of %s are read by the next periodic sync",
@@ -276,6 +287,8 @@ def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False) -
             ", ".join(names),
             account_uid,
         )
+        return False
+    return True
 
 
 def dispatch_signals() -> None:

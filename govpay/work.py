@@ -10,6 +10,7 @@ from govpay import operations, tasks
 from govpay.doctor import heartbeats
 from govpay.sync import inbox
 from govpay.sync.due import TICK, next_accounts
+from govpay.sync.pull import SCOPED
 
 logger = logging.getLogger("govpay.tasks")
 
@@ -25,6 +26,7 @@ class Work:
         self.failures = 0
         self._stopped = stopped
         self._urgent_at = 0.0  # when the urgent steps are due again
+        self._wanted: dict[str, set[str]] = {}  # lists that events ask for, by account
 
     def everything(self) -> None:
         """One tick: money first, then events, then the lists of the accounts, the longest waiting first.
@@ -54,12 +56,20 @@ class Work:
         self._step(self._process_events)
 
     def _process_events(self) -> None:
+        end = time.monotonic() + TICK.total_seconds()
         worked = False
-        for pk in self._new_events(time.monotonic() + TICK.total_seconds()):
-            self._step(lambda pk=pk: tasks.process(pk, _read_now))
+        for pk in self._new_events(end):
+            self._step(lambda pk=pk: tasks.process(pk, self._want))
             worked = True
         if worked:
             self._step(tasks.dispatch_signals)
+        while self._wanted and time.monotonic() < end:  # the others are read next time
+            uid = next(iter(self._wanted))
+            names = self._wanted.pop(uid)
+            self._step(lambda uid=uid, names=names: tasks.read_lists([each for each in SCOPED if each in names], uid))
+
+    def _want(self, account_uid: str, names: Sequence[str]) -> None:
+        self._wanted.setdefault(account_uid, set()).update(names)
 
     def _new_events(self, end: float) -> Iterator[int]:
         """Each event that waits or arrives until ``end`` (of ``time.monotonic``), once."""
@@ -90,7 +100,3 @@ class Work:
         except Exception:  # the other steps do not depend on this one
             self.failures += 1
             logger.exception("a step of govpay_work failed")
-
-
-def _read_now(account_uid: str, names: Sequence[str]) -> None:
-    tasks.read_lists(names, account_uid)

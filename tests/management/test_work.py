@@ -78,6 +78,17 @@ def test_an_event_that_names_no_object_reads_the_lists_here(sandbox: Any) -> Non
     assert Payment.objects.count() == 2
 
 
+def test_lists_that_several_events_ask_for_are_read_once(sandbox: Any) -> None:
+    account = account_on(sandbox)
+    for _ in range(3):
+        event_for(account, "ivr.completed")
+    Work().events()
+    assert sorted(SyncRun.objects.exclude(account=None).values_list("resource", "state")) == [
+        ("payments", "succeeded"),
+        ("transactions", "succeeded"),
+    ]
+
+
 def test_an_open_operation_is_settled(sandbox: Any) -> None:
     merchant = Merchant(sandbox)
     payment = merchant.captured()
