@@ -189,7 +189,7 @@ def overdue(limit: int = 5000) -> list[tuple[str, int]]:
     now = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
     rows = WebhookEvent.objects.filter(free, state=EventState.RECEIVED, due_at__lte=now).order_by("due_at", "pk")
-    return list(rows.values_list("account_id", "pk")[:limit])
+    return [(str(account_uid), pk) for account_uid, pk in rows.values_list("account_id", "pk")[:limit]]
 
 
 def batches(events: Iterable[tuple[str, int]], most: int) -> list[list[int]]:

@@ -82,5 +82,5 @@ def test_a_message_holds_events_of_one_account_only(monkeypatch: pytest.MonkeyPa
     expected = [pks[:2], pks[3:], pks[2:3]]
     assert sent == expected
     sent.clear()
-    tasks._publish_by_account(list(WebhookEvent.objects.order_by("pk").values_list("account_id", "pk")))
+    tasks._publish_by_account([(str(row.account_id), row.pk) for row in WebhookEvent.objects.order_by("pk")])
     assert sent == expected
