@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.cache import caches
@@ -176,6 +176,16 @@ def done_page_key(session_uid: str) -> str:
 def late_deliveries_key(account_uid: str) -> str:
     """Key of the number of deliveries of this account that were refused as too old."""
     return f"govpay:{_hash(account_uid)}:stale"
+
+
+def queued_sync_key(account_uid: str, names: Sequence[str]) -> str:
+    """Key that marks that a sync of these lists waits in the queue because of an event."""
+    return f"govpay:{_hash(account_uid, *sorted(names))}:queued-sync"
+
+
+def unreachable_key(account_uid: str) -> str:
+    """Key that marks that the platform did not answer a read for an event of this account."""
+    return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:unreachable"
 
 
 def visits_key(kind: str, name: str, window: int) -> str:

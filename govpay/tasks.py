@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,25 +13,18 @@ from celery.signals import before_task_publish, task_postrun, task_prerun
 from django.db import DatabaseError
 from django.utils import timezone
 
-from govpay import conf, operations, review
+from govpay import operations, review
 from govpay.background import Batches
+from govpay.cache import FailOpenCache, queued_sync_key
 from govpay.connection import get_authorizer
 from govpay.doctor import heartbeats
-from govpay.exceptions import (
-    APIConnectionError,
-    APIError,
-    ConfigurationError,
-    InvalidAnswer,
-    RateLimited,
-    ServerError,
-    SyncBusy,
-)
+from govpay.exceptions import APIError, ConfigurationError
 from govpay.models import SyncRun
-from govpay.models.choices import RunState
 from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import events, inbox, outbox
 from govpay.sync.due import due_lists, next_accounts
-from govpay.sync.pull import GLOBAL, SCOPED, pull
+from govpay.sync.pull import GLOBAL, SCOPED
+from govpay.sync.slots import read_lists
 
 logger = logging.getLogger("govpay.tasks")
 
@@ -46,14 +38,13 @@ TICKS = frozenset(
     + ("send_digest", "heartbeat")
 )
 
-#: Maximum number of events in one message.
+#: Maximum number of events in one message. All are of one account, so that none waits for another account's platform.
 TOGETHER = 20
+
+_cache = FailOpenCache("mark of queued syncs")
 
 #: Retention of ``SyncRun`` rows.
 KEEP_RUNS = dt.timedelta(days=30)
-
-#: Errors after which the other lists of the account are not tried in the same task.
-UNREACHABLE = (APIConnectionError, InvalidAnswer, RateLimited, ServerError)
 
 # RabbitMQ closes the channel of a worker that has not acknowledged a message within its ``consumer_timeout``, by
 # default 30 minutes. Every task ends before that.
@@ -124,10 +115,11 @@ def read_platform_lists() -> None:
 def sync_account(self: Any, account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
     """Read the lists of one account, whether due or not. Skips a list that another worker reads.
 
-    Ends after ``SYNC_SLOT`` seconds. The next tick goes on with the lists that are left, if a tick queued the task;
-    otherwise the task queues itself again, because these lists may not be due.
+    Ends after ``SYNC_SLOT`` seconds. A periodic sync goes on with the lists that are left, if a tick or an event queued
+    the task (it has an expiry); otherwise the task queues itself again, because these lists may not be due.
     """
     wanted = SCOPED if resources is None else tuple(resources)
+    _cache.delete(queued_sync_key(account_uid, wanted))  # events that arrive from now on need another sync
     left = read_lists([name for name in SCOPED if name in wanted], account_uid, full=full)
     if left and self.request.expires is None:
         _queue_sync(account_uid, left, full=full)
@@ -162,7 +154,7 @@ def process_event(event_id: int) -> None:
 @shared_task(name="govpay.tasks.process_events", **_short)
 @scrub_traceback
 def process_events(event_ids: Sequence[int]) -> None:
-    """Process several events that arrived together. Events that are not reached in time are queued again."""
+    """Process several events of one account. Events that are not reached in time are queued again."""
     for event_id in event_ids:
         process(event_id)
     dispatch_signals()
@@ -173,14 +165,15 @@ def process_events(event_ids: Sequence[int]) -> None:
 def send_outstanding() -> None:
     """Queue the events that no worker has started, or that are due for a retry."""
     due = inbox.overdue()
-    for start in range(0, len(due), TOGETHER):
-        some = due[start : start + TOGETHER]
+    left = len(due)
+    for some in inbox.batches(due, TOGETHER):
         try:
             _publish(some)
         except Exception as error:  # each broker raises its own exceptions
-            logger.warning("%d events were not queued (%s)", len(due) - start, type(error).__name__)
+            logger.warning("%d events were not queued (%s)", left, type(error).__name__)
             return
         inbox.note_queued(some)
+        left -= len(some)
 
 
 @shared_task(name="govpay.tasks.purge_events", **_short)
@@ -230,12 +223,12 @@ def queue_sync(account_uid: str) -> bool:
     return True
 
 
-def queue_event_soon(event_id: int) -> None:
-    """Queue an event without waiting for the broker, in one message with others that arrive at the same time."""
+def queue_event_soon(account_uid: str, event_id: int) -> None:
+    """Queue an event without waiting for the broker, in one message with others of its account that arrive together."""
     if process_event.app.conf.task_always_eager:
         process_event.delay(event_id)  # in this thread, because a test may have an open transaction
     else:
-        _queue.put(event_id)
+        _queue.put((account_uid, event_id))
 
 
 def _publish(event_ids: Sequence[int]) -> None:
@@ -245,7 +238,12 @@ def _publish(event_ids: Sequence[int]) -> None:
         process_events.apply_async((list(event_ids),), retry=False)
 
 
-_queue: Batches[int] = Batches(_publish, most=TOGETHER)
+def _publish_by_account(arrived: Sequence[tuple[str, int]]) -> None:
+    for event_ids in inbox.batches(arrived, TOGETHER):
+        _publish(event_ids)
+
+
+_queue: Batches[tuple[str, int]] = Batches(_publish_by_account, most=TOGETHER)
 
 
 def process(event_id: int, sync: Callable[[str, Sequence[str]], None] | None = None) -> None:
@@ -268,13 +266,20 @@ def process(event_id: int, sync: Callable[[str, Sequence[str]], None] | None = N
     if outcome.refunds:
         operations.follow_refunds()
     if outcome.lists:
-        (sync or _queue_sync)(str(event.account_id), outcome.lists)
+        (sync or _queue_sync_once)(str(event.account_id), outcome.lists)
 
 
-def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False) -> None:
+def _queue_sync_once(account_uid: str, names: Sequence[str]) -> None:
+    """Queue a sync of these lists, unless one waits already. It expires like a tick; the periodic sync follows."""
+    key = queued_sync_key(account_uid, names)
+    if _cache.add(key, True, TICK_EXPIRES) and not _queue_sync(account_uid, names, expires=TICK_EXPIRES):
+        _cache.delete(key)
+
+
+def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False, expires: int | None = None) -> bool:
     options = {"resources": list(names), **({"full": True} if full else {})}
     try:
-        sync_account.apply_async((account_uid,), options, retry=False)
+        sync_account.apply_async((account_uid,), options, retry=False, expires=expires)
     except Exception as error:
         logger.info(
             "not queued (%s): %s of %s are read by the next periodic sync",
@@ -282,6 +287,8 @@ def _queue_sync(account_uid: str, names: Sequence[str], *, full: bool = False) -
             ", ".join(names),
             account_uid,
         )
+        return False
+    return True
 
 
 def dispatch_signals() -> None:
@@ -290,33 +297,6 @@ def dispatch_signals() -> None:
         outbox.dispatch()
     except DatabaseError:
         logger.exception("signals could not be sent; the next tick sends them")
-
-
-def read_lists(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> list[str]:
-    """Read lists one after another for ``SYNC_SLOT`` seconds. Returns those that are left.
-
-    Ends early when the platform does not serve the account now, because each further list would cost as much time.
-    The next tick tries the other lists.
-    """
-    until = time.monotonic() + float(conf.get("SYNC_SLOT"))
-    for position, name in enumerate(names):
-        if position and time.monotonic() >= until:
-            return list(names[position:])
-        try:
-            run = pull(name, account_uid, full=full, until=until)
-        except SyncBusy as busy:
-            logger.info("%s", busy)
-            continue
-        except ConfigurationError as error:
-            logger.error("%s", error)
-            return []
-        level = logging.INFO if run.state == RunState.SUCCEEDED else logging.WARNING
-        logger.log(level, "%s of %s: %s, %d rows", name, account_uid or "-", run.state, run.fetched)
-        if run.state == RunState.INTERRUPTED and time.monotonic() >= until:
-            return list(names[position:])
-        if account_uid is not None and isinstance(run.cause, UNREACHABLE):
-            return []
-    return []
 
 
 def _due(account_uid: str | None, names: Sequence[str], *, full: bool = False) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 from govpay import operations, tasks
 from govpay.doctor import heartbeats
 from govpay.sync import inbox
-from govpay.sync.due import next_accounts
+from govpay.sync.due import TICK, next_accounts
+from govpay.sync.pull import SCOPED
 
 logger = logging.getLogger("govpay.tasks")
 
@@ -23,16 +25,16 @@ class Work:
     def __init__(self, stopped: Callable[[], bool] = lambda: False) -> None:
         self.failures = 0
         self._stopped = stopped
+        self._urgent_at = 0.0  # when the urgent steps are due again
+        self._wanted: dict[str, set[str]] = {}  # lists that events ask for, by account
 
     def everything(self) -> None:
         """One tick: money first, then events, then the lists of the accounts, the longest waiting first.
 
-        Outcomes and events that become due meanwhile are worked on after each account. An account with a long list is
-        left after ``SYNC_SLOT`` seconds; the next call goes on there.
+        After each account the urgent steps that are due are done again. An account with a long list is left after
+        ``SYNC_SLOT`` seconds; the next call goes on there.
         """
-        heartbeats.record_worker()
-        self._step(tasks.heartbeat)
-        self._step(tasks.refresh_token)
+        self._urgent_at = 0.0
         self.urgent()
         self._step(tasks.read_platform_lists)
         self._step(self._read_accounts)
@@ -40,24 +42,44 @@ class Work:
         self._step(tasks.send_digest)
 
     def urgent(self) -> None:
-        """Look up open operations, and process the events that wait."""
-        self._step(tasks.reconcile_operations)
+        """Heartbeat, token and open operations, at most once in ``TICK``. Then the events that wait."""
+        if time.monotonic() >= self._urgent_at:
+            self._urgent_at = time.monotonic() + TICK.total_seconds()
+            self._step(heartbeats.record_worker)
+            self._step(tasks.heartbeat)
+            self._step(tasks.refresh_token)
+            self._step(tasks.reconcile_operations)
         self.events()
 
     def events(self) -> None:
-        """Process the events that wait, also those that arrive meanwhile."""
+        """Process the events that wait, also those that arrive meanwhile, for ``TICK`` at most."""
         self._step(self._process_events)
 
     def _process_events(self) -> None:
+        end = time.monotonic() + TICK.total_seconds()
+        worked = False
+        for pk in self._new_events(end):
+            self._step(lambda pk=pk: tasks.process(pk, self._want))
+            worked = True
+        if worked:
+            self._step(tasks.dispatch_signals)
+        while self._wanted and time.monotonic() < end:  # the others are read next time
+            uid = next(iter(self._wanted))
+            names = self._wanted.pop(uid)
+            self._step(lambda uid=uid, names=names: tasks.read_lists([each for each in SCOPED if each in names], uid))
+
+    def _want(self, account_uid: str, names: Sequence[str]) -> None:
+        self._wanted.setdefault(account_uid, set()).update(names)
+
+    def _new_events(self, end: float) -> Iterator[int]:
+        """Each event that waits or arrives until ``end`` (of ``time.monotonic``), once."""
         done: set[int] = set()
         while new := [pk for pk in inbox.waiting() if pk not in done]:
             for pk in new:
-                if self._stopped():
+                if self._stopped() or time.monotonic() >= end:
                     return
-                self._step(lambda pk=pk: tasks.process(pk, _read_now))
-            done.update(new)
-        if done:
-            self._step(tasks.dispatch_signals)
+                done.add(pk)
+                yield pk
 
     def _read_accounts(self) -> None:
         done: set[tuple[str | None, bool]] = set()
@@ -78,7 +100,3 @@ class Work:
         except Exception:  # the other steps do not depend on this one
             self.failures += 1
             logger.exception("a step of govpay_work failed")
-
-
-def _read_now(account_uid: str, names: Sequence[str]) -> None:
-    tasks.read_lists(names, account_uid)

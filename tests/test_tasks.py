@@ -16,6 +16,7 @@ from govpay import conf, schedule, tasks
 from govpay.cache import HEARTBEAT_KEY
 from govpay.doctor import heartbeats
 from govpay.models import Heartbeat, Operation, Payment, PaymentAccount, SyncCursor, SyncRun
+from tests.events import account_on, event_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -278,3 +279,44 @@ def test_beat_says_nothing_of_ticks_when_workers_have_caches_of_their_own(
 
 def test_ticks_are_those_of_the_schedule() -> None:
     assert {entry["task"] for entry in schedule.BEAT_SCHEDULE.values()} == tasks.TICKS
+
+
+def test_many_events_queue_one_sync_of_their_lists(sandbox: Any, queue: Any) -> None:
+    """A sync that waits serves all events before it starts. An event that arrives later queues another one."""
+    account = account_on(sandbox)
+    wanted = ("govpay.tasks.sync_account", [account], {"resources": ["payments", "transactions"]})
+
+    def arrive(count: int) -> None:
+        tasks.process_events([event_for(account, "ivr.completed").pk for _ in range(count)])
+
+    arrive(3)
+    assert queue() == [wanted]
+    arrive(1)
+    assert queue() == []
+    tasks.sync_account(account, resources=["payments", "transactions"])
+    arrive(2)
+    assert queue() == [wanted]
+
+
+def test_a_sync_for_an_event_expires_like_a_tick(sandbox: Any, queue: Any) -> None:
+    account = account_on(sandbox)
+    tasks.process_event(event_for(account, "ivr.completed").pk)
+    with current_app.connection_for_read() as connection, connection.SimpleQueue(schedule.SYNC) as messages:
+        message = messages.get_nowait()
+        message.ack()
+    assert message.headers["expires"]
+
+
+def test_a_sync_that_could_not_be_queued_is_queued_for_the_next_event(
+    sandbox: Any, queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = account_on(sandbox)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.sync_account, "apply_async", refuse)
+        tasks.process_event(event_for(account, "ivr.completed").pk)
+    tasks.process_event(event_for(account, "ivr.completed").pk)
+    assert len(queue()) == 1

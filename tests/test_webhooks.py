@@ -41,7 +41,7 @@ def queued(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     from govpay import tasks
 
     found: list[int] = []
-    monkeypatch.setattr(tasks._queue, "_pass_on", found.extend)
+    monkeypatch.setattr(tasks._queue, "_pass_on", lambda arrived: found.extend(pk for _, pk in arrived))
     return found
 
 

@@ -17,6 +17,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 from govpay.client import wire
 from govpay.client.classify import Trouble, faulted, judged, log_attempt
+from govpay.client.deadlines import current_deadline
 from govpay.client.errors import decoded
 from govpay.client.retry import MAX_PAUSE, Failure, backoff, may_repeat, parse_http_date
 from govpay.client.stores import Credentials, Pause
@@ -163,6 +164,8 @@ class Transport:
     def send(self, request: Request) -> Response:
         """The answer to ``request``, after as many attempts as ``retry`` allows within ``call_timeout``.
 
+        A block of ``deadlines.time_limit`` may end earlier.
+
         Reads raise ``APIConnectionError``, ``ServerError`` or ``InvalidAnswer`` when the retries did not help. Writes
         are sent once. A write that may have been sent and got no usable answer raises ``OutcomeUnknown``;
         ``APIConnectionError`` means that nothing was sent. Both raise the refusals of A24 and, before anything is
@@ -171,6 +174,7 @@ class Transport:
         """
         limit = self.config.call_timeout
         deadline = time.monotonic() + (limit if request.within is None else min(limit, request.within))
+        deadline = min(deadline, current_deadline())
         attempt, renewed = 1, False
         while True:
             self._await_pause(request, deadline)

@@ -20,7 +20,7 @@ from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod, 
 from govpay.models.base import Mirror
 from govpay.models.choices import EventState, EventType, SessionStatus, Source, TransactionType
 from govpay.security.tracebacks import scrub_traceback
-from govpay.sync import contract, inbox, mapping, sessions
+from govpay.sync import contract, inbox, mapping, sessions, unreachable
 from govpay.sync.mapping import Mapper, Unmappable
 from govpay.sync.related import fetch_related
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
@@ -88,13 +88,17 @@ class EventOutcome:
 def work_on(event: WebhookEvent) -> EventOutcome:
     """Read the object that a claimed ``event`` names, store it and close the event.
 
-    A ``GovPayError`` is recorded in the event and not raised; the event is then retried or marked as failed.
+    A ``GovPayError`` is recorded in the event and not raised; the event is then retried or marked as failed. If the
+    account did not answer a moment ago, nothing is read and the event is put off.
     """
     read = HANDLERS.get(event.event_type)
     if read is None:
         in_transaction(partial(inbox.close, event, EventState.IGNORED, note="An event type that is not known here."))
         contract.note_event_type(event.event_type, Source.WEBHOOK)
         return EventOutcome(EventState.IGNORED)
+    if unreachable.is_unreachable(str(event.account_id)):
+        inbox.put_off(event, unreachable.WAITING, unreachable.REMEMBERED_FOR)
+        return EventOutcome(EventState.RECEIVED)
     try:
         return _carried_out(event, read)
     except (Unusable, Unmappable) as error:
@@ -109,7 +113,8 @@ def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], F
     seen: SeenUids = frozenset()
     for _ in range(OVERTAKEN):
         same = _same_object(event, read)  # before the read, so that it is newer than each of them
-        found = read(event, seen)
+        with unreachable.event_read(str(event.account_id)):
+            found = read(event, seen)
         found.also.append(partial(_close_all, same, found))
         try:
             saved = in_transaction(partial(_store, event, found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -157,6 +157,17 @@ def fail(event: WebhookEvent, error: str, *, for_good: bool = False) -> None:
     in_transaction(lambda: WebhookEvent.objects.filter(pk=event.pk, state=EventState.RECEIVED).update(**columns))
 
 
+def put_off(event: WebhookEvent, error: str, seconds: float) -> None:
+    """Give a claimed event back without reading it. It is due in ``seconds``, and the attempt does not count."""
+    columns: dict[str, Any] = {
+        "attempts": F("attempts") - 1,
+        "error": error,
+        "claimed_until": None,
+        "due_at": timezone.now() + dt.timedelta(seconds=seconds),
+    }
+    in_transaction(lambda: WebhookEvent.objects.filter(pk=event.pk, state=EventState.RECEIVED).update(**columns))
+
+
 def requeue(pks: Sequence[int]) -> list[int]:
     """Set events back to ``received`` from any state. Returns the keys of those that no worker holds now."""
     now = timezone.now()
@@ -170,12 +181,24 @@ def requeue(pks: Sequence[int]) -> list[int]:
     return in_transaction(work)
 
 
-def overdue(limit: int = 5000) -> list[int]:
-    """Events that should have been processed by now: never queued, lost, to be retried, or held by a dead worker."""
+def overdue(limit: int = 5000) -> list[tuple[str, int]]:
+    """Events that should have been processed by now: never queued, lost, to be retried, or held by a dead worker.
+
+    Each is the account's uid and the primary key.
+    """
     now = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
-    rows = WebhookEvent.objects.filter(free, state=EventState.RECEIVED, due_at__lte=now).order_by("due_at")
-    return list(rows.values_list("pk", flat=True)[:limit])
+    rows = WebhookEvent.objects.filter(free, state=EventState.RECEIVED, due_at__lte=now).order_by("due_at", "pk")
+    return [(str(account_uid), pk) for account_uid, pk in rows.values_list("account_id", "pk")[:limit]]
+
+
+def batches(events: Iterable[tuple[str, int]], most: int) -> list[list[int]]:
+    """Primary keys in batches of at most ``most`` events of one account. The accounts take turns."""
+    groups: dict[str, list[int]] = {}
+    for account_uid, pk in events:
+        groups.setdefault(account_uid, []).append(pk)
+    longest = max(map(len, groups.values()), default=0)
+    return [pks[at : at + most] for at in range(0, longest, most) for pks in groups.values() if pks[at:]]
 
 
 def note_queued(pks: Sequence[int]) -> None:

@@ -79,7 +79,8 @@ def webhook(request: HttpRequest, account_uid: str) -> HttpResponse:
         logger.error("a delivery for %s could not be stored (%s)", account_uid, type(error).__name__)
         return _refuse(account_uid, DeliveryRefused(503, "not now", **{"Retry-After": "30"}))
     if pk is not None:
-        transaction.on_commit(partial(tasks.queue_event_soon, pk), using=router.db_for_write(WebhookEvent), robust=True)
+        queue = partial(tasks.queue_event_soon, account_uid, pk)
+        transaction.on_commit(queue, using=router.db_for_write(WebhookEvent), robust=True)
     return _answer(200, "duplicate" if pk is None else "accepted")
 
 

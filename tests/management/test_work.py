@@ -19,9 +19,10 @@ from django.utils import timezone
 from govpay import schedule
 from govpay.doctor import heartbeats
 from govpay.models import Heartbeat, Operation, Payment, PaymentAccount, SyncRun, WebhookEvent
+from govpay.work import Work
 from tests.events import account_on, deliver, envelope, event_for
 from tests.operations.merchant import Merchant
-from tests.patience import wait_until
+from tests.patience import Clock, wait_until
 from tests.processes import start_command
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -77,6 +78,17 @@ def test_an_event_that_names_no_object_reads_the_lists_here(sandbox: Any) -> Non
     assert Payment.objects.count() == 2
 
 
+def test_lists_that_several_events_ask_for_are_read_once(sandbox: Any) -> None:
+    account = account_on(sandbox)
+    for _ in range(3):
+        event_for(account, "ivr.completed")
+    Work().events()
+    assert sorted(SyncRun.objects.exclude(account=None).values_list("resource", "state")) == [
+        ("payments", "succeeded"),
+        ("transactions", "succeeded"),
+    ]
+
+
 def test_an_open_operation_is_settled(sandbox: Any) -> None:
     merchant = Merchant(sandbox)
     payment = merchant.captured()
@@ -120,6 +132,43 @@ def test_a_step_that_fails_stops_no_other_and_is_told(sandbox: Any, table: str) 
     with wrapper, pytest.raises(CommandError, match="steps failed"):
         work()
     assert SyncRun.objects.exclude(account=None).exists()
+
+
+def test_events_that_keep_arriving_do_not_hold_up_the_next_round(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop of events ends after ``TICK``. Each look at ``stopped`` takes 40 seconds here."""
+    monkeypatch.setattr("govpay.work.time", clock := Clock())
+    account = account_on(sandbox)
+    for _ in range(2):
+        event_for(account, "an.unknown.type")
+
+    def forty_seconds_later() -> bool:
+        clock.pass_on(40)
+        return False
+
+    step = Work(forty_seconds_later)
+    step.events()
+    assert list(WebhookEvent.objects.order_by("pk").values_list("state", flat=True)) == ["ignored", "received"]
+    step.events()
+    assert not WebhookEvent.objects.filter(state="received").exists()
+
+
+def test_open_operations_are_looked_up_once_a_tick_in_a_round(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("govpay.work.time", clock := Clock())
+    merchant, step = Merchant(sandbox), Work()
+    states = []
+    for seconds in (0, 59, 1):
+        clock.pass_on(seconds)
+        past = timezone.now() - dt.timedelta(hours=1)
+        times = {"created_at": past, "deadline_at": past, "absent_at": past}
+        payment = merchant.captured()
+        row = Operation.objects.create(
+            action="capture", state="unknown", account=merchant.account, payment_id=payment.uid, **times
+        )
+        step.urgent()
+        row.refresh_from_db()
+        states.append(row.state != "unknown")
+    assert states == [True, False, True]
+    assert not Operation.objects.filter(state="unknown").exists()
 
 
 def test_it_runs_until_it_is_stopped(sandbox: Any) -> None:

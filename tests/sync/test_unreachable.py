@@ -1,0 +1,86 @@
+"""``govpay.sync.unreachable``: events of an account that hangs wait, and hold up no other account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from govpay import tasks
+from govpay.cache import unreachable_key
+from govpay.models import WebhookEvent
+from govpay.sync import unreachable
+from tests.events import account_on, event_for, known_account
+from tests.patience import SILENCE
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def paid_event(sandbox: Any, account: str) -> tuple[str, WebhookEvent]:
+    """The path of a new payment and a delivery about it."""
+    uid = sandbox.add_payment(account, status="captured")["uid"]
+    return f"/api/payments/{uid}", event_for(account, "payment.completed", payment_uid=uid)
+
+
+def read(sandbox: Any) -> list[str]:
+    return [call["path"] for call in sandbox.requests() if call["path"].startswith("/api/payments/")]
+
+
+def test_one_event_of_an_account_that_hangs_is_read_and_its_others_wait(
+    sandbox: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faults C3: the read ends before the retry that would be answered, and the next event is not read."""
+    settings.GOVPAY = {**settings.GOVPAY, "READ_TIMEOUT": 0.5}
+    hanging, healthy = account_on(sandbox), account_on(sandbox)
+    (path, first), (_, second), (good_path, good) = (paid_event(sandbox, each) for each in (hanging, hanging, healthy))
+    hangs = sandbox.fault(f"GET {path}", delay=SILENCE, times=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(unreachable, "EVENT_READ_TIMEOUT", 0.3)
+        tasks.process_event(first.pk)
+    assert hangs.hits == 1
+    tasks.process_events([second.pk, good.pk])
+    assert read(sandbox)[-1] == good_path
+    rows = {row.pk: row for row in WebhookEvent.objects.all()}
+    assert [(rows[each.pk].state, rows[each.pk].attempts) for each in (first, second, good)] == [
+        ("received", 1),
+        ("received", 0),
+        ("processed", 1),
+    ]
+    assert rows[second.pk].error == unreachable.WAITING
+    assert rows[second.pk].claimed_until is None
+    tasks.process_event(second.pk)
+    assert len(read(sandbox)) == 2, "it is not due yet"
+
+
+def test_an_event_that_waited_is_read_once_the_account_is_forgotten(sandbox: Any, settings: Any) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
+    account = account_on(sandbox)
+    path, event = paid_event(sandbox, account)
+    cut = sandbox.fault(f"GET {path}", close="before")
+    tasks.process_event(event.pk)
+    assert cut.hits
+    sandbox.clear_faults()
+    _, waiting = paid_event(sandbox, account)
+    tasks.process_event(waiting.pk)
+    cache.delete(unreachable_key(account))
+    WebhookEvent.objects.update(due_at=waiting.received_at)
+    tasks.process_events([event.pk, waiting.pk])
+    assert set(WebhookEvent.objects.values_list("state", "error")) == {("processed", "")}
+
+
+def test_a_message_holds_events_of_one_account_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog is queued account by account, and the accounts take turns."""
+    sent: list[list[int]] = []
+    monkeypatch.setattr(tasks, "_publish", lambda pks: sent.append(list(pks)))
+    monkeypatch.setattr(tasks, "TOGETHER", 2)
+    one, other = known_account("acc_1"), known_account("acc_2")
+    pks = [event_for(each, "payment.completed").pk for each in (one, one, one, other, other)]
+    WebhookEvent.objects.update(due_at=timezone.now())
+    tasks.send_outstanding()
+    expected = [pks[:2], pks[3:], pks[2:3]]
+    assert sent == expected
+    sent.clear()
+    tasks._publish_by_account([(str(row.account_id), row.pk) for row in WebhookEvent.objects.order_by("pk")])
+    assert sent == expected
