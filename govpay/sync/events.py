@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db.models import Q
 
+from govpay.client.pages import uid_of
 from govpay.connection import get_endpoints
 from govpay.exceptions import GovPayError, NotFound
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod, Transaction, WebhookEvent
@@ -225,7 +226,7 @@ def _method(event: WebhookEvent, seen: SeenUids) -> Found:
     extra = {"account_id": account, "customer_id": customer}
     reading = Reading(mapping.SAVED_METHOD, list(page.items), extra, known, uid or "any")
     # A method that the list lacks is gone. The sync of this customer marks it as deleted.
-    if not uid or any(_uid_in(item) == uid for item in page.items):
+    if not uid or any((uid_of(item) or "") == uid for item in page.items):
         return Found([reading])
     return Found([reading], also=[partial(_read_methods_again, account, customer)])
 
@@ -313,12 +314,6 @@ def _uid(event: WebhookEvent, *names: str) -> str:
     if not found:
         raise Unusable(f"The payload has no {names[0]}.")
     return found
-
-
-def _uid_in(document: Mapping[str, Any]) -> str:
-    """The uid of a document, or an empty text (assumptions A5 and A14)."""
-    found = (document.get(name) for name in ("uid", "saved_payment_method_uid", "id"))
-    return next((each for each in found if isinstance(each, str) and each), "")
 
 
 def _save_session(uid: str, account: str, document: Mapping[str, Any] | None) -> None:
