@@ -121,7 +121,7 @@ def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], F
             saved = in_transaction(partial(_store, event, found))
         except Overtaken:
             # The documents may be older than the rows now, and may name rows that were not looked up.
-            seen = frozenset(uid for each in found.readings for uid in map(_uid_in, each.documents) if uid)
+            seen = frozenset(uid for each in found.readings for uid in map(uid_of, each.documents) if uid)
             continue
         refunds = any(row.get("type") == TransactionType.REFUND for each in saved for row in each.written.values())
         return EventOutcome(EventState.PROCESSED, lists=found.lists, refunds=refunds)
@@ -226,7 +226,7 @@ def _method(event: WebhookEvent, seen: SeenUids) -> Found:
     extra = {"account_id": account, "customer_id": customer}
     reading = Reading(mapping.SAVED_METHOD, list(page.items), extra, known, uid or "any")
     # A method that the list lacks is gone. The sync of this customer marks it as deleted.
-    if not uid or any((uid_of(item) or "") == uid for item in page.items):
+    if not uid or any(uid_of(item) == uid for item in page.items):
         return Found([reading])
     return Found([reading], also=[partial(_read_methods_again, account, customer)])
 
@@ -246,7 +246,7 @@ def _session(event: WebhookEvent, seen: SeenUids) -> Found:
         documents = fetch_related("list_payments", account, "session_id", uid)
         if documents:
             found.readings.append(Reading(mapping.PAYMENT, documents, {"account_id": account}, known, may_lag=True))
-            found.payment_uid = _uid_in(documents[0])
+            found.payment_uid = uid_of(documents[0]) or ""
         else:
             found.lists = ("payments", "transactions")
     return found
