@@ -164,7 +164,7 @@ class Transport:
     def send(self, request: Request) -> Response:
         """The answer to ``request``, after as many attempts as ``retry`` allows within ``call_timeout``.
 
-        A block of ``deadlines.time_limit`` may end earlier.
+        A block of ``deadlines.time_limit`` may end a read earlier.
 
         Reads raise ``APIConnectionError``, ``ServerError`` or ``InvalidAnswer`` when the retries did not help. Writes
         are sent once. A write that may have been sent and got no usable answer raises ``OutcomeUnknown``;
@@ -173,12 +173,12 @@ class Transport:
         T5). After a 429 a read waits as requested, if that fits into the call (faults R1).
         """
         limit = self.config.call_timeout
-        deadline = time.monotonic() + (limit if request.within is None else min(limit, request.within))
-        deadline = min(deadline, current_deadline())
+        own = time.monotonic() + (limit if request.within is None else min(limit, request.within))
+        deadline = min(own, current_deadline()) if request.safe else own
         attempt, renewed = 1, False
         while True:
             self._await_pause(request, deadline)
-            token = self._token(request, deadline)
+            token = self._token(request, own)  # a fetch that ends early would stop the acts of all processes
             outcome = self._attempt(request, token, deadline, attempt)
             if isinstance(outcome, Response):
                 return outcome

@@ -169,7 +169,10 @@ def put_off(event: WebhookEvent, error: str, seconds: float) -> None:
 
 
 def requeue(pks: Sequence[int]) -> list[int]:
-    """Set events back to ``received`` from any state. Returns the keys of those that no worker holds now."""
+    """Set events back to ``received``, from any state, except those that a worker is processing now.
+
+    Returns the primary keys of the events that were set back.
+    """
     now = timezone.now()
     ready = WebhookEvent.objects.filter(pk__in=pks).exclude(state=EventState.RECEIVED, claimed_until__gt=now)
 
@@ -202,10 +205,11 @@ def batches(events: Iterable[tuple[str, int]], most: int) -> list[list[int]]:
 
 
 def note_queued(pks: Sequence[int]) -> None:
-    """Record that events were queued: they are not ``overdue`` for the next ``QUEUED_AGAIN``."""
+    """Record that events were queued: they are not ``overdue`` for the next ``QUEUED_AGAIN``, and may be claimed."""
     if pks:
         waiting = WebhookEvent.objects.filter(pk__in=pks, state=EventState.RECEIVED)
-        in_transaction(lambda: waiting.update(due_at=timezone.now() + QUEUED_AGAIN))
+        # With an error they would pause until ``due_at``, and the worker could not claim them.
+        in_transaction(lambda: waiting.update(due_at=timezone.now() + QUEUED_AGAIN, error=""))
 
 
 def count_stale(account_uid: str) -> None:

@@ -68,7 +68,8 @@ def mark_missing(
     """
     while missing := sync_pass.cursor.missing:
         work = partial(mark_deleted, model, confirm(missing[:CHUNK]))
-        sync_pass.commit(lambda work=work: Saved(deleted=work()), pages=0, missing=missing[CHUNK:] or None)
+        left = missing[CHUNK:] or None
+        sync_pass.commit(lambda work=work: Saved(deleted=work()), pages=0, missing=left, place=sync_pass.place)
 
 
 def still_gone(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> list[str]:
@@ -141,7 +142,7 @@ def _is_gone(listing: Listing, sync_pass: SyncPass, uid: str) -> bool:
 
 
 def read_again(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> None:
-    """Read each of these rows by itself and store it. A list may lag, so it replaces no stamp of the future (R9)."""
+    """Read these rows one by one and store them. A list may lag, so it must not replace stamps of the future (R9)."""
     for uid in uids:
         try:
             found = listing.read(sync_pass.account_uid, uid)

@@ -12,7 +12,15 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from govpay.connection import get_endpoints
-from govpay.exceptions import AuthenticationError, EncryptionError, Gone, InvalidRequest, NotFound
+from govpay.exceptions import (
+    AuthenticationError,
+    EncryptionError,
+    Gone,
+    InvalidAnswer,
+    InvalidRequest,
+    NotFound,
+    ServerError,
+)
 from govpay.models import Customer, HostedSession, Payment, PaymentLink
 from govpay.models.choices import LinkState, PaymentStatus, SessionStatus, Source
 from govpay.models.fields import Sealed
@@ -45,8 +53,11 @@ def read_open_sessions(sync_pass: SyncPass) -> None:
         place = {"uid": session.uid}
         try:
             document = read_session(session)
-        except (AuthenticationError, EncryptionError, NotFound) as error:
+        except (AuthenticationError, EncryptionError, InvalidAnswer, InvalidRequest, NotFound) as error:
             sync_pass.reject(session.uid, str(error), place=place)
+        except ServerError:
+            sync_pass.commit(Saved, pages=0, place=place)  # the next pass goes on after this session
+            raise
         else:
             sync_pass.commit(partial(save_session, session.uid, document, extra=sync_pass.address), place=place)
     _name_payments(str(sync_pass.account_uid))

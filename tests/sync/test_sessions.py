@@ -150,3 +150,15 @@ def test_a_pass_gives_its_slot_back_and_goes_on_after_the_last_session(
     assert [call["path"] for call in calls.all] == [f"/v1/hosted-sessions/{uid}" for uid in uids]
     assert cursor_of("sessions", account).position is None
     assert counts(read("sessions", account)) == {"unchanged": 2, "rejected_count": 1}
+
+
+@pytest.mark.parametrize(("status", "states"), [(400, ["succeeded"]), (500, ["failed", "succeeded"])])
+def test_a_session_that_cannot_be_read_stops_no_other(
+    sandbox: Any, settings: Any, account: str, open_session: Callable[[], HostedSession], status: int, states: list[str]
+) -> None:
+    settings.GOVPAY = {**settings.GOVPAY, "MAX_RETRIES": 0}
+    uids = sorted(open_session().uid for _ in range(3))
+    sandbox.fault(f"GET /v1/hosted-sessions/{uids[1]}", status=status)
+    calls = watch(sandbox)
+    assert [pull("sessions", account).state for _ in states] == states
+    assert [call["path"] for call in calls.all] == [f"/v1/hosted-sessions/{uid}" for uid in uids]

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from govpay import tasks
 from govpay.cache import unreachable_key
+from govpay.connection import get_authorizer, reset
 from govpay.models import WebhookEvent
-from govpay.sync import unreachable
+from govpay.sync import inbox, unreachable
 from tests.events import account_on, event_for, known_account
 from tests.patience import SILENCE
 
@@ -84,3 +85,33 @@ def test_a_message_holds_events_of_one_account_only(monkeypatch: pytest.MonkeyPa
     sent.clear()
     tasks._publish_by_account([(str(row.account_id), row.pk) for row in WebhookEvent.objects.order_by("pk")])
     assert sent == expected
+
+
+def test_an_event_that_waited_can_be_claimed_when_it_is_queued_again(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, event = paid_event(sandbox, account_on(sandbox))
+    claimed = inbox.claim(event.pk)
+    assert claimed is not None
+    inbox.put_off(claimed, unreachable.WAITING, -1.0)
+    queued: list[int] = []
+    monkeypatch.setattr(tasks, "_publish", queued.extend)
+    tasks.send_outstanding()
+    assert queued == [event.pk]
+    assert inbox.claim(event.pk) is not None
+
+
+def test_the_time_limit_of_an_event_does_not_end_the_fetch_of_a_token(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch that failed would stop the actions of all processes for a while."""
+    _, event = paid_event(sandbox, account_on(sandbox))
+    cache.clear()
+    reset()
+    before = sandbox.token_requests
+    slow = sandbox.fault("POST /oauth2/token", delay=1.3, times=1)
+    monkeypatch.setattr(unreachable, "EVENT_READ_TIMEOUT", 0.2)
+    tasks.process_event(event.pk)
+    assert slow.hits == 1
+    assert get_authorizer().token()
+    assert sandbox.token_requests == before + 1
