@@ -42,7 +42,10 @@ class Work:
         self._step(tasks.send_digest)
 
     def urgent(self) -> None:
-        """Heartbeat, token and open operations, at most once in ``TICK``. Then the events that wait."""
+        """Record the heartbeats, refresh the token and reconcile open operations, at most once in ``TICK``.
+
+        Then, at each call, process the events that wait.
+        """
         if time.monotonic() >= self._urgent_at:
             self._urgent_at = time.monotonic() + TICK.total_seconds()
             self._step(heartbeats.record_worker)

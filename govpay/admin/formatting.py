@@ -115,7 +115,10 @@ def _chip(tone: str, label: Any) -> str:
 
 
 def payment_badge(payment: Payment) -> str | None:
-    """Return the payment's status as a badge. Lists need rows from ``with_fee_preview``."""
+    """Return the payment's status as a badge; a fee preview has its own badge.
+
+    Use rows from ``with_fee_preview`` in lists: otherwise each validated payment costs one more SQL statement.
+    """
     if payment.is_fee_preview:
         return format_html('<span class="govpay-badge govpay-quiet">{}</span>', FEE_PREVIEW)
     return badge(payment.status, PaymentStatus)

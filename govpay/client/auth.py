@@ -86,7 +86,7 @@ class Authorizer:
 
     @scrub_traceback
     def token(self, patience: float | None = None) -> str:
-        """A token for one call. While the current token is fresh, this takes no lock and reads no cache.
+        """Return a token for one call. While the current token is fresh, this takes no lock and reads no cache.
 
         Waits at most ``patience`` seconds (15 by default). Raises ``AuthenticationError`` when the credentials are
         refused, and ``APIConnectionError``, ``ServerError``, ``RateLimited`` or ``InvalidAnswer`` when no token can
@@ -99,7 +99,11 @@ class Authorizer:
 
     @scrub_traceback
     def refresh(self, force: bool = False) -> Token:
-        """Replace the token if it is due; with ``force`` always, even after a failed fetch. Raises as ``token``."""
+        """Return the token, replaced if it is due for renewal.
+
+        With ``force`` neither this process's token nor the stored one is accepted, only a newer one, and the pause
+        after a failed fetch is ignored. Raises the errors that ``token`` raises.
+        """
         held = self._held
         if not force and held is not None and time.monotonic() < held.renew_at:
             return held.token
@@ -126,7 +130,7 @@ class Authorizer:
         return True
 
     def status(self) -> dict[str, Any]:
-        """The state of the token for staff, without the token itself. Values in seconds; ages by the wall clock.
+        """Return the state of the token for staff, without the token itself. Values in seconds; ages by the wall clock.
 
         ``source`` is ``process``, ``store`` or ``none``. ``blocked`` is the number of seconds until the next attempt
         after a failed fetch.
@@ -214,14 +218,15 @@ class Authorizer:
             time.sleep(POLL)
 
     def _to_replace(self) -> tuple[str, ...]:
-        """The known tokens. ``force`` does not accept any of them, but accepts a newer one."""
+        """Return the known tokens. ``force`` does not accept any of them, but accepts a newer one."""
         stored = self._fail_open(self._store.load, None)
         known = [self._held.token if self._held is not None else None, stored]
         return tuple(token.access_token for token in known if isinstance(token, Token))
 
     def _adopt(self, replaced: tuple[str, ...]) -> Token | None:
-        """The store's token if it is fresh and not to be replaced, else ``None``. A token that is only still valid is
-        used by this process while a new one is fetched.
+        """Return the store's token if it is fresh and not to be replaced, else ``None``.
+
+        A token that is valid but due for renewal is used by this process while a new one is fetched.
         """
         token = self._fail_open(self._store.load, None)
         if not isinstance(token, Token) or token.access_token in (*replaced, self._refused):
@@ -265,8 +270,9 @@ class Authorizer:
         self._blocked_until = self._look_at = 0.0
 
     def _hold(self, token: Token, asked: float | None = None) -> _Held:
-        """``token`` with its times on the monotonic clock. They count from ``asked`` when this process fetched it,
-        else from the wall clock, within the lifetime of the token.
+        """Return ``token`` with its times on the monotonic clock.
+
+        They count from ``asked`` if this process fetched it, else from the wall clock, within the token's lifetime.
         """
         if asked is not None:
             expires_at = asked + token.expires_in
@@ -276,7 +282,7 @@ class Authorizer:
         return _Held(token, expires_at - token.margin(self._margin), expires_at)
 
     def _breaker(self, now: float) -> APIError:
-        """The error while fetches are blocked: the last failure, or that another process failed."""
+        """Return the error while fetches are blocked: the last failure, or that another process failed."""
         left = max(0.0, self._blocked_until - now)
         last = self._failure
         if last is None:
@@ -293,12 +299,12 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def _again(error: APIError, more: str = "") -> APIError:
-    """A copy of ``error`` without the frames that the original holds."""
+    """Return a copy of ``error`` without the frames that the original holds."""
     return type(error)(error.message + more, status=error.status, code=error.code, request_id=error.request_id)
 
 
 def _told(why: str) -> APIError | None:
-    """The failure of another process, from its text in the store."""
+    """Return the failure of another process, from its text in the store."""
     name, _, message = why.partition(": ")
     kind = getattr(exceptions, name, None)
     return kind(message) if message and isinstance(kind, type) and issubclass(kind, APIError) else None

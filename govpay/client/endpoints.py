@@ -85,7 +85,7 @@ class Endpoints(Calls):
         return None if answer.document is None else PaymentAccountResource(answer.document, answer.request_id)
 
     def set_checkout_config(self, uid: str, body: CheckoutConfig, *, idempotency_key: str) -> Any:
-        """The platform's answer, which is not documented; None for an empty one."""
+        """Return the platform's answer, which is not documented; None if it is empty."""
         return self._write("set_checkout_config", None, body, idempotency_key, uid=uid).document
 
     # -- wallets -------------------------------------------------------------------------------------------
@@ -97,12 +97,12 @@ class Endpoints(Calls):
         return self._one(CustomerResource, "get_customer", account_uid, uid)
 
     def create_customer(self, account_uid: str, body: CreateCustomer, *, idempotency_key: str) -> CustomerResource:
-        """Raises ``Conflict`` when the reference exists already (A13). Look the customer up then."""
+        """Create a customer. Raises ``Conflict`` if its reference exists already (A13): then look the customer up."""
         answer = self._write("create_customer", account_uid, body, idempotency_key, check=is_a(CustomerResource))
         return CustomerResource(answer.document, answer.request_id)
 
     def list_saved_payment_methods(self, account_uid: str, customer_uid: str) -> Page:
-        """All methods of a customer. This list is not paged (A14)."""
+        """Return all saved methods of a customer; this list is not paged (A14)."""
         return self._page("list_saved_payment_methods", account_uid, None, customer_uid=customer_uid)
 
     def save_payment_method(
@@ -125,7 +125,7 @@ class Endpoints(Calls):
     def set_default_payment_method(
         self, account_uid: str, customer_uid: str, body: DefaultPaymentMethod, *, idempotency_key: str
     ) -> Any:
-        """The platform's answer, which is not documented; None for an empty one."""
+        """Return the platform's answer, which is not documented; None if it is empty."""
         return self._write(
             "set_default_payment_method", account_uid, body, idempotency_key, customer_uid=customer_uid
         ).document
@@ -133,7 +133,7 @@ class Endpoints(Calls):
     def import_payment_methods(
         self, account_uid: str, body: ImportPaymentMethods, *, idempotency_key: str
     ) -> Mapping[str, Any]:
-        """Return the document of A16: ``imported`` and ``results``, one object per sent row, by ``index``."""
+        """Return the answer: ``imported``, and ``results`` with one object per sent row, by ``index`` (A16)."""
         answer = self._write("import_payment_methods", account_uid, body, idempotency_key, check=_import_results)
         return an_object(answer.document)
 
@@ -153,7 +153,10 @@ class Endpoints(Calls):
     def capture_payment(
         self, account_uid: str, uid: str, body: CapturePayment, *, idempotency_key: str
     ) -> PaymentResource:
-        """Raises ``PaymentDeclined``, ``Conflict`` (already captured or failed) or ``Gone`` (expired): A9."""
+        """Charge a validated payment (A9).
+
+        Raises ``PaymentDeclined``, ``Conflict`` (already captured or failed) or ``Gone`` (expired).
+        """
         answer = self._write(
             "capture_payment", account_uid, body, idempotency_key, check=is_a(PaymentResource, uid), uid=uid
         )
@@ -167,7 +170,7 @@ class Endpoints(Calls):
         return TransactionResource(answer.document, answer.request_id)
 
     def void_payment(self, account_uid: str, uid: str, *, idempotency_key: str) -> PaymentResource:
-        """Allowed before the capture or on its (UTC) day (A11)."""
+        """Void a payment. Allowed before the capture and on its UTC day, but not after a refund (A11)."""
         answer = self._write(
             "void_payment", account_uid, None, idempotency_key, check=is_a(PaymentResource, uid), uid=uid
         )
@@ -190,20 +193,20 @@ class Endpoints(Calls):
     # -- events --------------------------------------------------------------------------------------------
 
     def list_subscriptions(self, account_uid: str, *, within: float | None = None) -> Page:
-        """All subscriptions. This list is not paged (A2, A20). ``within``: timeout in seconds."""
+        """Return all subscriptions; this list is not paged (A2, A20). ``within``: timeout in seconds."""
         return self._page("list_subscriptions", account_uid, None, within=within)
 
     def set_subscriptions(self, account_uid: str, body: SetSubscriptions, *, idempotency_key: str) -> Any:
-        """Merge by ``event_type`` (A20). Returns the platform's answer, or None for an empty one."""
+        """Change the named event types and leave the others as they are (A20). Returns the answer, None if empty."""
         return self._write("set_subscriptions", account_uid, body, idempotency_key).document
 
     def get_webhook_secret(self, account_uid: str, *, within: float | None = None) -> str:
-        """The signing secret (A18). Keep it encrypted. ``within``: timeout in seconds."""
+        """Return the signing secret (A18). Store it only encrypted. ``within``: timeout in seconds."""
         document = self._read("get_webhook_secret", account_uid, check=_is_secret, within=within).document
         return str(document["secret"])
 
     def list_event_types(self, account_uid: str) -> tuple[Mapping[str, Any], ...]:
-        """All event types as objects with ``event_type``, for each form of A19."""
+        """Return all event types as objects with ``event_type``, also if the answer is a list of names (A19)."""
         document = self._read("list_event_types", account_uid, check=_has_event_types).document
         return tuple(_event_types(document))
 
@@ -212,7 +215,7 @@ class Endpoints(Calls):
     def create_hosted_session(
         self, account_uid: str, body: CreateHostedSession, *, idempotency_key: str
     ) -> HostedSessionResource:
-        """Returns ``session_id``, ``client_secret``, ``expires_at``, ``hosted_url``. Two of these are credentials."""
+        """Return ``session_id``, ``client_secret``, ``expires_at``, ``hosted_url``. Two of these are credentials."""
         check = has_text("session_id", "client_secret")
         answer = self._write("create_hosted_session", account_uid, body, idempotency_key, check=check)
         return HostedSessionResource(answer.document, answer.request_id)

@@ -158,7 +158,7 @@ class SavePaymentMethod(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultPaymentMethod(Shape):
-    """``PUT /api/customers/{uid}/default-payment-method`` (A15)."""
+    """The body of ``PUT /api/customers/{uid}/default-payment-method``. It is our assumption (A15)."""
 
     saved_payment_method_uid: Annotated[str, is_text]
 

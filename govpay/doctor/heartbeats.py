@@ -48,9 +48,10 @@ def record_beat() -> None:
 
 
 def note_tick_queued(task: str) -> None:
-    """Record that beat queues a tick. Logs a warning when no worker has carried out the one before.
+    """Record that Celery beat queues the periodic task ``task``.
 
-    Does nothing with a cache that workers do not share, because their marks are not seen here.
+    Logs a warning if no worker has finished the previous one. Does nothing with a cache of ``UNSHARED_CACHES``: there
+    the mark that a worker removes in ``note_tick_done`` is not reliable.
     """
     if settings.CACHES.get(conf.get("CACHE"), {}).get("BACKEND") in UNSHARED_CACHES:
         return

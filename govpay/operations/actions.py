@@ -66,19 +66,19 @@ class Action(ABC):
 
     @abstractmethod
     def arguments(self) -> Mapping[str, Any]:
-        """The caller's arguments. They are fingerprinted, so that one key cannot stand for two actions."""
+        """Return the caller's arguments. They are fingerprinted, so that one key cannot stand for two actions."""
 
     @abstractmethod
     def entry(self) -> dict[str, Any]:
-        """The columns of the journal row."""
+        """Return the columns of the journal row."""
 
     def known(self) -> Mirror | None:
-        """The row that the action would make, if it exists already and nothing needs to be sent."""
+        """Return the row that the action would make, if it exists already and nothing needs to be sent."""
         return None
 
     @classmethod
     def again(cls, operation: Operation, seen: Snapshot | None) -> Action:
-        """The same request made from the journal alone, for *Try again*.
+        """Return the same request, made from the journal alone, for *Try again*.
 
         Raises ``OperationRefused`` if the journal does not hold the whole request: repeat the call with its key then.
         """
@@ -99,7 +99,7 @@ class Action(ABC):
         """Make the API call and nothing else: an exception from here is treated as the outcome of the call."""
 
     def judge_answer(self, operation: Operation, found: Any) -> ActionResult | None:
-        """``judge`` for the answer to the call itself, which must meet more conditions than a read."""
+        """Judge the answer to the call itself, like ``judge``. It must meet more conditions than a read."""
         if self.statuses and found.status not in self.statuses:
             raise InvalidAnswer("the answer has no status that is known")
         return self.judge(operation, found)
@@ -123,17 +123,17 @@ class Action(ABC):
 
     @staticmethod
     def address(operation: Operation) -> dict[str, Any]:
-        """The columns that follow from the URL of the document, as a sync sets them."""
+        """Return the columns that follow from the URL of the document, as a sync sets them."""
         return {"account_id": operation.account_id}
 
     @staticmethod
     def stored(operation: Operation, row: Mirror) -> None:
-        """Further writes in the transaction that closes the journal row. ``row`` is the row of the action."""
+        """Make further writes in the transaction that closes the journal row. ``row`` is the row of the action."""
         return
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
-        """After the journal row is closed: read again other objects that the action may have changed.
+        """Read other objects again that the action may have changed. Called after the journal row is closed.
 
         ``refused``: the platform refused the action without saying why, so our copy of the object may be old.
         """
@@ -141,7 +141,7 @@ class Action(ABC):
 
 
 def completed(found: R, known: Mapping[str, Any]) -> R:
-    """``found`` with those properties of ``known`` that the platform left out of its answer.
+    """Return ``found`` with those properties of ``known`` that the platform left out of its answer.
 
     The answers to writes are hardly documented (/platform/payments/ names four properties). A property that is missing
     in an answer must not clear its column.

@@ -280,7 +280,11 @@ def _repeat(action: Action, earlier: Operation, mark: str, actor: Any) -> Mirror
 
 
 def _same_request(action: Action, earlier: Operation, mark: str) -> bool:
-    """Compare the fingerprints. A row that was made after a restore has none: compare its payment and amount."""
+    """Whether ``action`` is the same request as ``earlier``, by their fingerprints.
+
+    A row that was added after a restore from a backup (``adopt_refunds``) has no fingerprint: then the payment and the
+    amount are compared, and a request without an amount matches any.
+    """
     if earlier.fingerprint:
         return earlier.fingerprint == mark
     asked = action.entry()

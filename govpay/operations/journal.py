@@ -170,10 +170,10 @@ class JournalEntry:
 
     @scrub_traceback
     def record(self, action: Action | type[Action], answer: ActionResult, attention: str = "") -> Mirror:
-        """Store the platform's answer and close the row, in one transaction. Returns the mirrored row.
+        """Store the object in the platform's answer and close the operation, in one transaction.
 
-        ``attention`` raises a review item: the outcome differs from what the user was shown.
-        Raises ``Unmappable`` for a document that cannot be mapped to a row, and database errors.
+        Returns the object's row. ``attention``, an ``OperationAttention``, puts the operation into the review queue if
+        its action moves money. Raises ``Unmappable`` if the answer cannot be mapped to a row, and database errors.
         """
         operation = self.operation
 
@@ -197,9 +197,11 @@ class JournalEntry:
 
     @scrub_traceback
     def close(self, error: GovPayError | None = None, attention: str = "") -> None:
-        """Write the outcome, unless another process did so first: unknown after ``OutcomeUnknown``, else failed.
+        """Write the outcome: succeeded without ``error``, unknown after ``OutcomeUnknown``, else failed.
 
-        Without an error the operation succeeded. ``attention`` raises a review item, as for ``record``.
+        A row that is already closed stays as it is, except that the platform's record overrides "not executed" and a
+        manual resolution. An error of an earlier attempt is not written while a later one may be under way.
+        ``attention``: as for ``record``.
         """
         in_transaction(lambda: self._close(error, attention))
         self.mark("closed")

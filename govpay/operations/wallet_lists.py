@@ -133,7 +133,10 @@ def demand_no_change(operation: Operation, marks: Mapping[str, list[Any]], liste
 
 
 def last_known() -> int:
-    """Return the highest primary key of the saved methods. It is stored before an action, for ``since``."""
+    """Return the highest primary key of the saved methods, or 0.
+
+    An action stores it before it sends its request, so that ``since`` can later tell which methods were already known.
+    """
     return SavedPaymentMethod.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 

@@ -66,7 +66,7 @@ def remove_payment_method(
 def set_default_payment_method(
     *, method: SavedPaymentMethod, actor: Any = None, key: uuid.UUID | str | None = None
 ) -> SavedPaymentMethod:
-    """Make a saved method its customer's only default method; assumption A15.
+    """Make a saved method its customer's only default method. The request's body is our assumption (A15).
 
     Raises ``OperationRefused``, ``Conflict``, ``InvalidRequest``, ``OutcomeUnknown``, ``APIError``.
     """

@@ -82,7 +82,10 @@ def find_groups(payments: PaymentQuerySet) -> list[Group]:
 
 
 def one_row_a_group(payments: PaymentQuerySet) -> QuerySet[Any, Any]:
-    """Return a query with one row for each group. Each row has one number, so that the query can be part of a union."""
+    """Return a query with one row for each group, used to count groups.
+
+    Its only column is a number, so that it can be united with queries of primary keys.
+    """
     return _in_groups(payments).values("account_id", "flag").annotate(size=Count("pk")).values_list("size")
 
 

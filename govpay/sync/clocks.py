@@ -16,7 +16,7 @@ NOTICEABLE = dt.timedelta(seconds=60)
 
 
 def earlier(moment: dt.datetime | None = None) -> dt.datetime:
-    """``moment`` by our clock (default: now), or by the platform's ``Date`` if that is earlier."""
+    """Return ``moment`` by our clock (default: now), or by the platform's ``Date`` if that is earlier."""
     return (moment or timezone.now()) - dt.timedelta(seconds=max(0.0, clock_skew() or 0.0))
 
 

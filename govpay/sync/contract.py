@@ -93,7 +93,7 @@ _METHOD = ContractShape(_METHOD_NAMES, _BLOCKS, _METHOD_TYPE)
 
 
 def _names(resource: type[resources.Resource], *more: str) -> frozenset[str]:
-    """The properties that the resource class reads through its fields, and ``more`` that it reads in code."""
+    """Return the properties that the resource class reads through its fields, and ``more`` that it reads in code."""
     found = set(more)
     for kind in resource.__mro__:
         for each in vars(kind).values():
@@ -210,7 +210,7 @@ def _unknown(shape: ContractShape, document: Mapping[str, Any], path: str) -> li
 
 
 def _fit_name(name: str) -> str:
-    """``name`` if it looks like a property name. A key that holds a number or personal data is replaced."""
+    """Return ``name`` if it looks like a property name. A key that holds a number or personal data is replaced."""
     return name if _NAME.fullmatch(name) and not _DIGITS.search(name) else UNFIT
 
 

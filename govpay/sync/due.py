@@ -46,7 +46,7 @@ class Due(NamedTuple):
 def due_lists(
     uids: Sequence[str | None], names: Sequence[str], *, full: bool = False, restored_at: dt.datetime | None = None
 ) -> list[Due]:
-    """The lists of these accounts (None: the lists without account) that are due.
+    """Return the lists of these accounts (None: the lists without account) that are due.
 
     A list is due when it was never read, or last before ``SYNC_INTERVAL``. With ``full``: when its last full pass was
     before ``FULL_SYNC_INTERVAL``, or before ``restored_at``. The very first pass is a full one, so a list without a
@@ -84,7 +84,7 @@ def due_lists(
 
 
 def _with_failures(rows: QuerySet[SyncCursor], full: bool, done: str) -> QuerySet[SyncCursor]:
-    """The cursors with the number of failed runs of this mode since its last success, and the start of the last one."""
+    """Return the cursors with the failed runs of this mode since its last success: their number and the last start."""
     failed = SyncRun.objects.filter(
         Q(account=OuterRef("account_id")) | Q(account=None, resource__in=GLOBAL),
         resource=OuterRef("resource"),
@@ -99,7 +99,11 @@ def _with_failures(rows: QuerySet[SyncCursor], full: bool, done: str) -> QuerySe
 
 
 def _rests(row: Any, now: dt.datetime, longest: float) -> bool:
-    """Whether the list was tried a moment ago, or failed a while ago and waits for its next attempt."""
+    """Whether the list must not be read yet.
+
+    It was tried less than ``RETRY_AFTER`` ago, or it has failed at least twice since its last success and the growing
+    wait after the last failure (at most ``longest``) is not over.
+    """
     if row.attempted_at is not None and row.attempted_at > now - RETRY_AFTER:
         return True
     if (row.failures or 0) < 2:
@@ -109,11 +113,11 @@ def _rests(row: Any, now: dt.datetime, longest: float) -> bool:
 
 
 def next_accounts(restored_at: dt.datetime | None = None) -> list[Due]:
-    """The accounts that this tick queues: the longest waiting first, and at most twice as many as the interval needs.
+    """Return the accounts that this tick queues, the longest waiting first.
 
-    So accounts that became due together are spread over the interval. Each account is queued once. When full and
-    incremental passes are due, they take turns, full passes first. An account that a worker is reading is left out, so
-    that an account that hangs keeps one worker only.
+    These are at most twice as many as the interval needs, so that accounts that became due together are spread over the
+    interval. Each account is queued once. When full and incremental passes are due, they take turns, full passes first.
+    An account that a worker is reading is left out, so that an account that hangs keeps one worker only.
     """
     every = account_uids()
     busy = lease.busy_accounts()
@@ -131,7 +135,7 @@ def next_accounts(restored_at: dt.datetime | None = None) -> list[Due]:
 
 
 def _lists_last_read_in_full(uids: Sequence[str | None]) -> set[tuple[str, str]]:
-    """The lists of these accounts, as (account, list), whose last run was a full one."""
+    """Return the lists of these accounts, as (account, list), whose last run was a full one."""
     runs = SyncRun.objects.filter(account=OuterRef("account_id"), resource=OuterRef("resource"))
     cursors = SyncCursor.objects.filter(account__in=uids).annotate(
         last_mode=Subquery(runs.order_by("-started_at").values("mode")[:1])

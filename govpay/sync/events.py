@@ -90,7 +90,7 @@ def work_on(event: WebhookEvent) -> EventOutcome:
     """Read the object that a claimed ``event`` names, store it and close the event.
 
     A ``GovPayError`` is recorded in the event and not raised; the event is then retried or marked as failed. If the
-    account did not answer a moment ago, nothing is read and the event is put off.
+    account is marked as unreachable, nothing is read and the event is put off.
     """
     read = HANDLERS.get(event.event_type)
     if read is None:
@@ -148,7 +148,7 @@ def _store(event: WebhookEvent, found: Found) -> list[Saved]:
 
 
 def _same_object(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], Found]) -> list[WebhookEvent]:
-    """Other waiting events that one read of the same payment, or of the same transaction, answers as well."""
+    """Return other waiting events for which the same read of a payment or transaction is enough."""
     uid = _hint(event, "payment_uid")
     if not uid or read not in (_payment, _movement):
         return []
@@ -280,7 +280,9 @@ def _read_payment(event: WebhookEvent, uid: str, found: Found) -> None:
 
 
 def _transaction(account_uid: str, uid: str) -> Sequence[Mapping[str, Any]]:
-    """The transaction, or an empty list if the API cannot read a single one or does not have it yet."""
+    """Return a list with the transaction. It is empty when the API answers 404: it has no route for one transaction,
+    or does not have this one yet.
+    """
     try:
         return [dict(get_endpoints().get_transaction(account_uid, uid).raw)]
     except NotFound as error:
@@ -293,7 +295,7 @@ def _transactions_of(account_uid: str, payment_uid: str) -> Sequence[Mapping[str
 
 
 def _known(model: type[Mirror], account_uid: str, where: Q) -> Known:
-    """The local state of the rows before the request. If another writer changes a row meanwhile, it is read again.
+    """Return the local state of the rows before the request. A row that is changed meanwhile is read again.
 
     Rows of other accounts are left out, so an event cannot take over a row of another account.
     """

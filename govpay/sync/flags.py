@@ -116,7 +116,7 @@ def _follow(rows: Iterable[Mapping[str, Any]], *, quiet: bool) -> None:
 
 
 def _flag(movement: Movement, now: dt.datetime, *, quiet: bool) -> str:
-    """The flag that the movement raises; empty when a first load does not raise it."""
+    """Return the flag that the movement raises; an empty text if a first load does not raise it."""
     flag = FLAG_OF_TYPE[movement.type]
     if quiet and (flag not in RAISED_AT_FIRST or movement.moment < now - FLAG_BACKLOG_WINDOW):
         return ""

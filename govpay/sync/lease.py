@@ -31,7 +31,7 @@ class LeaseLost(SyncBusy):
 
 
 def cursor_for(resource: str, account_uid: str | None) -> SyncCursor:
-    """The cursor of an account and a resource. It is created when it is missing."""
+    """Return the cursor of an account and a resource. It is created if it is missing."""
     cursor, _ = in_transaction(lambda: SyncCursor.objects.get_or_create(resource=resource, account_id=account_uid))
     return cursor
 
@@ -75,7 +75,7 @@ def acquire_or_wait(cursor: SyncCursor, *, wait: bool, on_wait: Callable[[SyncCu
 
 
 def busy_accounts() -> set[str]:
-    """The accounts of which a live worker is reading a list now."""
+    """Return the uids of the accounts whose lists a live worker is reading now."""
     held = SyncCursor.objects.exclude(lease_token=None).filter(
         account__isnull=False, heartbeat_at__gt=Now() - _expiry()
     )
@@ -101,7 +101,7 @@ def release(cursor: SyncCursor) -> None:
 
 
 def process_start(pid: int) -> str:
-    """The start of a process of this host, in kernel ticks since boot; ``ended`` for a zombie; empty when unknown."""
+    """Return when process ``pid`` started, in kernel ticks since boot; ``ended`` for a zombie; empty if unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -123,7 +123,10 @@ def this_host() -> str:
 
 
 def _expiry() -> dt.timedelta:
-    """Each page writes a heartbeat. The expiry is at least ``CALL_TIMEOUT``, so that a slow call does not look dead."""
+    """Return the time without a heartbeat after which a lease expires.
+
+    Each page writes a heartbeat. The time is at least ``CALL_TIMEOUT``, so that a slow call does not look dead.
+    """
     return max(EXPIRY, dt.timedelta(seconds=float(conf.get("CALL_TIMEOUT"))))
 
 

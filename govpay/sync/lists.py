@@ -25,7 +25,7 @@ class Listing:
     mapper: Mapper
 
     def read(self, account_uid: str | None, uid: str) -> Mapping[str, Any]:
-        """The document of one object. Raises ``NotFound``."""
+        """Read one object and return its document. Raises ``NotFound``."""
         get = getattr(get_endpoints(), self.single)
         found = get(uid) if account_uid is None else get(account_uid, uid)
         return dict(found.raw)

@@ -59,7 +59,7 @@ class Mapper:
     prefix: str = ""
 
     def uid(self, document: Mapping[str, Any]) -> str:
-        """The uid of ``document``. Raises ``Unmappable`` when there is no usable one."""
+        """Return the uid of ``document``. Raises ``Unmappable`` if it has no usable one."""
         try:
             value = getattr(self.resource(document), self.identity)
         except ValueError as error:
@@ -69,7 +69,7 @@ class Mapper:
         return f"{self.prefix}{value}"
 
     def map(self, document: Mapping[str, Any], extra: Mapping[str, Any]) -> Columns:
-        """The columns of ``document``, with ``extra``: the columns known from the request (account, customer).
+        """Return the columns of ``document``, with ``extra``: the columns known from the request (account, customer).
 
         Values that no column takes are mended, and ``mended`` names them. Raises ``Unmappable`` when such a value
         belongs to the identity, an amount, the currency or the status.
@@ -111,13 +111,13 @@ class Mapper:
 
 @cache
 def _texts(model: type[Mirror]) -> tuple[tuple[str, str, int], ...]:
-    """The mirrored columns with a maximum length."""
+    """Return the mirrored columns with a maximum length."""
     return tuple((field.attname, field.name, field.max_length) for field in model.mirrored_fields() if field.max_length)
 
 
 @cache
 def _numbers(model: type[Mirror]) -> tuple[tuple[str, str, int, int], ...]:
-    """The mirrored integer columns, with the narrowest limits that any database gives them."""
+    """Return the mirrored integer columns, with the narrowest limits that any database gives them."""
     limits = BaseDatabaseOperations.integer_field_ranges
     return tuple(
         (field.attname, field.name, *limits[field.get_internal_type()])
@@ -130,7 +130,7 @@ _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circu
 
 
 def digests(extra: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
-    """A function that returns the hash of a document. The hash also covers ``extra`` and ``REVISION``.
+    """Return a function that returns the hash of a document. The hash also covers ``extra`` and ``REVISION``.
 
     The function raises ``Unmappable``.
     """
@@ -293,7 +293,7 @@ SESSION = Mapper(models.HostedSession, resources.HostedSessionResource, _session
 
 
 def subscription_of(account_uid: str) -> Mapper:
-    """The mapper of one account's subscriptions. They have no uid, so it is ``<account uid>:<event type>``."""
+    """Return the mapper of one account's subscriptions. They have no uid, so it is ``<account uid>:<event type>``."""
     return Mapper(
         models.WebhookSubscription,
         resources.SubscriptionResource,

@@ -24,7 +24,7 @@ def is_vital(name: str) -> bool:
 
 
 def storable(text: str) -> str:
-    """``text`` with NUL and halves of surrogate pairs replaced by U+FFFD."""
+    """Return ``text`` with NUL and halves of surrogate pairs replaced by U+FFFD."""
     return UNSTORABLE.sub("\ufffd", text)
 
 
@@ -56,7 +56,7 @@ class Mending:
 
 
 def _odd_date(value: Any) -> Any:
-    """``value`` as it is shown to staff; ``None`` if it may be a card number or is no text or number."""
+    """Return ``value`` as it is shown to staff; ``None`` if it may be a card number or is no text or number."""
     if not isinstance(value, str | int | float) or looks_like_card(str(value)[:_MAX_DATE_LENGTH]):
         return None
     return value[:_MAX_DATE_LENGTH] if isinstance(value, str) else value
@@ -69,7 +69,7 @@ def _fit(value: Any) -> Any:
 
 
 def _changed(document: Mapping[str, Any], name: str, change: Callable[[Any], Any]) -> dict[str, Any]:
-    """``document`` with ``change`` applied to the property ``name``, also in the objects of a payment method."""
+    """Return ``document`` with ``change`` applied to the property ``name``, also in the objects of a payment method."""
     return {
         key: change(value)
         if key == name

@@ -21,9 +21,11 @@ from govpay.sync.transactions import RowsChangedMeanwhile
 
 @dataclass
 class Verdict:
-    """The rows that replace the stored ones, and the uids of rows that must be read by themselves.
+    """What to do with documents that are older than the stored rows.
 
-    ``restored``: the uids of replacing rows whose older content the platform has again.
+    ``replacing``: the rows to write over the stored ones. ``frozen``: uids of rows that must be read one by one,
+    because the stored stamp lies in the future and a list may lag. ``restored``: the uids in ``replacing`` whose
+    content went back because the platform was restored from a backup.
     """
 
     replacing: list[Columns] = field(default_factory=list)

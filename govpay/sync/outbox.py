@@ -50,7 +50,7 @@ OF_MOVEMENT: dict[str, str] = {
 
 
 def of_change(model: type[models.Model], old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The names of the signals for the change from ``old`` (empty for a new row) to ``new``."""
+    """Return the names of the signals for the change from ``old`` (empty for a new row) to ``new``."""
     if model is SavedPaymentMethod:
         return ["saved_method_changed"]
     before, after, new_row = old.get("status") or "", new.get("status") or "", not old
@@ -94,7 +94,7 @@ def enqueue_changes(
     *,
     source: str,
 ) -> None:
-    """``enqueue`` the signals of the rows ``written``, compared with their ``known`` state (``upsert.Known``)."""
+    """Call ``enqueue`` for the changes from the ``known`` state of rows (``upsert.Known``) to the ``written`` one."""
     watched = OBSERVED_FIELDS.get(model)
     if watched is None:
         return
@@ -109,7 +109,7 @@ def enqueue_changes(
 
 
 def enqueue_loss(model: type[models.Model], pks: Iterable[int], *, source: str) -> None:
-    """``enqueue`` the signals for rows that the platform no longer has."""
+    """Call ``enqueue`` for rows that the platform no longer has."""
     if model is SavedPaymentMethod:
         enqueue((("saved_method_changed", model, pk) for pk in pks), source=source)
 

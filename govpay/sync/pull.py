@@ -57,7 +57,7 @@ def _paged(listing: Listing) -> Callable[[SyncPass], None]:
 
 
 def _flagging(listing: Listing) -> Callable[[SyncPass], None]:
-    """A walk that sets the flags of payments at its end."""
+    """Return a function that walks the list and then sets the flags of payments."""
 
     def walk(sync_pass: SyncPass) -> None:
         walk_list(listing, sync_pass)
@@ -88,7 +88,7 @@ SCOPED = tuple(name for name, resource in RESOURCES.items() if resource.scoped)
 
 
 def account_uids() -> list[str]:
-    """The accounts to sync: all that are not marked as deleted, including inactive ones."""
+    """Return the uids of the accounts to sync: all that are not marked as deleted, also inactive ones."""
     return list(PaymentAccount.objects.filter(deleted_at=None).order_by("uid").values_list("uid", flat=True))
 
 

@@ -18,7 +18,10 @@ RELATED_ROWS_LIMIT = 100
 
 
 def fetch_related(listing: str, account_uid: str, name: str, uid: str) -> Sequence[Mapping[str, Any]]:
-    """The rows whose ``name`` is ``uid``; empty if the API refuses the filter, and then the sync reads them later."""
+    """Return the rows of ``listing`` whose property ``name`` equals ``uid``, at most ``RELATED_ROWS_LIMIT``.
+
+    Returns an empty list if the API refuses the filter or answers 404; the next sync then reads those rows.
+    """
     query = Query(filter=named(name).eq(uid), top=RELATED_ROWS_LIMIT)
     try:
         page = getattr(get_endpoints(), listing)(account_uid, query)

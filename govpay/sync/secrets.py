@@ -84,7 +84,7 @@ _cache = FailOpenCache("cache of webhook secrets")
 
 
 def secrets_of(account_uid: str) -> tuple[str, ...]:
-    """The account's secret, and the previous one during its grace. No statement while they are cached.
+    """Return the account's secret, and the previous one during its grace. Runs no SQL while they are cached.
 
     A missing secret is fetched. Raises ``UnknownAccount``, ``NoSecret``.
     """
@@ -111,7 +111,7 @@ def _may_look_up() -> bool:
 
 
 def secrets_after_mismatch(account_uid: str, tried: tuple[str, ...]) -> tuple[str, ...]:
-    """The secrets if they differ from those ``tried``, else nothing. May ask the platform."""
+    """Return the secrets if they differ from those ``tried``, else an empty tuple. May ask the platform."""
     known = _known.get(account_uid)
     if known is None:
         return ()
@@ -231,7 +231,7 @@ def _read(account_uid: str, quiet_until: float) -> _Known:
 
 
 def wipe_replaced(**which: Any) -> int:
-    """Delete replaced secrets whose grace is over; returns the number of accounts."""
+    """Delete replaced secrets that are no longer accepted. Returns the number of accounts."""
     over = timezone.now() - _grace()
     rows = PaymentAccount.objects.filter(webhook_secret_replaced_at__lte=over, **which)
     return rows.exclude(previous_webhook_secret=None).update(previous_webhook_secret=None)
@@ -260,7 +260,7 @@ def _reveal(account_uid: str, sealed: Sealed | None) -> str:
 
 
 def _mark(secret: str) -> str:
-    """A keyed hash of a secret, by which processes recognize it."""
+    """Return a keyed hash of a secret, by which processes recognize it."""
     return salted_hmac("govpay.webhook-secret", secret, algorithm="sha256").hexdigest()[:32]
 
 

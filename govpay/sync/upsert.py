@@ -92,7 +92,7 @@ def save_documents(
 def _changed_rows(
     mapper: Mapper, named: Mapping[str, Mapping[str, Any]], extra: Mapping[str, Any], known: Known, saved: Saved
 ) -> list[Columns]:
-    """The columns of the documents that differ from the known rows. Unchanged and rejected ones go to ``saved``."""
+    """Return the columns of documents that differ from the known rows. Unchanged and rejected ones go to ``saved``."""
     digest = digests(extra)
     rows: list[Columns] = []
     confirmed = []
@@ -117,7 +117,7 @@ def _changed_rows(
 
 
 def _faults(rows: Sequence[Columns], restored: Sequence[str]) -> Counter[tuple[str, str]]:
-    """The faults of documents that changed: times in the future, values that were mended, older content."""
+    """Return the faults of documents that changed: times in the future, values that were mended, older content."""
     found: Counter[tuple[str, str]] = Counter({("updated_at", contract.RESTORED): len(restored)})
     limit = clocks.earlier() + clocks.NOTICEABLE
     for row in rows:
@@ -138,7 +138,7 @@ def _tell(model: type[Mirror], known: Known, written: dict[str, Columns], source
 def save_document(
     mapper: Mapper, document: Mapping[str, Any], *, extra: Mapping[str, Any], source: str
 ) -> Mirror | None:
-    """``save_documents`` for one document; returns its row. Raises ``Unmappable``."""
+    """Call ``save_documents`` for one document and return its row. Raises ``Unmappable``."""
     saved = save_documents(mapper, [document], extra=extra, source=source)
     if saved.rejected:
         raise Unmappable(saved.rejected[0][1])
@@ -148,7 +148,7 @@ def save_document(
 
 
 def _instance(model: type[Mirror], row: Columns) -> Mirror:
-    """The row as it was written. Columns that the document did not set are loaded from the table when accessed."""
+    """Return the row as it was written. Columns that the document did not set are read from the table when accessed."""
     told = {**row, str(model._meta.pk.attname): row["pk"]}
     names = [field.attname for field in model._meta.concrete_fields if field.attname in told]
     return model.from_db(router.db_for_write(model), names, [told[name] for name in names])
@@ -170,7 +170,7 @@ def mark_deleted(model: type[Mirror], uids: Sequence[str], *, source: str = Sour
 
 
 def read_known(rows: MirrorQuerySet) -> Known:
-    """The known state of ``rows``, as ``save_documents`` needs it."""
+    """Return the known state of ``rows``, as ``save_documents`` needs it."""
     columns = ("uid", "digest", "deleted_at", *outbox.OBSERVED_FIELDS.get(rows.model, ()), "older_seen_at")
     return {uid: rest for uid, *rest in rows.values_list(*columns)}
 
@@ -186,7 +186,7 @@ def _look_up(model: type[Mirror], uids: list[str]) -> Known:
 def _named(
     mapper: Mapper, documents: Iterable[Mapping[str, Any]], known: Known, saved: Saved
 ) -> dict[str, Mapping[str, Any]]:
-    """The documents by uid. If two have the same uid, the later one counts."""
+    """Return the documents by uid. If two have the same uid, the later one counts."""
     named: dict[str, Mapping[str, Any]] = {}
     for document in documents:
         uid = document.get("uid")
@@ -254,7 +254,7 @@ def _write(model: type[Mirror], rows: list[Columns], *, newer_only: bool = True)
 def _rows_for(
     connection: Any, table: str, fields: Sequence[models.Field[Any, Any]], rows: Sequence[Columns]
 ) -> tuple[str, list[Any]]:
-    """The SQL source of the rows for an INSERT, and its parameters."""
+    """Return the SQL source of the rows for an INSERT, and its parameters."""
     if connection.vendor == "postgresql":
         # PostgreSQL parses one JSON parameter faster than Python can prepare thousands of parameters.
         columns = [str(each.column) for each in fields]

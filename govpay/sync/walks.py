@@ -122,7 +122,7 @@ class _Walk:
         read_again(self.listing, self.sync_pass, frozen)
 
     def _sweep(self, page: Page) -> Known | None:
-        """The known state of the rows in the range of this page. Rows that the page lacks are checked first."""
+        """Return the known state of the rows in the range of this page. First checks the rows that the page lacks."""
         if self.swept is None:
             return None
         uids = [uid for item in page.items if (uid := uid_of(item))]
@@ -140,7 +140,7 @@ class _Walk:
         return check_missing(self.listing, self.sync_pass, present, after, upto, place_after)
 
     def _place(self, position: Position) -> dict[str, Any]:
-        """``position`` as it is stored: with the start of the walk."""
+        """Return ``position`` in its stored form, which includes the start of the walk."""
         return {**position.to_dict(), "began": self.began.isoformat() if self.began is not None else None}
 
     def _prepare_incremental(self, skew: float | None) -> None:
@@ -162,19 +162,19 @@ def _time_of(watermark: dict[str, Any] | None) -> dt.datetime | None:
 
 
 def _mark_before(moment: dt.datetime) -> dict[str, Any]:
-    """The watermark of a walk that starts shortly before ``moment``."""
+    """Return the watermark of a walk that starts shortly before ``moment``."""
     text = (moment.astimezone(dt.UTC) - OVERLAP).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return Position("updated_at", updated_at=text).to_dict()
 
 
 def _bounded(watermark: dict[str, Any] | None) -> dict[str, Any] | None:
-    """``watermark``, or one shortly before now if it is ahead of a clock (faults R9)."""
+    """Return ``watermark``, or one shortly before now if it is ahead of a clock (faults R9)."""
     moment = _time_of(watermark)
     return _mark_before(clocks.earlier()) if moment is not None and clocks.is_ahead(moment) else watermark
 
 
 def _start(sync_pass: SyncPass, order: Order) -> Position | None:
-    """The position where the previous walk stopped, if it used this order; else the watermark."""
+    """Return the position where the previous walk stopped, if it used this order; else the watermark."""
     for kept in (sync_pass.place, _bounded(sync_pass.cursor.watermark) if order == "updated_at" else None):
         position = Position.from_dict(kept) if kept else None
         if position is not None and position.order == order:
@@ -196,7 +196,7 @@ class _Tail:
         self._length = self._longest = 0
 
     def after(self, page: Page) -> dict[str, Any] | None:
-        """The watermark after ``page``."""
+        """Return the watermark after ``page``."""
         self._longest = max(self._longest, self._length)  # without the last page
         self._length = len(page.items)
         # If the server returns shorter pages, half a page is shorter, too.
@@ -224,7 +224,7 @@ class _Tail:
 
 
 def _moment(text: Any) -> dt.datetime | None:
-    """The time as an aware datetime; ``None`` when it is not valid in a filter."""
+    """Return the time as an aware datetime; ``None`` when it is not valid in a filter."""
     try:
         moment = dt.datetime.fromisoformat(Timestamp(text).raw)
     except ValueError:

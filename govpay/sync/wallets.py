@@ -48,7 +48,7 @@ def read_methods(sync_pass: SyncPass) -> None:
 
 
 def _due(sync_pass: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
-    """The customers whose methods are to be read, in uid order: ``(uid, last change here)``."""
+    """Yield ``(uid, last change here)`` of the customers whose methods must be read, in the order of their uids."""
     customers = Customer.objects.filter(account=sync_pass.account_uid, deleted_at=None).order_by("uid")
     after = ""
     if sync_pass.mode == SyncMode.FULL:
@@ -62,7 +62,7 @@ def _due(sync_pass: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
 
 
 def _methods_of(sync_pass: SyncPass, customer: str) -> Page:
-    """The customer's list; empty for a deleted customer. Raises ``NotFound`` when a customer has no list."""
+    """Return the customer's list, empty for a deleted customer. Raises ``NotFound`` if an existing one has no list."""
     endpoints, account = get_endpoints(), str(sync_pass.account_uid)
     try:
         return endpoints.list_saved_payment_methods(account, customer)
@@ -76,7 +76,7 @@ def _methods_of(sync_pass: SyncPass, customer: str) -> Page:
 
 
 def _gone(page: Page, customer: str) -> list[str]:
-    """The customer's methods that its list lacks. None if the list may not be whole."""
+    """Return the uids of the customer's methods that its list lacks; empty if that list may be incomplete."""
     listed = {uid_of(item) for item in page.items}
     if None in listed or not page.is_whole:
         return []
@@ -86,7 +86,7 @@ def _gone(page: Page, customer: str) -> list[str]:
 
 
 def _still_gone(sync_pass: SyncPass, uids: Sequence[str]) -> list[str]:
-    """The methods that the lists of their customers still lack. A method has no GET of its own."""
+    """Return which of these methods are still missing. Reads their customers' lists: a method has no GET of its own."""
     rows = SavedPaymentMethod.objects.filter(uid__in=uids, customer__isnull=False).order_by("customer_id").distinct()
     gone: set[str] = set()
     customers: list[str] = reading(partial(list, rows.values_list("customer_id", flat=True)))

@@ -68,7 +68,11 @@ class PayerRequest:
 
     @property
     def may_be_paid(self) -> bool:
-        """Whether a session is active, as far as we know. The page must then not say that nothing was charged."""
+        """Whether the payer may have paid without our knowing.
+
+        It is not recorded as paid, and our copy of its session is still active. The done page must then not claim
+        "Nothing was charged."
+        """
         return self.state != LinkState.PAID and self.session is not None and self.session.status == SessionStatus.ACTIVE
 
 

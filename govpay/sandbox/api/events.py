@@ -134,7 +134,11 @@ def read_secret(call: Call) -> Answer:
 
 
 def read_types(call: Call) -> Answer:
-    """`GET /api/webhooks/types` [/platform/accounts/], not paged; the form is by A19."""
+    """`GET /api/webhooks/types` [/platform/accounts/]: all event types, not paged.
+
+    The vendor does not document the answer's form. Here it is a list of objects with `event_type` and `description`
+    (assumption A19).
+    """
     return Answer(200, [{"event_type": name, "description": text} for name, text in EVENT_TYPES.items()])
 
 

@@ -163,7 +163,10 @@ def remove_method(call: Call, uid: str, method_uid: str) -> Answer:
 
 
 def choose_default(call: Call, uid: str) -> Answer:
-    """`PUT …/default-payment-method`; the body is by A15, the answer is the customer."""
+    """`PUT /api/customers/{uid}/default-payment-method`: make a saved method the default.
+
+    The body, `saved_payment_method_uid`, is our assumption (A15). The answer is the customer.
+    """
     customer = the_customer(call, uid)
     wanted = check(call.body, DEFAULT)["saved_payment_method_uid"]
     row = call.platform.store.get("method", wanted, call.account_uid)

@@ -1,7 +1,9 @@
 """The processor's vault for browsers: takes a card or a bank account, and returns a token that lasts 15 minutes.
 
-The vendor's component does this in an iframe of the processor, in a way that its pages do not show, so the
-route and its body are our choice. The number is checked and not stored; only what a merchant may see is stored.
+The vendor's component does this in an iframe of the processor. The vendor's documentation does not describe the
+request, so we chose the route and its body. Full card and account numbers and the CVV are checked but never stored. A
+card keeps its last four digits, first six (`bin`), expiry and brand; a bank account keeps its routing number, last four
+digits, type and bank name.
 """
 
 from __future__ import annotations
