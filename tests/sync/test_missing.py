@@ -170,6 +170,19 @@ def test_a_pass_gives_its_slot_back_while_it_looks_for_missing_rows(
     assert agree(sandbox, "payment", Payment)
 
 
+def test_a_pass_gives_its_slot_back_while_it_marks_missing_rows(
+    sandbox: Any, account: str, uids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row is asked for again before it is marked. What is left is marked by the next pass."""
+    monkeypatch.setattr(missing, "CHUNK", 2)
+    for uid in uids[-6:]:
+        sandbox.remove("payment", uid)
+    runs = [pull("payments", account, full=True, until=0.0) for _ in range(20)]
+    assert max(run.deleted for run in runs) == 2
+    assert sum(run.deleted for run in runs) == 6
+    assert agree(sandbox, "payment", Payment)
+
+
 def test_no_place_skips_the_listed_rows_after_a_gap(
     sandbox: Any, account: str, uids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
