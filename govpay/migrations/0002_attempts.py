@@ -21,21 +21,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='operation',
             name='attempts',
-            field=models.PositiveSmallIntegerField(default=1),
+            field=models.PositiveSmallIntegerField(default=1, verbose_name='attempts'),
         ),
         migrations.AddField(
             model_name='operation',
             name='earlier_attempts',
-            field=models.JSONField(blank=True, default=list, editable=False),
+            field=models.JSONField(blank=True, default=list, editable=False, verbose_name='earlier attempts'),
         ),
         migrations.AddField(
             model_name='operation',
             name='retried_by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AlterField(
-            model_name='operation',
-            name='attention',
-            field=models.CharField(blank=True, choices=[('late_failure', 'Failed later'), ('not_executed', 'Not carried out'), ('contradicted', 'Turned out otherwise'), ('mismatch', 'Does not match'), ('diverged', 'No longer so on the platform'), ('unrecorded', 'Not in the journal')], default='', max_length=16),
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='retried by'),
         ),
     ]

@@ -38,17 +38,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='flag_backlog',
-            field=models.BooleanField(default=False, editable=False),
+            field=models.BooleanField(default=False, editable=False, verbose_name='flag backlog'),
         ),
         migrations.AddField(
             model_name='payment',
             name='flag_movement',
-            field=models.ForeignKey(blank=True, db_constraint=False, db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='govpay.transaction', to_field='uid'),
+            field=models.ForeignKey(blank=True, db_constraint=False, db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='govpay.transaction', to_field='uid', verbose_name='flag movement'),
         ),
         migrations.AddField(
             model_name='payment',
             name='flag_order',
-            field=govpay.models.fields.UidField(blank=True, default='', editable=False, max_length=160),
+            field=govpay.models.fields.UidField(blank=True, default='', editable=False, max_length=160, verbose_name='flag order'),
         ),
         migrations.RunPython(record_movements, migrations.RunPython.noop),
     ]
