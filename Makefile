@@ -26,7 +26,7 @@ clean_env := env $(foreach name,$(shell env | grep -oE '^($(foreign))=' | tr -d 
 
 help:
 	@echo 'make demo          run the sandbox, a worker and the web site on this machine (PORT, SANDBOX_PORT)'
-	@echo 'make test          run the tests in about four minutes, without servers or network'
+	@echo 'make test          run the tests in about two minutes, without servers or network'
 	@echo 'make test-full     the same with all slow tests, as .ci/run does it'
 	@echo 'make test-browser  test the pages in a real browser; needs Chromium, no network'
 	@echo 'make test-themes   test the admin under the themes unfold, jazzmin and grappelli; needs Chromium, no network'
