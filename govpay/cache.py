@@ -71,7 +71,7 @@ _breakers: dict[str, CircuitBreaker] = {}
 
 
 def cache_of(alias: str) -> Any:
-    """The cache with this alias behind the circuit breaker of this process."""
+    """Return the cache with this alias behind the circuit breaker of this process."""
     return _breakers.setdefault(alias, CircuitBreaker(alias))
 
 
@@ -81,7 +81,7 @@ def tick_key(task: str) -> str:
 
 
 def shared_cache() -> Any:
-    """The cache that all processes share: ``GOVPAY["CACHE"]``."""
+    """Return the cache that all processes share: ``GOVPAY["CACHE"]``."""
     return cache_of(conf.get("CACHE"))
 
 

@@ -73,7 +73,7 @@ _STRICTER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant, o
 
 
 def parse_json(body: bytes, *, once: bool = False) -> Any:
-    """The document in ``body``, which must be UTF-8 JSON and nothing else. Raises ``ValueError``.
+    """Return the document in ``body``, which must be UTF-8 JSON and nothing else. Raises ``ValueError``.
 
     ``once``: an object must not have a name twice, because readers differ in which value they take.
 
@@ -146,7 +146,7 @@ def _code(document: Mapping[str, Any]) -> Any:
 
 
 def _words(document: Mapping[str, Any]) -> str:
-    """The text for people: the platform's message, or OAuth's, or a problem's title, detail and field errors."""
+    """Return the text for people: the platform's message, or OAuth's, or a problem's title, detail and field errors."""
     for name in ("message", "error_description"):
         if isinstance(document.get(name), str) and document[name]:
             return str(document[name])
@@ -155,7 +155,7 @@ def _words(document: Mapping[str, Any]) -> str:
 
 
 def _field_errors(errors: Any) -> Iterator[str]:
-    """``errors`` as {field: [text]} or [{field|pointer, message|detail}] or [text]; the first five."""
+    """Return ``errors`` as {field: [text]} or [{field|pointer, message|detail}] or [text]; the first five."""
     pairs: list[tuple[Any, Any]] = []
     if isinstance(errors, Mapping):
         pairs = list(errors.items())
@@ -174,7 +174,7 @@ def _field_errors(errors: Any) -> Iterator[str]:
 
 
 def refusal(status: int, said: Explanation, what: str, retry_after: float | None = None) -> APIError:
-    """The error for an answer that is not a success. ``what`` names the operation, for answers without a text.
+    """Return the error for an answer that is not a success. ``what`` names the operation, for answers without a text.
 
     The text is the platform's own text if there is one (A23), so that staff can quote it.
     """

@@ -24,7 +24,7 @@ class Token:
     fetched_at: float
 
     def margin(self, wanted: float) -> float:
-        """The number of seconds before its expiry at which this token should be replaced.
+        """Return the number of seconds before its expiry at which this token should be replaced.
 
         This is ``wanted``, or a tenth of the lifetime if the token lives less than twice as long. A short-lived token
         is then still used for most of its lifetime.
@@ -33,7 +33,7 @@ class Token:
 
 
 def read_token(raw: RawAnswer, now: float, known: tuple[str, ...] = ()) -> Token:
-    """The token in an answer of the token endpoint. ``now``: the wall clock at the time of the request.
+    """Return the token in an answer of the token endpoint. ``now``: the wall clock at the time of the request.
 
     /platform/overview/: ``access_token``, ``expires_in`` (seconds), ``token_type`` ``Bearer``. Raises
     ``AuthenticationError`` for refused credentials, ``RateLimited``, ``ServerError``, and ``InvalidAnswer``

@@ -42,7 +42,7 @@ def _bad(field: str, why: str) -> NoReturn:
 
 
 def text(field: str, value: Any) -> str:
-    """A text that any database can store: no NUL, no unpaired surrogate."""
+    """Return a text that any database can store: no NUL, no unpaired surrogate."""
     if not isinstance(value, str):
         _bad(field, "is not a text")
     if len(value) > TEXT_LENGTH:
@@ -54,7 +54,7 @@ def text(field: str, value: Any) -> str:
 
 
 def uid(field: str, value: Any) -> str:
-    """An identifier: 1 to 128 characters without surrounding spaces or control characters."""
+    """Return an identifier: 1 to 128 characters without surrounding spaces or control characters."""
     if not isinstance(value, str):
         _bad(field, "is not a text")
     if not 0 < len(value) <= UID_LENGTH:
@@ -65,7 +65,7 @@ def uid(field: str, value: Any) -> str:
 
 
 def cents(field: str, value: Any) -> int:
-    """An amount in minor units. A float is refused even when it is whole, because money never uses floats."""
+    """Return an amount in minor units. A float is refused even when it is whole, because money never uses floats."""
     if isinstance(value, bool) or not isinstance(value, int):
         _bad(field, "is not a whole number of cents")
     if not 0 <= value < MONEY_LIMIT:
@@ -93,7 +93,7 @@ def dollars(field: str, value: Any) -> int:
 
 
 def whole(field: str, value: Any) -> int:
-    """A whole number that fits any integer column."""
+    """Return a whole number that fits any integer column."""
     if isinstance(value, bool) or not isinstance(value, int):
         _bad(field, "is not a whole number")
     if not -(2**31) <= value < 2**31:
@@ -116,7 +116,7 @@ def timestamp(field: str, value: Any) -> datetime:
 
 
 def timestamp_text(field: str, value: Any) -> str:
-    """A timestamp with every digit as written, for a keyset (A2)."""
+    """Return a timestamp with every digit as written, for a keyset (A2)."""
     timestamp(field, value)
     return str(value)
 

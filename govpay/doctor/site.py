@@ -61,12 +61,12 @@ def check_settings(context: CheckContext) -> Iterator[Finding]:
 
 
 def is_rehearsal() -> bool:
-    """Whether the platform is a sandbox on this machine. Plain http is allowed then."""
+    """Return whether the platform is a sandbox on this machine. Plain http is allowed then."""
     return urlsplit(str(conf.given().get("API_URL") or "")).hostname in LOOPBACK
 
 
 def answers_to(host: str | None) -> bool:
-    """Whether this site accepts requests for ``host``."""
+    """Return whether this site accepts requests for ``host``."""
     return bool(host) and validate_host(str(host), allowed_hosts())
 
 

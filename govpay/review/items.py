@@ -166,7 +166,7 @@ def _why_it_failed(row: Operation) -> str:
 
 
 def _is_word(row: Operation) -> bool:
-    """Whether the outcome rests on a manual resolution alone."""
+    """Return whether the outcome rests on a manual resolution alone."""
     return row.settled_at is not None and row.finished_at == row.settled_at
 
 

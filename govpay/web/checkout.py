@@ -133,7 +133,7 @@ def done(request: HttpRequest, public_id: str) -> HttpResponse:
 
 
 def _visited(request: HttpRequest, public_id: str) -> PayerRequest | HttpResponse:
-    """The request to pay, or the error page: for an unknown id, or for too many visits."""
+    """Return the request to pay, or the error page: for an unknown id, or for too many visits."""
     wait = ratelimit.address_retry_after(request)
     found = None if wait else _find(public_id)
     if found is not None:
@@ -230,7 +230,7 @@ def _read_again(session: HostedSession) -> None:
 
 
 def _may_ask(session_uid: str) -> bool:
-    """Whether no process has asked just now; marks that this one asks. True when the cache is down."""
+    """Return whether no process has asked just now; marks that this one asks. True when the cache is down."""
     return _cache.add(done_page_key(session_uid), "asked", timeout=ASK_EVERY)
 
 

@@ -61,7 +61,7 @@ def check_limits(account: Doc, amount: int) -> None:
 
 
 def decline_code(instrument: Instrument, today: str) -> str | None:
-    """The decline code of a capture on this instrument, or None; `today` is ISO. Bank accounts never decline."""
+    """Return the decline code of a capture on this instrument, or None; `today` is ISO. Bank accounts never decline."""
     if instrument.kind == "ach":
         return None
     if f"{instrument.exp_year:04}-{instrument.exp_month:02}" < today[:7]:

@@ -46,13 +46,13 @@ _REASONS = ("Billed twice", "Reservation cancelled", "Account closed", "Case dis
 
 
 def reference(account_name: str, year: int, number: int) -> str:
-    """A realistic reference: a utility bill, a citation, a park reservation, a plot."""
+    """Return a realistic reference: a utility bill, a citation, a park reservation, a plot."""
     prefix = {"Utilities": "UB", "Courts": "CIT", "Parks": "RES"}.get(account_name, "PLOT")
     return f"{prefix}-{year}-{number:06}"
 
 
 def amount(rng: random.Random, account_name: str) -> int:
-    """A realistic amount in cents."""
+    """Return a realistic amount in cents."""
     if account_name == "Utilities":
         return rng.randrange(3_200, 28_000)
     if account_name == "Courts":
@@ -87,7 +87,7 @@ class Planner:
             self._then(story, made, start + timedelta(seconds=pause))
 
     def _start(self, story: str) -> datetime:
-        """A time in working hours that leaves enough days for later steps, which must not be in the future."""
+        """Return a time in working hours that leaves enough days for later steps, which must not be in the future."""
         rng = self.rng
         today = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
         if story == "today":
@@ -251,7 +251,7 @@ class Planner:
 
 
 def _again(platform: Platform, row: StoredRow) -> StoredRow:
-    """The present payment: settlements may have changed it since the last step."""
+    """Return the present payment: settlements may have changed it since the last step."""
     return platform.store.get("payment", row.uid) or row
 
 
