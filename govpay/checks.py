@@ -128,15 +128,16 @@ def check_encryption_keys(app_configs: Any = None, **_: Any) -> Sequence[CheckMe
 
 @register("govpay")
 def check_connections(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.W005``: database connections that outlive a request and are not tested before the next one."""
+    """``govpay.W005``: database connections that outlive a request, or come from a pool, and are not tested."""
     return [
         Warning(
-            f"DATABASES[{alias!r}] keeps connections (CONN_MAX_AGE) and does not test them before a request.",
+            f"DATABASES[{alias!r}] keeps connections and does not test them before a request.",
             hint="Set CONN_HEALTH_CHECKS = True. Otherwise a request fails when the database has ended its connection.",
             id="govpay.W005",
         )
         for alias, database in settings.DATABASES.items()
-        if database.get("CONN_MAX_AGE", 0) != 0 and not database.get("CONN_HEALTH_CHECKS")
+        if (database.get("CONN_MAX_AGE", 0) != 0 or (database.get("OPTIONS") or {}).get("pool"))
+        and not database.get("CONN_HEALTH_CHECKS")
     ]
 
 

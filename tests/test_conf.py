@@ -205,6 +205,8 @@ def test_a_redis_cache_needs_timeouts(settings: Any, changes: dict[str, Any], ex
         ({"CONN_MAX_AGE": 60}, ["govpay.W005"]),
         ({"CONN_MAX_AGE": None}, ["govpay.W005"]),
         ({"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}, []),
+        ({"OPTIONS": {"pool": True}}, ["govpay.W005"]),
+        ({"OPTIONS": {"pool": {"min_size": 2}}, "CONN_HEALTH_CHECKS": True}, []),
     ],
 )
 def test_kept_database_connections_need_health_checks(
