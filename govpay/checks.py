@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -127,15 +128,16 @@ def check_encryption_keys(app_configs: Any = None, **_: Any) -> Sequence[CheckMe
 
 @register("govpay")
 def check_connections(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.W005``: database connections that outlive a request and are not tested before the next one."""
+    """``govpay.W005``: database connections that outlive a request, or come from a pool, and are not tested."""
     return [
         Warning(
-            f"DATABASES[{alias!r}] keeps connections (CONN_MAX_AGE) and does not test them before a request.",
+            f"DATABASES[{alias!r}] keeps connections and does not test them before a request.",
             hint="Set CONN_HEALTH_CHECKS = True. Otherwise a request fails when the database has ended its connection.",
             id="govpay.W005",
         )
         for alias, database in settings.DATABASES.items()
-        if database.get("CONN_MAX_AGE", 0) != 0 and not database.get("CONN_HEALTH_CHECKS")
+        if (database.get("CONN_MAX_AGE", 0) != 0 or (database.get("OPTIONS") or {}).get("pool"))
+        and not database.get("CONN_HEALTH_CHECKS")
     ]
 
 
@@ -160,6 +162,24 @@ def check_routes(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     except ConfigurationError as error:
         return [Error(str(error), hint="See govpay/client/routes.py for the table.", id="govpay.E005")]
     return []
+
+
+@register("govpay")
+def check_unpaged_lists(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E011``: names in ``UNPAGED_LISTS`` that are no paged list, so that they have no effect."""
+    from govpay.sync.lists import PAGED  # noqa: PLC0415 - processes without checks do not import the sync
+
+    names = conf.given().get("UNPAGED_LISTS", ())
+    if not isinstance(names, list | tuple):
+        return []  # E001 names the wrong type
+    found: list[CheckMessage] = []
+    for name in names:
+        if name not in PAGED:
+            near = get_close_matches(str(name), PAGED, n=1, cutoff=0.8)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(PAGED)}."
+            text = f'GOVPAY["UNPAGED_LISTS"] names {name!r}, which is no paged list.'
+            found.append(Error(text, hint=hint, id="govpay.E011"))
+    return found
 
 
 #: Characters that would end a URL in a Content-Security-Policy, or start another rule there.

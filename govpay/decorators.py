@@ -34,7 +34,7 @@ def non_atomic(view: View) -> View:
 def retry_read(view: View) -> View:
     """The view, called once more when it only reads and the database has ended the connection meanwhile.
 
-    Only for views whose GET sends nothing to the platform.
+    Only for views whose GET changes nothing on the platform.
     """
 
     @wraps(view)

@@ -15,7 +15,7 @@ from kombu.utils.scheduling import priority_cycle
 #: Seconds between ticks. The tasks decide themselves what is due.
 TICK = 60.0
 
-#: Open operations, the token and the heartbeat; webhook events; lists of the platform.
+#: Open operations, the token and the heartbeat; webhook events; lists of the platform, and events of slow accounts.
 MONEY, EVENTS, SYNC = "govpay.money", "govpay.events", "govpay.sync"
 
 #: The queues, the most urgent first.
@@ -44,7 +44,7 @@ TASK_ROUTES: dict[str, dict[str, str]] = {
     for queue, tasks in {
         MONEY: ("reconcile_operations", "refresh_token", "heartbeat"),
         EVENTS: ("process_event", "process_events", "send_outstanding"),
-        SYNC: ("sync_all", "sync_account", "purge_events", "send_digest"),
+        SYNC: ("sync_all", "sync_account", "process_slow_event", "purge_events", "send_digest"),
     }.items()
     for task in tasks
 }

@@ -32,6 +32,7 @@ def test_every_task_has_a_queue() -> None:
         ("send_outstanding", "govpay.events"),
         ("sync_all", "govpay.sync"),
         ("sync_account", "govpay.sync"),
+        ("process_slow_event", "govpay.sync"),
     ],
 )
 def test_the_demo_sends_a_task_to_its_queue(task: str, queue: str) -> None:

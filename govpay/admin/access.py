@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
+from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
 from govpay import conf
+from govpay.admin.base import with_retried_reads
 from govpay.admin.filters import AccountListFilter
 from govpay.models import AccountAccess
 from govpay.models.access import reach_of
@@ -38,6 +40,9 @@ class AccountAccessAdmin(AnyModelAdmin):
     search_help_text = _("The whole UID of a payment account, or the name of a user or group.")
     # Used if the admin of the host has no searchable page of users or groups.
     raw_id_fields = ("user", "group")
+
+    def get_urls(self) -> list[URLPattern]:
+        return with_retried_reads(super().get_urls())
 
     def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
         registered = self.admin_site._registry

@@ -11,12 +11,14 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.changelist import BoundedPaginator, LeanChangeList, joined, requested_page
 from govpay.admin.formatting import EMPTY, Table, clip, document_field, moment_column
+from govpay.decorators import retry_read
 from govpay.models.fields import SealedField
 
 if TYPE_CHECKING:
@@ -30,6 +32,13 @@ PLAUSIBLE_YEARS = range(1900, 3000)
 
 #: Maximum number of keys that a search passes as a list. If it finds more, the keys stay a subquery.
 FOUND = 900
+
+
+def with_retried_reads(patterns: list[URLPattern]) -> list[URLPattern]:
+    """Make Django's own views of a model survive a lost database connection when they only show something."""
+    for pattern in patterns:
+        pattern.callback = retry_read(pattern.callback)
+    return patterns
 
 
 class ReadOnlyAdmin(AnyModelAdmin):
@@ -55,6 +64,9 @@ class ReadOnlyAdmin(AnyModelAdmin):
     class Media:
         css = {"all": ["govpay/admin.css"]}
         js = ["govpay/once.js"]
+
+    def get_urls(self) -> list[URLPattern]:
+        return with_retried_reads(super().get_urls())
 
     # Nobody may add, change or delete rows here, not even a superuser.
 

@@ -24,7 +24,7 @@ from govpay.admin.confirmation_views import ConfirmationView
 from govpay.admin.formatting import clip, list_of, moment, page_of
 from govpay.admin.messages import StaffOutcome, outcome_of_error
 from govpay.admin.rendering import render
-from govpay.decorators import own_view
+from govpay.decorators import own_view, retry_read
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
 from govpay.models.money import format_money
@@ -42,9 +42,10 @@ SUBMIT_TIMEOUT = 20.0
 def own_url(admin: Any, route: str, name: str, view: Callable[..., Any]) -> URLPattern:
     """Return a URL pattern of the admin whose view runs outside any transaction, also with ``ATOMIC_REQUESTS``.
 
-    Operations commit their journal row before they call the platform. An open transaction could roll it back.
+    Operations commit their journal row before they call the platform. An open transaction could roll it back. A GET
+    only reads, also on the platform, so it is repeated when the database has ended the connection.
     """
-    return path(route, own_view(secure_view(admin.admin_site.admin_view(view))), name=name)
+    return path(route, own_view(retry_read(secure_view(admin.admin_site.admin_view(view)))), name=name)
 
 
 def chosen_ids(request: HttpRequest) -> list[int]:

@@ -62,7 +62,7 @@ def demand_no_refund(operation: Operation, listed: Iterable[Mapping[str, Any]]) 
         return _read(operation, mirrored.uid)
     known = {str(row.get("uid")): TransactionResource(row) for row in listed}
     for found in _named_by_events(operation, known):
-        if found.reference_id == operation.reference_id:
+        if found.raw.get("reference_id") == operation.reference_id:
             return found
         known[found.uid] = found
     payment = _payment(operation)

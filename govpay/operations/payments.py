@@ -28,6 +28,7 @@ from govpay.operations.actions import Action, ActionResult, Snapshot, completed
 from govpay.operations.authorizations import Authorization, authorization_of, check_authorization
 from govpay.operations.engine import execute
 from govpay.operations.evidence import Mismatch, demand_no_movement
+from govpay.operations.lookups import readable
 from govpay.operations.quotes import forget_method, is_quoted_by_actor, validated_method
 from govpay.sync import mapping
 from govpay.sync.outbox import ONCE_CAPTURED
@@ -228,11 +229,11 @@ class CaptureAction(_WholePaymentAction):
         _demand_same(operation, found)
         error: APIError | None = None
         if status == PaymentStatus.FAILED:
-            code = found.decline_code or ""
+            code = readable(found, "decline_code") or ""
             error = PaymentDeclined(f"The payment was declined: {code or 'no reason given'}.", code=code)
         elif status == PaymentStatus.VALIDATED:
             return None
-        elif status not in ONCE_CAPTURED and found.captured_at is None:
+        elif status not in ONCE_CAPTURED and not found.raw.get("captured_at"):  # a time that cannot be read counts too
             error = _not_done("captured", status)
         return ActionResult(mapping.PAYMENT, found.raw, found.request_id, error)
 

@@ -28,7 +28,7 @@ from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
 from govpay.operations import attempts, journal
 from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
-from govpay.operations.lookups import may_be_new, rows_changed_since, rows_since
+from govpay.operations.lookups import may_be_new, readable, rows_changed_since, rows_since
 from govpay.sync import mapping
 
 #: How long the sealed method of a not executed save or import is kept, to recognize the effect if it arrives late.
@@ -167,7 +167,7 @@ class QuoteAction(Action):
     def judge(operation: Operation, found: PaymentResource) -> ActionResult | None:
         error = None
         if found.status == PaymentStatus.FAILED:
-            code = found.decline_code or ""
+            code = readable(found, "decline_code") or ""
             error = PaymentDeclined(f"The payment was declined: {code or 'no reason given'}.", code=code)
         return ActionResult(mapping.PAYMENT, found.raw, found.request_id, error)
 

@@ -29,7 +29,7 @@ from govpay.operations.actions import ActionResult, Snapshot, completed
 from govpay.operations.engine import execute, reopen
 from govpay.operations.evidence import EffectSeen, Mismatch, demand_no_refund, transactions_of
 from govpay.operations.journal import JournalEntry
-from govpay.operations.lookups import may_be_new, rows_since
+from govpay.operations.lookups import may_be_new, readable, rows_since
 from govpay.operations.payments import PaymentAction, payment_of, read_payment
 from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
@@ -197,7 +197,7 @@ class RefundAction(PaymentAction):
 
     @staticmethod
     def judge(operation: Operation, found: TransactionResource) -> ActionResult | None:
-        if found.reference_id not in (None, "", operation.reference_id):
+        if found.raw.get("reference_id") not in (None, "", operation.reference_id):
             raise InvalidAnswer("the answer is about another refund")
         if found.amount not in (None, operation.amount) or found.currency not in (None, "", operation.currency):
             raise Mismatch("the platform has this refund with another amount or currency")
@@ -205,7 +205,8 @@ class RefundAction(PaymentAction):
             raise Mismatch("the platform has its reference on another object")
         error = None
         if found.status == TransactionStatus.FAILED:
-            error = APIError(f"The refund failed: {found.reason_code or found.reason or 'no reason given'}.")
+            why = readable(found, "reason_code") or readable(found, "reason")
+            error = APIError(f"The refund failed: {why or 'no reason given'}.")
         return ActionResult(mapping.TRANSACTION, found.raw, found.request_id, error)
 
     @classmethod

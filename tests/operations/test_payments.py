@@ -344,6 +344,8 @@ def test_lost_answer_is_looked_up_and_never_sent_again(
         ({"status": "charged_back"}, "succeeded", ""),
         ({"status": "voided", "captured_at": "2030-01-01T00:00:00Z"}, "succeeded", ""),
         ({"status": "settled", "captured_at": "2030-01-01T00:00:00Z"}, "succeeded", ""),
+        ({"status": "settled", "captured_at": "31/12/2030"}, "succeeded", ""),
+        ({"status": "failed", "decline_code": 7}, "failed", "PaymentDeclined"),
         ({"status": "failed", "decline_code": "card_declined"}, "failed", "PaymentDeclined"),
         ({"status": "voided"}, "failed", "Conflict"),
         ({"status": "expired"}, "failed", "Gone"),
