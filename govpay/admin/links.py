@@ -36,6 +36,7 @@ from govpay.admin.formatting import (
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState
+from govpay.models.people import name_of
 from govpay.models.permissions import CREATE_SESSION
 
 #: Default and maximum number of days for which a link is valid.
@@ -203,7 +204,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        (gettext_lazy("Record"), {"fields": ("public_id", "created_at", "creator")}),
+        (gettext_lazy("Record"), {"fields": ("public_id", "created_at", "creator", "canceller")}),
     )
 
     class Media:
@@ -215,7 +216,11 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
 
     @column(gettext_lazy("made by"))
     def creator(self, row: PaymentLink) -> str | None:
-        return clip(row.created_by)
+        return clip(name_of(row, "created_by"))
+
+    @column(gettext_lazy("cancelled by"))
+    def canceller(self, row: PaymentLink) -> str | None:
+        return clip(row.cancelled_by_name)
 
     def get_urls(self) -> list[URLPattern]:
         return [
