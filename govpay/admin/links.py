@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
-from govpay.admin.amounts import amount_field, clean_money, currency_field
+from govpay.admin.amounts import WITHOUT_FEE, amount_field, clean_money, currency_field
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmation_tokens import TokenRefused
 from govpay.admin.confirmation_views import ConfirmationView, PostView
@@ -52,9 +52,7 @@ class LinkForm(forms.Form):
         to_field_name="uid",
         empty_label=None,
     )
-    amount = amount_field(
-        gettext_lazy("Amount"), gettext_lazy("Such as 12.34, without any fee: the platform adds its own.")
-    )
+    amount = amount_field(gettext_lazy("Amount"), WITHOUT_FEE)
     currency = currency_field()
     reference_id = forms.CharField(
         label=gettext_lazy("Reference"),

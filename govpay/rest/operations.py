@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django_filters.rest_framework import UUIDFilter
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 
 from govpay.models import Operation
 from govpay.models.people import user_id_of, username_of
 from govpay.rest.base import Rows, RowView
-from govpay.rest.filters import CentsFilter, MomentFilter, RowFilter, TextFilter
+from govpay.rest.filters import CentsFilter, KeyFilter, MomentFilter, RowFilter, TextFilter
 from govpay.rest.rows import RowSerializer
 
 
@@ -61,7 +60,7 @@ class OperationFilter(RowFilter):
     customer = TextFilter()
     session = TextFilter()
     reference_id = TextFilter()
-    key = UUIDFilter()
+    key = KeyFilter()
     created_from = MomentFilter("created_at", "gte")
     created_before = MomentFilter("created_at", "lt")
     amount_from = CentsFilter("amount", "gte")
