@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.admin import fee_previews
-from govpay.admin.amounts import amount_field, clean_money, currency_field
+from govpay.admin.amounts import WITHOUT_FEE, amount_field, clean_money, currency_field
 from govpay.admin.confirmation_tokens import ConfirmationToken
 from govpay.admin.confirmation_views import ConfirmationView
 from govpay.admin.formatting import Table, expiry, link_to, list_of, method_label, relative
@@ -30,7 +30,7 @@ from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, Operation, Payment, SavedPaymentMethod
 from govpay.models.choices import PaymentStatus
-from govpay.models.money import to_major
+from govpay.models.money import write_amount
 from govpay.models.permissions import CHARGE_CUSTOMER
 from govpay.operations import staff
 
@@ -42,9 +42,7 @@ class ChargeForm(forms.Form):
     """The form for a charge: saved method, amount, currency, description and reference."""
 
     method = forms.ChoiceField(label=gettext_lazy("Saved payment method"), widget=forms.RadioSelect)
-    amount = amount_field(
-        gettext_lazy("Amount"), gettext_lazy("Such as 12.34, without any fee: the platform adds its own.")
-    )
+    amount = amount_field(gettext_lazy("Amount"), WITHOUT_FEE)
     currency = currency_field()
     description = forms.CharField(
         label=gettext_lazy("Description"),
@@ -181,7 +179,7 @@ class ChargeView(ConfirmationView):
         if payment is None or quote is None or quote.customer_id != self.row.uid:
             return None
         typed = fee_previews.typed(quote, payment, self.methods)
-        return {**typed, "amount": f"{to_major(typed['amount'], typed['currency']):f}"}
+        return {**typed, "amount": write_amount(typed["amount"], typed["currency"])}
 
     def search(self) -> HttpResponse:
         """Show a page on which staff search for the customer."""

@@ -28,6 +28,7 @@ from govpay.decorators import own_view, retry_read
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
 from govpay.models.money import format_money
+from govpay.models.people import name_of
 from govpay.review.items import action_in_words
 from govpay.security.headers import secure_view
 
@@ -69,7 +70,7 @@ def earlier_attempt(row: ConfirmationRow) -> list[tuple[Any, Any]]:
     parts = {
         "what": action_in_words(earlier),
         "when": moment(earlier.attempted_at or earlier.created_at),
-        "who": clip(earlier.retried_by or earlier.actor) or _("a program"),
+        "who": clip(name_of(earlier, earlier.asked_by)) or _("a program"),
     }
     return [(_("Earlier attempt"), text % parts)]
 

@@ -142,6 +142,12 @@ def moment(value: Any) -> str | None:
     return date_format(timezone.localtime(value) if timezone.is_aware(value) else value, "SHORT_DATETIME_FORMAT")
 
 
+def dealt_with(row: Operation | Payment, what: str) -> str | None:
+    """Return who marked the row's ``what``, a flag or a review reason, as dealt with last, and when, or ``None``."""
+    who, at = getattr(row, f"{what}_cleared_by_name"), getattr(row, f"{what}_cleared_at")
+    return " · ".join(filter(None, (clip(who), moment(at)))) or None
+
+
 def reason_of(row: Transaction) -> str | None:
     """Return the platform's reason for a transaction and the meaning of the bank's code, or ``None``."""
     code = row.reason_code if find_reason(row.type, row.reason_code) else clip(row.reason_code)

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
-from govpay.admin.amounts import amount_field, clean_money, currency_field
+from govpay.admin.amounts import WITHOUT_FEE, amount_field, clean_money, currency_field
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmation_tokens import TokenRefused
 from govpay.admin.confirmation_views import ConfirmationView, PostView
@@ -36,6 +36,7 @@ from govpay.admin.formatting import (
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState
+from govpay.models.people import name_of
 from govpay.models.permissions import CREATE_SESSION
 
 #: Default and maximum number of days for which a link is valid.
@@ -51,9 +52,7 @@ class LinkForm(forms.Form):
         to_field_name="uid",
         empty_label=None,
     )
-    amount = amount_field(
-        gettext_lazy("Amount"), gettext_lazy("Such as 12.34, without any fee: the platform adds its own.")
-    )
+    amount = amount_field(gettext_lazy("Amount"), WITHOUT_FEE)
     currency = currency_field()
     reference_id = forms.CharField(
         label=gettext_lazy("Reference"),
@@ -203,7 +202,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        (gettext_lazy("Record"), {"fields": ("public_id", "created_at", "creator")}),
+        (gettext_lazy("Record"), {"fields": ("public_id", "created_at", "creator", "canceller")}),
     )
 
     class Media:
@@ -215,7 +214,11 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
 
     @column(gettext_lazy("made by"))
     def creator(self, row: PaymentLink) -> str | None:
-        return clip(row.created_by)
+        return clip(name_of(row, "created_by"))
+
+    @column(gettext_lazy("cancelled by"))
+    def canceller(self, row: PaymentLink) -> str | None:
+        return clip(row.cancelled_by_name)
 
     def get_urls(self) -> list[URLPattern]:
         return [

@@ -25,6 +25,7 @@ from govpay.exceptions import (
 )
 from govpay.models import Operation
 from govpay.models.choices import OperationState
+from govpay.models.people import name_of
 from govpay.models.reasons import DECLINE, find_reason
 from govpay.review.items import action_in_words
 
@@ -113,7 +114,7 @@ class Alert:
 
 def open_operation_alert(operation: Operation) -> Alert:
     """Return an alert with what is known about an open operation. Read the row with ``select_related("actor")``."""
-    who = clip(operation.actor) or _("nobody signed in")
+    who = clip(name_of(operation, "actor")) or _("nobody signed in")
     started = _("Started %(when)s by %(who)s.") % {"when": moment(operation.created_at), "who": who}
     link = page_of(operation)
     if operation.state == OperationState.STARTED and not operation.is_overdue:

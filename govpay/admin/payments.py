@@ -24,6 +24,7 @@ from govpay.admin.formatting import (
     badge,
     clip,
     column,
+    dealt_with,
     label_of,
     link_column,
     link_to,
@@ -41,6 +42,7 @@ from govpay.admin.review import review_tools
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import OperationAction, OperationState, PaymentStatus, TransactionType
 from govpay.models.money import format_money
+from govpay.models.people import name_of
 from govpay.models.reasons import DECLINE, advice_on, reason_in_words
 from govpay.operations import staff
 
@@ -206,6 +208,7 @@ class PaymentAdmin(MirrorAdmin):
             (_("Declined"), reason_in_words(DECLINE, row.decline_code)),
             (_("What to do"), " ".join(advice_on(DECLINE, row.decline_code))),
             (_("Gone from the platform since"), moment(row.deleted_at)),
+            (_("Marked as dealt with"), dealt_with(row, "flag")),
         ]
         if row.status == PaymentStatus.VALIDATED:
             until = _("Ends by itself") if row.is_fee_preview else _("Can be captured until")
@@ -264,7 +267,7 @@ class PaymentAdmin(MirrorAdmin):
                 (
                     link_to(o, action_label(o)),
                     moment(o.created_at),
-                    clip(o.actor),
+                    clip(name_of(o, "actor")),
                     format_money(o.amount, o.currency),
                     badge(o.state, OperationState),
                     clip(o.error or o.reason, 200),

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated, Any
 
 from govpay.client.session_values import is_moment, is_object, is_quantity, is_seconds
@@ -21,6 +20,7 @@ from govpay.client.shapes import (
     is_text,
     refuse,
 )
+from govpay.client.values import hundredfold
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d{1,5})?")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
@@ -31,7 +31,7 @@ def is_dollars(name: str, value: Any) -> None:
     """Return an amount in decimal dollars (A27): a number with at most two decimals."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise refuse(name, "must be a number of dollars")
-    cents = Decimal(repr(value)) * 100
+    cents = hundredfold(value)
     if cents != cents.to_integral_value() or not 0 <= cents < MONEY_LIMIT:
         raise refuse(name, "must be zero or more dollars and whole cents")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
 from govpay.client.odata import parse_timestamp
@@ -14,6 +14,9 @@ from govpay.client.odata import parse_timestamp
 MONEY_LIMIT = 2**53
 UID_LENGTH = 128
 TEXT_LENGTH = 10_000
+
+#: The thread's own context may round, or raise what a host has chosen.
+_EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 
 #: Characters that no database takes: NUL and halves of surrogate pairs.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -73,6 +76,11 @@ def cents(field: str, value: Any) -> int:
     return value
 
 
+def hundredfold(value: int | float | Decimal) -> Decimal:
+    """Return ``value`` times 100, exactly. Raises ``Inexact`` for more than 60 digits, and ``InvalidOperation``."""
+    return _EXACT.multiply(Decimal(repr(value) if isinstance(value, float) else value), 100)
+
+
 def dollars(field: str, value: Any) -> int:
     """Convert decimal dollars (A27) to exact cents.
 
@@ -82,7 +90,9 @@ def dollars(field: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         _bad(field, "is not a number of dollars")
     try:
-        exact = Decimal(repr(value) if isinstance(value, float) else value) * 100
+        exact = hundredfold(value)
+    except Inexact:
+        _bad(field, "has a fraction of a cent")
     except InvalidOperation:
         _bad(field, "is not a number of dollars")
     if not exact.is_finite() or exact != exact.to_integral_value():

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from govpay.models.access import AccountQuerySet
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, SecCode
 from govpay.models.fields import SealedField, UidField, mirror_key
+from govpay.models.people import kept_id, kept_name
 
 #: States with an open outcome. Meanwhile no other money operation on the payment may start.
 OPEN_STATES = (OperationState.STARTED, OperationState.UNKNOWN)
@@ -72,6 +73,7 @@ class Operation(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
     )
+    actor_name, actor_user_id = kept_name(), kept_id()
     reason = models.TextField(_("reason"), blank=True, default="")
     state = models.CharField(_("state"), max_length=16, choices=OperationState, default=OperationState.STARTED)
     error = models.TextField(_("error"), blank=True, default="")
@@ -100,6 +102,7 @@ class Operation(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
     )
+    retried_by_name, retried_by_user_id = kept_name(), kept_id()
     #: The outcome of each earlier attempt: ``[{"attempt", "started_at", "finished_at", "error", …}]``, oldest first.
     earlier_attempts = models.JSONField(_("earlier attempts"), default=list, blank=True, editable=False)
     #: Until this time the call may still be running, so a missing sign proves nothing.
@@ -124,6 +127,9 @@ class Operation(models.Model):
     #: The reason for the review queue. Staff clear it.
     attention = models.CharField(_("review reason"), max_length=16, choices=OperationAttention, blank=True, default="")
     attention_at = models.DateTimeField(_("raised"), null=True, blank=True)
+    #: The user who marked it as dealt with last.
+    attention_cleared_by_name, attention_cleared_by_user_id = kept_name(), kept_id()
+    attention_cleared_at = models.DateTimeField(_("dealt with"), null=True, blank=True, editable=False)
     #: The user who resolved it by hand, because the platform did not show the outcome.
     settled_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -133,6 +139,7 @@ class Operation(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
     )
+    settled_by_name, settled_by_user_id = kept_name(), kept_id()
     settled_at = models.DateTimeField(_("resolved by hand"), null=True, blank=True)
     settlement = models.TextField(_("how that is known"), blank=True, default="")
 
@@ -177,6 +184,11 @@ class Operation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.state} {self.key}"
+
+    @property
+    def asked_by(self) -> str:
+        """The column of the person who asked for the current attempt."""
+        return "actor" if self.attempts == 1 else "retried_by"
 
     @property
     def is_open(self) -> bool:

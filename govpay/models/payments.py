@@ -24,6 +24,7 @@ from govpay.models.choices import (
 )
 from govpay.models.fields import UID_LENGTH, UidField, mirror_key
 from govpay.models.operations import Operation
+from govpay.models.people import kept_id, kept_name
 
 #: Time in which a validated payment can be captured: by processor token, by saved method (assumption A9).
 TOKEN_VALIDATION = dt.timedelta(minutes=15)
@@ -106,7 +107,10 @@ def _refunds(which: Q) -> Coalesce:
 class Payment(Mirror):
     """One payment. All amounts are in minor units of ``currency``. Assumption A8."""
 
-    LOCAL = ("flag", "flagged_at", "flag_movement", "flag_order", "flag_backlog")
+    LOCAL = (
+        *("flag", "flagged_at", "flag_movement", "flag_order", "flag_backlog"),
+        *("flag_cleared_by_name", "flag_cleared_by_user_id", "flag_cleared_at"),
+    )
 
     account = mirror_key("govpay.PaymentAccount", _("account"), related_name="payments")
     customer = mirror_key("govpay.Customer", _("customer"), related_name="payments")
@@ -133,6 +137,9 @@ class Payment(Mirror):
     flag_order = UidField(_("flag order"), max_length=FLAG_ORDER_LENGTH, blank=True, default="", editable=False)
     #: The flag was raised by the first load of an account. The review queue groups these.
     flag_backlog = models.BooleanField(_("flag backlog"), default=False, editable=False)
+    #: The user who marked a flag as dealt with last.
+    flag_cleared_by_name, flag_cleared_by_user_id = kept_name(), kept_id()
+    flag_cleared_at = models.DateTimeField(_("dealt with"), null=True, blank=True, editable=False)
 
     objects = PaymentQuerySet.as_manager()
 

@@ -11,6 +11,7 @@ from govpay.models.access import AccountQuerySet
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.choices import LinkState
 from govpay.models.fields import SealedField, UidField, mirror_key
+from govpay.models.people import kept_id, kept_name
 
 
 class HostedSession(Mirror):
@@ -82,6 +83,8 @@ class PaymentLink(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
     )
+    created_by_name, created_by_user_id = kept_name(), kept_id()
+    cancelled_by_name, cancelled_by_user_id = kept_name(), kept_id()
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = AccountQuerySet.as_manager()

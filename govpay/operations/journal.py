@@ -17,6 +17,7 @@ from govpay.models import Operation
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
 from govpay.models.operations import OPEN_STATES
+from govpay.models.people import person
 from govpay.operations import attempts
 from govpay.operations.actions import Action, ActionResult
 from govpay.operations.hold import demand_not_held
@@ -119,7 +120,7 @@ class JournalEntry:
                 key=key,
                 action=action.action,
                 fingerprint=fingerprint,
-                actor=actor if getattr(actor, "pk", None) else None,
+                **person("actor", actor),
                 deadline_at=Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
                 **action.entry(),
             )

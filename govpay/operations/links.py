@@ -21,6 +21,7 @@ from govpay.exceptions import GovPayError, NotFound, OperationRefused
 from govpay.models import Customer, HostedSession, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState, OperationAction, OperationState, SessionStatus
 from govpay.models.money import is_amount, is_currency
+from govpay.models.people import kept, person
 from govpay.operations import journal
 from govpay.operations.sessions import create_hosted_session, expire_hosted_session
 from govpay.sync import sessions
@@ -85,7 +86,7 @@ def create_payment_link(
             "reference_id": reference_id,
             "description": description,
             "expires_at": until,
-            "created_by": actor if getattr(actor, "pk", None) else None,
+            **person("created_by", actor),
         },
     )
     return link
@@ -105,7 +106,7 @@ def cancel_payment_link(*, link: PaymentLink, actor: Any = None) -> PaymentLink:
     Raises ``OperationRefused``, and what ``expire_hosted_session`` raises; the link is cancelled in that case, too.
     """
     open_links = PaymentLink.objects.filter(pk=link.pk, state__in=(LinkState.OPEN, LinkState.EXPIRED))
-    closed = in_transaction(lambda: open_links.update(state=LinkState.CANCELLED))
+    closed = in_transaction(lambda: open_links.update(state=LinkState.CANCELLED, **kept("cancelled_by", actor)))
     link.refresh_from_db()
     if not closed:
         raise OperationRefused(_("This link is %(state)s.") % {"state": link.state})

@@ -215,13 +215,13 @@ def quote_of(payment: Payment, actor: Any) -> Operation | None:
 
 def is_quoted_by_actor(row: Payment, operation: Operation) -> bool:
     """Whether the actor of the current attempt (after *Try again*: who pressed it) made the quote of this payment."""
-    actor = operation.actor if operation.attempts == 1 else operation.retried_by
+    actor = getattr(operation, operation.asked_by)
     return actor is not None and quote_of(row, actor) is not None
 
 
 def quoted_by_staff(payments: Iterable[Payment]) -> set[str]:
-    """Return the uids of those payments that a signed-in user has quoted here."""
-    quotes = journal.entries().filter(action=OperationAction.QUOTE, actor__isnull=False)
+    """Return the uids of those payments that a signed-in user has quoted here, deleted users included."""
+    quotes = journal.entries().filter(action=OperationAction.QUOTE).exclude(actor=None, actor_user_id="")
     uids = [payment.uid for payment in payments]
     return set(map(str, quotes.filter(payment__in=uids).values_list("payment_id", flat=True)))
 

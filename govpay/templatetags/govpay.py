@@ -1,14 +1,16 @@
-"""The filter ``money`` formats amounts. The tags ``govpay_payment`` and ``govpay_wallet`` render the components."""
+"""The filter ``money``, the tags ``govpay_payment`` and ``govpay_wallet`` for the components, and one for the admin."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import template
+from django.db.models import Model
 
 from govpay import conf
 from govpay.models import HostedSession
 from govpay.models.money import format_money
+from govpay.models.people import count_kept
 
 register = template.Library()
 
@@ -50,6 +52,13 @@ def govpay_wallet(session: HostedSession, **options: Any) -> dict[str, Any]:
     /component/wallet/. Raises the same error as ``govpay_payment``.
     """
     return _element("govifi-wallet", session, WALLET_ATTRIBUTES, options)
+
+
+@register.inclusion_tag("govpay/admin/kept_names.html")
+def govpay_kept_names(users: Any) -> dict[str, Any]:
+    """Render what remains when ``users``, one user or a queryset, are deleted: ``{% govpay_kept_names object %}``."""
+    chosen = [users] if isinstance(users, Model) else users
+    return {"counts": count_kept(chosen)}
 
 
 def _element(name: str, session: HostedSession, known: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:

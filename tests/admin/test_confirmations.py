@@ -22,6 +22,7 @@ from govpay.admin import confirmation_tokens, confirmations
 from govpay.models import Operation, Payment, PaymentAccount, Transaction
 from govpay.sync.pull import pull
 from tests.admin.rows import XSS, operation, payment
+from tests.operations.merchant import Merchant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -419,6 +420,19 @@ def test_amount_must_be_money(amount: str, words: str, desk: Client) -> None:
     assert words in texts(response).replace("&#x27;", "'")
     assert XSS not in response.content.decode()
     assert not Operation.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_amount_is_read_as_the_language_of_the_page_writes_it(sandbox: Any, desk: Client) -> None:
+    """``1.234`` is 1234 in Spanish and 1.234 elsewhere: nothing is sent for it."""
+    row, spanish = Merchant(sandbox).captured(), {"HTTP_ACCEPT_LANGUAGE": "es"}
+    page = desk.get(url("refund", row), **spanish)
+    assert re.search(r'name="amount" value="[0-9]+,[0-9]{2}"', page.content.decode())
+    answer = desk.post(url("refund", row), fields(page) | {"amount": "1.234"}, **spanish)
+    assert "1234,00" in texts(answer)
+    assert not Operation.objects.filter(action="refund").exists()
+    desk.post(url("refund", row), fields(page) | {"amount": "10,00"}, **spanish)
+    assert Operation.objects.get(action="refund").amount == 1000
 
 
 # --- The key --------------------------------------------------------------------------------------
