@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django.contrib import messages
-from django.db import transaction
+from django.db import router, transaction
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
@@ -132,7 +132,7 @@ class ClearFlagView(PostView):
         at = read_moment(given)
         if not flag or "\x00" in flag or (given and at is None):
             return messages.ERROR, _("This form does not come from here, so nothing was changed.")
-        with transaction.atomic():
+        with transaction.atomic(using=router.db_for_write(Payment)):
             if Payment.objects.filter(pk=payment.pk, flag=flag, flagged_at=at).update(flag=""):
                 words = {"flag": label_of(flag, PaymentFlag), "when": moment(at) or "—"}
                 text = _("Marked as dealt with: %(flag)s, %(when)s.") % words
