@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,9 +37,13 @@ class CircuitBreaker:
     Without it each use of a cache that hangs would wait for the timeout of its sockets, many times in one request.
     A failure that takes no time, such as a refused connection, does not count. Each method of the cache raises
     ``CacheUnavailable`` meanwhile. There is no lock: several threads that wait at the same time all pay once.
+
+    Some caches ignore their errors (``IGNORE_EXCEPTIONS`` of django-redis, ``ignore_exc`` of pymemcache). When such a
+    cache finds nothing and has waited long for it, a new key shows whether it works.
     """
 
     SLOW = 0.1  # seconds after which a failure counts as a hang
+    SLOW_MISS = 0.3  # seconds after which "nothing found" may hide a hang
     REST = 30.0  # seconds without a use; then one caller tries
 
     def __init__(self, alias: str) -> None:
@@ -55,6 +60,8 @@ class CircuitBreaker:
                 self._until = started + self.REST  # the other threads do not try at the same time
             try:
                 result = getattr(caches[self._alias], name)(*args, **options)
+                if name in ("get", "add") and not result and time.monotonic() - started >= self.SLOW_MISS:
+                    self._probe()
             except Exception as error:
                 if self._open or time.monotonic() - started >= self.SLOW:
                     self._open, self._until = True, time.monotonic() + self.REST
@@ -66,6 +73,11 @@ class CircuitBreaker:
 
         return call
 
+    def _probe(self) -> None:
+        """Raise ``CacheUnavailable`` if the cache does not accept a new key."""
+        if not caches[self._alias].add(f"govpay:probe:{uuid.uuid4().hex}", 1, timeout=1):
+            raise CacheUnavailable(self._alias)
+
 
 _breakers: dict[str, CircuitBreaker] = {}
 
@@ -73,6 +85,20 @@ _breakers: dict[str, CircuitBreaker] = {}
 def cache_of(alias: str) -> Any:
     """Return the cache with this alias behind the circuit breaker of this process."""
     return _breakers.setdefault(alias, CircuitBreaker(alias))
+
+
+def add_to(cache: Any, key: str, value: Any, timeout: float) -> bool:
+    """Set the key if it is free, and return whether the caller has it. True if the cache keeps nothing.
+
+    A cache that ignores its errors returns ``None`` or ``False`` while its server is down. That does not mean that
+    somebody else has the key: then there is a value.
+    """
+    for _attempt in range(2):  # the owner may have given the key back between the two questions
+        if cache.add(key, value, timeout=timeout):
+            return True
+        if cache.get(key) is not None:
+            return False
+    return True
 
 
 def tick_key(task: str) -> str:
@@ -113,7 +139,7 @@ class FailOpenCache:
 
     def add(self, key: str, value: Any, timeout: float) -> bool:
         """Set the key if it is free, and return whether it was. Returns true when the cache fails."""
-        return bool(self._fail_open(lambda: shared_cache().add(key, value, timeout=timeout), True))
+        return self._fail_open(lambda: add_to(shared_cache(), key, value, timeout), True)
 
     def count(self, key: str, timeout: float, *, otherwise: int = 1) -> int:
         """Add one to the counter and return it. Returns ``otherwise`` when the cache fails.
@@ -129,9 +155,12 @@ def _count(key: str, timeout: float) -> int:
     if cache.add(key, 1, timeout=timeout):
         return 1
     try:
-        return int(cache.incr(key))
+        found = cache.incr(key)
     except ValueError:
         return 1  # the entry has just expired
+    if found is None:
+        raise CacheUnavailable  # its error was ignored
+    return int(found)
 
 
 def _hash(*belongs_to: str) -> str:

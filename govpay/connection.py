@@ -15,7 +15,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from govpay import conf
-from govpay.cache import cache_of, pause_key, token_key
+from govpay.cache import add_to, cache_of, pause_key, token_key
 from govpay.client import Authorizer, Config, Endpoints, Routes, Token
 from govpay.exceptions import EncryptionError
 from govpay.security.encryption import seal, unseal
@@ -128,7 +128,7 @@ class CachedTokens(_Cached):
             self._cache.delete(self._key("token"))
 
     def acquire(self, owner: str, lease: float) -> bool:
-        return bool(self._cache.add(self._key("lease"), owner, timeout=max(1, math.ceil(lease))))
+        return add_to(self._cache, self._key("lease"), owner, max(1, math.ceil(lease)))
 
     def release(self, owner: str) -> None:
         if self._cache.get(self._key("lease")) == owner:

@@ -18,6 +18,7 @@ from typing import Any
 import environ
 
 from project.routers import CACHE
+from tests.routers import REPLICA
 
 CHILD: dict[str, Any] = json.loads(os.environ.get("TEST_CHILD", "{}"))
 DATABASE_URL = os.environ.get("TEST_DATABASE_URL", "")
@@ -79,7 +80,10 @@ else:
         "NAME": os.path.join(FILES, "cache.sqlite3"),
         "OPTIONS": SQLITE_OPTIONS,
     }
-    DATABASE_ROUTERS = ["project.routers.CacheRouter"]
+
+# No read of govpay's tables may go to a replica, which lags behind (``tests.routers``).
+DATABASES[REPLICA] = {"ENGINE": "tests.replica_database", "NAME": os.path.join(FILES, "replica.sqlite3")}
+DATABASE_ROUTERS = ["tests.routers.ReplicaRouter", "project.routers.CacheRouter"]
 
 SECRET_KEY = "tests-only"
 DEBUG = False

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
 
 from govpay import cache, operations
 from govpay.cache import CacheUnavailable, CircuitBreaker, FailOpenCache, shared_cache
-from tests.operations.merchant import Merchant
+from govpay.client.auth import TOKEN_WAIT_TIMEOUT
+from govpay.connection import get_endpoints
+from tests.operations.merchant import Merchant, at_once
 from tests.patience import Clock
 
 
@@ -105,3 +110,92 @@ def test_a_refund_waits_once_for_a_cache_that_hangs(sandbox: Any, silent: Silent
     assert operations.refund_payment(payment=payment, amount=100).status == "succeeded"
     assert merchant.moved("refund", payment) == 100
     assert len(silent.connections) == 1
+
+
+# --- Caches that ignore their errors ----------------------------------------------------------------------------------
+
+
+class Ignoring(BaseCache):
+    """Such a cache while its server is down: django-redis returns ``None``, pymemcache ``False``, after ``seconds``."""
+
+    def __init__(self, location: str, params: dict[str, Any]) -> None:
+        super().__init__(params)
+        self.nothing = {"none": None, "false": False}[location]
+        self.seconds = params.get("OPTIONS", {}).get("seconds", 0)
+        self.uses = 0
+
+    def _ignore(self, *args: Any, **kwargs: Any) -> Any:
+        self.uses += 1
+        time.sleep(self.seconds)
+        return self.nothing
+
+    add = set = touch = delete = incr = _ignore
+
+    def get(self, key: Any, default: Any = None, version: Any = None) -> Any:
+        self._ignore()
+        return default
+
+
+@pytest.fixture(params=["none", "false"])
+def ignoring(request: pytest.FixtureRequest, settings: Any) -> Callable[..., None]:
+    """``ignoring(seconds=…)`` makes such a cache the site's cache."""
+
+    def use(**options: Any) -> None:
+        backend = {"BACKEND": "tests.test_cache.Ignoring", "LOCATION": request.param, "OPTIONS": options}
+        settings.CACHES = {**settings.CACHES, "ignoring": backend}
+        settings.GOVPAY = {**settings.GOVPAY, "CACHE": "ignoring"}
+
+    return use
+
+
+@pytest.mark.django_db
+def test_a_cache_that_ignores_its_errors_costs_one_token_request(sandbox: Any, ignoring: Callable[..., None]) -> None:
+    ignoring()
+    started = time.monotonic()
+    for _ in range(3):
+        get_endpoints().list_clients()
+    assert time.monotonic() - started < TOKEN_WAIT_TIMEOUT  # it is not taken for a token that another process fetches
+    assert sandbox.token_requests == 1
+
+
+@pytest.mark.django_db
+def test_threads_beside_a_cache_that_ignores_its_errors(sandbox: Any, ignoring: Callable[..., None]) -> None:
+    ignoring()
+    results = at_once(*[get_endpoints().list_clients] * 4)
+    assert not [found for found in results if isinstance(found, Exception)]
+    assert sandbox.token_requests == 1
+
+
+def test_nobody_else_has_what_such_a_cache_does_not_keep(ignoring: Callable[..., None]) -> None:
+    ignoring()
+    one = FailOpenCache("cache of this test")
+    assert one.get("key", "default") == "default"
+    assert one.add("key", 1, 60)
+    assert one.count("key", 60, otherwise=7) in (0, 7)  # no limit is reached
+
+
+@pytest.mark.django_db
+def test_a_key_that_somebody_has_is_not_free() -> None:
+    one = FailOpenCache("cache of this test")
+    assert one.add("key", 1, 60)
+    assert not one.add("key", 2, 60)
+    assert one.get("key") == 1
+
+
+def test_a_hang_that_is_ignored_is_paid_twice_and_no_more(ignoring: Callable[..., None], monkeypatch: Any) -> None:
+    monkeypatch.setattr(CircuitBreaker, "SLOW_MISS", 0.05)
+    ignoring(seconds=0.06)
+    one = FailOpenCache("cache of this test")
+    for _ in range(5):
+        assert one.get("key") is None
+        assert one.add("key", 1, 60)
+    assert caches["ignoring"].uses == 2
+
+
+@pytest.mark.django_db
+def test_a_slow_miss_of_a_cache_that_works_is_no_failure(monkeypatch: Any) -> None:
+    monkeypatch.setattr(CircuitBreaker, "SLOW_MISS", 0.0)
+    assert shared_cache().get("key") is None
+    shared_cache().set("key", 1, timeout=60)
+    assert not shared_cache().add("key", 2, timeout=60)
+    assert shared_cache().get("key") == 1

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django.contrib import messages
-from django.db import transaction
+from django.db import router, transaction
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -134,7 +134,7 @@ class ClearFlagView(PostView):
         at = read_moment(given)
         if not flag or "\x00" in flag or (given and at is None):
             return messages.ERROR, _("This form does not come from here, so nothing was changed.")
-        with transaction.atomic():
+        with transaction.atomic(using=router.db_for_write(Payment)):
             if Payment.objects.filter(pk=payment.pk, flag=flag, flagged_at=at).update(
                 flag="", flag_cleared_at=timezone.now(), **kept("flag_cleared_by", self.request.user)
             ):

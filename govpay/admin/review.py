@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.options import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import router, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -286,7 +286,7 @@ class DealtWithView(OperationView):
         attention, at = given.get("attention", ""), read_moment(given.get("at", ""))
         if attention not in OperationAttention.values or at is None:
             return messages.ERROR, _("This form does not come from here, so nothing was changed.")
-        with transaction.atomic():
+        with transaction.atomic(using=router.db_for_write(Operation)):
             visible = Operation.objects.visible_to(self.request.user)
             if visible.filter(pk=row.pk, attention=attention, attention_at=at).update(
                 attention="", attention_cleared_at=timezone.now(), **kept("attention_cleared_by", self.request.user)

@@ -50,5 +50,5 @@ class Migration(migrations.Migration):
             name='flag_order',
             field=govpay.models.fields.UidField(blank=True, default='', editable=False, max_length=160, verbose_name='flag order'),
         ),
-        migrations.RunPython(record_movements, migrations.RunPython.noop),
+        migrations.RunPython(record_movements, migrations.RunPython.noop, hints={"model_name": "transaction"}),
     ]

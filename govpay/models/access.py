@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import connections, models, router
 from django.db.models import Q
 from django.db.models.query import ModelIterable
 from django.utils.translation import gettext_lazy as _
@@ -118,10 +119,29 @@ class VisibleRows(ModelIterable):
 
 
 class AccountQuerySet(models.QuerySet[Any]):
-    """Querysets of rows that can be filtered by account access."""
+    """Querysets of rows that can be filtered by account access. They read the database that is written to.
+
+    A replica may lag behind. Leases, the journal, keys and remainders that are read there would be those of a moment
+    ago. ``using()`` reads another database.
+    """
 
     #: Set by ``visible_to`` when the user does not see everything.
     reach: Reach | None = None
+
+    @property
+    def db(self) -> str:
+        """The alias of the database that this queryset reads and writes."""
+        rows: Any = self
+        return str(rows._db or router.db_for_write(self.model, **rows._hints))
+
+    def _iterator(self, use_chunked_fetch: bool, chunk_size: int | None) -> Iterator[Any]:
+        """The rows for ``iterator()``, with a cursor on the server only inside a transaction.
+
+        Elsewhere PgBouncer in transaction mode could send the next statement to a connection without that cursor.
+        """
+        hook: Any = super()
+        rows: Iterator[Any] = hook._iterator(use_chunked_fetch and connections[self.db].in_atomic_block, chunk_size)
+        return rows
 
     def visible_to(self, user: Any) -> Self:
         """The rows that ``user`` may see. Joined related objects of other accounts become ``None``."""
@@ -135,6 +155,17 @@ class AccountQuerySet(models.QuerySet[Any]):
         clone: Any = super()._clone()
         clone.reach = self.reach
         return clone
+
+
+class GovPayModel(models.Model):
+    """Base class of all models of govpay."""
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        #: So that foreign keys and ``refresh_from_db`` read with ``AccountQuerySet`` too.
+        base_manager_name = "objects"
 
 
 def hide_relatives(row: models.Model, reach: Reach) -> None:
@@ -152,7 +183,7 @@ def _links(model: type[models.Model]) -> tuple[Any, ...]:
     return tuple(f for f in fields if f.many_to_one and f.related_model._meta.app_label == model._meta.app_label)
 
 
-class AccountAccess(models.Model):
+class AccountAccess(GovPayModel):
     """Allows a user or a group to see one payment account. With any row, they see only the accounts of their rows."""
 
     # Deleting an account or a group must not delete this row: a user who lost the last row would see everything.
@@ -194,3 +225,10 @@ class AccountAccess(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user or self.group}: {self.account_id}"
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Validate the columns. Django looks for the account in the database for reads, which may be a replica."""
+        super().clean_fields({*(exclude or ()), "account"})
+        accounts: Any = type(self)._meta.get_field("account").related_model
+        if "account" not in (exclude or ()) and not accounts.objects.filter(uid=self.account_id).exists():
+            raise ValidationError({"account": _("There is no such payment account.")})

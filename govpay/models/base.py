@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from govpay.models.access import AccountQuerySet
+from govpay.models.access import AccountQuerySet, GovPayModel
 from govpay.models.fields import UidField
 
 
@@ -20,7 +20,7 @@ class MirrorQuerySet(AccountQuerySet):
         return self.filter(deleted_at=None)
 
 
-class Mirror(models.Model):
+class Mirror(GovPayModel):
     """One object of the platform as last read. Only ``govpay.sync.upsert`` writes the mirrored columns."""
 
     #: Local columns, which the upsert does not overwrite.

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from govpay.models.access import AccountQuerySet
+from govpay.models.access import AccountQuerySet, GovPayModel
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.choices import EventState
 from govpay.models.fields import mirror_key
@@ -34,7 +34,7 @@ class WebhookSubscription(Mirror):
         return self.event_type
 
 
-class WebhookEvent(models.Model):
+class WebhookEvent(GovPayModel):
     """One verified delivery, stored before it is processed; /guides/webhooks/."""
 
     account = mirror_key("govpay.PaymentAccount", _("account"), related_name="webhook_events")

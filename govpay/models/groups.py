@@ -7,6 +7,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
+from django.db import router
 
 #: Permission code names in addition to the ``view_`` ones. Every group gets those, except ``view_accountaccess``:
 #: only those who decide on account access need it.
@@ -24,8 +25,11 @@ def make_groups(sender: AppConfig, using: str, plan: Any = None, **_: Any) -> No
     """Receiver of ``post_migrate``: creates the groups in the run that created our tables.
 
     ``plan``: the migrations that this run applied. After a ``flush`` there is no plan, and the tables are empty as
-    after the installation. A group that an administrator changed or deleted stays as it is.
+    after the installation. A group that an administrator changed or deleted stays as it is. Does nothing in a
+    database that has no groups.
     """
+    if not all(router.allow_migrate_model(using, model) for model in (Group, Permission)):
+        return  # the accounts of users are in another database
     if plan is not None and not any(
         migration.app_label == sender.label and migration.name == "0001_initial" and not backwards
         for migration, backwards in plan
@@ -35,7 +39,10 @@ def make_groups(sender: AppConfig, using: str, plan: Any = None, **_: Any) -> No
     create_permissions(sender, verbosity=0, using=using)
     ours = Permission.objects.using(using).filter(content_type__app_label=sender.label)
     viewing = list(ours.filter(codename__startswith="view_").exclude(codename="view_accountaccess"))
+    links = Group.permissions.through._default_manager.using(using)
     for name, codenames in GROUPS.items():
         group, new = Group.objects.using(using).get_or_create(name=name)
         if new:
-            group.permissions.set([*viewing, *ours.filter(codename__in=codenames)])
+            permissions = [*viewing, *ours.filter(codename__in=codenames)]
+            # Not ``permissions.set()``, which writes to the database of the router instead of ``using``.
+            links.bulk_create([links.model(group_id=group.pk, permission_id=each.pk) for each in permissions])

@@ -6,11 +6,11 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from govpay.models.access import AccountQuerySet
+from govpay.models.access import AccountQuerySet, GovPayModel
 from govpay.models.choices import Source
 
 
-class Heartbeat(models.Model):
+class Heartbeat(GovPayModel):
     """The last heartbeat of one kind of process: ``beat`` (a periodic task ran) or ``worker`` (any task ran)."""
 
     name = models.CharField(_("name"), max_length=32)
@@ -33,7 +33,7 @@ class Heartbeat(models.Model):
         return self.name
 
 
-class ContractNotice(models.Model):
+class ContractNotice(GovPayModel):
     """A property or an enum value in an answer that is not known here.
 
     The value of an unknown property is never stored, because it may be sensitive.

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from govpay.models.access import AccountQuerySet
+from govpay.models.access import AccountQuerySet, GovPayModel
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, SecCode
 from govpay.models.fields import SealedField, UidField, mirror_key
 from govpay.models.people import kept_id, kept_name
@@ -51,7 +51,7 @@ class OperationQuerySet(AccountQuerySet):
         return self.exclude(attention="").exclude(state__in=OPEN_STATES)
 
 
-class Operation(models.Model):
+class Operation(GovPayModel):
     """One action on the platform. The row is committed as ``started`` before the request is sent.
 
     ``amount`` is in minor units of ``currency``. ``succeeded`` means that the platform accepted the request.

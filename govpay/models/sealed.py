@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
-from django.db import models
+from django.db import models, router
 from django.db.models import Q
 
 from govpay.models.fields import SealedField
@@ -33,9 +33,14 @@ def filled(names: tuple[str, ...]) -> Q:
     return found
 
 
+def rows_to_write(model: type[models.Model]) -> models.QuerySet[Any]:
+    """All rows of a model, which may be the host's, in the database that is written to."""
+    return model._base_manager.using(router.db_for_write(model))
+
+
 def batches(model: type[models.Model], names: tuple[str, ...], size: int = BATCH) -> Iterator[list[tuple[Any, ...]]]:
     """Batches of rows ``(pk, value, …)`` with a value in at least one of these columns, ordered by key."""
-    rows = model._base_manager.filter(filled(names)).order_by("pk").values_list("pk", *names)
+    rows = rows_to_write(model).filter(filled(names)).order_by("pk").values_list("pk", *names)
     last: Any = None
     while True:
         page = list((rows if last is None else rows.filter(pk__gt=last))[:size])

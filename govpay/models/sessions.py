@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from govpay.models.access import AccountQuerySet
+from govpay.models.access import AccountQuerySet, GovPayModel
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.choices import LinkState
 from govpay.models.fields import SealedField, UidField, mirror_key
@@ -58,7 +58,7 @@ class HostedSession(Mirror):
         return self.uid
 
 
-class PaymentLink(models.Model):
+class PaymentLink(GovPayModel):
     """A request to pay that is valid for days and opens a new hosted session when one is needed."""
 
     public_id = UidField(_("public ID"))

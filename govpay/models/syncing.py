@@ -8,12 +8,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from govpay.models.access import AccountQuerySet
+from govpay.models.access import AccountQuerySet, GovPayModel
 from govpay.models.choices import RunState, Source, SyncMode
 from govpay.models.fields import mirror_key
 
 
-class SyncCursor(models.Model):
+class SyncCursor(GovPayModel):
     """The position in one list of the platform. ``account`` is null for the lists of clients and accounts.
 
     It is also the lease on that list: only the worker named here reads it.
@@ -70,7 +70,7 @@ class SyncCursor(models.Model):
         return f"{self.account_id or '-'} {self.resource}"
 
 
-class SyncRun(models.Model):
+class SyncRun(GovPayModel):
     """The record of one sync of one list."""
 
     account = mirror_key("govpay.PaymentAccount", _("account"), related_name="sync_runs")
@@ -109,7 +109,7 @@ class SyncRun(models.Model):
         return f"{self.account_id or '-'} {self.resource} {self.state}"
 
 
-class OutboxSignal(models.Model):
+class OutboxSignal(GovPayModel):
     """A signal to send to the host. It is written with the change and deleted when it was sent."""
 
     name = models.CharField(_("name"), max_length=64)

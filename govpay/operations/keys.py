@@ -10,7 +10,7 @@ from django.db import models
 
 from govpay.exceptions import EncryptionError
 from govpay.models.fields import Sealed
-from govpay.models.sealed import batches, filled, sealed_columns
+from govpay.models.sealed import batches, filled, rows_to_write, sealed_columns
 from govpay.security.encryption import resealed, seal
 
 #: Maximum tries for a value that another process changes between our read and our write.
@@ -38,7 +38,7 @@ class Rotated:
 
 def count_sealed() -> int:
     """Return the number of rows that ``rotate_keys`` will read."""
-    return sum(model._base_manager.filter(filled(names)).count() for model, names in sealed_columns())
+    return sum(rows_to_write(model).filter(filled(names)).count() for model, names in sealed_columns())
 
 
 def rotate_keys(advance: Callable[[int], object] = lambda rows: None) -> Iterator[list[Rotated]]:
@@ -63,7 +63,7 @@ def rotate_keys(advance: Callable[[int], object] = lambda rows: None) -> Iterato
 
 
 def _rotate(column: Rotated, pk: Any, sealed: Sealed) -> None:
-    rows = column.model._base_manager.filter(pk=pk)
+    rows = rows_to_write(column.model).filter(pk=pk)
     found: Sealed | None = sealed
     for _attempt in range(ATTEMPTS):
         if found is None:

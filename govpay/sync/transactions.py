@@ -11,7 +11,7 @@ from typing import TypeVar
 from django.db import InterfaceError, OperationalError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from govpay.models.base import Mirror
+from govpay.models.tenants import PaymentAccount
 
 logger = logging.getLogger("govpay.sync")
 
@@ -38,7 +38,7 @@ def in_transaction(work: Callable[[], T], *, durable: bool = False, attempts: in
     rolls everything back, so nothing is ever half written. With ``durable`` a call inside another transaction raises
     ``RuntimeError``, because the caller relies on the commit.
     """
-    alias = router.db_for_write(Mirror)
+    alias = router.db_for_write(PaymentAccount)
 
     def whole() -> T:
         with transaction.atomic(using=alias, durable=durable):
@@ -49,7 +49,7 @@ def in_transaction(work: Callable[[], T], *, durable: bool = False, attempts: in
 
 def reading(work: Callable[[], T]) -> T:
     """Do ``work``, which only reads, without a transaction. Retries as ``in_transaction`` does."""
-    return _repeated(work, router.db_for_write(Mirror), ATTEMPTS)
+    return _repeated(work, router.db_for_write(PaymentAccount), ATTEMPTS)
 
 
 def _repeated(work: Callable[[], T], alias: str, attempts: int) -> T:
