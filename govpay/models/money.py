@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from babel import Locale, UnknownLocaleError
-from babel.numbers import format_currency, get_currency_precision, list_currencies
 from django.utils.translation import get_language, to_locale
 from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    from babel import Locale
 
 #: Maximum amount in minor units. It also keeps sums within a 64-bit column.
 MAX_AMOUNT = 2**53 - 1
@@ -16,6 +18,8 @@ MAX_AMOUNT = 2**53 - 1
 
 @lru_cache(maxsize=1)
 def _currencies() -> frozenset[str]:
+    from babel.numbers import list_currencies  # noqa: PLC0415 - 18 ms, which processes without amounts do not spend
+
     return frozenset(list_currencies())
 
 
@@ -31,6 +35,8 @@ def is_amount(value: object) -> bool:
 
 def digits(currency: str) -> int:
     """The number of decimals of the currency; 2 for an unknown one."""
+    from babel.numbers import get_currency_precision  # noqa: PLC0415 - see above
+
     return get_currency_precision(currency) if is_currency(currency) else 2
 
 
@@ -65,11 +71,15 @@ def format_money(amount: int | None, currency: str) -> str:
     value = to_major(amount, currency)
     if not is_currency(currency):
         return f"{currency} {value:,.2f}".strip()
+    from babel.numbers import format_currency  # noqa: PLC0415 - see above
+
     return str(format_currency(value, currency, locale=_locale(get_language() or "en-us")))
 
 
 @lru_cache(maxsize=64)
 def _locale(language: str) -> Locale:
+    from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - see above
+
     try:
         return Locale.parse(to_locale(language))
     except (UnknownLocaleError, ValueError):
