@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import router
@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from govpay import conf
 from govpay.exceptions import ConfigurationError
+from govpay.extras import missing_packages
 from govpay.security.encryption import seal
 
 #: Caches that other processes cannot share, or whose ``add`` is not atomic.
@@ -301,6 +302,20 @@ def check_rest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
             hint = "Dotted paths such as rest_framework.authentication.TokenAuthentication."
             text = f'GOVPAY["REST_AUTHENTICATION"] names {path!r}, which cannot be loaded ({error}).'
             found.append(Error(text, hint=hint, id="govpay.E010"))
+    return found
+
+
+@register("govpay")
+def check_extras(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """What is left out because an extra is not installed. ``govpay.I001``: REST. ``govpay.I002``: QR codes."""
+    hint = "pip install 'django-govpay[%s]', or name this check in SILENCED_SYSTEM_CHECKS."
+    found: list[CheckMessage] = []
+    if missing := missing_packages("rest"):
+        text = f"govpay.urls has no REST interface (api/), because {' and '.join(missing)} cannot be imported."
+        found.append(Info(text, hint=hint % "rest", id="govpay.I001"))
+    if missing_packages("qr"):
+        text = "The admin shows no QR codes of payment links, because segno cannot be imported."
+        found.append(Info(text, hint=hint % "qr", id="govpay.I002"))
     return found
 
 

@@ -15,6 +15,9 @@ from kombu.utils.scheduling import priority_cycle
 #: Seconds between ticks. The tasks decide themselves what is due.
 TICK = 60.0
 
+#: Seconds after which a tick that no worker has taken is dropped, so that ticks do not pile up in the queue.
+EXPIRES = 55
+
 #: Open operations, the token and the heartbeat; webhook events; lists of the platform, and events of slow accounts.
 MONEY, EVENTS, SYNC = "govpay.money", "govpay.events", "govpay.sync"
 
@@ -26,7 +29,9 @@ TASK_QUEUES = tuple(Queue(name, Exchange(name), routing_key=name) for name in (*
 
 
 def _tick(task: str) -> dict[str, Any]:
-    return {"task": f"govpay.tasks.{task}", "schedule": TICK, "options": {"expires": 55}}
+    # Celery reads "expires" and ignores the other one; django-celery-beat keeps "expire_seconds" and drops "expires".
+    options = {"expires": EXPIRES, "expire_seconds": EXPIRES}
+    return {"task": f"govpay.tasks.{task}", "schedule": TICK, "options": options}
 
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {

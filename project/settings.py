@@ -6,6 +6,7 @@ Without any variable this is the demo, with SQLite files and the sandbox on this
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import django
 import environ
@@ -15,7 +16,17 @@ from project.demo_secrets import demo_secret_key, mark
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+
+class Environment(environ.Env):
+    """Reads variables as they are written. django-environ alone takes ``$NAME`` for a reference to another variable."""
+
+    def get_value(self, var: str, cast: Any = None, default: Any = environ.Env.NOTSET, *args: Any, **more: Any) -> Any:
+        if str(self.ENVIRON.get(var, "")).startswith("$"):
+            return self.parse_value(self.ENVIRON[var], cast)
+        return super().get_value(var, cast, default, *args, **more)
+
+
+env = Environment()
 # Variables of the environment override those of the file.
 environ.Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 

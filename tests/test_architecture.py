@@ -94,7 +94,7 @@ def test_every_system_check_has_its_own_id() -> None:
             assert found not in used, f"{found} is used by {used.get(found)} and {name}"
             used[found] = name
     assert len(used) >= 5
-    assert all(re.fullmatch(r"govpay\.[EW]\d{3}", number) for number in used)
+    assert all(re.fullmatch(r"govpay\.[EWI]\d{3}", number) for number in used)
 
 
 # --- Errors -------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from govpay.admin.formatting import (
     page_of,
 )
 from govpay.exceptions import GovPayError
+from govpay.extras import missing_packages
 from govpay.models import Customer, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState
 from govpay.models.people import name_of
@@ -270,7 +271,9 @@ def _check_page(request: HttpRequest) -> None:
 
 
 def _qr_code(address: str) -> str:
-    """Return the QR code of the address as an SVG data URI, for a screen or a letter."""
+    """Return the QR code of the address as an SVG data URI, for a screen or a letter; without the extra ``qr`` ""."""
+    if missing_packages("qr"):
+        return ""
     import segno  # noqa: PLC0415 - only this page needs it
 
     return str(segno.make(address, error="m").svg_data_uri(scale=4, border=2))

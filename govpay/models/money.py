@@ -10,11 +10,13 @@ import re
 from copy import copy
 from decimal import Decimal
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from babel import Locale, UnknownLocaleError
-from babel.numbers import get_decimal_symbol, get_group_symbol, list_currencies
 from django.utils.translation import get_language, to_locale
 from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    from babel import Locale
 
 #: Maximum amount in minor units. It also keeps sums within a 64-bit column.
 MAX_AMOUNT = 2**53 - 1
@@ -37,6 +39,8 @@ _SPACES, _APOSTROPHES = " \u00a0\u2009\u202f", "'\u2019"
 
 @lru_cache(maxsize=1)
 def _currencies() -> frozenset[str]:
+    from babel.numbers import list_currencies  # noqa: PLC0415 - 18 ms, which processes without amounts do not spend
+
     return frozenset(list_currencies())
 
 
@@ -62,7 +66,7 @@ def to_major(amount: int, currency: str) -> Decimal:
 
 def write_amount(amount: int, currency: str) -> str:
     """Write minor units as ``read_amount`` reads them in the active language: 123450 → ``1234,50`` in Spanish."""
-    return f"{to_major(amount, currency):f}".replace(".", get_decimal_symbol(_active_locale()))
+    return f"{to_major(amount, currency):f}".replace(".", _signs()[0])
 
 
 def read_amount(text: str, currency: str) -> int:
@@ -72,8 +76,7 @@ def read_amount(text: str, currency: str) -> int:
     ``ValueError`` for any other text, for a text that can be read as two amounts (``1,234``), and for more decimals
     than the currency has.
     """
-    text, locale = text.strip(), _active_locale()
-    point, group = get_decimal_symbol(locale), get_group_symbol(locale)
+    text, (point, group) = text.strip(), _signs()
     thousands = re.escape(next((signs for signs in (_SPACES, _APOSTROPHES) if group in signs), group))
     grouped = rf"[1-9][0-9]{{0,2}}(?P<sign>[{thousands}])[0-9]{{3}}(?:(?P=sign)[0-9]{{3}})*"
     local = re.fullmatch(rf"(?P<whole>[0-9]+|{grouped})(?:{re.escape(point)}(?P<part>[0-9]+))?", text)
@@ -109,12 +112,22 @@ def format_money(amount: int | None, currency: str) -> str:
         return str(pattern.apply(value, locale, currency=currency, currency_digits=False))
 
 
+def _signs() -> tuple[str, str]:
+    """Return the active language's signs before decimals and between thousands."""
+    from babel.numbers import get_decimal_symbol, get_group_symbol  # noqa: PLC0415 - see above
+
+    locale = _active_locale()
+    return get_decimal_symbol(locale), get_group_symbol(locale)
+
+
 def _active_locale() -> Locale:
     return _locale(get_language() or "en-us")
 
 
 @lru_cache(maxsize=64)
 def _locale(language: str) -> Locale:
+    from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - see above
+
     try:
         return Locale.parse(to_locale(language))
     except (UnknownLocaleError, ValueError):

@@ -208,3 +208,15 @@ class RowView(View):
     def complete(self, row: Any) -> Any:
         """Return ``row`` with the attributes that this view shows in addition to its columns."""
         return row
+
+
+class Nowhere(View):
+    """Answers every other URL with a 404 problem instead of an HTML page."""
+
+    def is_allowed(self, user: Any) -> bool:
+        return True
+
+    def get(self, request: Any, **address: Any) -> Response:
+        raise NotFound
+
+    post = delete = get

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from govpay import operations
+from govpay.checks import check_extras
 from govpay.models import Customer, HostedSession, PaymentLink
 from tests.operations.merchant import Merchant
 
@@ -91,6 +93,19 @@ def test_what_cannot_be_asked_for(merchant: Merchant, browse: Any, cashier: Any,
     assert answer.status_code == 200
     assert "errornote" in answer.content.decode()
     assert not PaymentLink.objects.exists()
+
+
+def test_without_the_extra_for_qr_codes_the_address_alone_is_handed_out(
+    merchant: Merchant, browse: Any, cashier: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = browse(cashier)
+    ask(client, given(merchant))
+    link = PaymentLink.objects.get()
+    monkeypatch.setitem(sys.modules, "segno", None)
+    text = client.get(page(link)).content.decode()
+    assert f"http://testserver/govpay/pay/{link.public_id}/" in text
+    assert "<img" not in text
+    assert [each.id for each in check_extras()] == ["govpay.I002"]
 
 
 def test_the_same_form_sent_twice_is_one_link(merchant: Merchant, browse: Any, cashier: Any) -> None:
