@@ -138,6 +138,10 @@ class ReadOnlyAdmin(AnyModelAdmin):
         few = list(keys[: FOUND + 1])
         return queryset.filter(pk__in=few if len(few) <= FOUND else keys), False
 
+    def related_matches(self, terms: list[str]) -> list[QuerySet[Any]]:
+        """Return querysets of further rows that the search finds, by related rows."""
+        return []
+
     def search_terms(self, term: str) -> list[str]:
         """Return all spellings of the term to search for."""
         return [term]
@@ -152,6 +156,7 @@ class ReadOnlyAdmin(AnyModelAdmin):
                     arms.append(rows.filter(**{str(lookup): field.to_python(term)}).values_list("pk", flat=True))
                 except ValidationError:
                     continue  # the term is no valid value of this column, such as a UUID
+        arms += [found.order_by().values_list("pk", flat=True) for found in self.related_matches(terms)]
         if not arms:
             return None
         # Without order_by() the union has the model's default ordering. Its columns are not selected here, and

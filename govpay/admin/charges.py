@@ -216,13 +216,14 @@ class ChargeView(ConfirmationView):
                 again = _("Press the button again to see the new fee.")
                 return self.say_again(f"{outcome} {again}")
             if outcome.kind != "done":
-                messages.add_message(self.request, outcome.level, str(outcome))
+                messages.add_message(self.request, outcome.level, outcome.after(str(outcome)))
                 return HttpResponseRedirect(_confirmation(quote.payment))
         try:
             payment = self.quote()
         except GovPayError as error:
             nothing = _("Nothing was charged.")
-            return self.say_again(f"{outcome_of_error(error)} {nothing}")
+            outcome = outcome_of_error(error)
+            return self.say_again(outcome.after(f"{outcome} {nothing}"))
         if payment.status == PaymentStatus.VOIDED:
             # The same form was sent again after its fee preview was taken back. The new page gets a new key.
             return self.say_again(_("This fee preview was taken back. Press the button again to see the fee."))

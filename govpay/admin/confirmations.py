@@ -223,12 +223,12 @@ class PaymentConfirmationView(ConfirmationView):
             return self.action.perform(payment, shown, data, actor=self.request.user, key=key)
         except GovPayError as error:
             return outcome_of_error(error)
-        except Exception as error:
+        except Exception:
             # The rows before this one are done, and staff must see that. After an error page they might start
             # all rows again. The traceback is in the log.
             logger.exception("%s of payment %s", self.action.name, payment.uid)
-            text = _("This site failed (%(error)s); look at the payment's operations before you do anything else.")
-            return StaffOutcome("unknown", _("Outcome not known"), text % {"error": type(error).__name__})
+            text = _("This site failed; look at the payment's operations before you do anything else.")
+            return StaffOutcome("unknown", _("Outcome not known"), text)
 
     def tell(self, row: ConfirmationRow) -> HttpResponse:
         """Redirect to the page of the single payment, with a message about the outcome."""
@@ -239,7 +239,8 @@ class PaymentConfirmationView(ConfirmationView):
             "payment": row.payment,
         }
         text = _("%(title)s: %(amount)s, payment %(payment)s.") % parts
-        messages.add_message(self.request, row.outcome.level, f"{text} {row.outcome.text}".strip())
+        said = row.outcome.after(f"{text} {row.outcome.text}".strip())
+        messages.add_message(self.request, row.outcome.level, said)
         return HttpResponseRedirect(page_of(row.payment))
 
     def report(self, rows: list[ConfirmationRow]) -> HttpResponse:

@@ -20,23 +20,29 @@ from govpay import operations
 from govpay.admin.amounts import WITHOUT_FEE, amount_field, clean_money, currency_field
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmation_tokens import TokenRefused
-from govpay.admin.confirmation_views import ConfirmationView, PostView
+from govpay.admin.confirmation_views import ConfirmationView
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountListFilter, known_values
 from govpay.admin.formatting import (
-    Button,
+    Table,
+    badge,
     badge_column,
     clip,
     column,
     link_column,
+    link_to,
+    moment,
     moment_column,
     money_column,
     page_of,
+    relative,
 )
+from govpay.admin.messages import outcome_of_error
 from govpay.exceptions import GovPayError
 from govpay.extras import missing_packages
 from govpay.models import Customer, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState
+from govpay.models.money import format_money
 from govpay.models.people import name_of
 from govpay.models.permissions import CREATE_SESSION
 
@@ -142,24 +148,51 @@ class CreateLinkView(ConfirmationView):
         self.form.add_error(None, str(error))
 
 
-class CancelLinkView(PostView):
+class CancelLinkView(ConfirmationView):
     permission = CREATE_SESSION
+    title = gettext_lazy("Cancel this payment link?")
+    consequence = gettext_lazy(
+        "Nobody can pay with it any more, and a payment page that is open now is closed. This cannot be undone; a new "
+        "link can be created."
+    )
+    button = gettext_lazy("Cancel this link")
+    #: The state of the link before it was cancelled.
+    before = ""
 
     def rows(self) -> Any:
-        return PaymentLink.objects.visible_to(self.request.user)
+        return PaymentLink.objects.visible_to(self.request.user).select_related("customer", "account")
+
+    def context(self) -> dict[str, Any]:
+        link = self.row
+        table = Table(
+            title=_("Payment link"),
+            heads=(_("Payment link"), _("Amount"), _("Payer"), _("Payment account"), _("Expires"), _("State")),
+            rows=[
+                (
+                    link_to(link),
+                    format_money(link.amount, link.currency),
+                    relative(link, "customer"),
+                    relative(link, "account"),
+                    moment(link.expires_at),
+                    badge(link.state, LinkState),
+                )
+            ],
+            numeric=(1,),
+        )
+        return {"doable": link.state in (LinkState.OPEN, LinkState.EXPIRED), "tables": [table]}
 
     def execute(self) -> tuple[int, str]:
+        self.before = self.row.state
         operations.cancel_payment_link(link=self.row, actor=self.request.user)
         self.admin.log_change(self.request, self.row, _("Cancelled."))
         return messages.SUCCESS, _("The link is cancelled; nobody can pay with it any more.")
 
     def fail(self, error: GovPayError) -> HttpResponse:
         self.row.refresh_from_db()
-        if self.row.state == LinkState.CANCELLED:
-            text = _("The link is closed, but its open session could not be ended: %(error)s") % {"error": error}
-            messages.warning(self.request, text)
-        else:
-            messages.error(self.request, str(error))
+        if self.row.state != LinkState.CANCELLED or self.before == LinkState.CANCELLED:
+            return super().fail(error)
+        text = _("The link is closed, but its open session could not be ended: %(error)s") % {"error": error}
+        messages.warning(self.request, outcome_of_error(error).after(text))
         return HttpResponseRedirect(self.back())
 
 
@@ -238,7 +271,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
         return {
             "address": address,
             "qr_code": _qr_code(address) if address else "",
-            "cancel": Button(_("Cancel this link"), cancel) if is_open and _may(request) else None,
+            "cancel": cancel if is_open and _may(request) else None,
             "history_url": reverse("admin:govpay_paymentlink_history", args=[row.pk]),
         }
 

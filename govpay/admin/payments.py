@@ -37,6 +37,7 @@ from govpay.admin.formatting import (
     relative,
     transaction_badge,
 )
+from govpay.admin.link_payments import link_paid, paid_by_links, with_link
 from govpay.admin.messages import open_operation_alert
 from govpay.admin.review import review_tools
 from govpay.models import Operation, Payment, Transaction
@@ -66,6 +67,7 @@ class PaymentAdmin(MirrorAdmin):
         "method",
         "account_link",
         "refunded_if_any",
+        "paid_link",
     )
     list_filter = (
         PaymentStatusFilter,
@@ -79,7 +81,7 @@ class PaymentAdmin(MirrorAdmin):
     sortable_by = ("created",)
     date_hierarchy = "remote_created_at"
     search_fields = ("uid__exact", "reference_id__exact", "customer__exact")
-    search_help_text = _("The whole UID or reference of a payment, or the UID of its customer.")
+    search_help_text = _("The whole UID or reference of a payment or of its payment link, or its customer's UID.")
     actions = ("capture_payments", "refund_payments", "void_payments")
 
     change_form_template = "govpay/admin/payment_change_form.html"
@@ -94,7 +96,11 @@ class PaymentAdmin(MirrorAdmin):
 
     @column(_("payment"))
     def payment(self, row: Payment) -> str | None:
-        return clip(row)
+        return clip(row.__dict__.get("link_reference")) or clip(row)
+
+    @column(_("payment link"))
+    def paid_link(self, row: Payment) -> str | None:
+        return link_paid(row)
 
     @column(_("status"))
     def status_badge(self, row: Payment) -> str | None:
@@ -128,6 +134,9 @@ class PaymentAdmin(MirrorAdmin):
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
         return review_tools(request)
 
+    def related_matches(self, terms: list[str]) -> list[QuerySet[Any]]:
+        return [paid_by_links(term) for term in terms]
+
     def has_capture_permission(self, request: HttpRequest) -> bool:
         return staff.may(request.user, OperationAction.CAPTURE)
 
@@ -160,7 +169,8 @@ class PaymentAdmin(MirrorAdmin):
         return HttpResponseRedirect(f"{reverse(f'admin:govpay_payment_{action}')}?ids={ids}")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).with_fee_preview()  # type: ignore[attr-defined]
+        rows: Any = super().get_queryset(request)
+        return with_link(rows.with_fee_preview())
 
     # The payment's page
 
@@ -199,6 +209,7 @@ class PaymentAdmin(MirrorAdmin):
 
     def _facts(self, row: Payment) -> list[tuple[Any, Any]]:
         facts = [
+            (_("Payment link"), link_paid(row)),
             (_("Customer"), relative(row, "customer")),
             (_("Payment account"), relative(row, "account")),
             (_("Method"), method_label(row)),

@@ -173,8 +173,8 @@ def _field_errors(errors: Any) -> Iterator[str]:
             yield label + ", ".join(texts[:3])
 
 
-def refusal(status: int, said: Explanation, what: str, retry_after: float | None = None) -> APIError:
-    """Return the error for an answer that is not a success. ``what`` names the operation, for answers without a text.
+def refusal(status: int, said: Explanation, retry_after: float | None = None) -> APIError:
+    """Return the error for an answer that is not a success.
 
     The text is the platform's own text if there is one (A23), so that staff can quote it.
     """
@@ -184,11 +184,11 @@ def refusal(status: int, said: Explanation, what: str, retry_after: float | None
         "request_id": said.request_id,
         "recoverable": said.recoverable,
     }
-    words = said.words or (f"{what}: {said.code}" if said.code else f"{what}: HTTP {status} without a reason")
+    words = said.words or f"The platform refused it without a reason (HTTP {status})."
     if status == 429:
         return RateLimited(words, retry_after=retry_after, **context)
     if status in REFUSALS:
         return REFUSALS[status](words, **context)
     if status >= 500 or status == 408:
-        return ServerError(f"{what}: the platform answered {status}. {said.words}".rstrip(), **context)
-    return APIError(f"{what}: the platform answered {status}. {said.words}".rstrip(), **context)
+        return ServerError(f"The platform answered {status}. {said.words}".rstrip(), **context)
+    return APIError(f"The platform answered {status}. {said.words}".rstrip(), **context)

@@ -241,7 +241,10 @@ class Transport:
             if request.safe or not wire.call.connected or not isinstance(error, Exception):
                 raise
             # Whatever the error is (for example a soft time limit of a task queue), the write was sent.
-            return faulted(request, WireFault(f"reading the answer ended in {type(error).__name__}"))
+            fault = WireFault("reading the answer was interrupted")
+            outcome = faulted(request, fault)
+            log_attempt(request, outcome, time.monotonic() - started, attempt, type(error).__name__)
+            return outcome
         if not request.safe:
             adapter.close()
         self._note_skew(raw)

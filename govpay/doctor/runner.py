@@ -63,7 +63,7 @@ def _run_check(name: str, check: Check, context: CheckContext) -> list[Finding]:
     except ConfigurationError as error:
         found.append(Finding(name, Level.ERROR, str(error), _("Correct the settings.")))
     except GovPayError as error:
-        found.append(Finding(name, Level.ERROR, str(error), _("See what the platform says, and try again.")))
+        found.append(Finding(name, Level.ERROR, error.record, _("See what the platform says, and try again.")))
     except Exception as error:
         # The text of an unexpected error may contain a secret, so it is written to the log only.
         logger.exception("the check %s failed", name)

@@ -21,6 +21,7 @@ from govpay.models.choices import (
     PaymentStatus,
     TransactionStatus,
     TransactionType,
+    label_of,
 )
 from govpay.models.fields import UID_LENGTH, UidField, mirror_key
 from govpay.models.operations import Operation
@@ -227,7 +228,9 @@ class Payment(Mirror):
         if self.deleted_at:
             return gettext("The platform no longer has this payment.")
         if self.status != PaymentStatus.VALIDATED:
-            return gettext("Only a validated payment can be captured; this one is %(status)s.") % self._status()
+            return gettext(
+                "Only a payment that waits for capture can be captured. The status of this one: %(status)s."
+            ) % {"status": label_of(self.status, PaymentStatus)}
         until = self.capturable_until
         if until is not None and until <= timezone.now():
             return gettext("The validation has expired; quote the payment again.")
@@ -249,7 +252,9 @@ class Payment(Mirror):
         if self.status == PaymentStatus.VALIDATED:
             return ""
         if self.status != PaymentStatus.CAPTURED:
-            return gettext("A payment that is %(status)s cannot be voided.") % self._status()
+            return gettext("This payment cannot be voided. Its status: %(status)s.") % {
+                "status": label_of(self.status, PaymentStatus)
+            }
         if (
             self.captured_at is None
             or self.captured_at.astimezone(dt.UTC).date() != timezone.now().astimezone(dt.UTC).date()
@@ -264,15 +269,14 @@ class Payment(Mirror):
         if self.deleted_at:
             return gettext("The platform no longer has this payment.")
         if self.status not in REFUNDABLE:
-            return gettext("Only captured money can be refunded; this payment is %(status)s.") % self._status()
+            return gettext("Only captured money can be refunded. The status of this payment: %(status)s.") % {
+                "status": label_of(self.status, PaymentStatus)
+            }
         if self.total_amount is None or not self.currency:
             return gettext("The platform has not sent the total of this payment.")
         if self.refundable_amount <= 0:
             return gettext("Nothing is left to refund.")
         return ""
-
-    def _status(self) -> dict[str, str]:
-        return {"status": self.status or gettext("of unknown status")}
 
     @property
     def refundable_amount(self) -> int:

@@ -25,6 +25,7 @@ from govpay.models.choices import OperationAction, OperationState, PaymentStatus
 from govpay.models.fields import Sealed
 from govpay.models.money import is_amount, is_currency
 from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
+from govpay.models.reasons import DECLINE, find_reason
 from govpay.operations import attempts, journal
 from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
@@ -72,6 +73,13 @@ def quote_payment(
     return cast(Payment, execute(action, actor=actor, key=key))
 
 
+def declined(code: str | None) -> PaymentDeclined:
+    """Return the error for a payment that the bank declined with the platform's ``code``."""
+    reason = find_reason(DECLINE, code or "")
+    why = reason.means if reason else _("The bank gave no reason that is known here.")
+    return PaymentDeclined(_("The payment was declined. %(why)s") % {"why": why}, code=code or "")
+
+
 class QuoteAction(Action):
     action: ClassVar[str] = OperationAction.QUOTE
     model = Payment
@@ -99,9 +107,9 @@ class QuoteAction(Action):
             payment_method=shapes.payment_method_from_dict(method),
         )
         if not is_amount(base + tax):
-            raise OperationRefused("base_amount and tax_amount are too large together.", field="base_amount")
+            raise OperationRefused(_("The amounts are too large together."), field="base_amount")
         if not is_currency(currency):
-            raise OperationRefused("currency must be an ISO 4217 code such as USD.", field="currency")
+            raise OperationRefused(_("The currency must be an ISO 4217 code such as USD."), field="currency")
         if len(self.body.reference_id) > REFERENCE_LENGTH:
             raise OperationRefused(
                 f"reference_id must have at most {REFERENCE_LENGTH} characters.", field="reference_id"
@@ -160,15 +168,14 @@ class QuoteAction(Action):
         for name in ("base_amount", "tax_amount", "currency", "reference_id"):
             given = getattr(self.body, name)
             if found.raw.get(name) not in (None, given):
-                raise InvalidAnswer(f"the answer has another {name}")
+                raise InvalidAnswer(f"the answer has another {name.replace('_', ' ')}")
         return super().judge_answer(operation, found)
 
     @staticmethod
     def judge(operation: Operation, found: PaymentResource) -> ActionResult | None:
         error = None
         if found.status == PaymentStatus.FAILED:
-            code = readable(found, "decline_code") or ""
-            error = PaymentDeclined(f"The payment was declined: {code or 'no reason given'}.", code=code)
+            error = declined(readable(found, "decline_code"))
         return ActionResult(mapping.PAYMENT, found.raw, found.request_id, error)
 
     @classmethod

@@ -17,11 +17,12 @@ from govpay.models.choices import (
     OperationState,
     PaymentStatus,
     TransactionType,
+    label_of,
 )
 from govpay.models.money import format_money
 from govpay.models.operations import OperationQuerySet
 from govpay.models.payments import PaymentQuerySet
-from govpay.models.reasons import find_reason, reason_in_words
+from govpay.models.reasons import find_reason
 from govpay.review import flagged
 from govpay.review.flagged import Group
 
@@ -109,7 +110,7 @@ def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int
 
 def action_in_words(operation: Operation) -> str:
     """Return the action and its amount, such as ``Refund of $5.00``."""
-    action = str(dict(OperationAction.choices).get(operation.action, operation.action))
+    action = label_of(operation.action, OperationAction)
     if operation.amount is None:
         return action
     amount = format_money(operation.amount, operation.currency)
@@ -160,9 +161,9 @@ def ended_item(row: Operation) -> Item:
 
 
 def _why_it_failed(row: Operation) -> str:
-    """Return the bank's code in words, or an empty text. The code is the last word of the error."""
-    code = row.error.rstrip(".").rpartition(" ")[2]
-    return reason_in_words(TransactionType.REFUND, code) if find_reason(TransactionType.REFUND, code) else ""
+    """Return the meaning of the bank's code, or an empty text if the error says it already."""
+    reason = find_reason(TransactionType.REFUND, row.error_code)
+    return "" if reason is None or str(reason.means) in row.error else str(reason.means)
 
 
 def _is_word(row: Operation) -> bool:
@@ -175,10 +176,11 @@ def _now_shown(row: Operation) -> str:
     payment = row.payment
     if payment is None or payment.deleted_at:
         return _("It succeeded, and the platform no longer has the payment.")
-    status = str(dict(PaymentStatus.choices).get(payment.status, payment.status or _("of unknown status")))
     if row.action == OperationAction.REFUND:
         return _("It succeeded, and the platform now has the refund with other figures or no longer has it.")
-    return _("It succeeded, and the platform now shows the payment as %(status)s.") % {"status": status}
+    return _("It succeeded, and the platform now shows the payment with the status %(status)s.") % {
+        "status": label_of(payment.status, PaymentStatus)
+    }
 
 
 def _was_told(row: Operation) -> str:

@@ -114,8 +114,8 @@ def work_on(event: WebhookEvent, *, patient: bool = False) -> EventOutcome:
         inbox.fail(event, str(error), for_good=True)
         return EventOutcome(EventState.FAILED, str(error))
     except GovPayError as error:
-        inbox.fail(event, str(error))
-        return EventOutcome(EventState.RECEIVED, str(error))
+        inbox.fail(event, error.record)
+        return EventOutcome(EventState.RECEIVED, error.record)
 
 
 def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], Found], patient: bool) -> EventOutcome:
