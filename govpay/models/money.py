@@ -65,11 +65,11 @@ def format_money(amount: int | None, currency: str) -> str:
     value = to_major(amount, currency)
     if not is_currency(currency):
         return f"{currency} {value:,.2f}".strip()
-    return str(format_currency(value, currency, locale=_locale(get_language() or "en-us")))
+    return str(format_currency(value, currency, locale=language_locale(get_language() or "en-us")))
 
 
 @lru_cache(maxsize=64)
-def _locale(language: str) -> Locale:
+def language_locale(language: str) -> Locale:
     try:
         return Locale.parse(to_locale(language))
     except (UnknownLocaleError, ValueError):
