@@ -192,6 +192,10 @@ class PaymentResource(_Entity):
         return _last4(self._parts())
 
     @property
+    def holder_name(self) -> str | None:
+        return _first_text(self._parts(), "holder_name")
+
+    @property
     def saved_payment_method_uid(self) -> str | None:
         for part in self._parts():
             value = part.get("saved_payment_method_uid")

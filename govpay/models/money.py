@@ -121,11 +121,11 @@ def _signs() -> tuple[str, str]:
 
 
 def _active_locale() -> Locale:
-    return _locale(get_language() or "en-us")
+    return language_locale(get_language() or "en-us")
 
 
 @lru_cache(maxsize=64)
-def _locale(language: str) -> Locale:
+def language_locale(language: str) -> Locale:
     from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - see above
 
     try:

@@ -167,7 +167,10 @@ class Operation(GovPayModel):
             models.Index(fields=["action", "-created_at", "-id"], name="govpay_operation_action"),
             models.Index(fields=["account", "-created_at", "-id"], name="govpay_operation_account"),
             models.Index(fields=["payment", "-created_at"], name="govpay_operation_payment"),
-            models.Index(fields=["reference_id"], name="govpay_operation_ref"),
+            models.Index(fields=["reference_id"], opclasses=["varchar_pattern_ops"], name="govpay_operation_ref_start"),
+            models.Index(fields=["amount"], name="govpay_operation_amount"),
+            models.Index(fields=["actor", "-created_at", "-id"], name="govpay_operation_actor"),
+            models.Index(fields=["customer"], condition=Q(customer__isnull=False), name="govpay_operation_customer"),
             models.Index(
                 fields=["deadline_at"],
                 condition=Q(state__in=["started", "unknown"]),

@@ -24,6 +24,7 @@ from govpay.models.choices import (
     label_of,
 )
 from govpay.models.fields import UID_LENGTH, UidField, mirror_key
+from govpay.models.folding import FoldedField, NameWordsField, WordIndex, Words
 from govpay.models.operations import Operation
 from govpay.models.people import kept_id, kept_name
 
@@ -128,6 +129,7 @@ class Payment(Mirror):
     method_type = models.TextField(_("method type"), blank=True, default="")
     brand = models.TextField(_("brand"), blank=True, default="")
     last4 = models.CharField(_("last four"), max_length=8, blank=True, default="")
+    holder_name = models.TextField(_("holder name"), blank=True, default="", db_default="")
     decline_code = models.TextField(_("decline code"), blank=True, default="")
     captured_at = models.DateTimeField(_("captured"), null=True, blank=True)
     #: Set by the newest dispute, return or reversal (``govpay.sync.flags``). Staff clear it.
@@ -141,6 +143,9 @@ class Payment(Mirror):
     #: The user who marked a flag as dealt with last.
     flag_cleared_by_name, flag_cleared_by_user_id = kept_name(), kept_id()
     flag_cleared_at = models.DateTimeField(_("dealt with"), null=True, blank=True, editable=False)
+
+    search_reference = FoldedField(_("reference for the search"), source="reference_id")
+    search_name = NameWordsField(_("name for the search"), source="holder_name")
 
     objects = PaymentQuerySet.as_manager()
 
@@ -159,6 +164,14 @@ class Payment(Mirror):
             models.Index(fields=["session"], name="govpay_payment_session"),
             models.Index(
                 fields=["flag", "-remote_created_at", "-id"], condition=~Q(flag=""), name="govpay_payment_flag"
+            ),
+            models.Index(fields=["search_reference"], name="govpay_payment_search_ref"),
+            WordIndex(Words("search_name"), name="govpay_payment_search_name"),
+            models.Index(fields=["last4"], name="govpay_payment_last4"),
+            models.Index(fields=["total_amount"], name="govpay_payment_total"),
+            models.Index(fields=["saved_method"], name="govpay_payment_method"),
+            models.Index(
+                fields=["-remote_created_at", "-id"], condition=Q(refunded_amount__gt=0), name="govpay_payment_refunded"
             ),
         ]
         permissions = [
@@ -319,7 +332,8 @@ class Transaction(Mirror):
             models.Index(fields=["type", "-remote_created_at", "-id"], name="govpay_transaction_type"),
             models.Index(fields=["status", "-remote_created_at", "-id"], name="govpay_transaction_status"),
             models.Index(fields=["account", "-remote_created_at", "-id"], name="govpay_transaction_account"),
-            models.Index(fields=["reference_id"], name="govpay_transaction_reference"),
+            models.Index(fields=["reference_id"], opclasses=["varchar_pattern_ops"], name="govpay_transaction_ref"),
+            models.Index(fields=["amount"], name="govpay_transaction_amount"),
             models.Index(fields=["processor_transaction_id"], name="govpay_transaction_processor"),
         ]
 
