@@ -181,3 +181,27 @@ def test_one_worker_on_redis_serves_money_and_events_before_lists(
     first_list = SyncRun.objects.filter(resource="terminals").earliest("started_at")
     assert Heartbeat.objects.get(name="beat").last_seen < processed[0]
     assert processed[-1] < first_list.started_at
+
+
+@pytest.mark.usefixtures("empty_queues")
+@pytest.mark.parametrize("broker", BROKERS)
+def test_one_worker_serves_events_between_the_slots_of_a_long_list(
+    sandbox: Any, settings: Any, broker: str, start_worker: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """Faults C3: after each slot the next task may be of any queue on RabbitMQ. The list takes thirty slots here."""
+    settings.GOVPAY = {**settings.GOVPAY, "SYNC_SLOT": 0.1}
+    long, other = (str(sandbox.add_account()["uid"]) for _ in range(2))
+    sandbox.add_payments(long, 3000)
+    payment = sandbox.add_payment(other, "captured")["uid"]
+    tasks.sync_all()
+    sandbox.fault("GET /api/payments", delay=0.2, times=1000)
+    send(broker, SYNC, tasks.sync_account, long, resources=["payments"])
+    start_worker(",".join(QUEUES))
+    wait_for(lambda: Payment.objects.exists())
+    before = SyncRun.objects.filter(resource="payments").count()
+    event = event_for(other, "payment.completed", payment_uid=payment)
+    send(broker, EVENTS, tasks.process_event, event.pk)
+    wait_for(lambda: WebhookEvent.objects.filter(pk=event.pk, state="processed").exists())
+    slots = SyncRun.objects.filter(resource="payments").count() - before
+    print(f"an event waited for {slots} slots of a list, one worker, {broker}")
+    assert SyncCursor.objects.get(resource="payments", account=long).completed_at is None

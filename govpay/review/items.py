@@ -51,7 +51,7 @@ ENDED: dict[str, Any] = {
         "Nothing happens automatically. Compare the platform's own record with this operation, then resolve it by hand."
     ),
     OperationAttention.DIVERGED: gettext_lazy(
-        "Nothing happens automatically. Ask the platform's support which is true before you act on this payment again."
+        "Nothing happens automatically. Ask the platform's support which is true before you do it again."
     ),
     OperationAttention.UNRECORDED: gettext_lazy(
         "Nothing happens automatically. Compare it with your own records: the person who asked for it is no longer "
@@ -173,6 +173,10 @@ def _is_word(row: Operation) -> bool:
 
 def _now_shown(row: Operation) -> str:
     """Return what the mirror shows instead of a succeeded operation's effect. ``payment`` should be joined."""
+    if row.action == OperationAction.CREATE_CUSTOMER:
+        return _("It succeeded, and the platform no longer has the customer.")
+    if row.action == OperationAction.REMOVE_METHOD:
+        return _("It succeeded, and the platform has the saved payment method again.")
     payment = row.payment
     if payment is None or payment.deleted_at:
         return _("It succeeded, and the platform no longer has the payment.")
