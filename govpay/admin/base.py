@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from govpay.admin.changelist import BoundedPaginator, LeanChangeList, joined, requested_page
 from govpay.admin.formatting import EMPTY, Table, clip, document_field, moment_column
 from govpay.decorators import retry_read
+from govpay.admin.rendering import BAD_ADDRESS, bad_address
 from govpay.models.fields import SealedField
 
 if TYPE_CHECKING:
@@ -41,7 +42,23 @@ def with_retried_reads(patterns: list[URLPattern]) -> list[URLPattern]:
     return patterns
 
 
-class ReadOnlyAdmin(AnyModelAdmin):
+class ExplainedAdmin(AnyModelAdmin):
+    """An admin that says what is wrong with an address, where Django answers a bare *Bad Request*."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        try:
+            return super().changelist_view(request, extra_context)
+        except BAD_ADDRESS as error:
+            return bad_address(self, request, error)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except BAD_ADDRESS as error:
+            return bad_address(self, request, error)
+
+
+class ReadOnlyAdmin(ExplainedAdmin):
     """An admin that only shows rows. The platform (through the sync) or our journal writes them."""
 
     list_per_page = 100

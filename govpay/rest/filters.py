@@ -38,7 +38,7 @@ class MomentField(forms.CharField):
             return moment.replace(tzinfo=dt.UTC)
 
 
-class CentsField(forms.CharField):
+class CentsTextField(forms.CharField):
     def clean(self, value: Any) -> int | None:
         text = super().clean(value)
         if not text:
@@ -82,7 +82,7 @@ class MomentFilter(filters.Filter):
 class CentsFilter(filters.Filter):
     """An amount in minor units."""
 
-    field_class = CentsField
+    field_class = CentsTextField
 
 
 @extend_schema_field({"type": "boolean"})

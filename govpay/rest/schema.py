@@ -149,7 +149,7 @@ def reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpReques
 
 @cache
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(FILE.read_text())
+    found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return found
 
 

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.db import connection, models
 from django.test import Client
 from django.urls import reverse
+from django.utils.formats import number_format, reset_format_cache
 
 from govpay.models import Customer, Operation, Payment, SyncRun, Transaction, WebhookEvent
 from tests.admin.conftest import Page
@@ -233,7 +235,49 @@ def test_columns_without_an_index_do_not_sort(desk: Client, look: Callable[..., 
     ],
 )
 def test_columns_cannot_be_probed_through_the_address(query: str, desk: Client) -> None:
-    assert desk.get(list_of(Payment, query)).status_code == 400
+    answer = desk.get(list_of(Payment, query))
+    assert answer.status_code == 400
+    assert f"<code>{query[1:].partition('=')[0]}</code>" in answer.content.decode()
+
+
+def test_number_formats_of_the_host_reach_no_address_and_no_amount(desk: Client, settings: Any) -> None:
+    settings.USE_THOUSAND_SEPARATOR, settings.FORMAT_MODULE_PATH = True, "tests.formats"
+    reset_format_cache()
+    try:
+        relatives()
+        row = payment(pk=1234567, total_amount=123456789)
+        assert number_format(row.pk) == "1;23;45;67"
+        for address in (
+            list_of(Payment),
+            reverse("admin:govpay_payment_change", args=[row.pk]),
+            f"{reverse('admin:govpay_payment_refund')}?ids={row.pk}",
+            f"{reverse('admin:govpay_payment_capture')}?ids={row.pk}",
+        ):
+            html = desk.get(address).content.decode()
+            assert "1234567" in html
+            assert "1;23;45;67" not in html
+            assert "$1,234,567.89" in html or "refund" in address
+    finally:
+        reset_format_cache()
+
+
+def test_a_bad_address_of_any_page_is_explained(browse: Callable[..., Client], admin_user: Any) -> None:
+    """Django's own page says *Bad Request* and nothing else."""
+    client = browse(admin_user)
+    site_pages = [admin for admin in site._registry.values() if admin.opts.app_label == "govpay"]
+    assert len(site_pages) > 10
+    for admin in site_pages:
+        name = f"admin:govpay_{admin.opts.model_name}"
+        for view, query in (("changelist", "?user__password__startswith=x&q=&<b>=2"), ("add", "?_to_field=x")):
+            address = reverse(f"{name}_{view}") + query
+            answer = client.get(address)
+            if answer.status_code == 403:  # nobody adds such rows
+                continue
+            html = answer.content.decode()
+            assert answer.status_code == 400, address
+            assert "<code>user__password__startswith</code>" in html or "<code>_to_field</code>" in html
+            assert "<b>" not in html
+            assert "<code>q</code>" not in html
 
 
 @pytest.mark.parametrize("query", ["?status=%00", "?account=a%00b", "?p=0", "?p=-3", "?p=2"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from argparse import ArgumentParser
@@ -24,6 +23,11 @@ from project.demo.processes import HOST, ProcessDied, Stopped, Supervisor, first
 from project.demo_secrets import demo_password
 from project.routers import CACHE
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # not a POSIX system; ``handle`` says so
+    fcntl = None  # type: ignore[assignment]
+
 USER = "demo"
 #: The provisioning file of the demo city.
 EXAMPLE = "provision.example.toml"
@@ -44,6 +48,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, port: int, sandbox_port: int, **options: Any) -> None:
+        if fcntl is None:
+            raise CommandError("The demo needs Linux, macOS or another POSIX system. On Windows use WSL.")
         with_sandbox: bool = settings.USES_SANDBOX
         ports = [port, sandbox_port] if with_sandbox else [port]
         try:
@@ -106,7 +112,7 @@ def only_demo(var: Path, ports: list[int]) -> Iterator[None]:
 
     Raises ``CommandError`` if another demo uses the folder or another program uses one of the ports.
     """
-    with (var / "demo.lock").open("a+") as file:
+    with (var / "demo.lock").open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             alone = True
