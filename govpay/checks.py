@@ -256,7 +256,7 @@ def check_origins(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
 
 @register("govpay")
 def check_digest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E009``: a digest with an invalid recipient, or an invalid ``SITE_URL`` for its link."""
+    """``govpay.E009``: a digest with an invalid recipient, or an invalid ``PUBLIC_URL`` (formerly ``SITE_URL``)."""
     found: list[CheckMessage] = []
     recipients = conf.given().get("DIGEST_RECIPIENTS", ())
     for address in recipients if isinstance(recipients, list | tuple) else ():  # E001 names the wrong type
@@ -265,11 +265,12 @@ def check_digest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
         except ValidationError:
             message = f'GOVPAY["DIGEST_RECIPIENTS"] names {address!r}, which is no e-mail address.'
             found.append(Error(message, hint="Such as finance@city.example.gov.", id="govpay.E009"))
-    site = conf.given().get("SITE_URL", "")
-    if isinstance(site, str) and site and not (_is_private_way(site) and _parts(site).path in ("", "/")):
-        message = 'GOVPAY["SITE_URL"] must be scheme and host only, with https.'
-        hint = "Such as https://pay.example.gov, without a path; plain http for this machine only."
-        found.append(Error(message, hint=hint, id="govpay.E009"))
+    for name in ("PUBLIC_URL", "SITE_URL"):
+        site = conf.given().get(name, "")
+        if isinstance(site, str) and site and not _is_origin(site):
+            message = f'GOVPAY["{name}"] must be scheme and host only, with https.'
+            hint = "Such as https://pay.example.gov, without a path; plain http for this machine only."
+            found.append(Error(message, hint=hint, id="govpay.E009"))
     return found
 
 

@@ -40,7 +40,8 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "LIMIT_STAFF_TO_ACCOUNTS": (bool, False),
     "DIGEST_RECIPIENTS": ((list, tuple), ()),
     "DIGEST_INTERVAL": ((int, float), 86400),
-    "SITE_URL": (str, ""),
+    "PUBLIC_URL": (str, ""),
+    "SITE_URL": (str, ""),  # the former name of PUBLIC_URL, until the next release
     "PUBLIC_PAGE_RATE": (int, 300),
     "TRUSTED_PROXIES": (int, 0),
     "REST_AUTHENTICATION": ((list, tuple), ()),

@@ -242,6 +242,8 @@ def test_a_site_without_time_zones(settings: Any) -> None:
         ({"DIGEST_RECIPIENTS": ["finance"]}, "'finance'"),
         ({"DIGEST_RECIPIENTS": [None]}, "None"),
         ({"SITE_URL": "http://pay.city.example"}, "SITE_URL"),
+        ({"PUBLIC_URL": "http://pay.city.example"}, "PUBLIC_URL"),
+        ({"PUBLIC_URL": "https://pay.city.example/?a"}, "PUBLIC_URL"),
         ({"SITE_URL": "https://pay.city.example/admin/"}, "SITE_URL"),
     ],
 )
@@ -252,7 +254,7 @@ def test_a_digest_that_reaches_nobody(settings: Any, given: dict[str, Any], part
 
 
 def test_a_digest_as_it_should_be(settings: Any) -> None:
-    given = {"DIGEST_RECIPIENTS": ["finance@city.example"], "SITE_URL": "https://pay.city.example"}
+    given = {"DIGEST_RECIPIENTS": ["finance@city.example"], "PUBLIC_URL": "https://pay.city.example/"}
     assert found(settings, **given) == []
 
 

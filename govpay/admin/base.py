@@ -18,8 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.changelist import BoundedPaginator, LeanChangeList, joined, requested_page
 from govpay.admin.formatting import EMPTY, Table, clip, document_field, moment_column
-from govpay.decorators import retry_read
 from govpay.admin.rendering import BAD_ADDRESS, bad_address
+from govpay.decorators import retry_read
 from govpay.models.fields import SealedField
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
+from govpay.addresses import public_address
 from govpay.admin.amounts import WITHOUT_FEE, amount_field, clean_money, currency_field
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmation_tokens import TokenRefused
@@ -287,7 +288,7 @@ def _address(request: HttpRequest, link: PaymentLink) -> str:
 def _page_of(request: HttpRequest, public_id: str) -> str:
     """Return the address of a link's payment page, or an empty string if the site does not include ``govpay.urls``."""
     try:
-        return request.build_absolute_uri(reverse("govpay:pay", args=[public_id]))
+        return public_address(request, "govpay:pay", public_id)
     except NoReverseMatch:
         return ""
 

@@ -10,11 +10,12 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.http.request import validate_host
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay import operations
+from govpay.addresses import public_path, public_url
 from govpay.admin.amounts import minor_units, with_example
 from govpay.models import Client, PaymentAccount, WebhookSubscription
 from govpay.models.base import Mirror
@@ -34,8 +35,9 @@ class SetupForm(forms.Form):
 
     def __init__(self, request: HttpRequest, account: Any = None) -> None:
         self.account, self.user = account, request.user
-        #: Scheme and host of this site, as the browser uses them.
+        #: Scheme and host of this site: as the browser uses them, and as outsiders use them.
         self.here = request.build_absolute_uri("/").rstrip("/")
+        self.public = public_url() or self.here
         data = request.POST if request.method == "POST" else None
         super().__init__(data, initial=self.known(account) if account is not None else None)
 
@@ -185,7 +187,8 @@ class CheckoutForm(SetupForm):
 
     def known(self, account: PaymentAccount) -> dict[str, Any]:
         sent = {**operations.checkout_as_sent(account.uid), **account.raw}
-        origins = account.allowed_origins or sent.get("allowed_origins") or [self.here]
+        ours = list(dict.fromkeys([self.public, self.here]))
+        origins = account.allowed_origins or sent.get("allowed_origins") or ours
         looks = {name: sent.get(name, "") for name in ("logo_url", "accent_color", "page_message")}
         return {"allowed_origins": "\n".join(origins), "display_name": sent.get("merchant_display_name", ""), **looks}
 
@@ -208,7 +211,7 @@ class WebhooksForm(SetupForm):
     field_order = ("site", "webhook_enabled")
 
     def known(self, account: PaymentAccount) -> dict[str, Any]:
-        return {"site": own_site(account) or self.here, "webhook_enabled": True}
+        return {"site": own_site(account) or self.public, "webhook_enabled": True}
 
     def carry_out(self, **who: Any) -> PaymentAccount:
         if not self.cleaned_data["webhook_enabled"]:
@@ -225,12 +228,15 @@ def own_site(account: PaymentAccount) -> str:
     """Return scheme and host of the account's callback URL; an empty text if it does not lead to this site."""
     try:
         parts = urlsplit(account.callback_url)
-        path = reverse("govpay:webhook", args=[account.uid])
+        path = public_path("govpay:webhook", account.uid)
     except (ValueError, NoReverseMatch):  # the platform may send any text
+        return ""
+    origin, site = f"{parts.scheme}://{parts.netloc}", public_url()
+    if site and origin.lower() != site.lower():
         return ""
     names = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
     ours = parts.path == path and bool(parts.hostname) and validate_host(str(parts.hostname), names)
-    return f"{parts.scheme}://{parts.netloc}" if ours else ""
+    return origin if ours else ""
 
 
 class EventsForm(SetupForm):

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from govpay import conf
+from govpay.addresses import public_path, public_url
 from govpay.client.odata import Query
 from govpay.client.resources import SubscriptionResource
 from govpay.connection import get_authorizer, get_endpoints
@@ -168,7 +169,7 @@ def check_callbacks(context: CheckContext) -> Iterator[Finding]:
 def _callback_fault(uid: str, address: str) -> str:
     """Return the fault of the callback URL ``address``; an empty text if there is none."""
     try:
-        path = reverse("govpay:webhook", args=[uid])
+        path = public_path("govpay:webhook", uid)
     except NoReverseMatch:
         return _("This site takes no webhooks: govpay.urls is not in its ROOT_URLCONF.")
     try:
@@ -185,6 +186,8 @@ def _callback_fault(uid: str, address: str) -> str:
         return _("The callback's host %(host)s is not in ALLOWED_HOSTS: Django answers it with 400.") % told
     if not _is_public(parts.hostname) and not is_rehearsal():
         return _("The callback's host %(host)s cannot be reached from outside.") % told
+    if (site := public_url()) and f"{parts.scheme}://{parts.netloc}".lower() != site.lower():
+        return _("The callback's host is %(host)s, and PUBLIC_URL is %(site)s.") % {**told, "site": site}
     if parts.path != path:
         return _("The callback's path is %(path)s, and this site takes webhooks at %(own)s.") % told
     return ""

@@ -13,6 +13,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
+from govpay.addresses import public_url
 from govpay.client.cards import refuse_cards
 from govpay.client.shapes import is_flag, is_text
 from govpay.client.tenant_shapes import is_address, is_color
@@ -97,7 +98,7 @@ def read_file(text: str) -> Wanted:
         raise BadFile(problems=tuple(problems))
     found = serializer.validated_data
     accounts = tuple(_account(number, each) for number, each in enumerate(found.get("accounts", [])))
-    return Wanted(dict(found["client"]), accounts, found.get("site", "").rstrip("/"))
+    return Wanted(dict(found["client"]), accounts, (found.get("site") or public_url()).rstrip("/"))
 
 
 def _account(number: int, found: Mapping[str, Any]) -> WantedAccount:
@@ -314,8 +315,8 @@ def _conflicts(given: Mapping[str, Any]) -> Iterator[ProvisionProblem]:
         if len(ids) == len(EXTERNAL) and other != path:
             yield ProvisionProblem(f"{path}.{EXTERNAL[0]}", f"{other} has the same external ids.")
         webhooks = account.get("webhooks")
-        if isinstance(webhooks, dict) and webhooks.get("enabled") is True and not given.get("site"):
-            text = "webhooks need the address of this site: site = … on top."
+        if isinstance(webhooks, dict) and webhooks.get("enabled") is True and not (given.get("site") or public_url()):
+            text = "webhooks need the address of this site: site = … on top, or PUBLIC_URL in the settings."
             yield ProvisionProblem(f"{path}.webhooks", text)
 
 

@@ -7,9 +7,10 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from django.db.models import Q
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 from django.utils import timezone
 
+from govpay.addresses import public_path
 from govpay.client import ClientResource, PaymentAccountResource
 from govpay.exceptions import EncryptionError, NotFound, OperationRefused
 from govpay.models import Client, PaymentAccount, WebhookSubscription
@@ -62,7 +63,7 @@ def provision(
 def callback(site: str, account_uid: str) -> str:
     """Return the account's callback URL. Raises ``OperationRefused`` if this site has no URL for webhooks."""
     try:
-        path = reverse("govpay:webhook", args=[account_uid])
+        path = public_path("govpay:webhook", account_uid)
     except NoReverseMatch:
         raise OperationRefused("This site has no URL for webhooks: include govpay.urls in its ROOT_URLCONF.") from None
     return site + (unquote(path) if account_uid == NEW else path)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.urls import reverse
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied, ValidationError
 
 from govpay import operations
+from govpay.addresses import public_address
 from govpay.models import Customer, HostedSession, PaymentAccount
 from govpay.models.choices import OperationAction
 from govpay.operations import staff
@@ -53,7 +53,7 @@ class NewSessionSerializer(SessionSerializer):
     def get_pay_url(self, row: HostedSession) -> str | None:
         if row.scope == "wallet":
             return None
-        return str(self.context["request"].build_absolute_uri(reverse("govpay:pay", args=[row.public_id])))
+        return public_address(self.context["request"], "govpay:pay", str(row.public_id))
 
     def get_client_secret(self, row: HostedSession) -> str | None:
         sealed: Any = row.credential

@@ -8,11 +8,12 @@ from typing import Any
 
 from django.core.mail import send_mail
 from django.template.loader import render_to_string
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 from django.utils import timezone
 from django.utils.translation import ngettext
 
 from govpay import conf
+from govpay.addresses import public_path, public_url
 from govpay.models import Heartbeat, Operation, Payment
 from govpay.review.items import find_items
 
@@ -65,9 +66,9 @@ def _body(items: list[Any]) -> str:
 
 
 def _address() -> str:
-    """Return the address of the staff page; an empty text without ``SITE_URL`` or if the admin is not mounted."""
-    site = str(conf.get("SITE_URL")).rstrip("/")
+    """Return the address of the staff page; an empty text without ``PUBLIC_URL`` or if the admin is not mounted."""
+    site = public_url()
     try:
-        return site and site + reverse("admin:govpay_review")
+        return site and site + public_path("admin:govpay_review")
     except NoReverseMatch:
         return ""

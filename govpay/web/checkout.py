@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from govpay import conf, operations, ratelimit
+from govpay.addresses import public_address
 from govpay.cache import FailOpenCache, done_page_key
 from govpay.decorators import public
 from govpay.exceptions import EncryptionError, GovPayError, OperationRefused
@@ -180,8 +181,8 @@ def _session_of(request: HttpRequest, found: PayerRequest) -> HostedSession | No
         if session is None or session.credential is None:
             raise OperationRefused("This session cannot be opened here.")
         return session
-    address = request.build_absolute_uri(reverse("govpay:pay-done", args=[found.public_id]))
-    back = request.build_absolute_uri(reverse("govpay:pay", args=[found.public_id]))
+    address = public_address(request, "govpay:pay-done", found.public_id)
+    back = public_address(request, "govpay:pay", found.public_id)
     return operations.open_session(found.link, success_url=address, cancel_url=back)
 
 

@@ -25,7 +25,7 @@ TO = ("finance@city.example", "ops@city.example")
 
 @pytest.fixture
 def told(settings: Any) -> None:
-    settings.GOVPAY = {**settings.GOVPAY, "DIGEST_RECIPIENTS": TO, "SITE_URL": "https://pay.city.example/"}
+    settings.GOVPAY = {**settings.GOVPAY, "DIGEST_RECIPIENTS": TO, "PUBLIC_URL": "https://pay.city.example/"}
     relatives()
     Payment.objects.update(flag="")
 
@@ -123,7 +123,7 @@ def test_mail_server_that_refuses_is_asked_again_later(told: None, caplog: pytes
 
 
 def test_without_an_address_it_says_where_to_look(told: None, settings: Any) -> None:
-    settings.GOVPAY = {**settings.GOVPAY, "SITE_URL": ""}
+    settings.GOVPAY = {**settings.GOVPAY, "PUBLIC_URL": ""}
     lost()
     send_digest()
     assert "in the admin, under Operations" in mail.outbox[0].body

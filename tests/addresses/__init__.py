@@ -1,0 +1,1 @@
+"""URLs of sites whose paths begin with a language."""
