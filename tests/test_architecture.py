@@ -7,6 +7,7 @@ import inspect
 import pickle
 import re
 import subprocess
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -232,3 +233,12 @@ def test_one_module_makes_the_keys_of_the_cache() -> None:
     """``connection`` and the doctor use a cache directly, with keys from ``govpay.cache``."""
     users = {named(path) for path in modules() if "django.core.cache" in path.read_text()}
     assert users <= {f"govpay/{name}.py" for name in ("cache", "checks", "connection", "doctor/site")}
+
+
+def test_lint_checks_the_types_of_a_host() -> None:
+    """``make test`` has no mypy. ``make lint`` checks the module, with unused ignores as errors."""
+    mypy = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    assert "tests/typed_host.py" in mypy["files"]
+    assert mypy["warn_unused_ignores"] is True
+    lint = (ROOT / "Makefile").read_text().split("\nlint:")[1].split("\n\n")[0]
+    assert re.search(r"(?m)/mypy$", lint)

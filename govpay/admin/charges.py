@@ -175,7 +175,7 @@ class ChargeView(ConfirmationView):
         if not _is_key(again):
             return None
         payment = Payment.objects.visible_to(self.request.user).filter(pk=again).first()
-        quote = payment and operations.quote_of(payment, self.request.user)
+        quote = operations.quote_of(payment, self.request.user) if payment else None
         if payment is None or quote is None or quote.customer_id != self.row.uid:
             return None
         typed = fee_previews.typed(quote, payment, self.methods)
@@ -209,15 +209,15 @@ class ChargeView(ConfirmationView):
         return render(self.admin, self.request, "govpay/admin/charge_search.html", context)
 
     def run(self) -> HttpResponse:
-        for quote in self.shown_before():
+        for quote, shown in self.shown_before():
             key = str(_quote_key(self.token, self.form.cleaned_data))
-            outcome = fee_previews.take_back(quote, quote.payment, self.request.user, key)
+            outcome = fee_previews.take_back(quote, shown, self.request.user, key)
             if outcome.kind == "left":
                 again = _("Press the button again to see the new fee.")
                 return self.say_again(f"{outcome} {again}")
             if outcome.kind != "done":
                 messages.add_message(self.request, outcome.level, outcome.after(str(outcome)))
-                return HttpResponseRedirect(_confirmation(quote.payment))
+                return HttpResponseRedirect(_confirmation(shown))
         try:
             payment = self.quote()
         except GovPayError as error:
@@ -234,14 +234,18 @@ class ChargeView(ConfirmationView):
         self.form.add_error(None, text)
         return self.confirm()
 
-    def shown_before(self) -> list[Operation]:
+    def shown_before(self) -> list[tuple[Operation, Payment]]:
         """Return the fee previews that the form replaces: those made by this form, and the one that it follows."""
         again, key = self.request.GET.get("again", ""), _quote_key(self.token, self.form.cleaned_data)
+        previews = staff.fee_previews(self.request.user, self.row).exclude(key=key)
         return [
-            quote
-            for quote in staff.fee_previews(self.request.user, self.row).exclude(key=key)
-            if str(quote.payment.pk) == again
-            or quote.key == _quote_key(self.token, fee_previews.typed(quote, quote.payment, self.methods))
+            (quote, payment)
+            for quote, payment in ((each, each.payment) for each in previews)
+            if payment is not None
+            and (
+                str(payment.pk) == again
+                or quote.key == _quote_key(self.token, fee_previews.typed(quote, payment, self.methods))
+            )
         ]
 
     def quote(self) -> Payment:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from govpay.models.access import AccountQuerySet, GovPayModel
+from govpay.models.access import AccountQuerySet, GovPayModel, Row
 from govpay.models.fields import UidField
 
 
-class MirrorQuerySet(AccountQuerySet):
+class MirrorQuerySet(AccountQuerySet[Row]):
     """Querysets of mirrors."""
 
-    def present(self) -> MirrorQuerySet:
+    def present(self) -> Self:
         """Rows that are not marked as deleted on the platform."""
         return self.filter(deleted_at=None)
 

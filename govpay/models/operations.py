@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -30,15 +31,15 @@ OPEN_FOR_LONG = dt.timedelta(minutes=5)
 RECHECK_PERIOD = dt.timedelta(days=3)
 
 
-class OperationQuerySet(AccountQuerySet):
+class OperationQuerySet(AccountQuerySet["Operation"]):
     """Querysets of operations."""
 
-    def open_for_long(self) -> OperationQuerySet:
+    def open_for_long(self) -> Self:
         """Operations whose outcome reconciliation should know by now, or that do not match the platform."""
         long_ago = Q(deadline_at__lte=timezone.now() - OPEN_FOR_LONG)
         return self.filter(long_ago | ~Q(attention=""), state__in=OPEN_STATES)
 
-    def being_looked_up(self) -> OperationQuerySet:
+    def being_looked_up(self) -> Self:
         """Operations whose outcome is not known now. This includes calls that are still running, and operations that
         were resolved by hand while reconciliation still reads the platform.
         """
@@ -46,7 +47,7 @@ class OperationQuerySet(AccountQuerySet):
         by_word = Q(settled_at__gt=timezone.now() - RECHECK_PERIOD, attention_at=None, action__in=money)
         return self.filter(Q(state__in=OPEN_STATES) | by_word)
 
-    def needing_review(self) -> OperationQuerySet:
+    def needing_review(self) -> Self:
         """Ended operations that staff must look at, until they are marked as dealt with."""
         return self.exclude(attention="").exclude(state__in=OPEN_STATES)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Case, Exists, Max, OuterRef, Q, Subquery, Sum, Value, When
@@ -39,14 +39,14 @@ FLAG_ORDER_LENGTH = 32 + UID_LENGTH
 REFUNDABLE = (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED)
 
 
-class PaymentQuerySet(MirrorQuerySet):
+class PaymentQuerySet(MirrorQuerySet["Payment"]):
     """Querysets of payments, with annotations that the payment rules need."""
 
-    def flagged(self) -> PaymentQuerySet:
+    def flagged(self) -> Self:
         """Payments with a dispute, a return or a reversal that is not marked as dealt with."""
         return self.exclude(flag="")
 
-    def with_pending_refunds(self) -> PaymentQuerySet:
+    def with_pending_refunds(self) -> Self:
         """Annotate two sums in minor units. ``pending_refunds``: refunds that the platform accepted and has not
         settled. ``settled_refunds``: the other refunds that did not fail. The platform may already have included
         those in ``refunded_amount``, so they must not be subtracted in addition.
@@ -57,7 +57,7 @@ class PaymentQuerySet(MirrorQuerySet):
             settled_refunds=_refunds(~Q(status__in=(*pending, TransactionStatus.FAILED.value))),
         )
 
-    def with_fee_preview(self) -> PaymentQuerySet:
+    def with_fee_preview(self) -> Self:
         """Annotate ``fee_preview``: whether the newest quote of a validated payment is a fee preview."""
         quotes = Operation.objects.filter(action=OperationAction.QUOTE, payment=OuterRef("uid"))
         newest = quotes.order_by("-created_at").values("fee_preview")[:1]
@@ -76,7 +76,7 @@ class PaymentQuerySet(MirrorQuerySet):
         asked = Coalesce(Subquery(newest), Exists(unrecorded))
         return self.annotate(fee_preview=Case(When(status=PaymentStatus.VALIDATED, then=asked), default=False))
 
-    def with_refunds_before(self) -> PaymentQuerySet:
+    def with_refunds_before(self) -> Self:
         """Annotate the refunds before the movement that raised the flag. ``refunded_before``: their sum in minor
         units, including pending refunds. ``refunded_before_at``: the time of the last one.
         """

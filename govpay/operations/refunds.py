@@ -285,7 +285,7 @@ def follow_refunds() -> int:
             continue
         if _is_same(found, operation):
             count += JournalEntry(operation).turn("", result_uid=found.uid)
-        elif operation.attention_at is None or found.synced_at > operation.attention_at:
+        elif operation.attention_at is None or (found.synced_at and found.synced_at > operation.attention_at):
             # Raise it only once for each version of the row, because staff may have dealt with it already.
             JournalEntry(operation).flag_mismatch()
     return count
