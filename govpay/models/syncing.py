@@ -67,7 +67,7 @@ class SyncCursor(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account_id or '-'} {self.resource}"
+        return f"{self.resource} · {self.account_id}" if self.account_id else self.resource
 
 
 class SyncRun(models.Model):
@@ -106,7 +106,7 @@ class SyncRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account_id or '-'} {self.resource} {self.state}"
+        return " · ".join(filter(None, (self.resource, self.account_id, self.state)))
 
 
 class OutboxSignal(models.Model):
