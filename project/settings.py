@@ -13,6 +13,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from project.demo_secrets import demo_secret_key, mark
+from project.ports import port_number
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -160,9 +161,9 @@ SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
 
-SANDBOX_PORT: int = env.int("SANDBOX_PORT", default=8801)
+SANDBOX_PORT: int = port_number("SANDBOX_PORT", env.str("SANDBOX_PORT", default="8801"))
 #: Port of this site, so that the sandbox may redirect payers back to it.
-PORT: int = env.int("PORT", default=8000)
+PORT: int = port_number("PORT", env.str("PORT", default="8000"))
 #: Whether the platform is the sandbox on this machine, because no other platform is set.
 USES_SANDBOX = not any(
     env.str(f"GOVPAY_{name}", default="") for name in ("API_URL", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET")

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.admin.utils import flatten_fieldsets, quote, unquote
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.changelist import BoundedPaginator, LeanChangeList, joined, requested_page
 from govpay.admin.formatting import EMPTY, Table, clip, document_field, moment_column
+from govpay.admin.history import has_history, history_of
 from govpay.admin.rendering import BAD_ADDRESS, bad_address
 from govpay.decorators import retry_read
 from govpay.models.fields import SealedField
@@ -74,6 +77,7 @@ class ReadOnlyAdmin(ExplainedAdmin):
     empty_value_display = EMPTY
     change_list_template = "govpay/admin/change_list.html"
     change_form_template = "govpay/admin/change_form.html"
+    object_history_template = "govpay/admin/history.html"
 
     #: Foreign keys that the row's own page joins.
     page_select_related: tuple[str, ...] = ()
@@ -81,6 +85,13 @@ class ReadOnlyAdmin(ExplainedAdmin):
     class Media:
         css = {"all": ["govpay/admin.css"]}
         js = ["govpay/once.js"]
+
+    def __init__(self, model: Any, admin_site: Any) -> None:
+        super().__init__(model, admin_site)
+        # Django's pages would show a time in another format, without its zone.
+        for field in self.opts.concrete_fields:
+            if isinstance(field, models.DateTimeField):
+                setattr(self, f"{field.name}_moment", MethodType(moment_column(field.name, field.verbose_name), self))
 
     def get_urls(self) -> list[URLPattern]:
         return with_retried_reads(super().get_urls())
@@ -99,6 +110,26 @@ class ReadOnlyAdmin(ExplainedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # A second safeguard: if a host's subclass allows changes, the page still has no input fields.
         return flatten_fieldsets(self.get_fieldsets(request, obj))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the fieldsets; for the page of a row, with each time in our format."""
+        given = super().get_fieldsets(request, obj)
+        if obj is None:
+            return given
+        return [(title, {**each, "fields": tuple(map(self._shown, each["fields"]))}) for title, each in given]
+
+    def _shown(self, name: Any) -> Any:
+        own = f"{name}_moment"
+        return own if hasattr(self, own) else name
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show what is known about the row. Django's own page has only what was done on admin pages."""
+        row = self.get_object(request, unquote(object_id))
+        if row is not None and self.has_view_permission(request, row):
+            extra_context = {**(extra_context or {}), "tables": [history_of(row, request.user)]}
+        return super().history_view(request, object_id, extra_context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows that this user may see. All lists, pages, searches and choices use this queryset."""
@@ -155,7 +186,7 @@ class ReadOnlyAdmin(ExplainedAdmin):
         few = list(keys[: FOUND + 1])
         return queryset.filter(pk__in=few if len(few) <= FOUND else keys), False
 
-    def related_matches(self, terms: list[str]) -> list[QuerySet[Any]]:
+    def related_matches(self, request: HttpRequest, terms: list[str]) -> list[QuerySet[Any]]:
         """Return querysets of further rows that the search finds, by related rows."""
         return []
 
@@ -173,7 +204,7 @@ class ReadOnlyAdmin(ExplainedAdmin):
                     arms.append(rows.filter(**{str(lookup): field.to_python(term)}).values_list("pk", flat=True))
                 except ValidationError:
                     continue  # the term is no valid value of this column, such as a UUID
-        arms += [found.order_by().values_list("pk", flat=True) for found in self.related_matches(terms)]
+        arms += [found.order_by().values_list("pk", flat=True) for found in self.related_matches(request, terms)]
         if not arms:
             return None
         # Without order_by() the union has the model's default ordering. Its columns are not selected here, and
@@ -224,6 +255,8 @@ class ReadOnlyAdmin(ExplainedAdmin):
         obj: Any = None,
     ) -> HttpResponse:
         if obj is not None:
+            if has_history(obj):
+                context["history_url"] = reverse(f"admin:govpay_{self.opts.model_name}_history", args=[quote(obj.pk)])
             context["related_tables"] = self.related_tables(request, obj)
             context.update(self.page_context(request, obj))
         return super().render_change_form(request, context, add=add, change=change, form_url=form_url, obj=obj)
@@ -240,6 +273,17 @@ class MirrorAdmin(ReadOnlyAdmin):
 
     created = moment_column("remote_created_at", _("created"))
     raw_document = document_field("raw", _("last document"))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the fieldsets, without properties that only few rows have."""
+        given = super().get_fieldsets(request, obj)
+        absent = {"mended"} if obj is not None and not obj.mended else set()
+        if obj is not None and obj.deleted_at is None:
+            absent.add("deleted_at_moment")
+        return [
+            (title, {**each, "fields": tuple(name for name in each["fields"] if name not in absent)})
+            for title, each in given
+        ]
 
     #: The two sections at the end of the page of each mirror.
     RECORD: Any = (

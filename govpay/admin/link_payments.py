@@ -13,21 +13,22 @@ from govpay.admin.formatting import clip
 from govpay.models import Payment, PaymentLink
 
 
-def with_link(payments: Any) -> Any:
+def with_link(payments: Any, user: Any) -> Any:
     """Annotate payments with the payment link that was paid. ``link_pk``: its key. ``link_reference``: our reference.
 
     The platform gives such a payment a reference of its own.
     """
-    links = PaymentLink.objects.filter(session=OuterRef("session"), account=OuterRef("account")).order_by("pk")
+    visible = PaymentLink.objects.visible_to(user)
+    links = visible.filter(session=OuterRef("session"), account=OuterRef("account")).order_by("pk")
     return payments.annotate(
         link_pk=Subquery(links.values("pk")[:1]), link_reference=Subquery(links.values("reference_id")[:1])
     )
 
 
-def paid_by_links(reference: str) -> QuerySet[Payment]:
+def paid_by_links(reference: str, user: Any) -> QuerySet[Payment]:
     """Return the payments that were made by the payment links with this reference."""
-    links = PaymentLink.objects.filter(reference_id=reference).exclude(session=None)
-    return Payment.objects.filter(session__in=links.values("session"))
+    links = PaymentLink.objects.visible_to(user).filter(reference_id=reference).exclude(session=None)
+    return Payment.objects.visible_to(user).filter(session__in=links.values("session"))
 
 
 def link_paid(row: Payment) -> str | None:

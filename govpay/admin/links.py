@@ -273,7 +273,6 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
             "address": address,
             "qr_code": _qr_code(address) if address else "",
             "cancel": cancel if is_open and _may(request) else None,
-            "history_url": reverse("admin:govpay_paymentlink_history", args=[row.pk]),
         }
 
 

@@ -136,7 +136,11 @@ class OperationAdmin(ReadOnlyAdmin):
             "attempts": bool(obj and obj.attempts > 1),
             "reviewed": bool(obj and obj.attention_cleared_at),
         }
-        return [each for each in self.fieldsets if all(rare.get(str(name), True) for name in each[1]["fields"])]
+        return [
+            each
+            for each in super().get_fieldsets(request, obj)
+            if all(rare.get(str(name), True) for name in each[1]["fields"])
+        ]
 
     @column(_("action"))
     def action(self, row: Operation) -> Any:
@@ -182,5 +186,4 @@ class OperationAdmin(ReadOnlyAdmin):
         return {
             "alerts": [*waiting, *([raised] if raised else [])],
             "links": [*resolve_links(row, request.user), *retry_links(row, request.user)],
-            "history_url": reverse("admin:govpay_operation_history", args=[row.pk]),
         }

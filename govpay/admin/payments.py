@@ -88,7 +88,8 @@ class PaymentAdmin(MirrorAdmin):
     page_select_related = ("account", "customer", "saved_method", "session", "flag_movement")
     fieldsets = (
         (None, {"fields": ("reference_id", "session_link")}),
-        MirrorAdmin.RECORD,
+        # The facts above show the other times.
+        (_("Record"), {"fields": ("uid", "remote_updated_at", "synced_at", "mended")}),
         MirrorAdmin.RAW,
     )
 
@@ -134,8 +135,8 @@ class PaymentAdmin(MirrorAdmin):
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
         return review_tools(request)
 
-    def related_matches(self, terms: list[str]) -> list[QuerySet[Any]]:
-        return [paid_by_links(term) for term in terms]
+    def related_matches(self, request: HttpRequest, terms: list[str]) -> list[QuerySet[Any]]:
+        return [paid_by_links(term, request.user) for term in terms]
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
         return staff.may(request.user, OperationAction.CAPTURE)
@@ -170,7 +171,7 @@ class PaymentAdmin(MirrorAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: Any = super().get_queryset(request)
-        return with_link(rows.with_fee_preview())
+        return with_link(rows.with_fee_preview(), request.user)
 
     # The payment's page
 
@@ -184,7 +185,6 @@ class PaymentAdmin(MirrorAdmin):
         raised = flag_alert(row, request.user)
         return {
             "alerts": [*([raised] if raised else []), *map(open_operation_alert, waiting.values())],
-            "history_url": reverse("admin:govpay_payment_history", args=[row.pk]),
             "status_badge": payment_badge(row),
             "amounts": self._amounts(row),
             "facts": self._facts(row),
@@ -218,7 +218,7 @@ class PaymentAdmin(MirrorAdmin):
             (_("Captured"), moment(row.captured_at)),
             (_("Declined"), reason_in_words(DECLINE, row.decline_code)),
             (_("What to do"), " ".join(advice_on(DECLINE, row.decline_code))),
-            (_("Gone from the platform since"), moment(row.deleted_at)),
+            (_("No longer on the platform since"), moment(row.deleted_at)),
             (_("Marked as dealt with"), dealt_with(row, "flag")),
         ]
         if row.status == PaymentStatus.VALIDATED:

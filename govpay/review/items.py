@@ -19,6 +19,7 @@ from govpay.models.choices import (
     TransactionType,
     label_of,
 )
+from govpay.models.moments import format_moment
 from govpay.models.money import format_money
 from govpay.models.operations import OperationQuerySet
 from govpay.models.payments import PaymentQuerySet
@@ -128,18 +129,18 @@ def next_step(operation: Operation, now: dt.datetime) -> str:
         return _(
             "The platform has shown no sign of it since %(when)s. If that stays so for long enough, it ends as not "
             "carried out."
-        ) % {"when": _clock(operation.absent_at)}
+        ) % {"when": format_moment(operation.absent_at)}
     return _(
         "It is looked up each minute, next at %(when)s, and is closed automatically as soon as the platform shows the "
         "outcome."
-    ) % {"when": _clock(max(seen + LOOKED_UP_EVERY, now))}
+    ) % {"when": format_moment(max(seen + LOOKED_UP_EVERY, now))}
 
 
 def unknown_item(row: Operation, now: dt.datetime) -> Item:
     """Return the item for an operation of unknown outcome."""
     known = [row.error or _("No answer was recorded: the process that asked was probably stopped.")]
     if row.checked_at is not None:
-        known.append(_("Last looked up at %(when)s.") % {"when": _clock(row.checked_at)})
+        known.append(_("Last looked up at %(when)s.") % {"when": format_moment(row.checked_at)})
     if row.look_up_error:
         known.append(row.look_up_error)
     return Item(row, action_in_words(row), "unknown", row.created_at, " ".join(known), next_step(row, now))
@@ -199,7 +200,3 @@ def _flagged(row: Payment) -> Item:
     since = row.newest_movement.remote_created_at if row.newest_movement else None
     known, step = " ".join(flagged.known(row)), " ".join((str(flagged.NEXT.get(row.flag, "")), *flagged.advice(row)))
     return Item(row, flagged.headline(row), row.flag, since or row.flagged_at, known, step.strip())
-
-
-def _clock(value: dt.datetime) -> str:
-    return f"{timezone.localtime(value):%H:%M}"

@@ -1,4 +1,8 @@
-"""The filter ``money``, the tags ``govpay_payment`` and ``govpay_wallet`` for the components, and one for the admin."""
+"""Filters and tags.
+
+The filters ``money`` and ``moment`` format amounts and times. The tags ``govpay_payment`` and ``govpay_wallet`` render
+the components; one tag is for the admin's pages.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from django.db.models import Model
 
 from govpay import conf
 from govpay.models import HostedSession
+from govpay.models.moments import format_moment
 from govpay.models.money import format_money
 from govpay.models.people import count_kept
 
@@ -33,6 +38,12 @@ def money(amount: object, currency: object = "USD") -> str:
     except ValueError:
         return format_money(None, "")
     return format_money(minor, str(currency or ""))
+
+
+@register.filter
+def moment(value: Any) -> str:
+    """Format a time in the active time zone, with the zone: ``11/28/2026 8:53 p.m. UTC``. ``None`` is empty."""
+    return "" if value is None else format_moment(value)
 
 
 @register.inclusion_tag("govpay/component/element.html")

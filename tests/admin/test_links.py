@@ -236,7 +236,7 @@ def test_a_payment_by_a_link_is_known_by_the_links_reference(paid: PaymentLink, 
     assert f'{own}">INV-7</a>' in client.get(listed).content.decode()
     assert lead in client.get(own).content.decode()
     found = client.get(listed, {"q": "INV-7"}).content.decode()
-    assert f'{own}">INV-7</a>' in found
+    assert f'href="{own}' in found
     assert "OTHER-1" not in found
     assert "OTHER-1" in client.get(listed, {"q": "OTHER-1"}).content.decode()
     assert lead not in client.get(listed, {"q": "INV-8"}).content.decode()
