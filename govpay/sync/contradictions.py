@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import (
+    NEVER_CAPTURED,
+    ONCE_CAPTURED,
     OperationAction,
     OperationAttention,
     OperationState,
@@ -18,10 +20,7 @@ from govpay.models.choices import (
     TransactionStatus,
     TransactionType,
 )
-from govpay.sync.outbox import OBSERVED_FIELDS, ONCE_CAPTURED
-
-#: Statuses without a capture. A payment that was captured and gets one of these contradicts its capture.
-NEVER_CAPTURED = frozenset({PaymentStatus.VALIDATED, PaymentStatus.FAILED, PaymentStatus.EXPIRED, ""})
+from govpay.sync.outbox import OBSERVED_FIELDS
 
 #: Statuses that a payment has only after a refund.
 REFUNDED = frozenset({PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED})
