@@ -24,6 +24,7 @@ from govpay.models.choices import (
 )
 from govpay.models.fields import UID_LENGTH, UidField, mirror_key
 from govpay.models.operations import Operation
+from govpay.models.zones import void_day_zone
 
 #: Time in which a validated payment can be captured: by processor token, by saved method (assumption A9).
 TOKEN_VALIDATION = dt.timedelta(minutes=15)
@@ -243,11 +244,10 @@ class Payment(Mirror):
             return ""
         if self.status != PaymentStatus.CAPTURED:
             return gettext("A payment that is %(status)s cannot be voided.") % self._status()
-        if (
-            self.captured_at is None
-            or self.captured_at.astimezone(dt.UTC).date() != timezone.now().astimezone(dt.UTC).date()
-        ):
-            return gettext("A captured payment can be voided only on the day of capture (UTC); refund it instead.")
+        zone, now = void_day_zone(), timezone.now()
+        if self.captured_at is None or self.captured_at.astimezone(zone).date() != now.astimezone(zone).date():
+            text = gettext("A captured payment can be voided only on the day of capture (%(zone)s); refund it instead.")
+            return text % {"zone": now.astimezone(zone).tzname()}
         if self.refunded_amount or getattr(self, "pending_refunds", 0) or getattr(self, "settled_refunds", 0):
             return gettext("A payment with a refund cannot be voided.")
         return ""

@@ -1,0 +1,16 @@
+"""Reports over the mirror: business days, movements and totals. They only read, and need no platform."""
+
+from govpay.reports.days import business_day, day_bounds, zone_of
+from govpay.reports.movements import Movement, movements
+from govpay.reports.totals import TotalsRow, span_before, totals
+
+__all__ = [
+    "Movement",
+    "TotalsRow",
+    "business_day",
+    "day_bounds",
+    "movements",
+    "span_before",
+    "totals",
+    "zone_of",
+]
