@@ -29,6 +29,21 @@ class PaymentStatus(models.TextChoices):
     EXPIRED = "expired", _("Expired")
 
 
+#: Statuses that only a captured payment can have.
+ONCE_CAPTURED = frozenset(
+    {
+        PaymentStatus.CAPTURED,
+        PaymentStatus.PARTIALLY_REFUNDED,
+        PaymentStatus.REFUNDED,
+        PaymentStatus.CHARGED_BACK,
+        PaymentStatus.RETURNED,
+    }
+)
+
+#: Statuses without a capture. A payment that was captured and gets one of these contradicts its capture.
+NEVER_CAPTURED = frozenset({PaymentStatus.VALIDATED, PaymentStatus.FAILED, PaymentStatus.EXPIRED, ""})
+
+
 class PaymentFlag(models.TextChoices):
     """Events of a payment that staff must see; /platform/accounts/."""
 

@@ -27,6 +27,7 @@ from govpay.models.fields import UID_LENGTH, UidField, mirror_key
 from govpay.models.folding import FoldedField, NameWordsField, WordIndex, Words
 from govpay.models.operations import Operation
 from govpay.models.people import kept_id, kept_name
+from govpay.models.zones import void_day_zone
 
 #: Time in which a validated payment can be captured: by processor token, by saved method (assumption A9).
 TOKEN_VALIDATION = dt.timedelta(minutes=15)
@@ -268,11 +269,10 @@ class Payment(Mirror):
             return gettext("This payment cannot be voided. Its status: %(status)s.") % {
                 "status": label_of(self.status, PaymentStatus)
             }
-        if (
-            self.captured_at is None
-            or self.captured_at.astimezone(dt.UTC).date() != timezone.now().astimezone(dt.UTC).date()
-        ):
-            return gettext("A captured payment can be voided only on the day of capture (UTC); refund it instead.")
+        zone, now = void_day_zone(), timezone.now()
+        if self.captured_at is None or self.captured_at.astimezone(zone).date() != now.astimezone(zone).date():
+            text = gettext("A captured payment can be voided only on the day of capture (%(zone)s); refund it instead.")
+            return text % {"zone": now.astimezone(zone).tzname()}
         if self.refunded_amount or getattr(self, "pending_refunds", 0) or getattr(self, "settled_refunds", 0):
             return gettext("A payment with a refund cannot be voided.")
         return ""

@@ -17,6 +17,7 @@ from govpay.exceptions import APIError, Conflict, Gone, InvalidAnswer, NotFound,
 from govpay.models import Operation, Payment
 from govpay.models.base import Mirror
 from govpay.models.choices import (
+    ONCE_CAPTURED,
     EventType,
     OperationAction,
     PaymentStatus,
@@ -32,7 +33,6 @@ from govpay.operations.evidence import Mismatch, demand_no_movement
 from govpay.operations.lookups import readable
 from govpay.operations.quotes import declined, forget_method, is_quoted_by_actor, validated_method
 from govpay.sync import mapping
-from govpay.sync.outbox import ONCE_CAPTURED
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_document
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from govpay import conf
 from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
-from govpay.models.choices import OperationAction, OperationAttention, OperationState, PaymentStatus
+from govpay.models.choices import ONCE_CAPTURED, OperationAction, OperationAttention, OperationState, PaymentStatus
 from govpay.operations import attempts, journal
 from govpay.operations.account_settings import ACTIONS as SETTING_ACTIONS
 from govpay.operations.actions import Action, ActionResult
@@ -32,7 +32,6 @@ from govpay.operations.sessions import CreateSessionAction, ExpireSessionAction,
 from govpay.operations.tenants import CreateAccount, CreateClientAction
 from govpay.operations.wallets import ACTIONS as WALLET_ACTIONS
 from govpay.sync.mapping import Unmappable
-from govpay.sync.outbox import ONCE_CAPTURED
 from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")

@@ -13,6 +13,8 @@ from django.utils import timezone
 from govpay import conf
 from govpay.models import Customer, Operation, Payment, SavedPaymentMethod, Transaction
 from govpay.models.choices import (
+    NEVER_CAPTURED,
+    ONCE_CAPTURED,
     OperationAction,
     OperationAttention,
     OperationState,
@@ -20,10 +22,7 @@ from govpay.models.choices import (
     TransactionStatus,
     TransactionType,
 )
-from govpay.sync.outbox import OBSERVED_FIELDS, ONCE_CAPTURED
-
-#: Statuses without a capture. A payment that was captured and gets one of these contradicts its capture.
-NEVER_CAPTURED = frozenset({PaymentStatus.VALIDATED, PaymentStatus.FAILED, PaymentStatus.EXPIRED, ""})
+from govpay.sync.outbox import OBSERVED_FIELDS
 
 #: Statuses that a payment has only after a refund.
 REFUNDED = frozenset({PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED})
