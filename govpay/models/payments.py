@@ -23,7 +23,7 @@ from govpay.models.choices import (
     TransactionType,
 )
 from govpay.models.fields import UID_LENGTH, UidField, mirror_key
-from govpay.models.folding import FoldedField, NameWordsField, WordIndex, Words
+from govpay.models.folding import FoldedField, NameWordsField, WordIndex
 from govpay.models.operations import Operation
 
 #: Time in which a validated payment can be captured: by processor token, by saved method (assumption A9).
@@ -158,7 +158,7 @@ class Payment(Mirror):
                 fields=["flag", "-remote_created_at", "-id"], condition=~Q(flag=""), name="govpay_payment_flag"
             ),
             models.Index(fields=["search_reference"], name="govpay_payment_search_ref"),
-            WordIndex(Words("search_name"), name="govpay_payment_search_name"),
+            WordIndex("search_name", name="govpay_payment_search_name", also=("uid",)),
             models.Index(fields=["last4"], name="govpay_payment_last4"),
             models.Index(fields=["total_amount"], name="govpay_payment_total"),
             models.Index(fields=["saved_method"], name="govpay_payment_method"),

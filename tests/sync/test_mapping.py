@@ -25,7 +25,10 @@ PAYMENT: dict[str, Any] = {
     "refunded_amount": 0,
     "currency": "USD",
     "status": "captured",
-    "payment_method": {"payment_method_type": "credit", "credit": {"last4": "4242", "card_brand": "visa", "holder_name": "Zoë Q"}},
+    "payment_method": {
+        "payment_method_type": "credit",
+        "credit": {"last4": "4242", "card_brand": "visa", "holder_name": "Zoë Q"},
+    },
     "session_id": None,
     "decline_code": None,
     "created_at": "2026-02-03T04:05:06.789Z",
