@@ -24,6 +24,7 @@ from govpay.admin.history import has_history, history_of
 from govpay.admin.rendering import BAD_ADDRESS, bad_address
 from govpay.decorators import retry_read
 from govpay.models.fields import SealedField
+from govpay.reports.search import SEARCHED, search
 
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]
@@ -156,7 +157,10 @@ class ReadOnlyAdmin(ExplainedAdmin):
         orphans: int = 0,
         allow_empty_first_page: bool = True,
     ) -> Paginator[Any]:
-        return BoundedPaginator(queryset, per_page, orphans, allow_empty_first_page, page=requested_page(request))
+        paginator = BoundedPaginator(queryset, per_page, orphans, allow_empty_first_page, page=requested_page(request))
+        if getattr(request, "govpay_frequent_term", False):
+            paginator.count_one_page_ahead()
+        return paginator
 
     def action_checkbox(self, obj: Any) -> SafeString:
         """Return Django's checkbox for a row, with a shortened label."""
@@ -175,36 +179,30 @@ class ReadOnlyAdmin(ExplainedAdmin):
 
         The primary keys are looked up first, in each column separately. With an OR of the columns, or together
         with the other filters, the query planner could scan the whole table, and SQLite does. The lookup is not
-        limited to the rows that this user may see; ``queryset`` already is.
+        limited to the rows that this user may see; ``queryset`` already is. Models that staff look for by name,
+        amount and the like have a search of their own.
         """
+        if self.model in SEARCHED:
+            found, request.govpay_frequent_term = search(self.model, search_term, queryset)  # type: ignore[attr-defined]
+            return found, False
         term = search_term.strip()
         if not term or not self.search_fields:
             return queryset, False
-        keys = self._found(request, self.search_terms(term))
+        keys = self._found(request, term)
         if keys is None:
             return queryset.none(), False
         few = list(keys[: FOUND + 1])
         return queryset.filter(pk__in=few if len(few) <= FOUND else keys), False
 
-    def related_matches(self, request: HttpRequest, terms: list[str]) -> list[QuerySet[Any]]:
-        """Return querysets of further rows that the search finds, by related rows."""
-        return []
-
-    def search_terms(self, term: str) -> list[str]:
-        """Return all spellings of the term to search for."""
-        return [term]
-
-    def _found(self, request: HttpRequest, terms: list[str]) -> QuerySet[Any, Any] | None:
+    def _found(self, request: HttpRequest, term: str) -> QuerySet[Any, Any] | None:
         arms = []
         rows = self.model._default_manager.order_by()
         for lookup in self.get_search_fields(request):
             field: Any = self.opts.get_field(str(lookup).split("__")[0])
-            for term in terms:
-                try:
-                    arms.append(rows.filter(**{str(lookup): field.to_python(term)}).values_list("pk", flat=True))
-                except ValidationError:
-                    continue  # the term is no valid value of this column, such as a UUID
-        arms += [found.order_by().values_list("pk", flat=True) for found in self.related_matches(request, terms)]
+            try:
+                arms.append(rows.filter(**{str(lookup): field.to_python(term)}).values_list("pk", flat=True))
+            except ValidationError:
+                continue  # the term is no valid value of this column, such as a UUID
         if not arms:
             return None
         # Without order_by() the union has the model's default ordering. Its columns are not selected here, and
@@ -218,7 +216,9 @@ class ReadOnlyAdmin(ExplainedAdmin):
             # A month or day alone would evaluate a function on each row of the table. With a year it is a range.
             by_year = request is None or f"{dates}year" in request.GET
             return by_year and _is_plausible_date_part(lookup.removeprefix(dates), value)
-        names = {getattr(item, "parameter_name", item) for item in self.list_filter}
+        filters: list[Any] = list(self.list_filter)
+        names = {getattr(item, "parameter_name", item) for item in filters if not hasattr(item, "parameter_names")}
+        names.update(name for item in filters if hasattr(item, "parameter_names") for name in item.parameter_names())
         return lookup.removesuffix("__exact") in names
 
     # A row's own page

@@ -43,8 +43,12 @@ class BoundedPaginator(AnyPaginator):
 
     def __init__(self, object_list: Any, per_page: int, *args: Any, page: int = 1, **kwargs: Any) -> None:
         super().__init__(object_list, per_page, *args, **kwargs)
-        page = page if 1 <= page <= DEEPEST_PAGE else 1
-        self.horizon = max(COUNTED, (page + 3) * per_page)
+        self.page_asked = page if 1 <= page <= DEEPEST_PAGE else 1
+        self.horizon = max(COUNTED, (self.page_asked + 3) * per_page)
+
+    def count_one_page_ahead(self) -> None:
+        """Count only to the end of the next page, because each further row is expensive to find."""
+        self.horizon = (self.page_asked + 1) * self.per_page
 
     def page(self, number: Any) -> Page[Any]:
         """Return a page. For a deep page, find the primary keys through the index first, then read only those rows.

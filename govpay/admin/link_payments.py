@@ -1,10 +1,10 @@
-"""The payment link behind a payment: found by the session, shown with its reference, searched by it."""
+"""The payment link behind a payment: found by the session, shown with its reference."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Subquery
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -23,12 +23,6 @@ def with_link(payments: Any, user: Any) -> Any:
     return payments.annotate(
         link_pk=Subquery(links.values("pk")[:1]), link_reference=Subquery(links.values("reference_id")[:1])
     )
-
-
-def paid_by_links(reference: str, user: Any) -> QuerySet[Payment]:
-    """Return the payments that were made by the payment links with this reference."""
-    links = PaymentLink.objects.visible_to(user).filter(reference_id=reference).exclude(session=None)
-    return Payment.objects.visible_to(user).filter(session__in=links.values("session"))
 
 
 def link_paid(row: Payment) -> str | None:

@@ -222,8 +222,10 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
     list_select_related = ("payment", "customer", "account")
     sortable_by = ("created",)
     date_hierarchy = "created_at"
-    search_fields = ("public_id__exact", "reference_id__exact")
-    search_help_text = gettext_lazy("The whole public ID or reference.")
+    search_fields = ("search_reference",)
+    search_help_text = gettext_lazy(
+        "Payer's name or email address, amount, public ID, or a reference or its start. All words must match."
+    )
     change_form_template = "govpay/admin/link_change_form.html"
 
     page_select_related = ("account", "customer", "payment", "session", "created_by")

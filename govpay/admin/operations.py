@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from govpay import operations
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmations import own_url
-from govpay.admin.filters import AccountListFilter, known_values, linked
+from govpay.admin.filters import AccountListFilter, PersonFilter, known_values, linked
 from govpay.admin.formatting import (
     action_label,
     badge_column,
@@ -90,13 +90,16 @@ class OperationAdmin(ReadOnlyAdmin):
         known_values("state", _("state"), OperationState),
         known_values("action", _("action"), OperationAction),
         AccountListFilter,
+        PersonFilter,
         linked("payment", _("payment")),
     )
     list_select_related = ("payment", "actor", "account")
     sortable_by = ("started",)
     date_hierarchy = "created_at"
-    search_fields = ("key__exact", "payment__exact", "reference_id__exact")
-    search_help_text = _("The whole key, our reference, or the payment's UID.")
+    search_fields = ("reference_id",)
+    search_help_text = _(
+        "Key, our reference, amount, user name of staff, or anything that finds the payment. All words must match."
+    )
 
     page_select_related = ("payment", "customer", "session", "account", "actor", "settled_by", "retried_by")
     fieldsets = (

@@ -16,7 +16,17 @@ from govpay.admin.base import MirrorAdmin
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MAX_ROWS, PaymentConfirmationView, own_url
 from govpay.admin.events import events_of
-from govpay.admin.filters import AccountListFilter, BacklogFilter, FlagListFilter, PaymentStatusFilter, linked
+from govpay.admin.filters import (
+    AccountListFilter,
+    BacklogFilter,
+    BrandFilter,
+    DisputedFilter,
+    FlagListFilter,
+    PaymentStatusFilter,
+    RefundedFilter,
+    known_values,
+    linked,
+)
 from govpay.admin.flags import ClearFlagView, badges, flag_alert
 from govpay.admin.formatting import (
     Table,
@@ -37,11 +47,12 @@ from govpay.admin.formatting import (
     relative,
     transaction_badge,
 )
-from govpay.admin.link_payments import link_paid, paid_by_links, with_link
+from govpay.admin.link_payments import link_paid, with_link
 from govpay.admin.messages import open_operation_alert
+from govpay.admin.ranges import AmountFilter, DayFilter
 from govpay.admin.review import review_tools
 from govpay.models import Operation, Payment, Transaction
-from govpay.models.choices import OperationAction, OperationState, PaymentStatus, TransactionType
+from govpay.models.choices import MethodType, OperationAction, OperationState, PaymentStatus, TransactionType
 from govpay.models.money import format_money
 from govpay.models.people import name_of
 from govpay.models.reasons import DECLINE, advice_on, reason_in_words
@@ -73,15 +84,24 @@ class PaymentAdmin(MirrorAdmin):
         PaymentStatusFilter,
         FlagListFilter,
         BacklogFilter,
+        DayFilter,
+        AmountFilter,
         AccountListFilter,
+        known_values("method_type", _("method"), MethodType),
+        BrandFilter,
+        RefundedFilter,
+        DisputedFilter,
         linked("customer", _("customer")),
         linked("session", _("hosted session")),
     )
     list_select_related = ("account", "customer", "saved_method")
     sortable_by = ("created",)
     date_hierarchy = "remote_created_at"
-    search_fields = ("uid__exact", "reference_id__exact", "customer__exact")
-    search_help_text = _("The whole UID or reference of a payment or of its payment link, or its customer's UID.")
+    search_fields = ("search_reference",)
+    search_help_text = _(
+        "Payer's name or email address, last four digits, amount such as 51.86, UID, processor's ID, or a reference or "
+        "its start. All words must match."
+    )
     actions = ("capture_payments", "refund_payments", "void_payments")
 
     change_form_template = "govpay/admin/payment_change_form.html"
@@ -134,9 +154,6 @@ class PaymentAdmin(MirrorAdmin):
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
         return review_tools(request)
-
-    def related_matches(self, request: HttpRequest, terms: list[str]) -> list[QuerySet[Any]]:
-        return [paid_by_links(term, request.user) for term in terms]
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
         return staff.may(request.user, OperationAction.CAPTURE)

@@ -49,8 +49,10 @@ class CustomerAdmin(MirrorAdmin):
     list_select_related = ("account",)
     sortable_by = ("created",)
     date_hierarchy = "remote_created_at"
-    search_fields = ("uid__exact", "reference_id__exact", "email__exact")
-    search_help_text = _("The whole UID, reference or email address.")
+    search_fields = ("search_name",)
+    search_help_text = _(
+        "Name, email address, last four digits, UID, or a reference or its start. All words must match."
+    )
 
     page_select_related = ("account",)
     fieldsets = (
@@ -62,10 +64,6 @@ class CustomerAdmin(MirrorAdmin):
     @column(_("customer"))
     def name_or_uid(self, row: Customer) -> str | None:
         return clip(row)
-
-    def search_terms(self, term: str) -> list[str]:
-        # The platform stores most addresses in lower case.
-        return list(dict.fromkeys([term, term.lower()])) if "@" in term else [term]
 
     def get_urls(self) -> list[URLPattern]:
         return [

@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='customer',
-            index=govpay.models.folding.WordIndex(govpay.models.folding.Words('search_name'), name='govpay_customer_search_name'),
+            index=govpay.models.folding.WordIndex('search_name', also=('uid',), name='govpay_customer_search_name'),
         ),
         migrations.AddIndex(
             model_name='operation',
@@ -102,7 +102,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='payment',
-            index=govpay.models.folding.WordIndex(govpay.models.folding.Words('search_name'), name='govpay_payment_search_name'),
+            index=govpay.models.folding.WordIndex('search_name', also=('uid',), name='govpay_payment_search_name'),
         ),
         migrations.AddIndex(
             model_name='payment',
@@ -142,7 +142,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='savedpaymentmethod',
-            index=govpay.models.folding.WordIndex(govpay.models.folding.Words('search_name'), name='govpay_method_search_name'),
+            index=govpay.models.folding.WordIndex('search_name', also=('uid', 'customer'), name='govpay_method_search_name'),
         ),
         migrations.AddIndex(
             model_name='transaction',

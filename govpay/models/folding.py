@@ -114,7 +114,7 @@ class StartsWith(TextLookup):
     def __init__(self, column: str, text: str) -> None:
         super().__init__(F(column), text)
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, parameters = self.process_lhs(compiler, connection)
         low, high = ("~>=~", "~<~") if connection.vendor == "postgresql" else (">=", "<")
         if isinstance(self.lhs.output_field, UidField):
@@ -137,7 +137,7 @@ class HasWords(TextLookup):
         query = " & ".join(f"'{word}':*" for word in self.rhs.value.split("\n"))
         return f"{column} @@ %s::tsquery", [*parameters, query]
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, parameters = self.process_lhs(compiler, connection)
         words = [f" {word}" for word in self.rhs.value.split("\n")]
         sql = " AND ".join(f"instr({column}, %s) > 0" for _word in words)
@@ -153,14 +153,30 @@ class Words(Func):
         column, parameters = compiler.compile(self.source_expressions[0])
         return f"array_to_tsvector(array_remove(string_to_array({column}, ' '), ''))", list(parameters)
 
-    def as_sql(self, compiler: Any, connection: Any, **_extra: Any) -> Any:
+    def as_sql(self, compiler: Any, connection: Any, *_arguments: Any, **_extra: Any) -> Any:
         return compiler.compile(self.source_expressions[0])
 
 
 class WordIndex(models.Index):
-    """The index for ``HasWords``: GIN on PostgreSQL. SQLite reads a plain index, which is smaller than the table."""
+    """The index for ``HasWords`` on ``column``: GIN on PostgreSQL.
+
+    SQLite reads the whole of a plain index, which is smaller than the table. ``also``: columns that a search reads
+    from this index there.
+    """
+
+    def __init__(self, column: str, *, name: str, also: tuple[str, ...] = ()) -> None:
+        super().__init__(Words(column), name=name)
+        self.column, self.also = column, tuple(also)
+
+    def deconstruct(self) -> Any:
+        path, _expressions, _kwargs = super().deconstruct()
+        return path, (self.column,), {"name": self.name, "also": self.also}
+
+    def clone(self) -> WordIndex:
+        return type(self)(self.column, name=self.name, also=self.also)
 
     def create_sql(self, model: Any, schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
         if schema_editor.connection.vendor == "postgresql":
-            using = " USING gin"
-        return super().create_sql(model, schema_editor, using=using, **kwargs)
+            return super().create_sql(model, schema_editor, using=" USING gin", **kwargs)
+        plain_index = models.Index(fields=[self.column, *self.also], name=self.name)
+        return plain_index.create_sql(model, schema_editor, using, **kwargs)

@@ -24,7 +24,7 @@ from govpay.models.choices import (
     label_of,
 )
 from govpay.models.fields import UID_LENGTH, UidField, mirror_key
-from govpay.models.folding import FoldedField, NameWordsField, WordIndex, Words
+from govpay.models.folding import FoldedField, NameWordsField, WordIndex
 from govpay.models.operations import Operation
 from govpay.models.people import kept_id, kept_name
 from govpay.models.zones import void_day_zone
@@ -167,7 +167,7 @@ class Payment(Mirror):
                 fields=["flag", "-remote_created_at", "-id"], condition=~Q(flag=""), name="govpay_payment_flag"
             ),
             models.Index(fields=["search_reference"], name="govpay_payment_search_ref"),
-            WordIndex(Words("search_name"), name="govpay_payment_search_name"),
+            WordIndex("search_name", name="govpay_payment_search_name", also=("uid",)),
             models.Index(fields=["last4"], name="govpay_payment_last4"),
             models.Index(fields=["total_amount"], name="govpay_payment_total"),
             models.Index(fields=["saved_method"], name="govpay_payment_method"),

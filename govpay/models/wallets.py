@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.fields import mirror_key
-from govpay.models.folding import FoldedField, NameWordsField, WordIndex, Words
+from govpay.models.folding import FoldedField, NameWordsField, WordIndex
 
 
 class Customer(Mirror):
@@ -42,7 +42,7 @@ class Customer(Mirror):
             models.Index(fields=["account", "uid"], condition=Q(methods_stale=True), name="govpay_customer_stale"),
             models.Index(fields=["search_reference"], name="govpay_customer_search_ref"),
             models.Index(fields=["search_email"], name="govpay_customer_search_email"),
-            WordIndex(Words("search_name"), name="govpay_customer_search_name"),
+            WordIndex("search_name", name="govpay_customer_search_name", also=("uid",)),
         ]
         permissions = [("charge_customer", "Can charge a saved payment method")]
 
@@ -77,7 +77,7 @@ class SavedPaymentMethod(Mirror):
             models.Index(fields=["-remote_created_at", "-id"], name="govpay_method_created"),
             models.Index(fields=["exp_year", "exp_month"], name="govpay_method_expiry"),
             models.Index(fields=["last4"], name="govpay_method_last4"),
-            WordIndex(Words("search_name"), name="govpay_method_search_name"),
+            WordIndex("search_name", name="govpay_method_search_name", also=("uid", "customer")),
         ]
         permissions = [("manage_wallet", "Can add and remove saved payment methods")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import cached_property, lru_cache
 
 from django.db.models import Q
@@ -39,12 +39,12 @@ class Amount:
     def matches(self, column: str, lookup: str = "exact") -> Q:
         """Return the condition that compares ``column`` (minor units) of a row that has the column ``currency``."""
         if self.currency:
-            minor = self.minor_units(digits(self.currency))
+            minor = self.minor_units(digits(self.currency), lookup)
             return Q(**{f"{column}__{lookup}": minor}, currency=self.currency) if minor is not None else _NOTHING
         unusual = currencies_by_digits()
         found = _NOTHING
         for decimals in (USUAL_DIGITS, *unusual):
-            minor = self.minor_units(decimals)
+            minor = self.minor_units(decimals, lookup)
             if minor is None:
                 continue
             usual = decimals == USUAL_DIGITS
@@ -54,10 +54,16 @@ class Amount:
             found |= Q(**{f"{column}__{lookup}": minor}) & (~listed if usual else listed)
         return found
 
-    def minor_units(self, decimals: int) -> int | None:
-        """Return whole minor units of a currency with so many decimals, or ``None`` if there is no such amount."""
+    def minor_units(self, decimals: int, lookup: str = "exact") -> int | None:
+        """Return whole minor units of a currency with so many decimals, or ``None`` if there is no such amount.
+
+        The end of a range (``lookup`` is ``gte`` or ``lte``) may lie between two amounts and is rounded inwards.
+        """
         minor = self.value.scaleb(decimals)
-        return int(minor) if minor == minor.to_integral_value() and minor <= MAX_AMOUNT else None
+        whole = minor.to_integral_value({"gte": ROUND_CEILING, "lte": ROUND_FLOOR}.get(lookup))
+        if lookup != "exact":
+            return int(min(whole, Decimal(MAX_AMOUNT)))
+        return int(whole) if minor == whole and minor <= MAX_AMOUNT else None
 
 
 _NOTHING = Q(pk__in=[])
@@ -90,6 +96,11 @@ class Term:
         """The folded words, if the term may be a name: it has a letter."""
         # "O'Brien" is one word here, and each name has the joined word too.
         return name_words(self.text.replace("'", "")) if any(map(str.isalpha, self.folded)) else []
+
+    @cached_property
+    def is_word(self) -> bool:
+        """Whether the term has only letters, so that it is most probably a part of a name."""
+        return self.folded.translate({ord("'"): None, ord("-"): None}).isalpha()
 
     @cached_property
     def last4(self) -> str:
