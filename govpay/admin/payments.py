@@ -16,7 +16,14 @@ from govpay.admin.base import MirrorAdmin
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MAX_ROWS, PaymentConfirmationView, own_url
 from govpay.admin.events import events_of
-from govpay.admin.filters import AccountListFilter, BacklogFilter, FlagListFilter, PaymentStatusFilter, linked
+from govpay.admin.filters import (
+    AccountListFilter,
+    BacklogFilter,
+    FlagListFilter,
+    PaymentStatusFilter,
+    WaitingFilter,
+    linked,
+)
 from govpay.admin.flags import ClearFlagView, badges, flag_alert
 from govpay.admin.formatting import (
     Table,
@@ -37,6 +44,9 @@ from govpay.admin.formatting import (
     transaction_badge,
 )
 from govpay.admin.messages import open_operation_alert
+from govpay.admin.notes import note_context, note_urls, notes_of
+from govpay.admin.overview import report_tools
+from govpay.admin.report_urls import report_urls
 from govpay.admin.review import review_tools
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import OperationAction, OperationState, PaymentStatus, TransactionType
@@ -69,6 +79,7 @@ class PaymentAdmin(MirrorAdmin):
         PaymentStatusFilter,
         FlagListFilter,
         BacklogFilter,
+        WaitingFilter,
         AccountListFilter,
         linked("customer", _("customer")),
         linked("session", _("hosted session")),
@@ -121,10 +132,10 @@ class PaymentAdmin(MirrorAdmin):
         charge = own_url(self, "charge/", "govpay_payment_charge", ChargeConfirmation.as_view(admin=self))
         back = own_url(self, "charge/take-back/", "govpay_payment_take_back", TakeBackView.as_view(admin=self))
         clear = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_clear_flag", ClearFlagView.as_view(admin=self))
-        return [*own, charge, back, clear, *super().get_urls()]
+        return [*own, charge, back, clear, *report_urls(self), *note_urls(self), *super().get_urls()]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
-        return review_tools(request)
+        return [*review_tools(request), *report_tools(request)]
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
         return staff.may(request.user, OperationAction.CAPTURE)
@@ -171,6 +182,7 @@ class PaymentAdmin(MirrorAdmin):
         waiting = open_operations([row])
         raised = flag_alert(row, request.user)
         return {
+            **note_context(request, row),
             "alerts": [*([raised] if raised else []), *map(open_operation_alert, waiting.values())],
             "history_url": reverse("admin:govpay_payment_history", args=[row.pk]),
             "status_badge": payment_badge(row),
@@ -230,7 +242,7 @@ class PaymentAdmin(MirrorAdmin):
 
     def related_tables(self, request: HttpRequest, row: Payment) -> list[Table]:
         user = request.user
-        return [self._transactions(row, user), self._operations(row, user), events_of(row, user)]
+        return [notes_of(row, user), self._transactions(row, user), self._operations(row, user), events_of(row, user)]
 
     def _transactions(self, row: Payment, user: Any) -> Table:
         visible = Transaction.objects.visible_to(user).filter(payment=row.uid)

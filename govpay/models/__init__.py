@@ -3,6 +3,7 @@
 from govpay.models.access import AccountAccess
 from govpay.models.events import WebhookEvent, WebhookSubscription
 from govpay.models.health import ContractNotice, Heartbeat
+from govpay.models.notes import Note
 from govpay.models.operations import Operation
 from govpay.models.payments import Payment, Transaction
 from govpay.models.sessions import HostedSession, PaymentLink
@@ -18,6 +19,7 @@ __all__ = [
     "Customer",
     "Heartbeat",
     "HostedSession",
+    "Note",
     "Operation",
     "OutboxSignal",
     "Payment",

@@ -43,6 +43,17 @@ class PaymentQuerySet(MirrorQuerySet):
         """Payments with a dispute, a return or a reversal that is not marked as dealt with."""
         return self.exclude(flag="")
 
+    def waiting_for_capture(self, now: dt.datetime) -> PaymentQuerySet:
+        """Validated payments that can still be captured at ``now``. Fee previews are left out: only their maker may."""
+        wallet = Q(method_type__startswith="wallet_")
+        open_ones = (wallet & Q(remote_created_at__gt=now - WALLET_VALIDATION)) | (
+            ~wallet & Q(remote_created_at__gt=now - TOKEN_VALIDATION)
+        )
+        # The first condition repeats the widest range, so that the index on status and creation is used.
+        recent = self.filter(status=PaymentStatus.VALIDATED, remote_created_at__gt=now - WALLET_VALIDATION)
+        found: PaymentQuerySet = recent.filter(open_ones, deleted_at=None).with_fee_preview().filter(fee_preview=False)
+        return found
+
     def with_pending_refunds(self) -> PaymentQuerySet:
         """Annotate two sums in minor units. ``pending_refunds``: refunds that the platform accepted and has not
         settled. ``settled_refunds``: the other refunds that did not fail. The platform may already have included
@@ -188,6 +199,13 @@ class Payment(Mirror):
     @property
     def is_wallet(self) -> bool:
         return self.method_type.startswith("wallet_")
+
+    @staticmethod
+    def first_deadline(oldest: dt.datetime | None, oldest_wallet: dt.datetime | None) -> dt.datetime | None:
+        """Return the first end of a validation, from the oldest creation by processor token and by saved method."""
+        spans = ((oldest, TOKEN_VALIDATION), (oldest_wallet, WALLET_VALIDATION))
+        ends = [made + length for made, length in spans if made]
+        return min(ends, default=None)
 
     @property
     def capturable_until(self) -> dt.datetime | None:
