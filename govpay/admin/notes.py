@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.http import HttpRequest
 from django.urls import URLPattern, reverse
-from django.utils.html import format_html, linebreaks
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
+from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmation_views import PostView
 from govpay.admin.confirmations import own_url
-from govpay.admin.formatting import Table, clip, moment
+from govpay.admin.filters import AccountListFilter
+from govpay.admin.formatting import Table, clip, link_column, moment, moment_column, text_column
 from govpay.finance import add_note
 from govpay.models import Customer, Note, Payment
 from govpay.models.permissions import ADD_NOTE
 
 #: Maximum number of notes on a page.
 NOTES_LIMIT = 100
+
+
+@admin.register(Note)
+class NoteAdmin(ReadOnlyAdmin):
+    written = moment_column("created_at", _lazy("written"))
+    note_text = text_column("text", _lazy("note"))
+    by = text_column("written_by", _lazy("by"))
+    payment_link = link_column("payment", _lazy("payment"))
+    customer_link = link_column("customer", _lazy("customer"))
+    account_link = link_column("account", _lazy("payment account"))
+
+    list_display = ("note_text", "written", "by", "payment_link", "customer_link", "account_link")
+    list_filter = (AccountListFilter,)
+    list_select_related = ("account", "payment", "customer", "author")
+    sortable_by = ("written",)
+    date_hierarchy = "created_at"
+    page_select_related = ("account", "payment", "customer", "author")
+    fieldsets = ((None, {"fields": ("text", "created_at", "by", "payment_link", "customer_link", "account_link")}),)
 
 
 class AddNoteView(PostView):
@@ -34,10 +55,10 @@ class AddNoteView(PostView):
         return messages.SUCCESS, _("The note is stored.")
 
 
-def note_urls(admin: Any) -> list[URLPattern]:
+def note_urls(model_admin: Any) -> list[URLPattern]:
     """Return the address that adds a note: ``admin:govpay_payment_note`` or ``admin:govpay_customer_note``."""
-    name = f"govpay_{admin.opts.model_name}_note"
-    return [own_url(admin, "<int:pk>/note/", name, AddNoteView.as_view(admin=admin))]
+    name = f"govpay_{model_admin.opts.model_name}_note"
+    return [own_url(model_admin, "<int:pk>/note/", name, AddNoteView.as_view(admin=model_admin))]
 
 
 def note_context(request: HttpRequest, row: Payment | Customer) -> dict[str, Any]:
@@ -58,7 +79,7 @@ def notes_of(row: Payment | Customer, user: Any) -> Table:
             (
                 moment(note.created_at),
                 clip(note.written_by),
-                format_html('<div class="govpay-reason">{}</div>', linebreaks(note.text, autoescape=True)),
+                format_html('<div class="govpay-reason govpay-lines">{}</div>', note.text),
             )
             for note in found
         ],

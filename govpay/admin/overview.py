@@ -24,6 +24,7 @@ from govpay.admin.rendering import MEDIA, render
 from govpay.admin.review import may_see, review_tools
 from govpay.models import Payment, PaymentAccount, SyncCursor
 from govpay.models.money import format_money
+from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
 from govpay.reports.spans import AccountFigures, DayFigure, spans_of
 
 #: Maximum number of accounts that the overview shows. The reports show any number.
@@ -47,7 +48,7 @@ COLUMNS: tuple[tuple[str, Any], ...] = (
 )
 #: The lists of the app in groups. A model that is in no group is under *System*.
 GROUPS: tuple[tuple[Any, tuple[str, ...]], ...] = (
-    (gettext_lazy("Money"), ("Payment", "Transaction", "PaymentLink", "HostedSession")),
+    (gettext_lazy("Money"), ("Payment", "Transaction", "PaymentLink", "HostedSession", "Note")),
     (gettext_lazy("Payers"), ("Customer", "SavedPaymentMethod")),
     (gettext_lazy("Merchant"), ("Client", "PaymentAccount", "Terminal", "AccountAccess")),
 )
@@ -233,11 +234,17 @@ def _waiting(user: Any) -> list[dict[str, Any]]:
         {
             "text": ngettext("%(count)d payment, %(total)s", "%(count)d payments, %(total)s", each["count"])
             % {"count": each["count"], "total": format_money(each["total"] or 0, each["currency"])},
-            "until": moment(Payment.first_deadline(each["oldest"], each["oldest_wallet"])),
+            "until": moment(_first_end(each["oldest"], each["oldest_wallet"])),
             "url": list_of(Payment, waiting="1"),
         }
         for each in sorted(found, key=lambda each: each["currency"])
     ]
+
+
+def _first_end(oldest: dt.datetime | None, oldest_wallet: dt.datetime | None) -> dt.datetime | None:
+    """Return the first end of a validation, from the oldest creation by processor token and by saved method."""
+    spans = ((oldest, TOKEN_VALIDATION), (oldest_wallet, WALLET_VALIDATION))
+    return min((made + length for made, length in spans if made), default=None)
 
 
 def _freshness(user: Any, names: dict[str, str]) -> list[tuple[str, str, str]]:

@@ -46,7 +46,7 @@ NOT_DONE: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Step:
+class StoryStep:
     """One thing that happened: when, what, by whom, the amount as text, and details. Texts are escaped later."""
 
     at: dt.datetime
@@ -102,7 +102,7 @@ def story_of(rows: PaymentRows) -> Table:
     )
 
 
-def _steps(rows: PaymentRows) -> Iterator[Step]:
+def _steps(rows: PaymentRows) -> Iterator[StoryStep]:
     yield from _beginning(rows)
     for operation in rows.operations:
         yield from _operation(operation)
@@ -112,41 +112,42 @@ def _steps(rows: PaymentRows) -> Iterator[Step]:
             amount = format_money(each.amount, each.currency)
             what = link_to(each, _("%(kind)s at the platform") % {"kind": kind})
             details = transaction_badge(each)
-            yield Step(each.remote_created_at, what, None, amount, reason_of(each) or details)
+            yield StoryStep(each.remote_created_at, what, None, amount, reason_of(each) or details)
     for event in rows.events:
         kind = label_of(event.event_type, EventType)
-        yield Step(event.received_at, link_to(event, _("Message from the platform: %(kind)s") % {"kind": kind}))
+        yield StoryStep(event.received_at, link_to(event, _("Message from the platform: %(kind)s") % {"kind": kind}))
     for note in rows.notes:
-        yield Step(note.created_at, _("Note"), note.written_by, None, clip(note.text, 300))
+        yield StoryStep(note.created_at, _("Note"), note.written_by, None, clip(note.text, 300))
     for mark in rows.marks:
-        yield Step(mark.action_time, mark.get_change_message() or str(mark), mark.user)
+        yield StoryStep(mark.action_time, mark.get_change_message() or str(mark), mark.user)
 
 
-def _beginning(rows: PaymentRows) -> Iterator[Step]:
+def _beginning(rows: PaymentRows) -> Iterator[StoryStep]:
     """Yield how the payment began and ended by itself: link, session, creation, capture, decline, last read."""
     payment, link = rows.payment, rows.link
     total = format_money(payment.total_amount, payment.currency)
     if link is not None:
         asked = format_money(link.amount, link.currency)
-        yield Step(
+        yield StoryStep(
             link.created_at, link_to(link, _("Payment link made")), link.created_by, asked, clip(link.reference_id)
         )
     session = payment.session
     if session is not None and session.remote_created_at:
-        yield Step(session.remote_created_at, link_to(session, _("Payment page opened")))
+        yield StoryStep(session.remote_created_at, link_to(session, _("Payment page opened")))
     if payment.remote_created_at:
-        yield Step(payment.remote_created_at, _("Payment made at the platform"), None, total)
+        yield StoryStep(payment.remote_created_at, _("Payment made at the platform"), None, total)
     if payment.captured_at:
-        yield Step(payment.captured_at, _("Captured at the platform"), None, total)
+        yield StoryStep(payment.captured_at, _("Captured at the platform"), None, total)
     if payment.decline_code and payment.remote_updated_at:
-        yield Step(payment.remote_updated_at, _("Declined"), None, None, reason_in_words(DECLINE, payment.decline_code))
+        reason = reason_in_words(DECLINE, payment.decline_code)
+        yield StoryStep(payment.remote_updated_at, _("Declined"), details=reason)
     if payment.synced_at:
-        yield Step(payment.synced_at, _("Last change read from the platform"))
+        yield StoryStep(payment.synced_at, _("Last change read from the platform"))
     if payment.deleted_at:
-        yield Step(payment.deleted_at, _("Not on the platform any more"))
+        yield StoryStep(payment.deleted_at, _("Not on the platform any more"))
 
 
-def _operation(row: Operation) -> Iterator[Step]:
+def _operation(row: Operation) -> Iterator[StoryStep]:
     label = action_label(row)
     if row.state == OperationState.SUCCEEDED:
         what = DONE.get(row.action, label) if not row.fee_preview else label
@@ -154,6 +155,7 @@ def _operation(row: Operation) -> Iterator[Step]:
         what = NOT_DONE.get(row.state, "%(action)s") % {"action": label}
     details = clip(" · ".join(filter(None, (row.reason, row.error))), 300)
     at = row.attempted_at or row.created_at
-    yield Step(at, link_to(row, what), row.actor, format_money(row.amount, row.currency), details)
+    yield StoryStep(at, link_to(row, what), row.actor, format_money(row.amount, row.currency), details)
     if row.settled_at:
-        yield Step(row.settled_at, link_to(row, _("Resolved by hand")), row.settled_by, None, clip(row.settlement, 300))
+        what = link_to(row, _("Resolved by hand"))
+        yield StoryStep(row.settled_at, what, row.settled_by, details=clip(row.settlement, 300))

@@ -50,6 +50,8 @@ class Note(models.Model):
             ),
         ]
         indexes = [
+            models.Index(fields=["-created_at", "-id"], name="govpay_note_created"),
+            models.Index(fields=["account", "-created_at", "-id"], name="govpay_note_account"),
             models.Index(fields=["payment", "-created_at"], name="govpay_note_payment"),
             models.Index(fields=["customer", "-created_at"], name="govpay_note_customer"),
         ]

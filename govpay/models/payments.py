@@ -200,13 +200,6 @@ class Payment(Mirror):
     def is_wallet(self) -> bool:
         return self.method_type.startswith("wallet_")
 
-    @staticmethod
-    def first_deadline(oldest: dt.datetime | None, oldest_wallet: dt.datetime | None) -> dt.datetime | None:
-        """Return the first end of a validation, from the oldest creation by processor token and by saved method."""
-        spans = ((oldest, TOKEN_VALIDATION), (oldest_wallet, WALLET_VALIDATION))
-        ends = [made + length for made, length in spans if made]
-        return min(ends, default=None)
-
     @property
     def capturable_until(self) -> dt.datetime | None:
         """The end of the validation, or ``None`` when its start is not known."""

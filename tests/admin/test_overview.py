@@ -14,51 +14,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from govpay.models import Client as Merchant
-from govpay.models import Payment, PaymentAccount, Transaction
-from tests.admin.conftest import Page
+from govpay.models import Payment, PaymentAccount
+from tests.admin.conftest import Page, add_day
 
 pytestmark = pytest.mark.django_db
 
 OVERVIEW = reverse("admin:govpay_overview")
 INDEX = reverse("admin:app_list", args=["govpay"])
-NOON = dt.time(12)
-
-
-@pytest.fixture
-def city() -> list[str]:
-    """Two accounts in Denver with payments, a refund and a dispute on each of the last three days."""
-    merchant = Merchant.objects.create(uid="cli_1", name="City", timezone="America/Denver")
-    accounts = [
-        PaymentAccount.objects.create(uid=f"acc_{name}", name=name, client=merchant) for name in ("Parks", "Utilities")
-    ]
-    noon = timezone.localtime().replace(hour=12, minute=0, second=0, microsecond=0)
-    for number, account in enumerate(accounts, 1):
-        for ago in range(3):
-            at = min(noon, timezone.now()) - dt.timedelta(days=ago)
-            _payment(account, f"{account.uid}_{ago}", number * 1000 + ago, at)
-    return [account.uid for account in accounts]
-
-
-def _payment(account: PaymentAccount, uid: str, amount: int, at: dt.datetime) -> None:
-    common = {"account": account, "currency": "USD", "remote_created_at": at}
-    Payment.objects.create(
-        uid=f"pay_{uid}",
-        reference_id=f"INV-{uid}",
-        status="partially_refunded",
-        base_amount=amount,
-        tax_amount=0,
-        processing_fee_amount=25,
-        total_amount=amount + 25,
-        refunded_amount=100,
-        captured_at=at,
-        method_type="credit",
-        brand="visa",
-        **common,
-    )
-    for kind, money in (("capture", amount + 25), ("refund", 100), ("chargeback", 7)):
-        Transaction.objects.create(
-            uid=f"txn_{kind}_{uid}", payment_id=f"pay_{uid}", type=kind, status="succeeded", amount=money, **common
-        )
 
 
 def links(page: Page) -> list[tuple[str, str]]:
@@ -68,7 +30,7 @@ def links(page: Page) -> list[tuple[str, str]]:
 
 
 def test_each_number_is_a_link_to_rows_with_the_same_total(
-    desk: Client, look: Callable[..., Page], city: list[str]
+    desk: Client, look: Callable[..., Page], two_accounts: list[str]
 ) -> None:
     page = look(desk, OVERVIEW)
     assert page.status == 200
@@ -86,7 +48,7 @@ def test_each_number_is_a_link_to_rows_with_the_same_total(
 
 
 def test_the_index_of_the_app_shows_it_above_the_lists_in_groups(
-    desk: Client, look: Callable[..., Page], city: list[str]
+    desk: Client, look: Callable[..., Page], two_accounts: list[str]
 ) -> None:
     page = look(desk, INDEX)
     assert len(links(page)) == 48
@@ -95,7 +57,7 @@ def test_the_index_of_the_app_shows_it_above_the_lists_in_groups(
 
 
 def test_who_may_not_see_transactions_gets_the_lists_only(
-    make_staff: Any, browse: Any, look: Callable[..., Page], city: list[str]
+    make_staff: Any, browse: Any, look: Callable[..., Page], two_accounts: list[str]
 ) -> None:
     client = browse(make_staff())
     assert look(client, OVERVIEW).status == 403
@@ -103,22 +65,26 @@ def test_who_may_not_see_transactions_gets_the_lists_only(
         assert look(client, reverse(f"admin:govpay_{name}")).status == 403
 
 
-def test_other_accounts_are_left_out(make_staff: Any, browse: Any, look: Callable[..., Page], city: list[str]) -> None:
+def test_other_accounts_are_left_out(
+    make_staff: Any, browse: Any, look: Callable[..., Page], two_accounts: list[str]
+) -> None:
     user = make_staff("Finance")
-    PaymentAccount.objects.get(uid=city[0]).access.create(user=user)
+    PaymentAccount.objects.get(uid=two_accounts[0]).access.create(user=user)
     page = look(browse(user), OVERVIEW)
     assert "Parks" in page.html
     assert "Utilities" not in page.html
-    foreign = look(browse(user), f"{reverse('admin:govpay_register')}?account={city[1]}")
+    foreign = look(browse(user), f"{reverse('admin:govpay_register')}?account={two_accounts[1]}")
     assert "INV-" not in foreign.html
 
 
-def test_what_waits_for_capture_is_counted_and_listed(desk: Client, look: Callable[..., Page], city: list[str]) -> None:
+def test_what_waits_for_capture_is_counted_and_listed(
+    desk: Client, look: Callable[..., Page], two_accounts: list[str]
+) -> None:
     now = timezone.now()
     for number, (method, minutes) in enumerate([("credit", 5), ("credit", 20), ("wallet_credit", 600)]):
         Payment.objects.create(
             uid=f"pay_wait_{number}",
-            account_id=city[0],
+            account_id=two_accounts[0],
             status="validated",
             method_type=method,
             total_amount=500,
@@ -133,11 +99,13 @@ def test_what_waits_for_capture_is_counted_and_listed(desk: Client, look: Callab
     assert "pay_wait_2" in listed.html
 
 
-def test_statements_do_not_grow_with_the_accounts(desk: Client, look: Callable[..., Page], city: list[str]) -> None:
+def test_statements_do_not_grow_with_the_accounts(
+    desk: Client, look: Callable[..., Page], two_accounts: list[str]
+) -> None:
     few = look(desk, OVERVIEW)
     merchant = Merchant.objects.get()
     for number in range(10):
         account = PaymentAccount.objects.create(uid=f"acc_{number}", name=str(number), client=merchant)
-        _payment(account, str(number), 1000, timezone.now())
+        add_day(account, str(number), 1000, timezone.now())
     assert len(look(desk, OVERVIEW).statements) == len(few.statements)
     assert len(few.statements) <= 16

@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from govpay.models import Operation, Payment
 from tests.admin.conftest import Page
-from tests.admin.test_overview import city  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db
 
@@ -33,8 +32,8 @@ def around(days: int = 3) -> str:
 def test_each_row_leads_to_movements_with_the_same_net(
     desk: Client,
     look: Callable[..., Page],
-    city: list[str],
-    by: str,  # noqa: F811
+    two_accounts: list[str],
+    by: str,
 ) -> None:
     page = look(desk, f"{REPORTS}?{around()}&by={by}&compare=on")
     assert page.status == 200
@@ -50,8 +49,8 @@ def test_each_row_leads_to_movements_with_the_same_net(
         assert f">{net}<" in foot[0], (address, net, foot[0])
 
 
-def test_the_register_adds_up_all_pages(desk: Client, look: Callable[..., Page], city: list[str]) -> None:  # noqa: F811
-    template = Payment.objects.filter(account_id=city[0])[0]
+def test_the_register_adds_up_all_pages(desk: Client, look: Callable[..., Page], two_accounts: list[str]) -> None:
+    template = Payment.objects.filter(account_id=two_accounts[0])[0]
     for number in range(150):
         template.pk, template.uid = None, f"pay_more_{number}"
         template.total_amount, template.base_amount, template.processing_fee_amount = 100, 100, 0
@@ -93,16 +92,16 @@ def test_only_get_is_answered(desk: Client) -> None:
 def test_cashier_exceptions_show_who_did_what_when(
     desk: Client,
     look: Callable[..., Page],
-    city: list[str],
-    finance: Any,  # noqa: F811
+    two_accounts: list[str],
+    finance: Any,
 ) -> None:
     at = timezone.now().replace(hour=10, minute=0) - dt.timedelta(days=1)
-    payments = Payment.objects.filter(account_id=city[0])
+    payments = Payment.objects.filter(account_id=two_accounts[0])
     payments.update(last4="4242")
     for number, (action, payment) in enumerate(zip(("refund", "refund", "void"), payments, strict=False)):
         Operation.objects.create(
             action=action,
-            account_id=city[0],
+            account_id=two_accounts[0],
             payment=payment,
             amount=100,
             currency="USD",
