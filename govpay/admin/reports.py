@@ -227,7 +227,10 @@ def register_view(admin: Any, request: HttpRequest) -> HttpResponse:
         accounts = {account.uid: account for account in form.accounts()}
         number = _page_number(request)
         rows, sums, is_cut = _collect(_listed(form, accounts), number)
-        context["tables"] = [_register_table(rows, sums, accounts, is_cut)]
+        seen: Any = Payment.objects.visible_to(request.user)
+        about = seen.filter(uid__in={row.payment_uid for row in rows}).defer("raw")
+        payments = {payment.uid: payment for payment in about}
+        context["tables"] = [_register_table(rows, sums, accounts, payments, is_cut)]
         context["pages"] = _pages(request, number, sum(each["count"] for each in sums.values()))
     return render(admin, request, "govpay/admin/report.html", context)
 
@@ -259,10 +262,12 @@ def _collect(found: Iterator[Movement], page: int) -> tuple[list[Movement], dict
 
 
 def _register_table(
-    rows: list[Movement], sums: dict[str, dict[str, int]], accounts: dict[str, Any], is_cut: bool
+    rows: list[Movement],
+    sums: dict[str, dict[str, int]],
+    accounts: dict[str, Any],
+    payments: dict[str, Payment],
+    is_cut: bool,
 ) -> Table:
-    visible = Payment.objects.filter(uid__in={row.payment_uid for row in rows}).select_related("customer").defer("raw")
-    payments = {payment.uid: payment for payment in visible}
     more = _("first %(count)d rows only; choose fewer days") % {"count": REGISTER_LIMIT}
     foot = [
         (
