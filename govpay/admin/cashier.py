@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from govpay.admin.formatting import Table, action_label, badge, clip, link_to, relative
@@ -139,7 +140,9 @@ def _rows(found: list[CashierException]) -> Table:
                 relative(each.row, "payment"),
                 _payer(each.row.payment),
                 format_money(each.row.amount, each.row.currency),
-                clip(each.row.settlement or each.row.reason, 200),
+                format_html(
+                    '<div class="govpay-reason">{}</div>', clip(each.row.settlement or each.row.reason, 200) or "—"
+                ),
                 _unusual(each, repeated),
             )
             for each in found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,6 +41,8 @@ KINDS: dict[str, Any] = {
     "ach_return": gettext_lazy("ACH return"),
     "correction": gettext_lazy("Correction"),
 }
+#: The kinds whose amount is known in parts.
+WITH_PARTS = ("capture", "void")
 #: A choice of the register → the kinds of movements that it lists.
 CHOICES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "captures": (gettext_lazy("Captures"), ("capture",)),
@@ -50,6 +51,17 @@ CHOICES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "disputes": (gettext_lazy("Disputes and returns"), ("chargeback", "chargeback_reversal", "ach_return")),
     "voids": (gettext_lazy("Voids"), ("void",)),
 }
+#: The columns of a report: label, and the figures of ``totals`` that are added up.
+FIGURES: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (gettext_lazy("Payments"), ("count_captures",)),
+    (gettext_lazy("Taken"), ("sum_captures",)),
+    (gettext_lazy("Fees charged"), ("sum_fees",)),
+    (gettext_lazy("Refunds"), ("sum_refunds",)),
+    (gettext_lazy("Disputes and returns"), ("sum_disputes", "sum_returns")),
+    (gettext_lazy("Voids"), ("sum_voids",)),
+    (gettext_lazy("Corrections"), ("sum_corrections",)),
+    (gettext_lazy("Net"), ("net",)),
+)
 BY: dict[str, Any] = {
     "day": gettext_lazy("Day"),
     "week": gettext_lazy("Week"),
@@ -152,37 +164,31 @@ def _report(form: ReportForm) -> Table:
     by, first, last, compare = chosen["by"], chosen["first"], chosen["last"], chosen["compare"]
     accounts = form.accounts()
     names = {account.uid: account.name or account.uid for account in accounts}
-    rows = list(totals(accounts, first, last, by=(by,), compare=compare))
+    rows = totals(accounts, first, last, by=(by,), compare=compare)
+    parts = [(label, figures) for label, figures in FIGURES if figures != ("sum_corrections",) or _any(rows, figures)]
     sums: dict[str, list[int]] = {}
     shown = []
     for row in rows:
-        figures = _figures(row)
-        before = [row["previous"]["net"] if "previous" in row else 0] if compare else []
-        sums[row["currency"]] = [
-            a + b for a, b in itertools.zip_longest(sums.get(row["currency"], []), [*figures, *before], fillvalue=0)
-        ]
+        values = [sum(row[figure] for figure in figures) for _label, figures in parts]
+        values += [row["previous"]["net"]] if compare else []
+        currency = row["currency"]
+        sums[currency] = list(map(sum, zip(sums.get(currency, [0] * len(values)), values, strict=True)))
         link = format_html('<a href="{}">{}</a>', _drill(chosen, by, row), _key(by, row[by], names))
-        shown.append((link, figures[0], *_money([*figures[1:], *before], row["currency"])))
-    foot = [(_("Total"), total[0], *_money(total[1:], currency)) for currency, total in sorted(sums.items())]
-    heads = (
-        *(BY[by], _("Payments"), _("Taken"), _("Fees charged"), _("Refunds"), _("Disputes and returns"), _("Voids")),
-        *(_("Corrections"), _("Net")),
-        *((_("Net of the period before"),) if compare else ()),
-    )
+        shown.append((link, values[0], *_money(values[1:], currency)))
+    before = (_("Net of the period before"),) if compare else ()
+    heads = (BY[by], *(label for label, _figures in parts), *before)
     return Table(
         title=_("%(first)s to %(last)s") % {"first": _day(first), "last": _day(last)},
         heads=heads,
         rows=shown,
         empty=_("Nothing was taken or given back in these days."),
         numeric=tuple(range(1, len(heads))),
-        foot=foot,
+        foot=[(_("Total"), total[0], *_money(total[1:], currency)) for currency, total in sorted(sums.items())],
     )
 
 
-def _figures(row: Any) -> list[int]:
-    disputes = row["sum_disputes"] + row["sum_returns"]
-    sums = [row[f"sum_{name}"] for name in ("captures", "fees", "refunds")]
-    return [row["count_captures"], *sums, disputes, row["sum_voids"], row["sum_corrections"], row["net"]]
+def _any(rows: list[Any], figures: tuple[str, ...]) -> bool:
+    return any(row[figure] for row in rows for figure in figures)
 
 
 def _money(values: list[int], currency: str) -> list[str]:
@@ -303,7 +309,10 @@ def _register_row(row: Movement, payment: Payment | None, accounts: dict[str, An
         _("%(kind)s (pending)") % {"kind": kind} if row.pending else kind,
         link_to(payment) if payment else clip(row.payment_uid),
         account.name or account.uid,
-        *(format_money(value, row.currency) if value is not None else None for value in (row.base, row.tax, row.fee)),
+        *(
+            format_money(value, row.currency) if row.kind in WITH_PARTS else None
+            for value in (row.base, row.tax, row.fee)
+        ),
         format_money(row.amount, row.currency),
     )
 
