@@ -14,7 +14,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from govpay.admin.formatting import Table, action_label, badge, clip, link_to, relative
+from govpay.admin.formatting import EMPTY, Table, action_label, badge, clip, link_to, relative
 from govpay.admin.overview import report_tools
 from govpay.admin.rendering import render
 from govpay.admin.reports import PeriodForm, guard_report
@@ -56,7 +56,7 @@ def cashier_view(admin: Any, request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"title": _("Cashier exceptions"), "form": form, "tools": report_tools(request)}
     if form.is_valid():
         found, is_cut = _find(form, request.user)
-        context["tables"] = [_people(found), _rows(found)]
+        context["tables"] = [_people(found), *([_rows(found)] if found else [])]
         if is_cut:
             context["notes"] = [_("Only the newest %(count)d rows are shown.") % {"count": CASHIER_ROWS_LIMIT}]
     return render(admin, request, "govpay/admin/report.html", context)
@@ -140,15 +140,17 @@ def _rows(found: list[CashierException]) -> Table:
                 relative(each.row, "payment"),
                 _payer(each.row.payment),
                 format_money(each.row.amount, each.row.currency),
-                format_html(
-                    '<div class="govpay-reason">{}</div>', clip(each.row.settlement or each.row.reason, 200) or "—"
-                ),
+                _reason(each.row),
                 _unusual(each, repeated),
             )
             for each in found
         ],
         numeric=(6,),
     )
+
+
+def _reason(row: Operation) -> str:
+    return format_html('<div class="govpay-reason">{}</div>', clip(row.settlement or row.reason, 200) or EMPTY)
 
 
 def _payer(payment: Payment | None) -> str | None:

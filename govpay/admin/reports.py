@@ -303,16 +303,14 @@ def _register_row(row: Movement, payment: Payment | None, accounts: dict[str, An
     account = accounts[row.account_uid]
     local = row.moment.astimezone(zone_of(account))
     kind = KINDS.get(row.kind, row.kind)
+    has_parts = row.kind in WITH_PARTS
     return (
         _day(row.day),
         f"{date_format(local, 'TIME_FORMAT')} {local.tzname()}",
         _("%(kind)s (pending)") % {"kind": kind} if row.pending else kind,
         link_to(payment) if payment else clip(row.payment_uid),
         account.name or account.uid,
-        *(
-            format_money(value, row.currency) if row.kind in WITH_PARTS else None
-            for value in (row.base, row.tax, row.fee)
-        ),
+        *(format_money(value, row.currency) if has_parts else None for value in (row.base, row.tax, row.fee)),
         format_money(row.amount, row.currency),
     )
 
