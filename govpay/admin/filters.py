@@ -254,6 +254,20 @@ class BacklogFilter(ExactFilter):
         return queryset.filter(FlagListFilter.RAISED, flag_backlog=True) if self.value() else None
 
 
+class WaitingFilter(ExactFilter):
+    """Filter payments that can still be captured. Appears only if the link of the overview set it."""
+
+    title = _("waiting for capture")
+    parameter_name = "waiting"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("Yes"))] if self.value() else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        rows: Any = queryset
+        return rows.waiting_for_capture(timezone.now()) if self.value() else None
+
+
 class ExpiryFilter(admin.SimpleListFilter):
     """Filter cards by the month in which they expire, with the index on year and month."""
 

@@ -14,10 +14,21 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from govpay.admin.formatting import Table, clip, label_of, link_to, moment
-from govpay.models import Customer, HostedSession, Operation, Payment, PaymentAccount, PaymentLink, Transaction
+from govpay.models import (
+    Customer,
+    HostedSession,
+    Operation,
+    Payment,
+    PaymentAccount,
+    PaymentLink,
+    Transaction,
+    WebhookEvent,
+)
 from govpay.models.base import Mirror
-from govpay.models.choices import LinkState, OperationState, TransactionStatus, TransactionType
+from govpay.models.choices import EventType, LinkState, OperationState, TransactionStatus, TransactionType
 from govpay.models.money import format_money
+from govpay.models.notes import notes_about
+from govpay.models.people import name_of
 from govpay.review.items import action_in_words
 
 #: The column of ``Operation`` that names a row of each kind.
@@ -47,16 +58,18 @@ def has_history(row: models.Model) -> bool:
     return isinstance(row, Mirror | Operation | PaymentLink)
 
 
-def history_of(row: Any, user: Any) -> Table:
+def history_of(row: Any, user: Any, title: Any = "") -> Table:
     """Return the history of ``row`` as a table, the newest entry first. ``user`` sees only operations they may see."""
     found = [*_logged(row), *_moments(row), *_operations(row, user)]
     if isinstance(row, Operation):
         found += _attempts(row)
+    if isinstance(row, Payment | Customer):
+        found += _notes(row, user)
     if isinstance(row, Payment):
-        found += _transactions(row, user)
+        found += [*_transactions(row, user), *_events(row, user), *_checkout(row, user)]
     found.sort(key=lambda entry: entry.when, reverse=True)
     return Table(
-        title=_("History"),
+        title=title or _("History"),
         heads=(_("When"), _("By"), _("What")),
         rows=[(moment(entry.when), entry.who or _("A program or the platform"), entry.what) for entry in found],
         empty=_("Nothing is known about it."),
@@ -79,7 +92,7 @@ def _moments(row: Any) -> Iterator[Entry]:
         ("deleted_at", _("No longer found on the platform")),
     ]
     if isinstance(row, PaymentLink):
-        yield Entry(row.created_at, str(row.created_by or ""), _("Created"))
+        yield Entry(row.created_at, name_of(row, "created_by"), _("Created"))
         if row.state == LinkState.OPEN:
             known.append(("expires_at", _("Expires")))
     for name, what in known:
@@ -94,7 +107,7 @@ def _operations(row: Any, user: Any) -> Iterator[Entry]:
         return
     visible = Operation.objects.visible_to(user).filter(**{column: row.uid})
     for operation in visible.select_related("actor").defer("validated_method").order_by("-created_at")[:ENTRIES_LIMIT]:
-        yield Entry(operation.created_at, str(operation.actor or ""), _operation(operation))
+        yield Entry(operation.created_at, name_of(operation, "actor"), _operation(operation))
 
 
 def _operation(operation: Operation) -> str:
@@ -112,7 +125,7 @@ def _attempts(operation: Operation) -> Iterator[Entry]:
             yield Entry(began, ended["by"], _("Attempt %(number)s: %(error)s") % _attempt(ended))
     yield Entry(
         operation.attempted_at or operation.created_at,
-        str(operation.retried_by or operation.actor or ""),
+        name_of(operation, "retried_by") or name_of(operation, "actor"),
         _("Started: %(action)s") % {"action": action_in_words(operation)},
     )
     if operation.finished_at is not None:
@@ -120,7 +133,7 @@ def _attempts(operation: Operation) -> Iterator[Entry]:
         yield Entry(operation.finished_at, "", " ".join(filter(None, (f"{state}.", clip(operation.error, 200)))))
     if operation.settled_at is not None:
         text = _("Resolved by hand: %(how)s") % {"how": operation.settlement}
-        yield Entry(operation.settled_at, str(operation.settled_by or ""), text)
+        yield Entry(operation.settled_at, name_of(operation, "settled_by"), text)
 
 
 def _attempt(ended: dict[str, Any]) -> dict[str, Any]:
@@ -139,3 +152,30 @@ def _transactions(row: Payment, user: Any) -> Iterator[Entry]:
         text = _("On the platform: %(type)s of %(amount)s, %(status)s") % parts
         if found.remote_created_at is not None:
             yield Entry(found.remote_created_at, "", link_to(found, text))
+
+
+def _notes(row: Payment | Customer, user: Any) -> Iterator[Entry]:
+    for note in notes_about(row, user)[:ENTRIES_LIMIT]:
+        yield Entry(note.created_at, name_of(note, "author"), _("Note: %(text)s") % {"text": clip(note.text, 300)})
+
+
+def _events(row: Payment, user: Any) -> Iterator[Entry]:
+    """The messages of the platform about the payment."""
+    visible = WebhookEvent.objects.visible_to(user).filter(payment=row.uid)
+    for event in visible.only("event_type", "received_at").order_by("-received_at", "-id")[:ENTRIES_LIMIT]:
+        kind = label_of(event.event_type, EventType)
+        yield Entry(event.received_at, "", link_to(event, _("The platform reported: %(kind)s") % {"kind": kind}))
+
+
+def _checkout(row: Payment, user: Any) -> Iterator[Entry]:
+    """The payment link and the hosted session in which the payer paid."""
+    if not row.session_id:
+        return
+    session = row.session
+    if session is not None and session.remote_created_at is not None:
+        yield Entry(session.remote_created_at, "", link_to(session, _("Payment page opened for the payer")))
+    visible = PaymentLink.objects.visible_to(user).filter(session=row.session_id, account=row.account_id)
+    link = visible.select_related("created_by").first()
+    if link is not None:
+        text = _("Payment link made: %(amount)s") % {"amount": format_money(link.amount, link.currency)}
+        yield Entry(link.created_at, name_of(link, "created_by"), link_to(link, text))

@@ -24,6 +24,7 @@ from govpay.admin.filters import (
     FlagListFilter,
     PaymentStatusFilter,
     RefundedFilter,
+    WaitingFilter,
     known_values,
     linked,
 )
@@ -47,9 +48,13 @@ from govpay.admin.formatting import (
     relative,
     transaction_badge,
 )
+from govpay.admin.history import history_of
 from govpay.admin.link_payments import link_paid, with_link
 from govpay.admin.messages import open_operation_alert
+from govpay.admin.notes import note_context, note_urls
+from govpay.admin.overview import report_tools
 from govpay.admin.ranges import AmountFilter, DayFilter
+from govpay.admin.report_urls import report_urls
 from govpay.admin.review import review_tools
 from govpay.models import Operation, Payment, Transaction
 from govpay.models.choices import MethodType, OperationAction, OperationState, PaymentStatus, TransactionType
@@ -84,6 +89,7 @@ class PaymentAdmin(MirrorAdmin):
         PaymentStatusFilter,
         FlagListFilter,
         BacklogFilter,
+        WaitingFilter,
         DayFilter,
         AmountFilter,
         AccountListFilter,
@@ -150,10 +156,10 @@ class PaymentAdmin(MirrorAdmin):
         charge = own_url(self, "charge/", "govpay_payment_charge", ChargeConfirmation.as_view(admin=self))
         back = own_url(self, "charge/take-back/", "govpay_payment_take_back", TakeBackView.as_view(admin=self))
         clear = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_clear_flag", ClearFlagView.as_view(admin=self))
-        return [*own, charge, back, clear, *super().get_urls()]
+        return [*own, charge, back, clear, *report_urls(self), *note_urls(self), *super().get_urls()]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
-        return review_tools(request)
+        return [*review_tools(request), *report_tools(request)]
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
         return staff.may(request.user, OperationAction.CAPTURE)
@@ -201,12 +207,14 @@ class PaymentAdmin(MirrorAdmin):
         waiting = open_operations([row])
         raised = flag_alert(row, request.user)
         return {
+            **note_context(request, row),
             "alerts": [*([raised] if raised else []), *map(open_operation_alert, waiting.values())],
             "status_badge": payment_badge(row),
             "amounts": self._amounts(row),
             "facts": self._facts(row),
             "available_actions": self._available_actions(request, row, waiting),
             "tables_first": True,
+            "technical_tables": self._technical_tables(row, request.user),
         }
 
     def _amounts(self, row: Payment) -> list[tuple[Any, str, str]]:
@@ -261,6 +269,9 @@ class PaymentAdmin(MirrorAdmin):
 
     def related_tables(self, request: HttpRequest, row: Payment) -> list[Table]:
         user = request.user
+        return [history_of(row, user, _("What happened"))]
+
+    def _technical_tables(self, row: Payment, user: Any) -> list[Table]:
         return [self._transactions(row, user), self._operations(row, user), events_of(row, user)]
 
     def _transactions(self, row: Payment, user: Any) -> Table:

@@ -28,6 +28,7 @@ from govpay.admin.formatting import (
     payment_badge,
     text_column,
 )
+from govpay.admin.notes import note_context, note_urls, notes_of
 from govpay.admin.wallet_actions import RemoveMethodView, SetDefaultMethodView, WalletView
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod
 from govpay.models.choices import MethodType
@@ -69,6 +70,7 @@ class CustomerAdmin(MirrorAdmin):
         return [
             own_url(self, "charge/", "govpay_customer_charge", ChargeView.as_view(admin=self)),
             own_url(self, "<int:pk>/wallet/", "govpay_customer_wallet", WalletView.as_view(admin=self)),
+            *note_urls(self),
             *super().get_urls(),
         ]
 
@@ -78,17 +80,18 @@ class CustomerAdmin(MirrorAdmin):
         return [(_("Charge a saved payment method"), reverse("admin:govpay_customer_charge"))]
 
     def page_context(self, request: HttpRequest, row: Customer) -> dict[str, Any]:
+        notes = note_context(request, row)
         if row.deleted_at:
-            return {}
+            return notes
         links, buttons = [], []
         if request.user.has_perm(CHARGE_CUSTOMER):
             links.append((_("Charge a saved payment method"), charge_address(row)))
         if request.user.has_perm(MANAGE_WALLET):
             buttons.append(Button(_("Add or change methods"), reverse("admin:govpay_customer_wallet", args=[row.pk])))
-        return {"links": links, "buttons": buttons}
+        return {**notes, "links": links, "buttons": buttons}
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
-        return [each(row, request.user) for each in (self._methods, self._payments, self._sessions)]
+        return [each(row, request.user) for each in (notes_of, self._methods, self._payments, self._sessions)]
 
     def _methods(self, row: Customer, user: Any) -> Table:
         visible = SavedPaymentMethod.objects.visible_to(user).filter(customer=row.uid)

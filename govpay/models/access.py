@@ -25,6 +25,7 @@ ACCOUNT_PATHS: dict[str, str] = {
     "customer": "account_id",
     "heartbeat": "",
     "hostedsession": "account_id",
+    "note": "account_id",
     "operation": "account_id",
     "outboxsignal": "",
     "payment": "account_id",

@@ -1,4 +1,4 @@
-"""Payments and their transactions, with the rules that need only the stored rows."""
+"""Payments, with the rules that need only the stored rows."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from govpay.models.fields import UID_LENGTH, UidField, mirror_key
 from govpay.models.folding import FoldedField, NameWordsField, WordIndex
 from govpay.models.operations import Operation
 from govpay.models.people import kept_id, kept_name
+from govpay.models.transactions import Transaction
 from govpay.models.zones import void_day_zone
 
 #: Time in which a validated payment can be captured: by processor token, by saved method (assumption A9).
@@ -46,6 +47,16 @@ class PaymentQuerySet(MirrorQuerySet["Payment"]):
     def flagged(self) -> Self:
         """Payments with a dispute, a return or a reversal that is not marked as dealt with."""
         return self.exclude(flag="")
+
+    def waiting_for_capture(self, now: dt.datetime) -> Self:
+        """Validated payments that can still be captured at ``now``. Fee previews are left out: only their maker may."""
+        wallet = Q(method_type__startswith="wallet_")
+        open_ones = (wallet & Q(remote_created_at__gt=now - WALLET_VALIDATION)) | (
+            ~wallet & Q(remote_created_at__gt=now - TOKEN_VALIDATION)
+        )
+        # The first condition repeats the widest range, so that the index on status and creation is used.
+        recent = self.filter(status=PaymentStatus.VALIDATED, remote_created_at__gt=now - WALLET_VALIDATION)
+        return recent.filter(open_ones, deleted_at=None).with_fee_preview().filter(fee_preview=False)
 
     def with_pending_refunds(self) -> Self:
         """Annotate two sums in minor units. ``pending_refunds``: refunds that the platform accepted and has not
@@ -304,38 +315,3 @@ class Payment(Mirror):
             return 0
         returned = max(self.refunded_amount or 0, int(self.__dict__.get("settled_refunds") or 0))
         return max(0, self.total_amount - returned - int(pending))
-
-
-class Transaction(Mirror):
-    """One movement of a payment's money. ``amount`` is in minor units. Assumption A12."""
-
-    payment = mirror_key("govpay.Payment", _("payment"), related_name="transactions")
-    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="transactions")
-    type = models.CharField(_("type"), max_length=64, blank=True, default="")
-    amount = models.BigIntegerField(_("amount"), null=True, blank=True)
-    currency = models.CharField(_("currency"), max_length=8, blank=True, default="")
-    status = models.CharField(_("status"), max_length=64, blank=True, default="")
-    reference_id = models.CharField(_("reference"), max_length=255, blank=True, default="")
-    processor_transaction_id = models.CharField(_("processor's ID"), max_length=255, blank=True, default="")
-    reason = models.TextField(_("reason"), blank=True, default="")
-    reason_code = models.TextField(_("reason code"), blank=True, default="")
-
-    class Meta:
-        verbose_name = _("transaction")
-        verbose_name_plural = _("transactions")
-        ordering = ["-remote_created_at", "-id"]
-        constraints = [unique_uid("transaction")]
-        indexes = [
-            models.Index(fields=["account", "uid"], name="govpay_transaction_keyset"),
-            models.Index(fields=["payment"], name="govpay_transaction_payment"),
-            models.Index(fields=["-remote_created_at", "-id"], name="govpay_transaction_created"),
-            models.Index(fields=["type", "-remote_created_at", "-id"], name="govpay_transaction_type"),
-            models.Index(fields=["status", "-remote_created_at", "-id"], name="govpay_transaction_status"),
-            models.Index(fields=["account", "-remote_created_at", "-id"], name="govpay_transaction_account"),
-            models.Index(fields=["reference_id"], opclasses=["varchar_pattern_ops"], name="govpay_transaction_ref"),
-            models.Index(fields=["amount"], name="govpay_transaction_amount"),
-            models.Index(fields=["processor_transaction_id"], name="govpay_transaction_processor"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.type or 'transaction'} {self.uid}"
