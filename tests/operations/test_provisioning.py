@@ -410,8 +410,8 @@ def test_a_run_waits_for_another_one_and_then_says_so(sandbox: Any, monkeypatch:
     assert "try again in a minute" in steps['account "Court"'].why
 
 
-def test_a_site_without_the_urls_is_told_before_anything(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provisioning, "reverse", partial(provisioning.reverse, urlconf="django.contrib.auth.urls"))
+def test_a_site_without_the_urls_is_told_before_anything(sandbox: Any, settings: Any) -> None:
+    settings.ROOT_URLCONF = "django.contrib.auth.urls"
     with pytest.raises(OperationRefused, match=r"govpay\.urls"):
         run()
     assert sandbox.requests() == []
