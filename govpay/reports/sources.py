@@ -73,7 +73,7 @@ def sources(accounts: Sequence[str], start: dt.datetime, end: dt.datetime) -> It
             yield source({"account_id__in": without}).filter(within)
 
 
-def without_transactions(whose: dict[str, Any]) -> list[str]:
+def without_transactions(whose: dict[str, Any]) -> list[Any]:
     """The uids of the accounts for which the platform offers no list of transactions."""
     cursors = SyncCursor.objects.filter(resource="transactions", not_offered_at__isnull=False, **whose)
     return list(cursors.order_by().values_list("account_id", flat=True))
