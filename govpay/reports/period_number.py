@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DateTimeField, Func, IntegerField, Value
+from django.db.models import Func, IntegerField
 
 
 class PeriodNumber(Func):
@@ -18,30 +17,28 @@ class PeriodNumber(Func):
 
     output_field = IntegerField()
 
-    def __init__(self, starts: Sequence[dt.datetime]) -> None:
-        bounds = (Value(start, output_field=DateTimeField()) for start in starts[1:])
-        super().__init__("m_moment", *bounds)
+    def __init__(self, starts: tuple[dt.datetime, ...]) -> None:
+        super().__init__("m_moment")
+        self.bounds = starts[1:]
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, *_: Any, **__: Any) -> tuple[str, Any]:
         """A binary search, which every database understands: nested CASEs."""
-        parts = [compiler.compile(expression) for expression in self.get_source_expressions()]
-        (moment, given), bounds = parts[0], parts[1:]
+        moment, given = compiler.compile(self.get_source_expressions()[0])
+        bounds = [connection.ops.adapt_datetimefield_value(bound) for bound in self.bounds]
 
         def search(low: int, high: int) -> tuple[str, list[Any]]:
             if low == high:
                 return str(low), []
             middle = (low + high) // 2
-            bound, value = bounds[middle]
             (before, before_values), (after, after_values) = search(low, middle), search(middle + 1, high)
-            sql = f"CASE WHEN {moment} < {bound} THEN {before} ELSE {after} END"
-            return sql, [*given, *value, *before_values, *after_values]
+            sql = f"CASE WHEN {moment} < %s THEN {before} ELSE {after} END"
+            return sql, [*given, bounds[middle], *before_values, *after_values]
 
         return search(0, len(bounds))
 
-    def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
-        moment, *bounds = (compiler.compile(expression) for expression in self.get_source_expressions())
-        if not bounds:
-            return "0", []
-        array = ", ".join(sql for sql, _ in bounds)
-        values = [value for _, values in (moment, *bounds) for value in values]
-        return f"width_bucket({moment[0]}, ARRAY[{array}]::timestamptz[])", values
+    def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, Any]:
+        if not self.bounds:
+            return self.as_sql(compiler, connection)
+        moment, given = compiler.compile(self.get_source_expressions()[0])
+        array = ", ".join(["%s"] * len(self.bounds))
+        return f"width_bucket({moment}, ARRAY[{array}]::timestamptz[])", [*given, *self.bounds]

@@ -67,14 +67,16 @@ def sources(accounts: Sequence[str], start: dt.datetime, end: dt.datetime) -> It
     within = Q(m_moment__gte=start, m_moment__lt=end)
     for source in (_dated_captures, _undated_captures, _transactions, _odd_transactions, _voids, _odd_voids):
         yield source(whose).filter(within)
-    without = list(
-        SyncCursor.objects.filter(resource="transactions", not_offered_at__isnull=False, **whose)
-        .order_by()
-        .values_list("account_id", flat=True)
-    )
+    without = without_transactions(whose)
     if without:
         for source in (_refunds_without_transactions, _voids_without_transactions):
             yield source({"account_id__in": without}).filter(within)
+
+
+def without_transactions(whose: dict[str, Any]) -> list[Any]:
+    """The uids of the accounts for which the platform offers no list of transactions."""
+    cursors = SyncCursor.objects.filter(resource="transactions", not_offered_at__isnull=False, **whose)
+    return list(cursors.order_by().values_list("account_id", flat=True))
 
 
 def was_captured(payment: str = "") -> Q:

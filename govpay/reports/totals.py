@@ -152,7 +152,7 @@ def _grouped(source: Source, starts: Sequence[dt.datetime], others: Sequence[str
     """Group ``source`` in one statement: by kind, currency, period and the other keys."""
     if "person" in others:
         source = with_person(source)
-    source = source.annotate(g_period=PeriodNumber(starts), **{f"g_{key}": KEYS[key] for key in others})
+    source = source.annotate(g_period=PeriodNumber(tuple(starts)), **{f"g_{key}": KEYS[key] for key in others})
     names = ("m_kind", "m_currency", "m_pending", "g_period", *(f"g_{key}" for key in others))
     has_fee = ~Q(m_fee=0)
     return source.values(*names).annotate(

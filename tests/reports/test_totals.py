@@ -155,9 +155,9 @@ def test_comparison(accounts: Any) -> None:
 
 
 def test_weeks_of_spans_that_do_not_begin_on_mondays_are_all_compared(accounts: Any) -> None:
-    for number in range(60):
+    for number in range(45):
         payment(NOON - ONE * number)
-    for length in range(1, 25):
+    for length in (1, 2, 6, 8, 13, 20):
         rows = totals(accounts, DAY - ONE * (length - 1), DAY, by=("week",), compare=True)
         assert sum(row.net for row in rows) == sum(row.previous.net for row in rows) == 1000 * length
 
