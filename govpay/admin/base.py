@@ -50,6 +50,7 @@ class ReadOnlyAdmin(AnyModelAdmin):
     change_list_template = "govpay/admin/change_list.html"
     change_form_template = "govpay/admin/change_form.html"
 
+    paginator_class = BoundedPaginator
     #: Foreign keys that the row's own page joins.
     page_select_related: tuple[str, ...] = ()
 
@@ -97,7 +98,9 @@ class ReadOnlyAdmin(AnyModelAdmin):
         orphans: int = 0,
         allow_empty_first_page: bool = True,
     ) -> Paginator[Any]:
-        paginator = BoundedPaginator(queryset, per_page, orphans, allow_empty_first_page, page=requested_page(request))
+        paginator = self.paginator_class(
+            queryset, per_page, orphans, allow_empty_first_page, page=requested_page(request)
+        )
         if getattr(request, "govpay_frequent_term", False):
             paginator.count_one_page_ahead()
         return paginator

@@ -9,10 +9,12 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.actions import ACTIONS, assess, open_operations
 from govpay.admin.base import MirrorAdmin
+from govpay.admin.changelist import SummingPaginator
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MAX_ROWS, PaymentConfirmationView, own_url
 from govpay.admin.events import events_of
@@ -40,7 +42,6 @@ from govpay.admin.formatting import (
     list_of,
     method_label,
     moment,
-    money_column,
     payment_badge,
     reason_cell,
     relative,
@@ -61,21 +62,11 @@ RELATED_ROWS_LIMIT = 50
 
 @admin.register(Payment)
 class PaymentAdmin(MirrorAdmin):
-    total_money = money_column("total_amount", _("total"))
     account_link = link_column("account", _("payment account"))
     customer_link = link_column("customer", _("customer"))
     session_link = link_column("session", _("hosted session"))
 
-    list_display = (
-        "payment",
-        "status_badge",
-        "total_money",
-        "created",
-        "customer_link",
-        "method",
-        "account_link",
-        "refunded_if_any",
-    )
+    list_display = ("payment", "payer", "status_badge", "method", "total_money", "created", "account_link")
     list_filter = (
         PaymentStatusFilter,
         FlagListFilter,
@@ -98,6 +89,7 @@ class PaymentAdmin(MirrorAdmin):
         "Payer's name or email address, last four digits, amount such as 51.86, UID, processor's ID, or a reference or "
         "its start. All words must match."
     )
+    paginator_class = SummingPaginator
     actions = ("capture_payments", "refund_payments", "void_payments")
 
     change_form_template = "govpay/admin/payment_change_form.html"
@@ -122,9 +114,18 @@ class PaymentAdmin(MirrorAdmin):
     def method(self, row: Payment) -> str | None:
         return method_label(row)
 
-    @column(_("refunded"))
-    def refunded_if_any(self, row: Payment) -> str | None:
-        return format_money(row.refunded_amount, row.currency) if row.refunded_amount else None
+    @column(_("payer"))
+    def payer(self, row: Payment) -> str | None:
+        """Return the customer, or the name on the card or bank account."""
+        return relative(row, "customer") or clip(row.holder_name)
+
+    @column(_("total"))
+    def total_money(self, row: Payment) -> str | None:
+        total = format_money(row.total_amount, row.currency)
+        if not row.refunded_amount:
+            return total
+        refunded = _("%(amount)s refunded") % {"amount": format_money(row.refunded_amount, row.currency)}
+        return format_html('{}<small class="govpay-below">{}</small>', total, refunded)
 
     # Actions. They only redirect to the confirmation pages.
 
