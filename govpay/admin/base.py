@@ -80,6 +80,7 @@ class ReadOnlyAdmin(ExplainedAdmin):
     change_form_template = "govpay/admin/change_form.html"
     object_history_template = "govpay/admin/history.html"
 
+    paginator_class = BoundedPaginator
     #: Foreign keys that the row's own page joins.
     page_select_related: tuple[str, ...] = ()
 
@@ -157,7 +158,9 @@ class ReadOnlyAdmin(ExplainedAdmin):
         orphans: int = 0,
         allow_empty_first_page: bool = True,
     ) -> Paginator[Any]:
-        paginator = BoundedPaginator(queryset, per_page, orphans, allow_empty_first_page, page=requested_page(request))
+        paginator = self.paginator_class(
+            queryset, per_page, orphans, allow_empty_first_page, page=requested_page(request)
+        )
         if getattr(request, "govpay_frequent_term", False):
             paginator.count_one_page_ahead()
         return paginator

@@ -9,10 +9,12 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.actions import ACTIONS, assess, open_operations
 from govpay.admin.base import MirrorAdmin
+from govpay.admin.changelist import SummingPaginator
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MAX_ROWS, PaymentConfirmationView, own_url
 from govpay.admin.events import events_of
@@ -30,6 +32,7 @@ from govpay.admin.filters import (
 )
 from govpay.admin.flags import ClearFlagView, badges, flag_alert
 from govpay.admin.formatting import (
+    EMPTY,
     Table,
     action_label,
     badge,
@@ -42,7 +45,6 @@ from govpay.admin.formatting import (
     list_of,
     method_label,
     moment,
-    money_column,
     payment_badge,
     reason_cell,
     relative,
@@ -69,22 +71,11 @@ RELATED_ROWS_LIMIT = 50
 
 @admin.register(Payment)
 class PaymentAdmin(MirrorAdmin):
-    total_money = money_column("total_amount", _("total"))
     account_link = link_column("account", _("payment account"))
     customer_link = link_column("customer", _("customer"))
     session_link = link_column("session", _("hosted session"))
 
-    list_display = (
-        "payment",
-        "status_badge",
-        "total_money",
-        "created",
-        "customer_link",
-        "method",
-        "account_link",
-        "refunded_if_any",
-        "paid_link",
-    )
+    list_display = ("payment", "payer", "status_badge", "method", "total_money", "created", "account_link")
     list_filter = (
         PaymentStatusFilter,
         FlagListFilter,
@@ -108,6 +99,7 @@ class PaymentAdmin(MirrorAdmin):
         "Payer's name or email address, last four digits, amount such as 51.86, UID, processor's ID, or a reference or "
         "its start. All words must match."
     )
+    paginator_class = SummingPaginator
     actions = ("capture_payments", "refund_payments", "void_payments")
 
     change_form_template = "govpay/admin/payment_change_form.html"
@@ -125,10 +117,6 @@ class PaymentAdmin(MirrorAdmin):
     def payment(self, row: Payment) -> str | None:
         return clip(row.__dict__.get("link_reference")) or clip(row)
 
-    @column(_("payment link"))
-    def paid_link(self, row: Payment) -> str | None:
-        return link_paid(row)
-
     @column(_("status"))
     def status_badge(self, row: Payment) -> str | None:
         return badges(row)
@@ -137,9 +125,19 @@ class PaymentAdmin(MirrorAdmin):
     def method(self, row: Payment) -> str | None:
         return method_label(row)
 
-    @column(_("refunded"))
-    def refunded_if_any(self, row: Payment) -> str | None:
-        return format_money(row.refunded_amount, row.currency) if row.refunded_amount else None
+    @column(_("payer"))
+    def payer(self, row: Payment) -> str | None:
+        """Return the customer, or the name on the card or bank account, and below it the payment link that was paid."""
+        name, link = relative(row, "customer") or clip(row.holder_name), link_paid(row)
+        return format_html('{}<small class="govpay-below">{}</small>', name or EMPTY, link) if link else name
+
+    @column(_("total"))
+    def total_money(self, row: Payment) -> str | None:
+        total = format_money(row.total_amount, row.currency)
+        if not row.refunded_amount:
+            return total
+        refunded = _("%(amount)s refunded") % {"amount": format_money(row.refunded_amount, row.currency)}
+        return format_html('{}<small class="govpay-below">{}</small>', total, refunded)
 
     # Actions. They only redirect to the confirmation pages.
 

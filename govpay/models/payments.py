@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import Case, Exists, Max, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -74,15 +74,15 @@ class PaymentQuerySet(MirrorQuerySet["Payment"]):
         quotes = Operation.objects.filter(action=OperationAction.QUOTE, payment=OuterRef("uid"))
         newest = quotes.order_by("-created_at").values("fee_preview")[:1]
         # A sync may store the payment before the answer to its quote is recorded, or when that answer was lost. The
-        # quote is then found by reference. The account is an expression, so that SQLite uses the reference's index.
-        unrecorded = Operation.objects.alias(place=Coalesce("account", Value(""))).filter(
+        # quote is then found by reference. The others are expressions, so that SQLite uses the reference's index.
+        unrecorded = Operation.objects.alias(place=Coalesce("account", Value("")), due=F("amount") + 0).filter(
             ~Q(action=OperationAction.VOID),
             _may_have_arrived(),
             fee_preview=True,
             result_uid="",
             reference_id=OuterRef("reference_id"),
             place=OuterRef("account"),
-            amount=OuterRef("base_amount") + Coalesce(OuterRef("tax_amount"), 0),
+            due=OuterRef("base_amount") + Coalesce(OuterRef("tax_amount"), 0),
             currency=OuterRef("currency"),
         )
         asked = Coalesce(Subquery(newest), Exists(unrecorded))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from django.urls import reverse
 
 from govpay.models import Client as Tenant
 from govpay.models import Payment, PaymentAccount, Transaction
-from tests.admin.rows import operation, payment
+from tests.admin.conftest import Page
+from tests.admin.rows import fill, operation, payment
 
 pytestmark = pytest.mark.django_db
 
@@ -120,3 +123,47 @@ def test_operations_of_one_person(desk: Client, finance: Any, support: Any) -> N
     assert desk.get(f"{address}?actor={finance.pk}").context["cl"].result_count == 1
     assert desk.get(f"{address}?actor={support.pk}").context["cl"].result_count == 0
     assert desk.get(f"{address}?actor=x")["Location"].endswith("?e=1")
+
+
+def test_the_foot_sums_what_is_filtered(desk: Client) -> None:
+    address = reverse("admin:govpay_payment_changelist")
+    foot = desk.get(f"{address}?amount_from=60&amount_to=1000").content.decode().partition("govpay-sums")[2]
+    lines = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", foot)
+    assert lines == [("Total (USD, 2)", "$299.00"), ("Refunded", "$0.05"), ("Total (JPY, 1)", "¥60")]
+    foot = desk.get(f"{address}?brand=amex").content.decode().partition("govpay-sums")[2]
+    assert re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", foot) == [("Total", "$99.00")]
+    assert "govpay-sums" not in desk.get(f"{address}?q=nobody").content.decode()
+
+
+def test_the_foot_sums_all_pages_and_says_when_there_are_too_many(
+    desk: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Payment.objects.all().delete()
+    fill(Payment, 250)
+    Payment.objects.update(total_amount=100, refunded_amount=0, currency="USD")
+    address = reverse("admin:govpay_payment_changelist")
+    for page in ("", "?p=2", "?p=3"):
+        assert "<dd>$250.00</dd>" in desk.get(address + page).content.decode()
+    monkeypatch.setattr("govpay.admin.changelist.COUNTED", 10)
+    Payment.objects.bulk_create(Payment(uid=f"more_{n}") for n in range(400))
+    html = desk.get(address).content.decode()
+    assert "<dd>" not in html.partition("govpay-sums")[2]
+    assert "More than 400: filter the list to see its sum." in html
+
+
+def test_a_frequent_word_is_counted_only_one_page_ahead(
+    desk: Client, look: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(Payment, 350)
+    monkeypatch.setattr("govpay.reports.search.MAX_KEYS", 300)
+    for page, counted in (("", "200+"), ("&p=2", "300+"), ("&p=3", "350"), ("&p=4", "350")):
+        seen = look(desk, reverse("admin:govpay_payment_changelist") + f"?q=pat{page}")
+        assert f"{counted} results" in seen.html
+        assert len(seen.statements) <= 7
+
+
+def test_the_list_shows_payer_method_and_what_was_refunded(desk: Client) -> None:
+    payment(uid="p1", customer_id=None, holder_name="Holder Only", total_amount=2000, refunded_amount=150)
+    html = desk.get(reverse("admin:govpay_payment_changelist") + "?q=holder").content.decode()
+    assert '<td class="field-payer">Holder Only</td>' in html
+    assert '$20.00<small class="govpay-below">$1.50 refunded</small>' in html
