@@ -321,6 +321,5 @@ def _pages(request: HttpRequest, number: int, count: int) -> list[tuple[Any, str
     wanted = [(_("Previous page"), number - 1), (_("Next page"), number + 1)]
     given = request.GET.dict()
     address = reverse("admin:govpay_register")
-    return [
-        (label, f"{address}?{urlencode({**given, 'page': str(page)})}") for label, page in wanted if 1 <= page <= last
-    ]
+    pages = [(label, {**given, "page": str(page)}) for label, page in wanted if 1 <= page <= last]
+    return [(label, f"{address}?{urlencode(query)}") for label, query in pages]
