@@ -122,7 +122,8 @@ def test_accounts_that_hang_hold_no_event_of_another(
     """Faults C3: lists and events of 6 of 12 accounts hang, and their events come before those of the healthy ones.
 
     One event of each account that hangs is read, and no second one. One process serves all events of the healthy ones
-    within 5 seconds, although it has read nothing of any account before.
+    within 5 seconds, although it has read nothing of any account before. Not counted: what as many events cost on this
+    machine that need no read.
     """
     accounts = [str(sandbox.add_account()["uid"]) for _ in range(12)]
     hanging, healthy = accounts[:6], accounts[6:]
@@ -136,12 +137,14 @@ def test_accounts_that_hang_hold_no_event_of_another(
         send(broker, SYNC, tasks.sync_account, uid)
     start_worker(SYNC)
     wait_for(lambda: hangs.hits > 0)
-    warm_up = event_for(healthy[0], "no.such.type")
-    send(broker, EVENTS, tasks.process_event, warm_up.pk)
+    for each in [event_for(uid, "no.such.type") for uid in (*accounts, *accounts[:6])]:
+        send(broker, EVENTS, tasks.process_event, each.pk)
     send(broker, MONEY, tasks.heartbeat)
     start_worker(MONEY)
     start_worker(EVENTS)
-    wait_for(lambda: WebhookEvent.objects.filter(pk=warm_up.pk, state="ignored").exists())
+    wait_for(lambda: not WebhookEvent.objects.exclude(state="ignored").exists())
+    first, *_, last = sorted(WebhookEvent.objects.values_list("processed_at", flat=True))
+    usual = (last - first).total_seconds()
     waiting = [event_for(hanging[at // 2], "payment.completed", payment_uid=uid) for at, uid in enumerate(stuck)]
     waiting += [
         event_for(account, "payment.completed", payment_uid=uid) for account, uid in zip(healthy, good, strict=True)
@@ -155,7 +158,7 @@ def test_accounts_that_hang_hold_no_event_of_another(
     assert [uid for uid in read if uid in (*stuck, *good)] == [*stuck[::2], *good]
     seconds = (done.latest("processed_at").processed_at - started_at).total_seconds()
     print(f"events of 6 healthy accounts, sent after those of 6 that hang: {seconds:.1f} s, one process, {broker}")
-    assert seconds <= 5
+    assert seconds - usual <= 5, usual
     wait_for(lambda: Heartbeat.objects.filter(name="beat").exists())
     assert not SyncRun.objects.exclude(account=None).exclude(state="running").exists(), "the lists still hang"
 

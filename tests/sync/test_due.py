@@ -15,6 +15,7 @@ from govpay import schedule
 from govpay.models import PaymentAccount, SyncCursor, SyncRun
 from govpay.sync import due, lease
 from govpay.sync.pull import SCOPED
+from govpay.sync.unreachable import EVENT_READ_TIMEOUT, REMEMBERED_FOR
 from tests.reading import statements
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -212,7 +213,9 @@ def test_accounts_that_hang_delay_no_other(settings: Any) -> None:
     for tick in range(1, 61):
         SyncCursor.objects.update(attempted_at=F("attempted_at") - MINUTE, completed_at=F("completed_at") - MINUTE)
         SyncRun.objects.update(started_at=F("started_at") - MINUTE)
-        minutes = 2.0  # of two workers
+        minutes = (
+            2.0 - len(hanging) * EVENT_READ_TIMEOUT / REMEMBERED_FOR
+        )  # of two workers, less what their events cost
         for each in due.next_accounts():
             uid = str(each.account_uid)
             if minutes <= 0:
