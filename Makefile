@@ -49,7 +49,7 @@ $(VENV)/.%.stamp: requirements/%.txt
 	@touch $@
 
 demo: $(VENV)/.demo.stamp
-	@exec $(bin)/python manage.py demo --port $(PORT) --sandbox-port $(SANDBOX_PORT)
+	@exec $(bin)/python manage.py demo --port '$(PORT)' --sandbox-port '$(SANDBOX_PORT)'
 
 test: $(VENV)/.test.stamp
 	@$(clean_env) $(bin)/python -m pytest --ds=tests.settings -n $(WORKERS) --dist=worksteal -m "not ci" $(PYTEST_ARGS)
@@ -125,6 +125,7 @@ messages: $(VENV)/.test.stamp
 	msgfmt --check-format --statistics -o $(catalogue).mo $(catalogue).po
 
 clean:
+	@test -z "$(PYTHON)" || $(PYTHON) project/demo/idle.py var
 	rm -rf var build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage *.egg-info
 	find . -name .venv\* -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 

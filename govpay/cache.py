@@ -83,7 +83,7 @@ _breakers: dict[str, CircuitBreaker] = {}
 
 
 def cache_of(alias: str) -> Any:
-    """The cache with this alias behind the circuit breaker of this process."""
+    """Return the cache with this alias behind the circuit breaker of this process."""
     return _breakers.setdefault(alias, CircuitBreaker(alias))
 
 
@@ -107,7 +107,7 @@ def tick_key(task: str) -> str:
 
 
 def shared_cache() -> Any:
-    """The cache that all processes share: ``GOVPAY["CACHE"]``."""
+    """Return the cache that all processes share: ``GOVPAY["CACHE"]``."""
     return cache_of(conf.get("CACHE"))
 
 
@@ -213,8 +213,13 @@ def queued_sync_key(account_uid: str, names: Sequence[str]) -> str:
 
 
 def unreachable_key(account_uid: str) -> str:
-    """Key that marks that the platform did not answer a read for an event of this account."""
+    """Key of the state of an account that the platform serves slowly or not at all (``sync.unreachable``)."""
     return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:unreachable"
+
+
+def slow_accounts_key() -> str:
+    """Key that marks that a read for an event failed within the short limit, for any account."""
+    return f"govpay:{_hash(conf.get('API_URL'))}:slow-accounts"
 
 
 def visits_key(kind: str, name: str, window: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import router
@@ -17,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from govpay import conf
 from govpay.exceptions import ConfigurationError
+from govpay.extras import missing_packages
 from govpay.security.encryption import seal
 
 #: Caches that other processes cannot share, or whose ``add`` is not atomic.
@@ -129,15 +131,16 @@ def check_encryption_keys(app_configs: Any = None, **_: Any) -> Sequence[CheckMe
 
 @register("govpay")
 def check_connections(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.W005``: database connections that outlive a request and are not tested before the next one."""
+    """``govpay.W005``: database connections that outlive a request, or come from a pool, and are not tested."""
     return [
         Warning(
-            f"DATABASES[{alias!r}] keeps connections (CONN_MAX_AGE) and does not test them before a request.",
+            f"DATABASES[{alias!r}] keeps connections and does not test them before a request.",
             hint="Set CONN_HEALTH_CHECKS = True. Otherwise a request fails when the database has ended its connection.",
             id="govpay.W005",
         )
         for alias, database in settings.DATABASES.items()
-        if database.get("CONN_MAX_AGE", 0) != 0 and not database.get("CONN_HEALTH_CHECKS")
+        if (database.get("CONN_MAX_AGE", 0) != 0 or (database.get("OPTIONS") or {}).get("pool"))
+        and not database.get("CONN_HEALTH_CHECKS")
     ]
 
 
@@ -183,6 +186,24 @@ def check_routes(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     except ConfigurationError as error:
         return [Error(str(error), hint="See govpay/client/routes.py for the table.", id="govpay.E005")]
     return []
+
+
+@register("govpay")
+def check_unpaged_lists(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """``govpay.E011``: names in ``UNPAGED_LISTS`` that are no paged list, so that they have no effect."""
+    from govpay.sync.lists import PAGED  # noqa: PLC0415 - processes without checks do not import the sync
+
+    names = conf.given().get("UNPAGED_LISTS", ())
+    if not isinstance(names, list | tuple):
+        return []  # E001 names the wrong type
+    found: list[CheckMessage] = []
+    for name in names:
+        if name not in PAGED:
+            near = get_close_matches(str(name), PAGED, n=1, cutoff=0.8)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(PAGED)}."
+            text = f'GOVPAY["UNPAGED_LISTS"] names {name!r}, which is no paged list.'
+            found.append(Error(text, hint=hint, id="govpay.E011"))
+    return found
 
 
 #: Characters that would end a URL in a Content-Security-Policy, or start another rule there.
@@ -282,6 +303,20 @@ def check_rest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
             hint = "Dotted paths such as rest_framework.authentication.TokenAuthentication."
             text = f'GOVPAY["REST_AUTHENTICATION"] names {path!r}, which cannot be loaded ({error}).'
             found.append(Error(text, hint=hint, id="govpay.E010"))
+    return found
+
+
+@register("govpay")
+def check_extras(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """What is left out because an extra is not installed. ``govpay.I001``: REST. ``govpay.I002``: QR codes."""
+    hint = "pip install 'django-govpay[%s]', or name this check in SILENCED_SYSTEM_CHECKS."
+    found: list[CheckMessage] = []
+    if missing := missing_packages("rest"):
+        text = f"govpay.urls has no REST interface (api/), because {' and '.join(missing)} cannot be imported."
+        found.append(Info(text, hint=hint % "rest", id="govpay.I001"))
+    if missing_packages("qr"):
+        text = "The admin shows no QR codes of payment links, because segno cannot be imported."
+        found.append(Info(text, hint=hint % "qr", id="govpay.I002"))
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +34,9 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "WEBHOOK_TOLERANCE": ((int, float), 14400),
     "WEBHOOK_SECRET_GRACE": ((int, float), 86400),
     "EVENT_RETENTION_DAYS": (int, 90),
+    "TIME_ZONES": (dict, {}),
+    "DAY_ENDS_AT": (str, "00:00"),
+    "VOID_DAY_ZONE": (str, "UTC"),
     "ENCRYPTION_KEYS": ((list, tuple), ()),
     "ROUTES": (dict, {}),
     "COMPONENT_SCRIPT_URL": (str, ""),
@@ -52,6 +57,9 @@ DEFAULTS: dict[str, tuple[type | tuple[type, ...], Any]] = {
 #: Settings that hold a rate, such as ``600/min``; an empty text means no limit.
 RATES = ("REST_RATE", "REST_ACT_RATE")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+#: Settings that hold a time of day, such as ``17:00``.
+TIMES = ("DAY_ENDS_AT",)
 
 REQUIRED = tuple(name for name, (_, default) in DEFAULTS.items() if default is None)
 
@@ -87,6 +95,21 @@ def parse_rate(text: str) -> tuple[int, int]:
     return int(count), _SECONDS[period[:1]]
 
 
+def parse_time(text: str) -> dt.time:
+    """``"17:00"`` → the time of day. Raises ``ValueError``."""
+    if not re.fullmatch(r"[0-9]{2}:[0-9]{2}", text):
+        raise ValueError("no time of day")
+    return dt.time.fromisoformat(text)
+
+
+def time_of(name: str) -> dt.time:
+    """The value of a setting of ``TIMES``. Raises ``ConfigurationError`` if it is no time of day."""
+    try:
+        return parse_time(get(name))
+    except ValueError:
+        raise ConfigurationError(f'GOVPAY["{name}"] is no time of day such as 17:00.') from None
+
+
 def problems() -> Iterator[tuple[str, str, str]]:
     """The errors in the dict, as (key, message, hint), for the system checks and the commands."""
     if not isinstance(getattr(settings, "GOVPAY", {}), dict):
@@ -116,6 +139,11 @@ def _value_problems(name: str, value: Any) -> Iterator[tuple[str, str, str]]:
             parse_rate(str(value or "1/s"))
         except ValueError:
             yield name, f'GOVPAY["{name}"] is no rate.', "Give one such as 600/min, or an empty text for none."
+    elif name in TIMES:
+        try:
+            parse_time(str(value))
+        except ValueError:
+            yield name, f'GOVPAY["{name}"] is no time of day.', "Give hours and minutes, such as 17:00."
     elif (
         isinstance(value, int | float)
         and not isinstance(value, bool)

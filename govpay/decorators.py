@@ -14,18 +14,18 @@ View = Callable[..., HttpResponse]
 
 
 def own_view(view: View) -> View:
-    """The view outside transactions and with exact headers. Every view of ours uses it."""
+    """Return the view outside transactions and with exact headers. Every view of ours uses it."""
     return exact_headers(non_atomic(view))
 
 
 def public(view: View) -> View:
-    """The view without a login (``LoginRequiredMiddleware``): for the platform and for payers."""
+    """Return the view without a login (``LoginRequiredMiddleware``): for the platform and for payers."""
     exempt: Any = login_not_required(own_view(view))
     return exempt
 
 
 def non_atomic(view: View) -> View:
-    """The view, exempt from ``ATOMIC_REQUESTS`` of every database."""
+    """Return the view, exempt from ``ATOMIC_REQUESTS`` of every database."""
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
     return view
@@ -34,7 +34,7 @@ def non_atomic(view: View) -> View:
 def retry_read(view: View) -> View:
     """The view, called once more when it only reads and the database has ended the connection meanwhile.
 
-    Only for views whose GET sends nothing to the platform.
+    Only for views whose GET changes nothing on the platform.
     """
 
     @wraps(view)
@@ -61,7 +61,7 @@ def _close_lost_connections() -> bool:
 
 
 def exact_headers(view: View) -> View:
-    """The view with response headers that are exactly of type ``str``.
+    """Return the view with response headers that are exactly of type ``str``.
 
     Django does not convert a subclass of ``str`` (a ``Secret``, a ``SafeString``, a value of ``TextChoices``).
     PEP 3333 forbids subclasses, and strict servers such as ``runserver`` answer 500.

@@ -43,6 +43,11 @@ class GovPayError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    @property
+    def record(self) -> str:
+        """The text, with the platform's request id on a second line: for a record that has no column for the id."""
+        return self.message
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), dict(self.__dict__))
 
@@ -101,7 +106,7 @@ class SyncBusy(GovPayError):
 
 
 class _FromPlatform(GovPayError):
-    """Base class of errors that concern one call. The text begins with the request id."""
+    """Base class of errors that concern one call. ``request_id`` and ``code`` are the platform's, not in the text."""
 
     def __init__(
         self,
@@ -118,8 +123,9 @@ class _FromPlatform(GovPayError):
         self.request_id = request_id
         self.recoverable = recoverable
 
-    def __str__(self) -> str:
-        return f"[{self.request_id}] {self.message}" if self.request_id else self.message
+    @property
+    def record(self) -> str:
+        return f"{self.message}\nRequest ID: {self.request_id}" if self.request_id else self.message
 
 
 class OutcomeUnknown(_FromPlatform):

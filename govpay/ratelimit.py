@@ -31,12 +31,12 @@ def address_retry_after(request: HttpRequest) -> int:
 
 
 def page_retry_after(public_id: str) -> int:
-    """The same for one page and all visitors. Call it only for existing pages; others would fill the cache."""
+    """Return the same for one page and all visitors. Call it only for existing pages; others would fill the cache."""
     return _wait("page", public_id)
 
 
 def address_of(request: HttpRequest) -> str:
-    """The visitor's address, for IPv6 its /64 network; empty when it is not known.
+    """Return the visitor's address, for IPv6 its /64 network; empty when it is not known.
 
     Only the parts of ``X-Forwarded-For`` that our own proxies wrote are trusted (``TRUSTED_PROXIES``). Without
     proxies, an address that is not public counts as unknown: it is probably an undeclared proxy, behind which all
@@ -60,7 +60,7 @@ def address_of(request: HttpRequest) -> str:
 
 
 def _bare(told: str) -> str:
-    """The address without the port that some proxies add."""
+    """Return the address without the port that some proxies add."""
     if told.startswith("["):
         return told[1:].partition("]")[0]
     return told.partition(":")[0] if told.count(":") == 1 else told.partition("%")[0]

@@ -15,7 +15,10 @@ from kombu.utils.scheduling import priority_cycle
 #: Seconds between ticks. The tasks decide themselves what is due.
 TICK = 60.0
 
-#: Open operations, the token and the heartbeat; webhook events; lists of the platform.
+#: Seconds after which a tick that no worker has taken is dropped, so that ticks do not pile up in the queue.
+EXPIRES = 55
+
+#: Open operations, the token and the heartbeat; webhook events; lists of the platform, and events of slow accounts.
 MONEY, EVENTS, SYNC = "govpay.money", "govpay.events", "govpay.sync"
 
 #: The queues, the most urgent first.
@@ -26,7 +29,9 @@ TASK_QUEUES = tuple(Queue(name, Exchange(name), routing_key=name) for name in (*
 
 
 def _tick(task: str) -> dict[str, Any]:
-    return {"task": f"govpay.tasks.{task}", "schedule": TICK, "options": {"expires": 55}}
+    # Celery reads "expires" and ignores the other one; django-celery-beat keeps "expire_seconds" and drops "expires".
+    options = {"expires": EXPIRES, "expire_seconds": EXPIRES}
+    return {"task": f"govpay.tasks.{task}", "schedule": TICK, "options": options}
 
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -44,7 +49,7 @@ TASK_ROUTES: dict[str, dict[str, str]] = {
     for queue, tasks in {
         MONEY: ("reconcile_operations", "refresh_token", "heartbeat"),
         EVENTS: ("process_event", "process_events", "send_outstanding"),
-        SYNC: ("sync_all", "sync_account", "purge_events", "send_digest"),
+        SYNC: ("sync_all", "sync_account", "process_slow_event", "purge_events", "send_digest"),
     }.items()
     for task in tasks
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from celery import shared_task
@@ -160,6 +161,14 @@ def process_events(event_ids: Sequence[int]) -> None:
     dispatch_signals()
 
 
+@shared_task(name="govpay.tasks.process_slow_event", **_short)
+@scrub_traceback
+def process_slow_event(event_id: int) -> None:
+    """Process one event of an account that the platform serves slowly, in the queue of lists."""
+    process(event_id, patient=True)
+    dispatch_signals()
+
+
 @shared_task(name="govpay.tasks.send_outstanding", **_short)
 @scrub_traceback
 def send_outstanding() -> None:
@@ -185,10 +194,10 @@ def purge_events() -> None:
         logger.info("%d old webhook events were deleted", count)
 
 
-def queue_event(event_id: int) -> bool:
+def queue_event(event_id: int, *, slow: bool = False) -> bool:
     """Queue an event now. Returns false when the broker cannot be reached; a later tick then queues it."""
     try:
-        process_event.apply_async((event_id,), retry=False)
+        (process_slow_event if slow else process_event).apply_async((event_id,), retry=False)
     except Exception as error:  # each broker raises its own exceptions
         logger.warning("event %s was not queued (%s)", event_id, type(error).__name__)
         return False
@@ -246,13 +255,23 @@ def _publish_by_account(arrived: Sequence[tuple[str, int]]) -> None:
 _queue: Batches[tuple[str, int]] = Batches(_publish_by_account, most=TOGETHER)
 
 
-def process(event_id: int, sync: Callable[[str, Sequence[str]], None] | None = None) -> None:
-    """Process one stored event in this process. ``sync`` reads lists of its account; by default they are queued."""
+def process(
+    event_id: int,
+    *,
+    patient: bool = False,
+    sync: Callable[[str, Sequence[str]], None] | None = None,
+    slow: Callable[[int], object] | None = None,
+) -> None:
+    """Process one stored event in this process.
+
+    Without ``patient`` an event whose account is slow is passed to ``slow``. ``sync`` reads lists of its account. By
+    default both are queued.
+    """
     event = inbox.claim(event_id)
     if event is None:
         return
     try:
-        outcome = events.work_on(event)
+        outcome = events.work_on(event, patient=patient)
     except SoftTimeLimitExceeded:
         inbox.fail(event, "It took too long.")
         raise
@@ -263,6 +282,8 @@ def process(event_id: int, sync: Callable[[str, Sequence[str]], None] | None = N
         return
     if outcome.error:
         logger.warning("event %s (%s): %s", event.webhook_id, event.event_type, outcome.error)
+    if outcome.slow:
+        (slow or partial(queue_event, slow=True))(event_id)
     if outcome.refunds:
         operations.follow_refunds()
     if outcome.lists:

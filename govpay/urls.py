@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from govpay.extras import missing_packages
 from govpay.web.checkout import done, pay
 from govpay.web.webhooks import webhook
 
@@ -13,5 +14,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/<str:account_uid>/", webhook, name="webhook"),
     path("pay/<str:public_id>/", pay, name="pay"),
     path("pay/<str:public_id>/done/", done, name="pay-done"),
-    path("api/", include("govpay.rest.urls")),
 ]
+
+# Without the extra "rest" there are no REST addresses (govpay.I001).
+if not missing_packages("rest"):
+    urlpatterns.append(path("api/", include("govpay.rest.urls")))

@@ -60,11 +60,16 @@ class Work:
 
     def _process_events(self) -> None:
         end = time.monotonic() + TICK.total_seconds()
-        worked = False
-        for pk in self._new_events(end):
-            self._step(lambda pk=pk: tasks.process(pk, self._want))
-            worked = True
-        if worked:
+        done: set[int] = set()
+        slow: list[int] = []  # they come when no other event waits
+        while True:
+            for pk in self._new_events(end, done):
+                self._step(lambda pk=pk: tasks.process(pk, sync=self._want, slow=slow.append))
+            if not slow or self._stopped() or time.monotonic() >= end:
+                break
+            pk = slow.pop(0)
+            self._step(lambda pk=pk: tasks.process(pk, sync=self._want, patient=True))
+        if done:
             self._step(tasks.dispatch_signals)
         while self._wanted and time.monotonic() < end:  # the others are read next time
             uid = next(iter(self._wanted))
@@ -74,9 +79,8 @@ class Work:
     def _want(self, account_uid: str, names: Sequence[str]) -> None:
         self._wanted.setdefault(account_uid, set()).update(names)
 
-    def _new_events(self, end: float) -> Iterator[int]:
-        """Each event that waits or arrives until ``end`` (of ``time.monotonic``), once."""
-        done: set[int] = set()
+    def _new_events(self, end: float, done: set[int]) -> Iterator[int]:
+        """Each event that waits or arrives until ``end`` (of ``time.monotonic``) and is not yet in ``done``."""
         while new := [pk for pk in inbox.waiting() if pk not in done]:
             for pk in new:
                 if self._stopped() or time.monotonic() >= end:

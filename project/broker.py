@@ -6,7 +6,6 @@ every minute and do that work then. In production set ``CELERY_BROKER_URL``.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 import uuid
@@ -47,8 +46,8 @@ class Channel(filesystem.Channel):
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         file = self._exchange_file(exchange)
         binding = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
-        with (self.control_folder / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with (self.control_folder / "lock").open("ab") as lock:
+            filesystem.lock(lock, filesystem.LOCK_EX)  # the system releases it when the file is closed
             table = self.get_table(exchange)
             if binding not in table:
                 _write(file, [binding, *table])

@@ -24,13 +24,15 @@ def stored_secret(path: Path, length: int) -> str:
         os.link(fresh, path)  # unlike a rename, a link never replaces the file of another process
     except FileExistsError:
         pass
+    except OSError:  # some file systems have no links, such as folders that a virtual machine shares with its host
+        os.replace(fresh, path)
     finally:
-        fresh.unlink()
+        fresh.unlink(missing_ok=True)
     return _read(path)
 
 
 def _read(path: Path) -> str:
-    text = path.read_text().strip()
+    text = path.read_text(encoding="utf-8").strip()
     if not text:
         raise RuntimeError(f"{path} is empty; delete it and start again.")
     return text

@@ -6,16 +6,28 @@ Without any variable this is the demo, with SQLite files and the sandbox on this
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import django
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from project.demo_secrets import demo_secret_key, mark
+from project.ports import port_number
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+
+class Environment(environ.Env):
+    """Reads variables as they are written. django-environ alone takes ``$NAME`` for a reference to another variable."""
+
+    def get_value(self, var: str, cast: Any = None, default: Any = environ.Env.NOTSET, *args: Any, **more: Any) -> Any:
+        if str(self.ENVIRON.get(var, "")).startswith("$"):
+            return self.parse_value(self.ENVIRON[var], cast)
+        return super().get_value(var, cast, default, *args, **more)
+
+
+env = Environment()
 # Variables of the environment override those of the file.
 environ.Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 
@@ -149,9 +161,9 @@ SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
 
-SANDBOX_PORT: int = env.int("SANDBOX_PORT", default=8801)
+SANDBOX_PORT: int = port_number("SANDBOX_PORT", env.str("SANDBOX_PORT", default="8801"))
 #: Port of this site, so that the sandbox may redirect payers back to it.
-PORT: int = env.int("PORT", default=8000)
+PORT: int = port_number("PORT", env.str("PORT", default="8000"))
 #: Whether the platform is the sandbox on this machine, because no other platform is set.
 USES_SANDBOX = not any(
     env.str(f"GOVPAY_{name}", default="") for name in ("API_URL", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET")

@@ -7,6 +7,7 @@ import inspect
 import pickle
 import re
 import subprocess
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,8 +80,9 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 def test_templates_stay_in_the_apps_own_folder() -> None:
     templates = APP / "templates"
     files = [path for path in templates.rglob("*") if path.is_file()]
-    # In admin/govpay are templates that Django's admin looks up for this app alone.
-    own = {templates / "govpay", templates / "admin" / "govpay"}
+    # In admin/govpay are templates that Django's admin looks up for this app alone. In admin/auth/user are the pages
+    # that delete Django's own user; they add to the pages of the site.
+    own = {templates / "govpay", templates / "admin" / "govpay", templates / "admin" / "auth" / "user"}
     assert not [named(path) for path in files if own.isdisjoint(path.parents)]
 
 
@@ -93,7 +95,7 @@ def test_every_system_check_has_its_own_id() -> None:
             assert found not in used, f"{found} is used by {used.get(found)} and {name}"
             used[found] = name
     assert len(used) >= 5
-    assert all(re.fullmatch(r"govpay\.[EW]\d{3}", number) for number in used)
+    assert all(re.fullmatch(r"govpay\.[EWI]\d{3}", number) for number in used)
 
 
 # --- Errors -------------------------------------------------------------------------------------
@@ -231,3 +233,12 @@ def test_one_module_makes_the_keys_of_the_cache() -> None:
     """``connection`` and the doctor use a cache directly, with keys from ``govpay.cache``."""
     users = {named(path) for path in modules() if "django.core.cache" in path.read_text()}
     assert users <= {f"govpay/{name}.py" for name in ("cache", "checks", "connection", "doctor/site")}
+
+
+def test_lint_checks_the_types_of_a_host() -> None:
+    """``make test`` has no mypy. ``make lint`` checks the module, with unused ignores as errors."""
+    mypy = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    assert "tests/typed_host.py" in mypy["files"]
+    assert mypy["warn_unused_ignores"] is True
+    lint = (ROOT / "Makefile").read_text().split("\nlint:")[1].split("\n\n")[0]
+    assert re.search(r"(?m)/mypy$", lint)

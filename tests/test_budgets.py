@@ -211,8 +211,29 @@ def test_the_tables_are_made_by_plain_operations() -> None:
 
 def test_a_start_loads_only_what_every_process_needs() -> None:
     """150 ms, which ``make bench`` measures: the client, HTTP and ciphers come with their first use."""
-    late = ["requests", "rest_framework.views", "django_filters", "drf_spectacular", "cryptography", "babel.dates"]
+    late = ["requests", "rest_framework.views", "django_filters", "drf_spectacular", "cryptography", "babel"]
     late += ["govpay.client", "govpay.sync", "govpay.rest"]
     code = f"import sys; print([each for each in {late} if each in sys.modules])"
     worker = start_python(code)
     assert worker.communicate(timeout=300)[0].strip() == "[]"
+
+
+def test_the_urls_load_only_modules_of_ours_until_rest_is_asked() -> None:
+    """The REST interface loads 400 modules, most of them of other packages. ``reverse`` loads the file of all URLs."""
+    code = """
+import sys
+before = set(sys.modules)
+import govpay.urls
+from django.test import Client
+from django.urls import reverse
+ours = [name for name in set(sys.modules) - before if name.startswith("govpay.")]
+print(len(ours), reverse("govpay:rest:payments"))
+foreign = ("rest_framework.views", "django_filters", "drf_spectacular", "requests")
+print([name for name in foreign if name in sys.modules])
+print(Client(SERVER_NAME="localhost").get("/govpay/api/schema/").status_code, "drf_spectacular" in sys.modules)
+"""
+    addresses, foreign, rest = start_python(code).communicate(timeout=300)[0].splitlines()
+    count, address = addresses.split()
+    assert (int(count) < 100, address) == (True, "/govpay/api/v1/payments")
+    assert foreign == "[]"
+    assert rest == "200 True"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from govpay import operations
-from govpay.models import HostedSession, PaymentLink
+from govpay.models import HostedSession, Payment, PaymentLink
 from govpay.models.fields import Sealed
+from govpay.models.money import format_money
 from govpay.sync import sessions
 from govpay.sync.pull import pull
 from tests.operations.merchant import Merchant
@@ -147,3 +149,52 @@ def test_no_credential_is_logged(merchant: Merchant, caplog: Any) -> None:
     operations.expire_hosted_session(session=session)
     assert "_secret_" in secret
     assert secret.partition("_secret_")[2] not in caplog.text
+
+
+@pytest.mark.parametrize("status", ["active", "processing"])
+def test_while_a_session_may_have_been_paid_no_page_says_that_nothing_was_charged(
+    merchant: Merchant, status: str
+) -> None:
+    link, session = begun(merchant)
+    merchant.sandbox.confirm_session(session.uid)
+    HostedSession.objects.update(status=status, expires_at=timezone.now() - LONG_AGO)
+    merchant.sandbox.fault(SESSION, status=503)
+    cache.clear()
+    answer = browse(f"/govpay/pay/{link.public_id}/")
+    assert answer.status_code == 503
+    assert "If you have paid already, you do not need to do anything." in answer.content.decode()
+    for page in ("", "done/"):
+        assert "Nothing was charged" not in browse(f"/govpay/pay/{link.public_id}/{page}").content.decode()
+    by_session = browse(f"/govpay/pay/{session.public_id}/done/").content.decode()
+    assert "Nothing was charged" not in by_session
+
+
+def test_a_page_that_was_never_open_says_that_nothing_was_charged(merchant: Merchant) -> None:
+    link = link_of(merchant)
+    merchant.sandbox.fault("POST /v1/hosted-sessions", status=503)
+    answer = browse(f"/govpay/pay/{link.public_id}/")
+    assert (answer.status_code, "Nothing was charged" in answer.content.decode()) == (503, True)
+
+
+def lines(html: str) -> dict[str, str]:
+    """The lines of the done page: term and text."""
+    return dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", html))
+
+
+def test_the_done_page_shows_what_was_charged(merchant: Merchant) -> None:
+    link, session = begun(merchant)
+    made = merchant.sandbox.confirm_session(session.uid)
+    page = f"/govpay/pay/{link.public_id}/done/"
+    known = lines(browse(page).content.decode())
+    assert known["Amount, without any fee"] == format_money(link.amount, link.currency)
+    assert "Total" not in known, "the payment is not known here yet, and a fee is never computed"
+    merchant.sync("payments")
+    payment = Payment.objects.get(uid=made["payment_uid"])
+    assert payment.processing_fee_amount
+    for address in (page, f"/govpay/pay/{session.public_id}/done/"):
+        known = lines(browse(address).content.decode())
+        assert known["Amount"] == format_money(payment.base_amount, "USD")
+        assert known["Convenience fee"] == format_money(payment.processing_fee_amount, "USD")
+        assert known["Total"] == format_money(payment.total_amount, "USD") == format_money(made["total_amount"], "USD")
+    Payment.objects.update(tax_amount=3)
+    assert lines(browse(page).content.decode())["Tax"] == "$0.03"

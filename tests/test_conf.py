@@ -205,6 +205,8 @@ def test_a_redis_cache_needs_timeouts(settings: Any, changes: dict[str, Any], ex
         ({"CONN_MAX_AGE": 60}, ["govpay.W005"]),
         ({"CONN_MAX_AGE": None}, ["govpay.W005"]),
         ({"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}, []),
+        ({"OPTIONS": {"pool": True}}, ["govpay.W005"]),
+        ({"OPTIONS": {"pool": {"min_size": 2}}, "CONN_HEALTH_CHECKS": True}, []),
     ],
 )
 def test_kept_database_connections_need_health_checks(
@@ -254,3 +256,30 @@ def test_a_digest_that_reaches_nobody(settings: Any, given: dict[str, Any], part
 def test_a_digest_as_it_should_be(settings: Any) -> None:
     given = {"DIGEST_RECIPIENTS": ["finance@city.example"], "PUBLIC_URL": "https://pay.city.example/"}
     assert found(settings, **given) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("payment", "'payments'"),
+        ("methods", "Known: clients"),
+        ("Terminals", "'terminals'"),
+        (None, "Known"),
+        (["payments"], "payments"),
+    ],
+)
+def test_a_list_that_is_no_paged_one(settings: Any, name: Any, hint: str) -> None:
+    """A misspelt name would have no effect. Saved methods, sessions and subscriptions are never paged."""
+    ((check, text),) = found(settings, UNPAGED_LISTS=["payments", name])
+    assert check == "govpay.E011"
+    assert repr(name) in text
+    assert hint in text
+
+
+def test_every_paged_list_may_come_whole(settings: Any) -> None:
+    assert (
+        found(settings, UNPAGED_LISTS=("clients", "accounts", "customers", "payments", "transactions", "terminals"))
+        == []
+    )
+    ((check, _),) = found(settings, UNPAGED_LISTS="payments")
+    assert check == "govpay.E001"

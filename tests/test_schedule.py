@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery, current_app
+from celery.beat import Scheduler
 from kombu import Queue
 from kombu.utils.scheduling import cycle_by_name
 
 from govpay import schedule, tasks
+from tests.processes import ROOT, bare_environment
 
 HOSTS = Path(__file__).resolve().parents[1] / "docs" / "hosts.md"
 
@@ -32,6 +38,7 @@ def test_every_task_has_a_queue() -> None:
         ("send_outstanding", "govpay.events"),
         ("sync_all", "govpay.sync"),
         ("sync_account", "govpay.sync"),
+        ("process_slow_event", "govpay.sync"),
     ],
 )
 def test_the_demo_sends_a_task_to_its_queue(task: str, queue: str) -> None:
@@ -46,7 +53,65 @@ def test_a_worker_without_a_choice_serves_all_queues_the_most_urgent_first() -> 
 
 def test_the_schedule_names_no_queue() -> None:
     """A site that sets no routes keeps everything in Celery's default queue, where its workers are."""
-    assert all(set(entry["options"]) == {"expires"} for entry in schedule.BEAT_SCHEDULE.values())
+    assert all(set(entry["options"]) == {"expires", "expire_seconds"} for entry in schedule.BEAT_SCHEDULE.values())
+
+
+@pytest.mark.parametrize("name", schedule.BEAT_SCHEDULE)
+def test_a_tick_of_beat_expires(name: str) -> None:
+    """Celery's own beat sends each entry as it is; the message has an expiry before the next tick."""
+    site = Celery("site", broker="memory://", set_as_current=False)
+    site.conf.beat_schedule = {name: schedule.BEAT_SCHEDULE[name]}
+    beat = Scheduler(site, lazy=True)
+    beat.setup_schedule()
+    with site.connection_for_write() as connection:
+        connection.default_channel.queue_declare("celery")
+        connection.default_channel.queue_purge("celery")
+        started = datetime.now(UTC)
+        beat.apply_async(beat.schedule[name], advance=False)
+        message = connection.default_channel.basic_get("celery", no_ack=True)
+    expires = datetime.fromisoformat(message.headers["expires"])
+    assert 0 < (expires - started).total_seconds() <= schedule.TICK
+
+
+def test_django_celery_beat_keeps_the_expiry(tmp_path: Path) -> None:
+    """Its importer writes the schedule into its tables and drops the option ``expires``."""
+    pytest.importorskip("django_celery_beat", reason="django-celery-beat declares Django < 6.1")
+    done = subprocess.run(
+        [sys.executable, "-c", DATABASE_BEAT, str(tmp_path / "site.sqlite3")],
+        cwd=ROOT,
+        env=bare_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expiries = json.loads(done.stdout)
+    assert expiries == {name: [schedule.EXPIRES, schedule.EXPIRES] for name in schedule.BEAT_SCHEDULE}
+
+
+DATABASE_BEAT = """
+import json, sys
+import django
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["django.contrib.contenttypes", "django_celery_beat"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1]}},
+    USE_TZ=True,
+)
+django.setup()
+from celery import Celery
+from django.core.management import call_command
+from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler
+from govpay.schedule import BEAT_SCHEDULE
+call_command("migrate", verbosity=0)
+site = Celery("site", broker="memory://")
+site.conf.beat_schedule = {**BEAT_SCHEDULE}
+sent = DatabaseScheduler(app=site).schedule
+stored = PeriodicTask.objects.filter(task__startswith="govpay.")
+print(json.dumps({row.name: [row.expire_seconds, sent[row.name].options["expires"]] for row in stored}))
+"""
 
 
 def test_redis_serves_the_most_urgent_queue_first_whatever_was_served_last() -> None:

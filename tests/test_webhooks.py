@@ -123,6 +123,7 @@ def test_what_is_refused_leaves_nothing_but_one_line(account: str, name: str, ca
     with caplog.at_level(logging.WARNING, "govpay.webhooks"), CaptureQueriesContext(connection) as statements:
         answer = post(account, body, signature)
     assert answer.status_code == status
+    assert ("detail" in answer.json()) == (status != 401), "a malformed request is told what is wrong with it"
     assert len(statements) == 0
     assert WebhookEvent.objects.count() == 1
     (line,) = [record for record in caplog.records if record.message.startswith("webhook refused")]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from celery import current_app
+from django.utils import timezone
 
 from govpay import tasks
 from govpay.models import Heartbeat, Payment, SyncCursor, SyncRun, WebhookEvent
@@ -118,11 +119,15 @@ def empty_queues(broker: str) -> Iterator[None]:
 def test_accounts_that_hang_hold_no_event_of_another(
     sandbox: Any, broker: str, start_worker: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    """Faults C3: lists and events of other accounts hang. One event of each is read, and no second one."""
-    hanging = [str(sandbox.add_account()["uid"]) for _ in range(6)]
-    healthy = str(sandbox.add_account()["uid"])
+    """Faults C3: lists and events of 6 of 12 accounts hang, and their events come before those of the healthy ones.
+
+    One event of each account that hangs is read, and no second one. One process serves all events of the healthy ones
+    within 5 seconds, although it has read nothing of any account before.
+    """
+    accounts = [str(sandbox.add_account()["uid"]) for _ in range(12)]
+    hanging, healthy = accounts[:6], accounts[6:]
     tasks.sync_all()
-    payment = sandbox.add_payment(healthy, "captured")["uid"]
+    good = [sandbox.add_payment(uid, "captured")["uid"] for uid in healthy]
     stuck = [sandbox.add_payment(uid, "captured")["uid"] for uid in hanging for _ in range(2)]
     hangs = sandbox.fault("GET /api/customers", delay=1000, times=1000)
     for uid in stuck:
@@ -131,15 +136,26 @@ def test_accounts_that_hang_hold_no_event_of_another(
         send(broker, SYNC, tasks.sync_account, uid)
     start_worker(SYNC)
     wait_for(lambda: hangs.hits > 0)
-    waiting = [event_for(hanging[at // 2], "payment.completed", payment_uid=uid) for at, uid in enumerate(stuck)]
-    for each in [*waiting, event_for(healthy, "payment.completed", payment_uid=payment)]:
-        send(broker, EVENTS, tasks.process_event, each.pk)
+    warm_up = event_for(healthy[0], "no.such.type")
+    send(broker, EVENTS, tasks.process_event, warm_up.pk)
     send(broker, MONEY, tasks.heartbeat)
     start_worker(MONEY)
     start_worker(EVENTS)
-    wait_for(lambda: WebhookEvent.objects.filter(account=healthy, state="processed").exists())
+    wait_for(lambda: WebhookEvent.objects.filter(pk=warm_up.pk, state="ignored").exists())
+    waiting = [event_for(hanging[at // 2], "payment.completed", payment_uid=uid) for at, uid in enumerate(stuck)]
+    waiting += [
+        event_for(account, "payment.completed", payment_uid=uid) for account, uid in zip(healthy, good, strict=True)
+    ]
+    started_at = timezone.now()
+    for each in waiting:
+        send(broker, EVENTS, tasks.process_event, each.pk)
+    done = WebhookEvent.objects.filter(account__in=healthy, state="processed")
+    wait_for(lambda: done.count() == len(healthy))
     read = [call["path"].removeprefix("/api/payments/") for call in sandbox.requests()]
-    assert [uid for uid in read if uid in (*stuck, payment)] == [*stuck[::2], payment]
+    assert [uid for uid in read if uid in (*stuck, *good)] == [*stuck[::2], *good]
+    seconds = (done.latest("processed_at").processed_at - started_at).total_seconds()
+    print(f"events of 6 healthy accounts, sent after those of 6 that hang: {seconds:.1f} s, one process, {broker}")
+    assert seconds <= 5
     wait_for(lambda: Heartbeat.objects.filter(name="beat").exists())
     assert not SyncRun.objects.exclude(account=None).exclude(state="running").exists(), "the lists still hang"
 
@@ -165,3 +181,27 @@ def test_one_worker_on_redis_serves_money_and_events_before_lists(
     first_list = SyncRun.objects.filter(resource="terminals").earliest("started_at")
     assert Heartbeat.objects.get(name="beat").last_seen < processed[0]
     assert processed[-1] < first_list.started_at
+
+
+@pytest.mark.usefixtures("empty_queues")
+@pytest.mark.parametrize("broker", BROKERS)
+def test_one_worker_serves_events_between_the_slots_of_a_long_list(
+    sandbox: Any, settings: Any, broker: str, start_worker: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """Faults C3: after each slot the next task may be of any queue on RabbitMQ. The list takes thirty slots here."""
+    settings.GOVPAY = {**settings.GOVPAY, "SYNC_SLOT": 0.1}
+    long, other = (str(sandbox.add_account()["uid"]) for _ in range(2))
+    sandbox.add_payments(long, 3000)
+    payment = sandbox.add_payment(other, "captured")["uid"]
+    tasks.sync_all()
+    sandbox.fault("GET /api/payments", delay=0.2, times=1000)
+    send(broker, SYNC, tasks.sync_account, long, resources=["payments"])
+    start_worker(",".join(QUEUES))
+    wait_for(lambda: Payment.objects.exists())
+    before = SyncRun.objects.filter(resource="payments").count()
+    event = event_for(other, "payment.completed", payment_uid=payment)
+    send(broker, EVENTS, tasks.process_event, event.pk)
+    wait_for(lambda: WebhookEvent.objects.filter(pk=event.pk, state="processed").exists())
+    slots = SyncRun.objects.filter(resource="payments").count() - before
+    print(f"an event waited for {slots} slots of a list, one worker, {broker}")
+    assert SyncCursor.objects.get(resource="payments", account=long).completed_at is None

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
+from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
 from govpay import conf
+from govpay.admin.base import ExplainedAdmin, with_retried_reads
 from govpay.admin.filters import AccountListFilter
 from govpay.models import AccountAccess
 from govpay.models.access import reach_of
-
-if TYPE_CHECKING:
-    AnyModelAdmin = admin.ModelAdmin[Any]
-else:
-    AnyModelAdmin = admin.ModelAdmin
 
 OPEN = _("A user sees every payment account if no row here names the user or one of the user's groups.")
 CLOSED = _("A user sees no payment account if no row here names the user or one of the user's groups.")
 
 
 @admin.register(AccountAccess)
-class AccountAccessAdmin(AnyModelAdmin):
+class AccountAccessAdmin(ExplainedAdmin):
     """Edit account access. Only users who see all accounts may, because others could remove their own limits here."""
 
     list_display = ("account", "user", "group")
@@ -38,6 +35,9 @@ class AccountAccessAdmin(AnyModelAdmin):
     search_help_text = _("The whole UID of a payment account, or the name of a user or group.")
     # Used if the admin of the host has no searchable page of users or groups.
     raw_id_fields = ("user", "group")
+
+    def get_urls(self) -> list[URLPattern]:
+        return with_retried_reads(super().get_urls())
 
     def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
         registered = self.admin_site._registry

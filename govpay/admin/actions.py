@@ -18,7 +18,7 @@ from govpay.admin.flags import at_stake
 from govpay.admin.messages import StaffOutcome, open_operation_reason
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAction, PaymentStatus, TransactionStatus
-from govpay.models.money import format_money, to_major
+from govpay.models.money import format_money, write_amount
 from govpay.models.operations import OPEN_STATES
 from govpay.models.permissions import ACTION_PERMISSIONS
 from govpay.operations import staff
@@ -52,7 +52,7 @@ class OneRefundForm(RefundForm):
         super().__init__(*args, **kwargs)
         self.shown = shown
         amount = shown.refundable if shown.retry_amount is None else min(shown.retry_amount, shown.refundable)
-        self.fields["amount"].initial = f"{to_major(amount, shown.currency):f}"
+        self.fields["amount"].initial = write_amount(amount, shown.currency)
         if shown.retry:
             self.fields["reason"].help_text = _(
                 "Fill this in only if you change the amount. If the earlier refund is tried again, it keeps its "

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from govpay.models.money import is_currency, to_minor
+from govpay.models.money import is_currency, read_amount, write_amount
+
+
+def _with_example(text: Any, amount: int, currency: str) -> str:
+    return str(text) % {"example": write_amount(amount, currency)}
+
+
+#: Put an amount, as the active language writes it, into a text with ``%(example)s``. Takes text, amount and currency.
+with_example: Any = lazy(_with_example, str)
+
+#: Help text of the amount of a charge or a link.
+WITHOUT_FEE = with_example(
+    gettext_lazy("Such as %(example)s, without any fee: the platform adds its own."), 1234, "USD"
+)
 
 
 def amount_field(label: Any, help_text: Any = "") -> forms.CharField:
-    """Return a text field for ``12.34``, read by ``minor_units``. A number field would round and accept ``1e3``."""
+    """Return a text field for ``12.34``, read by ``minor_units``. A number field would round, accept ``1e3``, and
+    follow the host's number formats.
+    """
     widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
     return forms.CharField(label=label, max_length=32, help_text=help_text, widget=widget)
 
@@ -23,15 +38,13 @@ def currency_field() -> forms.CharField:
     return forms.CharField(label=gettext_lazy("Currency"), max_length=3, min_length=3, initial="USD")
 
 
-def minor_units(text: str, currency: str) -> int:
-    """Convert ``12.34`` to 1234. Raises ``ValidationError`` if the amount is malformed, not exact or not above zero."""
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()):
-        raise ValidationError(_("Enter an amount such as 12.34, with a point and no other signs."))
+def minor_units(text: str, currency: str, least: int = 1) -> int:
+    """Convert ``12.34`` to 1234 (``read_amount``). Raises ``ValidationError``, also below ``least`` minor units."""
     try:
-        amount = to_minor(text, currency)
+        amount = read_amount(text, currency)
     except ValueError as error:
         raise ValidationError(str(error)) from None
-    if amount <= 0:
+    if amount < least:
         raise ValidationError(_("The amount must be more than nothing."))
     return amount
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Page, Paginator
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Subquery, Sum
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.text import capfirst
 
 from govpay.models.fields import SealedField
+from govpay.models.money import format_money
 
 if TYPE_CHECKING:
     AnyPaginator = Paginator[Any]
@@ -43,8 +44,12 @@ class BoundedPaginator(AnyPaginator):
 
     def __init__(self, object_list: Any, per_page: int, *args: Any, page: int = 1, **kwargs: Any) -> None:
         super().__init__(object_list, per_page, *args, **kwargs)
-        page = page if 1 <= page <= DEEPEST_PAGE else 1
-        self.horizon = max(COUNTED, (page + 3) * per_page)
+        self.page_asked = page if 1 <= page <= DEEPEST_PAGE else 1
+        self.horizon = max(COUNTED, (self.page_asked + 3) * per_page)
+
+    def count_one_page_ahead(self) -> None:
+        """Count only to the end of the next page, because each further row is expensive to find."""
+        self.horizon = (self.page_asked + 1) * self.per_page
 
     def page(self, number: Any) -> Page[Any]:
         """Return a page. For a deep page, find the primary keys through the index first, then read only those rows.
@@ -76,8 +81,43 @@ class BoundedPaginator(AnyPaginator):
     @property
     def count_text(self) -> str:
         """Return ``count`` as text, with a plus sign if there are more rows."""
-        text = number_format(self.count, force_grouping=True)
-        return f"{text}+" if self.is_cut else text
+        return f"{self.number_counted}+" if self.is_cut else self.number_counted
+
+    @property
+    def number_counted(self) -> str:
+        return number_format(self.count, force_grouping=True)
+
+
+class SummingPaginator(BoundedPaginator):
+    """A paginator of payments that also sums what it counts, per currency."""
+
+    has_sums = True
+
+    @cached_property
+    def _by_currency(self) -> list[dict[str, Any]]:
+        """Count and sums (minor units) by currency, in one statement over at most ``horizon + 1`` rows."""
+        queryset: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        keys = queryset.order_by().values("pk")[: self.horizon + 1]
+        rows = queryset.model._default_manager.filter(pk__in=keys).order_by().values("currency")
+        found = rows.annotate(count=Count("pk"), total=Sum("total_amount"), refunded=Sum("refunded_amount"))
+        return sorted(found, key=lambda row: (-row["count"], row["currency"]))
+
+    @cached_property
+    def _counted(self) -> int:
+        return sum(row["count"] for row in self._by_currency)
+
+    @property
+    def sums(self) -> list[dict[str, Any]]:
+        """Return ``currency``, and as texts ``count``, ``total`` and ``refunded``; nothing if there are more rows."""
+        return [
+            {
+                "currency": row["currency"],
+                "count": number_format(row["count"], force_grouping=True),
+                "total": format_money(int(row["total"] or 0), row["currency"]),
+                "refunded": format_money(int(row["refunded"]), row["currency"]) if row["refunded"] else "",
+            }
+            for row in (() if self.is_cut else self._by_currency)
+        ]
 
 
 def requested_page(request: HttpRequest) -> int:
@@ -175,12 +215,13 @@ class DateDrilldown:
 
     def _bounds(self) -> tuple[dt.date, dt.date] | None:
         # MIN and MAX in one query would scan the table on SQLite. Reading one row from each end of the index does not.
-        dates = self.changelist.root_queryset.filter(**{f"{self.field}__isnull": False})
-        first = dates.order_by(self.field).values_list(self.field, flat=True).first()
-        last = dates.order_by(f"-{self.field}").values_list(self.field, flat=True).first()
-        if first is None or last is None:
-            return None
-        return _day(first), _day(last)
+        dates = self.changelist.root_queryset.filter(**{f"{self.field}__isnull": False}).values(self.field)
+        ends = {
+            name: Subquery(dates.order_by(order)[:1]) for name, order in (("a", self.field), ("z", f"-{self.field}"))
+        }
+        any_row = self.changelist.model._default_manager.order_by().values_list(ends["a"], ends["z"])[:1]
+        first, last = next(iter(any_row), (None, None))
+        return None if first is None or last is None else (_day(first), _day(last))
 
     def _link(self, **parts: int | None) -> str:
         chosen = {f"{self.field}__{part}": value for part, value in parts.items() if value is not None}

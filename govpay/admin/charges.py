@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.admin import fee_previews
-from govpay.admin.amounts import amount_field, clean_money, currency_field
+from govpay.admin.amounts import WITHOUT_FEE, amount_field, clean_money, currency_field
 from govpay.admin.confirmation_tokens import ConfirmationToken
 from govpay.admin.confirmation_views import ConfirmationView
 from govpay.admin.formatting import Table, expiry, link_to, list_of, method_label, relative
@@ -30,7 +30,7 @@ from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Customer, Operation, Payment, SavedPaymentMethod
 from govpay.models.choices import PaymentStatus
-from govpay.models.money import to_major
+from govpay.models.money import write_amount
 from govpay.models.permissions import CHARGE_CUSTOMER
 from govpay.operations import staff
 
@@ -42,9 +42,7 @@ class ChargeForm(forms.Form):
     """The form for a charge: saved method, amount, currency, description and reference."""
 
     method = forms.ChoiceField(label=gettext_lazy("Saved payment method"), widget=forms.RadioSelect)
-    amount = amount_field(
-        gettext_lazy("Amount"), gettext_lazy("Such as 12.34, without any fee: the platform adds its own.")
-    )
+    amount = amount_field(gettext_lazy("Amount"), WITHOUT_FEE)
     currency = currency_field()
     description = forms.CharField(
         label=gettext_lazy("Description"),
@@ -177,11 +175,11 @@ class ChargeView(ConfirmationView):
         if not _is_key(again):
             return None
         payment = Payment.objects.visible_to(self.request.user).filter(pk=again).first()
-        quote = payment and operations.quote_of(payment, self.request.user)
+        quote = operations.quote_of(payment, self.request.user) if payment else None
         if payment is None or quote is None or quote.customer_id != self.row.uid:
             return None
         typed = fee_previews.typed(quote, payment, self.methods)
-        return {**typed, "amount": f"{to_major(typed['amount'], typed['currency']):f}"}
+        return {**typed, "amount": write_amount(typed["amount"], typed["currency"])}
 
     def search(self) -> HttpResponse:
         """Show a page on which staff search for the customer."""
@@ -211,20 +209,21 @@ class ChargeView(ConfirmationView):
         return render(self.admin, self.request, "govpay/admin/charge_search.html", context)
 
     def run(self) -> HttpResponse:
-        for quote in self.shown_before():
+        for quote, shown in self.shown_before():
             key = str(_quote_key(self.token, self.form.cleaned_data))
-            outcome = fee_previews.take_back(quote, quote.payment, self.request.user, key)
+            outcome = fee_previews.take_back(quote, shown, self.request.user, key)
             if outcome.kind == "left":
                 again = _("Press the button again to see the new fee.")
                 return self.say_again(f"{outcome} {again}")
             if outcome.kind != "done":
-                messages.add_message(self.request, outcome.level, str(outcome))
-                return HttpResponseRedirect(_confirmation(quote.payment))
+                messages.add_message(self.request, outcome.level, outcome.after(str(outcome)))
+                return HttpResponseRedirect(_confirmation(shown))
         try:
             payment = self.quote()
         except GovPayError as error:
             nothing = _("Nothing was charged.")
-            return self.say_again(f"{outcome_of_error(error)} {nothing}")
+            outcome = outcome_of_error(error)
+            return self.say_again(outcome.after(f"{outcome} {nothing}"))
         if payment.status == PaymentStatus.VOIDED:
             # The same form was sent again after its fee preview was taken back. The new page gets a new key.
             return self.say_again(_("This fee preview was taken back. Press the button again to see the fee."))
@@ -235,14 +234,18 @@ class ChargeView(ConfirmationView):
         self.form.add_error(None, text)
         return self.confirm()
 
-    def shown_before(self) -> list[Operation]:
+    def shown_before(self) -> list[tuple[Operation, Payment]]:
         """Return the fee previews that the form replaces: those made by this form, and the one that it follows."""
         again, key = self.request.GET.get("again", ""), _quote_key(self.token, self.form.cleaned_data)
+        previews = staff.fee_previews(self.request.user, self.row).exclude(key=key)
         return [
-            quote
-            for quote in staff.fee_previews(self.request.user, self.row).exclude(key=key)
-            if str(quote.payment.pk) == again
-            or quote.key == _quote_key(self.token, fee_previews.typed(quote, quote.payment, self.methods))
+            (quote, payment)
+            for quote, payment in ((each, each.payment) for each in previews)
+            if payment is not None
+            and (
+                str(payment.pk) == again
+                or quote.key == _quote_key(self.token, fee_previews.typed(quote, payment, self.methods))
+            )
         ]
 
     def quote(self) -> Payment:

@@ -146,7 +146,7 @@ def after(rows: Sequence[ConfirmationRow]) -> list[Table]:
                     relative(row.payment, "customer"),
                     format_money(row.amount, row.payment.currency),
                     _outcome(row),
-                    row.outcome.text if row.outcome else "",
+                    row.outcome.after(row.outcome.text) if row.outcome else "",
                 )
                 for row in rows
             ],

@@ -77,7 +77,7 @@ class PostView(View):
     def fail(self, error: GovPayError) -> HttpResponse:
         """Redirect to the page that the user came from, with the error as a message."""
         outcome = outcome_of_error(error)
-        messages.add_message(self.request, outcome.level, str(outcome))
+        messages.add_message(self.request, outcome.level, outcome.after(str(outcome)))
         return HttpResponseRedirect(self.back())
 
     def back(self) -> str:
@@ -174,4 +174,5 @@ class ConfirmationView(PostView):
         return self.confirm()
 
     def add_error(self, error: GovPayError) -> None:
-        self.form.add_error(None, str(outcome_of_error(error)))
+        outcome = outcome_of_error(error)
+        self.form.add_error(None, [each for each in (str(outcome), outcome.detail) if each])

@@ -24,10 +24,11 @@ from govpay.admin.confirmation_views import ConfirmationView
 from govpay.admin.formatting import clip, list_of, moment, page_of
 from govpay.admin.messages import StaffOutcome, outcome_of_error
 from govpay.admin.rendering import render
-from govpay.decorators import own_view
+from govpay.decorators import own_view, retry_read
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
 from govpay.models.money import format_money
+from govpay.models.people import name_of
 from govpay.review.items import action_in_words
 from govpay.security.headers import secure_view
 
@@ -42,9 +43,10 @@ SUBMIT_TIMEOUT = 20.0
 def own_url(admin: Any, route: str, name: str, view: Callable[..., Any]) -> URLPattern:
     """Return a URL pattern of the admin whose view runs outside any transaction, also with ``ATOMIC_REQUESTS``.
 
-    Operations commit their journal row before they call the platform. An open transaction could roll it back.
+    Operations commit their journal row before they call the platform. An open transaction could roll it back. A GET
+    only reads, also on the platform, so it is repeated when the database has ended the connection.
     """
-    return path(route, own_view(secure_view(admin.admin_site.admin_view(view))), name=name)
+    return path(route, own_view(retry_read(secure_view(admin.admin_site.admin_view(view)))), name=name)
 
 
 def chosen_ids(request: HttpRequest) -> list[int]:
@@ -68,7 +70,7 @@ def earlier_attempt(row: ConfirmationRow) -> list[tuple[Any, Any]]:
     parts = {
         "what": action_in_words(earlier),
         "when": moment(earlier.attempted_at or earlier.created_at),
-        "who": clip(earlier.retried_by or earlier.actor) or _("a program"),
+        "who": clip(name_of(earlier, earlier.asked_by)) or _("a program"),
     }
     return [(_("Earlier attempt"), text % parts)]
 
@@ -221,12 +223,12 @@ class PaymentConfirmationView(ConfirmationView):
             return self.action.perform(payment, shown, data, actor=self.request.user, key=key)
         except GovPayError as error:
             return outcome_of_error(error)
-        except Exception as error:
+        except Exception:
             # The rows before this one are done, and staff must see that. After an error page they might start
             # all rows again. The traceback is in the log.
             logger.exception("%s of payment %s", self.action.name, payment.uid)
-            text = _("This site failed (%(error)s); look at the payment's operations before you do anything else.")
-            return StaffOutcome("unknown", _("Outcome not known"), text % {"error": type(error).__name__})
+            text = _("This site failed; look at the payment's operations before you do anything else.")
+            return StaffOutcome("unknown", _("Outcome not known"), text)
 
     def tell(self, row: ConfirmationRow) -> HttpResponse:
         """Redirect to the page of the single payment, with a message about the outcome."""
@@ -237,7 +239,8 @@ class PaymentConfirmationView(ConfirmationView):
             "payment": row.payment,
         }
         text = _("%(title)s: %(amount)s, payment %(payment)s.") % parts
-        messages.add_message(self.request, row.outcome.level, f"{text} {row.outcome.text}".strip())
+        said = row.outcome.after(f"{text} {row.outcome.text}".strip())
+        messages.add_message(self.request, row.outcome.level, said)
         return HttpResponseRedirect(page_of(row.payment))
 
     def report(self, rows: list[ConfirmationRow]) -> HttpResponse:

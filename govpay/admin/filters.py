@@ -8,18 +8,20 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
-from django.db.models.lookups import Exact
+from django.db.models.lookups import Exact, GreaterThan
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from govpay.admin.formatting import FEE_PREVIEW
-from govpay.models import Client, PaymentAccount
+from govpay.admin.formatting import FEE_PREVIEW, TAKES_MONEY
+from govpay.models import Client, PaymentAccount, Transaction
 from govpay.models.access import reach_of
-from govpay.models.choices import PaymentFlag, PaymentStatus
+from govpay.models.choices import PaymentFlag, PaymentStatus, TransactionStatus
 
 #: Maximum number of accounts or clients that a filter lists. The others have links to filtered lists on their own
 #: pages.
@@ -165,6 +167,80 @@ class FlagListFilter(ExactFilter):
         return raised if wanted == "any" else raised.filter(flag=wanted)
 
 
+class RefundedFilter(ExactFilter):
+    """Filter payments by whether anything was refunded, with the partial index on the refunded amount."""
+
+    title = _("refund")
+    parameter_name = "refunded"
+
+    #: Exactly the condition of the index, as for ``FlagListFilter.RAISED``.
+    REFUNDED = GreaterThan(F("refunded_amount"), RawSQL("0", ()))
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("With a refund")), ("0", _("Without a refund"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        match self.value():
+            case "1":
+                return queryset.filter(self.REFUNDED)
+            case "0":
+                return queryset.filter(Q(refunded_amount=None) | Q(refunded_amount__lte=0))
+        return None
+
+
+class DisputedFilter(RefundedFilter):
+    """Filter payments by whether the payer's bank took money back, also if it gave it back later."""
+
+    title = _("dispute or return")
+    parameter_name = "disputed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("With a dispute or return")), ("0", _("Without a dispute or return"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        wanted = self.value()
+        if wanted not in ("0", "1"):
+            return None
+        moved = Transaction.objects.filter(type__in=TAKES_MONEY).exclude(status=TransactionStatus.FAILED).order_by()
+        if wanted == "1":
+            return queryset.filter(uid__in=moved.values("payment"))
+        return queryset.exclude(Exists(moved.filter(payment=OuterRef("uid"))))
+
+
+class BrandFilter(ExactFilter):
+    """Filter by the brand of the card, in any case."""
+
+    title = _("brand")
+    parameter_name = "brand"
+
+    def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
+        return [("visa", "Visa"), ("mastercard", "Mastercard"), ("amex", "Amex"), ("discover", "Discover")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        wanted = self.value()
+        return queryset.filter(brand__iexact=wanted) if wanted else None
+
+
+class PersonFilter(ExactFilter):
+    """Filter operations by the user who acted. Offer the first fifty users of the staff by user name, in one query."""
+
+    title = _("person")
+    parameter_name = "actor"
+
+    def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
+        users: Any = get_user_model()
+        rows = users._default_manager.order_by(users.USERNAME_FIELD)
+        if any(field.name == "is_staff" for field in users._meta.concrete_fields):
+            rows = rows.filter(is_staff=True)
+        return [(str(pk), name) for pk, name in rows.values_list("pk", users.USERNAME_FIELD)[:FILTER_ACCOUNTS_LIMIT]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        try:
+            return super().queryset(request, queryset)
+        except (ValueError, ValidationError) as error:  # no primary key of a user
+            raise IncorrectLookupParameters(str(error)) from None
+
+
 class BacklogFilter(ExactFilter):
     """Filter flags that an account's first load raised. Appears only if the link of such a group set it."""
 
@@ -176,6 +252,20 @@ class BacklogFilter(ExactFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         return queryset.filter(FlagListFilter.RAISED, flag_backlog=True) if self.value() else None
+
+
+class WaitingFilter(ExactFilter):
+    """Filter payments that can still be captured. Appears only if the link of the overview set it."""
+
+    title = _("waiting for capture")
+    parameter_name = "waiting"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("Yes"))] if self.value() else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        rows: Any = queryset
+        return rows.waiting_for_capture(timezone.now()) if self.value() else None
 
 
 class ExpiryFilter(admin.SimpleListFilter):

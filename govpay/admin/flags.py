@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.db import router, transaction
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -18,6 +19,7 @@ from govpay.admin.formatting import TONES, Button, clip, label_of, moment, payme
 from govpay.admin.messages import Alert
 from govpay.models import Payment
 from govpay.models.choices import PaymentFlag
+from govpay.models.people import kept
 from govpay.models.permissions import REFUND_PAYMENT
 from govpay.review import flagged
 
@@ -133,7 +135,9 @@ class ClearFlagView(PostView):
         if not flag or "\x00" in flag or (given and at is None):
             return messages.ERROR, _("This form does not come from here, so nothing was changed.")
         with transaction.atomic(using=router.db_for_write(Payment)):
-            if Payment.objects.filter(pk=payment.pk, flag=flag, flagged_at=at).update(flag=""):
+            if Payment.objects.filter(pk=payment.pk, flag=flag, flagged_at=at).update(
+                flag="", flag_cleared_at=timezone.now(), **kept("flag_cleared_by", self.request.user)
+            ):
                 words = {"flag": label_of(flag, PaymentFlag), "when": moment(at) or "—"}
                 text = _("Marked as dealt with: %(flag)s, %(when)s.") % words
                 self.admin.log_change(self.request, payment, text)

@@ -13,8 +13,6 @@ from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.db import models
 from django.urls import reverse
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.text import Truncator
@@ -35,6 +33,7 @@ from govpay.models.choices import (
     TransactionStatus,
     TransactionType,
 )
+from govpay.models.moments import format_moment
 from govpay.models.money import format_money
 from govpay.models.reasons import find_reason, reason_in_words
 
@@ -136,10 +135,14 @@ def action_label(operation: Operation) -> Any:
 
 
 def moment(value: Any) -> str | None:
-    """Return a date and time in short form, in the active time zone."""
-    if value is None:
-        return None
-    return date_format(timezone.localtime(value) if timezone.is_aware(value) else value, "SHORT_DATETIME_FORMAT")
+    """Return a date and time in short form with its zone, or ``None``."""
+    return None if value is None else format_moment(value)
+
+
+def dealt_with(row: Operation | Payment, what: str) -> str | None:
+    """Return who marked the row's ``what``, a flag or a review reason, as dealt with last, and when, or ``None``."""
+    who, at = getattr(row, f"{what}_cleared_by_name"), getattr(row, f"{what}_cleared_at")
+    return " · ".join(filter(None, (clip(who), moment(at)))) or None
 
 
 def reason_of(row: Transaction) -> str | None:

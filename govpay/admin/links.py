@@ -18,25 +18,33 @@ from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.addresses import public_address
-from govpay.admin.amounts import amount_field, clean_money, currency_field
+from govpay.admin.amounts import WITHOUT_FEE, amount_field, clean_money, currency_field
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmation_tokens import TokenRefused
-from govpay.admin.confirmation_views import ConfirmationView, PostView
+from govpay.admin.confirmation_views import ConfirmationView
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountListFilter, known_values
 from govpay.admin.formatting import (
-    Button,
+    Table,
+    badge,
     badge_column,
     clip,
     column,
     link_column,
+    link_to,
+    moment,
     moment_column,
     money_column,
     page_of,
+    relative,
 )
+from govpay.admin.messages import outcome_of_error
 from govpay.exceptions import GovPayError
+from govpay.extras import missing_packages
 from govpay.models import Customer, PaymentAccount, PaymentLink
 from govpay.models.choices import LinkState
+from govpay.models.money import format_money
+from govpay.models.people import name_of
 from govpay.models.permissions import CREATE_SESSION
 
 #: Default and maximum number of days for which a link is valid.
@@ -52,9 +60,7 @@ class LinkForm(forms.Form):
         to_field_name="uid",
         empty_label=None,
     )
-    amount = amount_field(
-        gettext_lazy("Amount"), gettext_lazy("Such as 12.34, without any fee: the platform adds its own.")
-    )
+    amount = amount_field(gettext_lazy("Amount"), WITHOUT_FEE)
     currency = currency_field()
     reference_id = forms.CharField(
         label=gettext_lazy("Reference"),
@@ -143,24 +149,51 @@ class CreateLinkView(ConfirmationView):
         self.form.add_error(None, str(error))
 
 
-class CancelLinkView(PostView):
+class CancelLinkView(ConfirmationView):
     permission = CREATE_SESSION
+    title = gettext_lazy("Cancel this payment link?")
+    consequence = gettext_lazy(
+        "Nobody can pay with it any more, and a payment page that is open now is closed. This cannot be undone; a new "
+        "link can be created."
+    )
+    button = gettext_lazy("Cancel this link")
+    #: The state of the link before it was cancelled.
+    before = ""
 
     def rows(self) -> Any:
-        return PaymentLink.objects.visible_to(self.request.user)
+        return PaymentLink.objects.visible_to(self.request.user).select_related("customer", "account")
+
+    def context(self) -> dict[str, Any]:
+        link = self.row
+        table = Table(
+            title=_("Payment link"),
+            heads=(_("Payment link"), _("Amount"), _("Payer"), _("Payment account"), _("Expires"), _("State")),
+            rows=[
+                (
+                    link_to(link),
+                    format_money(link.amount, link.currency),
+                    relative(link, "customer"),
+                    relative(link, "account"),
+                    moment(link.expires_at),
+                    badge(link.state, LinkState),
+                )
+            ],
+            numeric=(1,),
+        )
+        return {"doable": link.state in (LinkState.OPEN, LinkState.EXPIRED), "tables": [table]}
 
     def execute(self) -> tuple[int, str]:
+        self.before = self.row.state
         operations.cancel_payment_link(link=self.row, actor=self.request.user)
         self.admin.log_change(self.request, self.row, _("Cancelled."))
         return messages.SUCCESS, _("The link is cancelled; nobody can pay with it any more.")
 
     def fail(self, error: GovPayError) -> HttpResponse:
         self.row.refresh_from_db()
-        if self.row.state == LinkState.CANCELLED:
-            text = _("The link is closed, but its open session could not be ended: %(error)s") % {"error": error}
-            messages.warning(self.request, text)
-        else:
-            messages.error(self.request, str(error))
+        if self.row.state != LinkState.CANCELLED or self.before == LinkState.CANCELLED:
+            return super().fail(error)
+        text = _("The link is closed, but its open session could not be ended: %(error)s") % {"error": error}
+        messages.warning(self.request, outcome_of_error(error).after(text))
         return HttpResponseRedirect(self.back())
 
 
@@ -189,8 +222,10 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
     list_select_related = ("payment", "customer", "account")
     sortable_by = ("created",)
     date_hierarchy = "created_at"
-    search_fields = ("public_id__exact", "reference_id__exact")
-    search_help_text = gettext_lazy("The whole public ID or reference.")
+    search_fields = ("search_reference",)
+    search_help_text = gettext_lazy(
+        "Payer's name or email address, amount, public ID, or a reference or its start. All words must match."
+    )
     change_form_template = "govpay/admin/link_change_form.html"
 
     page_select_related = ("account", "customer", "payment", "session", "created_by")
@@ -204,7 +239,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        (gettext_lazy("Record"), {"fields": ("public_id", "created_at", "creator")}),
+        (gettext_lazy("Record"), {"fields": ("public_id", "created_at", "creator", "canceller")}),
     )
 
     class Media:
@@ -216,7 +251,11 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
 
     @column(gettext_lazy("made by"))
     def creator(self, row: PaymentLink) -> str | None:
-        return clip(row.created_by)
+        return clip(name_of(row, "created_by"))
+
+    @column(gettext_lazy("cancelled by"))
+    def canceller(self, row: PaymentLink) -> str | None:
+        return clip(row.cancelled_by_name)
 
     def get_urls(self) -> list[URLPattern]:
         return [
@@ -235,8 +274,7 @@ class PaymentLinkAdmin(ReadOnlyAdmin):
         return {
             "address": address,
             "qr_code": _qr_code(address) if address else "",
-            "cancel": Button(_("Cancel this link"), cancel) if is_open and _may(request) else None,
-            "history_url": reverse("admin:govpay_paymentlink_history", args=[row.pk]),
+            "cancel": cancel if is_open and _may(request) else None,
         }
 
 
@@ -268,7 +306,9 @@ def _check_page(request: HttpRequest) -> None:
 
 
 def _qr_code(address: str) -> str:
-    """Return the QR code of the address as an SVG data URI, for a screen or a letter."""
+    """Return the QR code of the address as an SVG data URI, for a screen or a letter; without the extra ``qr`` ""."""
+    if missing_packages("qr"):
+        return ""
     import segno  # noqa: PLC0415 - only this page needs it
 
     return str(segno.make(address, error="m").svg_data_uri(scale=4, border=2))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -25,6 +26,7 @@ from govpay.exceptions import (
 )
 from govpay.models import Operation
 from govpay.models.choices import OperationState
+from govpay.models.people import name_of
 from govpay.models.reasons import DECLINE, find_reason
 from govpay.review.items import action_in_words
 
@@ -39,11 +41,17 @@ class StaffOutcome:
     kind: str
     title: Any
     text: Any = ""
+    #: What the platform's support asks for, such as the request id. It is shown on a line of its own.
+    detail: str = ""
     #: Whether the next action of the same form would fail in the same way, so that it is not tried.
     halts: bool = False
 
     def __str__(self) -> str:
         return f"{self.title}. {self.text}".strip()
+
+    def after(self, text: str) -> str:
+        """Return ``text`` for Django's messages, with the detail on a second line."""
+        return format_html("{}<br>{}", text, self.detail) if self.detail else text
 
     @property
     def level(self) -> int:
@@ -70,6 +78,20 @@ LEVELS: dict[str, tuple[int, str]] = {
 
 def outcome_of_error(error: GovPayError) -> StaffOutcome:
     """Return the error's own text, with a title that says what the error means for the money."""
+    return replace(_titled(error), detail=_detail(getattr(error, "request_id", ""), getattr(error, "code", "")))
+
+
+def _detail(request_id: str, code: str = "") -> str:
+    """Return one line with the platform's request id, and with its code if that is not explained in words here."""
+    parts = []
+    if code and find_reason(DECLINE, code) is None:
+        parts.append(_("Platform's code: %(code)s") % {"code": code})
+    if request_id:
+        parts.append(_("Platform's request ID: %(id)s") % {"id": request_id})
+    return " · ".join(parts)
+
+
+def _titled(error: GovPayError) -> StaffOutcome:
     text = str(error)
     match error:
         case OutcomeUnknown():
@@ -81,7 +103,7 @@ def outcome_of_error(error: GovPayError) -> StaffOutcome:
         case OperationRefused():
             return StaffOutcome("refused", _("Refused, nothing was sent"), text)
         case PaymentDeclined():
-            return StaffOutcome("declined", _("Declined"), " ".join(filter(None, (text, _declined(error)))))
+            return StaffOutcome("declined", _("Declined"), " ".join(filter(None, (text, *_declined(error, text)))))
         case APIConnectionError():
             return StaffOutcome("not sent", _("Not sent, the platform could not be reached"), text, halts=True)
         case AuthenticationError():
@@ -95,10 +117,13 @@ def outcome_of_error(error: GovPayError) -> StaffOutcome:
     return StaffOutcome("refused", _("Not done"), text)
 
 
-def _declined(error: PaymentDeclined) -> str:
-    """Return what the decline code means and what to do, or "". The error's own text names the code."""
+def _declined(error: PaymentDeclined, text: str) -> tuple[str, ...]:
+    """Return what the decline code means, unless ``text`` says it, and what to do."""
     reason = find_reason(DECLINE, error.code or "")
-    return f"{reason.means} {reason.do}".strip() if reason else ""
+    if reason is None:
+        return ()
+    means = str(reason.means)
+    return ("" if means in text else means, str(reason.do))
 
 
 @dataclass(frozen=True)
@@ -113,7 +138,7 @@ class Alert:
 
 def open_operation_alert(operation: Operation) -> Alert:
     """Return an alert with what is known about an open operation. Read the row with ``select_related("actor")``."""
-    who = clip(operation.actor) or _("nobody signed in")
+    who = clip(name_of(operation, "actor")) or _("nobody signed in")
     started = _("Started %(when)s by %(who)s.") % {"when": moment(operation.created_at), "who": who}
     link = page_of(operation)
     if operation.state == OperationState.STARTED and not operation.is_overdue:
@@ -131,7 +156,12 @@ def open_operation_alert(operation: Operation) -> Alert:
     closed = _("Capture, refund and void stay closed for this payment until the outcome is known.")
     return Alert(
         _("%(action)s: the outcome is not known yet") % {"action": action_in_words(operation)},
-        (f"{started} {known}", f"{NOTHING_AGAIN} {closed}", looked),
+        tuple(
+            filter(
+                None,
+                (f"{started} {known}", f"{NOTHING_AGAIN} {closed}", looked, _detail(operation.remote_request_id)),
+            )
+        ),
         link,
     )
 

@@ -17,12 +17,13 @@ from django.utils.translation import gettext_lazy as _
 from govpay import operations
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmations import own_url
-from govpay.admin.filters import AccountListFilter, known_values, linked
+from govpay.admin.filters import AccountListFilter, PersonFilter, known_values, linked
 from govpay.admin.formatting import (
     action_label,
     badge_column,
     clip,
     column,
+    dealt_with,
     link_column,
     moment,
     moment_column,
@@ -40,6 +41,7 @@ from govpay.admin.review import (
 )
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationState
+from govpay.models.people import name_of
 from govpay.operations import staff
 
 
@@ -88,13 +90,16 @@ class OperationAdmin(ReadOnlyAdmin):
         known_values("state", _("state"), OperationState),
         known_values("action", _("action"), OperationAction),
         AccountListFilter,
+        PersonFilter,
         linked("payment", _("payment")),
     )
     list_select_related = ("payment", "actor", "account")
     sortable_by = ("started",)
     date_hierarchy = "created_at"
-    search_fields = ("key__exact", "payment__exact", "reference_id__exact")
-    search_help_text = _("The whole key, our reference, or the payment's UID.")
+    search_fields = ("reference_id",)
+    search_help_text = _(
+        "Key, our reference, amount, user name of staff, or anything that finds the payment. All words must match."
+    )
 
     page_select_related = ("payment", "customer", "session", "account", "actor", "settled_by", "retried_by")
     fieldsets = (
@@ -118,6 +123,7 @@ class OperationAdmin(ReadOnlyAdmin):
         (_("Outcome"), {"fields": ("error", "error_code", "result_uid", "remote_request_id")}),
         (_("Attempts"), {"fields": ("attempts", "attempted_at", "retrier", "attempts_before")}),
         (_("Resolved by hand"), {"fields": ("settled_at", "resolver", "settlement")}),
+        (_("Review"), {"fields": ("reviewed",)}),
         (
             _("Time"),
             {"fields": ("created_at", "finished_at", "deadline_at", "checked_at", "look_up_error", "absent_at")},
@@ -126,13 +132,18 @@ class OperationAdmin(ReadOnlyAdmin):
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the row's fieldsets, without authorization, attempts or resolution by hand if it has none."""
+        """Return the row's fieldsets, without authorization, attempts, resolution by hand or review if it has none."""
         rare = {
             "sec_code": bool(obj and obj.sec_code),
             "settlement": bool(obj and obj.settled_at),
             "attempts": bool(obj and obj.attempts > 1),
+            "reviewed": bool(obj and obj.attention_cleared_at),
         }
-        return [each for each in self.fieldsets if all(rare.get(str(name), True) for name in each[1]["fields"])]
+        return [
+            each
+            for each in super().get_fieldsets(request, obj)
+            if all(rare.get(str(name), True) for name in each[1]["fields"])
+        ]
 
     @column(_("action"))
     def action(self, row: Operation) -> Any:
@@ -140,11 +151,11 @@ class OperationAdmin(ReadOnlyAdmin):
 
     @column(_("by"))
     def who(self, row: Operation) -> str | None:
-        return clip(row.actor)
+        return clip(name_of(row, "actor"))
 
     @column(_("tried again by"))
     def retrier(self, row: Operation) -> str | None:
-        return clip(row.retried_by)
+        return clip(name_of(row, "retried_by"))
 
     @column(_("earlier attempts"))
     def attempts_before(self, row: Operation) -> Any:
@@ -152,7 +163,11 @@ class OperationAdmin(ReadOnlyAdmin):
 
     @column(_("resolved by"))
     def resolver(self, row: Operation) -> str | None:
-        return clip(row.settled_by)
+        return clip(name_of(row, "settled_by"))
+
+    @column(_("Marked as dealt with"))
+    def reviewed(self, row: Operation) -> str | None:
+        return dealt_with(row, "attention")
 
     def get_urls(self) -> list[URLPattern]:
         return [
@@ -174,5 +189,4 @@ class OperationAdmin(ReadOnlyAdmin):
         return {
             "alerts": [*waiting, *([raised] if raised else [])],
             "links": [*resolve_links(row, request.user), *retry_links(row, request.user)],
-            "history_url": reverse("admin:govpay_operation_history", args=[row.pk]),
         }

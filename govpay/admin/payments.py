@@ -9,38 +9,59 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.actions import ACTIONS, assess, open_operations
 from govpay.admin.base import MirrorAdmin
+from govpay.admin.changelist import SummingPaginator
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MAX_ROWS, PaymentConfirmationView, own_url
 from govpay.admin.events import events_of
-from govpay.admin.filters import AccountListFilter, BacklogFilter, FlagListFilter, PaymentStatusFilter, linked
+from govpay.admin.filters import (
+    AccountListFilter,
+    BacklogFilter,
+    BrandFilter,
+    DisputedFilter,
+    FlagListFilter,
+    PaymentStatusFilter,
+    RefundedFilter,
+    WaitingFilter,
+    known_values,
+    linked,
+)
 from govpay.admin.flags import ClearFlagView, badges, flag_alert
 from govpay.admin.formatting import (
+    EMPTY,
     Table,
     action_label,
     badge,
     clip,
     column,
+    dealt_with,
     label_of,
     link_column,
     link_to,
     list_of,
     method_label,
     moment,
-    money_column,
     payment_badge,
     reason_cell,
     relative,
     transaction_badge,
 )
+from govpay.admin.history import history_of
+from govpay.admin.link_payments import link_paid, with_link
 from govpay.admin.messages import open_operation_alert
+from govpay.admin.notes import note_context, note_urls
+from govpay.admin.overview import report_tools
+from govpay.admin.ranges import AmountFilter, DayFilter
+from govpay.admin.report_urls import report_urls
 from govpay.admin.review import review_tools
 from govpay.models import Operation, Payment, Transaction
-from govpay.models.choices import OperationAction, OperationState, PaymentStatus, TransactionType
+from govpay.models.choices import MethodType, OperationAction, OperationState, PaymentStatus, TransactionType
 from govpay.models.money import format_money
+from govpay.models.people import name_of
 from govpay.models.reasons import DECLINE, advice_on, reason_in_words
 from govpay.operations import staff
 
@@ -50,41 +71,43 @@ RELATED_ROWS_LIMIT = 50
 
 @admin.register(Payment)
 class PaymentAdmin(MirrorAdmin):
-    total_money = money_column("total_amount", _("total"))
     account_link = link_column("account", _("payment account"))
     customer_link = link_column("customer", _("customer"))
     session_link = link_column("session", _("hosted session"))
 
-    list_display = (
-        "payment",
-        "status_badge",
-        "total_money",
-        "created",
-        "customer_link",
-        "method",
-        "account_link",
-        "refunded_if_any",
-    )
+    list_display = ("payment", "payer", "status_badge", "method", "total_money", "created", "account_link")
     list_filter = (
         PaymentStatusFilter,
         FlagListFilter,
         BacklogFilter,
+        WaitingFilter,
+        DayFilter,
+        AmountFilter,
         AccountListFilter,
+        known_values("method_type", _("method"), MethodType),
+        BrandFilter,
+        RefundedFilter,
+        DisputedFilter,
         linked("customer", _("customer")),
         linked("session", _("hosted session")),
     )
     list_select_related = ("account", "customer", "saved_method")
     sortable_by = ("created",)
     date_hierarchy = "remote_created_at"
-    search_fields = ("uid__exact", "reference_id__exact", "customer__exact")
-    search_help_text = _("The whole UID or reference of a payment, or the UID of its customer.")
+    search_fields = ("search_reference",)
+    search_help_text = _(
+        "Payer's name or email address, last four digits, amount such as 51.86, UID, processor's ID, or a reference or "
+        "its start. All words must match."
+    )
+    paginator_class = SummingPaginator
     actions = ("capture_payments", "refund_payments", "void_payments")
 
     change_form_template = "govpay/admin/payment_change_form.html"
     page_select_related = ("account", "customer", "saved_method", "session", "flag_movement")
     fieldsets = (
         (None, {"fields": ("reference_id", "session_link")}),
-        MirrorAdmin.RECORD,
+        # The facts above show the other times.
+        (_("Record"), {"fields": ("uid", "remote_updated_at", "synced_at", "mended")}),
         MirrorAdmin.RAW,
     )
 
@@ -92,7 +115,7 @@ class PaymentAdmin(MirrorAdmin):
 
     @column(_("payment"))
     def payment(self, row: Payment) -> str | None:
-        return clip(row)
+        return clip(row.__dict__.get("link_reference")) or clip(row)
 
     @column(_("status"))
     def status_badge(self, row: Payment) -> str | None:
@@ -102,9 +125,19 @@ class PaymentAdmin(MirrorAdmin):
     def method(self, row: Payment) -> str | None:
         return method_label(row)
 
-    @column(_("refunded"))
-    def refunded_if_any(self, row: Payment) -> str | None:
-        return format_money(row.refunded_amount, row.currency) if row.refunded_amount else None
+    @column(_("payer"))
+    def payer(self, row: Payment) -> str | None:
+        """Return the customer, or the name on the card or bank account, and below it the payment link that was paid."""
+        name, link = relative(row, "customer") or clip(row.holder_name), link_paid(row)
+        return format_html('{}<small class="govpay-below">{}</small>', name or EMPTY, link) if link else name
+
+    @column(_("total"))
+    def total_money(self, row: Payment) -> str | None:
+        total = format_money(row.total_amount, row.currency)
+        if not row.refunded_amount:
+            return total
+        refunded = _("%(amount)s refunded") % {"amount": format_money(row.refunded_amount, row.currency)}
+        return format_html('{}<small class="govpay-below">{}</small>', total, refunded)
 
     # Actions. They only redirect to the confirmation pages.
 
@@ -121,10 +154,10 @@ class PaymentAdmin(MirrorAdmin):
         charge = own_url(self, "charge/", "govpay_payment_charge", ChargeConfirmation.as_view(admin=self))
         back = own_url(self, "charge/take-back/", "govpay_payment_take_back", TakeBackView.as_view(admin=self))
         clear = own_url(self, "<int:pk>/lower-flag/", "govpay_payment_clear_flag", ClearFlagView.as_view(admin=self))
-        return [*own, charge, back, clear, *super().get_urls()]
+        return [*own, charge, back, clear, *report_urls(self), *note_urls(self), *super().get_urls()]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
-        return review_tools(request)
+        return [*review_tools(request), *report_tools(request)]
 
     def has_capture_permission(self, request: HttpRequest) -> bool:
         return staff.may(request.user, OperationAction.CAPTURE)
@@ -158,7 +191,8 @@ class PaymentAdmin(MirrorAdmin):
         return HttpResponseRedirect(f"{reverse(f'admin:govpay_payment_{action}')}?ids={ids}")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).with_fee_preview()  # type: ignore[attr-defined]
+        rows: Any = super().get_queryset(request)
+        return with_link(rows.with_fee_preview(), request.user)
 
     # The payment's page
 
@@ -171,13 +205,14 @@ class PaymentAdmin(MirrorAdmin):
         waiting = open_operations([row])
         raised = flag_alert(row, request.user)
         return {
+            **note_context(request, row),
             "alerts": [*([raised] if raised else []), *map(open_operation_alert, waiting.values())],
-            "history_url": reverse("admin:govpay_payment_history", args=[row.pk]),
             "status_badge": payment_badge(row),
             "amounts": self._amounts(row),
             "facts": self._facts(row),
             "available_actions": self._available_actions(request, row, waiting),
             "tables_first": True,
+            "technical_tables": self._technical_tables(row, request.user),
         }
 
     def _amounts(self, row: Payment) -> list[tuple[Any, str, str]]:
@@ -197,6 +232,7 @@ class PaymentAdmin(MirrorAdmin):
 
     def _facts(self, row: Payment) -> list[tuple[Any, Any]]:
         facts = [
+            (_("Payment link"), link_paid(row)),
             (_("Customer"), relative(row, "customer")),
             (_("Payment account"), relative(row, "account")),
             (_("Method"), method_label(row)),
@@ -205,7 +241,8 @@ class PaymentAdmin(MirrorAdmin):
             (_("Captured"), moment(row.captured_at)),
             (_("Declined"), reason_in_words(DECLINE, row.decline_code)),
             (_("What to do"), " ".join(advice_on(DECLINE, row.decline_code))),
-            (_("Gone from the platform since"), moment(row.deleted_at)),
+            (_("No longer on the platform since"), moment(row.deleted_at)),
+            (_("Marked as dealt with"), dealt_with(row, "flag")),
         ]
         if row.status == PaymentStatus.VALIDATED:
             until = _("Ends by itself") if row.is_fee_preview else _("Can be captured until")
@@ -230,6 +267,9 @@ class PaymentAdmin(MirrorAdmin):
 
     def related_tables(self, request: HttpRequest, row: Payment) -> list[Table]:
         user = request.user
+        return [history_of(row, user, _("What happened"))]
+
+    def _technical_tables(self, row: Payment, user: Any) -> list[Table]:
         return [self._transactions(row, user), self._operations(row, user), events_of(row, user)]
 
     def _transactions(self, row: Payment, user: Any) -> Table:
@@ -264,7 +304,7 @@ class PaymentAdmin(MirrorAdmin):
                 (
                     link_to(o, action_label(o)),
                     moment(o.created_at),
-                    clip(o.actor),
+                    clip(name_of(o, "actor")),
                     format_money(o.amount, o.currency),
                     badge(o.state, OperationState),
                     clip(o.error or o.reason, 200),

@@ -25,6 +25,7 @@ from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention, OperationState
+from govpay.models.people import kept, name_of
 from govpay.models.permissions import RESOLVE_OPERATION
 from govpay.review import Group, Item, count_items, find_items
 from govpay.review.items import ITEMS_PER_KIND_LIMIT, ended_item, unknown_item
@@ -120,7 +121,7 @@ def _card(item: Item, user: Any) -> dict[str, Any]:
         (_("Payment"), link_to(item.row) if isinstance(item.row, Payment) else relative(item.row, "payment")),
         (_("Payment account"), relative(item.row, "account")),
         (_("Since"), moment(item.since)),
-        (_("By"), clip(getattr(item.row, "actor", None))),
+        (_("By"), clip(name_of(item.row, "actor")) if isinstance(item.row, Operation) else None),
         (_("What is known"), item.known),
         (_("What comes next"), item.next),
     )
@@ -271,7 +272,7 @@ def _about(item: Item, row: Operation) -> Table:
                 relative(row, "payment"),
                 relative(row, "account"),
                 moment(row.created_at),
-                clip(row.actor),
+                clip(name_of(row, "actor")),
             )
         ],
     )
@@ -287,7 +288,9 @@ class DealtWithView(OperationView):
             return messages.ERROR, _("This form does not come from here, so nothing was changed.")
         with transaction.atomic(using=router.db_for_write(Operation)):
             visible = Operation.objects.visible_to(self.request.user)
-            if visible.filter(pk=row.pk, attention=attention, attention_at=at).update(attention=""):
+            if visible.filter(pk=row.pk, attention=attention, attention_at=at).update(
+                attention="", attention_cleared_at=timezone.now(), **kept("attention_cleared_by", self.request.user)
+            ):
                 text = _("Marked as dealt with: %(what)s.") % {"what": label_of(attention, OperationAttention)}
                 self.admin.log_change(self.request, row, text)
                 return messages.SUCCESS, text

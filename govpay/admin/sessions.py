@@ -6,18 +6,18 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
 from govpay import operations
 from govpay.admin.base import MirrorAdmin
-from govpay.admin.confirmation_views import PostView
+from govpay.admin.confirmation_views import ConfirmationView
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountListFilter, known_values, linked
 from govpay.admin.formatting import (
-    Button,
     Table,
+    badge,
     badge_column,
     clip,
     column,
@@ -29,22 +29,26 @@ from govpay.admin.formatting import (
     moment_column,
     money_column,
     payment_badge,
+    relative,
 )
-from govpay.exceptions import GovPayError
 from govpay.models import HostedSession, Payment
 from govpay.models.choices import SessionStatus
 from govpay.models.money import format_money
 from govpay.operations import staff
 
 
-class EndSessionView(PostView):
+class EndSessionView(ConfirmationView):
     """End the session on the platform. Afterwards nobody can pay in it."""
+
+    title = _("End this session?")
+    consequence = _("Nobody can use its page any more, also not somebody who has it open. This cannot be undone.")
+    button = _("End this session")
 
     def is_allowed(self) -> bool:
         return any(staff.may_open(self.request.user, scope) for scope in ("payment", "wallet"))
 
     def rows(self) -> Any:
-        return HostedSession.objects.visible_to(self.request.user)
+        return HostedSession.objects.visible_to(self.request.user).select_related("customer", "account")
 
     def load(self) -> HttpResponse | None:
         super().load()
@@ -52,13 +56,28 @@ class EndSessionView(PostView):
             raise PermissionDenied
         return None
 
+    def context(self) -> dict[str, Any]:
+        row = self.row
+        table = Table(
+            title=_("Hosted session"),
+            heads=(_("Session"), _("Amount"), _("Customer"), _("Payment account"), _("Expires"), _("Status")),
+            rows=[
+                (
+                    link_to(row, clip(row.uid)),
+                    format_money(row.amount, row.currency),
+                    relative(row, "customer"),
+                    relative(row, "account"),
+                    moment(row.expires_at),
+                    badge(row.status, SessionStatus),
+                )
+            ],
+            numeric=(1,),
+        )
+        return {"doable": row.status == SessionStatus.ACTIVE, "tables": [table]}
+
     def execute(self) -> tuple[int, Any]:
         operations.expire_hosted_session(session=self.row, actor=self.request.user)
         return messages.SUCCESS, _("The session has ended.")
-
-    def fail(self, error: GovPayError) -> HttpResponse:
-        messages.error(self.request, str(error))
-        return HttpResponseRedirect(self.back())
 
 
 @admin.register(HostedSession)
@@ -126,7 +145,7 @@ class HostedSessionAdmin(MirrorAdmin):
         if row.status != SessionStatus.ACTIVE or not staff.may_end(request.user, row):
             return {}
         address = reverse("admin:govpay_hostedsession_expire", args=[row.pk])
-        return {"buttons": [Button(_("End this session"), address)]}
+        return {"links": [(_("End this session"), address)]}
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
         visible = Payment.objects.visible_to(request.user).filter(session=row.uid)

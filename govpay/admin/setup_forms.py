@@ -16,14 +16,14 @@ from django.utils.translation import gettext_lazy
 
 from govpay import operations
 from govpay.addresses import public_path, public_url
-from govpay.admin.amounts import minor_units
+from govpay.admin.amounts import minor_units, with_example
 from govpay.models import Client, PaymentAccount, WebhookSubscription
 from govpay.models.base import Mirror
-from govpay.models.money import to_major
+from govpay.models.money import write_amount
 
 #: The platform's limits have no currency; the vendor's samples are in dollars (assumption A27).
 LIMIT_CURRENCY = "USD"
-DOLLARS = gettext_lazy("In dollars, such as 1.00.")
+DOLLARS = with_example(gettext_lazy("In dollars, such as %(example)s."), 100, LIMIT_CURRENCY)
 
 
 class SetupForm(forms.Form):
@@ -92,7 +92,7 @@ class LimitsForm(SetupForm):
         for name in ("minimum_payment_amount", "maximum_payment_amount"):
             if text := str(data.get(name) or "").strip():
                 try:
-                    data[name] = 0 if text in ("0", "0.0", "0.00") else minor_units(text, LIMIT_CURRENCY)
+                    data[name] = minor_units(text, LIMIT_CURRENCY, least=0)
                 except ValidationError as error:
                     self.add_error(name, error)
             else:
@@ -147,7 +147,7 @@ class PropertiesForm(LimitsForm):
         }
         for name in ("minimum_payment_amount", "maximum_payment_amount"):
             cents = getattr(account, name)
-            found[name] = "" if cents is None else f"{to_major(cents, LIMIT_CURRENCY):f}"
+            found[name] = "" if cents is None else write_amount(cents, LIMIT_CURRENCY)
         return found
 
     def __init__(self, request: HttpRequest, account: Any = None) -> None:

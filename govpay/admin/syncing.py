@@ -148,7 +148,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
         parts = [
             (row.created, _("new")),
             (row.updated, _("changed")),
-            (row.deleted, _("gone")),
+            (row.deleted, _("no longer there")),
             (row.unchanged, _("unchanged")),
         ]
         return ", ".join(f"{count} {word}" for count, word in parts if count) or str(_("none"))
@@ -181,5 +181,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
 class OutboxSignalAdmin(ReadOnlyAdmin):
     """Signals that were not sent to the host's receivers yet. The list is empty when the dispatcher keeps up."""
 
-    list_display = ("name", "model", "row", "source", "created_at", "attempts")
-    fieldsets = ((None, {"fields": ("name", "model", "row", "source", "created_at", "attempts")}),)
+    created = moment_column("created_at", _("created"))
+
+    list_display = ("name", "model", "row", "source", "created", "attempts")
+    fieldsets = ((None, {"fields": ("name", "model", "row", "source", "created", "attempts")}),)

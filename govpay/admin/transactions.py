@@ -53,8 +53,10 @@ class TransactionAdmin(MirrorAdmin):
     list_select_related = ("payment", "account")
     sortable_by = ("created",)
     date_hierarchy = "remote_created_at"
-    search_fields = ("uid__exact", "reference_id__exact", "processor_transaction_id__exact", "payment__exact")
-    search_help_text = _("The whole UID, reference, processor's ID, or the UID of the payment.")
+    search_fields = ("reference_id",)
+    search_help_text = _(
+        "UID, reference, processor's ID, amount, or anything that finds the payment. All words must match."
+    )
 
     page_select_related = ("payment", "account")
     fieldsets = (

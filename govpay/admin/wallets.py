@@ -28,6 +28,7 @@ from govpay.admin.formatting import (
     payment_badge,
     text_column,
 )
+from govpay.admin.notes import note_context, note_urls, notes_of
 from govpay.admin.wallet_actions import RemoveMethodView, SetDefaultMethodView, WalletView
 from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod
 from govpay.models.choices import MethodType
@@ -49,8 +50,10 @@ class CustomerAdmin(MirrorAdmin):
     list_select_related = ("account",)
     sortable_by = ("created",)
     date_hierarchy = "remote_created_at"
-    search_fields = ("uid__exact", "reference_id__exact", "email__exact")
-    search_help_text = _("The whole UID, reference or email address.")
+    search_fields = ("search_name",)
+    search_help_text = _(
+        "Name, email address, last four digits, UID, or a reference or its start. All words must match."
+    )
 
     page_select_related = ("account",)
     fieldsets = (
@@ -63,14 +66,11 @@ class CustomerAdmin(MirrorAdmin):
     def name_or_uid(self, row: Customer) -> str | None:
         return clip(row)
 
-    def search_terms(self, term: str) -> list[str]:
-        # The platform stores most addresses in lower case.
-        return list(dict.fromkeys([term, term.lower()])) if "@" in term else [term]
-
     def get_urls(self) -> list[URLPattern]:
         return [
             own_url(self, "charge/", "govpay_customer_charge", ChargeView.as_view(admin=self)),
             own_url(self, "<int:pk>/wallet/", "govpay_customer_wallet", WalletView.as_view(admin=self)),
+            *note_urls(self),
             *super().get_urls(),
         ]
 
@@ -80,17 +80,18 @@ class CustomerAdmin(MirrorAdmin):
         return [(_("Charge a saved payment method"), reverse("admin:govpay_customer_charge"))]
 
     def page_context(self, request: HttpRequest, row: Customer) -> dict[str, Any]:
+        notes = note_context(request, row)
         if row.deleted_at:
-            return {}
+            return notes
         links, buttons = [], []
         if request.user.has_perm(CHARGE_CUSTOMER):
             links.append((_("Charge a saved payment method"), charge_address(row)))
         if request.user.has_perm(MANAGE_WALLET):
             buttons.append(Button(_("Add or change methods"), reverse("admin:govpay_customer_wallet", args=[row.pk])))
-        return {"links": links, "buttons": buttons}
+        return {**notes, "links": links, "buttons": buttons}
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
-        return [each(row, request.user) for each in (self._methods, self._payments, self._sessions)]
+        return [each(row, request.user) for each in (notes_of, self._methods, self._payments, self._sessions)]
 
     def _methods(self, row: Customer, user: Any) -> Table:
         visible = SavedPaymentMethod.objects.visible_to(user).filter(customer=row.uid)

@@ -295,7 +295,8 @@ def _reset_after_fork() -> None:
         authorizer._reset()
 
 
-os.register_at_fork(after_in_child=_reset_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def _again(error: APIError, more: str = "") -> APIError:

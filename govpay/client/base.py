@@ -156,7 +156,7 @@ class Calls:
         wanted: Filter | None = None,
         **path: str,
     ) -> Walk:
-        """A lazy walk over the list ``operation`` (``list_payments``, …); see ``pages.Walk``.
+        """Return a lazy walk over the list ``operation`` (``list_payments``, …); see ``pages.Walk``.
 
         ``account_uid`` is required for account-scoped lists and must be None for the others. Every page is requested
         with it and at the list's own address, also pages behind links. Nothing is sent before the first page is taken.
@@ -176,7 +176,7 @@ class Calls:
 
 
 def _account(route: Route, account_uid: str | None) -> str | None:
-    """The value of the account header. Raises ``ConfigurationError`` when it is missing or not allowed."""
+    """Return the value of the account header. Raises ``ConfigurationError`` when it is missing or not allowed."""
     if not route.account:
         if account_uid is not None:
             raise ConfigurationError(f"{route.operation} takes no payment account.")

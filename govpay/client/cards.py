@@ -22,7 +22,7 @@ MIN_DIGITS, MAX_DIGITS = 13, 19
 
 
 def looks_like_card(text: str) -> bool:
-    """Whether ``text`` contains 13 to 19 digits, possibly with spaces or dashes, that pass the Luhn test.
+    """Return whether ``text`` contains 13 to 19 digits, possibly with spaces or dashes, that pass the Luhn test.
 
     One in ten numbers of that length passes without being a card; it is refused too (faults S1). Digits in the
     middle of an identifier, such as a hexadecimal one, and UUIDs are not checked.
@@ -68,13 +68,13 @@ def _blank_uuid(found: re.Match[str]) -> str:
 
 
 def _stands_alone(text: str, run: re.Match[str]) -> bool:
-    """Whether ``run`` is not a part of an identifier. Letters may touch it ("VISA4111…"), unless more digits follow."""
+    """Return whether ``run`` is no part of an identifier. Letters may touch it ("VISA4111…"), not digits."""
     before, after = text[max(0, run.start() - 40) : run.start()], text[run.end() : run.end() + 40]
     return not (re.search(r"[0-9][^\W\d_]+$", before) or re.match(r"[^\W\d_]+[0-9]", after))
 
 
 def _read(run: str) -> Iterator[str]:
-    """The numbers that ``run`` may contain: all of it, each group, and groups as printed on a card."""
+    """Return the numbers that ``run`` may contain: all of it, each group, and groups as printed on a card."""
     groups = _GROUP.findall(run)
     yield "".join(groups)
     yield from groups

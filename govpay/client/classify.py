@@ -44,12 +44,12 @@ class Trouble:
 def faulted(request: Request, fault: WireFault) -> Trouble:
     """Return the result of an attempt without any usable answer (faults R3, R4, R8)."""
     if fault.unsent:
-        error: GovPayError = APIConnectionError(f"{request.operation}: nothing was sent; {fault.why}.")
+        error: GovPayError = APIConnectionError(f"Nothing was sent: {fault.why}.")
         return Trouble(error, Failure.UNSENT)
     if not request.safe:
         return Trouble(unknown(request, fault.why), Failure.LOST)
     kind = InvalidAnswer if fault.answered else APIConnectionError
-    return Trouble(kind(f"{request.operation}: {fault.why}."), Failure.LOST, stale=fault.stale)
+    return Trouble(kind(f"The platform could not be read: {fault.why}."), Failure.LOST, stale=fault.stale)
 
 
 def judged(request: Request, raw: RawAnswer, token: str) -> Response | Trouble:
@@ -72,7 +72,7 @@ def judged(request: Request, raw: RawAnswer, token: str) -> Response | Trouble:
     retry_after = parse_retry_after(
         raw.headers.get("retry-after"), now=time.time(), server_now=parse_http_date(raw.headers.get("date"))
     )
-    error = refusal(raw.status, said, request.operation, retry_after)
+    error = refusal(raw.status, said, retry_after)
     failure = Failure.FINAL
     if raw.status == 429:
         failure = Failure.LIMITED
@@ -108,10 +108,13 @@ def _unusable(request: Request, raw: RawAnswer, request_id: str, error: Exceptio
     why = "the answer is not JSON" if type(error).__name__ == "JSONDecodeError" else str(error)
     if isinstance(error, UnicodeDecodeError):
         why = "the answer is not UTF-8"
+    why = why.replace("_", " ")  # staff read it: "the answer has no session id"
     said = Explanation(request_id=request_id)
     failed: GovPayError
     if request.safe:
-        failed = InvalidAnswer(f"{request.operation}: {why}.", status=raw.status, request_id=request_id)
+        failed = InvalidAnswer(
+            f"The platform's answer cannot be used: {why}.", status=raw.status, request_id=request_id
+        )
     else:
         failed = unknown(request, why, raw.status, said)
     return Trouble(failed, Failure.LOST, raw.status, request_id)
@@ -137,7 +140,7 @@ def unknown(request: Request, why: str, status: int | None = None, said: Explana
     """Return the error for a write that may have been carried out. Its text asks staff not to repeat the write."""
     said = said or Explanation()
     return OutcomeUnknown(
-        f"{request.operation}: sent, but {why}. It may have been carried out; it is looked up, not repeated.",
+        f"The request was sent, but {why}. It may have been carried out; it is looked up, not repeated.",
         operation_key=request.idempotency_key,
         status=status,
         code=said.code,

@@ -25,5 +25,5 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def current_deadline() -> float:
-    """The end of the current block by ``time.monotonic``; infinite outside any block."""
+    """Return the end of the current block by ``time.monotonic``; infinite outside any block."""
     return _deadline.get()

@@ -73,7 +73,7 @@ _STRICTER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant, o
 
 
 def parse_json(body: bytes, *, once: bool = False) -> Any:
-    """The document in ``body``, which must be UTF-8 JSON and nothing else. Raises ``ValueError``.
+    """Return the document in ``body``, which must be UTF-8 JSON and nothing else. Raises ``ValueError``.
 
     ``once``: an object must not have a name twice, because readers differ in which value they take.
 
@@ -146,7 +146,7 @@ def _code(document: Mapping[str, Any]) -> Any:
 
 
 def _words(document: Mapping[str, Any]) -> str:
-    """The text for people: the platform's message, or OAuth's, or a problem's title, detail and field errors."""
+    """Return the text for people: the platform's message, or OAuth's, or a problem's title, detail and field errors."""
     for name in ("message", "error_description"):
         if isinstance(document.get(name), str) and document[name]:
             return str(document[name])
@@ -155,7 +155,7 @@ def _words(document: Mapping[str, Any]) -> str:
 
 
 def _field_errors(errors: Any) -> Iterator[str]:
-    """``errors`` as {field: [text]} or [{field|pointer, message|detail}] or [text]; the first five."""
+    """Return ``errors`` as {field: [text]} or [{field|pointer, message|detail}] or [text]; the first five."""
     pairs: list[tuple[Any, Any]] = []
     if isinstance(errors, Mapping):
         pairs = list(errors.items())
@@ -173,8 +173,8 @@ def _field_errors(errors: Any) -> Iterator[str]:
             yield label + ", ".join(texts[:3])
 
 
-def refusal(status: int, said: Explanation, what: str, retry_after: float | None = None) -> APIError:
-    """The error for an answer that is not a success. ``what`` names the operation, for answers without a text.
+def refusal(status: int, said: Explanation, retry_after: float | None = None) -> APIError:
+    """Return the error for an answer that is not a success.
 
     The text is the platform's own text if there is one (A23), so that staff can quote it.
     """
@@ -184,11 +184,11 @@ def refusal(status: int, said: Explanation, what: str, retry_after: float | None
         "request_id": said.request_id,
         "recoverable": said.recoverable,
     }
-    words = said.words or (f"{what}: {said.code}" if said.code else f"{what}: HTTP {status} without a reason")
+    words = said.words or f"The platform refused it without a reason (HTTP {status})."
     if status == 429:
         return RateLimited(words, retry_after=retry_after, **context)
     if status in REFUSALS:
         return REFUSALS[status](words, **context)
     if status >= 500 or status == 408:
-        return ServerError(f"{what}: the platform answered {status}. {said.words}".rstrip(), **context)
-    return APIError(f"{what}: the platform answered {status}. {said.words}".rstrip(), **context)
+        return ServerError(f"The platform answered {status}. {said.words}".rstrip(), **context)
+    return APIError(f"The platform answered {status}. {said.words}".rstrip(), **context)

@@ -16,7 +16,7 @@ class Repeats(PagingFault):
 
 
 def next_query(link: str, list_url: str) -> str | None:
-    """The query of ``link`` if its path is the path of the list at ``list_url``, else None.
+    """Return the query of ``link`` if its path is the path of the list at ``list_url``, else None.
 
     The next page is read at ``list_url`` with this query. Scheme, host and port of the link are never used: a
     platform behind a proxy may name a host that only its own network knows, and the token must not leave our API.
@@ -32,7 +32,7 @@ def next_query(link: str, list_url: str) -> str | None:
 
 
 def by_skip(link: str) -> bool:
-    """Whether a link pages by an offset (``$skip``). False for a link that cannot be parsed."""
+    """Return whether a link pages by an offset (``$skip``). False for a link that cannot be parsed."""
     try:
         query = urlsplit(link).query
     except ValueError:

@@ -23,7 +23,7 @@ TIMESTAMP = re.compile(
 
 
 def parse_timestamp(text: Any) -> datetime:
-    """``text`` as an aware UTC datetime. Digits beyond microseconds are cut; no zone means UTC (A5).
+    """Return ``text`` as an aware UTC datetime. Digits beyond microseconds are cut; no zone means UTC (A5).
 
     Raises ``ValueError``.
     """
@@ -109,7 +109,7 @@ def checked_name(name: str) -> str:
 
 
 def literal(value: Value) -> str:
-    """``value`` as an OData literal. Raises ``ValueError`` for a value without an exact form, and ``TypeError``
+    """Return ``value`` as an OData literal. Raises ``ValueError`` for a value without an exact form, and ``TypeError``
     for other types. A float is refused because comparisons with it would not be exact.
     """
     if value is None:
@@ -152,7 +152,7 @@ class Query:
                 raise ValueError(f"{name} must be a whole number from {least}")
 
     def params(self) -> list[tuple[str, str]]:
-        """The options as pairs of name and value, not yet encoded."""
+        """Return the options as pairs of name and value, not yet encoded."""
         found: list[tuple[str, str]] = []
         if self.filter is not None:
             found.append(("$filter", str(self.filter)))
@@ -167,7 +167,7 @@ class Query:
         return found
 
     def encoded(self) -> str:
-        """The query string. A space becomes ``%20``, because not every OData server accepts ``+``."""
+        """Return the query string. A space becomes ``%20``, because not every OData server accepts ``+``."""
         return urlencode(self.params(), safe="$", quote_via=quote)
 
 

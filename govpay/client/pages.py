@@ -49,12 +49,12 @@ class Position:
     skip: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The position as a dict for a JSON column."""
+        """Return the position as a dict for a JSON column."""
         return {"order": self.order, "updated_at": self.updated_at, "uid": self.uid, "skip": self.skip}
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Position:
-        """The position from a dict of ``to_dict``. Raises ``ValueError`` for anything else."""
+        """Return the position from a dict of ``to_dict``. Raises ``ValueError`` for anything else."""
         order, skip = kept.get("order"), kept.get("skip", 0)
         if order not in ORDERS:
             raise ValueError("no such order")
@@ -84,7 +84,7 @@ class Page:
 
 
 def parse_page(document: Any) -> Page:
-    """The page in ``document``, in any envelope of A1. Raises ``InvalidAnswer`` for anything else.
+    """Return the page in ``document``, in any envelope of A1. Raises ``InvalidAnswer`` for anything else.
 
     One row that is not an object makes the whole page invalid, because other rows may be wrong too.
     """
@@ -106,7 +106,7 @@ def parse_page(document: Any) -> Page:
 
 
 def uid_of(row: Mapping[str, Any]) -> str | None:
-    """The uid of a row (A5, A14), or None when it has no usable one."""
+    """Return the uid of a row (A5, A14), or None when it has no usable one."""
     for name in ("uid", "saved_payment_method_uid", "id"):
         value = row.get(name)
         if isinstance(value, str) and value:
@@ -208,7 +208,7 @@ class Walk:
                 raise fault
 
     def _cut_short(self, page: Page) -> PagingFault | None:
-        """The error when a listing announces more rows than it sends and has no link to the rest."""
+        """Return the error when a listing announces more rows than it sends and has no link to the rest."""
         if self._order != "listing" or page.count is None or page.next_link is not None:
             return None
         return PagingFault(f"The list announces {page.count} rows, but sends {self._seen} and no link to the rest.")
@@ -286,7 +286,7 @@ walk = Walk
 
 
 def _after(at: Position | None) -> Filter | None:
-    """The filter of a keyset: strictly after a row (A2), or from a time on (A3). None without a keyset."""
+    """Return the filter of a keyset: strictly after a row (A2), or from a time on (A3). None without a keyset."""
     if at is not None and at.order == "uid" and at.uid is not None:
         return field("uid").gt(at.uid)
     if at is None or at.order != "updated_at" or at.updated_at is None:
@@ -313,7 +313,7 @@ def _dated(page: Page, uid: str) -> Position | None:
 
 
 def _ascending(page: Page) -> bool:
-    """Whether the rows are sorted by uid. Without sorted rows the keyset would skip rows."""
+    """Return whether the rows are sorted by uid. Without sorted rows the keyset would skip rows."""
     uids = [uid_of(row) or "" for row in page.items]
     return uids == sorted(uids)
 

@@ -34,7 +34,7 @@ class Failure(enum.Enum):
 
 
 def may_repeat(failure: Failure, *, safe: bool) -> bool:
-    """Whether the same request may be sent again. ``safe``: the request is a read.
+    """Return whether the same request may be sent again. ``safe``: the request is a read.
 
     A write is retried only when it was never sent. It is not retried after a 503, because some gateways send it
     after the platform has acted (A25).
@@ -54,7 +54,7 @@ _RANDOM = random.SystemRandom()
 
 
 def parse_retry_after(value: str | None, *, now: float, server_now: float | None = None) -> float | None:
-    """The seconds that a ``Retry-After`` header asks for, or None when it is not usable.
+    """Return the seconds that a ``Retry-After`` header asks for, or None when it is not usable.
 
     Both forms of RFC 9110 10.2.3 are read. A date is compared with the server's own ``Date``
     (``server_now``, epoch seconds) when there is one, because our clock may be minutes off (faults T8).
@@ -80,7 +80,7 @@ def _seconds_until(text: str, now: float) -> float | None:
 
 
 def parse_http_date(value: str | None) -> float | None:
-    """The epoch seconds of a ``Date`` header, or None."""
+    """Return the epoch seconds of a ``Date`` header, or None."""
     if not value:
         return None
     try:

@@ -213,7 +213,7 @@ class Routes:
         return iter(self._routes.values())
 
     def path(self, operation: str, **values: str) -> str:
-        """The percent-encoded path of ``operation``. A value that could change the route is refused.
+        """Return the percent-encoded path of ``operation``. A value that could change the route is refused.
 
         Raises ``TypeError`` when the values do not match the placeholders, and ``OperationRefused`` when a value is
         empty or cannot be one path segment.
@@ -229,7 +229,7 @@ def _has_dots(path: str) -> bool:
 
 
 def segment(name: str, value: str) -> str:
-    """``value`` as exactly one path segment.
+    """Return ``value`` as exactly one path segment.
 
     Slashes are refused and not encoded: many servers decode ``%2F`` before routing, so ``x/refund`` could become
     another operation. Dots are refused, because clients and servers normalize them. Raises ``OperationRefused``

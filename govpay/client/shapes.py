@@ -19,7 +19,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def refuse(name: str, why: str) -> OperationRefused:
-    """The error for one property. It never contains the value, which may be card data."""
+    """Return the error for one property. It never contains the value, which may be card data."""
     return OperationRefused(f"{name} {why}.", field=name)
 
 
@@ -69,13 +69,13 @@ def is_year(name: str, value: Any) -> None:
 
 
 def is_cents(name: str, value: Any) -> None:
-    """An amount in cents that may be zero: tax, fee."""
+    """Return an amount in cents that may be zero: tax, fee."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MONEY_LIMIT:
         raise refuse(name, "must be a whole number of cents, zero or more")
 
 
 def is_charge(name: str, value: Any) -> None:
-    """An amount in cents that must be above zero."""
+    """Return an amount in cents that must be above zero."""
     is_cents(name, value)
     if value == 0:
         raise refuse(name, "must be above zero")
@@ -120,7 +120,7 @@ class Shape:
                 check(item.name, value)
 
     def to_wire(self) -> dict[str, Any]:
-        """The JSON object: only documented names, no null."""
+        """Return the JSON object: only documented names, no null."""
         return {
             item.name: to_wire(value)
             for item in fields(self)  # type: ignore[arg-type]
@@ -224,7 +224,7 @@ class PaymentMethod(Shape):
 
 
 def payment_method_from_dict(given: Any, *, saving: bool = False) -> PaymentMethod:
-    """The vendor's request object from a dict, strictly (A17, A24).
+    """Return the vendor's request object from a dict, strictly (A17, A24).
 
     ``saving``: for the wallet's routes, which accept ``card_brand`` and no wallet types. Raises
     ``OperationRefused`` naming the unknown, missing, null or mistyped property, never a value.

@@ -25,7 +25,7 @@ def compute(secret: str, timestamp: int, body: bytes) -> str:
 def verify(
     header: str | None, body: bytes, secrets: Iterable[str], *, now: float, tolerance: float = TOLERANCE
 ) -> dict[str, Any]:
-    """The parsed body of a delivery with a valid signature. Raises ``SignatureError`` with its ``reason``.
+    """Return the parsed body of a delivery with a valid signature. Raises ``SignatureError`` with its ``reason``.
 
     ``header`` is ``X-Webhook-Signature``, with or without ``sha256=``. The signed time is the body's own
     ``timestamp`` (Unix seconds), so the body is parsed first. Every secret is compared in constant time
@@ -45,7 +45,7 @@ def verify(
 
 
 def digest_of(header: str | None) -> str:
-    """The digest in ``X-Webhook-Signature``. Raises ``SignatureError`` when there is none."""
+    """Return the digest in ``X-Webhook-Signature``. Raises ``SignatureError`` when there is none."""
     given = (header or "").strip().removeprefix("sha256=")
     if not _DIGEST.fullmatch(given):
         raise SignatureError("The signature is missing or has an unknown form.")
@@ -53,7 +53,7 @@ def digest_of(header: str | None) -> str:
 
 
 def _delivery(body: bytes) -> dict[str, Any]:
-    """The body as an object without repeated names and with a timestamp."""
+    """Return the body as an object without repeated names and with a timestamp."""
     try:
         payload = parse_json(body, once=True)
     except ValueError:

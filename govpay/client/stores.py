@@ -26,7 +26,7 @@ class TokenStore(Protocol):
     """
 
     def load(self) -> Token | None:
-        """The stored token, or None."""
+        """Return the stored token, or None."""
 
     def save(self, token: Token) -> None:
         """Store ``token`` until it expires."""
@@ -51,7 +51,7 @@ class Credentials(Protocol):
     """Supplies the access token to the transport (``auth.Authorizer``)."""
 
     def token(self, patience: float | None = None) -> str:
-        """A token for one call; waits at most ``patience`` seconds for it."""
+        """Return a token for one call; waits at most ``patience`` seconds for it."""
 
     def refused(self, access_token: str, *, again: bool = False) -> bool:
         """Report a 401. Returns true if another token may be tried. ``again``: the refused one was a replacement."""
@@ -64,7 +64,7 @@ class PauseStore(Protocol):
         """Start a pause of ``seconds`` in all processes, for calls of this scope."""
 
     def held(self, scope: str) -> float:
-        """The seconds left of this scope's pause; 0 when there is none."""
+        """Return the seconds left of this scope's pause; 0 when there is none."""
 
 
 class NoStore:

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated, Any
 
 from govpay.client.session_values import is_moment, is_object, is_quantity, is_seconds
@@ -21,6 +20,7 @@ from govpay.client.shapes import (
     is_text,
     refuse,
 )
+from govpay.client.values import hundredfold
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d{1,5})?")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
@@ -28,10 +28,10 @@ _LOOPBACK = re.compile(r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?(
 
 
 def is_dollars(name: str, value: Any) -> None:
-    """An amount in decimal dollars (A27): a number with at most two decimals."""
+    """Return an amount in decimal dollars (A27): a number with at most two decimals."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise refuse(name, "must be a number of dollars")
-    cents = Decimal(repr(value)) * 100
+    cents = hundredfold(value)
     if cents != cents.to_integral_value() or not 0 <= cents < MONEY_LIMIT:
         raise refuse(name, "must be zero or more dollars and whole cents")
 
@@ -70,7 +70,7 @@ def is_color(name: str, value: Any) -> None:
 
 
 def one_of(*allowed: str) -> Any:
-    """A check that the value is one of ``allowed``."""
+    """Return a check that the value is one of ``allowed``."""
 
     def check(name: str, value: Any) -> None:
         if value not in allowed:
@@ -80,7 +80,7 @@ def one_of(*allowed: str) -> Any:
 
 
 def many(shape: type[Any]) -> Any:
-    """A check for a list of one shape that is not empty."""
+    """Return a check for a list of one shape that is not empty."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, list | tuple) or not value or not all(isinstance(item, shape) for item in value):

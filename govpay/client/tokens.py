@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from govpay.client.errors import explain, parse_json
 from govpay.client.types import HEADER_SAFE, RawAnswer
 from govpay.exceptions import APIError, AuthenticationError, InvalidAnswer, RateLimited, ServerError
 
+log = logging.getLogger("govpay.client")
+
+#: Lifetime in seconds of a token whose answer has no ``expires_in``, which RFC 6749 only recommends.
+DEFAULT_LIFETIME = 300.0
 #: Maximum lifetime in seconds. A longer one is a mistake of the endpoint, such as milliseconds or a date.
 MAX_LIFETIME = 366 * 86400.0
 
@@ -24,7 +30,7 @@ class Token:
     fetched_at: float
 
     def margin(self, wanted: float) -> float:
-        """The number of seconds before its expiry at which this token should be replaced.
+        """Return the number of seconds before its expiry at which this token should be replaced.
 
         This is ``wanted``, or a tenth of the lifetime if the token lives less than twice as long. A short-lived token
         is then still used for most of its lifetime.
@@ -33,11 +39,11 @@ class Token:
 
 
 def read_token(raw: RawAnswer, now: float, known: tuple[str, ...] = ()) -> Token:
-    """The token in an answer of the token endpoint. ``now``: the wall clock at the time of the request.
+    """Return the token in an answer of the token endpoint. ``now``: the wall clock at the time of the request.
 
-    /platform/overview/: ``access_token``, ``expires_in`` (seconds), ``token_type`` ``Bearer``. Raises
-    ``AuthenticationError`` for refused credentials, ``RateLimited``, ``ServerError``, and ``InvalidAnswer``
-    for an invalid success.
+    /platform/overview/: ``access_token``, ``expires_in`` (seconds), ``token_type`` ``Bearer``. ``expires_in`` may be a
+    number or a number as text; without it the lifetime is ``DEFAULT_LIFETIME``. Raises ``AuthenticationError`` for
+    refused credentials, ``RateLimited``, ``ServerError``, and ``InvalidAnswer`` for an invalid success.
     """
     if raw.status != 200:
         raise _refusal(raw, known)
@@ -47,17 +53,39 @@ def read_token(raw: RawAnswer, now: float, known: tuple[str, ...] = ()) -> Token
         raise _invalid("it is not JSON") from None
     if not isinstance(document, Mapping):
         raise _invalid("it is not an object")
-    access_token, expires_in = document.get("access_token"), document.get("expires_in")
-    kind = document.get("token_type")
+    access_token, kind = document.get("access_token"), document.get("token_type")
     if not isinstance(access_token, str) or not HEADER_SAFE.fullmatch(access_token):
         raise _invalid("access_token is missing or is not allowed in a header")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise _invalid("token_type is not Bearer")
-    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):
-        raise _invalid("expires_in is missing or not a number")
-    if not 1 <= expires_in <= MAX_LIFETIME:  # NaN fails this too
+    lifetime = _lifetime(document.get("expires_in"))
+    return Token(access_token, now + lifetime, lifetime, now)
+
+
+def _lifetime(expires_in: object) -> float:
+    """Return ``expires_in`` as a number of seconds. Raises ``InvalidAnswer``."""
+    if expires_in is None:
+        _warn_of_missing_lifetime()
+        return DEFAULT_LIFETIME
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
+        raise _invalid("expires_in is not a number")
+    try:
+        seconds = float(expires_in)
+    except ValueError:
+        raise _invalid("expires_in is not a number") from None
+    except OverflowError:
+        raise _invalid("expires_in is out of range") from None
+    if not 1 <= seconds <= MAX_LIFETIME:  # NaN fails this too
         raise _invalid("expires_in is out of range")
-    return Token(access_token, now + expires_in, float(expires_in), now)
+    return seconds
+
+
+@cache
+def _warn_of_missing_lifetime() -> None:
+    """Log once in each process: the endpoint answers each request in the same way."""
+    log.warning(
+        "the token endpoint's answer has no expires_in; each token is used for %d minutes", DEFAULT_LIFETIME // 60
+    )
 
 
 def _invalid(why: str) -> InvalidAnswer:

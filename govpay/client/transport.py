@@ -124,7 +124,7 @@ def _exchange(adapter: _Adapter, prepared: requests.PreparedRequest, config: Con
 
 
 def _read_body(response: requests.Response, headers: dict[str, str], cap: int) -> bytes:
-    """The decoded body. Of an error answer only a part is read, and a broken body counts as empty."""
+    """Return the decoded body. Of an error answer only a part is read, and a broken body counts as empty."""
     success = 200 <= response.status_code < 300
     pieces: list[bytes] = []
     size = 0
@@ -162,7 +162,7 @@ class Transport:
 
     @scrub_traceback
     def send(self, request: Request) -> Response:
-        """The answer to ``request``, after as many attempts as ``retry`` allows within ``call_timeout``.
+        """Return the answer to ``request``, after as many attempts as ``retry`` allows within ``call_timeout``.
 
         A block of ``deadlines.time_limit`` may end a read earlier.
 
@@ -241,7 +241,10 @@ class Transport:
             if request.safe or not wire.call.connected or not isinstance(error, Exception):
                 raise
             # Whatever the error is (for example a soft time limit of a task queue), the write was sent.
-            return faulted(request, WireFault(f"reading the answer ended in {type(error).__name__}"))
+            fault = WireFault("reading the answer was interrupted")
+            outcome = faulted(request, fault)
+            log_attempt(request, outcome, time.monotonic() - started, attempt, type(error).__name__)
+            return outcome
         if not request.safe:
             adapter.close()
         self._note_skew(raw)

@@ -19,7 +19,7 @@ HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,8192}")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is certainly this machine."""
+    """Return whether ``host`` is certainly this machine."""
     if host == "localhost":
         return True
     try:
@@ -112,7 +112,7 @@ class Request:
         return f"{self.account_uid or '-'} {kind}"
 
     def headers(self, token: str, user_agent: str) -> dict[str, str]:
-        """The headers of one attempt. Raises ``ConfigurationError`` for a value that is not valid in a header."""
+        """Return the headers of one attempt. Raises ``ConfigurationError`` for a value that no header may have."""
         found = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": user_agent}
         if token:
             found["Authorization"] = f"Bearer {token}"
@@ -179,8 +179,9 @@ class TokenGrant:
             raise ConfigurationError('GOVPAY["CLIENT_ID"] cannot hold a colon.')
 
     def headers(self, user_agent: str) -> dict[str, str]:
-        """The headers, with id and secret in the Basic header. They are not url-encoded first, because the vendor
-        documents plain ``base64(client_id:client_secret)``.
+        """Return the headers, with id and secret in the Basic header.
+
+        They are not url-encoded first, because the vendor documents plain ``base64(client_id:client_secret)``.
         """
         pair = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
         return {

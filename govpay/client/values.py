@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
 from govpay.client.odata import parse_timestamp
@@ -14,6 +14,9 @@ from govpay.client.odata import parse_timestamp
 MONEY_LIMIT = 2**53
 UID_LENGTH = 128
 TEXT_LENGTH = 10_000
+
+#: The thread's own context may round, or raise what a host has chosen.
+_EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 
 #: Characters that no database takes: NUL and halves of surrogate pairs.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -42,7 +45,7 @@ def _bad(field: str, why: str) -> NoReturn:
 
 
 def text(field: str, value: Any) -> str:
-    """A text that any database can store: no NUL, no unpaired surrogate."""
+    """Return a text that any database can store: no NUL, no unpaired surrogate."""
     if not isinstance(value, str):
         _bad(field, "is not a text")
     if len(value) > TEXT_LENGTH:
@@ -54,7 +57,7 @@ def text(field: str, value: Any) -> str:
 
 
 def uid(field: str, value: Any) -> str:
-    """An identifier: 1 to 128 characters without surrounding spaces or control characters."""
+    """Return an identifier: 1 to 128 characters without surrounding spaces or control characters."""
     if not isinstance(value, str):
         _bad(field, "is not a text")
     if not 0 < len(value) <= UID_LENGTH:
@@ -65,12 +68,17 @@ def uid(field: str, value: Any) -> str:
 
 
 def cents(field: str, value: Any) -> int:
-    """An amount in minor units. A float is refused even when it is whole, because money never uses floats."""
+    """Return an amount in minor units. A float is refused even when it is whole, because money never uses floats."""
     if isinstance(value, bool) or not isinstance(value, int):
         _bad(field, "is not a whole number of cents")
     if not 0 <= value < MONEY_LIMIT:
         _bad(field, "is out of range for an amount")
     return value
+
+
+def hundredfold(value: int | float | Decimal) -> Decimal:
+    """Return ``value`` times 100, exactly. Raises ``Inexact`` for more than 60 digits, and ``InvalidOperation``."""
+    return _EXACT.multiply(Decimal(repr(value) if isinstance(value, float) else value), 100)
 
 
 def dollars(field: str, value: Any) -> int:
@@ -82,7 +90,9 @@ def dollars(field: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         _bad(field, "is not a number of dollars")
     try:
-        exact = Decimal(repr(value) if isinstance(value, float) else value) * 100
+        exact = hundredfold(value)
+    except Inexact:
+        _bad(field, "has a fraction of a cent")
     except InvalidOperation:
         _bad(field, "is not a number of dollars")
     if not exact.is_finite() or exact != exact.to_integral_value():
@@ -93,7 +103,7 @@ def dollars(field: str, value: Any) -> int:
 
 
 def whole(field: str, value: Any) -> int:
-    """A whole number that fits any integer column."""
+    """Return a whole number that fits any integer column."""
     if isinstance(value, bool) or not isinstance(value, int):
         _bad(field, "is not a whole number")
     if not -(2**31) <= value < 2**31:
@@ -116,7 +126,7 @@ def timestamp(field: str, value: Any) -> datetime:
 
 
 def timestamp_text(field: str, value: Any) -> str:
-    """A timestamp with every digit as written, for a keyset (A2)."""
+    """Return a timestamp with every digit as written, for a keyset (A2)."""
     timestamp(field, value)
     return str(value)
 

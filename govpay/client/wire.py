@@ -75,7 +75,7 @@ class DeadlineSocket:
         self._sock.sendall(data, flags)
 
     def makefile(self, mode: str = "rb", buffering: int | None = None) -> io.BufferedReader:
-        """The buffered reader for ``http.client``. It reads with the deadline."""
+        """Return the buffered reader for ``http.client``. It reads with the deadline."""
         if mode != "rb":
             raise ValueError("only 'rb' is needed here")
         raw = socket.SocketIO(self, "rb")  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ class DeadlineSocket:
 
 
 def resolve(host: str, port: int, seconds: float | None) -> list[Address]:
-    """The addresses of ``host``, resolved within ``seconds``.
+    """Return the addresses of ``host``, resolved within ``seconds``.
 
     ``getaddrinfo`` cannot be interrupted and may hang for half a minute, so it runs in a thread, which is abandoned
     after the timeout. Raises ``socket.gaierror`` or ``TimeoutError``.
@@ -115,7 +115,7 @@ def resolve(host: str, port: int, seconds: float | None) -> list[Address]:
 def connect(
     host: str, port: int, timeout: float | None, options: Any = (), source: tuple[str, int] | None = None
 ) -> socket.socket:
-    """A TCP connection to the first address of ``host`` that answers. ``timeout``: seconds for each address.
+    """Return a TCP connection to the first address of ``host`` that answers. ``timeout``: seconds for each address.
 
     All addresses together never take longer than the call's deadline. Raises ``socket.gaierror``
     or another ``OSError``.
@@ -142,7 +142,7 @@ def connect(
 
 
 def why(error: BaseException) -> str:
-    """A short text for staff about a failed exchange. It never contains the error's own text, which may quote a URL."""
+    """Return a short text for staff about a failed exchange, without the error's own text, which may quote a URL."""
     if call.obstacle:
         return call.obstacle
     for cause in _causes(error):

@@ -72,7 +72,7 @@ class Report:
         return {level.value: found[level] for level in ORDER}
 
     def document(self) -> dict[str, Any]:
-        """The JSON document for monitors: its keys, ``check`` and ``level`` are stable, the texts may change."""
+        """Return the JSON document for monitors: its keys, ``check`` and ``level`` are stable, the texts may change."""
         return {
             "version": VERSION,
             "level": self.level.value,

@@ -47,11 +47,11 @@ def check_token(context: CheckContext) -> Iterator[Finding]:
         authorizer.token(context.call_timeout)
     except AuthenticationError as error:
         hint = _("Check CLIENT_ID, CLIENT_SECRET and SCOPE, and that the client was not revoked.")
-        yield Finding("token", Level.ERROR, str(error), hint)
+        yield Finding("token", Level.ERROR, error.record, hint)
         return
     except APIError as error:
         hint = _("Check TOKEN_URL, and that this machine reaches it.")
-        yield Finding("token", Level.ERROR, str(error), hint)
+        yield Finding("token", Level.ERROR, error.record, hint)
         return
     known = authorizer.status()
     words = _("There is a token: %(age)s old, valid for another %(left)s.")
@@ -69,9 +69,9 @@ def check_reachability(context: CheckContext) -> Iterator[Finding]:
         get_endpoints().list_clients(Query(top=1), within=context.call_timeout)
     except RateLimited as error:
         context.reachable = True
-        yield Finding("reachability", Level.WARNING, str(error), _("Wait: the pause is kept by all processes."))
+        yield Finding("reachability", Level.WARNING, error.record, _("Wait: the pause is kept by all processes."))
     except APIError as error:
-        yield Finding("reachability", Level.ERROR, str(error), _hint_for(error))
+        yield Finding("reachability", Level.ERROR, error.record, _hint_for(error))
     else:
         context.reachable = True
         what = _("%(address)s answers.") % {"address": conf.get("API_URL")}
@@ -226,11 +226,17 @@ def check_subscriptions(context: CheckContext) -> Iterator[Finding]:
         except RateLimited as error:  # a limit of this account only
             fine = False
             hint = _("Wait: the pause is kept by all processes.")
-            yield Finding("subscriptions", Level.WARNING, str(error), hint, uid)
+            yield Finding("subscriptions", Level.WARNING, error.record, hint, uid)
             continue
         except (APIError, ValueError) as error:
             fine = False
-            yield Finding("subscriptions", Level.ERROR, str(error), _("See what the platform says."), uid)
+            yield Finding(
+                "subscriptions",
+                Level.ERROR,
+                getattr(error, "record", str(error)),
+                _("See what the platform says."),
+                uid,
+            )
             continue
         for what, hint in _drift(there, here.get(uid, set())):
             fine = False

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from govpay.doctor import contract, platform, queues, site
+from govpay.doctor import contract, platform, queues, site, zones
 from govpay.doctor.findings import CheckContext, Finding, Level, Report
 from govpay.exceptions import ConfigurationError, GovPayError
 
@@ -39,6 +39,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("secret", platform.check_secrets),
     ("site", site.check_site),
     ("checkout", site.check_checkout),
+    ("zones", zones.check_zones),
     ("encryption", site.check_keys),
     ("contract", contract.check_contract),
 )
@@ -63,7 +64,7 @@ def _run_check(name: str, check: Check, context: CheckContext) -> list[Finding]:
     except ConfigurationError as error:
         found.append(Finding(name, Level.ERROR, str(error), _("Correct the settings.")))
     except GovPayError as error:
-        found.append(Finding(name, Level.ERROR, str(error), _("See what the platform says, and try again.")))
+        found.append(Finding(name, Level.ERROR, error.record, _("See what the platform says, and try again.")))
     except Exception as error:
         # The text of an unexpected error may contain a secret, so it is written to the log only.
         logger.exception("the check %s failed", name)

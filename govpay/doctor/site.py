@@ -61,12 +61,12 @@ def check_settings(context: CheckContext) -> Iterator[Finding]:
 
 
 def is_rehearsal() -> bool:
-    """Whether the platform is a sandbox on this machine. Plain http is allowed then."""
+    """Return whether the platform is a sandbox on this machine. Plain http is allowed then."""
     return urlsplit(str(conf.given().get("API_URL") or "")).hostname in LOOPBACK
 
 
 def answers_to(host: str | None) -> bool:
-    """Whether this site accepts requests for ``host``."""
+    """Return whether this site accepts requests for ``host``."""
     return bool(host) and validate_host(str(host), allowed_hosts())
 
 
@@ -197,7 +197,10 @@ def check_keys(context: CheckContext) -> Iterator[Finding]:
                 lost_all += len(pks)
                 told = {"count": len(pks), "rows": listed(pks, MAX_LISTED_ROWS)}
                 what = _("%(count)d values cannot be read with any key; rows %(rows)s.") % told
-                hint = _("Add the missing old key to the end of ENCRYPTION_KEYS again, or create these secrets anew.")
+                hint = _(
+                    "Put the missing old key back at the end of ENCRYPTION_KEYS. If it is lost, refresh the webhook "
+                    "secret of each account, and quote again what waits for capture."
+                )
                 yield Finding("encryption", Level.ERROR, what, hint, f"{model._meta.object_name}.{name}")
     if older:
         what = _("%(count)d values were written with an older key.") % {"count": older}

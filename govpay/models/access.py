@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -25,6 +25,7 @@ ACCOUNT_PATHS: dict[str, str] = {
     "customer": "account_id",
     "heartbeat": "",
     "hostedsession": "account_id",
+    "note": "account_id",
     "operation": "account_id",
     "outboxsignal": "",
     "payment": "account_id",
@@ -118,7 +119,10 @@ class VisibleRows(ModelIterable):
             yield row
 
 
-class AccountQuerySet(models.QuerySet[Any]):
+Row = TypeVar("Row", bound=models.Model, covariant=True)
+
+
+class AccountQuerySet(models.QuerySet[Row]):
     """Querysets of rows that can be filtered by account access. They read the database that is written to.
 
     A replica may lag behind. Leases, the journal, keys and remainders that are read there would be those of a moment
@@ -187,7 +191,7 @@ class AccountAccess(GovPayModel):
     """Allows a user or a group to see one payment account. With any row, they see only the accounts of their rows."""
 
     # Deleting an account or a group must not delete this row: a user who lost the last row would see everything.
-    account: Any = models.ForeignKey(
+    account = models.ForeignKey(
         "govpay.PaymentAccount",
         verbose_name=_("account"),
         to_field="uid",
@@ -195,7 +199,7 @@ class AccountAccess(GovPayModel):
         db_constraint=False,
         related_name="access",
     )
-    user: Any = models.ForeignKey(
+    user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("user"),
         null=True,
@@ -203,7 +207,7 @@ class AccountAccess(GovPayModel):
         on_delete=models.CASCADE,
         related_name="+",
     )
-    group: Any = models.ForeignKey(
+    group = models.ForeignKey(
         "auth.Group", verbose_name=_("group"), null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
 

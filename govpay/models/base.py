@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from govpay.models.access import AccountQuerySet, GovPayModel
+from govpay.models.access import AccountQuerySet, GovPayModel, Row
 from govpay.models.fields import UidField
 
 
-class MirrorQuerySet(AccountQuerySet):
+class MirrorQuerySet(AccountQuerySet[Row]):
     """Querysets of mirrors."""
 
-    def present(self) -> MirrorQuerySet:
+    def present(self) -> Self:
         """Rows that are not marked as deleted on the platform."""
         return self.filter(deleted_at=None)
 
@@ -36,7 +36,7 @@ class Mirror(GovPayModel):
     remote_created_at = models.DateTimeField(_("created"), null=True, blank=True)
     remote_updated_at = models.DateTimeField(_("updated"), null=True, blank=True)
     synced_at = models.DateTimeField(_("last change here"), null=True, blank=True)
-    deleted_at = models.DateTimeField(_("gone since"), null=True, blank=True)
+    deleted_at = models.DateTimeField(_("no longer on the platform since"), null=True, blank=True)
     #: The names of the properties whose value no column takes, separated by commas. Their text was mended or cut.
     mended = models.TextField(_("mended properties"), default="", db_default="", blank=True, editable=False)
     #: Hash of a document that is older than the stored one, and when it was first read (``govpay.sync.older``).

@@ -6,8 +6,13 @@ The platform's enums are stored in plain text columns. An unknown value is store
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
+
+
+def label_of(value: str, choices: type[models.TextChoices]) -> str:
+    """Return the label of ``value`` in the active language, an unknown value unchanged, and "unknown" if empty."""
+    return str(dict(choices.choices).get(value, value) or gettext("unknown"))
 
 
 class PaymentStatus(models.TextChoices):
@@ -22,6 +27,21 @@ class PaymentStatus(models.TextChoices):
     CHARGED_BACK = "charged_back", _("Charged back")
     RETURNED = "returned", _("Returned")
     EXPIRED = "expired", _("Expired")
+
+
+#: Statuses that only a captured payment can have.
+ONCE_CAPTURED = frozenset(
+    {
+        PaymentStatus.CAPTURED,
+        PaymentStatus.PARTIALLY_REFUNDED,
+        PaymentStatus.REFUNDED,
+        PaymentStatus.CHARGED_BACK,
+        PaymentStatus.RETURNED,
+    }
+)
+
+#: Statuses without a capture. A payment that was captured and gets one of these contradicts its capture.
+NEVER_CAPTURED = frozenset({PaymentStatus.VALIDATED, PaymentStatus.FAILED, PaymentStatus.EXPIRED, ""})
 
 
 class PaymentFlag(models.TextChoices):

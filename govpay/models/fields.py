@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
 from govpay.security.encryption import seal, unseal
 from govpay.security.tracebacks import Secret
+
+#: The types that an attribute of a row accepts and returns, for django-stubs, also in a host's code.
+SetType = TypeVar("SetType", contravariant=True)
+GetType = TypeVar("GetType", covariant=True)
+
+if TYPE_CHECKING:
+    _Text = models.CharField
+else:
+
+    class _Text(models.CharField):
+        """Takes the parameters that Django's class lacks at run time."""
+
+        def __class_getitem__(cls, _: Any) -> type:
+            return cls
+
 
 #: Maximum length of an identifier of the platform.
 UID_LENGTH = 128
@@ -18,7 +33,7 @@ UID_LENGTH = 128
 _DUMPED = re.compile(r"sealed:(gAAAA[A-Za-z0-9_-]+=*)")
 
 
-class UidField(models.CharField):
+class UidField(_Text[SetType, GetType]):
     """An identifier of the platform, compared byte by byte on every database.
 
     The platform's keyset order is by code point. A linguistic collation would use another order and be slower, so
@@ -36,24 +51,40 @@ class UidField(models.CharField):
         return parameters
 
 
-def mirror_key(to: str, verbose_name: Any, related_name: str = "+", **options: Any) -> Any:
+class MirrorKey(models.ForeignKey[SetType, GetType]):
     """A foreign key to another mirror by its ``uid``.
 
     It has no constraint and no index of its own: rows arrive in any order, the target may never arrive, and the
     composite indexes of each model serve the look-ups.
     """
-    return models.ForeignKey(
-        to,
-        verbose_name=verbose_name,
-        to_field="uid",
-        null=True,
-        blank=True,
-        on_delete=models.DO_NOTHING,
-        db_constraint=False,
-        db_index=False,
-        related_name=related_name,
-        **options,
-    )
+
+    if TYPE_CHECKING:  # it is always nullable
+        _pyi_private_set_type: Any | None
+        _pyi_private_get_type: Any | None
+
+    def __init__(self, to: str, verbose_name: Any = None, related_name: str = "+", **options: Any) -> None:
+        options = {
+            "to_field": "uid",
+            "null": True,
+            "blank": True,
+            "on_delete": models.DO_NOTHING,
+            "db_constraint": False,
+            "db_index": False,
+            **options,
+        }
+        super().__init__(to, verbose_name=verbose_name, related_name=related_name, **options)
+
+    def deconstruct(self) -> Any:
+        """A plain foreign key, so that migrations do not name this class."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.ForeignKey", args, kwargs
+
+    def get_internal_type(self) -> str:
+        return "ForeignKey"
+
+
+#: The name that the models use.
+mirror_key = MirrorKey
 
 
 class Sealed:

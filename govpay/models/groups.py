@@ -1,4 +1,4 @@
-"""The four staff groups. They are created once, when the app is installed, and never changed afterwards."""
+"""The four staff groups. Each is created once, and gets each permission once. What a site changes stays so."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from django.db import router
 
 #: Permission code names in addition to the ``view_`` ones. Every group gets those, except ``view_accountaccess``:
 #: only those who decide on account access need it.
-CASHIER = ("charge_customer", "create_session", "capture_payment")
+NOTES = ("add_note",)
+CASHIER = ("charge_customer", "create_session", "capture_payment", *NOTES)
 FINANCE = (*CASHIER, "refund_payment", "void_payment", "settle_operation", "manage_wallet", "export_data")
 GROUPS: dict[str, tuple[str, ...]] = {
     "Cashier": CASHIER,
     "Finance": FINANCE,
-    "Support": (),
-    "Operations": ("sync_now", "replay_event", "provision_account"),
+    "Support": NOTES,
+    "Operations": ("sync_now", "replay_event", "provision_account", *NOTES),
 }
+#: Permissions that came with a later migration. The run that applies it adds them to the groups that still exist.
+LATER: dict[str, tuple[str, ...]] = {"0010_notes": ("view_note", *NOTES)}
 
 
 def make_groups(sender: AppConfig, using: str, plan: Any = None, **_: Any) -> None:
@@ -30,14 +33,19 @@ def make_groups(sender: AppConfig, using: str, plan: Any = None, **_: Any) -> No
     """
     if not all(router.allow_migrate_model(using, model) for model in (Group, Permission)):
         return  # the accounts of users are in another database
-    if plan is not None and not any(
-        migration.app_label == sender.label and migration.name == "0001_initial" and not backwards
-        for migration, backwards in plan
-    ):
+    ran = [migration for migration, backwards in plan or () if not backwards]
+    applied = {migration.name for migration in ran if migration.app_label == sender.label}
+    is_new = plan is None or "0001_initial" in applied
+    later = {codename for name, codenames in LATER.items() if name in applied for codename in codenames}
+    if not is_new and not later:
         return
     # Django's own receiver may come after this one, depending on the order of INSTALLED_APPS.
     create_permissions(sender, verbosity=0, using=using)
     ours = Permission.objects.using(using).filter(content_type__app_label=sender.label)
+    if not is_new:
+        for group in Group.objects.using(using).filter(name__in=GROUPS):
+            group.permissions.add(*ours.filter(codename__in=later))
+        return
     viewing = list(ours.filter(codename__startswith="view_").exclude(codename="view_accountaccess"))
     links = Group.permissions.through._default_manager.using(using)
     for name, codenames in GROUPS.items():

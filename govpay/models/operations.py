@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from govpay.models.access import AccountQuerySet, GovPayModel
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, SecCode
 from govpay.models.fields import SealedField, UidField, mirror_key
+from govpay.models.people import kept_id, kept_name
 
 #: States with an open outcome. Meanwhile no other money operation on the payment may start.
 OPEN_STATES = (OperationState.STARTED, OperationState.UNKNOWN)
@@ -29,15 +31,15 @@ OPEN_FOR_LONG = dt.timedelta(minutes=5)
 RECHECK_PERIOD = dt.timedelta(days=3)
 
 
-class OperationQuerySet(AccountQuerySet):
+class OperationQuerySet(AccountQuerySet["Operation"]):
     """Querysets of operations."""
 
-    def open_for_long(self) -> OperationQuerySet:
+    def open_for_long(self) -> Self:
         """Operations whose outcome reconciliation should know by now, or that do not match the platform."""
         long_ago = Q(deadline_at__lte=timezone.now() - OPEN_FOR_LONG)
         return self.filter(long_ago | ~Q(attention=""), state__in=OPEN_STATES)
 
-    def being_looked_up(self) -> OperationQuerySet:
+    def being_looked_up(self) -> Self:
         """Operations whose outcome is not known now. This includes calls that are still running, and operations that
         were resolved by hand while reconciliation still reads the platform.
         """
@@ -45,7 +47,7 @@ class OperationQuerySet(AccountQuerySet):
         by_word = Q(settled_at__gt=timezone.now() - RECHECK_PERIOD, attention_at=None, action__in=money)
         return self.filter(Q(state__in=OPEN_STATES) | by_word)
 
-    def needing_review(self) -> OperationQuerySet:
+    def needing_review(self) -> Self:
         """Ended operations that staff must look at, until they are marked as dealt with."""
         return self.exclude(attention="").exclude(state__in=OPEN_STATES)
 
@@ -72,6 +74,7 @@ class Operation(GovPayModel):
         on_delete=models.SET_NULL,
         related_name="+",
     )
+    actor_name, actor_user_id = kept_name(), kept_id()
     reason = models.TextField(_("reason"), blank=True, default="")
     state = models.CharField(_("state"), max_length=16, choices=OperationState, default=OperationState.STARTED)
     error = models.TextField(_("error"), blank=True, default="")
@@ -100,6 +103,7 @@ class Operation(GovPayModel):
         on_delete=models.SET_NULL,
         related_name="+",
     )
+    retried_by_name, retried_by_user_id = kept_name(), kept_id()
     #: The outcome of each earlier attempt: ``[{"attempt", "started_at", "finished_at", "error", …}]``, oldest first.
     earlier_attempts = models.JSONField(_("earlier attempts"), default=list, blank=True, editable=False)
     #: Until this time the call may still be running, so a missing sign proves nothing.
@@ -124,6 +128,9 @@ class Operation(GovPayModel):
     #: The reason for the review queue. Staff clear it.
     attention = models.CharField(_("review reason"), max_length=16, choices=OperationAttention, blank=True, default="")
     attention_at = models.DateTimeField(_("raised"), null=True, blank=True)
+    #: The user who marked it as dealt with last.
+    attention_cleared_by_name, attention_cleared_by_user_id = kept_name(), kept_id()
+    attention_cleared_at = models.DateTimeField(_("dealt with"), null=True, blank=True, editable=False)
     #: The user who resolved it by hand, because the platform did not show the outcome.
     settled_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -133,6 +140,7 @@ class Operation(GovPayModel):
         on_delete=models.SET_NULL,
         related_name="+",
     )
+    settled_by_name, settled_by_user_id = kept_name(), kept_id()
     settled_at = models.DateTimeField(_("resolved by hand"), null=True, blank=True)
     settlement = models.TextField(_("how that is known"), blank=True, default="")
 
@@ -160,7 +168,10 @@ class Operation(GovPayModel):
             models.Index(fields=["action", "-created_at", "-id"], name="govpay_operation_action"),
             models.Index(fields=["account", "-created_at", "-id"], name="govpay_operation_account"),
             models.Index(fields=["payment", "-created_at"], name="govpay_operation_payment"),
-            models.Index(fields=["reference_id"], name="govpay_operation_ref"),
+            models.Index(fields=["reference_id"], opclasses=["varchar_pattern_ops"], name="govpay_operation_ref_start"),
+            models.Index(fields=["amount"], name="govpay_operation_amount"),
+            models.Index(fields=["actor", "-created_at", "-id"], name="govpay_operation_actor"),
+            models.Index(fields=["customer"], condition=Q(customer__isnull=False), name="govpay_operation_customer"),
             models.Index(
                 fields=["deadline_at"],
                 condition=Q(state__in=["started", "unknown"]),
@@ -177,6 +188,11 @@ class Operation(GovPayModel):
 
     def __str__(self) -> str:
         return f"{self.action} {self.state} {self.key}"
+
+    @property
+    def asked_by(self) -> str:
+        """The column of the person who asked for the current attempt."""
+        return "actor" if self.attempts == 1 else "retried_by"
 
     @property
     def is_open(self) -> bool:

@@ -1,12 +1,12 @@
-"""Payments and their transactions, with the rules that need only the stored rows."""
+"""Payments, with the rules that need only the stored rows."""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
-from django.db.models import Case, Exists, Max, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -21,9 +21,14 @@ from govpay.models.choices import (
     PaymentStatus,
     TransactionStatus,
     TransactionType,
+    label_of,
 )
 from govpay.models.fields import UID_LENGTH, UidField, mirror_key
+from govpay.models.folding import FoldedField, NameWordsField, WordIndex
 from govpay.models.operations import Operation
+from govpay.models.people import kept_id, kept_name
+from govpay.models.transactions import Transaction
+from govpay.models.zones import void_day_zone
 
 #: Time in which a validated payment can be captured: by processor token, by saved method (assumption A9).
 TOKEN_VALIDATION = dt.timedelta(minutes=15)
@@ -36,14 +41,24 @@ FLAG_ORDER_LENGTH = 32 + UID_LENGTH
 REFUNDABLE = (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED)
 
 
-class PaymentQuerySet(MirrorQuerySet):
+class PaymentQuerySet(MirrorQuerySet["Payment"]):
     """Querysets of payments, with annotations that the payment rules need."""
 
-    def flagged(self) -> PaymentQuerySet:
+    def flagged(self) -> Self:
         """Payments with a dispute, a return or a reversal that is not marked as dealt with."""
         return self.exclude(flag="")
 
-    def with_pending_refunds(self) -> PaymentQuerySet:
+    def waiting_for_capture(self, now: dt.datetime) -> Self:
+        """Validated payments that can still be captured at ``now``. Fee previews are left out: only their maker may."""
+        wallet = Q(method_type__startswith="wallet_")
+        open_ones = (wallet & Q(remote_created_at__gt=now - WALLET_VALIDATION)) | (
+            ~wallet & Q(remote_created_at__gt=now - TOKEN_VALIDATION)
+        )
+        # The first condition repeats the widest range, so that the index on status and creation is used.
+        recent = self.filter(status=PaymentStatus.VALIDATED, remote_created_at__gt=now - WALLET_VALIDATION)
+        return recent.filter(open_ones, deleted_at=None).with_fee_preview().filter(fee_preview=False)
+
+    def with_pending_refunds(self) -> Self:
         """Annotate two sums in minor units. ``pending_refunds``: refunds that the platform accepted and has not
         settled. ``settled_refunds``: the other refunds that did not fail. The platform may already have included
         those in ``refunded_amount``, so they must not be subtracted in addition.
@@ -54,26 +69,26 @@ class PaymentQuerySet(MirrorQuerySet):
             settled_refunds=_refunds(~Q(status__in=(*pending, TransactionStatus.FAILED.value))),
         )
 
-    def with_fee_preview(self) -> PaymentQuerySet:
+    def with_fee_preview(self) -> Self:
         """Annotate ``fee_preview``: whether the newest quote of a validated payment is a fee preview."""
         quotes = Operation.objects.filter(action=OperationAction.QUOTE, payment=OuterRef("uid"))
         newest = quotes.order_by("-created_at").values("fee_preview")[:1]
         # A sync may store the payment before the answer to its quote is recorded, or when that answer was lost. The
-        # quote is then found by reference. The account is an expression, so that SQLite uses the reference's index.
-        unrecorded = Operation.objects.alias(place=Coalesce("account", Value(""))).filter(
+        # quote is then found by reference. The others are expressions, so that SQLite uses the reference's index.
+        unrecorded = Operation.objects.alias(place=Coalesce("account", Value("")), due=F("amount") + 0).filter(
             ~Q(action=OperationAction.VOID),
             _may_have_arrived(),
             fee_preview=True,
             result_uid="",
             reference_id=OuterRef("reference_id"),
             place=OuterRef("account"),
-            amount=OuterRef("base_amount") + Coalesce(OuterRef("tax_amount"), 0),
+            due=OuterRef("base_amount") + Coalesce(OuterRef("tax_amount"), 0),
             currency=OuterRef("currency"),
         )
         asked = Coalesce(Subquery(newest), Exists(unrecorded))
         return self.annotate(fee_preview=Case(When(status=PaymentStatus.VALIDATED, then=asked), default=False))
 
-    def with_refunds_before(self) -> PaymentQuerySet:
+    def with_refunds_before(self) -> Self:
         """Annotate the refunds before the movement that raised the flag. ``refunded_before``: their sum in minor
         units, including pending refunds. ``refunded_before_at``: the time of the last one.
         """
@@ -106,7 +121,10 @@ def _refunds(which: Q) -> Coalesce:
 class Payment(Mirror):
     """One payment. All amounts are in minor units of ``currency``. Assumption A8."""
 
-    LOCAL = ("flag", "flagged_at", "flag_movement", "flag_order", "flag_backlog")
+    LOCAL = (
+        *("flag", "flagged_at", "flag_movement", "flag_order", "flag_backlog"),
+        *("flag_cleared_by_name", "flag_cleared_by_user_id", "flag_cleared_at"),
+    )
 
     account = mirror_key("govpay.PaymentAccount", _("account"), related_name="payments")
     customer = mirror_key("govpay.Customer", _("customer"), related_name="payments")
@@ -123,6 +141,7 @@ class Payment(Mirror):
     method_type = models.TextField(_("method type"), blank=True, default="")
     brand = models.TextField(_("brand"), blank=True, default="")
     last4 = models.CharField(_("last four"), max_length=8, blank=True, default="")
+    holder_name = models.TextField(_("holder name"), blank=True, default="", db_default="")
     decline_code = models.TextField(_("decline code"), blank=True, default="")
     captured_at = models.DateTimeField(_("captured"), null=True, blank=True)
     #: Set by the newest dispute, return or reversal (``govpay.sync.flags``). Staff clear it.
@@ -133,6 +152,12 @@ class Payment(Mirror):
     flag_order = UidField(_("flag order"), max_length=FLAG_ORDER_LENGTH, blank=True, default="", editable=False)
     #: The flag was raised by the first load of an account. The review queue groups these.
     flag_backlog = models.BooleanField(_("flag backlog"), default=False, editable=False)
+    #: The user who marked a flag as dealt with last.
+    flag_cleared_by_name, flag_cleared_by_user_id = kept_name(), kept_id()
+    flag_cleared_at = models.DateTimeField(_("dealt with"), null=True, blank=True, editable=False)
+
+    search_reference = FoldedField(_("reference for the search"), source="reference_id")
+    search_name = NameWordsField(_("name for the search"), source="holder_name")
 
     objects = PaymentQuerySet.as_manager()
 
@@ -151,6 +176,14 @@ class Payment(Mirror):
             models.Index(fields=["session"], name="govpay_payment_session"),
             models.Index(
                 fields=["flag", "-remote_created_at", "-id"], condition=~Q(flag=""), name="govpay_payment_flag"
+            ),
+            models.Index(fields=["search_reference"], name="govpay_payment_search_ref"),
+            WordIndex("search_name", name="govpay_payment_search_name", also=("uid",)),
+            models.Index(fields=["last4"], name="govpay_payment_last4"),
+            models.Index(fields=["total_amount"], name="govpay_payment_total"),
+            models.Index(fields=["saved_method"], name="govpay_payment_method"),
+            models.Index(
+                fields=["-remote_created_at", "-id"], condition=Q(refunded_amount__gt=0), name="govpay_payment_refunded"
             ),
         ]
         permissions = [
@@ -220,7 +253,9 @@ class Payment(Mirror):
         if self.deleted_at:
             return gettext("The platform no longer has this payment.")
         if self.status != PaymentStatus.VALIDATED:
-            return gettext("Only a validated payment can be captured; this one is %(status)s.") % self._status()
+            return gettext(
+                "Only a payment that waits for capture can be captured. The status of this one: %(status)s."
+            ) % {"status": label_of(self.status, PaymentStatus)}
         until = self.capturable_until
         if until is not None and until <= timezone.now():
             return gettext("The validation has expired; quote the payment again.")
@@ -242,12 +277,13 @@ class Payment(Mirror):
         if self.status == PaymentStatus.VALIDATED:
             return ""
         if self.status != PaymentStatus.CAPTURED:
-            return gettext("A payment that is %(status)s cannot be voided.") % self._status()
-        if (
-            self.captured_at is None
-            or self.captured_at.astimezone(dt.UTC).date() != timezone.now().astimezone(dt.UTC).date()
-        ):
-            return gettext("A captured payment can be voided only on the day of capture (UTC); refund it instead.")
+            return gettext("This payment cannot be voided. Its status: %(status)s.") % {
+                "status": label_of(self.status, PaymentStatus)
+            }
+        zone, now = void_day_zone(), timezone.now()
+        if self.captured_at is None or self.captured_at.astimezone(zone).date() != now.astimezone(zone).date():
+            text = gettext("A captured payment can be voided only on the day of capture (%(zone)s); refund it instead.")
+            return text % {"zone": now.astimezone(zone).tzname()}
         if self.refunded_amount or getattr(self, "pending_refunds", 0) or getattr(self, "settled_refunds", 0):
             return gettext("A payment with a refund cannot be voided.")
         return ""
@@ -257,15 +293,14 @@ class Payment(Mirror):
         if self.deleted_at:
             return gettext("The platform no longer has this payment.")
         if self.status not in REFUNDABLE:
-            return gettext("Only captured money can be refunded; this payment is %(status)s.") % self._status()
+            return gettext("Only captured money can be refunded. The status of this payment: %(status)s.") % {
+                "status": label_of(self.status, PaymentStatus)
+            }
         if self.total_amount is None or not self.currency:
             return gettext("The platform has not sent the total of this payment.")
         if self.refundable_amount <= 0:
             return gettext("Nothing is left to refund.")
         return ""
-
-    def _status(self) -> dict[str, str]:
-        return {"status": self.status or gettext("of unknown status")}
 
     @property
     def refundable_amount(self) -> int:
@@ -280,37 +315,3 @@ class Payment(Mirror):
             return 0
         returned = max(self.refunded_amount or 0, int(self.__dict__.get("settled_refunds") or 0))
         return max(0, self.total_amount - returned - int(pending))
-
-
-class Transaction(Mirror):
-    """One movement of a payment's money. ``amount`` is in minor units. Assumption A12."""
-
-    payment = mirror_key("govpay.Payment", _("payment"), related_name="transactions")
-    account = mirror_key("govpay.PaymentAccount", _("account"), related_name="transactions")
-    type = models.CharField(_("type"), max_length=64, blank=True, default="")
-    amount = models.BigIntegerField(_("amount"), null=True, blank=True)
-    currency = models.CharField(_("currency"), max_length=8, blank=True, default="")
-    status = models.CharField(_("status"), max_length=64, blank=True, default="")
-    reference_id = models.CharField(_("reference"), max_length=255, blank=True, default="")
-    processor_transaction_id = models.CharField(_("processor's ID"), max_length=255, blank=True, default="")
-    reason = models.TextField(_("reason"), blank=True, default="")
-    reason_code = models.TextField(_("reason code"), blank=True, default="")
-
-    class Meta:
-        verbose_name = _("transaction")
-        verbose_name_plural = _("transactions")
-        ordering = ["-remote_created_at", "-id"]
-        constraints = [unique_uid("transaction")]
-        indexes = [
-            models.Index(fields=["account", "uid"], name="govpay_transaction_keyset"),
-            models.Index(fields=["payment"], name="govpay_transaction_payment"),
-            models.Index(fields=["-remote_created_at", "-id"], name="govpay_transaction_created"),
-            models.Index(fields=["type", "-remote_created_at", "-id"], name="govpay_transaction_type"),
-            models.Index(fields=["status", "-remote_created_at", "-id"], name="govpay_transaction_status"),
-            models.Index(fields=["account", "-remote_created_at", "-id"], name="govpay_transaction_account"),
-            models.Index(fields=["reference_id"], name="govpay_transaction_reference"),
-            models.Index(fields=["processor_transaction_id"], name="govpay_transaction_processor"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.type or 'transaction'} {self.uid}"

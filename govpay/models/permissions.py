@@ -15,6 +15,7 @@ PROVISION_ACCOUNT = "govpay.provision_account"
 RESOLVE_OPERATION = "govpay.settle_operation"
 SYNC_NOW = "govpay.sync_now"
 REPLAY_EVENT = "govpay.replay_event"
+ADD_NOTE = "govpay.add_note"
 
 #: The permission to execute an operation.
 ACTION_PERMISSIONS: Mapping[str, str] = {

@@ -280,9 +280,14 @@ def find_reason(kind: str, code: str) -> Reason | None:
 
 
 def reason_in_words(kind: str, code: str) -> str:
-    """``There was not enough money on the account. (R01)``; an unknown code unchanged."""
+    """``There was not enough money on the account. (R01)``; an unknown code unchanged.
+
+    A bank's code has a digit, and staff quote it to the bank. The platform's codes say nothing more than the words.
+    """
     reason = find_reason(kind, code)
-    return f"{reason.means} ({code.strip()})" if reason else code
+    if reason is None:
+        return code
+    return f"{reason.means} ({code.strip()})" if any(map(str.isdigit, code)) else str(reason.means)
 
 
 def advice_on(kind: str, code: str) -> tuple[str, ...]:

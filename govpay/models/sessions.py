@@ -11,6 +11,8 @@ from govpay.models.access import AccountQuerySet, GovPayModel
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.choices import LinkState
 from govpay.models.fields import SealedField, UidField, mirror_key
+from govpay.models.folding import FoldedField
+from govpay.models.people import kept_id, kept_name
 
 
 class HostedSession(Mirror):
@@ -82,7 +84,10 @@ class PaymentLink(GovPayModel):
         on_delete=models.SET_NULL,
         related_name="+",
     )
+    created_by_name, created_by_user_id = kept_name(), kept_id()
+    cancelled_by_name, cancelled_by_user_id = kept_name(), kept_id()
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    search_reference = FoldedField(_("reference for the search"), source="reference_id")
 
     objects = AccountQuerySet.as_manager()
 
@@ -95,6 +100,10 @@ class PaymentLink(GovPayModel):
             models.Index(fields=["-created_at", "-id"], name="govpay_link_created"),
             models.Index(fields=["state", "-created_at", "-id"], name="govpay_link_state"),
             models.Index(fields=["reference_id"], name="govpay_link_reference"),
+            models.Index(fields=["search_reference"], name="govpay_link_search_ref"),
+            models.Index(fields=["amount"], name="govpay_link_amount"),
+            models.Index(fields=["customer"], name="govpay_link_customer"),
+            models.Index(fields=["payment"], name="govpay_link_payment"),
             models.Index(fields=["session"], name="govpay_link_session"),
             models.Index(fields=["expires_at"], condition=Q(state=LinkState.OPEN), name="govpay_link_expiry"),
         ]

@@ -67,7 +67,7 @@ class SyncCursor(GovPayModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account_id or '-'} {self.resource}"
+        return f"{self.resource} · {self.account_id}" if self.account_id else self.resource
 
 
 class SyncRun(GovPayModel):
@@ -106,7 +106,7 @@ class SyncRun(GovPayModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account_id or '-'} {self.resource} {self.state}"
+        return " · ".join(filter(None, (self.resource, self.account_id, self.state)))
 
 
 class OutboxSignal(GovPayModel):

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.fields import mirror_key
+from govpay.models.folding import FoldedField, NameWordsField, WordIndex
 
 
 class Customer(Mirror):
@@ -22,6 +23,9 @@ class Customer(Mirror):
     email = models.CharField(_("email"), max_length=255, blank=True, default="")
     #: The methods must be read again. The platform touches a customer when a method changes (assumption A14).
     methods_stale = models.BooleanField(_("methods stale"), default=True, editable=False)
+    search_reference = FoldedField(_("reference for the search"), source="reference_id")
+    search_name = NameWordsField(_("name for the search"), source="name")
+    search_email = FoldedField(_("email for the search"), source="email")
 
     class Meta:
         verbose_name = _("customer")
@@ -36,6 +40,9 @@ class Customer(Mirror):
             models.Index(fields=["-remote_created_at", "-id"], name="govpay_customer_created"),
             models.Index(fields=["account", "-remote_created_at", "-id"], name="govpay_customer_account"),
             models.Index(fields=["account", "uid"], condition=Q(methods_stale=True), name="govpay_customer_stale"),
+            models.Index(fields=["search_reference"], name="govpay_customer_search_ref"),
+            models.Index(fields=["search_email"], name="govpay_customer_search_email"),
+            WordIndex("search_name", name="govpay_customer_search_name", also=("uid",)),
         ]
         permissions = [("charge_customer", "Can charge a saved payment method")]
 
@@ -57,6 +64,7 @@ class SavedPaymentMethod(Mirror):
     bank_name = models.TextField(_("bank name"), blank=True, default="")
     account_type = models.TextField(_("account type"), blank=True, default="")
     is_default = models.BooleanField(_("default"), null=True, blank=True)
+    search_name = NameWordsField(_("name for the search"), source="holder_name")
 
     class Meta:
         verbose_name = _("saved payment method")
@@ -68,6 +76,8 @@ class SavedPaymentMethod(Mirror):
             models.Index(fields=["account", "uid"], name="govpay_method_keyset"),
             models.Index(fields=["-remote_created_at", "-id"], name="govpay_method_created"),
             models.Index(fields=["exp_year", "exp_month"], name="govpay_method_expiry"),
+            models.Index(fields=["last4"], name="govpay_method_last4"),
+            WordIndex("search_name", name="govpay_method_search_name", also=("uid", "customer")),
         ]
         permissions = [("manage_wallet", "Can add and remove saved payment methods")]
 

@@ -12,6 +12,7 @@ from govpay import conf
 from govpay.exceptions import APIConnectionError
 from govpay.models import Operation
 from govpay.models.choices import OperationState
+from govpay.models.people import name_of, person, user_id_of
 
 
 def next_attempt(operation: Operation, entry: Mapping[str, Any], actor: Any) -> dict[str, Any]:
@@ -24,10 +25,11 @@ def next_attempt(operation: Operation, entry: Mapping[str, Any], actor: Any) -> 
         "state": OperationState.STARTED,
         "attempts": operation.attempts + 1,
         "attempted_at": timezone.now(),
-        "retried_by": actor if getattr(actor, "pk", None) else None,
+        **person("retried_by", actor),
         "earlier_attempts": _with_this_attempt(operation),
         "deadline_at": Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
-        **dict.fromkeys(("finished_at", "absent_at", "attention_at", "settled_by", "settled_at")),
+        **dict.fromkeys(("finished_at", "absent_at", "attention_at", "settled_at")),
+        **person("settled_by", None),
         **dict.fromkeys(("error", "error_class", "error_code", "attention", "settlement", "look_up_error"), ""),
     }
 
@@ -37,7 +39,8 @@ def doubted(operation: Operation, why: str) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "state": OperationState.UNKNOWN,
         "look_up_error": why[:255],
-        **dict.fromkeys(("finished_at", "absent_at", "settled_by", "settled_at")),
+        **dict.fromkeys(("finished_at", "absent_at", "settled_at")),
+        **person("settled_by", None),
         **dict.fromkeys(("attention", "settlement"), ""),
     }
     if operation.settled_at is not None:
@@ -51,9 +54,11 @@ def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
         "attempt": operation.attempts,
         "started_at": (operation.attempted_at or operation.created_at).isoformat(),
         "finished_at": operation.finished_at.isoformat() if operation.finished_at else None,
-        "by": str(operation.retried_by or operation.actor or ""),
+        "by": name_of(operation, operation.asked_by),
+        "by_user_id": user_id_of(operation, operation.asked_by),
         "error": operation.error,
-        "resolved_by": str(operation.settled_by or ""),
+        "resolved_by": name_of(operation, "settled_by"),
+        "resolved_by_user_id": user_id_of(operation, "settled_by"),
         "resolution": operation.settlement,
     }
     return [*operation.earlier_attempts, ended]

@@ -116,7 +116,7 @@ class CreateCustomerAction(Action):
 
     @staticmethod
     def judge(operation: Operation, found: CustomerResource) -> ActionResult | None:
-        if found.reference_id not in (None, operation.reference_id):
+        if found.raw.get("reference_id") not in (None, operation.reference_id):
             raise InvalidAnswer("the answer is about another customer")
         return ActionResult(mapping.CUSTOMER, found.raw, found.request_id)
 

@@ -172,7 +172,7 @@ def _ask(action: Action, entry: JournalEntry) -> ActionResult:
     try:
         if entry.operation.is_late:
             # Reconciliation reads the platform after the deadline. A call that begins now could end after that read.
-            raise APIConnectionError("Not sent: this site was too slow. Try again.")
+            raise APIConnectionError(_("Not sent: this site was too slow. Try again."))
         return _answered(action, entry)
     except NOTHING_DONE as error:
         answer = _after_refusal(action, entry, error)
@@ -184,7 +184,8 @@ def _ask(action: Action, entry: JournalEntry) -> ActionResult:
         raise
     except BaseException as error:
         # The process is being stopped, or our own code failed, possibly after the request was sent.
-        lost = OutcomeUnknown(f"Interrupted by {type(error).__name__}; it may have been carried out.")
+        logger.error("operation %s was interrupted by %s", entry.operation.key, type(error).__name__)
+        lost = OutcomeUnknown(_("This site was interrupted in the middle of it; it may have been carried out."))
         entry.give_up(lost)
         if isinstance(error, Exception):
             raise lost from error
@@ -197,7 +198,7 @@ def _answered(action: Action, entry: JournalEntry) -> ActionResult:
     request_id, mismatch = "", False
     try:
         found = action.send(operation)
-        request_id, why = found.request_id, "the answer does not say that it was done"
+        request_id, why = found.request_id, _("the answer does not say that it was done")
         entry.mark("answered")
         answer = action.judge_answer(operation, found)
         if answer is not None:
@@ -219,7 +220,9 @@ def _answered(action: Action, entry: JournalEntry) -> ActionResult:
     if answer is None:
         if mismatch:
             operation.attention = OperationAttention.MISMATCH
-        raise OutcomeUnknown(f"The platform answered, but {why}. It is looked up.", request_id=request_id)
+        raise OutcomeUnknown(
+            _("The platform answered, but %(why)s. It is looked up.") % {"why": why.rstrip(".")}, request_id=request_id
+        )
     return answer
 
 
@@ -234,12 +237,12 @@ def _after_refusal(action: Action, entry: JournalEntry, error: GovPayError) -> A
         try:
             answer = action.look_up(entry.operation)
         except (APIError, ValueError) as why:
-            answer, doubt = None, f"The outcome of the earlier attempt is still unknown: {why}"
+            answer, doubt = None, _("The outcome of the earlier attempt is still unknown: %(why)s") % {"why": why}
         if answer is not None:
             return answer
         if not doubt and isinstance(error, Conflict) and action.reads_object:
             # The effect of the earlier attempt may be what this one conflicts with, although no read shows it yet.
-            doubt = "The earlier attempt may be the cause; it is looked up."
+            doubt = _("The earlier attempt may be the cause; it is looked up.")
         if doubt:
             lost = OutcomeUnknown(f"{error} {doubt}", code=error.code)
             entry.give_up(lost)
@@ -257,8 +260,9 @@ def _record(action: Action, entry: JournalEntry, answer: ActionResult) -> Mirror
         row = entry.record(action, answer)
     except Exception as error:
         # The platform has acted. Reconciliation reads the object again when the database can store it.
+        logger.error("the answer of operation %s was not recorded: %s", entry.operation.key, type(error).__name__)
         lost = OutcomeUnknown(
-            f"The platform answered, but the answer could not be recorded ({type(error).__name__}).",
+            _("The platform answered, but the answer could not be recorded."),
             operation_key=str(entry.operation.key),
             request_id=answer.request_id,
         )

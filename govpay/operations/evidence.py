@@ -17,9 +17,8 @@ from govpay.client import PaymentResource, TransactionResource, field
 from govpay.connection import get_endpoints
 from govpay.exceptions import InvalidAnswer, InvalidRequest, NotFound
 from govpay.models import Operation, Payment, Transaction, WebhookEvent
-from govpay.models.choices import EventType, PaymentStatus, TransactionStatus, TransactionType
+from govpay.models.choices import ONCE_CAPTURED, EventType, PaymentStatus, TransactionStatus, TransactionType
 from govpay.operations.lookups import CLOCKS_DIFFER, may_be_new, rows_changed_since, rows_since
-from govpay.sync.outbox import ONCE_CAPTURED
 
 #: Statuses that only a refund gives to a payment.
 REFUNDED = (PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED)
@@ -62,7 +61,7 @@ def demand_no_refund(operation: Operation, listed: Iterable[Mapping[str, Any]]) 
         return _read(operation, mirrored.uid)
     known = {str(row.get("uid")): TransactionResource(row) for row in listed}
     for found in _named_by_events(operation, known):
-        if found.reference_id == operation.reference_id:
+        if found.raw.get("reference_id") == operation.reference_id:
             return found
         known[found.uid] = found
     payment = _payment(operation)

@@ -17,6 +17,7 @@ from govpay.models import Operation
 from govpay.models.base import Mirror
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
 from govpay.models.operations import OPEN_STATES
+from govpay.models.people import person
 from govpay.operations import attempts
 from govpay.operations.actions import Action, ActionResult
 from govpay.operations.hold import demand_not_held
@@ -119,7 +120,7 @@ class JournalEntry:
                 key=key,
                 action=action.action,
                 fingerprint=fingerprint,
-                actor=actor if getattr(actor, "pk", None) else None,
+                **person("actor", actor),
                 deadline_at=Operation.deadline(float(conf.get("CALL_TIMEOUT"))),
                 **action.entry(),
             )
@@ -228,16 +229,18 @@ class JournalEntry:
         if in_transaction(lambda: row.update(**columns)):
             self.operation.state = OperationState.UNKNOWN
 
-    def turn(self, error: str, **columns: Any) -> int:
+    def turn(self, error: str, code: str = "", **columns: Any) -> int:
         """Flip a closed row between succeeded and failed, and raise a review item: its user saw the other outcome.
 
-        ``error`` is empty if it succeeded after all. Returns 0 when another process changed the row first.
+        ``error`` is empty if it succeeded after all. ``code`` is the bank's reason code. Returns 0 when another process
+        changed the row first.
         """
         attention = OperationAttention.LATE_FAILURE if error else OperationAttention.CONTRADICTED
         columns.update(
             review_columns(self.operation, attention),
             state=OperationState.FAILED if error else OperationState.SUCCEEDED,
             error=error,
+            error_code=code[:64],
             error_class=APIError.__name__ if error else "",
             finished_at=timezone.now(),
         )
@@ -269,6 +272,8 @@ class JournalEntry:
         state = OperationState.FAILED if error else OperationState.SUCCEEDED
         operation.state = state = OperationState.UNKNOWN if isinstance(error, OutcomeUnknown) else state
         operation.finished_at = None if state == OperationState.UNKNOWN else timezone.now()
+        if isinstance(error, APIError) and not error.request_id:
+            error.request_id = operation.remote_request_id  # the same key raises the same error again
         operation.error = str(error) if error else ""
         operation.error_class = type(error).__name__ if error else ""
         operation.error_code = str(getattr(error, "code", "") or "")[:64]

@@ -19,8 +19,9 @@ from govpay.client.cards import refuse_cards
 from govpay.client.shapes import is_charge
 from govpay.exceptions import GovPayError, NotFound, OperationRefused
 from govpay.models import Customer, HostedSession, PaymentAccount, PaymentLink
-from govpay.models.choices import LinkState, OperationAction, OperationState, SessionStatus
+from govpay.models.choices import LinkState, OperationAction, OperationState, SessionStatus, label_of
 from govpay.models.money import is_amount, is_currency
+from govpay.models.people import kept, person
 from govpay.operations import journal
 from govpay.operations.sessions import create_hosted_session, expire_hosted_session
 from govpay.sync import sessions
@@ -64,17 +65,17 @@ def create_payment_link(
     refuse_cards(reference_id=reference_id, description=description)
     is_charge("amount", amount)
     if not is_amount(amount) or not is_currency(currency):
-        raise OperationRefused("amount must be whole minor units of an ISO 4217 currency such as USD.")
+        raise OperationRefused(_("The amount must be whole minor units of an ISO 4217 currency such as USD."))
     if account.deleted_at:
         raise OperationRefused(_("The platform no longer has this payment account."))
     if customer is not None and customer.account_id != account.uid:
-        raise OperationRefused(_("customer belongs to another payment account."))
+        raise OperationRefused(_("The customer belongs to another payment account."))
     if len(reference_id) > 255:
-        raise OperationRefused("reference_id must have at most 255 characters.")
+        raise OperationRefused(_("The reference must have at most 255 characters."), field="reference_id")
     now = timezone.now()
     until = now + LIFE if expires_at is None else expires_at
     if not now < until <= now + MAX_LIFETIME:
-        raise OperationRefused("expires_at must lie within the coming year.")
+        raise OperationRefused(_("The end of the link must lie within the coming year."), field="expires_at")
     link, _made = PaymentLink.objects.get_or_create(
         public_id=_public_id(key),
         defaults={
@@ -85,7 +86,7 @@ def create_payment_link(
             "reference_id": reference_id,
             "description": description,
             "expires_at": until,
-            "created_by": actor if getattr(actor, "pk", None) else None,
+            **person("created_by", actor),
         },
     )
     return link
@@ -105,10 +106,12 @@ def cancel_payment_link(*, link: PaymentLink, actor: Any = None) -> PaymentLink:
     Raises ``OperationRefused``, and what ``expire_hosted_session`` raises; the link is cancelled in that case, too.
     """
     open_links = PaymentLink.objects.filter(pk=link.pk, state__in=(LinkState.OPEN, LinkState.EXPIRED))
-    closed = in_transaction(lambda: open_links.update(state=LinkState.CANCELLED))
+    closed = in_transaction(lambda: open_links.update(state=LinkState.CANCELLED, **kept("cancelled_by", actor)))
     link.refresh_from_db()
     if not closed:
-        raise OperationRefused(_("This link is %(state)s.") % {"state": link.state})
+        raise OperationRefused(
+            _("This link cannot be used. Its state: %(state)s.") % {"state": label_of(link.state, LinkState)}
+        )
     session = HostedSession.objects.filter(uid=link.session_id).exclude(status__in=sessions.ENDED).first()
     if session is not None:
         expire_hosted_session(session=session, actor=actor)
@@ -130,7 +133,9 @@ def open_session(link: PaymentLink, *, success_url: str, cancel_url: str) -> Hos
         in_transaction(lambda: _open(link).update(state=LinkState.EXPIRED))
         link.refresh_from_db()
     if link.state != LinkState.OPEN:
-        raise OperationRefused(_("This link is %(state)s.") % {"state": link.state})
+        raise OperationRefused(
+            _("This link cannot be used. Its state: %(state)s.") % {"state": label_of(link.state, LinkState)}
+        )
     session = _look_at(HostedSession.objects.filter(uid=link.session_id).first())
     if session is not None and session.status == SessionStatus.COMPLETED:
         return None

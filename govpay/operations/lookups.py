@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from govpay.client import (
     BadValue,
@@ -91,13 +91,20 @@ def _rows(
     return first_served(listing, ways, read, fault=fault)
 
 
-def time_of(found: Resource, name: str = "created_at") -> dt.datetime | None:
-    """Return the time ``name`` of an object; None if it is missing or cannot be read, such as 31/12/2026."""
+def readable(found: Resource, name: str) -> Any:
+    """Return the property ``name`` of an object; None if it is missing or cannot be read, such as the day 31/12/2026.
+
+    For texts and times that only help. An identity, an amount, a currency or a status that cannot be read is an error.
+    """
     try:
-        moment: dt.datetime | None = getattr(found, name)
+        return getattr(found, name)
     except BadValue:
         return None
-    return moment
+
+
+def time_of(found: Resource, name: str = "created_at") -> dt.datetime | None:
+    """Return the time ``name`` of an object; None if it is missing or cannot be read."""
+    return cast("dt.datetime | None", readable(found, name))
 
 
 def may_be_new(found: Resource, operation: Operation) -> bool:
@@ -158,7 +165,7 @@ def find_account(body: Mapping[str, Any]) -> PaymentAccountResource | None:
     found = {row.uid: row for row in map(PaymentAccountResource, rows) if identity_of(row.raw) == identity_of(body)}
     alike = list(found.values())
     if len(alike) > 1:
-        alike = [row for row in alike if row.active] or alike
+        alike = [row for row in alike if readable(row, "active")] or alike
     if len(alike) > 1:
         raise OperationRefused(f"Several payment accounts have these external ids: {', '.join(sorted(found))}.")
     if alike and body.get("client_id") and alike[0].client_id not in (None, body["client_id"]):

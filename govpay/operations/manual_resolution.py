@@ -17,6 +17,7 @@ from govpay.exceptions import APIConnectionError, GovPayError, OperationRefused
 from govpay.models import Operation
 from govpay.models.choices import OperationAction, OperationAttention, OperationState, Source
 from govpay.models.operations import OPEN_STATES, RECHECK_PERIOD
+from govpay.models.people import person
 from govpay.operations import journal
 from govpay.operations.engine import dispatch_signals
 from govpay.operations.reconciliation import ACTIONS, reconcile_one
@@ -68,7 +69,7 @@ def _close(operation: Operation, carried_out: bool, reason: str, actor: Any) -> 
     columns: dict[str, Any] = {
         "state": OperationState.SUCCEEDED if carried_out else OperationState.FAILED,
         "finished_at": now,
-        "settled_by": actor,
+        **person("settled_by", actor),
         "settled_at": now,
         "settlement": reason,
         "error": "",

@@ -11,7 +11,7 @@ from govpay import exceptions
 from govpay.exceptions import APIError, GovPayError, OperationInProgress, OperationRefused, OutcomeUnknown
 from govpay.models import Operation
 from govpay.models.base import Mirror
-from govpay.models.choices import OperationState
+from govpay.models.choices import OperationAction, OperationState, label_of
 from govpay.models.operations import OPEN_STATES
 from govpay.operations import journal
 from govpay.operations.actions import Action
@@ -36,7 +36,9 @@ def outcome_again(earlier: Operation, model: type[Mirror]) -> Mirror:
         if row is not None:
             return row
     elif earlier.state == OperationState.STARTED and not earlier.is_overdue:
-        raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
+        raise OperationInProgress(
+            _("This action is under way: %(action)s.") % {"action": label_of(earlier.action, OperationAction)}
+        )
     if earlier.settled_at is not None:
         raise OutcomeUnknown(
             _("A colleague resolved it as carried out; the platform's record of it is not known here."),
@@ -44,8 +46,8 @@ def outcome_again(earlier: Operation, model: type[Mirror]) -> Mirror:
         )
     raise OutcomeUnknown(
         earlier.error
-        or _("The outcome of this %(action)s is not known here yet; it is being looked up.")
-        % {"action": earlier.action},
+        or _("The outcome of this action is not known here yet: %(action)s. It is being looked up.")
+        % {"action": label_of(earlier.action, OperationAction)},
         operation_key=str(earlier.key),
     )
 
@@ -54,11 +56,9 @@ def _error_again(operation: Operation) -> GovPayError:
     kind = getattr(exceptions, operation.error_class, None)
     if not (isinstance(kind, type) and issubclass(kind, GovPayError)):
         kind = APIError
-    request_id = operation.remote_request_id
-    leads = bool(request_id) and operation.error.startswith(f"[{request_id}] ")
-    error = kind(operation.error.removeprefix(f"[{request_id}] ") if leads else operation.error)
+    error = kind(operation.error)
     if isinstance(error, APIError):
-        error.code, error.request_id = operation.error_code, request_id if leads else ""
+        error.code, error.request_id = operation.error_code, operation.remote_request_id
     return error
 
 
@@ -72,7 +72,7 @@ def taken(action: Action, error: IntegrityError) -> Exception:
         return OperationRefused(_("Another operation on this payment has just ended. Look at the payment again."))
     if other.state == OperationState.UNKNOWN:
         return OperationRefused(
-            _("The outcome of an earlier %(action)s of this payment is not known yet; it is being looked up.")
-            % {"action": other.action}
+            _("The outcome of an earlier action on this payment is not known yet: %(action)s. It is being looked up.")
+            % {"action": label_of(other.action, OperationAction)}
         )
     return OperationInProgress(_("Another operation on this payment is under way."))

@@ -13,24 +13,26 @@ from django.utils.translation import gettext as _
 
 from govpay.client import PaymentResource, shapes
 from govpay.connection import get_endpoints
-from govpay.exceptions import APIError, Conflict, Gone, InvalidAnswer, NotFound, OperationRefused, PaymentDeclined
+from govpay.exceptions import APIError, Conflict, Gone, InvalidAnswer, NotFound, OperationRefused
 from govpay.models import Operation, Payment
 from govpay.models.base import Mirror
 from govpay.models.choices import (
+    ONCE_CAPTURED,
     EventType,
     OperationAction,
     PaymentStatus,
     Source,
     TransactionType,
+    label_of,
 )
 from govpay.operations import attempts, journal
 from govpay.operations.actions import Action, ActionResult, Snapshot, completed
 from govpay.operations.authorizations import Authorization, authorization_of, check_authorization
 from govpay.operations.engine import execute
 from govpay.operations.evidence import Mismatch, demand_no_movement
-from govpay.operations.quotes import forget_method, is_quoted_by_actor, validated_method
+from govpay.operations.lookups import readable
+from govpay.operations.quotes import declined, forget_method, is_quoted_by_actor, validated_method
 from govpay.sync import mapping
-from govpay.sync.outbox import ONCE_CAPTURED
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_document
 
@@ -124,8 +126,8 @@ class PaymentAction(Action):
             raise OperationRefused(_("The amount has changed since it was shown. Look at the payment again."))
         if seen is not None and seen.status != row.status:
             raise OperationRefused(
-                _("The payment has changed since it was shown: it is %(status)s now. Look at it again.")
-                % {"status": row.status}
+                _("The payment has changed since it was shown. Its status now: %(status)s. Look at it again.")
+                % {"status": label_of(row.status, PaymentStatus)}
             )
 
     def amount_of(self, row: Payment) -> int | None:
@@ -157,7 +159,7 @@ class _WholePaymentAction(PaymentAction):
             found = get_endpoints().get_payment(*_address(operation))
         except NotFound as error:
             # The payment or the route is missing on the platform. Neither says anything about the action.
-            raise InvalidAnswer(f"The payment cannot be read: {error}") from error
+            raise InvalidAnswer(_("The payment cannot be read. %(why)s") % {"why": error}) from error
         answer = cls.judge(operation, found)
         if answer is None:
             demand_no_movement(operation, *cls.shown_by)
@@ -228,12 +230,11 @@ class CaptureAction(_WholePaymentAction):
         _demand_same(operation, found)
         error: APIError | None = None
         if status == PaymentStatus.FAILED:
-            code = found.decline_code or ""
-            error = PaymentDeclined(f"The payment was declined: {code or 'no reason given'}.", code=code)
+            error = declined(readable(found, "decline_code"))
         elif status == PaymentStatus.VALIDATED:
             return None
-        elif status not in ONCE_CAPTURED and found.captured_at is None:
-            error = _not_done("captured", status)
+        elif status not in ONCE_CAPTURED and not found.raw.get("captured_at"):  # a time that cannot be read counts too
+            error = _not_done(_("Not captured. The status of the payment: %(status)s."), status)
         return ActionResult(mapping.PAYMENT, found.raw, found.request_id, error)
 
 
@@ -272,7 +273,11 @@ class VoidAction(_WholePaymentAction):
         _demand_same(operation, found)
         if status in (PaymentStatus.VALIDATED, PaymentStatus.CAPTURED):
             return None
-        error = None if status == PaymentStatus.VOIDED else _not_done("voided", status)
+        error = (
+            None
+            if status == PaymentStatus.VOIDED
+            else _not_done(_("Not voided. The status of the payment: %(status)s."), status)
+        )
         return ActionResult(mapping.PAYMENT, found.raw, found.request_id, error)
 
 
@@ -288,12 +293,12 @@ def _demand_same(operation: Operation, found: PaymentResource) -> None:
         raise InvalidAnswer("the answer has no status")
 
 
-def _not_done(what: str, status: str) -> APIError:
+def _not_done(text: str, status: str) -> APIError:
     """Return the error for a payment in another status. Raises ``InvalidAnswer`` for an unknown status."""
     if status not in PaymentStatus.values:
-        raise InvalidAnswer(f"the payment is {status or 'of no status'}, which does not show the outcome")
+        raise InvalidAnswer(_("the status of the payment does not show the outcome"))
     kind = Gone if status == PaymentStatus.EXPIRED else Conflict
-    return kind(f"Not {what}: the payment is {status}.")
+    return kind(text % {"status": label_of(status, PaymentStatus)})
 
 
 def payment_of(operation: Operation) -> Payment:

@@ -19,7 +19,7 @@ from govpay.operations import events, journal
 from govpay.operations.account_settings import CHECKOUT, checkout_as_sent, set_checkout_config, update_payment_account
 from govpay.operations.account_values import alike, as_sent
 from govpay.operations.actions import completed
-from govpay.operations.lookups import find_account, find_client, read_account
+from govpay.operations.lookups import find_account, find_client, read_account, readable
 from govpay.operations.provision_file import ALL, EXTERNAL, Wanted, WantedAccount
 from govpay.operations.provision_steps import FAILED, LEFT, UNCHANGED, Change, Step, Steps
 from govpay.operations.reconciliation import TENANT_ACTIONS, reconcile
@@ -96,7 +96,7 @@ class _Run(Steps):
             if self.found is None:
                 return [Change(key, None, value) for key, value in self.wanted.client.items()]
             for key, value in self.wanted.client.items():
-                there = getattr(self.found, key)
+                there = readable(self.found, key)
                 if there != value:
                     step.notes.append(f"{key} is {there!r} there, and the platform has no way to change a client.")
             if not self.dry_run:
@@ -163,7 +163,7 @@ class _AccountRun:
 
     def _differing(self, wanted: dict[str, Any]) -> list[Change]:
         there = self._there()
-        found = [(name, getattr(there, name) if there else None, value) for name, value in wanted.items()]
+        found = [(name, readable(there, name) if there else None, value) for name, value in wanted.items()]
         return [Change(name, before, after) for name, before, after in found if not alike(name, before, after)]
 
     def _there(self) -> PaymentAccountResource | None:

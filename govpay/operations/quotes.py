@@ -25,10 +25,11 @@ from govpay.models.choices import OperationAction, OperationState, PaymentStatus
 from govpay.models.fields import Sealed
 from govpay.models.money import is_amount, is_currency
 from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
+from govpay.models.reasons import DECLINE, find_reason
 from govpay.operations import attempts, journal
 from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.engine import execute
-from govpay.operations.lookups import may_be_new, rows_changed_since, rows_since
+from govpay.operations.lookups import may_be_new, readable, rows_changed_since, rows_since
 from govpay.sync import mapping
 
 #: How long the sealed method of a not executed save or import is kept, to recognize the effect if it arrives late.
@@ -72,6 +73,13 @@ def quote_payment(
     return cast(Payment, execute(action, actor=actor, key=key))
 
 
+def declined(code: str | None) -> PaymentDeclined:
+    """Return the error for a payment that the bank declined with the platform's ``code``."""
+    reason = find_reason(DECLINE, code or "")
+    why = reason.means if reason else _("The bank gave no reason that is known here.")
+    return PaymentDeclined(_("The payment was declined. %(why)s") % {"why": why}, code=code or "")
+
+
 class QuoteAction(Action):
     action: ClassVar[str] = OperationAction.QUOTE
     model = Payment
@@ -99,9 +107,9 @@ class QuoteAction(Action):
             payment_method=shapes.payment_method_from_dict(method),
         )
         if not is_amount(base + tax):
-            raise OperationRefused("base_amount and tax_amount are too large together.", field="base_amount")
+            raise OperationRefused(_("The amounts are too large together."), field="base_amount")
         if not is_currency(currency):
-            raise OperationRefused("currency must be an ISO 4217 code such as USD.", field="currency")
+            raise OperationRefused(_("The currency must be an ISO 4217 code such as USD."), field="currency")
         if len(self.body.reference_id) > REFERENCE_LENGTH:
             raise OperationRefused(
                 f"reference_id must have at most {REFERENCE_LENGTH} characters.", field="reference_id"
@@ -160,15 +168,14 @@ class QuoteAction(Action):
         for name in ("base_amount", "tax_amount", "currency", "reference_id"):
             given = getattr(self.body, name)
             if found.raw.get(name) not in (None, given):
-                raise InvalidAnswer(f"the answer has another {name}")
+                raise InvalidAnswer(f"the answer has another {name.replace('_', ' ')}")
         return super().judge_answer(operation, found)
 
     @staticmethod
     def judge(operation: Operation, found: PaymentResource) -> ActionResult | None:
         error = None
         if found.status == PaymentStatus.FAILED:
-            code = found.decline_code or ""
-            error = PaymentDeclined(f"The payment was declined: {code or 'no reason given'}.", code=code)
+            error = declined(readable(found, "decline_code"))
         return ActionResult(mapping.PAYMENT, found.raw, found.request_id, error)
 
     @classmethod
@@ -215,13 +222,13 @@ def quote_of(payment: Payment, actor: Any) -> Operation | None:
 
 def is_quoted_by_actor(row: Payment, operation: Operation) -> bool:
     """Whether the actor of the current attempt (after *Try again*: who pressed it) made the quote of this payment."""
-    actor = operation.actor if operation.attempts == 1 else operation.retried_by
+    actor = getattr(operation, operation.asked_by)
     return actor is not None and quote_of(row, actor) is not None
 
 
 def quoted_by_staff(payments: Iterable[Payment]) -> set[str]:
-    """Return the uids of those payments that a signed-in user has quoted here."""
-    quotes = journal.entries().filter(action=OperationAction.QUOTE, actor__isnull=False)
+    """Return the uids of those payments that a signed-in user has quoted here, deleted users included."""
+    quotes = journal.entries().filter(action=OperationAction.QUOTE).exclude(actor=None, actor_user_id="")
     uids = [payment.uid for payment in payments]
     return set(map(str, quotes.filter(payment__in=uids).values_list("payment_id", flat=True)))
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from django.db import Error as DatabaseTrouble
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from govpay import conf
 from govpay.exceptions import APIConnectionError, GovPayError
 from govpay.models import Operation
-from govpay.models.choices import OperationAction, OperationAttention, OperationState, PaymentStatus
+from govpay.models.choices import ONCE_CAPTURED, OperationAction, OperationAttention, OperationState, PaymentStatus
 from govpay.operations import attempts, journal
 from govpay.operations.account_settings import ACTIONS as SETTING_ACTIONS
 from govpay.operations.actions import Action, ActionResult
@@ -31,7 +32,6 @@ from govpay.operations.sessions import CreateSessionAction, ExpireSessionAction,
 from govpay.operations.tenants import CreateAccount, CreateClientAction
 from govpay.operations.wallets import ACTIONS as WALLET_ACTIONS
 from govpay.sync.mapping import Unmappable
-from govpay.sync.outbox import ONCE_CAPTURED
 from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.operations")
@@ -141,9 +141,9 @@ def reconcile_one(operation: Operation) -> str:
         # The outcome cannot be found now, which proves nothing. One failure must not stop the other look-ups.
         logger.info("operation %s cannot be looked up now: %s", operation.key, error)
         why = str(error)
-    except Exception as error:
+    except Exception:
         logger.exception("operation %s cannot be looked up", operation.key)
-        why = type(error).__name__
+        why = _("This site failed while it looked; the log has the details.")
     _seen(operation, why)
     return OperationState.UNKNOWN
 
@@ -173,7 +173,7 @@ def _absent(action: type[Action], operation: Operation, asked_at: dt.datetime) -
     """
     if asked_at >= operation.deadline_at:
         if operation.absent_at is not None and asked_at - operation.absent_at >= absent_after(action):
-            text = "Not executed: the platform shows no sign of it. It may be tried again."
+            text = _("Not executed: the platform shows no sign of it. It may be tried again.")
             JournalEntry(operation).close(APIConnectionError(text), OperationAttention.NOT_EXECUTED)
             return OperationState.FAILED
         _attempt(operation).filter(absent_at=None).update(absent_at=timezone.now())

@@ -24,12 +24,13 @@ from govpay.models.choices import (
     TransactionType,
 )
 from govpay.models.money import format_money, is_amount
+from govpay.models.reasons import find_reason
 from govpay.operations import attempts, journal
 from govpay.operations.actions import ActionResult, Snapshot, completed
 from govpay.operations.engine import execute, reopen
 from govpay.operations.evidence import EffectSeen, Mismatch, demand_no_refund, transactions_of
 from govpay.operations.journal import JournalEntry
-from govpay.operations.lookups import may_be_new, rows_since
+from govpay.operations.lookups import may_be_new, readable, rows_since
 from govpay.operations.payments import PaymentAction, payment_of, read_payment
 from govpay.sync import mapping
 from govpay.sync.transactions import in_transaction
@@ -189,7 +190,7 @@ class RefundAction(PaymentAction):
             found = None
         if found is None:
             raise OutcomeUnknown(
-                f"{error.message} It is the same refund, which is being looked up.",
+                _("%(text)s It is the same refund, which is being looked up.") % {"text": error.message},
                 code=error.code,
                 request_id=error.request_id,
             ) from error
@@ -197,7 +198,7 @@ class RefundAction(PaymentAction):
 
     @staticmethod
     def judge(operation: Operation, found: TransactionResource) -> ActionResult | None:
-        if found.reference_id not in (None, "", operation.reference_id):
+        if found.raw.get("reference_id") not in (None, "", operation.reference_id):
             raise InvalidAnswer("the answer is about another refund")
         if found.amount not in (None, operation.amount) or found.currency not in (None, "", operation.currency):
             raise Mismatch("the platform has this refund with another amount or currency")
@@ -205,7 +206,8 @@ class RefundAction(PaymentAction):
             raise Mismatch("the platform has its reference on another object")
         error = None
         if found.status == TransactionStatus.FAILED:
-            error = APIError(f"The refund failed: {found.reason_code or found.reason or 'no reason given'}.")
+            code, said = readable(found, "reason_code") or "", readable(found, "reason") or ""
+            error = APIError(_("The refund failed. %(why)s") % {"why": _why(code, said)}, code=code)
         return ActionResult(mapping.TRANSACTION, found.raw, found.request_id, error)
 
     @classmethod
@@ -272,8 +274,9 @@ def follow_refunds() -> int:
     count = 0
     for operation in ours.filter(state=OperationState.SUCCEEDED, reference_id__in=failed.values("reference_id")):
         row = failed.filter(reference_id=operation.reference_id).first()
-        why = (row.reason_code or row.reason) if row else ""
-        count += JournalEntry(operation).turn(f"The refund was accepted and failed later: {why or 'no reason given'}.")
+        code, said = (row.reason_code, row.reason) if row else ("", "")
+        text = _("The refund was accepted and failed later. %(why)s") % {"why": _why(code, said)}
+        count += JournalEntry(operation).turn(text, code)
     present = Transaction.objects.filter(deleted_at=None).exclude(status=TransactionStatus.FAILED)
     there = present.filter(reference_id=OuterRef("reference_id"))
     for operation in ours.filter(Exists(there), state=OperationState.FAILED).exclude(reference_id=""):
@@ -282,10 +285,16 @@ def follow_refunds() -> int:
             continue
         if _is_same(found, operation):
             count += JournalEntry(operation).turn("", result_uid=found.uid)
-        elif operation.attention_at is None or found.synced_at > operation.attention_at:
+        elif operation.attention_at is None or (found.synced_at and found.synced_at > operation.attention_at):
             # Raise it only once for each version of the row, because staff may have dealt with it already.
             JournalEntry(operation).flag_mismatch()
     return count
+
+
+def _why(code: str, said: str) -> str:
+    """Return the meaning of the bank's reason code, else the platform's own words."""
+    reason = find_reason(TransactionType.REFUND, code)
+    return str(reason.means) if reason else said or _("No reason was given that is known here.")
 
 
 def _is_same(row: Transaction, operation: Operation) -> bool:

@@ -29,7 +29,7 @@ def retry_operation(*, operation: Operation, actor: Any = None, seen: Snapshot |
     """
     row = journal.entries().select_related("actor", "retried_by", "settled_by").get(pk=operation.pk)
     if row.action not in ACTIONS:
-        raise OperationRefused(f"{row.action} is an action of another release.")
+        raise OperationRefused(_("This action belongs to another release of govpay, so it cannot be tried again here."))
     return reopen(ACTIONS[row.action].again(row, seen), row, actor=actor)
 
 

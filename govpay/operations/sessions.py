@@ -16,7 +16,7 @@ from govpay.connection import get_endpoints
 from govpay.exceptions import Conflict, Gone, NotFound, OperationRefused
 from govpay.models import Customer, HostedSession, Operation, PaymentAccount, PaymentLink
 from govpay.models.base import Mirror
-from govpay.models.choices import LinkState, OperationAction, SessionStatus
+from govpay.models.choices import LinkState, OperationAction, SessionStatus, label_of
 from govpay.models.fields import Sealed
 from govpay.operations import session_options as options
 from govpay.operations.actions import Action, ActionResult, completed
@@ -218,7 +218,10 @@ class SessionAction(Action):
         if row is None or not row.account_id:
             raise OperationRefused(_("There is no such session here."))
         if row.status in sessions.ENDED:
-            raise OperationRefused(_("This session is %(status)s.") % {"status": row.status})
+            raise OperationRefused(
+                _("This session cannot be used. Its status: %(status)s.")
+                % {"status": label_of(row.status, SessionStatus)}
+            )
         self.session = row
 
     @staticmethod

@@ -16,7 +16,7 @@ from govpay.models import Customer, Operation, SavedPaymentMethod
 from govpay.models.choices import OperationAction, OperationState, Source
 from govpay.operations import journal
 from govpay.operations.evidence import EffectSeen
-from govpay.operations.lookups import CLOCKS_DIFFER, may_be_new, time_of
+from govpay.operations.lookups import CLOCKS_DIFFER, may_be_new, readable, time_of
 from govpay.sync import mapping
 from govpay.sync.mapping import Unmappable
 from govpay.sync.transactions import in_transaction
@@ -80,7 +80,8 @@ def uid_of(document: Mapping[str, Any]) -> str:
 def traits_of(method: Mapping[str, Any]) -> list[Any]:
     """Return the properties by which a method is recognized: bank or card, last digits, expiry."""
     found = SavedMethodResource(method)
-    return [(found.method_type or "").endswith("ach"), found.last4, found.exp_month, found.exp_year]
+    kind, *rest = (readable(found, name) for name in ("method_type", "last4", "exp_month", "exp_year"))
+    return [(kind or "").endswith("ach"), *rest]
 
 
 def same_traits(method: Mapping[str, Any], traits: list[Any]) -> bool:
@@ -120,7 +121,7 @@ def demand_no_change(operation: Operation, marks: Mapping[str, list[Any]], liste
     for uid, (before, digest) in marks.items():
         found = get_endpoints().get_customer(str(operation.account_id), uid)
         now, fresh = customer_mark(found.raw)
-        touched = found.updated_at
+        touched = time_of(found, "updated_at")
         if touched is None or touched < operation.created_at - CLOCKS_DIFFER or now == before or fresh != digest:
             continue
         if last is not None and last >= touched - SAME_CHANGE:

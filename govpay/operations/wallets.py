@@ -22,6 +22,7 @@ from govpay.operations import journal
 from govpay.operations.actions import Action, ActionResult, completed
 from govpay.operations.customers import check_account
 from govpay.operations.engine import execute
+from govpay.operations.lookups import readable
 from govpay.operations.wallet_lists import (
     customer_marks,
     demand_no_change,
@@ -253,9 +254,9 @@ class SetDefaultMethodAction(ExistingMethodAction):
         for found in map(SavedMethodResource, listed):
             if found.uid != uid:
                 continue
-            default = found.is_default
+            default = readable(found, "is_default")
             if default is None:
-                named = get_endpoints().get_customer(account, customer).default_payment_method_uid
+                named = readable(get_endpoints().get_customer(account, customer), "default_payment_method_uid")
                 default = named == uid if named else None
             if default is None:
                 raise InvalidAnswer("The platform does not say which method is the default.")

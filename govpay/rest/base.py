@@ -126,13 +126,18 @@ class View(GenericAPIView):
         return found
 
     def demand_known(self, *names: str) -> None:
-        """Raises ``ValidationError`` for an unknown query parameter, which may be misspelt, and for a repeated one."""
+        """Raises ``ValidationError`` for a query parameter that is unknown, maybe misspelt, repeated, or empty.
+
+        An empty filter is a mistake of the caller, such as a variable without a value. It must not mean all rows.
+        """
         for name in self.request.query_params:
             if name not in names:
                 shown = name if name.isidentifier() and len(name) <= 40 else "…"
                 raise ValidationError({shown: [f"Is no parameter here. Known: {', '.join(names) or 'none'}."]})
             if len(self.request.query_params.getlist(name)) > 1:
                 raise ValidationError({name: ["Is given more than once."]})
+            if not self.request.query_params[name].strip():
+                raise ValidationError({name: ["Is empty. Leave it out, or give a value."]})
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
@@ -203,3 +208,15 @@ class RowView(View):
     def complete(self, row: Any) -> Any:
         """Return ``row`` with the attributes that this view shows in addition to its columns."""
         return row
+
+
+class Nowhere(View):
+    """Answers every other URL with a 404 problem instead of an HTML page."""
+
+    def is_allowed(self, user: Any) -> bool:
+        return True
+
+    def get(self, request: Any, **address: Any) -> Response:
+        raise NotFound
+
+    post = delete = get

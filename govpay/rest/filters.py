@@ -1,11 +1,13 @@
 """Kinds of filters. Each list's ``FilterSet`` is in the file of its thing, such as ``rest/payments.py``.
 
-Each filter takes one exact value, and no error message repeats the given value.
+Each filter takes one exact value, and no error message repeats the given value. Nothing here follows the host's
+settings, neither those of django-filter (``FILTERS_…``) nor Django's formats.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 from django import forms
@@ -36,6 +38,16 @@ class MomentField(forms.CharField):
             return moment.replace(tzinfo=dt.UTC)
 
 
+class CentsTextField(forms.CharField):
+    def clean(self, value: Any) -> int | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        if not re.fullmatch(r"[0-9]{1,16}", text) or int(text) > MAX_AMOUNT:
+            raise ValidationError(f"Give a whole number of minor units from 0 to {MAX_AMOUNT}.")
+        return int(text)
+
+
 class FlagField(forms.CharField):
     def clean(self, value: Any) -> bool | None:
         text = super().clean(value)
@@ -50,8 +62,15 @@ class FlagField(forms.CharField):
 class TextFilter(filters.CharFilter):
     """Compares the whole value, without stripping spaces."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"max_length": 255, "strip": False, **kwargs})
+    def __init__(self, field_name: str | None = None, lookup_expr: str = "exact", **kwargs: Any) -> None:
+        super().__init__(field_name, lookup_expr, **{"max_length": 255, "strip": False, **kwargs})
+
+
+class KeyFilter(filters.UUIDFilter):
+    """Compares a UUID."""
+
+    def __init__(self, field_name: str | None = None, lookup_expr: str = "exact", **kwargs: Any) -> None:
+        super().__init__(field_name, lookup_expr, **kwargs)
 
 
 @extend_schema_field({"type": "string", "format": "date-time"})
@@ -63,10 +82,7 @@ class MomentFilter(filters.Filter):
 class CentsFilter(filters.Filter):
     """An amount in minor units."""
 
-    field_class = forms.IntegerField
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, min_value=0, max_value=MAX_AMOUNT, **kwargs)
+    field_class = CentsTextField
 
 
 @extend_schema_field({"type": "boolean"})

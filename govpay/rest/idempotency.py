@@ -15,7 +15,7 @@ from rest_framework.exceptions import ValidationError
 from govpay.cache import FailOpenCache, idempotency_key
 from govpay.exceptions import KeyReused, OperationInProgress
 from govpay.models import Operation
-from govpay.models.choices import OperationState
+from govpay.models.choices import OperationAction, OperationState, label_of
 from govpay.operations import journal
 from govpay.operations.engine import RequestKey
 
@@ -66,7 +66,9 @@ def demand_same(earlier: Operation, key: RequestKey) -> None:
 def demand_idle(earlier: Operation) -> None:
     """Raises ``OperationInProgress`` at once if the first call is under way. ``execute`` would wait for it first."""
     if earlier.state == OperationState.STARTED and not earlier.is_overdue:
-        raise OperationInProgress(_("This %(action)s is under way.") % {"action": earlier.action})
+        raise OperationInProgress(
+            _("This action is under way: %(action)s.") % {"action": label_of(earlier.action, OperationAction)}
+        )
 
 
 def demand_unknown(key: RequestKey) -> None:

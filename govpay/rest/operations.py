@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django_filters.rest_framework import UUIDFilter
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 
 from govpay.models import Operation
+from govpay.models.people import user_id_of, username_of
 from govpay.rest.base import Rows, RowView
-from govpay.rest.filters import CentsFilter, MomentFilter, RowFilter, TextFilter
+from govpay.rest.filters import CentsFilter, KeyFilter, MomentFilter, RowFilter, TextFilter
 from govpay.rest.rows import RowSerializer
 
 
-class OperationSerializer(RowSerializer):
-    actor = serializers.CharField(
-        source="actor.get_username", read_only=True, allow_null=True, default=None, help_text="The user who started it."
-    )
+class PersonField(serializers.CharField):
+    """The username of a user, or the ID, which stay when the user is deleted; ``null`` if nobody signed in did it."""
 
-    retried_by = serializers.CharField(
-        source="retried_by.get_username",
-        read_only=True,
-        allow_null=True,
-        default=None,
-        help_text="The user who tried it again last.",
-    )
+    def __init__(self, help_text: str, part: Callable[[Any, str], str]) -> None:
+        super().__init__(read_only=True, allow_null=True, help_text=help_text)
+        self.part = part
+
+    def get_attribute(self, instance: Any) -> str | None:
+        return self.part(instance, str(self.field_name).removesuffix("_user_id")) or None
+
+
+class OperationSerializer(RowSerializer):
+    actor = PersonField("The user who started it. The name stays when the user is deleted.", username_of)
+    actor_user_id = PersonField("The ID of the user who started it.", user_id_of)
+    retried_by = PersonField("The user who tried it again last. The name stays when the user is deleted.", username_of)
+    retried_by_user_id = PersonField("The ID of the user who tried it again last.", user_id_of)
 
     class Meta:
         model = Operation
         fields = (
             *("key", "action", "state", "account", "payment", "customer", "session", "amount", "currency"),
-            *("actor", "reason", "reference_id", "result_uid", "error", "error_code", "remote_request_id"),
+            *(
+                "actor",
+                "actor_user_id",
+                "reason",
+                "reference_id",
+                "result_uid",
+                "error",
+                "error_code",
+                "remote_request_id",
+            ),
             *("created_at", "finished_at", "deadline_at", "checked_at", "sec_code", "authorized_at"),
-            *("attempts", "attempted_at", "retried_by"),
+            *("attempts", "attempted_at", "retried_by", "retried_by_user_id"),
         )
 
 
@@ -46,7 +60,7 @@ class OperationFilter(RowFilter):
     customer = TextFilter()
     session = TextFilter()
     reference_id = TextFilter()
-    key = UUIDFilter()
+    key = KeyFilter()
     created_from = MomentFilter("created_at", "gte")
     created_before = MomentFilter("created_at", "lt")
     amount_from = CentsFilter("amount", "gte")
@@ -60,7 +74,8 @@ class _Operations:
 
     def joined_columns(self) -> tuple[str, ...]:
         name = get_user_model().USERNAME_FIELD
-        return (f"actor__{name}", f"retried_by__{name}")
+        users = (f"{column}__{name}" for column in self.relatives)
+        return (*users, *(f"{column}_name" for column in self.relatives))
 
 
 class OperationList(_Operations, Rows):

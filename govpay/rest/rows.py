@@ -26,6 +26,9 @@ class RowSerializer(serializers.ModelSerializer):
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.DateTimeField: UtcField,
+        # DRF's own field writes texts if the host has set ``COERCE_BIGINT_TO_STRING``.
+        models.BigAutoField: serializers.IntegerField,
+        models.BigIntegerField: serializers.IntegerField,
     }
 
     def build_standard_field(self, field_name: str, model_field: Any) -> Any:

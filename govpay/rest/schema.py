@@ -14,7 +14,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
@@ -139,7 +138,6 @@ class Schema(AutoSchema):
 def reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     """Wrap a read-only view: every method except GET and HEAD gets a 405 problem."""
 
-    @csrf_exempt
     @wraps(view)
     def answer(request: HttpRequest) -> HttpResponse:
         if request.method in ("GET", "HEAD"):
@@ -151,7 +149,7 @@ def reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpReques
 
 @cache
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(FILE.read_text())
+    found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return found
 
 
@@ -169,8 +167,17 @@ def schema(request: HttpRequest) -> HttpResponse:
 @public
 @reading
 def page(request: HttpRequest) -> HttpResponse:
-    """Serve a page on which the document can be read and tried. It loads files of this site only."""
+    """Serve a page on which the document can be read, and tried if ``drf_spectacular_sidecar`` is installed.
+
+    It loads files of this site only.
+    """
     installed = apps.is_installed("drf_spectacular_sidecar")
-    context = {"schema": reverse("govpay:rest:schema"), "installed": installed}
+    context: dict[str, Any] = {"schema": reverse("govpay:rest:schema"), "installed": installed}
+    if not installed:
+        context["operations"] = [
+            {"method": method.upper(), "path": path, "description": operation["description"]}
+            for path, methods in document()["paths"].items()
+            for method, operation in methods.items()
+        ]
     response = render(request, "govpay/rest/docs.html", context)
     return with_security_headers(response, page_policy(pictures="'self' data:"), referrer="same-origin")

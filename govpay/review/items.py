@@ -17,11 +17,13 @@ from govpay.models.choices import (
     OperationState,
     PaymentStatus,
     TransactionType,
+    label_of,
 )
+from govpay.models.moments import format_moment
 from govpay.models.money import format_money
 from govpay.models.operations import OperationQuerySet
 from govpay.models.payments import PaymentQuerySet
-from govpay.models.reasons import find_reason, reason_in_words
+from govpay.models.reasons import find_reason
 from govpay.review import flagged
 from govpay.review.flagged import Group
 
@@ -50,7 +52,7 @@ ENDED: dict[str, Any] = {
         "Nothing happens automatically. Compare the platform's own record with this operation, then resolve it by hand."
     ),
     OperationAttention.DIVERGED: gettext_lazy(
-        "Nothing happens automatically. Ask the platform's support which is true before you act on this payment again."
+        "Nothing happens automatically. Ask the platform's support which is true before you do it again."
     ),
     OperationAttention.UNRECORDED: gettext_lazy(
         "Nothing happens automatically. Compare it with your own records: the person who asked for it is no longer "
@@ -109,7 +111,7 @@ def count_items(operations: OperationQuerySet, payments: PaymentQuerySet) -> int
 
 def action_in_words(operation: Operation) -> str:
     """Return the action and its amount, such as ``Refund of $5.00``."""
-    action = str(dict(OperationAction.choices).get(operation.action, operation.action))
+    action = label_of(operation.action, OperationAction)
     if operation.amount is None:
         return action
     amount = format_money(operation.amount, operation.currency)
@@ -127,18 +129,18 @@ def next_step(operation: Operation, now: dt.datetime) -> str:
         return _(
             "The platform has shown no sign of it since %(when)s. If that stays so for long enough, it ends as not "
             "carried out."
-        ) % {"when": _clock(operation.absent_at)}
+        ) % {"when": format_moment(operation.absent_at)}
     return _(
         "It is looked up each minute, next at %(when)s, and is closed automatically as soon as the platform shows the "
         "outcome."
-    ) % {"when": _clock(max(seen + LOOKED_UP_EVERY, now))}
+    ) % {"when": format_moment(max(seen + LOOKED_UP_EVERY, now))}
 
 
 def unknown_item(row: Operation, now: dt.datetime) -> Item:
     """Return the item for an operation of unknown outcome."""
     known = [row.error or _("No answer was recorded: the process that asked was probably stopped.")]
     if row.checked_at is not None:
-        known.append(_("Last looked up at %(when)s.") % {"when": _clock(row.checked_at)})
+        known.append(_("Last looked up at %(when)s.") % {"when": format_moment(row.checked_at)})
     if row.look_up_error:
         known.append(row.look_up_error)
     return Item(row, action_in_words(row), "unknown", row.created_at, " ".join(known), next_step(row, now))
@@ -160,25 +162,30 @@ def ended_item(row: Operation) -> Item:
 
 
 def _why_it_failed(row: Operation) -> str:
-    """Return the bank's code in words, or an empty text. The code is the last word of the error."""
-    code = row.error.rstrip(".").rpartition(" ")[2]
-    return reason_in_words(TransactionType.REFUND, code) if find_reason(TransactionType.REFUND, code) else ""
+    """Return the meaning of the bank's code, or an empty text if the error says it already."""
+    reason = find_reason(TransactionType.REFUND, row.error_code)
+    return "" if reason is None or str(reason.means) in row.error else str(reason.means)
 
 
 def _is_word(row: Operation) -> bool:
-    """Whether the outcome rests on a manual resolution alone."""
+    """Return whether the outcome rests on a manual resolution alone."""
     return row.settled_at is not None and row.finished_at == row.settled_at
 
 
 def _now_shown(row: Operation) -> str:
     """Return what the mirror shows instead of a succeeded operation's effect. ``payment`` should be joined."""
+    if row.action == OperationAction.CREATE_CUSTOMER:
+        return _("It succeeded, and the platform no longer has the customer.")
+    if row.action == OperationAction.REMOVE_METHOD:
+        return _("It succeeded, and the platform has the saved payment method again.")
     payment = row.payment
     if payment is None or payment.deleted_at:
         return _("It succeeded, and the platform no longer has the payment.")
-    status = str(dict(PaymentStatus.choices).get(payment.status, payment.status or _("of unknown status")))
     if row.action == OperationAction.REFUND:
         return _("It succeeded, and the platform now has the refund with other figures or no longer has it.")
-    return _("It succeeded, and the platform now shows the payment as %(status)s.") % {"status": status}
+    return _("It succeeded, and the platform now shows the payment with the status %(status)s.") % {
+        "status": label_of(payment.status, PaymentStatus)
+    }
 
 
 def _was_told(row: Operation) -> str:
@@ -193,7 +200,3 @@ def _flagged(row: Payment) -> Item:
     since = row.newest_movement.remote_created_at if row.newest_movement else None
     known, step = " ".join(flagged.known(row)), " ".join((str(flagged.NEXT.get(row.flag, "")), *flagged.advice(row)))
     return Item(row, flagged.headline(row), row.flag, since or row.flagged_at, known, step.strip())
-
-
-def _clock(value: dt.datetime) -> str:
-    return f"{timezone.localtime(value):%H:%M}"

@@ -44,7 +44,7 @@ class Clock:
         return iso(self.now())
 
     def stamp(self) -> str:
-        """A timestamp for one change, later than all earlier ones. Call it with the store's lock held."""
+        """Return a timestamp for one change, later than all earlier ones. Call it with the store's lock held."""
         self._last = max(self.now(), self._last + INSTANT)
         return iso(self._last)
 
@@ -82,7 +82,7 @@ class Clock:
         self._pin.held = moment
 
     def ending(self) -> str | None:
-        """The end time of versions that are replaced now; None while history is written, which keeps no versions."""
+        """Return the end time of versions that are replaced now; None while history without versions is written."""
         return self.text() if self._pin.held is None else None
 
     @contextmanager

@@ -29,7 +29,7 @@ def keep(kind: Kind) -> str:
 
 
 def as_of(kind: Kind, moment: str) -> str:
-    """The table as it was at `moment` (the clock's ISO text), for use after FROM."""
+    """Return the table as it was at `moment` (the clock's ISO text), for use after FROM."""
     table, columns = kind.table, ", ".join(kind.columns)
     later = f"{table}_before WHERE until > '{moment}'"
     return (

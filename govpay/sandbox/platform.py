@@ -76,6 +76,6 @@ class Platform:
         return platform
 
     def new_uid(self, prefix: str) -> str:
-        """A random id, so that the order by uid differs from the order by age."""
+        """Return a random id, so that the order by uid differs from the order by age."""
         digits = self.rng.randbytes(10).hex() if self.rng else secrets.token_hex(10)
         return f"{prefix}_{digits}"

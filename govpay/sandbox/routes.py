@@ -29,7 +29,7 @@ ROUTES: tuple[SandboxRoute, ...] = tuple(
 
 @cache
 def bound(routes: tuple[SandboxRoute, ...]) -> MapAdapter:
-    """The routes, ready for `find`; compiled once per process, because that takes longer than most requests."""
+    """Return the routes, ready for `find`; compiled once per process, because that takes longer than most requests."""
     rules = [Rule(route.path, methods=[route.method], endpoint=route) for route in routes]
     return Map(rules, merge_slashes=False).bind("127.0.0.1")
 

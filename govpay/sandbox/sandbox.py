@@ -120,12 +120,12 @@ class Sandbox(WebhookSwitches):
         return self.platform.store.ledger()
 
     def late_requests(self) -> list[Doc]:
-        """The requests of `act_after`: method, path, due_at, and the resulting status and code (None: not yet)."""
+        """Return the requests of `act_after`: method, path, due_at, and resulting status and code (None: not yet)."""
         run_due(self.platform)
         return late.every(self.platform)
 
     def requests(self) -> list[Doc]:
-        """The last 10 000 requests: method, path, query, account, status (None: no answer), at, idempotency_key."""
+        """Return the last 10 000 requests: method, path, query, account, status (or None), at, idempotency_key."""
         return [dict(record) for record in list(self.platform.requests)]
 
     @property
@@ -162,7 +162,7 @@ class Sandbox(WebhookSwitches):
         run_due(self.platform)
 
     def back_up(self) -> dict[str, list[StoredRow]]:
-        """A backup of every object, for `restore`."""
+        """Return a backup of every object, for `restore`."""
         return self.platform.store.dump()
 
     def restore(self, backup: dict[str, list[StoredRow]]) -> None:
@@ -191,7 +191,7 @@ class Sandbox(WebhookSwitches):
             return direct.add_customer(self.platform, account_uid, given).doc
 
     def add_method(self, customer_uid: str, kind: str = "credit", default: bool = False, **details: Any) -> Doc:
-        """A saved card (`credit`: by default a Visa 1111) or bank account (`ach`)."""
+        """Return a saved card (`credit`: by default a Visa 1111) or bank account (`ach`)."""
         with self.platform.store.transaction():
             return direct.add_method(self.platform, customer_uid, kind, default, details).doc
 

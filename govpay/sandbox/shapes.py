@@ -123,7 +123,7 @@ def text(
     rule: Checker | None = None,
     empty: bool = False,
 ) -> Part:
-    """The rules for a string. An empty one is a wrong value unless `empty` is true."""
+    """Return the rules for a string. An empty one is a wrong value unless `empty` is true."""
     compiled = re.compile(pattern) if pattern else None
 
     def check_value(value: str, path: str) -> None:
@@ -140,7 +140,7 @@ def text(
 
 
 def integer(*, required: bool = False, low: int = -LARGEST_AMOUNT, high: int = LARGEST_AMOUNT) -> Part:
-    """The rules for a JSON integer from `low` to `high`."""
+    """Return the rules for a JSON integer from `low` to `high`."""
 
     def check_value(value: int, path: str) -> None:
         if not low <= value <= high:
@@ -150,12 +150,12 @@ def integer(*, required: bool = False, low: int = -LARGEST_AMOUNT, high: int = L
 
 
 def cents(*, required: bool = False, low: int = 1) -> Part:
-    """The rules for an amount in cents [/platform/overview/]."""
+    """Return the rules for an amount in cents [/platform/overview/]."""
     return integer(required=required, low=low)
 
 
 def dollars(*, required: bool = False) -> Part:
-    """The rules for a decimal amount in dollars. Only the limits of an account use dollars (A27)."""
+    """Return the rules for a decimal amount in dollars. Only the limits of an account use dollars (A27)."""
 
     def check_value(value: float, path: str) -> None:
         if not 0 <= value <= LARGEST_AMOUNT / 100:
@@ -169,12 +169,12 @@ def flag(*, required: bool = False) -> Part:
 
 
 def free_object(*, required: bool = False) -> Part:
-    """An object with any property names (metadata)."""
+    """Return an object with any property names (metadata)."""
     return Part("object", _typed(dict, "an object"), required=required)
 
 
 def listed(item: Part, *, required: bool = False, most: int = 1000, least: int = 0) -> Part:
-    """The rules for an array of `least` to `most` entries, each by the rules of `item`."""
+    """Return the rules for an array of `least` to `most` entries, each by the rules of `item`."""
 
     def check_type(value: Any, path: str) -> None:
         if not isinstance(value, list):

@@ -139,7 +139,7 @@ class Store:
             self._view.moment = None
 
     def table(self, kind: str) -> str:
-        """The FROM clause for a kind: its table, or the table at the time of `as_of`."""
+        """Return the FROM clause for a kind: its table, or the table at the time of `as_of`."""
         return past.as_of(KINDS[kind], self._view.moment) if self._view.moment else KINDS[kind].table
 
     def execute(self, sql: str, params: Iterable[Any] | Doc = ()) -> list[Any]:
@@ -202,7 +202,7 @@ class Store:
             self._connection.executemany(self._keeps[kind], [(until, uid, uid) for uid in uids])
 
     def dump(self) -> dict[str, list[StoredRow]]:
-        """Every object, by kind."""
+        """Return every object, by kind."""
         return {kind: self.find(kind, "1") for kind in KINDS}
 
     def load(self, rows: dict[str, list[StoredRow]]) -> None:
@@ -258,7 +258,7 @@ def _upsert(kind: Kind) -> str:
 
 @lru_cache
 def _empty_database() -> bytes:
-    """A database with all tables. To copy it is ten times faster than to create the tables, and tests do it often."""
+    """Return a database with all tables. Copying it is ten times faster than creating the tables."""
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in _schema():
             connection.execute(statement)

@@ -126,7 +126,9 @@ def _shapes() -> dict[type[models.Model], ContractShape]:
         Terminal: ContractShape(_names(resources.TerminalResource)),
         WebhookSubscription: ContractShape(_names(resources.SubscriptionResource, "description")),
         HostedSession: ContractShape(
-            _names(resources.HostedSessionResource), enums=(("status", _values(SessionStatus)),)
+            # A created session is stored with what was asked for; /api/operations/v1hosted-sessions/.
+            _names(resources.HostedSessionResource, "customer_id"),
+            enums=(("status", _values(SessionStatus)),),
         ),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,11 @@ from django.db import router
 from django.db.models import Model, Q
 from django.utils import timezone
 
-from govpay.models import Operation, Payment, Transaction
+from govpay import conf
+from govpay.models import Customer, Operation, Payment, SavedPaymentMethod, Transaction
 from govpay.models.choices import (
+    NEVER_CAPTURED,
+    ONCE_CAPTURED,
     OperationAction,
     OperationAttention,
     OperationState,
@@ -18,10 +22,7 @@ from govpay.models.choices import (
     TransactionStatus,
     TransactionType,
 )
-from govpay.sync.outbox import OBSERVED_FIELDS, ONCE_CAPTURED
-
-#: Statuses without a capture. A payment that was captured and gets one of these contradicts its capture.
-NEVER_CAPTURED = frozenset({PaymentStatus.VALIDATED, PaymentStatus.FAILED, PaymentStatus.EXPIRED, ""})
+from govpay.sync.outbox import OBSERVED_FIELDS
 
 #: Statuses that a payment has only after a refund.
 REFUNDED = frozenset({PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED})
@@ -41,10 +42,15 @@ def flag_changes(
         # ``known`` holds these columns, so a page in which only the status of refunds changed costs no statement.
         told = OBSERVED_FIELDS[Transaction][1:]
         _flag_refunds([row for uid, row in changed.items() if known[uid][3:-1] != [row.get(name) for name in told]])
+    elif model is SavedPaymentMethod:
+        _flag_removals([uid for uid in changed if known[uid][1] is not None])
 
 
 def flag_losses(model: type[Model], pks: Iterable[int]) -> None:
-    """Flag the operations whose payment or transaction the platform no longer has."""
+    """Flag the operations whose payment, transaction or customer the platform no longer has.
+
+    A saved method that is gone says nothing: its payer may have removed it.
+    """
     if model is Payment:
         gone = list(Payment.objects.filter(pk__in=list(pks)).values_list("uid", flat=True))
         _flag(Q(payment__in=gone, action__in=(OperationAction.CAPTURE, OperationAction.VOID, OperationAction.REFUND)))
@@ -53,6 +59,16 @@ def flag_losses(model: type[Model], pks: Iterable[int]) -> None:
         found = dict(rows.values_list("uid", "payment_id"))
         if found:
             _flag(Q(payment__in=found.values(), result_uid__in=found, action=OperationAction.REFUND))
+    elif model is Customer:
+        lost = list(Customer.objects.filter(pk__in=list(pks)).values_list("uid", flat=True))
+        _flag(Q(customer__in=lost, action=OperationAction.CREATE_CUSTOMER))
+
+
+def _flag_removals(uids: Sequence[str]) -> None:
+    """Flag removals of saved methods that the platform has again. A list may lag for ``ABSENT_AFTER``."""
+    if uids:
+        before = timezone.now() - dt.timedelta(seconds=float(conf.get("ABSENT_AFTER")))
+        _flag(Q(reference_id__in=uids, action=OperationAction.REMOVE_METHOD, finished_at__lt=before))
 
 
 def _flag_payments(statuses: Mapping[str, tuple[str, str]]) -> None:

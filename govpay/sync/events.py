@@ -23,7 +23,7 @@ from govpay.models.choices import EventState, EventType, SessionStatus, Source, 
 from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import contract, inbox, mapping, sessions, unreachable
 from govpay.sync.mapping import Mapper, Unmappable
-from govpay.sync.related import fetch_related
+from govpay.sync.related import fetch_related, fetch_transaction
 from govpay.sync.transactions import RowsChangedMeanwhile, in_transaction
 from govpay.sync.upsert import Known, Saved, read_known, save_documents
 
@@ -83,38 +83,46 @@ class EventOutcome:
     lists: tuple[str, ...] = ()
     #: Whether a refund was written. Our operations may then need an update.
     refunds: bool = False
+    #: Whether the event must be processed again with ``patient``, where it holds up no other account.
+    slow: bool = False
 
 
 @scrub_traceback
-def work_on(event: WebhookEvent) -> EventOutcome:
+def work_on(event: WebhookEvent, *, patient: bool = False) -> EventOutcome:
     """Read the object that a claimed ``event`` names, store it and close the event.
 
     A ``GovPayError`` is recorded in the event and not raised; the event is then retried or marked as failed. If the
-    account is marked as unreachable, nothing is read and the event is put off.
+    account is silent, nothing is read and the event is put off. If it is slow, only a ``patient`` caller reads.
     """
     read = HANDLERS.get(event.event_type)
     if read is None:
         in_transaction(partial(inbox.close, event, EventState.IGNORED, note="An event type that is not known here."))
         contract.note_event_type(event.event_type, Source.WEBHOOK)
         return EventOutcome(EventState.IGNORED)
-    if unreachable.is_unreachable(str(event.account_id)):
+    state = unreachable.state_of(str(event.account_id))
+    if state == unreachable.SILENT:
         inbox.put_off(event, unreachable.WAITING, unreachable.REMEMBERED_FOR)
         return EventOutcome(EventState.RECEIVED)
     try:
-        return _carried_out(event, read)
+        if state == unreachable.SLOW and not patient:
+            raise unreachable.TooSlow
+        return _carried_out(event, read, patient)
+    except unreachable.TooSlow:
+        inbox.hand_over(event)
+        return EventOutcome(EventState.RECEIVED, slow=True)
     except (Unusable, Unmappable) as error:
         inbox.fail(event, str(error), for_good=True)
         return EventOutcome(EventState.FAILED, str(error))
     except GovPayError as error:
-        inbox.fail(event, str(error))
-        return EventOutcome(EventState.RECEIVED, str(error))
+        inbox.fail(event, error.record)
+        return EventOutcome(EventState.RECEIVED, error.record)
 
 
-def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], Found]) -> EventOutcome:
+def _carried_out(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], Found], patient: bool) -> EventOutcome:
     seen: SeenUids = frozenset()
     for _ in range(OVERTAKEN):
         same = _same_object(event, read)  # before the read, so that it is newer than each of them
-        with unreachable.event_read(str(event.account_id)):
+        with unreachable.event_read(str(event.account_id), patient=patient):
             found = read(event, seen)
         found.also.append(partial(_close_all, same, found))
         try:
@@ -185,14 +193,14 @@ def _movement(event: WebhookEvent, seen: SeenUids) -> Found:
     account = str(event.account_id)
     known = _known(Transaction, account, Q(uid=transaction_uid) | Q(payment=payment_uid) | Q(uid__in=seen))
     # Read the transaction first, so that the amounts of the payment are at least as new.
-    documents = _transaction(account, transaction_uid) if transaction_uid else []
+    documents = fetch_transaction(account, transaction_uid) if transaction_uid else []
     if not payment_uid:
         if not documents:
             raise NotFound("The transaction does not exist, and the payload has no payment_uid.")
         payment_uid = str(documents[0].get("payment_uid") or "") or _uid(event, "payment_uid")
     listed = not documents
     if listed:
-        documents = _transactions_of(account, payment_uid)
+        documents = fetch_related("list_transactions", account, "payment_uid", payment_uid)
     if documents:
         extra = {"account_id": account}
         found.readings.append(Reading(mapping.TRANSACTION, documents, extra, known, transaction_uid, may_lag=listed))
@@ -277,21 +285,6 @@ def _read_payment(event: WebhookEvent, uid: str, found: Found) -> None:
     # The payment is stored first, so that flags of its transactions find the row.
     found.readings.insert(0, Reading(mapping.PAYMENT, [document], {"account_id": account}, known))
     found.payment_uid = uid
-
-
-def _transaction(account_uid: str, uid: str) -> Sequence[Mapping[str, Any]]:
-    """Return a list with the transaction. It is empty when the API answers 404: it has no route for one transaction,
-    or does not have this one yet.
-    """
-    try:
-        return [dict(get_endpoints().get_transaction(account_uid, uid).raw)]
-    except NotFound as error:
-        logger.info("transaction %s cannot be read; searching the list: %s", uid, error)
-        return []
-
-
-def _transactions_of(account_uid: str, payment_uid: str) -> Sequence[Mapping[str, Any]]:
-    return fetch_related("list_transactions", account_uid, "payment_uid", payment_uid)
 
 
 def _known(model: type[Mirror], account_uid: str, where: Q) -> Known:

@@ -29,7 +29,7 @@ FLAG_BACKLOG_WINDOW = dt.timedelta(days=90)
 
 
 @dataclass(frozen=True)
-class Movement:
+class FlagMovement:
     """A dispute, a return or a reversal."""
 
     uid: str
@@ -87,19 +87,19 @@ def _counted(before: Sequence[Any] | None) -> bool:
 
 def _follow(rows: Iterable[Mapping[str, Any]], *, quiet: bool) -> None:
     """Record the newest movement of each payment, unless a newer one is recorded: one compare-and-set statement."""
-    newest: dict[str, Movement] = {}
+    newest: dict[str, FlagMovement] = {}
     account, now = None, timezone.now()
     for row in rows:
         account = row.get("account_id")
         # Without a time from the platform, a movement counts as new at its first read: two flags are better than none.
         moment = row.get("remote_created_at") or row.get("remote_updated_at") or now
-        movement, uid = Movement(row["uid"], row["type"], moment), str(row["payment_id"])
+        movement, uid = FlagMovement(row["uid"], row["type"], moment), str(row["payment_id"])
         if uid not in newest or newest[uid].order < movement.order:
             newest[uid] = movement
     if not newest:
         return
 
-    def of_each(value: Callable[[Movement], str], field: CharField[Any, Any]) -> Case:
+    def of_each(value: Callable[[FlagMovement], str], field: CharField[Any, Any]) -> Case:
         return Case(*(When(uid=uid, then=Value(value(each))) for uid, each in newest.items()), output_field=field)
 
     flags = {uid: _flag(each, now, quiet=quiet) for uid, each in newest.items()}
@@ -115,7 +115,7 @@ def _follow(rows: Iterable[Mapping[str, Any]], *, quiet: bool) -> None:
     )
 
 
-def _flag(movement: Movement, now: dt.datetime, *, quiet: bool) -> str:
+def _flag(movement: FlagMovement, now: dt.datetime, *, quiet: bool) -> str:
     """Return the flag that the movement raises; an empty text if a first load does not raise it."""
     flag = FLAG_OF_TYPE[movement.type]
     if quiet and (flag not in RAISED_AT_FIRST or movement.moment < now - FLAG_BACKLOG_WINDOW):

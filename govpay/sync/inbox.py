@@ -168,6 +168,11 @@ def put_off(event: WebhookEvent, error: str, seconds: float) -> None:
     in_transaction(lambda: WebhookEvent.objects.filter(pk=event.pk, state=EventState.RECEIVED).update(**columns))
 
 
+def hand_over(event: WebhookEvent) -> None:
+    """Give a claimed event back for another worker, which may claim it at once. The attempt does not count."""
+    put_off(event, "", QUEUED_AGAIN.total_seconds())
+
+
 def requeue(pks: Sequence[int]) -> list[int]:
     """Set events back to ``received``, from any state, except those that a worker is processing now.
 

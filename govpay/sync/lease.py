@@ -103,7 +103,7 @@ def release(cursor: SyncCursor) -> None:
 def process_start(pid: int) -> str:
     """Return when process ``pid`` started, in kernel ticks since boot; ``ended`` for a zombie; empty if unknown."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return ""
     # The second field is the command in parentheses. It may contain spaces and parentheses itself.
@@ -115,7 +115,7 @@ def this_host() -> str:
     """Host name, boot id and process namespace: the host name alone may not be unique."""
     parts = [socket.gethostname()]
     try:
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip())
         parts.append(os.readlink("/proc/self/ns/pid").strip("pid:[]"))
     except OSError:
         pass  # not Linux: only the host name; ``process_start`` is empty, so processes are not checked

@@ -41,6 +41,9 @@ TERMINALS = Listing("terminals", "list_terminals", "get_terminal", mapping.TERMI
 _LISTINGS = (CLIENTS, PAYMENT_ACCOUNTS, CUSTOMERS, PAYMENTS, TRANSACTIONS, TERMINALS)
 _NAMES = {listing.operation: listing.name for listing in _LISTINGS}
 
+#: The names that ``UNPAGED_LISTS`` may have.
+PAGED = tuple(_NAMES.values())
+
 
 def comes_whole(operation: str) -> bool:
     """Whether the setting ``UNPAGED_LISTS`` says that this list always comes whole in one answer."""

@@ -17,10 +17,11 @@ from govpay.client import resources
 from govpay.client.values import BadValue
 from govpay.models.base import Mirror
 from govpay.models.fields import UID_LENGTH
+from govpay.models.folding import SearchColumn
 from govpay.sync.mending import Mending, is_vital, storable
 
 #: Increase this when a mapper fills columns differently. Every row is then written once more.
-REVISION = 1
+REVISION = 2
 
 #: Properties that are never stored: tokens of a card or a session, and URLs that contain one.
 SECRET_PROPERTIES = frozenset(
@@ -89,6 +90,8 @@ class Mapper:
         row["raw"] = scrub(mending.shown)
         row.update(extra)
         row["mended"] = ",".join(sorted(mending.names | self._fit_columns(row)))
+        for column, source, computed in _search_columns(self.model):
+            row[column] = computed(row[source])
         return row
 
     def _fit_columns(self, row: Columns) -> set[str]:
@@ -124,6 +127,13 @@ def _numbers(model: type[Mirror]) -> tuple[tuple[str, str, int, int], ...]:
         for field in model.mirrored_fields()
         if field.get_internal_type() in limits
     )
+
+
+@cache
+def _search_columns(model: type[Mirror]) -> tuple[tuple[str, str, Callable[[str], str]], ...]:
+    """Return the columns that are computed from other columns: their name, their source, and the function."""
+    fields = model.mirrored_fields()
+    return tuple((each.attname, each.source, each.computed) for each in fields if isinstance(each, SearchColumn))
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False).encode
@@ -239,6 +249,7 @@ def _payment(resource: resources.PaymentResource) -> Columns:
         "method_type": resource.method_type or "",
         "brand": resource.brand or "",
         "last4": resource.last4 or "",
+        "holder_name": resource.holder_name or "",
         "decline_code": resource.decline_code or "",
         "captured_at": resource.captured_at,
     }

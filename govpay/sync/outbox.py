@@ -13,21 +13,10 @@ from django.db.models import F
 
 from govpay import signals
 from govpay.models import HostedSession, OutboxSignal, Payment, SavedPaymentMethod, Transaction
-from govpay.models.choices import PaymentStatus, SessionStatus, TransactionStatus, TransactionType
+from govpay.models.choices import ONCE_CAPTURED, PaymentStatus, SessionStatus, TransactionStatus, TransactionType
 from govpay.sync.transactions import in_transaction
 
 logger = logging.getLogger("govpay.signals")
-
-#: Statuses that only a captured payment can have.
-ONCE_CAPTURED = frozenset(
-    {
-        PaymentStatus.CAPTURED,
-        PaymentStatus.PARTIALLY_REFUNDED,
-        PaymentStatus.REFUNDED,
-        PaymentStatus.CHARGED_BACK,
-        PaymentStatus.RETURNED,
-    }
-)
 
 #: The columns that the upsert reads in addition to the digest, because signals depend on their old values.
 OBSERVED_FIELDS: dict[type[models.Model], tuple[str, ...]] = {

@@ -136,7 +136,7 @@ def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
         sync_pass.interrupt(str(error))
     except NotFound as error:
         if not resource.assumed or sync_pass.run.pages:
-            sync_pass.fail(str(error))
+            sync_pass.fail(error.record)
         elif _had_rows(resource, sync_pass):
             sync_pass.fail(f"{error} The list was there before. If it is really gone, use govpay_sync --accept-gone.")
         else:
@@ -145,7 +145,7 @@ def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
         sync_pass.fail(str(error), start_over=True)
     except GovPayError as error:
         sync_pass.run.cause = error
-        sync_pass.fail(str(error))
+        sync_pass.fail(error.record)
     except DatabaseError as error:
         # The text of the error may quote a row, so it goes to the log only.
         logger.exception("the database refused a page of %s", resource.name)

@@ -1,4 +1,4 @@
-"""Reads the platform's rows that refer to another object."""
+"""Reads one transaction, and the platform's rows that refer to another object."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ logger = logging.getLogger("govpay.sync")
 
 #: Maximum rows per request. One object has fewer related rows.
 RELATED_ROWS_LIMIT = 100
+
+
+def fetch_transaction(account_uid: str, uid: str) -> Sequence[Mapping[str, Any]]:
+    """Return a list with the transaction. It is empty when the API answers 404: it has no route for one transaction,
+    or does not have this one yet.
+    """
+    try:
+        return [dict(get_endpoints().get_transaction(account_uid, uid).raw)]
+    except NotFound as error:
+        logger.info("transaction %s cannot be read; searching the list: %s", uid, error)
+        return []
 
 
 def fetch_related(listing: str, account_uid: str, name: str, uid: str) -> Sequence[Mapping[str, Any]]:

@@ -22,11 +22,10 @@ from govpay.exceptions import (
     ServerError,
 )
 from govpay.models import Customer, HostedSession, Payment, PaymentLink
-from govpay.models.choices import LinkState, PaymentStatus, SessionStatus, Source
+from govpay.models.choices import ONCE_CAPTURED, LinkState, PaymentStatus, SessionStatus, Source
 from govpay.models.fields import Sealed
 from govpay.security.tracebacks import scrub_traceback
 from govpay.sync import mapping
-from govpay.sync.outbox import ONCE_CAPTURED
 from govpay.sync.passes import SyncPass
 from govpay.sync.related import fetch_related
 from govpay.sync.transactions import in_transaction, reading

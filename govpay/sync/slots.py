@@ -7,21 +7,12 @@ import time
 from collections.abc import Sequence
 
 from govpay import conf
-from govpay.exceptions import (
-    APIConnectionError,
-    ConfigurationError,
-    InvalidAnswer,
-    RateLimited,
-    ServerError,
-    SyncBusy,
-)
+from govpay.exceptions import ConfigurationError, SyncBusy
 from govpay.models.choices import RunState
 from govpay.sync.pull import pull
+from govpay.sync.unreachable import UNREACHABLE
 
 logger = logging.getLogger("govpay.tasks")
-
-#: Errors after which the other lists of the account are not tried in the same task.
-UNREACHABLE = (APIConnectionError, InvalidAnswer, RateLimited, ServerError)
 
 
 def read_lists(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> list[str]:

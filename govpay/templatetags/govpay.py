@@ -1,14 +1,21 @@
-"""The filter ``money`` formats amounts. The tags ``govpay_payment`` and ``govpay_wallet`` render the components."""
+"""Filters and tags.
+
+The filters ``money`` and ``moment`` format amounts and times. The tags ``govpay_payment`` and ``govpay_wallet`` render
+the components; one tag is for the admin's pages.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import template
+from django.db.models import Model
 
 from govpay import conf
 from govpay.models import HostedSession
+from govpay.models.moments import format_moment
 from govpay.models.money import format_money
+from govpay.models.people import count_kept
 
 register = template.Library()
 
@@ -33,6 +40,12 @@ def money(amount: object, currency: object = "USD") -> str:
     return format_money(minor, str(currency or ""))
 
 
+@register.filter
+def moment(value: Any) -> str:
+    """Format a time in the active time zone, with the zone: ``11/28/2026 8:53 p.m. UTC``. ``None`` is empty."""
+    return "" if value is None else format_moment(value)
+
+
 @register.inclusion_tag("govpay/component/element.html")
 def govpay_payment(session: HostedSession, **options: Any) -> dict[str, Any]:
     """Render the payment component and its script: ``{% govpay_payment session disable_ach=True theme="dark" %}``.
@@ -50,6 +63,13 @@ def govpay_wallet(session: HostedSession, **options: Any) -> dict[str, Any]:
     /component/wallet/. Raises the same error as ``govpay_payment``.
     """
     return _element("govifi-wallet", session, WALLET_ATTRIBUTES, options)
+
+
+@register.inclusion_tag("govpay/admin/kept_names.html")
+def govpay_kept_names(users: Any) -> dict[str, Any]:
+    """Render what remains when ``users``, one user or a queryset, are deleted: ``{% govpay_kept_names object %}``."""
+    chosen = [users] if isinstance(users, Model) else users
+    return {"counts": count_kept(chosen)}
 
 
 def _element(name: str, session: HostedSession, known: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:

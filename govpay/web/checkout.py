@@ -19,8 +19,8 @@ from govpay.addresses import public_address
 from govpay.cache import FailOpenCache, done_page_key
 from govpay.decorators import public
 from govpay.exceptions import EncryptionError, GovPayError, OperationRefused
-from govpay.models import HostedSession, PaymentAccount, PaymentLink
-from govpay.models.choices import LinkState, SessionStatus
+from govpay.models import HostedSession, Payment, PaymentAccount, PaymentLink
+from govpay.models.choices import LinkState, PaymentStatus, SessionStatus
 from govpay.models.fields import Sealed
 from govpay.security.headers import component_policy, with_security_headers
 from govpay.security.tracebacks import scrub_traceback
@@ -71,10 +71,20 @@ class PayerRequest:
     def may_be_paid(self) -> bool:
         """Whether the payer may have paid without our knowing.
 
-        It is not recorded as paid, and our copy of its session is still active. The done page must then not claim
-        "Nothing was charged."
+        It is not recorded as paid, and our copy of its session has not expired. No page may then say "Nothing was
+        charged."
         """
-        return self.state != LinkState.PAID and self.session is not None and self.session.status == SessionStatus.ACTIVE
+        if self.session is None or self.state == LinkState.PAID:
+            return False
+        return self.session.status not in (SessionStatus.COMPLETED, SessionStatus.EXPIRED)
+
+    @property
+    def payment(self) -> Payment | None:
+        """The payment that was made, as the platform charged it; ``None`` if it is not known here yet."""
+        if self.session is None:
+            return None
+        made = Payment.objects.filter(session=self.session.uid, account=self.session.account_id)
+        return made.exclude(status=PaymentStatus.FAILED).exclude(total_amount=None).defer("raw").first()
 
 
 @public
@@ -102,10 +112,10 @@ def pay(request: HttpRequest, public_id: str) -> HttpResponse:
         again = _find(public_id)
         if again is not None and again.state not in (LinkState.OPEN, LinkState.PAID):
             return _over(request, again.state)
-        return _unavailable(request)
+        return _unavailable(request, again)
     except GovPayError as error:
         logger.warning("payment page %s has no session: %s", public_id, error)
-        return _unavailable(request)
+        return _unavailable(request, _find(public_id))
     if session is None:
         return HttpResponseRedirect(reverse("govpay:pay-done", args=[public_id]))
     return _shown(request, found, session)
@@ -130,11 +140,12 @@ def done(request: HttpRequest, public_id: str) -> HttpResponse:
         state = UNPAID
     if request.GET.get("format") == "json":
         return with_security_headers(JsonResponse({"state": state}))
-    return _page(request, "done.html", 200, found=found, row=found.row, state=state)
+    payment = found.payment if state == LinkState.PAID else None
+    return _page(request, "done.html", 200, found=found, row=found.row, state=state, payment=payment)
 
 
 def _visited(request: HttpRequest, public_id: str) -> PayerRequest | HttpResponse:
-    """The request to pay, or the error page: for an unknown id, or for too many visits."""
+    """Return the request to pay, or the error page: for an unknown id, or for too many visits."""
     wait = ratelimit.address_retry_after(request)
     found = None if wait else _find(public_id)
     if found is not None:
@@ -194,11 +205,11 @@ def _shown(request: HttpRequest, found: PayerRequest, session: HostedSession) ->
         hosted = cast(Sealed, session.hosted_url).reveal() if session.hosted_url is not None else ""
     except EncryptionError as error:
         logger.error("session %s: %s", session.uid, error)
-        return _unavailable(request)
+        return _unavailable(request, found)
     if hosted and (session.layout == "hosted" or not script):
         return _lead_to(hosted)
     if not script:
-        return _unavailable(request)
+        return _unavailable(request, found)
     account = PaymentAccount.objects.filter(uid=session.account_id).first()
     return _page(
         request,
@@ -231,7 +242,7 @@ def _read_again(session: HostedSession) -> None:
 
 
 def _may_ask(session_uid: str) -> bool:
-    """Whether no process has asked just now; marks that this one asks. True when the cache is down."""
+    """Return whether no process has asked just now; marks that this one asks. True when the cache is down."""
     return _cache.add(done_page_key(session_uid), "asked", timeout=ASK_EVERY)
 
 
@@ -240,8 +251,14 @@ def _over(request: HttpRequest, state: str) -> HttpResponse:
     return _page(request, "gone.html", 410, title=_("This payment page is closed"), text=text)
 
 
-def _unavailable(request: HttpRequest) -> HttpResponse:
-    text = _("The payment page cannot be opened just now. Nothing was charged. Please try again in a few minutes.")
+def _unavailable(request: HttpRequest, found: PayerRequest | None) -> HttpResponse:
+    if found is not None and found.may_be_paid:
+        text = _(
+            "The payment page cannot be opened just now. Please try again in a few minutes. If you have paid already, "
+            "you do not need to do anything."
+        )
+    else:
+        text = _("The payment page cannot be opened just now. Nothing was charged. Please try again in a few minutes.")
     response = _page(request, "gone.html", 503, title=_("Please try again"), text=text)
     response["Retry-After"] = "60"
     return response

@@ -157,7 +157,9 @@ def _refuse(account_uid: str, refused: DeliveryRefused) -> HttpResponse:
     logger.warning(
         "webhook refused: %d %s, account %s (no. %d)", refused.status, refused.why, one_line(account_uid, 128), count
     )
-    return _quiet(_answer(refused.status, "refused", **refused.headers))
+    # Whoever sends a malformed request is told what is wrong with it. Who forges a signature learns nothing.
+    detail = refused.why if refused.status in (400, 405, 413, 415) else ""
+    return _quiet(_answer(refused.status, "refused", detail, **refused.headers))
 
 
 def _too_often(wait: int) -> HttpResponse:
@@ -169,5 +171,5 @@ def _quiet(response: Any) -> HttpResponse:
     return cast(HttpResponse, response)
 
 
-def _answer(status: int, what: str, **headers: str) -> HttpResponse:
-    return JsonResponse({"status": what}, status=status, headers=headers)
+def _answer(status: int, what: str, detail: str = "", **headers: str) -> HttpResponse:
+    return JsonResponse({"status": what, **({"detail": detail} if detail else {})}, status=status, headers=headers)

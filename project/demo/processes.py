@@ -50,7 +50,8 @@ def stop_on_signals() -> Iterator[None]:
 def is_busy(port: int) -> bool:
     """Whether another process listens on the port. Connections in TIME_WAIT do not count."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # on Windows the option lets two programs listen on one port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
             probe.listen(1)
@@ -78,7 +79,7 @@ class Child:
     outlasts: bool = False
 
     def tail(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(f"  {line}" for line in lines[-LOG_TAIL:])
 
     def ask_to_stop(self) -> None:

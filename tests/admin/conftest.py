@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from govpay.models import Client as Merchant
+from govpay.models import Payment, PaymentAccount, Transaction
 
 #: Statements of any admin page for the session, the user and the permissions.
 OVERHEAD = re.compile(r'"(django_session|auth_user|auth_permission|auth_group_permissions)"')
@@ -67,3 +72,41 @@ def desk(finance: Any, browse: Callable[..., Client]) -> Client:
 def counter(support: Any, browse: Callable[..., Client]) -> Client:
     """A browser of a user who may only view."""
     return browse(support)
+
+
+@pytest.fixture
+def two_accounts(db: None) -> list[str]:
+    """Two accounts in Denver with payments, a refund and a dispute on each of the last three days."""
+    merchant = Merchant.objects.create(uid="cli_1", name="City", timezone="America/Denver")
+    accounts = [
+        PaymentAccount.objects.create(uid=f"acc_{name}", name=name, client=merchant) for name in ("Parks", "Utilities")
+    ]
+    noon = timezone.localtime().replace(hour=12, minute=0, second=0, microsecond=0)
+    for number, account in enumerate(accounts, 1):
+        for ago in range(3):
+            at = min(noon, timezone.now()) - dt.timedelta(days=ago)
+            add_day(account, f"{account.uid}_{ago}", number * 1000 + ago, at)
+    return [account.uid for account in accounts]
+
+
+def add_day(account: PaymentAccount, uid: str, amount: int, at: dt.datetime) -> None:
+    """Add a captured payment with a fee of 25 cents, a refund of 100 and a chargeback of 7, all at ``at``."""
+    common = {"account": account, "currency": "USD", "remote_created_at": at}
+    Payment.objects.create(
+        uid=f"pay_{uid}",
+        reference_id=f"INV-{uid}",
+        status="partially_refunded",
+        base_amount=amount,
+        tax_amount=0,
+        processing_fee_amount=25,
+        total_amount=amount + 25,
+        refunded_amount=100,
+        captured_at=at,
+        method_type="credit",
+        brand="visa",
+        **common,
+    )
+    for kind, money in (("capture", amount + 25), ("refund", 100), ("chargeback", 7)):
+        Transaction.objects.create(
+            uid=f"txn_{kind}_{uid}", payment_id=f"pay_{uid}", type=kind, status="succeeded", amount=money, **common
+        )

@@ -29,6 +29,7 @@ OPEN: dict[str, dict[str, Any]] = {
     "webhookevent": {"state": "failed", "event_type": "payment.refunded"},
     "syncrun": {"mode": "full", "state": "failed"},
     "synccursor": {"mode": "full"},
+    "note": {"customer_id": None},
     "transaction": {"type": "refund", "status": "pending"},
 }
 

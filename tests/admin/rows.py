@@ -16,6 +16,7 @@ from govpay.models import (
     Customer,
     Heartbeat,
     HostedSession,
+    Note,
     Operation,
     OutboxSignal,
     Payment,
@@ -36,6 +37,7 @@ ALL_MODELS: list[type[models.Model]] = [
     Customer,
     Heartbeat,
     HostedSession,
+    Note,
     Operation,
     OutboxSignal,
     Payment,
@@ -135,6 +137,8 @@ def _row(model: type[models.Model], number: int, text: str, actor: Any) -> model
         columns["kind"], columns["value"] = f"kind{number}", f"value{number}"
     if model is WebhookEvent:
         columns["webhook_id"] = f"wh-{number}"
+    if model is Note:
+        del columns[("customer_id", "payment_id")[number % 2]]
     if model is Operation:
         columns |= {"payment_id": f"pay_gone_{number}", "reference_id": f"rf-{number}"} if number % 3 == 0 else {}
         columns |= {"state": ("succeeded", "failed", "succeeded", "unknown")[number % 4 if number % 3 == 0 else 0]}
@@ -148,7 +152,7 @@ def _value(model: type[models.Model], field: Any, number: int, text: str, actor:
     if field.name == "uid" or field.name == "public_id":
         return f"{model._meta.model_name}-{number:06d}"
     if field.remote_field:
-        if field.name in ("actor", "created_by", "retried_by", "settled_by"):
+        if field.name in ("actor", "author", "created_by", "retried_by", "settled_by"):
             return getattr(actor, "pk", None)
         known = {"account": f"acc_{number % 2}", "client": "cl_0", "customer": "cus_0"}
         known |= {"saved_method": "spm_0", "session": "hs_0", "payment": "pay_0", "flag_movement": "txn_0"}

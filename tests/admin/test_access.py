@@ -470,6 +470,7 @@ def test_a_site_without_searchable_users_has_a_plain_field(
 WITHOUT_ASKING = {
     ("actions.py", "Operation"),
     ("flags.py", "Payment"),
+    ("history.py", "LogEntry"),
 }
 
 

@@ -163,7 +163,7 @@ def test_mirrors_tell_when_they_were_read() -> None:
         if issubclass(model, Mirror):
             shown = admin.site._registry[model].get_fieldsets(None)  # type: ignore[arg-type]
             names = [name for _title, options in shown for name in options["fields"]]
-            assert {"uid", "synced_at", "deleted_at", "raw_document"} <= set(names)
+            assert {"uid", "synced_at", "raw_document"} <= set(names)
 
 
 def test_links_between_lists(counter: Client, look: Callable[..., Page]) -> None:

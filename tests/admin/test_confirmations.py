@@ -22,6 +22,7 @@ from govpay.admin import confirmation_tokens, confirmations
 from govpay.models import Operation, Payment, PaymentAccount, Transaction
 from govpay.sync.pull import pull
 from tests.admin.rows import XSS, operation, payment
+from tests.operations.merchant import Merchant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -141,7 +142,7 @@ def test_many_at_once_report_row_by_row(shop: Shop, desk: Client) -> None:
     assert "1 of 3 payments done" in text
     assert "Declined" in text
     assert "The bank said no." in text
-    assert "it is voided now" in text
+    assert "Its status now: Voided." in text
     assert [entry["payment_uid"] for entry in shop.moves("capture") if entry["payment_uid"] != late.uid] == [good.uid]
 
 
@@ -264,7 +265,9 @@ def test_decline_is_told_in_the_platforms_words(shop: Shop, desk: Client) -> Non
     shop.sandbox.fault(f"POST /api/payments/{row.uid}/capture", status=402, body=DECLINE)
     response = confirm(desk, "capture", row)
     assert "Declined: $" in texts(response)
-    assert "[req_77] The bank said no." in texts(response)
+    assert "The bank said no. The bank declined the card." in texts(response)
+    assert "[req_77]" not in texts(response)
+    assert "<br>Platform&#x27;s request ID: req_77" in response.content.decode()
     assert 'class="error"' in response.content.decode()
 
 
@@ -304,7 +307,7 @@ def test_own_failure_does_not_hide_what_is_done(shop: Shop, desk: Client, monkey
     address = url("refund", *rows)
     text = texts(desk.post(address, fields(desk.get(address))))
     assert "1 of 2 payments done" in text
-    assert "This site failed (RuntimeError)" in text
+    assert "This site failed; look at" in text
 
 
 def test_action_runs_outside_the_transaction_of_the_request(shop: Shop, desk: Client, settings: Any) -> None:
@@ -351,7 +354,7 @@ def test_page_adds_up_by_currency_and_names_what_is_left_alone(desk: Client) -> 
     assert "USD, 2 payments $30.00" in text
     assert "EUR, 1 payment €7.00" in text
     assert "2 payments are left alone" in text
-    assert "Only captured money can be refunded; this payment is failed." in text
+    assert "Only captured money can be refunded. The status of this payment: Failed." in text
     assert "Waits for the outcome of an earlier action: Refund of $12.50." in text
     assert 'value="Refund 3 payments, €7.00 + $30.00"' in response.content.decode()
 
@@ -419,6 +422,19 @@ def test_amount_must_be_money(amount: str, words: str, desk: Client) -> None:
     assert words in texts(response).replace("&#x27;", "'")
     assert XSS not in response.content.decode()
     assert not Operation.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_amount_is_read_as_the_language_of_the_page_writes_it(sandbox: Any, desk: Client) -> None:
+    """``1.234`` is 1234 in Spanish and 1.234 elsewhere: nothing is sent for it."""
+    row, spanish = Merchant(sandbox).captured(), {"HTTP_ACCEPT_LANGUAGE": "es"}
+    page = desk.get(url("refund", row), **spanish)
+    assert re.search(r'name="amount" value="[0-9]+,[0-9]{2}"', page.content.decode())
+    answer = desk.post(url("refund", row), fields(page) | {"amount": "1.234"}, **spanish)
+    assert "1234,00" in texts(answer)
+    assert not Operation.objects.filter(action="refund").exists()
+    desk.post(url("refund", row), fields(page) | {"amount": "10,00"}, **spanish)
+    assert Operation.objects.get(action="refund").amount == 1000
 
 
 # --- The key --------------------------------------------------------------------------------------

@@ -196,7 +196,7 @@ def test_reason_is_explained_on_the_transaction_the_list_and_the_payment(
 
 def test_declined_payment_is_explained(desk: Client, look: Callable[..., Page]) -> None:
     html = plain(look(desk, page_of(payment(status="failed", decline_code="expired_card"))).html)
-    assert "The card has expired. (expired_card)" in html
+    assert "The card has expired." in html
     assert "What to do Ask the payer for the new card." in html
     html = plain(look(desk, page_of(payment(status="failed", decline_code="x_new"))).html)
     assert "Declined x_new" in html

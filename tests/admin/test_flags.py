@@ -106,7 +106,10 @@ def test_button_lowers_the_flag_and_the_history_says_who(desk: Client, finance: 
     assert response.redirect_chain == [(page_of(row), 302)]
     assert "Marked as dealt with: Disputed, 03/04/2026" in messages(response)
     assert "lower-flag" not in response.content.decode()
-    assert Payment.objects.filter(pk=row.pk).values().get() == {**before, "flag": ""}
+    after = Payment.objects.filter(pk=row.pk).values().get()
+    cleared = {name: after[name] for name in after if name.startswith("flag_cleared_")}
+    assert after == {**before, **cleared, "flag": ""}
+    assert (cleared.pop("flag_cleared_at") is None, sorted(cleared.values())) == (False, [str(finance.pk), "finance"])
     entry = LogEntry.objects.get()
     assert (entry.user, entry.action_flag, entry.object_id) == (finance, CHANGE, str(row.pk))
     history = desk.get(reverse("admin:govpay_payment_history", args=[row.pk])).content.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from govpay import operations
-from govpay.models import Customer, HostedSession, PaymentLink
+from govpay.checks import check_extras
+from govpay.models import Customer, HostedSession, Payment, PaymentLink
 from tests.operations.merchant import Merchant
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,6 +95,19 @@ def test_what_cannot_be_asked_for(merchant: Merchant, browse: Any, cashier: Any,
     assert not PaymentLink.objects.exists()
 
 
+def test_without_the_extra_for_qr_codes_the_address_alone_is_handed_out(
+    merchant: Merchant, browse: Any, cashier: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = browse(cashier)
+    ask(client, given(merchant))
+    link = PaymentLink.objects.get()
+    monkeypatch.setitem(sys.modules, "segno", None)
+    text = client.get(page(link)).content.decode()
+    assert f"http://testserver/govpay/pay/{link.public_id}/" in text
+    assert "<img" not in text
+    assert [each.id for each in check_extras()] == ["govpay.I002"]
+
+
 def test_the_same_form_sent_twice_is_one_link(merchant: Merchant, browse: Any, cashier: Any) -> None:
     client = browse(cashier)
     form = given(merchant, key=key(client))
@@ -133,7 +148,11 @@ def test_cancel(merchant: Merchant, browse: Any, cashier: Any) -> None:
     client = browse(cashier)
     cancel = reverse("admin:govpay_paymentlink_cancel", args=[link.pk])
     assert cancel in client.get(page(link)).content.decode()
-    assert client.get(cancel).status_code == 405
+    asked = client.get(cancel)
+    assert "Nobody can pay with it any more" in asked.content.decode()
+    link.refresh_from_db()
+    assert (link.state, HostedSession.objects.get().status) == ("open", "active")
+    assert client.put(cancel).status_code == 405
     assert client.post(cancel).status_code == 302
     link.refresh_from_db()
     assert link.state == "cancelled"
@@ -141,7 +160,7 @@ def test_cancel(merchant: Merchant, browse: Any, cashier: Any) -> None:
     text = client.get(page(link)).content.decode()
     assert "data:image/svg" not in text
     assert cancel not in text
-    assert "This link is cancelled" in client.post(cancel, follow=True).content.decode()
+    assert "Its state: Cancelled" in client.post(cancel, follow=True).content.decode()
 
 
 def test_a_session_is_ended_by_hand(merchant: Merchant, browse: Any, cashier: Any) -> None:
@@ -151,7 +170,9 @@ def test_a_session_is_ended_by_hand(merchant: Merchant, browse: Any, cashier: An
     client = browse(cashier)
     expire = reverse("admin:govpay_hostedsession_expire", args=[session.pk])
     assert expire in client.get(reverse("admin:govpay_hostedsession_change", args=[session.pk])).content.decode()
-    assert client.get(expire).status_code == 405
+    assert "Nobody can use its page any more" in client.get(expire).content.decode()
+    session.refresh_from_db()
+    assert session.status == "active"
     assert client.post(expire).status_code == 302
     session.refresh_from_db()
     assert (session.status, session.credential) == ("expired", None)
@@ -193,3 +214,34 @@ def test_credentials_are_shown_nowhere(merchant: Merchant, browse: Any, cashier:
     ):
         text = client.get(url).content.decode()
         assert not [secret for secret in secrets if secret in text]
+
+
+@pytest.fixture
+def paid(merchant: Merchant) -> PaymentLink:
+    """A link with the reference INV-7 that was paid. The platform calls the payment by its session."""
+    link = operations.create_payment_link(account=merchant.account, amount=500, reference_id="INV-7")
+    session = operations.open_session(link, success_url="https://testserver/", cancel_url="https://testserver/")
+    assert session is not None
+    merchant.add("captured", session_id=session.uid, reference_id=session.uid)
+    merchant.add("captured", reference_id="OTHER-1")
+    return link
+
+
+def test_a_payment_by_a_link_is_known_by_the_links_reference(paid: PaymentLink, browse: Any, support: Any) -> None:
+    client, listed = browse(support), reverse("admin:govpay_payment_changelist")
+    lead = f'<a href="{page(paid)}">INV-7</a>'
+    payment = Payment.objects.get(reference_id=paid.session_id)
+    own = reverse("admin:govpay_payment_change", args=[payment.pk])
+    assert client.get(listed).content.decode().count(lead) == 1
+    assert f'{own}">INV-7</a>' in client.get(listed).content.decode()
+    assert lead in client.get(own).content.decode()
+    found = client.get(listed, {"q": "INV-7"}).content.decode()
+    assert f'href="{own}' in found
+    assert "OTHER-1" not in found
+    assert "OTHER-1" in client.get(listed, {"q": "OTHER-1"}).content.decode()
+    assert lead not in client.get(listed, {"q": "INV-8"}).content.decode()
+
+
+def test_a_link_of_another_account_names_no_payment(paid: PaymentLink, browse: Any, support: Any) -> None:
+    PaymentLink.objects.update(account_id="acc_other")
+    assert "INV-7" not in browse(support).get(reverse("admin:govpay_payment_changelist")).content.decode()

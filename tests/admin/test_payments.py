@@ -48,7 +48,7 @@ def busy_payment(actor: Any) -> Payment:
     Transaction.objects.create(
         uid="txn_pending", payment_id=row.uid, type="refund", amount=750, currency="USD", status="pending"
     )
-    operation(row, state="unknown", actor=actor, error="[req_1] No answer within 30 s.")
+    operation(row, state="unknown", actor=actor, error="No answer within 30 s.", remote_request_id="req_1")
     return row
 
 
@@ -87,7 +87,8 @@ def test_unknown_currency_and_status_are_shown_as_they_came(desk: Client, look: 
 
 def test_decline_is_told_in_words(desk: Client, look: Callable[..., Page]) -> None:
     html = look(desk, page_of(payment(status="failed", decline_code="insufficient_funds"))).html
-    assert "There was not enough money on the account. (insufficient_funds)" in html
+    assert "There was not enough money on the account." in html
+    assert "insufficient_funds" not in html.partition('class="govpay-document"')[0]
     html = look(desk, page_of(payment(status="failed", decline_code="x_new"))).html
     assert "x_new" in html
 
@@ -98,7 +99,8 @@ def test_open_operation_is_prominent_and_closes_the_actions(
     html = look(desk, page_of(busy_payment(finance))).html
     alert = html.split('class="govpay-alert"')[2].partition("</div>")[0]
     assert "Refund of $12.50: the outcome is not known yet" in alert
-    assert "[req_1] No answer within 30 s." in alert
+    assert "No answer within 30 s." in alert
+    assert "<p>Platform&#x27;s request ID: req_1</p>" in alert
     assert "nothing is sent again automatically" in alert
     assert str(finance) in alert
     assert html.count("govpay-closed") == 3
@@ -119,7 +121,7 @@ def test_buttons_say_why_they_are_closed(desk: Client, look: Callable[..., Page]
     assert f"{reverse('admin:govpay_payment_refund')}?ids={row.pk}" in html
     assert reverse("admin:govpay_payment_void") not in html
     assert row.why_not_voidable() in html
-    assert "Only a validated payment can be captured" in html
+    assert "Only a payment that waits for capture can be captured. The status of this one: Captured." in html
 
 
 @pytest.mark.parametrize(

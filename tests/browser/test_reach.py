@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,14 @@ def test_a_payment_with_the_keyboard_alone(hosted_demo: HostedDemo, visit: Visit
     page.keyboard.press("Enter")
     told_of_payment(page)
     assert hosted_demo.booked(session) == [("capture", total)]
+
+
+@pytest.mark.parametrize("typed", ["1230", "12/30", "12//30", "12 / 30"])
+def test_the_expiry_date_has_one_slash_however_it_is_typed(hosted_demo: HostedDemo, visit: Visit, typed: str) -> None:
+    page = visit(hosted_demo.pay_page(hosted_demo.link()))
+    date = page.get_by_label("Expiry date")
+    date.press_sequentially(typed)
+    expect(date).to_have_value(re.compile(r"^12 ?/ ?30$"))
 
 
 def test_what_is_missing_is_said_where_it_is_missing(hosted_demo: HostedDemo, visit: Visit) -> None:

@@ -113,10 +113,11 @@ def test_numbers_keep_their_digits() -> None:
     assert repr(document["a"]) == "999999.99"
 
 
-def test_a_refusal_without_words_names_the_operation() -> None:
-    assert str(refusal(404, explain(b""), "get_payment")) == "get_payment: HTTP 404 without a reason"
-    assert str(refusal(409, said({"code": "already_captured"}), "capture")) == "capture: already_captured"
-    limited = refusal(429, explain(b""), "x", 3.0)
+def test_a_refusal_without_words_is_a_sentence_and_keeps_its_code() -> None:
+    assert str(refusal(404, explain(b""))) == "The platform refused it without a reason (HTTP 404)."
+    coded = refusal(409, said({"code": "already_captured"}))
+    assert (str(coded), coded.code) == ("The platform refused it without a reason (HTTP 409).", "already_captured")
+    limited = refusal(429, explain(b""), 3.0)
     assert isinstance(limited, RateLimited)
     assert limited.retry_after == 3.0
-    assert type(refusal(302, explain(b""), "x")) is APIError
+    assert type(refusal(302, explain(b""))) is APIError

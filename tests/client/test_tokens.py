@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from govpay.client import tokens
 from govpay.client.tokens import Token, read_token
 from govpay.client.types import RawAnswer, TokenGrant
 from govpay.exceptions import (
@@ -39,6 +40,26 @@ def test_the_type_may_be_written_in_any_case_and_life_may_have_a_fraction() -> N
     assert read_token(answer({**token_document(), "token_type": "bearer", "expires_in": 90.5}), 0).expires_in == 90.5
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("3600", 3600.0), ("90.5", 90.5), (" 60 ", 60.0)])
+def test_a_life_may_be_text(text: str, seconds: float) -> None:
+    assert read_token(answer(token_document("a", text)), 1000.0) == Token("a", 1000.0 + seconds, seconds, 1000.0)
+
+
+@pytest.mark.parametrize("document", [without("expires_in"), token_document(expires_in=None)])
+def test_without_a_life_a_token_is_used_for_five_minutes_with_one_warning(
+    document: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens._warn_of_missing_lifetime.cache_clear()
+    for now in (0.0, 300.0):
+        token = read_token(answer(document), now)
+        assert (token.expires_in, token.expires_at) == (300.0, now + 300.0)
+        assert token.margin(300) == 30.0
+    warnings = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert [each.getMessage() for each in warnings] == [
+        "the token endpoint's answer has no expires_in; each token is used for 5 minutes"
+    ]
+
+
 RUBBISH: dict[str, Any] = {
     "HTML": b"<html>Maintenance</html>",
     "empty": b"",
@@ -48,15 +69,18 @@ RUBBISH: dict[str, Any] = {
     "null": None,
     "NaN life": b'{"access_token": "a", "expires_in": NaN, "token_type": "Bearer"}',
     "no token": without("access_token"),
-    "no life": without("expires_in"),
     "no type": without("token_type"),
     "another type": token_document(token_type="mac"),
     "a type that is no text": token_document(token_type=1),
-    "null life": token_document(expires_in=None),
     "negative life": token_document(expires_in=-1),
     "no life at all": token_document(expires_in=0),
     "a life of true": token_document(expires_in=True),
-    "a life in words": token_document(expires_in="3600"),
+    "a life in words": token_document(expires_in="an hour"),
+    "a life of an empty text": token_document(expires_in=""),
+    "an endless life in text": token_document(expires_in="inf"),
+    "a life of no number in text": token_document(expires_in="nan"),
+    "a life in milliseconds in text": token_document(expires_in="3600000000"),
+    "a life in a list": token_document(expires_in=[3600]),
     "a life in milliseconds": token_document(expires_in=3_600_000_000),
     "an endless life": token_document(expires_in=10**400),
     "an empty token": token_document(""),

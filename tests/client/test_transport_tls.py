@@ -54,14 +54,14 @@ def test_a_server_that_is_not_verified_gets_no_request(
     if fault != "unknown issuer":
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
     server = serve(reply({"uid": "pay_1"}), tls=context)
-    with pytest.raises(APIConnectionError, match="nothing was sent; the server's certificate is not valid"):
+    with pytest.raises(APIConnectionError, match="Nothing was sent: the server's certificate is not valid"):
         transport_to(server, max_retries=1).send(request_)
     assert server.count == 0
 
 
 def test_a_server_that_speaks_no_tls_gets_no_request(serve: Any, transport_to: Any) -> None:
     server = serve(reply({"uid": "pay_1"}))
-    with pytest.raises(APIConnectionError, match="nothing was sent; the secure connection failed"):
+    with pytest.raises(APIConnectionError, match="Nothing was sent: the secure connection failed"):
         transport_to(server.url.replace("http:", "https:"), max_retries=0).send(WRITE)
     assert server.count == 0
 
@@ -73,7 +73,7 @@ def test_a_handshake_that_hangs_never_left(transport_to: Any, serve: Any) -> Non
             raise OSError
 
     server = serve(reply({}), tls=Mute())
-    with without_hanging(), pytest.raises(APIConnectionError, match="nothing was sent; no connection in time"):
+    with without_hanging(), pytest.raises(APIConnectionError, match="Nothing was sent: no connection in time"):
         transport_to(server, connect_timeout=0.3, max_retries=0).send(WRITE)
 
 
@@ -109,6 +109,6 @@ def test_a_proxy_that_is_down_means_that_nothing_was_sent(
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
     server = serve(reply({}), tls=trusted)
-    with pytest.raises(APIConnectionError, match="nothing was sent"):
+    with pytest.raises(APIConnectionError, match="Nothing was sent"):
         transport_to(server, max_retries=0).send(WRITE)
     assert server.count == 0

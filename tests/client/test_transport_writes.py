@@ -122,7 +122,7 @@ def test_a_success_that_fails_its_check_is_unknown(serve: Any, transport_to: Any
         raise ValueError("the answer has no uid")
 
     server = serve(reply({"other": 1}, X_Request_Id="req_2"))
-    with pytest.raises(OutcomeUnknown, match=r"^\[req_2\] .*no uid") as caught:
+    with pytest.raises(OutcomeUnknown, match="no uid") as caught:
         transport_to(server).send(write(check=check))
     assert (caught.value.status, caught.value.request_id, server.count) == (200, "req_2", 1)
 
@@ -174,7 +174,7 @@ def test_a_refused_token_is_replaced_and_the_write_sent_again_once(serve: Any, t
 
 def test_a_write_whose_connection_is_refused_never_left(transport_to: Any, unused_port: int) -> None:
     transport = transport_to(f"http://127.0.0.1:{unused_port}", max_retries=2)
-    with pytest.raises(APIConnectionError, match="nothing was sent; the connection was refused"):
+    with pytest.raises(APIConnectionError, match="Nothing was sent: the connection was refused"):
         transport.send(write())
 
 
@@ -212,7 +212,7 @@ def test_a_write_that_cannot_connect_in_time_never_left(transport_to: Any) -> No
             filler.connect_ex(address)
         time.sleep(0.05)
         transport = transport_to(f"http://127.0.0.1:{address[1]}", connect_timeout=0.2, max_retries=1)
-        with without_hanging(), pytest.raises(APIConnectionError, match="nothing was sent; no connection in time"):
+        with without_hanging(), pytest.raises(APIConnectionError, match="Nothing was sent: no connection in time"):
             transport.send(write())
         for filler in fillers:
             filler.close()
@@ -223,7 +223,7 @@ def test_a_resolver_that_hangs_costs_no_more_than_the_deadline(
 ) -> None:
     release = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: release.wait(SILENCE) and [])
-    with without_hanging(), pytest.raises(APIConnectionError, match="nothing was sent; no connection in time"):
+    with without_hanging(), pytest.raises(APIConnectionError, match="Nothing was sent: no connection in time"):
         transport_to("https://api.example", connect_timeout=0.2, max_retries=1).send(write())
     release.set()
 
@@ -299,7 +299,7 @@ def alarm() -> Iterator[Callable[[type[BaseException]], Reply]]:
 def test_a_write_interrupted_by_a_time_limit_is_unknown(serve: Any, transport_to: Any, alarm: Any) -> None:
     server = serve(alarm(SoftLimit), reply(GOOD))
     transport = transport_to(server)
-    with pytest.raises(OutcomeUnknown, match="SoftLimit"):
+    with pytest.raises(OutcomeUnknown, match="was interrupted"):
         transport.send(write())
     assert server.count == 1
 

@@ -18,6 +18,7 @@ from govpay.doctor import findings as doctor_findings
 from govpay.doctor import site as site_checks
 from govpay.doctor.runner import CHECKS
 from govpay.models import (
+    Client,
     ContractNotice,
     Heartbeat,
     Operation,
@@ -441,3 +442,44 @@ def test_a_dead_platform_is_asked_once(site: Any) -> None:
     assert {call["path"] for call in calls.all} == {"/api/clients"}
     assert not [finding for finding in report.findings if finding.check == "subscriptions"]
     assert CHECKS
+
+
+# --- Time zones ---------------------------------------------------------------------------------
+
+
+def test_known_zones_are_listed(findings: Findings, settings: Any) -> None:
+    account = PaymentAccount.objects.get()
+    use(
+        settings,
+        TIME_ZONES={"*": "Mountain Standard Time", account.client_id: "Asia/Tokyo"},
+        VOID_DAY_ZONE="Asia/Tokyo",
+    )
+    assert_is(findings("zones"), Level.OK, "Asia/Tokyo")
+
+
+@pytest.mark.parametrize("name", ["Mars", "", None, 7])
+def test_a_zone_of_the_settings_that_is_not_known(findings: Findings, settings: Any, name: Any) -> None:
+    use(settings, TIME_ZONES={"*": name})
+    assert_is(findings("zones"), Level.WARNING, "names no known time zone")
+
+
+def test_a_day_of_voids_that_is_not_known(findings: Findings, settings: Any) -> None:
+    use(settings, VOID_DAY_ZONE="Mars")
+    [found] = findings("zones")
+    assert found.subject == "VOID_DAY_ZONE"
+    assert_is([found], Level.WARNING, "Mars")
+
+
+def test_a_key_that_names_nothing(findings: Findings, settings: Any) -> None:
+    use(settings, TIME_ZONES={"acc_typo": "Asia/Tokyo"})
+    assert_is(findings("zones"), Level.WARNING, "acc_typo")
+
+
+def test_a_zone_of_a_client_that_is_not_known(findings: Findings, settings: Any) -> None:
+    client = Client.objects.get()
+    Client.objects.update(timezone="Mars")
+    [found] = findings("zones")
+    assert (found.level, found.subject) == (Level.WARNING, client.uid)
+    for key in ("*", client.uid):
+        use(settings, TIME_ZONES={key: "Asia/Tokyo"})
+        assert_is(findings("zones"), Level.OK, "Asia/Tokyo")

@@ -15,9 +15,9 @@ from govpay.models import (
     Transaction,
     WebhookEvent,
 )
+from govpay.models.choices import ONCE_CAPTURED
 from govpay.models.operations import OPEN_STATES
 from govpay.operations.attempts import not_found
-from govpay.sync.outbox import ONCE_CAPTURED
 from tests.operations.merchant import Merchant
 
 MONEY = ("capture", "refund", "void")

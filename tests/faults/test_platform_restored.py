@@ -12,12 +12,13 @@ from django.utils import timezone
 from govpay import operations
 from govpay.doctor.contract import check_contract
 from govpay.doctor.findings import CheckContext
-from govpay.models import ContractNotice, Operation, Payment, Transaction
+from govpay.models import ContractNotice, Operation, Payment, SavedPaymentMethod, Transaction
 from govpay.models.base import Mirror
+from govpay.review.items import ended_item
 from govpay.sync.lists import CLIENTS, CUSTOMERS, PAYMENT_ACCOUNTS, PAYMENTS, TERMINALS, TRANSACTIONS, Listing
 from govpay.tasks import process_event
 from tests.events import event_for
-from tests.operations.merchant import Merchant
+from tests.operations.merchant import Merchant, card
 from tests.reading import agree, counts, read
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -177,6 +178,40 @@ def test_operations_whose_effect_vanished_are_review_items(merchant: Merchant) -
     assert agree(merchant.sandbox, "transaction", Transaction)
     flagged = Operation.objects.filter(attention="diverged").order_by("action")
     assert [row.action for row in flagged] == ["capture", "refund"]
+
+
+def test_wallet_operations_whose_effect_vanished_are_review_items(merchant: Merchant) -> None:
+    """R10: a customer that was created is gone, and a saved method that was removed is there again."""
+    method = merchant.saved_method()
+    backup = merchant.sandbox.back_up()
+    operations.create_customer(account=merchant.account, reference_id="lost")
+    operations.remove_payment_method(method=method)
+    operations.save_payment_method(customer=method.customer, payment_method=card())
+    Operation.objects.update(finished_at=timezone.now() - dt.timedelta(seconds=901))
+    merchant.sandbox.restore(backup)
+    for name in ("customers", "methods"):
+        read(name, merchant.account.uid, full=True)
+    flagged = Operation.objects.filter(attention="diverged").order_by("action")
+    assert [row.action for row in flagged] == ["create_customer", "remove_method"]
+    assert [ended_item(row).known for row in flagged] == [
+        "It succeeded, and the platform no longer has the customer.",
+        "It succeeded, and the platform has the saved payment method again.",
+    ]
+
+
+def test_wallet_that_lags_or_is_changed_by_its_payer_is_no_review_item(merchant: Merchant) -> None:
+    """A list may show a removed method for a while, and a payer may remove a method that was saved here."""
+    method = merchant.saved_method()
+    saved = operations.save_payment_method(customer=method.customer, payment_method=card())
+    backup = merchant.sandbox.back_up()
+    operations.remove_payment_method(method=method)
+    merchant.sandbox.restore(backup)
+    merchant.sandbox.remove("method", saved.uid)
+    read("methods", merchant.account.uid, full=True)
+    rows = {row.uid: row.deleted_at for row in SavedPaymentMethod.objects.all()}
+    assert rows[method.uid] is None
+    assert rows[saved.uid] is not None
+    assert not Operation.objects.exclude(attention="").exists()
 
 
 def test_the_first_read_is_noted_without_a_write_of_the_document(merchant: Merchant) -> None:

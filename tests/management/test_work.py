@@ -19,6 +19,7 @@ from django.utils import timezone
 from govpay import schedule
 from govpay.doctor import heartbeats
 from govpay.models import Heartbeat, Operation, Payment, PaymentAccount, SyncRun, WebhookEvent
+from govpay.sync import unreachable
 from govpay.work import Work
 from tests.events import account_on, deliver, envelope, event_for
 from tests.operations.merchant import Merchant
@@ -184,3 +185,19 @@ def test_it_runs_until_it_is_stopped(sandbox: Any) -> None:
         assert process.returncode == 0, err
     finally:
         process.kill()
+
+
+@pytest.mark.usefixtures("nothing_is_queued")
+def test_an_event_of_a_slow_account_comes_after_all_others(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults C3: its first read is short. It is read with more time when no other event waits."""
+    monkeypatch.setattr(unreachable, "FIRST_READ_TIMEOUT", 0.2)
+    slow, healthy = account_on(sandbox), account_on(sandbox)
+    uids = [sandbox.add_payment(account, "captured")["uid"] for account in (slow, slow, healthy)]
+    sandbox.fault(f"GET /api/payments/{uids[0]}", delay=1.0, times=1)
+    for account, uid in zip((slow, slow, healthy), uids, strict=True):
+        event_for(account, "payment.completed", payment_uid=uid)
+    Work().events()
+    assert set(WebhookEvent.objects.values_list("state", "attempts")) == {("processed", 1)}
+    paths = [call["path"] for call in sandbox.requests()]
+    read = [uids.index(path.rpartition("/")[2]) for path in paths if path.startswith("/api/payments/")]
+    assert read == [0, 2, 0, 1]

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from govpay.models import Payment, Transaction
@@ -115,6 +116,28 @@ def test_what_can_be_captured(columns: dict[str, Any], open_: bool) -> None:
 )
 def test_what_can_be_voided(columns: dict[str, Any], open_: bool) -> None:
     assert (annotated(**columns).why_not_voidable() == "") is open_
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("zone", "last", "name"),
+    [
+        ("UTC", "2026-06-11T23:59:59Z", "UTC"),
+        ("America/Denver", "2026-06-11T05:59:59Z", "MDT"),
+        ("Mountain Standard Time", "2026-06-11T05:59:59Z", "MDT"),
+        ("Asia/Tokyo", "2026-06-11T14:59:59Z", "JST"),
+        ("Mars", "2026-06-11T23:59:59Z", "UTC"),
+    ],
+)
+def test_the_day_of_a_void_is_of_the_zone_in_the_settings(settings: Any, zone: str, last: str, name: str) -> None:
+    """03:00 UTC is still the evening of the tenth in Denver, and noon of the eleventh in Tokyo."""
+    settings.GOVPAY = {**settings.GOVPAY, "VOID_DAY_ZONE": zone}
+    row = annotated(captured_at=dt.datetime(2026, 6, 11, 3, tzinfo=dt.UTC))
+    end = dt.datetime.fromisoformat(last)
+    with time_machine.travel(end, tick=False):
+        assert row.why_not_voidable() == ""
+    with time_machine.travel(end + dt.timedelta(seconds=1), tick=False):
+        assert f"({name})" in row.why_not_voidable()
 
 
 @pytest.mark.django_db

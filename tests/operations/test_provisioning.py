@@ -132,6 +132,14 @@ def test_the_example_is_good_and_comes_out_as_the_demo_city(sandbox: Any) -> Non
     assert len(sent(sandbox)) == writes
 
 
+def test_value_that_cannot_be_read_is_replaced(sandbox: Any) -> None:
+    run()
+    water = account("Water").uid
+    sandbox.touch("account", water, name=7, processor="\0")
+    assert states(run(MERCHANT_TOML))['account "Water"'] == CHANGED
+    assert sandbox.get("account", water)["name"] == "Water"
+
+
 def test_only_what_differs_is_done(sandbox: Any) -> None:
     run()
     before = len(sent(sandbox))

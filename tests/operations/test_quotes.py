@@ -161,7 +161,7 @@ def test_platform_that_refuses_the_value_leaves_no_method_behind(merchant: Merch
 def test_decline_at_validation_is_one(merchant: Merchant) -> None:
     body = json.dumps({"uid": "pay_x", "status": "failed", "decline_code": "card_declined"})
     merchant.sandbox.fault(VALIDATE, times=1, status=201, body=body)
-    with pytest.raises(PaymentDeclined, match="card_declined"):
+    with pytest.raises(PaymentDeclined, match="The bank declined the card"):
         merchant.quoted()
     assert (only().state, only().validated_method) == ("failed", None)
     assert Payment.objects.get().status == "failed"

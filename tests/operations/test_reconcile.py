@@ -157,7 +157,7 @@ def test_payment_with_an_unknown_outcome_is_closed_to_all_actions(merchant: Merc
     lose(merchant, "before")
     payment = Payment.objects.get()
     for action in (operations.refund_payment, operations.void_payment):
-        with pytest.raises(OperationRefused, match="earlier refund of this payment is not known yet"):
+        with pytest.raises(OperationRefused, match="earlier action on this payment is not known yet: Refund"):
             action(payment=payment)
     assert merchant.reconcile_all().failed == 1
     assert operations.void_payment(payment=payment).status == "voided"

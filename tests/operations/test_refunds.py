@@ -161,8 +161,10 @@ def test_refund_that_fails_at_once_has_failed(merchant: Merchant, heard: list[An
     payment = merchant.captured()
     body = {"uid": "trx_1", "status": "failed", "reason_code": "closed_account"}
     merchant.sandbox.fault(REFUND, times=1, status=201, body=json.dumps(body))
-    with pytest.raises(APIError, match="closed_account"):
+    with pytest.raises(APIError, match="The refund failed") as failed:
         operations.refund_payment(payment=payment, amount=5)
+    assert only().error_code == failed.value.code == "closed_account"
+    assert "closed_account" not in str(failed.value)
     assert only().state == "failed"
     assert Transaction.objects.get(uid="trx_1").payment_id == payment.uid, "though the answer did not say"
     assert left(payment) == payment.total_amount
@@ -229,7 +231,8 @@ def test_bank_refund_that_fails_days_later_changes_everything(merchant: Merchant
     assert outcome.late_failures == 1
     operation = only(key=key)
     assert (operation.state, operation.result_uid) == ("failed", refund.uid)
-    assert "failed later: R03" in operation.error
+    assert "failed later. There is no such account" in operation.error
+    assert operation.error_code == "R03"
     assert only(result_uid=good.uid).state == "succeeded"
     refund.refresh_from_db()
     payment.refresh_from_db()

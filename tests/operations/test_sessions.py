@@ -207,7 +207,7 @@ def test_expire_wipes_the_credential(merchant: Merchant, close: str) -> None:
     assert (session.status, session.credential, session.hosted_url) == ("expired", None, None)
     assert session.amount == 5000
     for action in (operations.expire_hosted_session, lambda **a: operations.update_hosted_session(amount=1, **a)):
-        with pytest.raises(OperationRefused, match="expired"):
+        with pytest.raises(OperationRefused, match="Expired"):
             action(session=session)
 
 

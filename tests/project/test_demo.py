@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ from govpay.operations.provision_file import read_file
 from project.demo import first_sync
 from project.demo.city import for_this_site
 from project.management.commands import demo as demo_command
-from tests.processes import ROOT
+from project.management.commands.demo import only_demo
+from tests.processes import ROOT, bare_environment
 from tests.project.driving import Browser, Demo, processes_on, running_demo, wait_for
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -178,3 +181,50 @@ def test_the_example_is_told_of_this_site() -> None:
 def test_total_counts_what_the_first_sync_brings() -> None:
     assert first_sync.rows_there(None) is None
     assert first_sync.rows_there({"payments": 7, "customers": 2, "requests": 99, "now": "…"}) == 9
+
+
+@pytest.mark.parametrize("option", ["PORT", "SANDBOX_PORT"])
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "8000 8001", "", "٣"])
+@pytest.mark.parametrize("by", ["environment", "option"])
+def test_a_wrong_port_is_named_in_one_line(tmp_path: Path, option: str, port: str, by: str) -> None:
+    """``make`` gives both: its variables are in the environment of its commands."""
+    given = {option: port} if by == "environment" else {}
+    flag = f"--{option.lower().replace('_', '-')}={port}" if by == "option" else "--verbosity=1"
+    done = subprocess.run(
+        [sys.executable, "manage.py", "demo", flag],
+        cwd=ROOT,
+        env={**bare_environment(), "VAR_DIR": str(tmp_path), **given},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == f"{option} must be a port number from 1 to 65535, not {port!r}.\n"
+    assert not (tmp_path / "demo.lock").exists()
+
+
+def test_one_port_for_both_is_refused(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, port=8123, sandbox_port=8123)
+    assert demo.process.wait(300) == 1
+    wait_for(lambda: demo.said)
+    assert "PORT and SANDBOX_PORT must differ" in demo.said
+
+
+def test_clean_leaves_a_running_demo_alone(tmp_path: Path) -> None:
+    """The rule of the Makefile, on a copy of it: the demo holds the lock while it runs."""
+    for name in ("Makefile", "project/demo/idle.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    var = tmp_path / "var"
+    var.mkdir()
+    (var / "data").write_text("kept")
+    clean = ["make", "clean", f"PYTHON={sys.executable}"]
+    with only_demo(var, []):
+        done = subprocess.run(clean, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode != 0
+        assert "A demo is running on var. Stop it with Ctrl-C" in done.stderr
+        assert (var / "data").read_text() == "kept"
+    subprocess.run(clean, cwd=tmp_path, capture_output=True, timeout=60, check=True)
+    assert not var.exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +25,16 @@ def test_many_starting_at_once_agree(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(lambda _: stored_secret(tmp_path / "secret", 50), range(40)))
     assert len(found) == 1
+
+
+def test_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    first = stored_secret(tmp_path / "secret", 50)
+    assert stored_secret(tmp_path / "secret", 50) == first
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
 
 
 def test_empty_file_is_told_and_not_used(tmp_path: Path) -> None:

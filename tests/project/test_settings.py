@@ -133,3 +133,25 @@ def test_servers_come_from_the_environment(tmp_path: Path) -> None:
     assert found["CACHES"]["default"]["LOCATION"] == "redis://cache.example:6379/3"
     assert found["CACHES"]["default"]["OPTIONS"] == {"socket_connect_timeout": 1, "socket_timeout": 1}
     assert found["broker"] == "amqp://broker.example//"
+
+
+def test_secrets_that_begin_with_a_dollar_sign_arrive_as_written(tmp_path: Path) -> None:
+    """django-environ would look for a variable with the rest of the value as its name, and return nothing."""
+    file = tmp_path / "env"
+    file.write_text("GOVPAY_CLIENT_SECRET=$2b$10$file\nGOVPAY_ENCRYPTION_KEYS=$one,two\n")
+    found = read(
+        tmp_path,
+        ENV_FILE=str(file),
+        SECRET_KEY="$HOME$key",
+        GOVPAY_CLIENT_ID="$HOME",
+        GOVPAY_TOKEN_URL="$DEBUG",
+        GOVPAY_SCOPE="$$scope",
+        CELERY_BROKER_URL="$VAR_DIR",
+    )
+    assert found["SECRET_KEY"] == "$HOME$key"
+    assert found["GOVPAY"]["CLIENT_SECRET"] == "$2b$10$file"
+    assert found["GOVPAY"]["ENCRYPTION_KEYS"] == ["$one", "two"]
+    assert found["GOVPAY"]["CLIENT_ID"] == "$HOME"
+    assert found["GOVPAY"]["TOKEN_URL"] == "$DEBUG"
+    assert found["GOVPAY"]["SCOPE"] == "$$scope"
+    assert found["broker"] == "$VAR_DIR"

@@ -1,4 +1,4 @@
-"""Settings of a host whose own DRF settings differ from ours in everything. DRF reads them once per process."""
+"""Settings of a host whose own settings for libraries differ from ours in everything. DRF reads them once."""
 
 from __future__ import annotations
 
@@ -30,5 +30,16 @@ REST_FRAMEWORK = {
     "COMPACT_JSON": False,
     "UNICODE_JSON": False,
     "STRICT_JSON": False,
+    "COERCE_DECIMAL_TO_STRING": False,
+    "COERCE_BIGINT_TO_STRING": True,
+    "NUM_PROXIES": 3,
 }
+FILTERS_DEFAULT_LOOKUP_EXPR = "icontains"
+FILTERS_EMPTY_CHOICE_LABEL = None
+FILTERS_NULL_CHOICE_LABEL = "nothing"
+FILTERS_NULL_CHOICE_VALUE = "captured"
+FILTERS_DISABLE_HELP_TEXT = True
+FILTERS_VERBOSE_LOOKUPS = None
+USE_THOUSAND_SEPARATOR = True
+FORMAT_MODULE_PATH = "tests.formats"
 SPECTACULAR_SETTINGS = {"OAS_VERSION": "3.0.3", "CAMELIZE_NAMES": True}

@@ -250,9 +250,18 @@ answers = [
     act("payments/quote", []),
     act("payments/pay_0/capture", {"authorization": {"sec_code": "web", "text": "Yes.", "accepted_at": "01.03.2026"}}),
     act("payments/pay_0/capture", {"authorization": {"sec_code": "web", "text": "Yes.", "accepted_at": MOMENT}}),
+    *(known.get(base + path) for path in os.environ["PATHS"].split()),
 ]
 print(json.dumps([[each.status_code, each["Content-Type"], each.content.decode()] for each in answers]))
 """
+
+
+#: Amounts, numbers, dates and filters: of each list its rows, and of each filter a value that is a part of a row's.
+SAME_FOR_EVERY_HOST = (
+    *("payments/pay_0", "operations", "hosted-sessions", "accounts", "sync-runs", "payment-methods", "transactions"),
+    *("payments?reference_id=BILL", "payments?status=captur", "payments?amount_from=10750&amount_to=10750"),
+    *("payments?amount_from=10,750", "payments?created_from=01|03|2026", "payments?account=", "operations?key=0"),
+)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -262,11 +271,16 @@ def test_the_hosts_own_rest_settings_do_not_show(finance_program: Program) -> No
     asking = {
         "DJANGO_SETTINGS_MODULE": "tests.rest.hostile",
         "ASKING": finance_program.client.defaults["HTTP_AUTHORIZATION"],
+        "PATHS": " ".join(SAME_FOR_EVERY_HOST),
     }
     environment = {**child_environment(), **asking}
     done = subprocess.run([sys.executable, "-c", ASKING], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    listed, row, stranger, again, no_object, no_moment, moment = json.loads(done.stdout)
+    listed, row, stranger, again, no_object, no_moment, moment, *same = json.loads(done.stdout)
+    for path, answer in zip(SAME_FOR_EVERY_HOST, same, strict=True):
+        here = finance_program.get(path)
+        assert "?" in path or here.status_code == 200, path
+        assert answer == [here.status_code, here["Content-Type"], here.content.decode()], path
     assert listed[:2] == [200, "application/json"]
     assert (
         listed[2]

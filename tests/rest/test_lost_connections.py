@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import transaction
 
+from tests.lost_connections import call_it_lost, end_all, failing
 from tests.operations.merchant import Merchant
 from tests.rest.conftest import Program, problem
 
@@ -22,26 +19,9 @@ def finance_program(finance_program: Program) -> Program:
     return finance_program
 
 
-@contextmanager
-def failing(times: int) -> Iterator[list[str]]:
-    """The next statements on payments fail as on a connection that was ended. Gives these statements."""
-    failed: list[str] = []
-
-    def execute(run: Callable[..., Any], sql: str, *rest: Any) -> Any:
-        if "govpay_payment" in sql and len(failed) < times:
-            failed.append(sql)
-            raise OperationalError("terminating connection due to administrator command")
-        return run(sql, *rest)
-
-    with connection.execute_wrapper(execute):
-        yield failed
-
-
 @pytest.fixture
 def lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite never loses its connection, so it is said here."""
-    monkeypatch.setattr(connection, "is_usable", lambda: False)
-    monkeypatch.setattr(connection, "close", lambda: None)
+    call_it_lost(monkeypatch)
 
 
 @pytest.mark.usefixtures("lost")
@@ -84,9 +64,5 @@ def test_within_a_transaction_nothing_is_repeated(merchant: Merchant, finance_pr
 @pytest.mark.postgres
 def test_postgresql_ends_the_connection(merchant: Merchant, finance_program: Program) -> None:
     merchant.captured()
-    pid = connection.connection.info.backend_pid
-    other = connection.copy("other")
-    with other.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
-    other.close()
+    assert end_all() >= 1
     assert len(finance_program.get("payments").json()["results"]) == 1

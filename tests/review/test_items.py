@@ -242,10 +242,11 @@ def test_flags_of_the_first_load_are_one_item_an_account_and_kind() -> None:
 
 
 def test_refund_that_failed_late_is_explained() -> None:
-    error = "The refund was accepted and failed later: R03."
-    lost(state="failed", error=error, attention="late_failure", attention_at=NOW)
-    (item,) = found()
-    assert item.known == f"{error} There is no such account, or it is not the payer's. (R03)"
+    error = "The refund was accepted and failed later."
+    means = "There is no such account, or it is not the payer's."
+    lost(state="failed", error=error, error_code="R03", attention="late_failure", attention_at=NOW)
+    lost(state="failed", error=f"{error} {means}", error_code="R03", attention="late_failure", attention_at=NOW)
+    assert [item.known for item in found()] == [f"{error} {means}"] * 2
 
 
 def test_oldest_first_and_four_statements() -> None:

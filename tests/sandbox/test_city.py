@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -116,6 +117,24 @@ def test_its_times_run_forward(city: Sandbox) -> None:
             assert row["status"] == "pending" or row["updated_at"] <= payment["updated_at"]
     at = [entry["at"] for entry in city.ledger()]
     assert at == sorted(at)
+
+
+@pytest.mark.parametrize("hour", [0, 3, 6, 7, 12, 23])
+def test_each_day_of_the_city_has_payments(hour: int) -> None:
+    """By the city's own clock, up to today, in each open account; around midnight in the city and in UTC, too."""
+    now = datetime(2026, 3, 9, hour, 20, tzinfo=UTC)  # the day after the clocks changed
+    denver = ZoneInfo("America/Denver")
+    with Sandbox(size="empty") as platform:
+        platform.platform.clock.set_offset((now - datetime.now(UTC)).total_seconds())
+        city_module.prepare(platform.platform, "demo", 1)
+        today = now.astimezone(denver).date()
+        wanted = {today - timedelta(days=number) for number in range(91)}
+        for account in platform.all("account"):
+            payments = platform.all("payment", account["uid"])
+            captured = [datetime.fromisoformat(row["captured_at"]) for row in payments if row["captured_at"]]
+            assert max(captured) <= platform.platform.clock.now()
+            if account["active"]:
+                assert {moment.astimezone(denver).date() for moment in captured} == wanted
 
 
 def test_its_ledger_is_its_transactions(city: Sandbox) -> None:

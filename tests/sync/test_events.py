@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
@@ -21,7 +22,7 @@ from govpay.models import (
     WebhookEvent,
 )
 from govpay.models.choices import EventType
-from govpay.sync import inbox, mapping
+from govpay.sync import inbox, mapping, unreachable
 from govpay.sync.events import HANDLERS
 from govpay.sync.pull import pull
 from tests.amounts import rounds
@@ -273,10 +274,14 @@ def test_the_platform_is_down_and_comes_back(sandbox: Any, account: str, setting
     uid = sandbox.add_payment(account, status="captured")["uid"]
     sandbox.fault(f"GET /api/payments/{uid}", status=500)
     event = work(account, "payment.completed", payment_uid=uid)
+    assert (event.state, event.attempts, event.claimed_until) == ("received", 0, None)
+    tasks.process_slow_event(event.pk)
+    event.refresh_from_db()
     assert (event.state, event.attempts, event.claimed_until) == ("received", 1, None)
     assert event.due_at is not None
     assert event.error
     sandbox.clear_faults()
+    cache.clear()  # the account is silent for a minute
     WebhookEvent.objects.update(due_at=event.received_at)
     tasks.process_event(event.pk)
     event.refresh_from_db()
@@ -300,8 +305,11 @@ def test_a_document_that_cannot_be_stored_is_said_so_and_tried_again(sandbox: An
     uid = sandbox.add_payment(account, status="captured")["uid"]
     sandbox.touch("payment", uid, total_amount="12.30")
     event = work(account, "payment.completed", payment_uid=uid)
+    tasks.process_slow_event(event.pk)
+    event.refresh_from_db()
     assert event.state == "received"
     assert "cents" in event.error
+    assert unreachable.state_of(account) == unreachable.SLOW, "the account's other events do not wait for it"
     assert not Payment.objects.exists()
 
 

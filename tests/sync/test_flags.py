@@ -18,7 +18,7 @@ from django.utils import timezone
 from govpay.models import Payment, Transaction
 from govpay.models.choices import FLAG_OF_TYPE
 from govpay.sync import flags, mapping
-from govpay.sync.flags import Movement, catch_up
+from govpay.sync.flags import FlagMovement, catch_up
 from govpay.sync.transactions import in_transaction
 from govpay.sync.upsert import save_documents
 from tests.amounts import rounds
@@ -194,7 +194,7 @@ class History:
             if flag is None or document["status"] == "failed" or uid not in self.here:
                 continue
             at = dt.datetime.fromisoformat(document["created_at"])
-            order = Movement(document["uid"], document["type"], at).order
+            order = FlagMovement(document["uid"], document["type"], at).order
             if order > self.newest.get(uid, ""):
                 self.newest[uid], self.up[uid] = order, flag.value
 
@@ -229,7 +229,7 @@ def test_writers_at_once_leave_the_newest() -> None:
             for number in range(8)
         ]
         at_once(*[partial(store, document) for document in made])
-        newest = max(made, key=lambda each: Movement(each["uid"], each["type"], _at(each)).order)
+        newest = max(made, key=lambda each: FlagMovement(each["uid"], each["type"], _at(each)).order)
         assert flag_of(payment) == (FLAG_OF_TYPE[newest["type"]].value, newest["uid"])
 
 

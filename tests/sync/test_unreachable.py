@@ -16,6 +16,9 @@ from govpay.sync import inbox, unreachable
 from tests.events import account_on, event_for, known_account
 from tests.patience import SILENCE
 
+#: The fixture ``_unhurried_events`` replaces them.
+SHORT_LIMITS = {name: getattr(unreachable, name) for name in ("FIRST_READ_TIMEOUT", "SHORT_READ_TIMEOUT")}
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -29,18 +32,30 @@ def read(sandbox: Any) -> list[str]:
     return [call["path"] for call in sandbox.requests() if call["path"].startswith("/api/payments/")]
 
 
+def hand_over(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The events that are handed over to the workers of lists from now on. No worker gets them."""
+    found: list[int] = []
+    monkeypatch.setattr(tasks.process_slow_event, "apply_async", lambda args, **_: found.append(args[0]))
+    return found
+
+
 def test_one_event_of_an_account_that_hangs_is_read_and_its_others_wait(
     sandbox: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Faults C3: the read ends before the retry that would be answered, and the next event is not read."""
+    """Faults C3: the reads end before the retry that would be answered, and the next event is not read."""
     settings.GOVPAY = {**settings.GOVPAY, "READ_TIMEOUT": 0.5}
     hanging, healthy = account_on(sandbox), account_on(sandbox)
     (path, first), (_, second), (good_path, good) = (paid_event(sandbox, each) for each in (hanging, hanging, healthy))
-    hangs = sandbox.fault(f"GET {path}", delay=SILENCE, times=1)
+    hangs = sandbox.fault(f"GET {path}", delay=SILENCE, times=2)
     with monkeypatch.context() as patch:
-        patch.setattr(unreachable, "EVENT_READ_TIMEOUT", 0.3)
+        for each in ("EVENT_READ_TIMEOUT", "FIRST_READ_TIMEOUT"):
+            patch.setattr(unreachable, each, 0.3)
+        handed_over = hand_over(monkeypatch)
         tasks.process_event(first.pk)
-    assert hangs.hits == 1
+        assert handed_over == [first.pk]
+        assert hangs.hits == 1
+        tasks.process_slow_event(first.pk)
+    assert hangs.hits == 2
     tasks.process_events([second.pk, good.pk])
     assert read(sandbox)[-1] == good_path
     rows = {row.pk: row for row in WebhookEvent.objects.all()}
@@ -52,7 +67,7 @@ def test_one_event_of_an_account_that_hangs_is_read_and_its_others_wait(
     assert rows[second.pk].error == unreachable.WAITING
     assert rows[second.pk].claimed_until is None
     tasks.process_event(second.pk)
-    assert len(read(sandbox)) == 2, "it is not due yet"
+    assert len(read(sandbox)) == 3, "it is not due yet"
 
 
 def test_an_event_that_waited_is_read_once_the_account_is_forgotten(sandbox: Any, settings: Any) -> None:
@@ -60,7 +75,7 @@ def test_an_event_that_waited_is_read_once_the_account_is_forgotten(sandbox: Any
     account = account_on(sandbox)
     path, event = paid_event(sandbox, account)
     cut = sandbox.fault(f"GET {path}", close="before")
-    tasks.process_event(event.pk)
+    tasks.process_slow_event(event.pk)
     assert cut.hits
     sandbox.clear_faults()
     _, waiting = paid_event(sandbox, account)
@@ -115,3 +130,77 @@ def test_the_time_limit_of_an_event_does_not_end_the_fetch_of_a_token(
     assert slow.hits == 1
     assert get_authorizer().token()
     assert sandbox.token_requests == before + 1
+
+
+@pytest.mark.parametrize("failure", [{"delay": SILENCE}, {"status": 503}, {"status": 429, "retry_after": 2}])
+def test_events_of_a_slow_account_are_read_where_they_hold_up_nobody(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch, failure: dict[str, Any]
+) -> None:
+    """The first event costs one short read. The others are handed over unread, and none of them counts an attempt."""
+    account = account_on(sandbox)
+    paid = [paid_event(sandbox, account) for _ in range(3)]
+    handed_over = hand_over(monkeypatch)
+    monkeypatch.setattr(unreachable, "FIRST_READ_TIMEOUT", 0.2)
+    sandbox.fault(f"GET {paid[0][0]}", **failure)
+    tasks.process_events([event.pk for _, event in paid])
+    assert set(read(sandbox)) == {paid[0][0]}
+    assert handed_over == [event.pk for _, event in paid]
+    assert set(WebhookEvent.objects.values_list("state", "attempts", "claimed_until", "error")) == {
+        ("received", 0, None, "")
+    }
+    sandbox.clear_faults()
+    for pk in handed_over:
+        tasks.process_slow_event(pk)
+    assert set(WebhookEvent.objects.values_list("state", "attempts")) == {("processed", 1)}
+    assert unreachable.state_of(account) == "", "fast again"
+
+
+def test_a_slow_account_stays_slow_and_no_event_of_it_waits_a_minute(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers, but later than the short limit."""
+    account = account_on(sandbox)
+    paid = [paid_event(sandbox, account) for _ in range(2)]
+    handed_over = hand_over(monkeypatch)
+    for each in ("FIRST_READ_TIMEOUT", "SHORT_READ_TIMEOUT"):
+        monkeypatch.setattr(unreachable, each, 0.2)
+    monkeypatch.setattr(unreachable, "EVENT_READ_TIMEOUT", SILENCE)
+    sandbox.fault("GET /api/payments/*", delay=0.5)
+    for _, event in paid:
+        tasks.process_event(event.pk)
+        tasks.process_slow_event(event.pk)
+    assert handed_over == [event.pk for _, event in paid]
+    assert len(read(sandbox)) == 3, "the second event was read once"
+    assert set(WebhookEvent.objects.values_list("state", "attempts")) == {("processed", 1)}
+
+
+def test_while_an_account_is_slow_unknown_ones_get_less_time(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults C3: many accounts that begin to hang at once do not add up."""
+    given: list[float] = []
+    limit = unreachable.time_limit
+    monkeypatch.setattr(unreachable, "time_limit", lambda seconds: (given.append(seconds), limit(seconds))[1])
+    hand_over(monkeypatch)
+    for name, seconds in SHORT_LIMITS.items():
+        monkeypatch.setattr(unreachable, name, seconds)
+    sandbox.fault("GET /api/payments/*", status=503)
+    for _ in range(6):
+        tasks.process_event(paid_event(sandbox, account_on(sandbox))[1].pk)
+    assert len(given) == 6
+    assert sum(given) <= 4.0
+
+
+def test_an_event_is_not_lost_when_it_cannot_be_handed_over(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ConnectionError("the broker is down")
+
+    account = account_on(sandbox)
+    _, event = paid_event(sandbox, account)
+    cache.set(unreachable_key(account), unreachable.SLOW, 60)
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.process_slow_event, "apply_async", refuse)
+        tasks.process_event(event.pk)
+    cache.delete(unreachable_key(account))
+    WebhookEvent.objects.update(due_at=timezone.now())
+    tasks.send_outstanding()
+    tasks.process_event(event.pk)
+    assert WebhookEvent.objects.get().state == "processed"

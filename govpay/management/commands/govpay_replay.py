@@ -41,7 +41,7 @@ class Command(PlatformCommand):
     def _replay(self, pk: int) -> bool:
         busy = not inbox.requeue([pk])
         if not busy:
-            tasks.process_event(pk)
+            tasks.process_slow_event(pk)  # here it may take its time
         event = WebhookEvent.objects.get(pk=pk)
         told = "busy: a worker is at it" if busy else f"{event.state} {event.error}".rstrip()
         self.stdout.write(f"{event.webhook_id} {event.event_type} account={event.account_id} {told}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 from govpay.sandbox.errors import invalid
@@ -54,14 +54,14 @@ def fee(amount: int, instrument: Instrument) -> int:
 def check_limits(account: Doc, amount: int) -> None:
     """Raise a 422 `Refusal` if `amount` (base plus tax in cents) is outside the account's limits, in dollars (A27)."""
     low, high = (
-        int(Decimal(str(account[name])) * 100) for name in ("minimum_payment_amount", "maximum_payment_amount")
+        int(Fraction(str(account[name])) * 100) for name in ("minimum_payment_amount", "maximum_payment_amount")
     )
     if not low <= amount <= high:
         invalid("The amount is outside the payment account's limits.")
 
 
 def decline_code(instrument: Instrument, today: str) -> str | None:
-    """The decline code of a capture on this instrument, or None; `today` is ISO. Bank accounts never decline."""
+    """Return the decline code of a capture on this instrument, or None; `today` is ISO. Bank accounts never decline."""
     if instrument.kind == "ach":
         return None
     if f"{instrument.exp_year:04}-{instrument.exp_month:02}" < today[:7]:

@@ -10,7 +10,7 @@ from govpay.sandbox.shapes import Doc, Part, SandboxShape, integer, shape, text
 
 
 def is_token(value: str, path: str) -> None:
-    """A processor token. A card number is refused, as on the platform (PCI scope, [/component/theming/])."""
+    """Return a processor token. A card number is refused, as on the platform (PCI scope, [/component/theming/])."""
     digits = re.sub(r"[\s-]", "", value)
     if re.fullmatch(r"\d{13,19}", digits) and passes_luhn(digits):
         invalid(f"{path} must be a token, not a card number.")

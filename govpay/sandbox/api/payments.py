@@ -44,7 +44,7 @@ _CAPTURED_ONCE = ("captured", "partially_refunded", "refunded", "charged_back", 
 
 
 def instrument_for(platform: Platform, account_uid: str | None, method: Doc) -> Instrument:
-    """The instrument of `method` (the request's object); 422 for a saved method of another account."""
+    """Return the instrument of `method` (the request's object); 422 for a saved method of another account."""
     kind = method["payment_method_type"]
     if not kind.startswith("wallet_"):
         return _instrument(kind, method[kind], None)
@@ -191,7 +191,7 @@ def capture(platform: Platform, payment: StoredRow, event_type: str = "payment.c
 
 
 def event_data(payment: StoredRow, *more: str) -> Doc:
-    """The data of a payment's event (A21)."""
+    """Return the data of a payment's event (A21)."""
     names = (*_REPEATED, "status", *more)
     return {"payment_uid": payment.uid, **{name: payment.doc[name] for name in names}}
 

@@ -95,7 +95,7 @@ SERVED_FIELDS = (
 
 
 def new_challenge(kind: str) -> Doc:
-    """The challenge that the payer must pass, as `challenges` stores it."""
+    """Return the challenge that the payer must pass, as `challenges` stores it."""
     return {"type": kind, "sent": 0, "tried": 0, "sent_at": None, "passed": False}
 
 
@@ -170,13 +170,13 @@ def complete(
 
 
 def _event_data(row: StoredRow) -> Doc:
-    """The data of both events of a session [/guides/webhooks/]; that of the expired one is our assumption."""
+    """Return the data of both events of a session [/guides/webhooks/]; that of the expired one is our assumption."""
     shown = {name: row.doc[name] for name in ("session_id", "status", "amount")}
     return {**shown, "metadata": row.private["request"].get("metadata", {})}
 
 
 def allowed_methods(platform: Platform, row: StoredRow) -> list[str]:
-    """The payment methods of the session that its account accepts."""
+    """Return the payment methods of the session that its account accepts."""
     account = platform.store.get("account", str(row.account_uid))
     takes = account.doc if account else {}
     switches = {"card": "enable_credit_card", "apple_pay": "enable_credit_card", "ach": "enable_ach"}

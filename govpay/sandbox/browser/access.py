@@ -56,7 +56,7 @@ def is_preflight(method: str, call: Call) -> bool:
 
 
 def preflight(call: Call) -> Answer:
-    """The preflight request of a call with a credential; unregistered origins are refused."""
+    """Return the preflight request of a call with a credential; unregistered origins are refused."""
     if _caller_of(call) is None:
         raise Refusal(403, "origin_not_allowed", "The origin is not registered for this account.")
     allowed = {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Allow-Headers": _HEADERS}

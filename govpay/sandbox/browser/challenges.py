@@ -38,7 +38,7 @@ def require(platform: Platform, session: StoredRow, kind: str) -> None:
 
 
 def shown(session: StoredRow) -> Doc | None:
-    """The challenge object of the config and of `challenge/send`; None when no challenge is open."""
+    """Return the challenge object of the config and of `challenge/send`; None when no challenge is open."""
     challenge = session.private.get("challenge")
     if challenge is None or challenge["passed"]:
         return None

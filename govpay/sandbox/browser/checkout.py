@@ -42,8 +42,8 @@ POLICY = (
 @cache
 def component_script() -> str:
     """Return `govifi.js`. It is a plain script, so that a page can load it with or without `type="module"`."""
-    css = json.dumps((STATIC / "component.css").read_text())
-    parts = "\n".join((STATIC / name).read_text() for name in PARTS)
+    css = json.dumps((STATIC / "component.css").read_text(encoding="utf-8"))
+    parts = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in PARTS)
     return f'(() => {{\n"use strict";\nconst STYLES = {css};\n{parts}\n}})();\n'
 
 
@@ -66,11 +66,11 @@ def _file(text: str, kind: str, headers: dict[str, str] | None = None) -> Answer
 
 
 def serve_script(call: Call) -> Answer:
-    return _file((STATIC / "checkout.js").read_text(), "text/javascript")
+    return _file((STATIC / "checkout.js").read_text(encoding="utf-8"), "text/javascript")
 
 
 def serve_style(call: Call) -> Answer:
-    return _file((STATIC / "checkout.css").read_text(), "text/css")
+    return _file((STATIC / "checkout.css").read_text(encoding="utf-8"), "text/css")
 
 
 def serve_page(call: Call, uid: str) -> Answer:
@@ -78,7 +78,7 @@ def serve_page(call: Call, uid: str) -> Answer:
     if call.platform.store.get("session", uid) is None:
         not_found("session")
     headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
-    return _file((STATIC / "checkout.html").read_text(), "text/html", headers)
+    return _file((STATIC / "checkout.html").read_text(encoding="utf-8"), "text/html", headers)
 
 
 def redirects(call: Call, uid: str) -> Answer:

@@ -148,7 +148,7 @@ def _check_saving(session: StoredRow, body: Doc, method: Doc) -> None:
 
 
 def payer_of(session: StoredRow, body: Doc) -> str:
-    """The payer, as far as the session knows. Without customer and e-mail only the digits distinguish payers."""
+    """Return the payer, as far as the session knows. Without customer and e-mail only the digits distinguish payers."""
     email = session.doc.get("customer_email") or body.get("billing_details", {}).get("email", "")
     return str(session.doc["customer_id"] or email.strip().lower())
 

@@ -43,7 +43,7 @@ TOKENIZE = shape(
 
 
 def card_details(number: str, exp_month: int, exp_year: int) -> Doc:
-    """The stored properties of a card; 422 for an invalid number. The error never quotes it."""
+    """Return the stored properties of a card; 422 for an invalid number. The error never quotes it."""
     digits = re.sub(r"[ -]", "", number)
     if not re.fullmatch(r"[0-9]{13,19}", digits) or not passes_luhn(digits):
         invalid("card.number is not a card number.")
@@ -77,7 +77,7 @@ def keep(platform: Platform, session: StoredRow, kind: str, details: Doc) -> tup
 
 
 def details_of(platform: Platform, session: StoredRow, token: str, kind: str) -> Doc | None:
-    """The data of a token of this vault; None for other tokens."""
+    """Return the data of a token of this vault; None for other tokens."""
     if not token.startswith(PREFIX):
         return None
     kept = session.private.get("tokens", {}).get(token)

@@ -28,7 +28,7 @@ def disturb(call: Call, fault: Fault) -> None:
 
 
 def _remove(call: Call) -> None:
-    """The last object in the path, or None."""
+    """Return the last object in the path, or None."""
     for segment in reversed(call.path.split("/")):
         for kind in KINDS:
             if segment and call.platform.store.get(kind, segment):

@@ -51,13 +51,13 @@ def _let_happen(platform: Platform, kind: str, uid: str) -> None:
 
 
 def _first(platform: Platform) -> tuple[str, str, Any] | None:
-    """The first due change: its time, its kind, and the uid or number."""
+    """Return the first due change: its time, its kind, and the uid or number."""
     rows = platform.store.execute(f"SELECT * FROM ({_FIRST}) ORDER BY 1, 2, 3 LIMIT 1")
     return rows[0] if rows else None
 
 
 def next_due(platform: Platform) -> str | None:
-    """The time of the next change that happens by itself."""
+    """Return the time of the next change that happens by itself."""
     first = _first(platform)
     return first[0] if first else None
 

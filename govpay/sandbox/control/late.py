@@ -71,7 +71,7 @@ def _close(platform: Platform, seq: int, status: int, code: str | None = None) -
 
 
 def every(platform: Platform) -> list[Doc]:
-    """All late requests in order: method, path, due_at, status (None: not carried out yet), error code."""
+    """Return all late requests in order: method, path, due_at, status (None: not carried out yet), error code."""
     names = ("method", "path", "due_at", "status", "code")
     rows = platform.store.execute(f"SELECT {', '.join(names)} FROM late_requests ORDER BY seq")
     return [dict(zip(names, row, strict=True)) for row in rows]

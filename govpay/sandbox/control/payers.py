@@ -61,7 +61,7 @@ def expire_session(platform: Platform, session_id: str) -> Doc:
 
 
 def session_seen(platform: Platform, session_id: str) -> Doc:
-    """The document with the platform's private data: the request, the payment, the ACH authorization."""
+    """Return the document with the platform's private data: the request, the payment, the ACH authorization."""
     row = the_row(platform, "session", session_id)
     paid: dict[str, Any] = row.private.get("paid", {})
     known = {name: paid.get(name) for name in ("payment_uid", "ach_authorization")}

@@ -104,7 +104,7 @@ def last4(rng: random.Random) -> str:
 
 
 def approves(method: StoredRow, today: str) -> bool:
-    """Whether a capture on this saved method would succeed on the day `today` (ISO)."""
+    """Return whether a capture on this saved method would succeed on the day `today` (ISO)."""
     details = method.doc[method.doc["payment_method_type"]]
     if method.doc["payment_method_type"] == "ach":
         return True

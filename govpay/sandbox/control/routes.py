@@ -29,7 +29,7 @@ def given_in(call: Call) -> Doc:
 
 
 def stats(platform: Platform) -> Doc:
-    """The number of objects of each kind, and of requests."""
+    """Return the number of objects of each kind, and of requests."""
     payments = dict(platform.store.execute("SELECT status, count(*) FROM payments GROUP BY status"))
     return {
         **{kind.table: platform.store.count(name) for name, kind in KINDS.items()},

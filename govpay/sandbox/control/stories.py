@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from govpay.sandbox.api.fees import DECLINING_CARDS
 from govpay.sandbox.api.payments import TOKEN_LIFETIME, WALLET_LIFETIME, capture, expire, make_payment, void
@@ -20,6 +21,8 @@ from govpay.sandbox.store import StoredRow
 
 Step = tuple[datetime, int, Callable[[], object]]
 DAYS = 90
+# The city's time zone, which Windows calls Mountain Standard Time.
+ZONE = ZoneInfo("America/Denver")
 FIRST_NUMBER = 4_001
 
 # Share of each story in percent.
@@ -46,13 +49,13 @@ _REASONS = ("Billed twice", "Reservation cancelled", "Account closed", "Case dis
 
 
 def reference(account_name: str, year: int, number: int) -> str:
-    """A realistic reference: a utility bill, a citation, a park reservation, a plot."""
+    """Return a realistic reference: a utility bill, a citation, a park reservation, a plot."""
     prefix = {"Utilities": "UB", "Courts": "CIT", "Parks": "RES"}.get(account_name, "PLOT")
     return f"{prefix}-{year}-{number:06}"
 
 
 def amount(rng: random.Random, account_name: str) -> int:
-    """A realistic amount in cents."""
+    """Return a realistic amount in cents."""
     if account_name == "Utilities":
         return rng.randrange(3_200, 28_000)
     if account_name == "Courts":
@@ -70,6 +73,8 @@ class Planner:
     wallet: list[tuple[StoredRow, StoredRow]]
     now: datetime
     steps: list[Step]
+    # Payments of the story "captured" so far.
+    captured: int = 0
 
     def add_payment(self, number: int, story: str) -> None:
         """Add one payment's steps; the payment itself exists once its first step has run."""
@@ -83,19 +88,30 @@ class Planner:
             self._at(start + lifetime, lambda: expire(self.platform, made[0]))
         else:
             # Steps of today are placed between midnight and now.
-            pause = 0.001 if story == "today" else rng.randrange(4, 400)
+            pause = 0.001 if start >= self._in_the_city(0) else rng.randrange(4, 400)
             self._then(story, made, start + timedelta(seconds=pause))
 
     def _start(self, story: str) -> datetime:
-        """A time in working hours that leaves enough days for later steps, which must not be in the future."""
+        """Return a time in the city's working hours that leaves enough days for later steps before now."""
         rng = self.rng
-        today = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if story == "today":
-            return today + (self.now - today) * rng.uniform(0.1, 0.9)
-        recent = story in ("captured", "failed", "expired") and rng.random() < 0.15
-        days = rng.randrange(2, 12) if recent else rng.randrange(12, DAYS + 1)
-        seconds = rng.randrange(28_000, 70_000)
-        return today - timedelta(days=days) + timedelta(seconds=seconds, microseconds=rng.randrange(1_000_000))
+        if story == "captured" and self.account.doc["active"]:
+            # One after the other, so that each day up to today has payments.
+            days = self.captured % (DAYS + 1)
+            self.captured += 1
+        else:
+            recent = story in ("captured", "failed", "expired") and rng.random() < 0.15
+            days = rng.randrange(2, 12) if recent else rng.randrange(12, DAYS + 1)
+        if story == "today" or not days:
+            midnight = self._in_the_city(0)
+            return midnight + (self.now - midnight) * rng.uniform(0.1, 0.9)
+        # A capture can be voided until midnight in UTC, which is late in the afternoon in the city.
+        seconds = rng.randrange(28_000, 48_000 if story == "voided" else 70_000)
+        return self._in_the_city(days, timedelta(seconds=seconds, microseconds=rng.randrange(1_000_000)))
+
+    def _in_the_city(self, days: int, time: timedelta = timedelta()) -> datetime:
+        """The moment when the city's clocks showed ``time``, so many days ago."""
+        midnight = self.now.astimezone(ZONE).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
+        return (midnight - timedelta(days=days) + time).replace(tzinfo=ZONE).astimezone(UTC)
 
     def _at(self, moment: datetime, step: Callable[[], object]) -> None:
         self.steps.append((moment, len(self.steps), step))
@@ -251,7 +267,7 @@ class Planner:
 
 
 def _again(platform: Platform, row: StoredRow) -> StoredRow:
-    """The present payment: settlements may have changed it since the last step."""
+    """Return the present payment: settlements may have changed it since the last step."""
     return platform.store.get("payment", row.uid) or row
 
 

@@ -157,7 +157,7 @@ class Courier:
             self._jobs.put(delivery)
 
     def _holds_back(self, delivery: Delivery) -> bool:
-        """Whether `reorder` holds it back: one at a time for an account, each at most once."""
+        """Return whether `reorder` holds it back: one at a time for an account, each at most once."""
         if delivery.account_uid in self._held_back or delivery.seq in self._was_held_back:
             return False
         if not self.platform.webhook_faults.take("reorder"):

@@ -59,7 +59,7 @@ class WebhookFaults:
             return [fault.described() for fault in self._faults]
 
     def take(self, kind: str) -> bool:
-        """Whether a fault of this kind applies now. Counts it down."""
+        """Return whether a fault of this kind applies now. Counts it down."""
         with self._lock:
             for fault in self._faults:
                 spent = fault.times is not None and fault.hits >= fault.times

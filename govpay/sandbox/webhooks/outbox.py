@@ -113,12 +113,12 @@ def _found(platform: Platform, where: str, params: tuple[Any, ...] = ()) -> list
 
 
 def every(platform: Platform, account_uid: str | None = None) -> list[Delivery]:
-    """All deliveries, in order."""
+    """Return all deliveries, in order."""
     return _found(platform, "account_uid = ?", (account_uid,)) if account_uid else _found(platform, "1")
 
 
 def next_due(platform: Platform, busy: set[str], waiting: set[int]) -> Delivery | None:
-    """The first delivery that may be posted now, except those of `busy` accounts and those `waiting` (by `seq`)."""
+    """Return the first delivery that may be posted now, except those `waiting` (by `seq`) or of `busy` accounts."""
     first = (
         "seq = (SELECT seq FROM deliveries WHERE done = 0 AND next_at <= ?"
         f" AND account_uid NOT IN ({_marks(busy)}) AND seq NOT IN ({_marks(waiting)})"
@@ -161,7 +161,7 @@ def give_up(platform: Platform, delivery: Delivery) -> None:
 
 
 def is_late(platform: Platform, delivery: Delivery) -> bool:
-    """Whether its four hours are over. A delivery that was never tried is tried once."""
+    """Return whether its four hours are over. A delivery that was never tried is tried once."""
     return delivery.attempts > 0 and now(platform) > delivery.created_at + DELIVERY_RETRY_TIMEOUT
 
 

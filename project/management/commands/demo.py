@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from argparse import ArgumentParser
@@ -22,7 +21,13 @@ from project.demo.city import CityFailed, fill_city, provision_city
 from project.demo.first_sync import SyncFailed, queue_first_sync, read_stats, rows_there, watch
 from project.demo.processes import HOST, ProcessDied, Stopped, Supervisor, first_busy, is_busy, stop_on_signals
 from project.demo_secrets import demo_password
+from project.ports import port_number
 from project.routers import CACHE
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # not a POSIX system; ``handle`` says so
+    fcntl = None  # type: ignore[assignment]
 
 USER = "demo"
 #: The provisioning file of the demo city.
@@ -35,17 +40,22 @@ class Command(BaseCommand):
     help = "Run the sandbox, a worker and the web site on this machine. Ctrl-C stops them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=8000, help="port of the web site (default: 8000)")
+        parser.add_argument("--port", default="8000", help="port of the web site (default: 8000)")
         parser.add_argument(
             "--sandbox-port",
-            type=int,
-            default=settings.SANDBOX_PORT,
+            default=str(settings.SANDBOX_PORT),
             help="port of the sandbox (default: %(default)s)",
         )
 
-    def handle(self, *args: Any, port: int, sandbox_port: int, **options: Any) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
+        if fcntl is None:
+            raise CommandError("The demo needs Linux, macOS or another POSIX system. On Windows use WSL.")
+        port = port_number("PORT", str(options["port"]))
+        sandbox_port = port_number("SANDBOX_PORT", str(options["sandbox_port"]))
         with_sandbox: bool = settings.USES_SANDBOX
         ports = [port, sandbox_port] if with_sandbox else [port]
+        if len(set(ports)) < len(ports):
+            raise CommandError(f"PORT and SANDBOX_PORT must differ; both are {port}.")
         try:
             with stop_on_signals(), only_demo(settings.VAR_DIR, ports), _supervisor(port, sandbox_port) as supervisor:
                 self._run(supervisor, port, sandbox_port if with_sandbox else None)
@@ -106,7 +116,7 @@ def only_demo(var: Path, ports: list[int]) -> Iterator[None]:
 
     Raises ``CommandError`` if another demo uses the folder or another program uses one of the ports.
     """
-    with (var / "demo.lock").open("a+") as file:
+    with (var / "demo.lock").open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             alone = True

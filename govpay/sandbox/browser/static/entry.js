@@ -60,6 +60,8 @@ class Entry {
     const date = this.#add("expiry", "Expiry date", expiry, "expiry", false);
     date.addEventListener("input", (event) => {
       if (/^\d{2}$/.test(date.value) && event.inputType === "insertText") date.value += "/";
+      // Whoever types the slash too gets one.
+      if (/\/\s*\//.test(date.value)) date.value = date.value.replace(/\s*\/[\s/]*/, "/");
     });
     this.#add("cvv", "Security code", { ...digits, autocomplete: "cc-csc", maxlength: 4 }, "cvv", false);
     this.#add("cardholder", "Name on card", { autocomplete: "cc-name" }, "cardholder");

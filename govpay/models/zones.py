@@ -1,0 +1,32 @@
+"""Time zones by name: those of the IANA database, and those of Windows, which the platform uses."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel.core import get_global
+
+from govpay import conf
+
+
+@lru_cache(maxsize=256)
+def zone_named(name: str) -> ZoneInfo | None:
+    """The zone of an IANA name, or of a Windows name such as ``Mountain Standard Time``; ``None`` if it is unknown."""
+    name = name.strip()
+    # A Windows name is no IANA name, except "UTC", which is the same zone in both.
+    return _iana(name) or _iana(str(get_global("windows_zone_mapping").get(name, "")))
+
+
+def _iana(name: str) -> ZoneInfo | None:
+    if not name:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a directory, or one that is too long
+        return None
+
+
+def void_day_zone() -> ZoneInfo:
+    """The zone of the day on which a captured payment can be voided: ``VOID_DAY_ZONE``, or UTC if it is unknown."""
+    return zone_named(conf.get("VOID_DAY_ZONE")) or ZoneInfo("UTC")
