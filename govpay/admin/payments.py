@@ -183,6 +183,7 @@ class PaymentAdmin(MirrorAdmin):
         raised = flag_alert(row, request.user)
         return {
             "alerts": [*([raised] if raised else []), *map(open_operation_alert, waiting.values())],
+            "subtitle": row.__dict__.get("link_reference") or str(row),
             "status_badge": payment_badge(row),
             "amounts": self._amounts(row),
             "facts": self._facts(row),

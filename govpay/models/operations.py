@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from govpay.models.access import AccountQuerySet
-from govpay.models.choices import OperationAction, OperationAttention, OperationState, SecCode
+from govpay.models.choices import OperationAction, OperationAttention, OperationState, SecCode, label_of
 from govpay.models.fields import SealedField, UidField, mirror_key
 
 #: States with an open outcome. Meanwhile no other money operation on the payment may start.
@@ -176,7 +176,7 @@ class Operation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.state} {self.key}"
+        return f"{label_of(self.action, OperationAction)} · {label_of(self.state, OperationState)} · {self.key}"
 
     @property
     def is_open(self) -> bool:

@@ -317,4 +317,4 @@ class Transaction(Mirror):
         ]
 
     def __str__(self) -> str:
-        return f"{self.type or 'transaction'} {self.uid}"
+        return f"{label_of(self.type, TransactionType) if self.type else gettext('Transaction')} {self.uid}"
