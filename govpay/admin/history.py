@@ -70,8 +70,9 @@ def history_of(row: Any, user: Any, title: Any = "") -> Table:
     found.sort(key=lambda entry: entry.when, reverse=True)
     return Table(
         title=title or _("History"),
-        heads=(_("When"), _("By"), _("What")),
-        rows=[(moment(entry.when), entry.who or _("A program or the platform"), entry.what) for entry in found],
+        # What happened is beside the time, because a narrow screen shows only the first columns without scrolling.
+        heads=(_("When"), _("What"), _("By")),
+        rows=[(moment(entry.when), entry.what, entry.who or _("Platform or program")) for entry in found],
         empty=_("Nothing is known about it."),
     )
 

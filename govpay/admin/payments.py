@@ -207,6 +207,7 @@ class PaymentAdmin(MirrorAdmin):
         return {
             **note_context(request, row),
             "alerts": [*([raised] if raised else []), *map(open_operation_alert, waiting.values())],
+            "subtitle": row.__dict__.get("link_reference") or str(row),
             "status_badge": payment_badge(row),
             "amounts": self._amounts(row),
             "facts": self._facts(row),

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from govpay.models.access import AccountQuerySet, GovPayModel
 from govpay.models.base import Mirror, unique_uid
-from govpay.models.choices import EventState
+from govpay.models.choices import EventState, EventType, label_of
 from govpay.models.fields import mirror_key
 
 
@@ -31,7 +31,7 @@ class WebhookSubscription(Mirror):
         indexes = [models.Index(fields=["account", "event_type"], name="govpay_subscription_account")]
 
     def __str__(self) -> str:
-        return self.event_type
+        return label_of(self.event_type, EventType)
 
 
 class WebhookEvent(GovPayModel):
@@ -73,4 +73,4 @@ class WebhookEvent(GovPayModel):
         permissions = [("replay_event", "Can process an event again")]
 
     def __str__(self) -> str:
-        return f"{self.event_type} {self.webhook_id}"
+        return f"{label_of(self.event_type, EventType)} {self.webhook_id}"

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from govpay.models.access import AccountQuerySet, GovPayModel
-from govpay.models.choices import OperationAction, OperationAttention, OperationState, SecCode
+from govpay.models.choices import OperationAction, OperationAttention, OperationState, SecCode, label_of
 from govpay.models.fields import SealedField, UidField, mirror_key
 from govpay.models.people import kept_id, kept_name
 
@@ -187,7 +187,7 @@ class Operation(GovPayModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.state} {self.key}"
+        return f"{label_of(self.action, OperationAction)} · {label_of(self.state, OperationState)} · {self.key}"
 
     @property
     def asked_by(self) -> str:

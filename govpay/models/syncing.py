@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from govpay.models.access import AccountQuerySet, GovPayModel
-from govpay.models.choices import RunState, Source, SyncMode
+from govpay.models.choices import RunState, Source, SyncMode, label_of
 from govpay.models.fields import mirror_key
 
 
@@ -106,7 +106,7 @@ class SyncRun(GovPayModel):
         ]
 
     def __str__(self) -> str:
-        return " · ".join(filter(None, (self.resource, self.account_id, self.state)))
+        return " · ".join(filter(None, (self.resource, self.account_id, label_of(self.state, RunState))))
 
 
 class OutboxSignal(GovPayModel):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from govpay.models.base import Mirror, unique_uid
+from govpay.models.choices import TransactionType, label_of
 from govpay.models.fields import mirror_key
 
 
@@ -41,4 +43,4 @@ class Transaction(Mirror):
         ]
 
     def __str__(self) -> str:
-        return f"{self.type or 'transaction'} {self.uid}"
+        return f"{label_of(self.type, TransactionType) if self.type else gettext('Transaction')} {self.uid}"

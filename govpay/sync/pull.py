@@ -146,10 +146,10 @@ def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
     except GovPayError as error:
         sync_pass.run.cause = error
         sync_pass.fail(error.record)
-    except DatabaseError as error:
+    except DatabaseError:
         # The text of the error may quote a row, so it goes to the log only.
         logger.exception("the database refused a page of %s", resource.name)
-        sync_pass.fail(f"The database refused a page ({type(error).__name__}).")
+        sync_pass.fail("The database refused a page; the log has the details.")
     except BaseException:
         # A time limit or Ctrl-C: the pages read so far are committed, and the next pass continues after them.
         sync_pass.interrupt()

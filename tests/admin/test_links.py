@@ -235,6 +235,7 @@ def test_a_payment_by_a_link_is_known_by_the_links_reference(paid: PaymentLink, 
     assert client.get(listed).content.decode().count(lead) == 1
     assert f'{own}">INV-7</a>' in client.get(listed).content.decode()
     assert lead in client.get(own).content.decode()
+    assert "<h2>INV-7</h2>" in client.get(own).content.decode()
     found = client.get(listed, {"q": "INV-7"}).content.decode()
     assert f'href="{own}' in found
     assert "OTHER-1" not in found
