@@ -59,7 +59,7 @@ class Amount:
 
         The end of a range (``lookup`` is ``gte`` or ``lte``) may lie between two amounts and is rounded inwards.
         """
-        minor = self.value.scaleb(decimals)
+        minor = Decimal(f"{self.value}E{decimals}")  # unlike scaleb, the constructor never rounds
         whole = minor.to_integral_value({"gte": ROUND_CEILING, "lte": ROUND_FLOOR}.get(lookup))
         if lookup != "exact":
             return int(min(whole, Decimal(MAX_AMOUNT)))

@@ -30,6 +30,7 @@ from govpay.models.money import (
     to_major,
     write_amount,
 )
+from govpay.reports.terms import parse_amount
 from govpay.sandbox.api.fees import check_limits
 
 APP = Path(govpay.__file__).parent
@@ -164,6 +165,7 @@ def test_the_decimal_context_of_the_thread_changes_nothing(context: decimal.Cont
         assert format_money(123456789, "QQQ") == "QQQ 1,234,567.89"
         assert read_amount("1,234,567.89", "USD") == 123456789
         assert write_amount(123456789, "USD") == "1234567.89"
+        assert parse_amount("$1,234,567.89")[0].minor_units(2) == 123456789
         assert dollars("x", 1234567.89) == 123456789
         assert dollars("x", Decimal("1234567.89")) == 123456789
         for fraction in (1234567.891, Decimal("1." + "0" * 70 + "1")):
@@ -182,7 +184,8 @@ def test_amounts_are_calculated_in_no_other_place() -> None:
         for path in APP.rglob("*.py")
         if re.search(r"^(from|import) (decimal|fractions)\b", path.read_text(), re.MULTILINE)
     }
-    assert found == {"client/odata.py", "client/values.py", "models/money.py", "sandbox/api/fees.py"}
+    ours = {"client/odata.py", "client/values.py", "models/money.py", "reports/terms.py", "sandbox/api/fees.py"}
+    assert found == ours
 
 
 def test_major_units_are_exact_decimals() -> None:

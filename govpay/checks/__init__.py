@@ -8,18 +8,19 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import router
 from django.utils.module_loading import import_string
 
 from govpay import conf
+from govpay.checks import databases
 from govpay.exceptions import ConfigurationError
 from govpay.extras import missing_packages
 from govpay.security.encryption import seal
+
+__all__ = ["databases"]
 
 #: Caches that other processes cannot share, or whose ``add`` is not atomic.
 UNSHARED_CACHES = {
@@ -127,50 +128,6 @@ def check_encryption_keys(app_configs: Any = None, **_: Any) -> Sequence[CheckMe
             )
         ]
     return []
-
-
-@register("govpay")
-def check_connections(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.W005``: database connections that outlive a request, or come from a pool, and are not tested."""
-    return [
-        Warning(
-            f"DATABASES[{alias!r}] keeps connections and does not test them before a request.",
-            hint="Set CONN_HEALTH_CHECKS = True. Otherwise a request fails when the database has ended its connection.",
-            id="govpay.W005",
-        )
-        for alias, database in settings.DATABASES.items()
-        if (database.get("CONN_MAX_AGE", 0) != 0 or (database.get("OPTIONS") or {}).get("pool"))
-        and not database.get("CONN_HEALTH_CHECKS")
-    ]
-
-
-@register("govpay")
-def check_databases(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E011``: tables of govpay, or tables that they refer to, which a router sends to different databases."""
-    places: dict[str, set[str]] = {}
-    for model in apps.get_app_config("govpay").get_models():
-        related: list[Any] = [field.related_model for field in model._meta.concrete_fields if field.is_relation]
-        for each in (model, *related):
-            places.setdefault(router.db_for_write(each), set()).add(each._meta.label)
-    if len(places) == 1:
-        return []
-    found = "; ".join(f"{alias}: {', '.join(sorted(labels))}" for alias, labels in sorted(places.items()))
-    return [
-        Error(
-            f"DATABASE_ROUTERS send govpay's tables and those that they refer to to different databases ({found}).",
-            hint="They are written in one transaction and have foreign keys to users and groups. A database for "
-            "govpay alone must hold django.contrib.auth (or your user model) too.",
-            id="govpay.E011",
-        )
-    ]
-
-
-@register("govpay")
-def check_time_zones(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E006``: a site with ``USE_TZ = False`` cannot store the platform's times."""
-    if settings.USE_TZ:
-        return []
-    return [Error("USE_TZ is False.", hint="Set USE_TZ = True, Django's default.", id="govpay.E006")]
 
 
 @register("govpay")
