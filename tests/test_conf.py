@@ -271,7 +271,7 @@ def test_a_digest_as_it_should_be(settings: Any) -> None:
 def test_a_list_that_is_no_paged_one(settings: Any, name: Any, hint: str) -> None:
     """A misspelt name would have no effect. Saved methods, sessions and subscriptions are never paged."""
     ((check, text),) = found(settings, UNPAGED_LISTS=["payments", name])
-    assert check == "govpay.E012"
+    assert check == "govpay.E011"
     assert repr(name) in text
     assert hint in text
 

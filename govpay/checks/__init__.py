@@ -147,7 +147,7 @@ def check_routes(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
 
 @register("govpay")
 def check_unpaged_lists(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E012``: names in ``UNPAGED_LISTS`` that are no paged list, so that they have no effect."""
+    """``govpay.E011``: names in ``UNPAGED_LISTS`` that are no paged list, so that they have no effect."""
     from govpay.sync.lists import PAGED  # noqa: PLC0415 - processes without checks do not import the sync
 
     names = conf.given().get("UNPAGED_LISTS", ())
@@ -159,7 +159,7 @@ def check_unpaged_lists(app_configs: Any = None, **_: Any) -> Sequence[CheckMess
             near = get_close_matches(str(name), PAGED, n=1, cutoff=0.8)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(PAGED)}."
             text = f'GOVPAY["UNPAGED_LISTS"] names {name!r}, which is no paged list.'
-            found.append(Error(text, hint=hint, id="govpay.E012"))
+            found.append(Error(text, hint=hint, id="govpay.E011"))
     return found
 
 

@@ -28,23 +28,15 @@ def check_connections(app_configs: Any = None, **_: Any) -> Sequence[CheckMessag
 
 @register("govpay")
 def check_databases(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
-    """``govpay.E011``: tables of govpay, or tables that they refer to, which a router sends to different databases."""
-    places: dict[str, set[str]] = {}
-    for model in apps.get_app_config("govpay").get_models():
-        related: list[Any] = [field.related_model for field in model._meta.concrete_fields if field.is_relation]
-        for each in (model, *related):
-            places.setdefault(router.db_for_write(each), set()).add(each._meta.label)
-    if len(places) == 1:
+    """``govpay.E012``: tables of govpay, or tables that they refer to, which a router sends to different databases."""
+    models: list[Any] = list(apps.get_app_config("govpay").get_models())
+    models += [field.related_model for model in models for field in model._meta.concrete_fields if field.is_relation]
+    if len({router.db_for_write(model) for model in models}) == 1:
         return []
-    found = "; ".join(f"{alias}: {', '.join(sorted(labels))}" for alias, labels in sorted(places.items()))
-    return [
-        Error(
-            f"DATABASE_ROUTERS send govpay's tables and those that they refer to to different databases ({found}).",
-            hint="They are written in one transaction and have foreign keys to users and groups. A database for "
-            "govpay alone must hold django.contrib.auth (or your user model) too.",
-            id="govpay.E011",
-        )
-    ]
+    places = ", ".join(sorted({f"{router.db_for_write(model)}: {model._meta.label}" for model in models}))
+    text = f"DATABASE_ROUTERS send govpay's tables and those that they refer to to different databases ({places})."
+    hint = "A database for govpay alone must hold django.contrib.auth (or your user model) too: there are foreign keys."
+    return [Error(text, hint=hint, id="govpay.E012")]
 
 
 @register("govpay")

@@ -107,5 +107,5 @@ class Migration(migrations.Migration):
             name='created_by_user_id',
             field=models.CharField(blank=True, db_default='', default='', editable=False, max_length=64, verbose_name='ID of the user'),
         ),
-        migrations.RunPython(keep, migrations.RunPython.noop, elidable=True),
+        migrations.RunPython(keep, migrations.RunPython.noop, elidable=True, hints={"model_name": "operation"}),
     ]

@@ -7,9 +7,10 @@ from django.db import migrations, models
 
 def fill_links(apps, schema_editor):
     """Fill the column of payment links, which no sync reads again."""
-    links = apps.get_model('govpay', 'PaymentLink').objects.using(schema_editor.connection.alias)
+    alias = schema_editor.connection.alias
+    links = apps.get_model('govpay', 'PaymentLink').objects.using(alias)
     for link in links.exclude(reference_id='').only('reference_id').iterator():
-        link.save(update_fields=['search_reference'])
+        link.save(using=alias, update_fields=['search_reference'])
 
 
 class Migration(migrations.Migration):
@@ -152,5 +153,5 @@ class Migration(migrations.Migration):
             model_name='transaction',
             index=models.Index(fields=['amount'], name='govpay_transaction_amount'),
         ),
-        migrations.RunPython(fill_links, migrations.RunPython.noop, elidable=True),
+        migrations.RunPython(fill_links, migrations.RunPython.noop, elidable=True, hints={"model_name": "paymentlink"}),
     ]
