@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import OuterRef, Subquery
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from govpay.admin.formatting import clip
+from govpay.admin.formatting import clip, link_to
 from govpay.models import Payment, PaymentLink
 
 
@@ -31,4 +29,4 @@ def link_paid(row: Payment) -> str | None:
     if pk is None:
         return None
     text = clip(row.__dict__["link_reference"]) or _("Without a reference")
-    return format_html('<a href="{}">{}</a>', reverse("admin:govpay_paymentlink_change", args=[pk]), text)
+    return link_to(PaymentLink(pk=pk), text)

@@ -285,7 +285,7 @@ def test_button_processes_one_again(panel: Client, queued: list[int], look: Call
     assert not re.search(r"<form[^>]*>(?:(?!</form>).)*<form", html, re.S), "forms do not nest"
     response = panel.post(replay_of(row), follow=True)
     assert response.redirect_chain == [(page_of(row), 302)]
-    assert "Queued: payment.refunded wh_0." in messages(response)
+    assert "Queued: Payment refunded wh_0." in messages(response)
     assert queued == [row.pk]
     row.refresh_from_db()
     assert row.state == EventState.RECEIVED

@@ -417,7 +417,7 @@ def test_a_check_that_raises_is_a_finding_and_the_others_go_on(site: Any) -> Non
     first, second = report.findings[:2]
     assert first.what == "so far"
     assert (second.check, second.level) == ("broken", Level.ERROR)
-    assert "ValueError" in second.what
+    assert "ValueError" not in second.what
     assert "canary" not in str(report.document())
     assert {finding.check for finding in report.findings} >= {name for name, _check in CHECKS}
 

@@ -24,6 +24,7 @@ FORMATTED = {
     "govpay/admin/operations.py": 1,
     "govpay/admin/replays.py": 1,
     "govpay/admin/confirmation_tables.py": 2,
+    "govpay/admin/messages.py": 1,
 }
 FORMATTERS = {"format_html", "format_html_join"}
 #: Names that mark a text as safe without checking it.
