@@ -89,9 +89,8 @@ def show_rest(urls: dict[str, str], rows: int, rounds: int) -> None:
 
 
 def show_reports(urls: dict[str, str], rows: int, rounds: int) -> None:
-    print(
-        f"   Totals with {rows} payments in the table, ms; medians of {rounds} (goal: a month by day 300, all by month 1500)"
-    )
+    goal = "a month by day 300, all by month 1500"
+    print(f"   Totals with {rows} payments in the table, ms; medians of {rounds} (goal: {goal})")
     lines = []
     for database, url in urls.items():
         for what, found in run("reports", rows, rounds, database_url=url).items():
