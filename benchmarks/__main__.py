@@ -9,7 +9,7 @@ from statistics import median
 from benchmarks.surroundings import BenchSandbox, bench_sandbox, databases, run, table
 
 PAGE_SIZES = (100, 1000)
-PARTS = ("sync", "webhooks", "rest", "memory", "startup")
+PARTS = ("sync", "webhooks", "rest", "reports", "memory", "startup")
 MEBIBYTE = 2**20
 
 
@@ -35,6 +35,8 @@ def main() -> None:
             show_webhooks(urls, 200 if options.quick else 2_000, rounds)
         if "rest" in wanted:
             show_rest(urls, 20_000 if options.quick else 1_000_000, 5 if options.quick else 50)
+        if "reports" in wanted:
+            show_reports(urls, 20_000 if options.quick else 1_000_000, 1 if options.quick else 5)
         if "memory" in wanted:
             show_memory(there, urls, sizes)
         if "startup" in wanted:
@@ -83,6 +85,18 @@ def show_rest(urls: dict[str, str], rows: int, rounds: int) -> None:
             figures = (f"{found['cpu'] * 1000:.1f}", f"{found['wall'] * 1000:.1f}", f"{found['bytes'] / 1024:.0f}")
             lines.append((f"{database}, {what}", *figures, str(found["statements"])))
     table(("", "CPU", "in all", "KiB", "statements"), lines)
+    print()
+
+
+def show_reports(urls: dict[str, str], rows: int, rounds: int) -> None:
+    goal = "a month by day 300, all by month 1500"
+    print(f"   Totals with {rows} payments in the table, ms; medians of {rounds} (goal: {goal})")
+    lines = []
+    for database, url in urls.items():
+        for what, found in run("reports", rows, rounds, database_url=url).items():
+            figures = (f"{found['wall'] * 1000:.0f}", str(found["statements"]), f"{found['captures']:,}")
+            lines.append((f"{database}, {what}", *figures))
+    table(("", "in all", "statements", "captures"), lines)
     print()
 
 

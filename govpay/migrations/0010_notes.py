@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('govpay', '0008_search'),
+        ('govpay', '0009_reports'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

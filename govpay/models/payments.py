@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from govpay.models.base import Mirror, MirrorQuerySet, unique_uid
 from govpay.models.choices import (
     FLAG_OF_TYPE,
+    NEVER_CAPTURED,
     OperationAction,
     OperationState,
     PaymentFlag,
@@ -39,6 +40,13 @@ FLAG_ORDER_LENGTH = 32 + UID_LENGTH
 
 #: Statuses that allow a refund: the money was captured and was not taken back (assumption A10).
 REFUNDABLE = (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED)
+
+
+#: The columns that totals of captures need. An index has them, so that totals read no rows.
+COUNTED_COLUMNS = ("captured_at", "currency", "total_amount", "processing_fee_amount", "base_amount", "tax_amount")
+DATED = Q(captured_at__isnull=False)
+#: Payments that may have been captured, but the platform does not say when. Reports look these up by an index.
+UNDATED_CAPTURES = Q(captured_at=None) & ~Q(status__in=sorted(map(str, NEVER_CAPTURED)))
 
 
 class PaymentQuerySet(MirrorQuerySet["Payment"]):
@@ -174,6 +182,8 @@ class Payment(Mirror):
             models.Index(fields=["reference_id"], name="govpay_payment_reference"),
             models.Index(fields=["customer"], name="govpay_payment_customer"),
             models.Index(fields=["session"], name="govpay_payment_session"),
+            models.Index(fields=["account", *COUNTED_COLUMNS], condition=DATED, name="govpay_payment_captured"),
+            models.Index(fields=["account"], condition=UNDATED_CAPTURES, name="govpay_payment_undated"),
             models.Index(
                 fields=["flag", "-remote_created_at", "-id"], condition=~Q(flag=""), name="govpay_payment_flag"
             ),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from govpay.models.base import Mirror, unique_uid
 from govpay.models.choices import TransactionType, label_of
 from govpay.models.fields import mirror_key
+
+#: Transactions without a date or a currency, which reports take from elsewhere, by an index.
+INCOMPLETE_TRANSACTIONS = Q(remote_created_at=None) | Q(currency="")
 
 
 class Transaction(Mirror):
@@ -40,6 +44,7 @@ class Transaction(Mirror):
             models.Index(fields=["reference_id"], opclasses=["varchar_pattern_ops"], name="govpay_transaction_ref"),
             models.Index(fields=["amount"], name="govpay_transaction_amount"),
             models.Index(fields=["processor_transaction_id"], name="govpay_transaction_processor"),
+            models.Index(fields=["account"], condition=INCOMPLETE_TRANSACTIONS, name="govpay_transaction_incomplete"),
         ]
 
     def __str__(self) -> str:

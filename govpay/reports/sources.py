@@ -39,6 +39,8 @@ from govpay.models.choices import (
     TransactionStatus,
     TransactionType,
 )
+from govpay.models.payments import UNDATED_CAPTURES
+from govpay.models.transactions import INCOMPLETE_TRANSACTIONS
 
 #: The columns of each source. The prefix keeps them apart from the columns of the tables.
 _NAMES = "kind moment estimated account payment transaction amount base tax fee currency method brand pending"
@@ -65,7 +67,14 @@ def sources(accounts: Sequence[str], start: dt.datetime, end: dt.datetime) -> It
     """Yield the movements of the accounts (uids) from ``start`` until before ``end``, in disjoint querysets."""
     whose: dict[str, Any] = {"account_id": accounts[0]} if len(accounts) == 1 else {"account_id__in": accounts}
     within = Q(m_moment__gte=start, m_moment__lt=end)
-    for source in (_dated_captures, _undated_captures, _transactions, _odd_transactions, _voids, _odd_voids):
+    for source in (
+        _dated_captures,
+        _undated_captures,
+        _transactions,
+        _incomplete_transactions,
+        _voids,
+        _incomplete_voids,
+    ):
         yield source(whose).filter(within)
     without = without_transactions(whose)
     if without:
@@ -135,7 +144,7 @@ def _dated_captures(whose: dict[str, Any]) -> Source:
 def _undated_captures(whose: dict[str, Any]) -> Source:
     """Captured payments of which the platform does not say when. The capture transaction says it, or nothing does."""
     first = _captures("uid").values("payment").annotate(at=Min("remote_created_at")).values("at")
-    rows = Payment.objects.filter(was_captured(), ~Q(status__in=sorted(NEVER_CAPTURED)), captured_at=None, **whose)
+    rows = Payment.objects.filter(UNDATED_CAPTURES, was_captured(), **whose)
     return _of_payments(
         rows.annotate(m_captured=Subquery(first)),
         TransactionType.CAPTURE,
@@ -172,10 +181,6 @@ def _voids_without_transactions(whose: dict[str, Any]) -> Source:
 # --- Rows of transactions -----------------------------------------------------------------------
 
 
-#: Transactions for which another column must stand in: no date, or no currency.
-ODD = Q(remote_created_at=None) | Q(currency="")
-
-
 def _of_transactions(rows: QuerySet[Transaction], **columns: Any) -> Source:
     """Transactions as movements. ``columns`` replace the usual ones."""
     usual: dict[str, Any] = {
@@ -201,7 +206,7 @@ def _of_transactions(rows: QuerySet[Transaction], **columns: Any) -> Source:
     return rows.order_by().annotate(**{**usual, **columns})
 
 
-def _odd() -> dict[str, Any]:
+def _stand_ins() -> dict[str, Any]:
     """The columns of transactions without a date or a currency: what we know instead."""
     return {
         "m_moment": Coalesce("remote_created_at", "synced_at"),
@@ -219,8 +224,8 @@ def _transactions(whose: dict[str, Any]) -> Source:
     return _of_transactions(_counted(whose).exclude(currency=""))
 
 
-def _odd_transactions(whose: dict[str, Any]) -> Source:
-    return _of_transactions(_counted(whose).filter(ODD), **_odd())
+def _incomplete_transactions(whose: dict[str, Any]) -> Source:
+    return _of_transactions(_counted(whose).filter(INCOMPLETE_TRANSACTIONS), **_stand_ins())
 
 
 def _void_rows(whose: dict[str, Any]) -> QuerySet[Transaction]:
@@ -242,8 +247,8 @@ def _voids(whose: dict[str, Any]) -> Source:
     return _of_transactions(_void_rows(whose).exclude(currency=""), **_void_parts())
 
 
-def _odd_voids(whose: dict[str, Any]) -> Source:
-    return _of_transactions(_void_rows(whose).filter(ODD), **_void_parts(), **_odd())
+def _incomplete_voids(whose: dict[str, Any]) -> Source:
+    return _of_transactions(_void_rows(whose).filter(INCOMPLETE_TRANSACTIONS), **_void_parts(), **_stand_ins())
 
 
 # --- Columns ------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def _grouped(source: Source, starts: Sequence[dt.datetime], others: Sequence[str
     has_fee = ~Q(m_fee=0)
     return source.values(*names).annotate(
         count=Count("*"),
-        count_fees=Count("pk", filter=has_fee),
+        count_fees=Count("m_fee", filter=has_fee),
         **{f"sum_{name}": Sum(f"m_{name}") for name in ("amount", "base", "tax", "fee")},
     )
 
