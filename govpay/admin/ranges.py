@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from babel.core import get_global
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -17,6 +16,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from govpay.models import PaymentAccount
+from govpay.models.zones import zone_named
 from govpay.reports.terms import Amount, parse_amount
 
 ONE_DAY = dt.timedelta(days=1)
@@ -133,11 +133,3 @@ class DayFilter(RangeFilter):
         if self.last:
             found &= Q(remote_created_at__lt=dt.datetime.combine(self.last + ONE_DAY, dt.time(), zone))
         return found
-
-
-def zone_named(name: str) -> ZoneInfo | None:
-    """Return the time zone of an IANA name or a Windows name, or ``None`` if there is no such zone."""
-    try:
-        return ZoneInfo(get_global("windows_zone_mapping").get(name, name)) if name else None
-    except (KeyError, ValueError, OSError):  # what zoneinfo raises for a name that is none
-        return None

@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from govpay import conf
 from govpay.checks import databases
 from govpay.exceptions import ConfigurationError
-from govpay.extras import missing_packages
+from govpay.extras import WITHOUT, missing_packages
 from govpay.security.encryption import seal
 
 __all__ = ["databases"]
@@ -29,19 +29,17 @@ UNSHARED_CACHES = {
     "django.core.cache.backends.filebased.FileBasedCache": "its add() is not atomic",
 }
 
-
 #: Options of a Redis cache, in OPTIONS or in the query of LOCATION. django-redis writes them in upper case.
 TIMEOUTS = ("socket_connect_timeout", "socket_timeout")
+
+#: Plain http is for the sandbox on this machine only.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @register("govpay")
 def check_settings(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     """``govpay.E001``: missing, misspelt or wrongly typed keys of ``GOVPAY``."""
     return [Error(message, hint=hint, id="govpay.E001", obj=f"GOVPAY:{key}") for key, message, hint in conf.problems()]
-
-
-#: Plain http is for the sandbox on this machine only.
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def _is_private_way(address: str) -> bool:
@@ -267,14 +265,9 @@ def check_rest(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
 def check_extras(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     """What is left out because an extra is not installed. ``govpay.I001``: REST. ``govpay.I002``: QR codes."""
     hint = "pip install 'django-govpay[%s]', or name this check in SILENCED_SYSTEM_CHECKS."
-    found: list[CheckMessage] = []
-    if missing := missing_packages("rest"):
-        text = f"govpay.urls has no REST interface (api/), because {' and '.join(missing)} cannot be imported."
-        found.append(Info(text, hint=hint % "rest", id="govpay.I001"))
-    if missing_packages("qr"):
-        text = "The admin shows no QR codes of payment links, because segno cannot be imported."
-        found.append(Info(text, hint=hint % "qr", id="govpay.I002"))
-    return found
+    return [
+        Info(text, hint=hint % extra, id=number) for extra, (number, text) in WITHOUT.items() if missing_packages(extra)
+    ]
 
 
 def _is_origin(origin: Any) -> bool:

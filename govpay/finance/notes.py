@@ -6,7 +6,6 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from govpay.client.cards import refuse_cards
 from govpay.exceptions import OperationRefused
 from govpay.models import Customer, Note, Payment
 from govpay.models.notes import NOTE_LENGTH
@@ -19,6 +18,8 @@ def add_note(*, row: Payment | Customer, text: str, actor: Any = None) -> Note:
     Raises ``OperationRefused`` for an empty or too long text, and for one with a card number. The
     message never contains the text.
     """
+    from govpay.client.cards import refuse_cards  # noqa: PLC0415 - a start does not load the client (decision 11)
+
     text = text.strip()
     if not text:
         raise OperationRefused(_("A note needs a text."))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from babel.core import get_global
-
 from govpay import conf
 
 
@@ -15,7 +13,13 @@ def zone_named(name: str) -> ZoneInfo | None:
     """The zone of an IANA name, or of a Windows name such as ``Mountain Standard Time``; ``None`` if it is unknown."""
     name = name.strip()
     # A Windows name is no IANA name, except "UTC", which is the same zone in both.
-    return _iana(name) or _iana(str(get_global("windows_zone_mapping").get(name, "")))
+    return _iana(name) or _iana(_iana_name_of(name))
+
+
+def _iana_name_of(windows: str) -> str:
+    from babel.core import get_global  # noqa: PLC0415 - 18 ms, and few zones have a Windows name
+
+    return str(get_global("windows_zone_mapping").get(windows, ""))
 
 
 def _iana(name: str) -> ZoneInfo | None:

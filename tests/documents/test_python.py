@@ -19,7 +19,8 @@ from kombu.utils.scheduling import cycle_by_name
 
 from govpay import checks, conf, operations, schedule
 from govpay.exceptions import OutcomeUnknown
-from govpay.models import Operation, Payment
+from govpay.models import Operation, Payment, PaymentAccount
+from govpay.reports import business_day
 from govpay.signals import payment_captured
 from govpay.testing.plugin import govpay_deliver, govpay_platform  # noqa: F401 - fixtures
 from tests.documents.blocks import Block, written_in
@@ -182,6 +183,14 @@ def test_reading_rows(run: Any, merchant: Merchant) -> None:  # noqa: F811
 def test_reading_rows_of_a_user(run: Any, merchant: Merchant, finance: Any, support: Any) -> None:  # noqa: F811
     payment = merchant.captured()
     assert list(run(Payment=Payment, request=SimpleNamespace(user=finance))["captured"]) == [payment]
+
+
+@block_with("from govpay.reports import")
+def test_totals(run: Any, merchant: Merchant, finance: Any, capsys: Any) -> None:  # noqa: F811
+    payment = merchant.captured()
+    day = business_day(merchant.account, payment.captured_at)
+    run(PaymentAccount=PaymentAccount, request=SimpleNamespace(user=finance), first=day, last=day)
+    assert f"{day} {merchant.account.uid} USD 1 {payment.total_amount}" in capsys.readouterr().out
 
 
 # --- Tests of a host ------------------------------------------------------------------------------------
