@@ -36,6 +36,10 @@ PLAUSIBLE_YEARS = range(1900, 3000)
 FOUND = 900
 
 
+#: Labels that say more than the verbose names of the fields.
+LABELS = {"deleted_at": _("no longer on the platform since")}
+
+
 class ReadOnlyAdmin(AnyModelAdmin):
     """An admin that only shows rows. The platform (through the sync) or our journal writes them."""
 
@@ -66,7 +70,8 @@ class ReadOnlyAdmin(AnyModelAdmin):
         # Django's pages would show a time in another format, without its zone.
         for field in self.opts.concrete_fields:
             if isinstance(field, models.DateTimeField):
-                setattr(self, f"{field.name}_moment", MethodType(moment_column(field.name, field.verbose_name), self))
+                label = LABELS.get(field.name, field.verbose_name)
+                setattr(self, f"{field.name}_moment", MethodType(moment_column(field.name, label), self))
 
     # Nobody may add, change or delete rows here, not even a superuser.
 
