@@ -18,7 +18,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 from django.apps import apps
 from django.test import Client
-from django.utils import translation
+from django.utils import timezone, translation
 
 from govpay import operations
 from govpay.models import Payment
@@ -176,9 +176,10 @@ def test_lists_and_pages_speak_spanish(model: Any, admin_client: Client) -> None
 
 def test_refusals_speak_spanish() -> None:
     row = Payment(status="captured")
-    assert row.why_not_capturable(has_method=True).startswith("Only a validated payment can be captured")
+    assert row.why_not_capturable(has_method=True).startswith("Only a payment that waits for capture can be captured")
     with translation.override("es"):
-        assert row.why_not_capturable(has_method=True).startswith("Solo se puede capturar un pago validado")
+        assert "Capturado" in row.why_not_capturable(has_method=True)
+        assert Payment(deleted_at=timezone.now()).why_not_voidable() == "La plataforma ya no tiene este pago."
         assert Payment._meta.get_field("processing_fee_amount").verbose_name == "cargo por servicio"
 
 

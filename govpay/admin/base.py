@@ -39,6 +39,10 @@ PLAUSIBLE_YEARS = range(1900, 3000)
 FOUND = 900
 
 
+#: Labels that say more than the verbose names of the fields.
+LABELS = {"deleted_at": _("no longer on the platform since")}
+
+
 def with_retried_reads(patterns: list[URLPattern]) -> list[URLPattern]:
     """Make Django's own views of a model survive a lost database connection when they only show something."""
     for pattern in patterns:
@@ -93,7 +97,8 @@ class ReadOnlyAdmin(ExplainedAdmin):
         # Django's pages would show a time in another format, without its zone.
         for field in self.opts.concrete_fields:
             if isinstance(field, models.DateTimeField):
-                setattr(self, f"{field.name}_moment", MethodType(moment_column(field.name, field.verbose_name), self))
+                label = LABELS.get(field.name, field.verbose_name)
+                setattr(self, f"{field.name}_moment", MethodType(moment_column(field.name, label), self))
 
     def get_urls(self) -> list[URLPattern]:
         return with_retried_reads(super().get_urls())

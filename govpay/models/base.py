@@ -36,7 +36,7 @@ class Mirror(GovPayModel):
     remote_created_at = models.DateTimeField(_("created"), null=True, blank=True)
     remote_updated_at = models.DateTimeField(_("updated"), null=True, blank=True)
     synced_at = models.DateTimeField(_("last change here"), null=True, blank=True)
-    deleted_at = models.DateTimeField(_("no longer on the platform since"), null=True, blank=True)
+    deleted_at = models.DateTimeField(_("gone since"), null=True, blank=True)
     #: The names of the properties whose value no column takes, separated by commas. Their text was mended or cut.
     mended = models.TextField(_("mended properties"), default="", db_default="", blank=True, editable=False)
     #: Hash of a document that is older than the stored one, and when it was first read (``govpay.sync.older``).

@@ -68,7 +68,7 @@ def test_a_card_on_file_is_charged_once(hosted_demo: HostedDemo, visit: Visit) -
     staff.go_back()
     expect(staff.get_by_role("button", name="Charge")).to_have_count(0)
     staff.goto(confirmation)
-    expect(staff.get_by_text("Only a validated payment can be captured")).to_be_visible()
+    expect(staff.get_by_text("Only a payment that waits for capture can be captured")).to_be_visible()
     expect(staff.get_by_role("button", name="Charge")).to_have_count(0)
     assert captures(hosted_demo, customer) == [row["total_amount"]]
 

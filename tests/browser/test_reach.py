@@ -62,7 +62,7 @@ def test_a_payment_with_the_keyboard_alone(hosted_demo: HostedDemo, visit: Visit
 
 @pytest.mark.parametrize("typed", ["1230", "12/30", "12//30", "12 / 30"])
 def test_the_expiry_date_has_one_slash_however_it_is_typed(hosted_demo: HostedDemo, visit: Visit, typed: str) -> None:
-    page = visit(hosted_demo.pay_page(hosted_demo.link()))
+    page = visit(hosted_demo.session_page(hosted_demo.session(amount=fresh_amount())))
     date = page.get_by_label("Expiry date")
     date.press_sequentially(typed)
     expect(date).to_have_value(re.compile(r"^12 ?/ ?30$"))

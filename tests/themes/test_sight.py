@@ -88,7 +88,10 @@ def test_a_disputed_payment(site: Site, look: Visit) -> None:
     seen(alert.get_by_role("heading"), alert.get_by_text("Do not refund this payment meanwhile"))
     pressable(alert.get_by_role("button", name="Mark as dealt with"))
     pressable(*(page.get_by_role("link", name=f"{action}…") for action in ("Refund", "Void")))
-    seen(page.get_by_text("Capture", exact=True).first, page.get_by_text("Only a validated payment can be captured"))
+    seen(
+        page.get_by_text("Capture", exact=True).first,
+        page.get_by_text("Only a payment that waits for capture can be captured"),
+    )
     pressable(page.get_by_role("link", name="History", exact=True))
     seen(page.get_by_role("rowheader", name="Left to refund"))
 
@@ -101,7 +104,7 @@ def test_a_payment_link(site: Site, look: Visit) -> None:
     address = page.get_by_label("Hand out this address")
     seen(address)
     assert address.input_value() == f"{site.origin}/govpay/pay/{site.named['public_id']}/"
-    pressable(page.get_by_role("button", name="Copy"), page.get_by_role("button", name="Cancel this link"))
+    pressable(page.get_by_role("button", name="Copy"), page.get_by_role("link", name="Cancel this link…"))
 
 
 @pytest.mark.parametrize("action", ["capture", "refund", "void"])
