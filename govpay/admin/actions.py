@@ -21,6 +21,7 @@ from govpay.models.choices import OperationAction, PaymentStatus, TransactionSta
 from govpay.models.money import format_money, write_amount
 from govpay.models.operations import OPEN_STATES
 from govpay.models.permissions import ACTION_PERMISSIONS
+from govpay.models.zones import with_void_day_zone
 from govpay.operations import staff
 
 MONEY_ACTIONS = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
@@ -184,9 +185,11 @@ class StaffCapture(StaffAction):
     title_one = gettext_lazy("Capture this payment?")
     title_many = gettext_lazy("Capture these payments?")
     button = gettext_lazy("Capture")
-    consequence = gettext_lazy(
-        "The platform charges the payment method that was validated, with the amounts shown here. "
-        "A capture can be voided on the same day (UTC), and refunded later."
+    consequence = with_void_day_zone(
+        gettext_lazy(
+            "The platform charges the payment method that was validated, with the amounts shown here. "
+            "A capture can be voided on the same day (%(zone)s), and refunded later."
+        )
     )
 
     def why_not(self, payment: Payment, repeatable: set[str]) -> str:
@@ -207,9 +210,11 @@ class StaffVoid(StaffAction):
     title_one = gettext_lazy("Void this payment?")
     title_many = gettext_lazy("Void these payments?")
     button = gettext_lazy("Void")
-    consequence = gettext_lazy(
-        "The payment is cancelled as a whole: what was validated is not charged, and what was captured today "
-        "(UTC) is given back. This cannot be undone."
+    consequence = with_void_day_zone(
+        gettext_lazy(
+            "The payment is cancelled as a whole: what was validated is not charged, and what was captured today "
+            "(%(zone)s) is given back. This cannot be undone."
+        )
     )
 
     def why_not(self, payment: Payment, repeatable: set[str]) -> str:

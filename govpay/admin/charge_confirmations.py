@@ -29,6 +29,7 @@ from govpay.models import Payment
 from govpay.models.choices import PaymentStatus
 from govpay.models.money import format_money
 from govpay.models.permissions import CHARGE_CUSTOMER
+from govpay.models.zones import with_void_day_zone
 from govpay.operations import staff
 
 #: Period in which the page reports other payments of the same amount by the same customer.
@@ -45,9 +46,11 @@ class Charge(StaffCapture):
     permission = CHARGE_CUSTOMER
     title_one = gettext_lazy("Charge this saved payment method?")
     button = gettext_lazy("Charge")
-    consequence = gettext_lazy(
-        "The platform has stated its convenience fee; nothing is charged yet. The charge takes the total. "
-        "It can be voided on the same day (UTC), and refunded later."
+    consequence = with_void_day_zone(
+        gettext_lazy(
+            "The platform has stated its convenience fee; nothing is charged yet. The charge takes the total. "
+            "It can be voided on the same day (%(zone)s), and refunded later."
+        )
     )
 
     def __init__(self, user: Any) -> None:

@@ -293,7 +293,7 @@ class Payment(Mirror):
         zone, now = void_day_zone(), timezone.now()
         if self.captured_at is None or self.captured_at.astimezone(zone).date() != now.astimezone(zone).date():
             text = gettext("A captured payment can be voided only on the day of capture (%(zone)s); refund it instead.")
-            return text % {"zone": now.astimezone(zone).tzname()}
+            return text % {"zone": zone.key}
         if self.refunded_amount or getattr(self, "pending_refunds", 0) or getattr(self, "settled_refunds", 0):
             return gettext("A payment with a refund cannot be voided.")
         return ""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.utils.functional import lazy
 
 from govpay import conf
 
@@ -34,3 +37,8 @@ def _iana(name: str) -> ZoneInfo | None:
 def void_day_zone() -> ZoneInfo:
     """The zone of the day on which a captured payment can be voided: ``VOID_DAY_ZONE``, or UTC if it is unknown."""
     return zone_named(conf.get("VOID_DAY_ZONE")) or ZoneInfo("UTC")
+
+
+def with_void_day_zone(text: Any) -> Any:
+    """``text``, a lazy translation, whose ``%(zone)s`` becomes the name of that zone when it is shown."""
+    return lazy(lambda: str(text) % {"zone": void_day_zone().key}, str)()

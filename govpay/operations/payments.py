@@ -65,7 +65,7 @@ def void_payment(
     key: uuid.UUID | str | None = None,
     seen: Snapshot | None = None,
 ) -> Payment:
-    """Cancel a payment before capture or on the UTC day of capture (assumption A11).
+    """Cancel a payment before capture or on the day of capture (assumption A11).
 
     ``fee_preview=True``: ``actor`` cancels their own fee preview. It is refused for any other payment.
 

@@ -298,7 +298,8 @@ class VoidView(PaymentAct):
     action = OperationAction.VOID
     operations = {"POST": "void_payment"}
     does = (
-        "Void a whole payment: before its capture, or on the day (UTC) of the capture and before any refund. Needs "
+        "Void a whole payment: before its capture, or on the day of the capture (in `VOID_DAY_ZONE`) and before any "
+        "refund. Needs "
         "`govpay.void_payment`."
     )
 

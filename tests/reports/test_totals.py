@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from govpay.models import Operation, PaymentAccount
 from govpay.reports import span_before, totals
@@ -177,3 +178,26 @@ def test_statements_do_not_grow_with_days_and_accounts(accounts: Any) -> None:
         payment(account_id=f"acc_more_{number}")
     assert counted(DAY - ONE * 300) == before == 2 + 7 * 2
     totals_agree(*EVER)
+
+
+@pytest.mark.postgres
+def test_captures_are_counted_from_an_index_alone(accounts: Any) -> None:
+    """Each statement that would read all payments otherwise, by the plan of a database that may not scan tables."""
+    for number in range(5):
+        payment(NOON + ONE * number)
+    with statements() as found:
+        totals(accounts, DAY, DAY + ONE * 30, by=("day",))
+    plans = []
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
+        for sql in found.all:
+            if "GROUP BY" in sql:
+                cursor.execute(f"EXPLAIN {sql}")
+                plans.append("\n".join(line for (line,) in cursor.fetchall()))
+    denver = plans[:6]
+    assert "Index Only Scan using govpay_payment_captured" in denver[0]
+    assert "govpay_payment_undated" in denver[1]
+    assert "govpay_transaction_incomplete" in denver[3]
+    assert "govpay_transaction_incomplete" in denver[5]
+    assert not [plan for plan in plans if "Seq Scan on govpay" in plan]
