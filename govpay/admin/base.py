@@ -163,9 +163,9 @@ class ReadOnlyAdmin(ExplainedAdmin):
         orphans: int = 0,
         allow_empty_first_page: bool = True,
     ) -> Paginator[Any]:
-        paginator = self.paginator_class(
-            queryset, per_page, orphans, allow_empty_first_page, page=requested_page(request)
-        )
+        # Django pages a row's history with this method too.
+        kind = self.paginator_class if queryset.model is self.model else BoundedPaginator
+        paginator = kind(queryset, per_page, orphans, allow_empty_first_page, page=requested_page(request))
         if getattr(request, "govpay_frequent_term", False):
             paginator.count_one_page_ahead()
         return paginator

@@ -201,7 +201,8 @@ class DisputedFilter(RefundedFilter):
         wanted = self.value()
         if wanted not in ("0", "1"):
             return None
-        moved = Transaction.objects.filter(type__in=TAKES_MONEY).exclude(status=TransactionStatus.FAILED).order_by()
+        visible = Transaction.objects.visible_to(request.user).order_by()
+        moved = visible.filter(type__in=TAKES_MONEY).exclude(status=TransactionStatus.FAILED)
         if wanted == "1":
             return queryset.filter(uid__in=moved.values("payment"))
         return queryset.exclude(Exists(moved.filter(payment=OuterRef("uid"))))
