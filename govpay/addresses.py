@@ -17,7 +17,7 @@ def public_url() -> str:
 
 
 def public_path(name: str, *args: str) -> str:
-    """The path of a view in the default language, in the site's own URLs. Raises ``NoReverseMatch``.
+    """Return the path of a view in the default language, in the site's own URLs. Raises ``NoReverseMatch``.
 
     ``reverse`` alone uses the language and the URLs of the current request: under ``i18n_patterns`` it may return
     ``/de/…``.
@@ -27,7 +27,7 @@ def public_path(name: str, *args: str) -> str:
 
 
 def public_address(request: HttpRequest, name: str, *args: str) -> str:
-    """The address of a view for outsiders. Without ``PUBLIC_URL`` it has the host of ``request``.
+    """Return the address of a view for outsiders. Without ``PUBLIC_URL`` it has the host of ``request``.
 
     Raises ``NoReverseMatch``.
     """

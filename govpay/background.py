@@ -22,8 +22,8 @@ class Batches(Generic[T]):
     """Calls ``pass_on`` with up to ``most`` items at a time, from a thread that starts with the first item.
 
     Items that arrive within ``pause`` seconds are passed on together. When ``pass_on`` raises, all waiting items are
-    dropped, and so are new ones for the next ``rest`` seconds. Use it only where another mechanism makes up for
-    dropped items. At most ``keep`` items wait.
+    dropped, and so are new ones for the next ``rest`` seconds. Use it only where another mechanism handles the dropped
+    items later. At most ``keep`` items wait.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Batches(Generic[T]):
         self._resting_until = 0.0
 
     def put(self, thing: T) -> bool:
-        """Add ``thing`` to the queue. Returns false when it is dropped: after a failure, or when the queue is full."""
+        """Add ``thing`` to the queue. Returns false if it is dropped: after a failure, or if the queue is full."""
         with self._changed:
             if time.monotonic() < self._resting_until or len(self._waiting) >= self._keep:
                 return False

@@ -1,4 +1,4 @@
-"""The shared cache: all its keys, and an access that continues when the cache fails or hangs.
+"""The shared cache: all its keys, and classes for access that continue when the cache fails or hangs.
 
 All keys are in the cache ``GOVPAY["CACHE"]`` and begin with ``govpay:``. No key contains an account, an address, a name
 or a secret: these are hashed.
@@ -28,7 +28,7 @@ logger = logging.getLogger("govpay.cache")
 
 
 class CacheUnavailable(Exception):
-    """The cache did not answer a moment ago, so it is not asked now."""
+    """The cache failed or hung a moment ago, so it is not used now."""
 
 
 class CircuitBreaker:
@@ -102,7 +102,7 @@ def add_to(cache: Any, key: str, value: Any, timeout: float) -> bool:
 
 
 def tick_key(task: str) -> str:
-    """Key that marks that a tick of this task was queued and not yet carried out."""
+    """Return the key that marks that a tick of this task was queued and is not yet carried out."""
     return f"govpay:tick:{task}"
 
 
@@ -138,7 +138,7 @@ class FailOpenCache:
         self._fail_open(lambda: shared_cache().delete(key), None)
 
     def add(self, key: str, value: Any, timeout: float) -> bool:
-        """Set the key if it is free, and return whether it was. Returns true when the cache fails."""
+        """Set the key if it does not exist, and return whether it was set. Returns true when the cache fails."""
         return self._fail_open(lambda: add_to(shared_cache(), key, value, timeout), True)
 
     def count(self, key: str, timeout: float, *, otherwise: int = 1) -> int:
@@ -168,47 +168,47 @@ def _hash(*belongs_to: str) -> str:
 
 
 def token_key(part: str, token_url: str, client_id: str, scope: str) -> str:
-    """Key of a part of the access token's state: ``token``, ``lease``, ``block`` or ``why``."""
+    """Return the key of a part of the access token's state: ``token``, ``lease``, ``block`` or ``why``."""
     return f"govpay:{_hash(token_url, client_id, scope)}:{part}"
 
 
 def pause_key(scope: str, api_url: str, client_id: str) -> str:
-    """Key of the pause that the platform requested with a 429 for calls of this scope."""
+    """Return the key of the pause that the platform requested with a 429 for calls of this scope."""
     return f"govpay:{_hash(api_url, client_id, scope)}:pause"
 
 
 def webhook_secret_key(account_uid: str) -> str:
-    """Key that marks that a process is fetching this account's webhook secret."""
+    """Return the key that marks that a process is fetching this account's webhook secret."""
     return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:webhook-secret"
 
 
 def webhook_requests_key(account_uid: str) -> str:
-    """Key of the number of requests for this account's webhook secret within a minute."""
+    """Return the key of the number of requests for this account's webhook secret within a minute."""
     return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:webhook-requests"
 
 
 def newest_secret_key(account_uid: str) -> str:
-    """Key of a keyed hash of the webhook secret that a process has stored last."""
+    """Return the key of a keyed hash of the webhook secret that a process has stored last."""
     return f"govpay:{_hash(conf.get('API_URL'), account_uid)}:newest-secret"
 
 
 def link_pause_key(public_id: str) -> str:
-    """Key that marks that a payment link waits before the next attempt, because no session could be opened."""
+    """Return the key that marks that a payment link must wait, because no session could be opened for it."""
     return f"govpay:{_hash(conf.get('API_URL'), public_id)}:link"
 
 
 def done_page_key(session_uid: str) -> str:
-    """Key that marks that a done page has just asked the platform for this session."""
+    """Return the key that marks that a done page has just asked the platform for this session."""
     return f"govpay:{_hash(conf.get('API_URL'), session_uid)}:done"
 
 
 def late_deliveries_key(account_uid: str) -> str:
-    """Key of the number of deliveries of this account that were refused as too old."""
+    """Return the key of the number of deliveries of this account that were refused as too old."""
     return f"govpay:{_hash(account_uid)}:stale"
 
 
 def queued_sync_key(account_uid: str, names: Sequence[str]) -> str:
-    """Key that marks that a sync of these lists waits in the queue because of an event."""
+    """Return the key that marks that an event has queued a sync of these lists."""
     return f"govpay:{_hash(account_uid, *sorted(names))}:queued-sync"
 
 
@@ -223,16 +223,16 @@ def slow_accounts_key() -> str:
 
 
 def visits_key(kind: str, name: str, window: int) -> str:
-    """Key of the number of visits of an address, or of a page, in this window of time."""
+    """Return the key of the number of visits by one address, or of one page, in this time window."""
     mark = salted_hmac(f"govpay.floods.{kind}", f"{window}|{name}", algorithm="sha256").hexdigest()[:32]
     return f"govpay:{mark}:visits"
 
 
 def throttle_key(scope: str, user_pk: Any, window: int) -> str:
-    """Key of the number of REST requests of a user in this window of time."""
+    """Return the key of the number of REST requests of a user in this time window."""
     return f"govpay:rest:{scope}:{user_pk}:{window}"
 
 
 def idempotency_key(key: Any) -> str:
-    """Key of the answer to a REST action that has no row in the journal."""
+    """Return the key of the response to a REST action that has no row in the journal."""
     return f"govpay:rest:key:{key}"

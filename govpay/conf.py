@@ -70,13 +70,13 @@ MAY_BE_ZERO = frozenset(
 
 
 def given() -> dict[str, Any]:
-    """The ``GOVPAY`` dict of the host, or an empty dict."""
+    """Return the ``GOVPAY`` dict of the host, or an empty dict."""
     value = getattr(settings, "GOVPAY", {})
     return value if isinstance(value, dict) else {}
 
 
 def get(name: str) -> Any:
-    """The value of one setting.
+    """Return the value of one setting.
 
     Raises ``ConfigurationError`` when a required setting is missing, and ``KeyError`` for an unknown name.
     """
@@ -88,7 +88,7 @@ def get(name: str) -> Any:
 
 
 def parse_rate(text: str) -> tuple[int, int]:
-    """``"600/min"`` → the number, and the period in seconds. Raises ``ValueError``."""
+    """Parse ``"600/min"`` into the number and the period in seconds. Raises ``ValueError``."""
     count, _, period = text.partition("/")
     if not (count.isascii() and count.isdigit()) or period[:1] not in _SECONDS:
         raise ValueError("no rate")
@@ -103,7 +103,7 @@ def parse_time(text: str) -> dt.time:
 
 
 def time_of(name: str) -> dt.time:
-    """The value of a setting of ``TIMES``. Raises ``ConfigurationError`` if it is no time of day."""
+    """Return the value of a setting of ``TIMES``. Raises ``ConfigurationError`` if it is no time of day."""
     try:
         return parse_time(get(name))
     except ValueError:
@@ -111,7 +111,7 @@ def time_of(name: str) -> dt.time:
 
 
 def problems() -> Iterator[tuple[str, str, str]]:
-    """The errors in the dict, as (key, message, hint), for the system checks and the commands."""
+    """Return the errors in the dict as (key, message, hint), for the system checks and the commands."""
     if not isinstance(getattr(settings, "GOVPAY", {}), dict):
         yield "GOVPAY", "the setting GOVPAY must be a dict.", "Write GOVPAY = {...} in the settings."
         return

@@ -27,7 +27,7 @@ _current: Endpoints | None = None
 
 @scrub_traceback
 def get_endpoints() -> Endpoints:
-    """The endpoints of this process, built from the settings at the first call.
+    """Return the endpoints of this process. The first call builds them from the settings.
 
     Raises ``ConfigurationError`` when a required setting is missing.
     """
@@ -39,12 +39,12 @@ def get_endpoints() -> Endpoints:
 
 
 def get_authorizer() -> Authorizer:
-    """The authorizer of this process. It shares its token with all processes through the cache."""
+    """Return the authorizer of this process. It shares its token with all processes through the cache."""
     return cast(Authorizer, get_endpoints().transport.auth)
 
 
 def clock_skew() -> float | None:
-    """Our clock minus the platform's at its last answer to this process, in seconds. ``None`` before an answer."""
+    """Return our clock minus the platform's, in seconds, at its last answer to this process; ``None`` before one."""
     return _current.transport.skew if _current is not None else None
 
 

@@ -14,18 +14,18 @@ View = Callable[..., HttpResponse]
 
 
 def own_view(view: View) -> View:
-    """Return the view outside transactions and with exact headers. Every view of ours uses it."""
+    """Wrap a view so that it runs outside transactions and has exact headers. Every view of ours uses it."""
     return exact_headers(non_atomic(view))
 
 
 def public(view: View) -> View:
-    """Return the view without a login (``LoginRequiredMiddleware``): for the platform and for payers."""
+    """Exempt the view from ``LoginRequiredMiddleware``, because the platform and payers have no login."""
     exempt: Any = login_not_required(own_view(view))
     return exempt
 
 
 def non_atomic(view: View) -> View:
-    """Return the view, exempt from ``ATOMIC_REQUESTS`` of every database."""
+    """Exempt the view from ``ATOMIC_REQUESTS`` of every database."""
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
     return view
@@ -61,7 +61,7 @@ def _close_lost_connections() -> bool:
 
 
 def exact_headers(view: View) -> View:
-    """Return the view with response headers that are exactly of type ``str``.
+    """Wrap a view so that all its response headers are exactly of type ``str``.
 
     Django does not convert a subclass of ``str`` (a ``Secret``, a ``SafeString``, a value of ``TextChoices``).
     PEP 3333 forbids subclasses, and strict servers such as ``runserver`` answer 500.

@@ -1,4 +1,4 @@
-"""All exceptions of govpay, sorted by what the caller can do about them.
+"""All exceptions of govpay, grouped by the reaction that they require of the caller.
 
     GovPayError
     ├── ConfigurationError          fix the settings
@@ -81,7 +81,7 @@ class SignatureError(GovPayError):
 class OperationRefused(GovPayError):
     """Our own rules refused the operation before a request was sent. The text is for staff.
 
-    ``field`` names the wrong argument, if it is one. Dots lead to a part of it.
+    ``field`` names the wrong argument, if there is one. A dot separates the name of a part: ``payment_method.credit``.
     """
 
     def __init__(self, message: str = "", *, field: str = "") -> None:

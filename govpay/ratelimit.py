@@ -1,6 +1,6 @@
 """Rate limits: visits of one address and of one page, and logged refusals of one address.
 
-We do not use ``django-ratelimit``: its last release is of 2023, its system check refuses ``DatabaseCache`` and
+We do not use ``django-ratelimit``: its last release is from 2023, its system check refuses ``DatabaseCache`` and
 Django's own ``RedisCache``, and a cache that is down breaks the page. DRF's throttles store lists of timestamps.
 """
 
@@ -25,22 +25,22 @@ _cache = FailOpenCache("cache of visits")
 
 
 def address_retry_after(request: HttpRequest) -> int:
-    """Count this visit of an address; returns the seconds until the next allowed visit, 0 for at once."""
+    """Count this visit of an address; returns the seconds until the next visit is allowed, 0 if it is allowed now."""
     address = address_of(request)
     return _wait("address", address) if address else 0
 
 
 def page_retry_after(public_id: str) -> int:
-    """Return the same for one page and all visitors. Call it only for existing pages; others would fill the cache."""
+    """Count a visit of one page; returns the same as ``address_retry_after``. Call it for existing pages only."""
     return _wait("page", public_id)
 
 
 def address_of(request: HttpRequest) -> str:
     """Return the visitor's address, for IPv6 its /64 network; empty when it is not known.
 
-    Only the parts of ``X-Forwarded-For`` that our own proxies wrote are trusted (``TRUSTED_PROXIES``). Without
-    proxies, an address that is not public counts as unknown: it is probably an undeclared proxy, behind which all
-    visitors look alike.
+    Only the parts of ``X-Forwarded-For`` that our own proxies wrote are trusted (``TRUSTED_PROXIES``). Without proxies,
+    an address that is not public counts as unknown: it is probably a proxy that is not configured, and all visitors
+    would seem to have this address.
     """
     proxies: int = conf.get("TRUSTED_PROXIES")
     told = str(request.META.get("REMOTE_ADDR", ""))
@@ -85,7 +85,7 @@ class Refusals:
         self._count: Counter[str] = Counter()
 
     def too_many(self, address: str) -> int:
-        """Count one refusal. Above ``PUBLIC_PAGE_RATE``, returns the seconds until they are logged again; else 0."""
+        """Count one refusal. Above ``PUBLIC_PAGE_RATE``, returns the seconds without further log lines; else 0."""
         most: int = conf.get("PUBLIC_PAGE_RATE")
         if not most or not address:
             return 0

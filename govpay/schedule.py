@@ -1,7 +1,8 @@
 """The schedule for Celery beat, and the queues of the tasks, ready to use in a site's Celery configuration.
 
 ``app.conf.beat_schedule = BEAT_SCHEDULE`` starts the ticks. ``app.conf.task_routes = TASK_ROUTES`` sends the tasks to
-three queues, so that long reads hold neither money nor events. Without routes all tasks are in Celery's default queue.
+three queues, so that long reads do not delay operations or events. Without routes all tasks are in Celery's default
+queue.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ TASK_ROUTES: dict[str, dict[str, str]] = {
 
 
 class UrgentFirst(priority_cycle):
-    """The order in which a worker with a Redis broker looks into its queues: ours by urgency, then all others.
+    """The order in which a worker with a Redis broker reads its queues: ours, the most urgent first, then all others.
 
-    ``broker_transport_options = {"queue_order_strategy": "govpay.schedule.UrgentFirst"}``. kombu's default takes from
-    the queues in turn.
+    ``broker_transport_options = {"queue_order_strategy": "govpay.schedule.UrgentFirst"}``. kombu's default reads the
+    queues in rotation.
     """
 
     def consume(self, n: int) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """Signals for the host. Each is sent once per change, after the commit, from the outbox.
 
-Every receiver gets ``sender`` (the model class), ``row`` (its instance, just read from the database) and
-``source``: ``operation``, ``webhook`` or ``sync``, the one that brought the change first.
+Every receiver gets ``sender`` (the model class), ``row`` (its instance, just read from the database) and ``source``
+(``operation``, ``webhook`` or ``sync``: the one that brought the change first).
 """
 
 from __future__ import annotations

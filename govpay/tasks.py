@@ -1,4 +1,4 @@
-"""The Celery tasks. Each task may run twice, late or not at all; the next tick makes up for it."""
+"""The Celery tasks. A task may run twice, late or not at all: the next tick does the work that is still open."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _long: dict[str, Any] = {
 
 @task_prerun.connect(weak=False, dispatch_uid="govpay.worker")
 def _note_worker(task: Any = None, **_: Any) -> None:
-    """Record the worker's heartbeat when it starts a task of this package. An eager task runs outside a worker."""
+    """Record the worker's heartbeat when a task of this package starts. An eager task has no worker."""
     if str(getattr(task, "name", "")).startswith("govpay.") and not task.request.is_eager:
         heartbeats.record_worker()
 
@@ -87,7 +87,7 @@ def heartbeat() -> None:
 @shared_task(name="govpay.tasks.refresh_token", **_short)
 @scrub_traceback
 def refresh_token() -> None:
-    """Keep a fresh token in the cache. Fetches one only within the margin before its expiry."""
+    """Keep a fresh token in the cache. Fetches a new one only shortly before the old one expires."""
     try:
         get_authorizer().refresh()
     except (APIError, ConfigurationError) as error:
@@ -116,8 +116,8 @@ def read_platform_lists() -> None:
 def sync_account(self: Any, account_uid: str, resources: Sequence[str] | None = None, full: bool = False) -> None:
     """Read the lists of one account, whether due or not. Skips a list that another worker reads.
 
-    Ends after ``SYNC_SLOT`` seconds. A periodic sync goes on with the lists that are left, if a tick or an event queued
-    the task (it has an expiry); otherwise the task queues itself again, because these lists may not be due.
+    Ends after ``SYNC_SLOT`` seconds. If a tick or an event queued the task (then it has an expiry), a periodic sync
+    reads the remaining lists. Otherwise the task queues itself again, because these lists may not be due.
     """
     wanted = SCOPED if resources is None else tuple(resources)
     _cache.delete(queued_sync_key(account_uid, wanted))  # events that arrive from now on need another sync
@@ -129,7 +129,7 @@ def sync_account(self: Any, account_uid: str, resources: Sequence[str] | None = 
 @shared_task(name="govpay.tasks.reconcile_operations", **_short)
 @scrub_traceback
 def reconcile_operations() -> None:
-    """Reconcile open operations, finish a restore, check those resolved by hand, and close expired payment links."""
+    """Reconcile open operations, finish a restore, recheck manual resolutions, and close expired payment links."""
     outcome = operations.reconcile()
     operations.finish_restore()
     operations.recheck_resolved()
@@ -147,7 +147,7 @@ def send_digest() -> None:
 @shared_task(name="govpay.tasks.process_event", **_short)
 @scrub_traceback
 def process_event(event_id: int) -> None:
-    """Process one stored webhook event, unless another worker does or did."""
+    """Process one stored webhook event, unless another worker processes or has processed it."""
     process(event_id)
     dispatch_signals()
 
@@ -155,7 +155,7 @@ def process_event(event_id: int) -> None:
 @shared_task(name="govpay.tasks.process_events", **_short)
 @scrub_traceback
 def process_events(event_ids: Sequence[int]) -> None:
-    """Process several events of one account. Events that are not reached in time are queued again."""
+    """Process several events of one account. Events that are not processed in time are queued again later."""
     for event_id in event_ids:
         process(event_id)
     dispatch_signals()
@@ -233,7 +233,7 @@ def queue_sync(account_uid: str) -> bool:
 
 
 def queue_event_soon(account_uid: str, event_id: int) -> None:
-    """Queue an event without waiting for the broker, in one message with others of its account that arrive together."""
+    """Queue an event without waiting for the broker. Events of one account that arrive together share a message."""
     if process_event.app.conf.task_always_eager:
         process_event.delay(event_id)  # in this thread, because a test may have an open transaction
     else:
@@ -321,6 +321,6 @@ def dispatch_signals() -> None:
 
 
 def _due(account_uid: str | None, names: Sequence[str], *, full: bool = False) -> list[str]:
-    """The due lists of one account, or of the platform."""
+    """Return the due lists of one account, or of the platform."""
     due = due_lists([account_uid], names, full=full, restored_at=operations.held_since() if full else None)
     return due[0].resources if due else []

@@ -1,4 +1,4 @@
-"""Does in this process what ticks and workers do, for a site without workers. Nothing is queued."""
+"""Does the work of ticks and workers in this process, for a site without workers. Nothing is queued."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ logger = logging.getLogger("govpay.tasks")
 
 
 class Work:
-    """Does everything that is due. Another process may do the same at the same time, or may be killed at any step.
+    """Does everything that is due. Other processes may do the same at the same time. It may be killed at any step.
 
-    ``stopped`` is asked between the steps; when it returns true, no further step begins. ``failures`` counts the
-    steps that raised an error. It is logged, and the other steps are done.
+    ``stopped`` is called between the steps; when it returns true, no further step begins. ``failures`` counts the steps
+    that raised an error. Such an error is logged, and the other steps still run.
     """
 
     def __init__(self, stopped: Callable[[], bool] = lambda: False) -> None:
@@ -29,10 +29,10 @@ class Work:
         self._wanted: dict[str, set[str]] = {}  # lists that events ask for, by account
 
     def everything(self) -> None:
-        """One tick: money first, then events, then the lists of the accounts, the longest waiting first.
+        """Run one tick: operations first, then events, then the lists of the accounts, the longest waiting first.
 
-        After each account the urgent steps that are due are done again. An account with a long list is left after
-        ``SYNC_SLOT`` seconds; the next call goes on there.
+        After each account, the urgent steps run again if they are due. Reading the lists of one account ends after
+        ``SYNC_SLOT`` seconds; the next call continues there.
         """
         self._urgent_at = 0.0
         self.urgent()
@@ -44,7 +44,7 @@ class Work:
     def urgent(self) -> None:
         """Record the heartbeats, refresh the token and reconcile open operations, at most once in ``TICK``.
 
-        Then, at each call, process the events that wait.
+        Then process the events that wait; this is done at each call.
         """
         if time.monotonic() >= self._urgent_at:
             self._urgent_at = time.monotonic() + TICK.total_seconds()
@@ -55,7 +55,7 @@ class Work:
         self.events()
 
     def events(self) -> None:
-        """Process the events that wait, also those that arrive meanwhile, for ``TICK`` at most."""
+        """Process the events that wait or that arrive meanwhile, for at most ``TICK``."""
         self._step(self._process_events)
 
     def _process_events(self) -> None:

@@ -22,7 +22,7 @@ CLOSED = _("A user sees no payment account if no row here names the user or one 
 
 @admin.register(AccountAccess)
 class AccountAccessAdmin(ExplainedAdmin):
-    """Edit account access. Only users who see all accounts may, because others could remove their own limits here."""
+    """Edit account access. Needs access to all accounts, because other users could remove their limits here."""
 
     list_display = ("account", "user", "group")
     list_display_links = ("account", "user", "group")

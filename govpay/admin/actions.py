@@ -1,4 +1,4 @@
-"""Staff actions capture, refund and void: whether a payment allows them, their forms, texts and outcomes."""
+"""The staff actions capture, refund and void: when a payment allows them, their forms, texts and outcomes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RefundForm(forms.Form):
 
 
 class OneRefundForm(RefundForm):
-    """Amount and reason for one payment. The maximum is the refundable amount when the page was shown."""
+    """The amount and the reason of one refund. The maximum is the refundable amount that the page showed."""
 
     amount = amount_field(gettext_lazy("Amount to refund"))
     field_order = ("amount", "reason")
@@ -137,7 +137,7 @@ class StaffAction:
         return bool(user.has_perm(self.permission))
 
     def why_not(self, payment: Payment, repeatable: set[str]) -> str:
-        """Return the reason against the action, or an empty string.
+        """Return the reason why the payment does not allow the action, or an empty string if it does.
 
         ``repeatable`` holds the UIDs of the payments whose validated payment method is known.
         """
@@ -151,11 +151,11 @@ class StaffAction:
         return shown.total
 
     def amounts(self, payment: Payment) -> tuple[tuple[Any, int | None], ...]:
-        """Return heads and amounts (minor units) of the columns beside a payment. The action's amount is first."""
+        """Return (heading, amount in minor units) for each amount column of a payment. The action's amount is first."""
         return ((_("Total"), payment.total_amount),)
 
     def notes(self, payment: Payment) -> list[tuple[Any, Any]]:
-        """Return labels and values of further notes on the confirmation page of a single payment."""
+        """Return (label, value) of each further note on the confirmation page of a single payment."""
         return []
 
     def form(self, payment: Payment | None, shown: ShownPayment | None, data: Any = None) -> forms.Form:
@@ -171,7 +171,7 @@ class StaffAction:
         raise NotImplementedError
 
     def again(self, shown: ShownPayment, who: dict[str, Any]) -> Any:
-        """Retry the operation that was not executed. Same key and reference, so that it stays one operation."""
+        """Try the operation again that was not executed. It keeps its key and reference, so it stays one operation."""
         earlier = Operation.objects.get(key=shown.retry)
         return operations.retry_operation(operation=earlier, actor=who["actor"], seen=shown.seen())
 
@@ -302,7 +302,7 @@ def open_operations(payments: Iterable[Payment]) -> dict[str, Operation]:
 def assess(
     action: StaffAction, payments: list[Payment], waiting: dict[str, Operation] | None = None
 ) -> list[ConfirmationRow]:
-    """Return a row for each payment, with the reason against the action, or with its amount.
+    """Return a row for each payment: with its amount, or with the reason why it does not allow the action.
 
     ``waiting`` holds the open operations by the payment's UID. If it is ``None``, they are queried.
     """

@@ -21,7 +21,7 @@ SALT = "govpay.admin.authorization"
 
 
 class AuthorizationForm(forms.Form):
-    """Ask how the payer agreed to the authorization text, and let the member of staff attest to it.
+    """Ask how the payer agreed to the authorization text, and let the member of staff confirm that.
 
     ``cleaned_data["authorization"]`` is the argument for ``capture_payment``. It holds exactly the text that was
     shown. A host can replace the text with its own template ``govpay/admin/ach_authorization.txt``.

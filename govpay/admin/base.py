@@ -67,7 +67,7 @@ class ExplainedAdmin(AnyModelAdmin):
 
 
 class ReadOnlyAdmin(ExplainedAdmin):
-    """An admin that only shows rows. The platform (through the sync) or our journal writes them."""
+    """An admin that only shows rows. The sync writes the platform's rows; operations write the journal."""
 
     list_per_page = 100
     list_max_show_all = 100
@@ -146,7 +146,7 @@ class ReadOnlyAdmin(ExplainedAdmin):
     # Lists
 
     def list_tools(self, request: HttpRequest) -> list[tuple[Any, str]]:
-        """Return labels and addresses of the links above the list."""
+        """Return (label, URL) of each link above the list."""
         return []
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -218,7 +218,7 @@ class ReadOnlyAdmin(ExplainedAdmin):
         return arms[0].union(*arms[1:], all=True).order_by() if len(arms) > 1 else arms[0]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Allow only lookups that a filter offers. Django's own rule lets staff probe any column, also sealed ones."""
+        """Allow only lookups that a filter offers. Django's default allows any column, also a sealed one."""
         dates = f"{self.date_hierarchy}__"
         if self.date_hierarchy and lookup.startswith(dates):
             # A month or day alone would evaluate a function on each row of the table. With a year it is a range.
@@ -241,7 +241,7 @@ class ReadOnlyAdmin(ExplainedAdmin):
             return None
 
     def get_page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the queryset for a row's own page: with its relatives joined, without sealed columns."""
+        """Return the queryset for a row's own page. It joins related rows and leaves out sealed columns."""
         sealed = [field.name for field in self.opts.concrete_fields if isinstance(field, SealedField)]
         return joined(self.get_queryset(request), self.page_select_related, leave_out=sealed)
 

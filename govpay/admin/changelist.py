@@ -36,10 +36,10 @@ YEARS = 15
 
 
 class BoundedPaginator(AnyPaginator):
-    """A paginator that counts at most ``COUNTED`` rows, or up to a little beyond the requested page if that is more.
+    """A paginator that counts at most ``COUNTED`` rows. If the requested page is deeper, it counts three pages more.
 
-    The first pages of a million rows cost an index scan of ten thousand entries. Deep pages work too, because the
-    limit of the count (``horizon``) depends on the requested page.
+    For the first pages of a table with a million rows, the count reads only ten thousand index entries. Deep pages work
+    too, because the limit of the count (``horizon``) depends on the requested page.
     """
 
     def __init__(self, object_list: Any, per_page: int, *args: Any, page: int = 1, **kwargs: Any) -> None:
@@ -140,7 +140,7 @@ def heavy_fields(model: type[models.Model], prefix: str = "") -> list[str]:
 def joined(
     queryset: QuerySet[Any], relatives: tuple[str, ...], leave_out: Iterable[str] | None = None
 ) -> QuerySet[Any]:
-    """Join ``relatives`` without their heavy columns. ``leave_out``: columns of the row to defer; default: heavy."""
+    """Join ``relatives`` without their heavy columns. ``leave_out``: columns to defer; by default the heavy ones."""
     names = list(heavy_fields(queryset.model) if leave_out is None else leave_out)
     for name in relatives:
         related: Any = queryset.model._meta.get_field(name).related_model
@@ -162,11 +162,11 @@ class LeanChangeList(ChangeList):
         self.full_result_count = self.result_count
 
     def get_ordering_field(self, field_name: Any) -> Any:
-        """Sort only by columns in ``sortable_by``. Django accepts the other columns in ``?o=`` too."""
+        """Allow sorting only by columns in ``sortable_by``. Django would accept the other columns in ``?o=`` too."""
         return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """Order by ``pk`` last if the column ascends. Django always uses ``-pk``, which the index cannot serve then."""
+        """End an ascending order with ``pk``. Django always uses ``-pk``, and then the index cannot be used."""
         ordering = super().get_ordering(request, queryset)
         if ordering[-1] == "-pk" and len(ordering) > 1 and not str(ordering[0]).startswith("-"):
             ordering[-1] = "pk"
@@ -182,7 +182,7 @@ class LeanChangeList(ChangeList):
 
     @cached_property
     def page_links(self) -> list[dict[str, Any]]:
-        """Return the page links: each with a text, and with an address unless it is the current page or a gap."""
+        """Return the page links: each with a text, and with a URL unless it is the current page or a gap."""
         if not self.multi_page or (self.show_all and self.can_show_all):
             return []
         links: list[dict[str, Any]] = []
@@ -228,7 +228,7 @@ class DateDrilldown:
         return self.changelist.get_query_string(chosen, [f"{self.field}__"])
 
     def choices(self) -> dict[str, Any]:
-        """Return ``back`` (link and title, or ``None``) and ``choices``. The dict is empty if there are no dates."""
+        """Return ``back`` (link and title, or ``None``) and ``choices``, or an empty dict if there are no dates."""
         bounds = self._bounds()
         if bounds is None:
             return {}

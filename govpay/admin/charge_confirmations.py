@@ -1,4 +1,4 @@
-"""Charge a saved method, step 2: show the fee. The user who asked for it confirms the charge or takes it back."""
+"""Charge a saved method, step 2: show the fee. The user who made the quote confirms the charge or takes it back."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class TakeBackView(ChargeConfirmation):
 
 
 def _charged_lately(payment: Payment, user: Any) -> list[Payment]:
-    """Return up to three recent payments that this payment may be a repetition of."""
+    """Return up to three recent captured payments of the same customer with the same amount and currency."""
     if not payment.customer_id:
         return []
     visible = Payment.objects.visible_to(user).exclude(pk=payment.pk)

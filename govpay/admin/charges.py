@@ -102,7 +102,7 @@ def is_expired(method: SavedPaymentMethod) -> bool:
 
 
 def charge_address(customer: Customer, method: SavedPaymentMethod | None = None, again: Payment | None = None) -> str:
-    """Return the address of the customer's charge form. It selects ``method`` or copies the fee preview ``again``."""
+    """Return the URL of the customer's charge form, with ``method`` selected or the data of the preview ``again``."""
     chosen = {"customer": customer.pk}
     if method is not None:
         chosen["method"] = method.pk
@@ -112,17 +112,17 @@ def charge_address(customer: Customer, method: SavedPaymentMethod | None = None,
 
 
 def _is_key(text: str) -> bool:
-    """Whether ``text`` can be a primary key."""
+    """Return whether ``text`` can be a primary key."""
     return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def _confirmation(payment: Payment) -> str:
-    """Return the address of the second step, the confirmation page."""
+    """Return the URL of the second step, the confirmation page."""
     return f"{reverse('admin:govpay_payment_charge')}?ids={payment.pk}"
 
 
 def _quote_key(token: ConfirmationToken, data: dict[str, Any]) -> uuid.UUID:
-    """Return the key of the quote. The same form sent twice is one quote; another amount makes another quote."""
+    """Return the key of the quote. The same form sent twice makes one quote; a different amount makes another quote."""
     return uuid.uuid5(token.key, json.dumps(data, sort_keys=True))
 
 

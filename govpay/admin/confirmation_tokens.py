@@ -45,7 +45,7 @@ class ShownPayment:
         return cls(*shown, str(earlier.key), earlier.amount, operations.is_at_stake(earlier))
 
     def seen(self) -> operations.Snapshot:
-        """Return a snapshot for the operation, which compares it with the row under the row's lock."""
+        """Return the snapshot for the operation. The operation compares it with the locked row."""
         return operations.Snapshot(self.status, self.refundable, self.total, self.currency)
 
 
@@ -58,7 +58,7 @@ class ConfirmationToken:
     shown: Mapping[int, ShownPayment]
 
     def key_for(self, payment: Payment) -> uuid.UUID:
-        """Return the key of the operation. The same form sent twice has the same keys, so it acts once."""
+        """Return the key of the operation. The same form sent twice has the same keys, so the action runs only once."""
         return self.key if len(self.ids) == 1 else uuid.uuid5(self.key, payment.uid)
 
 

@@ -26,7 +26,7 @@ from govpay.exceptions import GovPayError
 class PostView(View):
     """The view of a button: POST executes the action and redirects with a message.
 
-    Use it as ``as_view(admin=model_admin)``. A user without the permission gets 403, for every method and address.
+    Use it as ``as_view(admin=model_admin)``. A user without the permission gets 403, for every HTTP method and URL.
     With the permission, any method other than POST gets 405.
     """
 
@@ -45,20 +45,20 @@ class PostView(View):
         return super().dispatch(request, *args, **kwargs)
 
     def load(self) -> HttpResponse | None:
-        """Fetch the row that the address names. Raises ``Http404``. If it returns a response, the request ends."""
+        """Fetch the row that the URL names. Raises ``Http404``. A returned response ends the request."""
         if "pk" in self.kwargs:
             self.row = get_object_or_404(self.rows(), pk=self.kwargs["pk"])
         return None
 
     def rows(self) -> Any:
-        """Return the rows that this user may name in the address."""
+        """Return the rows that this user may name in the URL."""
         return self.admin.get_page_queryset(self.request)
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         return self.load() or self.check() or self.run()
 
     def check(self) -> HttpResponse | None:
-        """Check the request. If it returns a response, the request ends and the action is not executed."""
+        """Check the request. A returned response ends the request, and the action is not executed."""
         return None
 
     def run(self) -> HttpResponse:
@@ -81,11 +81,11 @@ class PostView(View):
         return HttpResponseRedirect(self.back())
 
     def back(self) -> str:
-        """Return the address of the page that the user came from."""
+        """Return the URL of the page that the user came from."""
         return page_of(self.row)
 
     def page_or_index(self) -> str:
-        """Return the address of the row's page, or of the admin's index if the user may not see the row."""
+        """Return the URL of the row's page, or of the admin's index if the user may not see the row."""
         return page_of(self.row) if self.admin.has_view_permission(self.request, self.row) else reverse("admin:index")
 
     def next_page(self) -> str:
@@ -94,7 +94,7 @@ class PostView(View):
 
 
 class ConfirmationView(PostView):
-    """A confirmation page: GET shows the effect of the action; POST checks token and form and executes it once."""
+    """A confirmation page. GET shows the effect of the action. POST checks token and form and executes it once."""
 
     http_method_names = ["get", "head", "post"]
     template = "govpay/admin/confirm.html"

@@ -76,7 +76,7 @@ def earlier_attempt(row: ConfirmationRow) -> list[tuple[Any, Any]]:
 
 
 def earlier_attempts(rows: Sequence[ConfirmationRow]) -> list[tuple[Any, Any]]:
-    """Return a note with the number of rows that try an earlier operation again."""
+    """Return a note with the number of payments for which an earlier operation is tried again."""
     count = sum(row.earlier is not None for row in rows)
     text = ngettext(
         "For %(count)d of these payments, an earlier operation that was not carried out is sent again with the same "
@@ -124,7 +124,7 @@ class PaymentConfirmationView(ConfirmationView):
         return HttpResponseRedirect(self.back())
 
     def back(self) -> str:
-        """Return the address of the page of a single payment that the user may see, otherwise of the list."""
+        """Return the URL of the page of a single payment that the user may see, otherwise of the list."""
         if self.single and self.payments and self.admin.has_view_permission(self.request):
             return page_of(next(iter(self.payments.values())))
         return list_of(Payment)
@@ -139,7 +139,7 @@ class PaymentConfirmationView(ConfirmationView):
     # GET
 
     def context(self) -> dict[str, Any]:
-        """Return the context with the current state of the rows, and set ``shown`` to their snapshots."""
+        """Return the context with the current state of the rows. Also sets ``shown`` to their snapshots."""
         rows = assess(self.action, list(self.payments.values()))
         for row in rows:
             if not self.single:
@@ -167,7 +167,7 @@ class PaymentConfirmationView(ConfirmationView):
         }
 
     def choose(self, row: ConfirmationRow) -> None:
-        """Retry the operation in ``?operation=``, or set the reason against it. The payment may have a newer one."""
+        """Choose the operation in ``?operation=`` to be tried again, or set the reason why it cannot be."""
         given = self.request.GET["operation"]
         named = None
         if re.fullmatch(r"[0-9]{1,18}", given):
@@ -200,7 +200,7 @@ class PaymentConfirmationView(ConfirmationView):
         return self.report(rows)
 
     def execute_each(self, data: dict[str, Any]) -> list[ConfirmationRow]:
-        """Execute the action row by row. A failure stops the other rows only if all would fail in the same way."""
+        """Execute the action row by row. A failure stops the others only if they would all fail in the same way."""
         end = time.monotonic() + SUBMIT_TIMEOUT
         rows: list[ConfirmationRow] = []
         halted = False
@@ -244,7 +244,7 @@ class PaymentConfirmationView(ConfirmationView):
         return HttpResponseRedirect(page_of(row.payment))
 
     def report(self, rows: list[ConfirmationRow]) -> HttpResponse:
-        """Show one line for each payment. A reload sends the same form, and so does not execute the action again."""
+        """Show one line for each payment. A reload sends the same form, so it does not execute the action again."""
         left = [str(row.payment.pk) for row in rows if row.outcome and row.outcome.kind in ("left", "not sent")]
         again = f"{self.request.path}?ids={','.join(left)}" if left else ""
         context = {

@@ -24,7 +24,7 @@ PERMISSIONS = (SYNC_NOW, PROVISION_ACCOUNT)
 
 
 def may_examine(request: HttpRequest) -> bool:
-    """Whether the user may see the system status. It needs access to all accounts, because the findings name them."""
+    """Return whether the user may see the system status. It names all accounts, so access to all of them is needed."""
     return reach_of(request.user).is_all and any(request.user.has_perm(name) for name in PERMISSIONS)
 
 
@@ -49,7 +49,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
         return [own_url(self, "doctor/", "govpay_doctor", self.doctor_view), *super().get_urls()]
 
     def doctor_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the findings, the worst first. Changes nothing. All calls together take at most twenty seconds."""
+        """Show the findings, the worst first. Changes nothing. All calls to the platform take at most 20 s together."""
         if not may_examine(request):
             raise PermissionDenied
         if request.method != "GET":

@@ -34,9 +34,9 @@ def typed(quote: Operation, payment: Payment, methods: list[SavedPaymentMethod])
 def take_back(quote: Operation, payment: Payment, user: Any, form: str) -> StaffOutcome:
     """Void the fee preview ``payment`` that ``user`` made with ``quote``.
 
-    ``form`` is a text that identifies the submitted page: the same text makes one void, also if it is sent twice.
-    The kind of the outcome is ``done``, or ``left`` if the payment could not be voided and was not charged either.
-    With any other kind the payment was charged, or may have been.
+    ``form`` is a text that identifies the submitted page: the same text sent twice makes only one void. The kind of the
+    outcome is ``done``, or ``left`` if the payment could not be voided and was not charged either. With any other kind
+    the payment was charged, or may have been.
     """
     try:
         operations.void_payment(payment=payment, fee_preview=True, actor=user, key=uuid.uuid5(quote.key, form))

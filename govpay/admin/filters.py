@@ -29,7 +29,7 @@ FILTER_ACCOUNTS_LIMIT = 50
 
 
 class ExactFilter(admin.SimpleListFilter):
-    """Filter one column by one value: ``?<column>=<value>``. The value need not be one of those offered."""
+    """Filter one column by one value: ``?<column>=<value>``. Values that are not offered are accepted too."""
 
     def offered(self, request: HttpRequest) -> Iterable[tuple[str, Any]]:
         """Return value and label of each choice."""
@@ -73,7 +73,7 @@ def linked(column: str, label: Any) -> type[ExactFilter]:
 
 
 class TenantFilter(ExactFilter):
-    """Offer the first fifty rows by name, in one query. A row that the user may not see is refused as a value."""
+    """Offer the first fifty rows by name, in one query. The value of a row that the user may not see is refused."""
 
     rows: ClassVar[Any]
 
@@ -243,7 +243,7 @@ class PersonFilter(ExactFilter):
 
 
 class BacklogFilter(ExactFilter):
-    """Filter flags that an account's first load raised. Appears only if the link of such a group set it."""
+    """Filter flags that an account's first load raised. Shown only if the link of a flag group set this filter."""
 
     title = _("first load")
     parameter_name = "flag_backlog"

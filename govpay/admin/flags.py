@@ -66,7 +66,7 @@ SHORT: dict[str, Any] = {
 
 
 def may_clear(user: Any) -> bool:
-    """Whether the user may clear a flag. Users who may refund payments also handle disputes and returns."""
+    """Return whether the user may clear a flag. Users who may refund payments also handle disputes and returns."""
     return bool(user.has_perm(REFUND_PAYMENT))
 
 
@@ -76,7 +76,7 @@ def badges(payment: Payment) -> str | None:
 
 
 def badges_at_stake(payment: Payment) -> str | None:
-    """Return the same badges, with the flag also if the dispute or return was marked as dealt with."""
+    """Return the badges of ``badges``. The flag is shown even if the dispute or return was marked as dealt with."""
     return _with_flag(payment, payment.taken_back or payment.flag)
 
 
@@ -93,7 +93,7 @@ def _with_flag(payment: Payment, raised: str) -> str | None:
 
 
 def at_stake(payment: Payment) -> str:
-    """Return the warning against giving the payer money back, or an empty string. Needs ``flag_movement`` joined."""
+    """Return the warning not to give money back to the payer, or an empty string. Needs ``flag_movement`` joined."""
     text = AT_STAKE.get(payment.taken_back)
     return str(text) % {"when": _when(payment)} if text else ""
 
@@ -108,7 +108,7 @@ def _when(payment: Payment) -> str:
 def flag_alert(payment: Payment, user: Any) -> Alert | None:
     """Return the alert for a flagged payment's page, with the button for users who may clear the flag, or ``None``.
 
-    Needs ``flag_movement`` joined and ``with_refunds_before``.
+    Read ``payment`` with ``flag_movement`` joined and with the annotations of ``with_refunds_before``.
     """
     if not payment.flag:
         return None

@@ -88,7 +88,7 @@ FEE_PREVIEW = _("Fee shown, not charged")
 
 
 def clip(text: Any, limit: int = CLIPPED) -> str | None:
-    """Shorten a text for a list cell, between two words if possible. Return ``None`` for an empty text.
+    """Shorten a text for a list cell, between two words if possible. Return ``None`` for an empty string.
 
     A cut inside an amount would show another amount: ``$1`` instead of ``$1,234.00``.
     """
@@ -186,13 +186,13 @@ def expiry(method: SavedPaymentMethod) -> str | None:
 
 
 def page_of(row: models.Model) -> str:
-    """Return the address of a row's own page."""
+    """Return the URL of a row's own page."""
     meta = row._meta
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[quote(row.pk)])
 
 
 def list_of(model: type[models.Model], **filters: str) -> str:
-    """Return the address of a model's list, with filters."""
+    """Return the URL of a model's list, with filters."""
     address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     return f"{address}?{urlencode(filters)}" if filters else address
 
@@ -232,9 +232,9 @@ def document(value: Any) -> str | None:
 
 
 def column(label: Any, order: str | None = None) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
-    """Make a method a column of a list or a line of a page. ``order``: the database column that sorts it.
+    """Mark a method as a column of a list or a line of a page. ``order``: the database column to sort by.
 
-    A missing value is shown as a dash in both. Without this, Django's pages would print "None".
+    A missing value is shown as a dash, in lists and on pages. Otherwise Django's pages would print "None".
     """
 
     def decorate(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -259,7 +259,7 @@ def text_column(name: str, label: Any) -> Callable[[Any, Any], Any]:
 
 
 def moment_column(name: str, label: Any) -> Callable[[Any, Any], Any]:
-    """Return a column with a date and time. Add it to ``sortable_by`` only if an index sorts it."""
+    """Return a column with a date and time. Add it to ``sortable_by`` only if an index supports the order."""
     return column(label, order=name)(lambda admin_, row: moment(getattr(row, name)))
 
 

@@ -54,7 +54,7 @@ class Entry:
 
 
 def has_history(row: models.Model) -> bool:
-    """Whether the page of ``row`` has a link to its history. Of a sync run there is nothing to tell, for example."""
+    """Return whether the page of ``row`` has a link to its history. A sync run, for example, has none."""
     return isinstance(row, Mirror | Operation | PaymentLink)
 
 
@@ -85,7 +85,7 @@ def _logged(row: models.Model) -> Iterator[Entry]:
 
 
 def _moments(row: Any) -> Iterator[Entry]:
-    """The times that the row itself has."""
+    """Return the times that the row itself has."""
     known = [
         ("remote_created_at", _("Created on the platform")),
         ("captured_at", _("Captured")),
@@ -142,7 +142,7 @@ def _attempt(ended: dict[str, Any]) -> dict[str, Any]:
 
 
 def _transactions(row: Payment, user: Any) -> Iterator[Entry]:
-    """The movements of the payment's money, whoever caused them."""
+    """Return the movements of the payment's money, whoever caused them."""
     visible = Transaction.objects.visible_to(user).filter(payment=row.uid).exclude(remote_created_at=None)
     for found in visible.defer("raw").order_by("-remote_created_at", "-id")[:ENTRIES_LIMIT]:
         parts = {
@@ -161,7 +161,7 @@ def _notes(row: Payment | Customer, user: Any) -> Iterator[Entry]:
 
 
 def _events(row: Payment, user: Any) -> Iterator[Entry]:
-    """The messages of the platform about the payment."""
+    """Return the messages of the platform about the payment."""
     visible = WebhookEvent.objects.visible_to(user).filter(payment=row.uid)
     for event in visible.only("event_type", "received_at").order_by("-received_at", "-id")[:ENTRIES_LIMIT]:
         kind = label_of(event.event_type, EventType)
@@ -169,7 +169,7 @@ def _events(row: Payment, user: Any) -> Iterator[Entry]:
 
 
 def _checkout(row: Payment, user: Any) -> Iterator[Entry]:
-    """The payment link and the hosted session in which the payer paid."""
+    """Return the payment link and the hosted session in which the payer paid."""
     if not row.session_id:
         return
     session = row.session

@@ -287,7 +287,7 @@ def _address(request: HttpRequest, link: PaymentLink) -> str:
 
 
 def _page_of(request: HttpRequest, public_id: str) -> str:
-    """Return the address of a link's payment page, or an empty string if the site does not include ``govpay.urls``."""
+    """Return the URL of a link's payment page, or an empty string if the site does not include ``govpay.urls``."""
     try:
         return public_address(request, "govpay:pay", public_id)
     except NoReverseMatch:

@@ -77,7 +77,7 @@ LEVELS: dict[str, tuple[int, str]] = {
 
 
 def outcome_of_error(error: GovPayError) -> StaffOutcome:
-    """Return the error's own text, with a title that says what the error means for the money."""
+    """Return an outcome with the error's own text, and with a title that explains the effect on the money."""
     return replace(_titled(error), detail=_detail(getattr(error, "request_id", ""), getattr(error, "code", "")))
 
 
@@ -137,7 +137,7 @@ class Alert:
 
 
 def open_operation_alert(operation: Operation) -> Alert:
-    """Return an alert with what is known about an open operation. Read the row with ``select_related("actor")``."""
+    """Return an alert with the known facts about an open operation. Read the row with ``select_related("actor")``."""
     who = clip(name_of(operation, "actor")) or _("nobody signed in")
     started = _("Started %(when)s by %(who)s.") % {"when": moment(operation.created_at), "who": who}
     link = page_of(operation)
@@ -167,7 +167,7 @@ def open_operation_alert(operation: Operation) -> Alert:
 
 
 def open_operation_reason(operation: Operation) -> str:
-    """Return in one line why another action has to wait for this operation."""
+    """Return one line that says why another action has to wait for this operation."""
     if operation.state == OperationState.STARTED and not operation.is_overdue:
         return _("%(action)s is under way.") % {"action": action_in_words(operation)}
     return _("Waits for the outcome of an earlier action: %(action)s.") % {"action": action_in_words(operation)}

@@ -181,7 +181,7 @@ class PaymentAdmin(MirrorAdmin):
         return self.lead_to("void", request, queryset)
 
     def lead_to(self, action: str, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
-        """Redirect to the confirmation page of the ticked rows. Refuse "select all": nobody can review that many."""
+        """Redirect to the confirmation page of the ticked rows. Refuse "select all": nobody can review so many rows."""
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if request.POST.get("select_across") == "1" or len(ticked) > MAX_ROWS:
             text = _("Tick the payments one by one or a page at a time, %(most)d at most.")

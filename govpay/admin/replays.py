@@ -61,7 +61,7 @@ class ReplayView(PostView):
 
 
 def report(admin: ModelAdmin[Any], request: HttpRequest, events: Sequence[WebhookEvent]) -> HttpResponse:
-    """Process the ticked events again and show one line for each. Reloading the page repeats it, without harm."""
+    """Process the ticked events again and show one line for each. Reloading the page repeats this, without harm."""
     outcomes = replay(events)
     table = Table(
         title=ngettext("%(count)d event", "%(count)d events", len(events)) % {"count": len(events)},
@@ -91,7 +91,7 @@ def badge_of(outcome: StaffOutcome) -> str:
 
 
 def failure_alert(event: WebhookEvent) -> Alert:
-    """Return the alert on an event's page that says why processing was given up."""
+    """Return the alert on an event's page that says why the event is not processed any more."""
     title = ngettext("Given up after %(count)d attempt", "Given up after %(count)d attempts", event.attempts)
     return Alert(
         title % {"count": event.attempts},

@@ -58,7 +58,7 @@ def may_see(request: HttpRequest) -> bool:
 
 
 def review_tools(request: HttpRequest) -> list[tuple[Any, str]]:
-    """Return the link to the review queue. It shows the count, except above a filtered list, which saves a query."""
+    """Return the link to the review queue. Above a filtered list it shows no count, which saves a query."""
     if not may_see(request):
         return []
     count = 0 if request.GET else count_items(*_visible(request))
@@ -85,7 +85,7 @@ def list_view(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
 
 
 def _nothing(request: HttpRequest) -> str:
-    """Return the text for an empty list. It says "every outcome is known" only if no operation is being looked up."""
+    """Return the text for an empty queue. It says "every outcome is known" only if no operation is being looked up."""
     count = _visible(request)[0].being_looked_up().count()
     if not count:
         return _("The review queue is empty: every outcome is known, and no dispute or return is open.")
@@ -156,7 +156,7 @@ def _group_card(group: Group) -> dict[str, Any]:
 
 
 def operation_alert(row: Operation, user: Any) -> Alert | None:
-    """Return the alert on the page of an operation that ended in a way that staff must know about, or ``None``."""
+    """Return the alert on an operation's page if staff must know how the operation ended, or ``None``."""
     if not row.attention:
         return None
     title = TITLES.get(row.attention, _("Raised on %(when)s")) % {"when": moment(row.attention_at) or "—"}
@@ -209,7 +209,7 @@ class OperationView(PostView):
 
 
 class ResolveView(OperationView, ConfirmationView):
-    """Close the operation with this user's answer, unless the platform shows the outcome when it is asked once more."""
+    """Close the operation with the user's answer, or with the platform's outcome if one more read shows it."""
 
     consequence = gettext_lazy(
         "Look for it in the platform's own records first. When you press the button, the platform is asked once more. "

@@ -27,7 +27,7 @@ DOLLARS = with_example(gettext_lazy("In dollars, such as %(example)s."), 100, LI
 
 
 class SetupForm(forms.Form):
-    """Base of the forms; one form is one step. ``carry_out`` raises the errors of ``govpay.operations``."""
+    """Base of the forms. One form is one step. ``carry_out`` calls the operation and raises its errors."""
 
     title: ClassVar[Any]
     button: ClassVar[Any] = gettext_lazy("Save")
@@ -49,7 +49,7 @@ class SetupForm(forms.Form):
         raise NotImplementedError
 
     def given(self, *names: str) -> dict[str, Any]:
-        """Return those of the named fields that were filled in, with their cleaned values."""
+        """Return the cleaned values of the named fields that were filled in."""
         return {name: self.cleaned_data[name] for name in names if self.cleaned_data[name] not in (None, "")}
 
 
@@ -225,7 +225,7 @@ class WebhooksForm(SetupForm):
 
 
 def own_site(account: PaymentAccount) -> str:
-    """Return scheme and host of the account's callback URL; an empty text if it does not lead to this site."""
+    """Return scheme and host of the account's callback URL, or an empty string if it does not lead to this site."""
     try:
         parts = urlsplit(account.callback_url)
         path = public_path("govpay:webhook", account.uid)

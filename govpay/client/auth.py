@@ -38,7 +38,7 @@ _alive: weakref.WeakSet[Authorizer] = weakref.WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A token with its two times on this process's monotonic clock, because the wall clock may jump (faults T8)."""
+    """A token with its renewal time and expiry on this process's monotonic clock: the wall clock may jump (T8)."""
 
     token: Token
     renew_at: float
@@ -48,10 +48,10 @@ class _Held:
 class Authorizer:
     """Supplies access tokens by OAuth2 client credentials (/platform/overview/).
 
-    One fetch serves all threads of all processes that share ``store``: by a lock in the process and a lease in
-    the store. While the old token is valid, no caller waits and a failed fetch has no effect (faults T1-T4, T7).
-    ``margin``: seconds before its expiry at which a token is replaced. ``fetch`` sends the request.
-    Raises ``ConfigurationError`` at once for settings that cannot work.
+    One fetch serves all threads of all processes that share ``store``. A lock in each process and a lease in the store
+    ensure this. While the old token is valid, no caller waits and a failed fetch has no effect (faults T1-T4, T7).
+    ``margin``: a token is replaced this many seconds before its expiry. ``fetch`` sends the request. Raises
+    ``ConfigurationError`` at once for settings that cannot work.
     """
 
     def __init__(
@@ -112,8 +112,8 @@ class Authorizer:
     def refused(self, access_token: str, *, again: bool = False) -> bool:
         """Report that the platform answered 401 to ``access_token``. Drops it if it is still the current token.
 
-        Returns true if another token may be tried. ``again``: the refused token was itself a replacement. Then the
-        token is not the cause, and for 30 s no further token is fetched because of a 401 (faults T5).
+        Returns true if another token may be tried. ``again``: the refused token was itself a replacement. Then a new
+        token does not help, and a 401 causes no fetch for the next 30 s (faults T5).
         """
         with self._changed:
             if again:
@@ -189,7 +189,7 @@ class Authorizer:
         return max(self._look_at, self._blocked_until)
 
     def _lead(self, give_up_at: float, *, force: bool) -> Token:
-        """Get a token in the one thread of this process: take the shared one, fetch, or wait for another process."""
+        """Get a token for all threads of this process: use the stored one, fetch one, or wait for another process."""
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         replaced = self._to_replace() if force else ()
         while True:
@@ -218,15 +218,16 @@ class Authorizer:
             time.sleep(POLL)
 
     def _to_replace(self) -> tuple[str, ...]:
-        """Return the known tokens. ``force`` does not accept any of them, but accepts a newer one."""
+        """Return this process's token and the stored token, which a forced refresh must not return."""
         stored = self._fail_open(self._store.load, None)
         known = [self._held.token if self._held is not None else None, stored]
         return tuple(token.access_token for token in known if isinstance(token, Token))
 
     def _adopt(self, replaced: tuple[str, ...]) -> Token | None:
-        """Return the store's token if it is fresh and not to be replaced, else ``None``.
+        """Return the store's token if it is fresh and not one of ``replaced``, else ``None``.
 
-        A token that is valid but due for renewal is used by this process while a new one is fetched.
+        If this process has no token, it keeps a stored token that is valid but due for renewal, while a new one is
+        fetched.
         """
         token = self._fail_open(self._store.load, None)
         if not isinstance(token, Token) or token.access_token in (*replaced, self._refused):
@@ -240,7 +241,7 @@ class Authorizer:
         return None
 
     def _fetched(self, old: _Held | None, give_up_at: float, *, force: bool) -> Token:
-        """Fetch a new token. A failure blocks further fetches; while ``old`` is valid, it is returned instead."""
+        """Fetch a new token. A failure blocks fetches for a while; then ``old`` is returned, or the error is raised."""
         asked, wall = time.monotonic(), time.time()
         try:
             patience = give_up_at - asked if old is None or force else min(HURRY, give_up_at - asked)
@@ -272,7 +273,8 @@ class Authorizer:
     def _hold(self, token: Token, asked: float | None = None) -> _Held:
         """Return ``token`` with its times on the monotonic clock.
 
-        They count from ``asked`` if this process fetched it, else from the wall clock, within the token's lifetime.
+        If this process fetched the token, its lifetime began at ``asked``. Otherwise the time that is left is computed
+        by the wall clock, and is at most the whole lifetime.
         """
         if asked is not None:
             expires_at = asked + token.expires_in
@@ -282,7 +284,7 @@ class Authorizer:
         return _Held(token, expires_at - token.margin(self._margin), expires_at)
 
     def _breaker(self, now: float) -> APIError:
-        """Return the error while fetches are blocked: the last failure, or that another process failed."""
+        """Return the error to raise while fetches are blocked: the last failure with the wait, or a general error."""
         left = max(0.0, self._blocked_until - now)
         last = self._failure
         if last is None:
@@ -300,12 +302,12 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 
 def _again(error: APIError, more: str = "") -> APIError:
-    """Return a copy of ``error`` without the frames that the original holds."""
+    """Return a copy of ``error`` without its traceback. ``more`` is appended to the message."""
     return type(error)(error.message + more, status=error.status, code=error.code, request_id=error.request_id)
 
 
 def _told(why: str) -> APIError | None:
-    """Return the failure of another process, from its text in the store."""
+    """Parse the error that another process has put into the store. Returns ``None`` for an unknown text."""
     name, _, message = why.partition(": ")
     kind = getattr(exceptions, name, None)
     return kind(message) if message and isinstance(kind, type) and issubclass(kind, APIError) else None

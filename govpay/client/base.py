@@ -25,8 +25,8 @@ R = TypeVar("R", bound=Resource)
 def is_a(kind: type[Resource], uid: str | None = None) -> Check:
     """Return a check that the answer is an object of ``kind`` with valid ``VITAL`` properties and, if given, this uid.
 
-    An answer about another object, or with an invalid amount, is never a success, whatever its status: the
-    outcome of a write is then unknown (A25), and a read is retried.
+    An answer about another object, or with an invalid amount, is never a success, whatever its HTTP status. Then the
+    outcome of a write is unknown (A25), and a read is retried.
     """
 
     def check(document: Any) -> None:
@@ -99,7 +99,7 @@ class Calls:
         within: float | None = None,
         **path: str,
     ) -> Page:
-        """Read one page of a list, by our query or by the query of the platform's link (``link``)."""
+        """Read one page of a list, with our query or with the query of ``link``, the platform's link."""
         encoded = link if link is not None else query.encoded() if query else ""
         request = self._request(operation, account_uid, path, query=encoded, check=is_page, within=within)
         return parse_page(self.transport.send(request).document)
@@ -159,8 +159,8 @@ class Calls:
         """Return a lazy walk over the list ``operation`` (``list_payments``, …); see ``pages.Walk``.
 
         ``account_uid`` is required for account-scoped lists and must be None for the others. Every page is requested
-        with it and at the list's own address, also pages behind links. Nothing is sent before the first page is taken.
-        Raises ``ConfigurationError`` for an operation that is not a list.
+        for this account and at the list's own URL, even if a link leads elsewhere. Nothing is sent before the first
+        page is requested. Raises ``ConfigurationError`` for an operation that is not a list.
         """
         route = self.routes[operation]
         if route.answers != "page" or route.browser:

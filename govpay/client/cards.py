@@ -24,8 +24,8 @@ MIN_DIGITS, MAX_DIGITS = 13, 19
 def looks_like_card(text: str) -> bool:
     """Return whether ``text`` contains 13 to 19 digits, possibly with spaces or dashes, that pass the Luhn test.
 
-    One in ten numbers of that length passes without being a card; it is refused too (faults S1). Digits in the
-    middle of an identifier, such as a hexadecimal one, and UUIDs are not checked.
+    One in ten other numbers of that length passes the test and is refused too (faults S1). Digits in the middle of an
+    identifier, such as a hexadecimal one, and UUIDs are not checked.
     """
     if not text.isascii():
         text = "".join(str(unicodedata.decimal(each, each)) for each in unicodedata.normalize("NFKC", text))
@@ -68,7 +68,7 @@ def _blank_uuid(found: re.Match[str]) -> str:
 
 
 def _stands_alone(text: str, run: re.Match[str]) -> bool:
-    """Return whether ``run`` is no part of an identifier. Letters may touch it ("VISA4111…"), not digits."""
+    """Return whether ``run`` is not inside an identifier. Letters may touch it, unless a digit is beyond them."""
     before, after = text[max(0, run.start() - 40) : run.start()], text[run.end() : run.end() + 40]
     return not (re.search(r"[0-9][^\W\d_]+$", before) or re.match(r"[^\W\d_]+[0-9]", after))
 

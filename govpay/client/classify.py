@@ -31,7 +31,7 @@ ACCEPTED = 202
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A failed attempt: the error to raise unless it is retried, and the kind of the failure."""
+    """A failed attempt: the kind of the failure, and the error to raise if the attempt is not repeated."""
 
     error: GovPayError
     failure: Failure
@@ -42,7 +42,7 @@ class Trouble:
 
 
 def faulted(request: Request, fault: WireFault) -> Trouble:
-    """Return the result of an attempt without any usable answer (faults R3, R4, R8)."""
+    """Return the result of an attempt that got no usable answer (faults R3, R4, R8)."""
     if fault.unsent:
         error: GovPayError = APIConnectionError(f"Nothing was sent: {fault.why}.")
         return Trouble(error, Failure.UNSENT)
@@ -53,7 +53,7 @@ def faulted(request: Request, fault: WireFault) -> Trouble:
 
 
 def judged(request: Request, raw: RawAnswer, token: str) -> Response | Trouble:
-    """Return the result of the answer ``raw``, by A23 (error forms), A24 (statuses) and A25 (writes).
+    """Return the result for the answer ``raw``, by the rules A23 (error forms), A24 (statuses) and A25 (writes).
 
     ``token`` is the secret that was sent; it is masked wherever the answer repeats it.
     """
@@ -104,7 +104,7 @@ def _success(request: Request, raw: RawAnswer, request_id: str) -> Response | Tr
 
 
 def _unusable(request: Request, raw: RawAnswer, request_id: str, error: Exception) -> Trouble:
-    """Return the result of a success status with an invalid body: not JSON, or not as expected. It names no value."""
+    """Return the result of a success status whose body is not JSON or not as expected. The error contains no value."""
     why = "the answer is not JSON" if type(error).__name__ == "JSONDecodeError" else str(error)
     if isinstance(error, UnicodeDecodeError):
         why = "the answer is not UTF-8"

@@ -13,9 +13,9 @@ _deadline: ContextVar[float] = ContextVar("govpay_deadline", default=math.inf)
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """All reads within this block together take at most ``seconds``. An outer, shorter limit stays in force.
+    """Limit all reads within this block to ``seconds`` in total. A shorter limit of an outer block stays in force.
 
-    Do not use it around writes: a write that is given up has an unknown outcome.
+    Do not use it around writes: a write that is interrupted has an unknown outcome.
     """
     token = _deadline.set(min(current_deadline(), time.monotonic() + seconds))
     try:

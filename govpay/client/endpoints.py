@@ -36,17 +36,17 @@ from govpay.exceptions import ConfigurationError
 
 
 class Endpoints(Calls):
-    """The platform's API. Sources of routes and shapes: ``routes.TABLE``; errors: ``Transport.send``.
+    """The platform's API. See ``routes.TABLE`` for the routes and their sources, and ``Transport.send`` for the errors.
 
     Lists return one ``Page``; ``walk`` reads all pages. Reads return a resource. Writes take a typed body and an
-    ``idempotency_key``, are sent at most once, and raise ``OutcomeUnknown`` for an answer without the identity of
-    the requested object. An empty account uid or path parameter is refused before any request is sent.
+    ``idempotency_key``, are sent at most once, and raise ``OutcomeUnknown`` if the answer does not identify the
+    requested object. An empty account uid or path parameter is refused before any request is sent.
     """
 
     # -- tenants -------------------------------------------------------------------------------------------
 
     def list_clients(self, query: Query | None = None, *, within: float | None = None) -> Page:
-        """``within``: timeout in seconds."""
+        """Return one page of the clients. ``within``: timeout in seconds."""
         return self._page("list_clients", None, query, within=within)
 
     def get_client(self, uid: str) -> ClientResource:
@@ -97,7 +97,7 @@ class Endpoints(Calls):
         return self._one(CustomerResource, "get_customer", account_uid, uid)
 
     def create_customer(self, account_uid: str, body: CreateCustomer, *, idempotency_key: str) -> CustomerResource:
-        """Create a customer. Raises ``Conflict`` if its reference exists already (A13): then look the customer up."""
+        """Create a customer. If its reference exists already, raises ``Conflict`` (A13); then look the customer up."""
         answer = self._write("create_customer", account_uid, body, idempotency_key, check=is_a(CustomerResource))
         return CustomerResource(answer.document, answer.request_id)
 
@@ -206,7 +206,7 @@ class Endpoints(Calls):
         return str(document["secret"])
 
     def list_event_types(self, account_uid: str) -> tuple[Mapping[str, Any], ...]:
-        """Return all event types as objects with ``event_type``, also if the answer is a list of names (A19)."""
+        """Return all event types as objects with ``event_type``. A list of plain names is converted (A19)."""
         document = self._read("list_event_types", account_uid, check=_has_event_types).document
         return tuple(_event_types(document))
 
@@ -215,7 +215,7 @@ class Endpoints(Calls):
     def create_hosted_session(
         self, account_uid: str, body: CreateHostedSession, *, idempotency_key: str
     ) -> HostedSessionResource:
-        """Return ``session_id``, ``client_secret``, ``expires_at``, ``hosted_url``. Two of these are credentials."""
+        """Return ``session_id``, ``expires_at``, and two credentials: ``client_secret`` and ``hosted_url``."""
         check = has_text("session_id", "client_secret")
         answer = self._write("create_hosted_session", account_uid, body, idempotency_key, check=check)
         return HostedSessionResource(answer.document, answer.request_id)
@@ -259,7 +259,7 @@ def _is_secret(document: Any) -> None:
 
 
 def _session(session_id: str) -> Any:
-    """Return a check that the answer names no other session. The vendor marks none of its properties as required."""
+    """Return a check that the answer is not about another session. The vendor marks no property as required."""
 
     def check(document: Any) -> None:
         if an_object(document).get("session_id") not in (None, session_id):

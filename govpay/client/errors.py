@@ -75,7 +75,7 @@ _STRICTER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant, o
 def parse_json(body: bytes, *, once: bool = False) -> Any:
     """Return the document in ``body``, which must be UTF-8 JSON and nothing else. Raises ``ValueError``.
 
-    ``once``: an object must not have a name twice, because readers differ in which value they take.
+    ``once``: an object with the same name twice is refused, because parsers differ in which value they use.
 
     NaN, Infinity and numbers beyond a double are refused: Python accepts them, but databases and browsers do not.
     A nesting that overflows the stack raises ``ValueError`` too.
@@ -88,7 +88,7 @@ def parse_json(body: bytes, *, once: bool = False) -> Any:
 
 
 def decoded(body: bytes, encoding: str, cap: int) -> bytes:
-    """``body`` decompressed, at most ``cap`` bytes. Requests accept only gzip. Raises ``WireFault``."""
+    """Return ``body`` decompressed, at most ``cap`` bytes. Requests accept only gzip. Raises ``WireFault``."""
     if encoding.strip().lower() in ("", "identity") or not body:
         return body
     if encoding.strip().lower() not in ("gzip", "x-gzip"):
@@ -135,7 +135,7 @@ def _identifier(value: Any, known: tuple[str, ...]) -> str:
 
 
 def _code(document: Mapping[str, Any]) -> Any:
-    """``code``, OAuth's ``error`` (RFC 6749 5.2) or the last part of a problem's ``type`` (RFC 9457)."""
+    """Return ``code``, OAuth's ``error`` (RFC 6749 5.2) or the last part of a problem's ``type`` (RFC 9457)."""
     for name in ("code", "error"):
         if isinstance(document.get(name), str):
             return document[name]
@@ -146,7 +146,7 @@ def _code(document: Mapping[str, Any]) -> Any:
 
 
 def _words(document: Mapping[str, Any]) -> str:
-    """Return the text for people: the platform's message, or OAuth's, or a problem's title, detail and field errors."""
+    """Return the readable text: the platform's message, or OAuth's, or a problem's title, detail and field errors."""
     for name in ("message", "error_description"):
         if isinstance(document.get(name), str) and document[name]:
             return str(document[name])

@@ -8,11 +8,11 @@ from govpay.exceptions import APIError
 
 
 class PagingFault(APIError):
-    """The list cannot be read to its end: it repeats, links to something else, or never ends (faults R6)."""
+    """The list cannot be read to its end: it repeats, its links lead elsewhere, or it never ends (faults R6)."""
 
 
 class Repeats(PagingFault):
-    """A page that is not full came twice: the platform ignores the options of this order."""
+    """The same page, which is not full, came twice: the platform ignores the options of this order."""
 
 
 def next_query(link: str, list_url: str) -> str | None:

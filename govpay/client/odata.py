@@ -40,9 +40,9 @@ def parse_timestamp(text: Any) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A timestamp with all digits of the platform. Raises ``ValueError`` for anything else.
+    """A timestamp with every digit that the platform sent. Raises ``ValueError`` for anything else.
 
-    A keyset must compare with the exact value of the row. With one digit less, a row would repeat or be skipped.
+    A keyset must compare with the exact value of the row. With one digit less, a row would be repeated or skipped.
     """
 
     raw: str
@@ -97,12 +97,12 @@ class Field:
 
 
 def field(name: str) -> Field:
-    """``field("name").eq("O'Brien")``. Raises ``ValueError`` for an invalid property name."""
+    """Return a property to compare: ``field("name").eq("O'Brien")``. Raises ``ValueError`` for an invalid name."""
     return Field(name)
 
 
 def checked_name(name: str) -> str:
-    """``name`` if it is a valid property name. Raises ``ValueError`` otherwise."""
+    """Return ``name`` if it is a valid property name. Raises ``ValueError`` otherwise."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError("not a property name")
     return name

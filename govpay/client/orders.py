@@ -1,4 +1,4 @@
-"""Reads a list in the first of several ways that the platform serves: orders and filters are assumed (A2, A3)."""
+"""Reads a list in the first way that works. A way is an order with a filter; each way is assumed (A2, A3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ W = TypeVar("W")
 
 
 class NotServed(InvalidAnswer):
-    """The platform serves the list to its end in none of the ways that were tried."""
+    """The list could not be read to its end in any of the ways that were tried."""
 
 
 def first_served(
@@ -27,13 +27,13 @@ def first_served(
     *,
     fault: type[PagingFault] = Repeats,
 ) -> Iterator[T]:
-    """Yield what ``read(way, errors)`` yields, for the first of ``ways`` that it can finish.
+    """Yield the items of ``read(way, errors)``, for the first of ``ways`` in which the list can be read to its end.
 
-    The next way is tried when the platform refuses the options (400), when the rows have no keyset, and after
-    ``fault``. ``errors`` are those of the ways before. What such a way yielded before its error stays valid, so that an
-    object may come twice.
+    The next way is tried if the platform refuses the options (400), if the rows have no keyset, and after ``fault``.
+    ``errors`` are the errors of the earlier ways. Items that were yielded before an error stay valid, so the same
+    object may be yielded twice.
 
-    Raises ``NotServed`` after the last way, and any other error of ``read`` at once.
+    Raises ``NotServed`` after the last way. Any other error of ``read`` is raised at once.
     """
     errors: list[APIError] = []
     for way in ways:

@@ -79,7 +79,7 @@ class Page:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing says that an unpaged list has more rows than this page."""
+        """Whether this page is the whole unpaged list, as far as its link and its count show."""
         return self.next_link is None and (self.count is None or self.count <= len(self.items))
 
 
@@ -115,27 +115,29 @@ def uid_of(row: Mapping[str, Any]) -> str | None:
 
 
 class Fetch(Protocol):
-    """Reads one page by our query, or by the platform's ``link``."""
+    """Reads one page, with our query or with the platform's ``link``."""
 
     def __call__(self, query: Query, link: str | None) -> Page: ...
 
 
 class Walk:
-    """A lazy walk over one list. Iterate it for pages, each with the position after it.
+    """A lazy walk over one list. Iterating it yields pages; each page has the position after it.
 
     Nothing is fetched before a page is requested, and only one page is held. ``pages`` and ``rows`` count the
     returned pages and rows. ``announced`` is the first page's ``@odata.count`` (None when the platform sends none).
     ``ended`` is true after the last page, and ``proved`` if the end was proved.
 
-    The end (A2) is an empty page, or as many rows under one filter as ``@odata.count`` says. A short page or a
-    missing ``nextLink`` does not prove it. Order ``listing`` sends no options, so a page without a link is its
-    last. Unless links led to this page, the platform may have cut it. Order ``offset`` proves no end after a second
-    page by ``$skip``: a row may move to a page that was already read. Raises ``PagingFault``, ``NoKeyset``, and the
-    errors of ``fetch``. Pages returned before an error stay valid, and a new walk may start at the last position.
+    The end is proved (A2) by an empty page, or by as many rows under one filter as ``@odata.count`` says. A short page
+    or a missing ``nextLink`` does not prove it. Order ``listing`` sends no options. It ends with the first page without
+    a link. If that is the only page, the platform may have cut the list, so the end is not proved. Order ``offset``
+    proves no end after a second page by ``$skip``: a row may have moved to a page that was already read.
+
+    Raises ``PagingFault``, ``NoKeyset``, and the errors of ``fetch``. Pages returned before an error stay valid, and a
+    new walk may start at the last position.
 
     ``wanted``: a filter for the rows, in addition to the keyset; order ``listing`` does not send it. ``resolve``
-    returns what ``fetch`` needs to follow a link, or None for a link that must not be followed. The walk then goes on
-    by its own position; order ``listing`` has none and raises ``PagingFault``.
+    returns what ``fetch`` needs to follow a link, or None for a link that must not be followed. Then the walk continues
+    from its own position; order ``listing`` has none and raises ``PagingFault``.
     """
 
     def __init__(
@@ -208,7 +210,7 @@ class Walk:
                 raise fault
 
     def _cut_short(self, page: Page) -> PagingFault | None:
-        """Return the error when a listing announces more rows than it sends and has no link to the rest."""
+        """Return the error if order ``listing`` got fewer rows than the list announces, and no link to the rest."""
         if self._order != "listing" or page.count is None or page.next_link is not None:
             return None
         return PagingFault(f"The list announces {page.count} rows, but sends {self._seen} and no link to the rest.")
@@ -223,7 +225,7 @@ class Walk:
         return Query(filter=wanted, order_by=order_by, top=self._page_size, skip=at.skip if at is not None else None)
 
     def _advance(self, page: Page) -> NoKeyset | None:
-        """Move the position after ``page``. Returns the error to raise after the page, if it cannot be moved."""
+        """Move the position to the end of ``page``. If that fails, return the error, which is raised after the page."""
         if self._order == "listing":
             return None
         if self._order in COUNTED:
@@ -245,7 +247,7 @@ class Walk:
         return None
 
     def _follow(self, page: Page) -> tuple[str | None, APIError | None]:
-        """The platform's link, unless our keyset is safer; or the error why the walk cannot continue."""
+        """Return the link to follow (None: use our own position), and the error if the walk cannot continue."""
         if page.next_link is None:
             return None, None
         if self._order in ("updated_at", "uid") and self._position is not None and by_skip(page.next_link):
@@ -299,7 +301,7 @@ def _after(at: Position | None) -> Filter | None:
 
 
 def _dated(page: Page, uid: str) -> Position | None:
-    """The position after the last row, or None if times are unusable or not sorted: the keyset would skip rows."""
+    """Return the position after the last row. None if times are unusable or not sorted: rows could be skipped."""
     last = page.items[-1].get("updated_at")
     if _instant(last) is None:
         return None

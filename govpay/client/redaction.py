@@ -19,7 +19,7 @@ _EDGE = 64  # characters dropped before the cut of a huge text, because they may
 
 
 def mask(text: str, known: tuple[str, ...] = ()) -> str:
-    """``text`` without bearer tokens, JWTs, session credentials, card-like digit runs and ``known``.
+    """Return ``text`` with bearer tokens, JWTs, session credentials, card-like numbers and ``known`` masked.
 
     ``known`` are the exact secrets of this call. They are masked first, because no pattern can recognize an opaque
     token.
@@ -33,7 +33,7 @@ def mask(text: str, known: tuple[str, ...] = ()) -> str:
 
 
 def _printable(text: str) -> str:
-    """``text`` with a space for each character that Python calls unprintable.
+    """Return ``text`` with a space for each character that Python calls unprintable.
 
     These are control characters, unpaired surrogates, marks that reverse the reading direction, and code points
     without a character.
@@ -42,10 +42,10 @@ def _printable(text: str) -> str:
 
 
 def one_line(text: str, limit: int = MAX_WORDS, known: tuple[str, ...] = ()) -> str:
-    """``text`` masked, on one printable line, at most ``limit`` characters (A23).
+    """Return ``text`` masked, on one printable line, at most ``limit`` characters (A23).
 
-    It is masked before it is cut, so that no half of a secret is left at the end. Only the first part of a huge
-    text is used.
+    It is masked before it is cut, so that no part of a secret is left at the end. Only the first part of a huge text is
+    used.
     """
     cut = text[: limit * 20]
     window = _TAGS.sub(" ", cut) if "<" in cut else cut

@@ -286,7 +286,7 @@ _BLOCKS = ("credit", "ach", "wallet")
 
 
 def _method_parts(method: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the objects that may hold a payment method's properties; the block of its type comes first."""
+    """Return the objects that may hold a payment method's properties, first the object that its type names."""
     parts = [values.mapping(name, method[name]) for name in _BLOCKS if method.get(name) is not None]
     parts.append(method)
     return parts
@@ -308,7 +308,7 @@ def _first_whole(parts: list[Mapping[str, Any]], name: str) -> int | None:
 
 
 def _last4(parts: list[Mapping[str, Any]]) -> str | None:
-    """Return the last four digits. A longer ``last4`` raises ``BadValue``, because it may be a whole number."""
+    """Return the last four digits. A longer ``last4`` raises ``BadValue``, because it may be the full card number."""
     for name in ("last4", "account_number_suffix"):
         for part in parts:
             if part.get(name) is not None:

@@ -45,7 +45,7 @@ def may_repeat(failure: Failure, *, safe: bool) -> bool:
 
 
 def backoff(attempt: int, base: float, rng: random.Random | None = None) -> float:
-    """Seconds to wait after attempt ``attempt`` (from 1): full jitter, so that processes do not retry together."""
+    """Return the seconds to wait after attempt ``attempt`` (from 1). Full jitter spreads the retries of processes."""
     ceiling = min(BACKOFF_CAP, base * 2 ** min(attempt - 1, 16))
     return (rng or _RANDOM).uniform(0.0, ceiling)
 

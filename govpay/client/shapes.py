@@ -1,4 +1,4 @@
-"""Request bodies as typed shapes, first those of payments. A wrong property fails here, not on the platform.
+"""Request bodies as typed shapes: the base class and the bodies of payments. They are checked before they are sent.
 
 Each ``is_…`` function checks one property and raises ``OperationRefused`` with its name.
 """
@@ -93,7 +93,7 @@ def is_flag(name: str, value: Any) -> None:
 
 @cache
 def checks(shape: type[Any]) -> dict[str, Any]:
-    """Property name -> its check: a function, or the shape that it must be."""
+    """Return the check of each property by name. A check is a function, or the shape that the value must have."""
     hints = get_type_hints(shape, include_extras=True)
     return {item.name: hints[item.name].__metadata__[0] for item in fields(shape)}
 
@@ -129,7 +129,7 @@ class Shape:
 
 
 def to_wire(value: Any) -> Any:
-    """``value`` with every shape in it converted to a plain object."""
+    """Return ``value`` with every shape in it converted to a plain object."""
     if isinstance(value, Shape):
         return value.to_wire()
     if isinstance(value, list | tuple):
@@ -140,7 +140,7 @@ def to_wire(value: Any) -> Any:
 
 
 def from_dict(shape: type[Any], given: Any, where: str) -> Any:
-    """Convert ``given`` to ``shape``, strictly. Raises ``OperationRefused`` naming an unknown or missing property."""
+    """Convert ``given`` to ``shape``. Raises ``OperationRefused``, which names an unknown or missing property."""
     if not isinstance(given, Mapping):
         raise refuse(where, "must be an object")
     known = {item.name: item for item in fields(shape)}
@@ -262,7 +262,8 @@ class ValidatePayment(Shape):
 class CapturePayment(Shape):
     """``POST /api/payments/{uid}/capture`` (A9): repeats the validation exactly. Amounts in cents.
 
-    ``tax_amount`` None: it was not sent at validation (the vendor's wallet sample leaves it out) and is not sent now.
+    If ``tax_amount`` was not sent at validation, it must be None here and is not sent (the vendor's wallet sample
+    leaves it out).
     """
 
     base_amount: Annotated[int, is_charge]

@@ -18,7 +18,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def compute(secret: str, timestamp: int, body: bytes) -> str:
-    """Lower-case hex of HMAC-SHA256 over ``timestamp.body``, keyed with the secret as a plain string."""
+    """Return the lower-case hex HMAC-SHA256 of ``timestamp.body``, keyed with the secret as a plain string."""
     return hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Interfaces of the storage that processes share, and a guard that hides the failure of a store."""
+"""Interfaces of the stores that all processes share, and a wrapper that hides the failures of a store."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class TokenStore(Protocol):
         """Delete the token, but only if ``access_token`` is still the stored one."""
 
     def acquire(self, owner: str, lease: float) -> bool:
-        """Take the lease for ``owner``. Returns true if it may fetch; no other can for ``lease`` seconds."""
+        """Take the lease for ``owner``. If true, only ``owner`` may fetch in the next ``lease`` seconds."""
 
     def release(self, owner: str) -> None:
         """Release the lease, if ``owner`` still holds it."""
 
     def block(self, seconds: float, why: str) -> None:
-        """Forbid fetches by any process for ``seconds``, after a failed one. ``why`` contains no secret."""
+        """Forbid fetches by any process for ``seconds`` after a failed fetch. ``why`` contains no secret."""
 
     def blocked(self) -> tuple[float, str]:
         """Return the seconds left of the block (0 if there is none) and its reason."""
@@ -89,7 +89,7 @@ class NoStore:
 
 
 class FailOpenStore:
-    """Calls a store. An exception is logged at most once a minute, and the default is returned.
+    """Calls a store and hides its failures: the default is returned. An exception is logged at most once a minute.
 
     A cache that is down may cost a token request, but must not fail a payment (faults T7).
     """
@@ -115,9 +115,10 @@ class FailOpenStore:
 class Pause:
     """The pauses before the next calls after a 429; shared by all processes if there is a store.
 
-    Each scope (``Request.pause_scope``) has its own pause, so that a limit of one payment account stops no other.
+    Each scope (``Request.pause_scope``) has its own pause, so that the limit of one payment account does not stop the
+    others.
 
-    It has no lock on purpose, because a lock would have to survive a fork. If two 429 arrive at the same moment, the
+    It has no lock, because a lock would have to be replaced after a fork. If two 429 arrive at the same moment, the
     shorter pause may win, which costs one more 429.
     """
 

@@ -37,7 +37,7 @@ def is_dollars(name: str, value: Any) -> None:
 
 
 def is_callback(name: str, value: Any) -> None:
-    """HTTPS (/guides/webhooks/), or plain http to this machine, to which the sandbox delivers."""
+    """Check a callback URL: https (/guides/webhooks/), or plain http to this machine, for the sandbox."""
     is_text(name, value)
     if not (re.fullmatch(r"https://[^\s/\\@]+(?:/\S*)?", value) or _LOOPBACK.fullmatch(value)):
         raise refuse(name, "must be an https address")
@@ -291,7 +291,7 @@ class CreateHostedSession(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateHostedSession(Shape):
-    """``PATCH`` of a session (/api/operations/v1hosted-sessionssessionid/patch/): at least one. Amounts in cents."""
+    """``PATCH`` of a session (/api/operations/v1hosted-sessionssessionid/patch/): at least one property. Cents."""
 
     amount: Annotated[int | None, is_charge] = None
     line_items: Annotated[Sequence[LineItem] | None, many(LineItem)] = None

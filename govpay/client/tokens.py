@@ -32,8 +32,8 @@ class Token:
     def margin(self, wanted: float) -> float:
         """Return the number of seconds before its expiry at which this token should be replaced.
 
-        This is ``wanted``, or a tenth of the lifetime if the token lives less than twice as long. A short-lived token
-        is then still used for most of its lifetime.
+        This is ``wanted``. If the lifetime is shorter than twice ``wanted``, it is a tenth of the lifetime, so that a
+        short-lived token is used for most of its lifetime.
         """
         return wanted if self.expires_in >= 2 * wanted else self.expires_in / 10
 

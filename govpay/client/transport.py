@@ -31,7 +31,7 @@ LEAST_TIME = 0.1  # minimum seconds for a retry; with less it would only time ou
 
 
 class _Watched:
-    """Mixin for urllib3's connections: a deadline on every byte, and a record of when a byte could first be sent."""
+    """Mixin for urllib3's connections: every read and write has a deadline, and ``wire.call`` records the progress."""
 
     def _new_conn(self: Any) -> socket.socket:
         wire.call.dialled = True
@@ -124,7 +124,7 @@ def _exchange(adapter: _Adapter, prepared: requests.PreparedRequest, config: Con
 
 
 def _read_body(response: requests.Response, headers: dict[str, str], cap: int) -> bytes:
-    """Return the decoded body. Of an error answer only a part is read, and a broken body counts as empty."""
+    """Return the decoded body. For an error status, only a part is read, and a broken body counts as empty."""
     success = 200 <= response.status_code < 300
     pieces: list[bytes] = []
     size = 0
@@ -147,10 +147,10 @@ def _read_body(response: requests.Response, headers: dict[str, str], cap: int) -
 class Transport:
     """Sends requests to the platform and classifies the answers.
 
-    ``auth`` supplies the access token. ``pause`` remembers the 429 of an account (per process, or for all processes).
-    It is safe to share between threads and after a fork, because each thread of each process has its own pooled
-    connection.
-    ``skew`` is our clock minus the server's at the last answer, in seconds (None before the first): faults T8.
+    ``auth`` supplies the access token. ``pause`` stores the pauses after a 429 (per process, or for all processes). It
+    is safe to share between threads and after a fork, because each thread of each process has its own pooled
+    connection. ``skew`` is our clock minus the server's at the last answer, in seconds (None before the first): faults
+    T8.
     """
 
     def __init__(self, config: Config, auth: Credentials, *, pause: Pause | None = None) -> None:
@@ -224,7 +224,7 @@ class Transport:
         """Send once, classify the result and log it. Each write uses a new connection.
 
         The server may close an idle pooled connection just when we write to it. Then it is unknown whether the server
-        read the request. A new connection fails before or after that, never in between.
+        read the request. With a new connection this cannot happen.
         """
         prepared = self._prepared(request, token)
         adapter = self._pooled() if request.safe else _Adapter(prepared.url or "")
@@ -263,7 +263,7 @@ class Transport:
         return requests.Request(request.method, url, headers=headers, data=body).prepare()
 
     def _pooled(self) -> _Adapter:
-        """This thread's adapter. After a fork it is a new one, because the parent still uses the old connection."""
+        """Return this thread's adapter. After a fork it is new, because the parent still uses the old connection."""
         pid = os.getpid()
         if getattr(self._local, "pid", None) != pid:
             self._local.adapter, self._local.pid = _Adapter(self.config.api_url), pid
@@ -279,7 +279,7 @@ class Transport:
             self._local.adapter = None
 
     def _wait(self, request: Request, trouble: Trouble, attempt: int, deadline: float) -> float | None:
-        """Seconds before the next attempt, or None when there is none."""
+        """Return the seconds before the next attempt, or None when there is no next attempt."""
         wait = backoff(attempt, self.config.backoff)
         if trouble.retry_after is not None:
             wait += trouble.retry_after  # the jitter is added, so that processes do not retry together
@@ -305,7 +305,7 @@ class Transport:
 def fetch_token(config: Config, grant: TokenGrant, seconds: float) -> RawAnswer:
     """Send one token request (client credentials, RFC 6749 4.4.2; /platform/overview/), within ``seconds``.
 
-    Without retries and redirects. Raises ``WireFault``.
+    Does not retry and does not follow redirects. Raises ``WireFault``.
     """
     headers = grant.headers(config.user_agent)
     prepared = requests.Request("POST", grant.token_url, headers=headers, data=grant.form()).prepare()

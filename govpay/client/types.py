@@ -29,7 +29,7 @@ def is_loopback(host: str) -> bool:
 
 
 def checked_url(setting: str, url: str) -> str:
-    """``url`` if a token may be sent there: https, or http on loopback. Raises ``ConfigurationError``."""
+    """Return ``url`` if a token may be sent there: https, or http on loopback. Raises ``ConfigurationError``."""
     hint = f'GOVPAY["{setting}"] must be an https address such as https://api.govifi.com'
     if not isinstance(url, str) or any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
         raise ConfigurationError(f"{hint}.")
@@ -103,7 +103,7 @@ class Request:
 
     @property
     def pause_scope(self) -> str:
-        """The calls that a 429 to this one pauses: those of the same account and kind.
+        """The scope of the pause after a 429: all calls of the same account and kind.
 
         Reads, writes and the look-up of the webhook secret are paused separately, so that a list that was read too
         fast stops neither a refund nor the verification of webhooks.
@@ -150,7 +150,7 @@ class RawAnswer:
 
 
 class WireFault(Exception):
-    """One exchange got no usable answer. ``unsent``: nothing of it was sent, for certain."""
+    """One exchange got no usable answer. ``unsent``: it is certain that nothing was sent."""
 
     def __init__(self, why: str, *, unsent: bool = False, stale: bool = False, answered: bool = False) -> None:
         super().__init__(why)

@@ -37,7 +37,7 @@ class BadValue(ValueError):
 
 
 class UnfitText(BadValue):
-    """A text that is too long or has characters that no database takes. It could be mended."""
+    """A text that is too long or has characters that a database refuses. ``sync.mending`` can repair it."""
 
 
 def _bad(field: str, why: str) -> NoReturn:
@@ -84,8 +84,8 @@ def hundredfold(value: int | float | Decimal) -> Decimal:
 def dollars(field: str, value: Any) -> int:
     """Convert decimal dollars (A27) to exact cents.
 
-    JSON gives a float. Its ``repr`` is the shortest text for that number, which is the platform's own text for every
-    amount below 10**13 dollars. More than two decimals are refused, not rounded.
+    A JSON number becomes a float. For amounts below 10**13 dollars, the ``repr`` of the float is exactly the amount
+    that the platform sent. More than two decimals are refused, not rounded.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         _bad(field, "is not a number of dollars")
@@ -118,7 +118,7 @@ def flag(field: str, value: Any) -> bool:
 
 
 def timestamp(field: str, value: Any) -> datetime:
-    """ISO 8601 as an aware UTC datetime. Digits beyond microseconds are cut; no zone means UTC (A5)."""
+    """Convert ISO 8601 to an aware UTC datetime. Digits beyond microseconds are cut; no zone means UTC (A5)."""
     try:
         return parse_timestamp(value)
     except ValueError:

@@ -34,7 +34,7 @@ class WireCall(threading.local):
         self.deadline = None
 
     def left(self, wanted: float | None) -> float | None:
-        """``wanted`` or the seconds left, whichever is less. Raises ``TimeoutError`` when none are left."""
+        """Return ``wanted`` or the seconds left, whichever is less. Raises ``TimeoutError`` when none are left."""
         if self.deadline is None:
             return wanted
         left = self.deadline - time.monotonic()
@@ -158,7 +158,7 @@ def why(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """``error`` and its causes; requests and urllib3 also nest them in ``args`` and ``reason``."""
+    """Yield ``error`` and its causes. requests and urllib3 also nest causes in ``args`` and ``reason``."""
     seen: set[int] = set()
     queue: list[Any] = [error]
     while queue and len(seen) < 20:

@@ -1,7 +1,7 @@
 """The checks of a site and of its connection to the platform, for the command, the staff page and monitors.
 
 ``runner`` runs them. ``site``, ``platform`` and ``queues`` hold the checks, grouped by subject. ``findings`` defines
-what a check receives and returns. The workers call ``heartbeats``.
+the input and the result of a check. The workers call ``heartbeats``.
 """
 
 from govpay.doctor.findings import Finding, Level, Report

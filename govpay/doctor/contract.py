@@ -38,7 +38,7 @@ def check_contract(context: CheckContext) -> Iterator[Finding]:
 
 
 def _notice_words(row: ContractNotice) -> tuple[str, str] | None:
-    """Text and hint for a notice about times of change or mended values; ``None`` for other notices."""
+    """Return text and hint for a notice about wrong timestamps or mended values; ``None`` for other notices."""
     if row.value == MENDED:
         words = _("Values that no column takes (%(name)s, %(route)s), %(count)d times from %(first)s to %(last)s.")
         return words, _("The rows are kept, with the text mended or cut; each row names such properties.")

@@ -167,7 +167,7 @@ def check_callbacks(context: CheckContext) -> Iterator[Finding]:
 
 
 def _callback_fault(uid: str, address: str) -> str:
-    """Return the fault of the callback URL ``address``; an empty text if there is none."""
+    """Return the fault of the callback URL ``address``; an empty string if there is none."""
     try:
         path = public_path("govpay:webhook", uid)
     except NoReverseMatch:
@@ -201,7 +201,7 @@ def _is_public(host: str) -> bool:
 
 
 def check_test_event(context: CheckContext) -> Iterator[Finding]:
-    """Report that there is no check of a test event, because the platform documents no way to request one."""
+    """Report that webhooks cannot be checked with a test event: the platform documents no way to request one."""
     yield Finding("test-event", Level.OK, _("A signed test delivery is not offered by this API."))
 
 
@@ -298,7 +298,7 @@ def check_secrets(context: CheckContext) -> Iterator[Finding]:
 
 
 def _secret_fault(sealed: Sealed) -> tuple[str, str]:
-    """Return the reason why the secret cannot be used, and a hint; two empty texts if it can be used."""
+    """Return the reason why the secret cannot be used, and a hint; two empty strings if it can be used."""
     try:
         secret = sealed.reveal()
     except EncryptionError:

@@ -128,7 +128,7 @@ def check_sync(context: CheckContext) -> Iterator[Finding]:
 
 
 def _unproved(lists: list[tuple[Any, str]]) -> Iterator[Finding]:
-    """One finding for each account with lists whose completeness nothing proves."""
+    """Yield one finding for each account with lists that may be incomplete."""
     for account in sorted({account or "" for account, _name in lists}):
         names = sorted(name for each, name in lists if (each or "") == account)
         what = _("Lists that may be incomplete: %(lists)s.") % {"lists": listed(names)}

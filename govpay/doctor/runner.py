@@ -46,7 +46,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 
 def examine(checks: Iterable[tuple[str, Check]] = CHECKS) -> Report:
-    """Run the checks and return their report. They change nothing but a few keys of their own in the cache."""
+    """Run the checks and return their report. They only write a few keys of their own to the cache."""
     context = CheckContext()
     started, findings = timezone.now(), []
     clock = time.monotonic()
@@ -56,7 +56,7 @@ def examine(checks: Iterable[tuple[str, Check]] = CHECKS) -> Report:
 
 
 def _run_check(name: str, check: Check, context: CheckContext) -> list[Finding]:
-    """Run one check and return its findings. An exception becomes a finding after those that were made before."""
+    """Run one check and return its findings. An exception is reported as one more finding, after the others."""
     found: list[Finding] = []
     try:
         for finding in check(context):

@@ -269,7 +269,7 @@ def _is_shared(cache: Any, row: Heartbeat) -> bool:
 
 
 def _use(cache: Any) -> str:
-    """Use the cache and return its fault, with placeholders for its names; an empty text if there is none."""
+    """Use the cache and return its fault, with placeholders for its names; an empty string if there is none."""
     key, value = f"govpay:doctor:{uuid.uuid4().hex}", uuid.uuid4().hex
     try:
         first, second = cache.add(key, value, timeout=60), cache.add(key, "other", timeout=60)

@@ -42,7 +42,7 @@ ACCOUNT_PATHS: dict[str, str] = {
 
 
 def account_path(model: type[models.Model]) -> str:
-    """The entry of ``model``. Raises ``LookupError`` if there is none, so that no model is visible by oversight."""
+    """Return the account path of ``model``. Raises ``LookupError`` without one, so no model is visible by mistake."""
     name = str(model._meta.model_name)
     if name not in ACCOUNT_PATHS:
         raise LookupError(f"{model.__name__} has no entry in ACCOUNT_PATHS.")
@@ -51,7 +51,7 @@ def account_path(model: type[models.Model]) -> str:
 
 @dataclass(frozen=True)
 class Reach:
-    """What a user may see: the uids of some accounts, or everything (``None``)."""
+    """The accounts that a user may see: their uids, or ``None`` for everything."""
 
     accounts: frozenset[str] | None
 
@@ -60,7 +60,7 @@ class Reach:
         return self.accounts is None
 
     def narrow(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        """Filter ``rows`` to those within reach."""
+        """Filter ``rows`` to those of the accounts that the user may see."""
         path = account_path(rows.model)
         if self.accounts is None:
             return rows
@@ -76,7 +76,7 @@ class Reach:
         return rows.filter(**{f"{path}__in": sorted(self.accounts)})
 
     def has(self, row: models.Model) -> bool:
-        """Whether one loaded row is within reach. Executes no statement."""
+        """Return whether the user may see one loaded row. Runs no statement."""
         path = account_path(type(row))
         if self.accounts is None:
             return True
@@ -86,10 +86,10 @@ class Reach:
 
 
 def reach_of(user: Any) -> Reach:
-    """What ``user`` may see. At most one statement; the result is cached on the user object.
+    """Return the accounts that ``user`` may see. Runs at most one statement, and caches the result on the user object.
 
-    A user without any ``AccountAccess`` sees everything, unless ``LIMIT_STAFF_TO_ACCOUNTS`` is set. A superuser
-    always does.
+    A user without any ``AccountAccess`` sees everything, unless ``LIMIT_STAFF_TO_ACCOUNTS`` is set. A superuser always
+    sees everything.
     """
     known = getattr(user, "_govpay_reach", None)
     if known is None:
@@ -110,7 +110,7 @@ def _reach(user: Any) -> Reach:
 
 
 class VisibleRows(ModelIterable):
-    """Yields rows whose joined related objects out of reach are ``None``, as if they were not in the database."""
+    """Yields rows. A joined related object that the user may not see becomes ``None``, as if it did not exist."""
 
     def __iter__(self) -> Iterator[Any]:
         rows: Any = self.queryset
@@ -139,7 +139,7 @@ class AccountQuerySet(models.QuerySet[Row]):
         return str(rows._db or router.db_for_write(self.model, **rows._hints))
 
     def _iterator(self, use_chunked_fetch: bool, chunk_size: int | None) -> Iterator[Any]:
-        """The rows for ``iterator()``, with a cursor on the server only inside a transaction.
+        """Return the rows for ``iterator()``, with a cursor on the server only inside a transaction.
 
         Elsewhere PgBouncer in transaction mode could send the next statement to a connection without that cursor.
         """
@@ -148,7 +148,7 @@ class AccountQuerySet(models.QuerySet[Row]):
         return rows
 
     def visible_to(self, user: Any) -> Self:
-        """The rows that ``user`` may see. Joined related objects of other accounts become ``None``."""
+        """Return the rows that ``user`` may see. Joined related objects of other accounts become ``None``."""
         reach = reach_of(user)
         rows: Any = reach.narrow(self.all())
         if not reach.is_all:
@@ -173,7 +173,7 @@ class GovPayModel(models.Model):
 
 
 def hide_relatives(row: models.Model, reach: Reach) -> None:
-    """Set joined related objects of ``row`` to ``None`` where they are out of reach."""
+    """Set the joined related objects of ``row`` that the user may not see to ``None``."""
     for field in _links(type(row)):
         relative = field.get_cached_value(row, default=None)
         if relative is not None and not reach.has(relative):
@@ -182,13 +182,13 @@ def hide_relatives(row: models.Model, reach: Reach) -> None:
 
 @cache
 def _links(model: type[models.Model]) -> tuple[Any, ...]:
-    """The foreign keys of ``model`` to models of this app."""
+    """Return the foreign keys of ``model`` to models of this app."""
     fields: Any = model._meta.concrete_fields
     return tuple(f for f in fields if f.many_to_one and f.related_model._meta.app_label == model._meta.app_label)
 
 
 class AccountAccess(GovPayModel):
-    """Allows a user or a group to see one payment account. With any row, they see only the accounts of their rows."""
+    """Allows a user or a group to see one payment account. Users with such rows see only the accounts of these rows."""
 
     # Deleting an account or a group must not delete this row: a user who lost the last row would see everything.
     account = models.ForeignKey(

@@ -16,7 +16,7 @@ class MirrorQuerySet(AccountQuerySet[Row]):
     """Querysets of mirrors."""
 
     def present(self) -> Self:
-        """Rows that are not marked as deleted on the platform."""
+        """Return the rows that are not marked as deleted on the platform."""
         return self.filter(deleted_at=None)
 
 
@@ -52,7 +52,7 @@ class Mirror(GovPayModel):
 
     @classmethod
     def mirrored_fields(cls) -> tuple[models.Field[Any, Any], ...]:
-        """The columns that an upsert overwrites, in table order."""
+        """Return the columns that an upsert overwrites, in table order."""
         return _mirrored_fields(cls)
 
 
@@ -66,5 +66,5 @@ def _mirrored_fields(model: type[Mirror]) -> tuple[models.Field[Any, Any], ...]:
 
 
 def unique_uid(name: str) -> models.UniqueConstraint:
-    """A unique constraint on ``uid``. ``unique=True`` would add a second (pattern) index on PostgreSQL."""
+    """Return a unique constraint on ``uid``. ``unique=True`` would add a second (pattern) index on PostgreSQL."""
     return models.UniqueConstraint(fields=["uid"], name=f"govpay_{name}_uid")

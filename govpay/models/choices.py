@@ -192,7 +192,7 @@ class RunState(models.TextChoices):
 
 
 class SyncMode(models.TextChoices):
-    """How much a sync run reads: the objects that changed since the last run, or the whole list."""
+    """The parts of a list that a sync run reads: the objects that changed since the last run, or the whole list."""
 
     INCREMENTAL = "incremental", _("Incremental")
     FULL = "full", _("Full")

@@ -52,7 +52,7 @@ class UidField(_Text[SetType, GetType]):
 
 
 class MirrorKey(models.ForeignKey[SetType, GetType]):
-    """A foreign key to another mirror by its ``uid``.
+    """Return a foreign key to another mirror by its ``uid``.
 
     It has no constraint and no index of its own: rows arrive in any order, the target may never arrive, and the
     composite indexes of each model serve the look-ups.
@@ -108,7 +108,7 @@ class Sealed:
         return self._token
 
     def reveal(self) -> str:
-        """The secret. Raises ``EncryptionError``, which names the row, when no configured key can decrypt it."""
+        """Return the secret. Raises ``EncryptionError``, which names the row, if no configured key can decrypt it."""
         return Secret(unseal(self._token, self.whose))
 
     def __repr__(self) -> str:
@@ -118,7 +118,7 @@ class Sealed:
 
 
 class _Owned(DeferredAttribute):
-    """Sets the row and column on a sealed value when it is read from its row."""
+    """Gives a sealed value its row and column when the value is read from the row."""
 
     def __get__(self, instance: Any, cls: Any = None) -> Any:
         value = super().__get__(instance, cls)
@@ -153,7 +153,7 @@ class SealedField(models.TextField):
         return value.token if isinstance(value, Sealed) else seal(str(value))
 
     def value_to_string(self, obj: models.Model) -> str:
-        """Serializers (dumpdata) get the ciphertext, never the secret. The prefix prevents sealing it a second time."""
+        """Return the ciphertext for serializers (dumpdata), never the secret. Its prefix prevents sealing it twice."""
         value = self.value_from_object(obj)
         return "" if value is None else f"sealed:{self.get_prep_value(value)}"
 

@@ -45,17 +45,17 @@ def _currencies() -> frozenset[str]:
 
 
 def is_currency(code: object) -> bool:
-    """Whether ``code`` is an ISO 4217 code in capital letters."""
+    """Return whether ``code`` is an ISO 4217 code in capital letters."""
     return isinstance(code, str) and len(code) == 3 and code in _currencies()
 
 
 def is_amount(value: object) -> bool:
-    """Whether ``value`` is a positive whole number of minor units."""
+    """Return whether ``value`` is a positive whole number of minor units."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_AMOUNT
 
 
 def digits(currency: str) -> int:
-    """The number of decimals of the currency by ISO 4217; 2 for an unknown one."""
+    """Return the number of decimals of the currency by ISO 4217; 2 for an unknown one."""
     return DECIMALS.get(currency, 2)
 
 
@@ -99,7 +99,7 @@ def read_amount(text: str, currency: str) -> int:
 def format_money(amount: int | None, currency: str) -> str:
     """Format minor units in the active language: ``1234, "USD"`` → ``$12.34``; ``None`` → ``—``.
 
-    A currency that ISO 4217 does not know is written unchanged before a plain number with two decimals.
+    A currency that is not in ISO 4217 is shown as its code before a plain number with two decimals.
     """
     if amount is None:
         return "—"

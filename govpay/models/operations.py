@@ -35,20 +35,20 @@ class OperationQuerySet(AccountQuerySet["Operation"]):
     """Querysets of operations."""
 
     def open_for_long(self) -> Self:
-        """Operations whose outcome reconciliation should know by now, or that do not match the platform."""
+        """Return operations whose outcome should have been found by now, or that do not match the platform."""
         long_ago = Q(deadline_at__lte=timezone.now() - OPEN_FOR_LONG)
         return self.filter(long_ago | ~Q(attention=""), state__in=OPEN_STATES)
 
     def being_looked_up(self) -> Self:
-        """Operations whose outcome is not known now. This includes calls that are still running, and operations that
-        were resolved by hand while reconciliation still reads the platform.
+        """Return operations whose outcome is not known now. This includes calls that are still running, and operations
+        that were resolved by hand while reconciliation still reads the platform.
         """
         money = (OperationAction.CAPTURE, OperationAction.REFUND, OperationAction.VOID)
         by_word = Q(settled_at__gt=timezone.now() - RECHECK_PERIOD, attention_at=None, action__in=money)
         return self.filter(Q(state__in=OPEN_STATES) | by_word)
 
     def needing_review(self) -> Self:
-        """Ended operations that staff must look at, until they are marked as dealt with."""
+        """Return ended operations that staff must look at, until they are marked as dealt with."""
         return self.exclude(attention="").exclude(state__in=OPEN_STATES)
 
 
@@ -210,5 +210,5 @@ class Operation(GovPayModel):
 
     @staticmethod
     def deadline(call_timeout: float) -> dt.datetime:
-        """The time at which a call has certainly ended, if its row is written now. ``call_timeout`` is in seconds."""
+        """Return the time at which a call that starts now has certainly ended. ``call_timeout`` is in seconds."""
         return timezone.now() + BEGINS_WITHIN + dt.timedelta(seconds=call_timeout)

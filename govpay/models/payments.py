@@ -53,7 +53,7 @@ class PaymentQuerySet(MirrorQuerySet["Payment"]):
     """Querysets of payments, with annotations that the payment rules need."""
 
     def flagged(self) -> Self:
-        """Payments with a dispute, a return or a reversal that is not marked as dealt with."""
+        """Return payments with a dispute, a return or a reversal that is not marked as dealt with."""
         return self.exclude(flag="")
 
     def waiting_for_capture(self, now: dt.datetime) -> Self:
@@ -68,8 +68,8 @@ class PaymentQuerySet(MirrorQuerySet["Payment"]):
 
     def with_pending_refunds(self) -> Self:
         """Annotate two sums in minor units. ``pending_refunds``: refunds that the platform accepted and has not
-        settled. ``settled_refunds``: the other refunds that did not fail. The platform may already have included
-        those in ``refunded_amount``, so they must not be subtracted in addition.
+        settled. ``settled_refunds``: the other refunds that did not fail. The platform may already have included those
+        in ``refunded_amount``, so they must not be subtracted a second time.
         """
         pending = (TransactionStatus.PENDING.value, "")
         return self.annotate(
@@ -109,19 +109,19 @@ class PaymentQuerySet(MirrorQuerySet["Payment"]):
 
 
 def _may_have_arrived() -> Q:
-    """Operations that may have reached the platform. One that was not executed may still arrive."""
+    """Return the filter for operations that may have reached the platform, also those closed as not executed."""
     absent = Q(absent_at__isnull=False) | Q(attempts__gt=1) | Q(settled_at__isnull=False)
     return ~Q(state=OperationState.FAILED) | absent
 
 
 def _refund_rows(which: Q) -> models.QuerySet[Transaction]:
-    """The refunds of the outer payment (``OuterRef``) that match ``which``."""
+    """Return the refunds of the outer payment (``OuterRef``) that match ``which``."""
     rows = Transaction.objects.filter(which, payment=OuterRef("uid"), type=TransactionType.REFUND, deleted_at=None)
     return rows.order_by()
 
 
 def _refunds(which: Q) -> Coalesce:
-    """The sum of the outer payment's refunds that match ``which``, in minor units."""
+    """Return the sum of the outer payment's refunds that match ``which``, in minor units."""
     total = _refund_rows(which).values("payment").annotate(sum=Sum("amount")).values("sum")
     return Coalesce(Subquery(total), 0, output_field=models.BigIntegerField())
 
@@ -215,7 +215,7 @@ class Payment(Mirror):
 
     @property
     def taken_back(self) -> str:
-        """``chargeback`` or ``return`` if that is the newest movement, also after staff cleared the flag; else empty.
+        """``chargeback`` or ``return`` if it is the newest movement, even if staff cleared the flag; else empty.
 
         Needs ``flag_movement`` loaded. Otherwise only an open flag counts.
         """
@@ -254,10 +254,10 @@ class Payment(Mirror):
         return bool(preview)
 
     def why_not_capturable(self, *, has_method: bool, confirming: bool = False) -> str:
-        """The reason for staff why the payment cannot be captured; an empty string when it can.
+        """Return the reason for staff why the payment cannot be captured; an empty string when it can.
 
         ``has_method``: the validated payment method can be repeated exactly, as a capture requires
-        (/platform/payments/). That is so when we quoted it or it names a saved method.
+        (/platform/payments/). This is true if the quote was made here or the payment names a saved method.
         ``confirming``: the person who asked for the fee confirms the charge.
         """
         if self.deleted_at:
@@ -281,7 +281,7 @@ class Payment(Mirror):
         return ""
 
     def why_not_voidable(self) -> str:
-        """The reason for staff why the payment cannot be voided (assumption A11), or an empty string."""
+        """Return the reason for staff why the payment cannot be voided (assumption A11), or an empty string."""
         if self.deleted_at:
             return gettext("The platform no longer has this payment.")
         if self.status == PaymentStatus.VALIDATED:
@@ -299,7 +299,7 @@ class Payment(Mirror):
         return ""
 
     def why_not_refundable(self) -> str:
-        """The reason for staff why it cannot be refunded, or an empty string. Needs ``with_pending_refunds``."""
+        """Return the reason for staff why it cannot be refunded, or an empty string. Needs ``with_pending_refunds``."""
         if self.deleted_at:
             return gettext("The platform no longer has this payment.")
         if self.status not in REFUNDABLE:
@@ -316,7 +316,8 @@ class Payment(Mirror):
     def refundable_amount(self) -> int:
         """Minor units that can still be refunded. Pending refunds are subtracted. Needs ``with_pending_refunds``.
 
-        The transaction of a refund arrives before the payment's new sum, so the larger of the two sums counts.
+        A refund's transaction may be read before the payment's new refunded amount, so the larger of the two sums is
+        used.
         """
         pending: Any = self.__dict__.get("pending_refunds")
         if pending is None:

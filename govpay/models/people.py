@@ -15,7 +15,7 @@ NAME_LENGTH, ID_LENGTH = 255, 64
 
 
 def kept_name() -> Any:
-    """A column with the username of the person, as it was when the row was written."""
+    """Return a column with the username of the person, as it was when the row was written."""
     # The database has the default too, because processes of the previous release do not know the column.
     return models.CharField(
         _("name of the user"), max_length=NAME_LENGTH, blank=True, default="", db_default="", editable=False
@@ -23,7 +23,7 @@ def kept_name() -> Any:
 
 
 def kept_id() -> Any:
-    """A column with the primary key of the person, as text."""
+    """Return a column with the primary key of the person, as text."""
     return models.CharField(
         _("ID of the user"), max_length=ID_LENGTH, blank=True, default="", db_default="", editable=False
     )

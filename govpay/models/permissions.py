@@ -1,4 +1,4 @@
-"""The permission of each action: read by operations, admin and REST. It imports no client, to keep start-up fast."""
+"""The permission of each action, used by operations, admin and REST. It imports no client, to keep start-up fast."""
 
 from __future__ import annotations
 

@@ -273,7 +273,7 @@ _ADVISED = (TransactionType.ACH_RETURN, TransactionType.CHARGEBACK, DECLINE)
 
 
 def find_reason(kind: str, code: str) -> Reason | None:
-    """The reason for a ``code`` of a ``kind`` (a ``TransactionType`` or ``DECLINE``); ``None`` if it is unknown."""
+    """Return the reason for a ``code`` of a ``kind`` (a ``TransactionType`` or ``DECLINE``); ``None`` if unknown."""
     key = code.strip().upper()
     found = next((table[key] for table in _TABLES.get(kind, ()) if key in table), None)
     return found if found is None or kind in _ADVISED else Reason(found.means)
@@ -291,6 +291,6 @@ def reason_in_words(kind: str, code: str) -> str:
 
 
 def advice_on(kind: str, code: str) -> tuple[str, ...]:
-    """The advice and the deadline: at most two sentences, none for an unknown code."""
+    """Return the advice and the deadline: at most two sentences, none for an unknown code."""
     reason = find_reason(kind, code)
     return tuple(str(text) for text in (reason.do, reason.by) if text) if reason else ()

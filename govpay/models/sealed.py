@@ -16,7 +16,7 @@ BATCH = 500
 
 
 def sealed_columns() -> list[tuple[type[models.Model], tuple[str, ...]]]:
-    """Each model with its sealed columns. This includes the models of the host."""
+    """Return each model with its sealed columns. This includes the models of the host."""
     found = []
     for model in apps.get_models():
         names = tuple(field.name for field in model._meta.concrete_fields if isinstance(field, SealedField))
@@ -26,7 +26,7 @@ def sealed_columns() -> list[tuple[type[models.Model], tuple[str, ...]]]:
 
 
 def filled(names: tuple[str, ...]) -> Q:
-    """Rows with a value in at least one of these columns."""
+    """Return the filter for rows with a value in at least one of these columns."""
     found = Q()
     for name in names:
         found |= Q(**{f"{name}__isnull": False})
@@ -34,12 +34,12 @@ def filled(names: tuple[str, ...]) -> Q:
 
 
 def rows_to_write(model: type[models.Model]) -> models.QuerySet[Any]:
-    """All rows of a model, which may be the host's, in the database that is written to."""
+    """Return all rows of a model, which may be the host's, in the database that is written to."""
     return model._base_manager.using(router.db_for_write(model))
 
 
 def batches(model: type[models.Model], names: tuple[str, ...], size: int = BATCH) -> Iterator[list[tuple[Any, ...]]]:
-    """Batches of rows ``(pk, value, …)`` with a value in at least one of these columns, ordered by key."""
+    """Yield batches of rows ``(pk, value, …)`` with a value in at least one of these columns, ordered by key."""
     rows = rows_to_write(model).filter(filled(names)).order_by("pk").values_list("pk", *names)
     last: Any = None
     while True:

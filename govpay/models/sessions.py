@@ -18,9 +18,9 @@ from govpay.models.people import kept_id, kept_name
 class HostedSession(Mirror):
     """One attempt to pay, or to manage a wallet, on the platform's page; /guides/hosted-sessions/.
 
-    ``uid`` is the ``session_id``. It is not secret, because the platform and its pages show it to many. The payment
-    page here uses only ``public_id``, which cannot be guessed. The credential and the URL that contains it are sealed,
-    and deleted when the session ends.
+    ``uid`` is the ``session_id``. It is not secret, because many people can see it on the platform and its pages. The
+    payment page here uses only ``public_id``, which cannot be guessed. The credential and the URL that contains it are
+    sealed, and deleted when the session ends.
     """
 
     LOCAL = ("public_id", "credential", "hosted_url")

@@ -13,7 +13,7 @@ from govpay import conf
 
 @lru_cache(maxsize=256)
 def zone_named(name: str) -> ZoneInfo | None:
-    """The zone of an IANA name, or of a Windows name such as ``Mountain Standard Time``; ``None`` if it is unknown."""
+    """Return the zone of an IANA name, or of a Windows name such as ``Mountain Standard Time``, or ``None``."""
     name = name.strip()
     # A Windows name is no IANA name, except "UTC", which is the same zone in both.
     return _iana(name) or _iana(_iana_name_of(name))
@@ -35,7 +35,7 @@ def _iana(name: str) -> ZoneInfo | None:
 
 
 def void_day_zone() -> ZoneInfo:
-    """The zone of the day on which a captured payment can be voided: ``VOID_DAY_ZONE``, or UTC if it is unknown."""
+    """Return the zone of the day on which a captured payment can be voided: ``VOID_DAY_ZONE``, else UTC."""
     return zone_named(conf.get("VOID_DAY_ZONE")) or ZoneInfo("UTC")
 
 

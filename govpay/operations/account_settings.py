@@ -52,8 +52,8 @@ def update_payment_account(
 ) -> PaymentAccount:
     """Change the given properties, and keep all others as the platform has them now; assumption A7.
 
-    ``properties`` are the ``AccountProperties``. The limits are in cents; an empty text removes an external id
-    or the callback URL. Raises ``OperationRefused`` that names the option, ``OutcomeUnknown``, ``APIError``.
+    ``properties`` are the ``AccountProperties``. The limits are in cents; an empty string removes an external id or the
+    callback URL. Raises ``OperationRefused``, which names the option, ``OutcomeUnknown``, ``APIError``.
     """
     given = {"name": name, "processor": processor, **wire_properties(properties)}
     if given.get("callback_url"):
@@ -86,9 +86,9 @@ def set_checkout_config(
 ) -> PaymentAccount:
     """Set the checkout's origins and its look; /getting-started/credentials/, /component/theming/.
 
-    Give all options: the vendor does not document whether the platform keeps those that are left out. ``page_message``
-    may contain HTML; ``markup.clean_message`` keeps only the allowed tags.
-    Raises ``OperationRefused`` that names the option, ``OutcomeUnknown``, ``APIError``.
+    Pass all options, because the vendor does not document whether the platform keeps the omitted ones. ``page_message``
+    may contain HTML; ``markup.clean_message`` keeps only the allowed tags. Raises ``OperationRefused``, which names the
+    option, ``OutcomeUnknown``, ``APIError``.
     """
     if allowed_origins is not None:
         options.check_origins("allowed_origins", allowed_origins)
@@ -107,7 +107,7 @@ def set_checkout_config(
 
 
 def checkout_as_sent(account_uid: str) -> dict[str, Any]:
-    """Return the checkout's properties that were last sent from here; empty if it is not certain that they arrived.
+    """Return the checkout's properties that were last sent from here; empty if it is not known whether they arrived.
 
     The platform has no documented way to read them back.
     """
@@ -123,7 +123,7 @@ class ChangedMeanwhile(OperationInProgress):
 
 
 class AccountAction(Action):
-    """An action on a payment account that is known here. The journal keeps the requested values in ``reason``."""
+    """Base class of actions on a known payment account. The journal stores the requested values in ``reason``."""
 
     model = PaymentAccount
     reads_object: ClassVar[bool] = True
@@ -155,7 +155,7 @@ class UpdateAccountAction(AccountAction):
     action: ClassVar[str] = OperationAction.UPDATE_ACCOUNT
 
     def __init__(self, account: PaymentAccount, changes: Mapping[str, Any]) -> None:
-        """``changes`` has the platform's names and values of properties. Raises ``OperationRefused`` if it is empty."""
+        """``changes`` maps the platform's property names to values. Raises ``OperationRefused`` if it is empty."""
         if not changes:
             raise OperationRefused("There is nothing to change.")
         super().__init__(account, changes)
@@ -229,7 +229,7 @@ class SetCheckoutAction(AccountAction):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """Return success if the account shows the values, or if a later call has set the whole checkout again."""
+        """Return success if the account shows the values, or if a later call has replaced the whole checkout."""
         uid, asked = str(operation.account_id), json.loads(operation.reason)
         found = read_account(uid)
         later = journal.entries().filter(

@@ -51,7 +51,7 @@ def wire_properties(properties: AccountProperties) -> dict[str, Any]:
 
 
 def as_sent(account_uid: str) -> dict[str, Any]:
-    """Return the account's properties as last sent from here; an empty text for a removed one.
+    """Return the account's properties as last sent from here; an empty string for one that was removed.
 
     Properties are left out if it is not known whether they arrived.
     """
@@ -68,7 +68,7 @@ def as_sent(account_uid: str) -> dict[str, Any]:
 
 
 def filled(document: Mapping[str, Any], account: PaymentAccount) -> dict[str, Any]:
-    """Return ``document`` with its missing properties added: as last sent, else from the row.
+    """Return ``document``, with missing properties added from the last request, or else from the row.
 
     The vendor does not document which properties a read of one account shows, and a property that a request leaves out
     may be removed (A7). A property that is ``null`` is not missing: the account has no value for it.

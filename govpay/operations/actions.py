@@ -1,4 +1,4 @@
-"""The base class of actions: rules, one API call, and the reading of its outcome from what the platform says."""
+"""The base class of actions: the rules, one API call, and how its outcome is read from the platform."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ R = TypeVar("R", bound=Resource)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The figures that a confirmation page showed. They are checked again; a difference refuses the action (M7)."""
+    """The values that a confirmation page showed. If the locked row differs, the action is refused (M7)."""
 
     status: str
     #: The amount that was left to refund, in minor units; ``None`` if the action does not need it.
@@ -32,7 +32,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class ActionResult:
-    """The platform's statement about an action: the document of the row that it made or changed."""
+    """The platform's answer about an action: the document of the row that the action created or changed."""
 
     mapper: Mapper
     document: Mapping[str, Any]
@@ -46,8 +46,7 @@ class ActionResult:
 class Action(ABC):
     """One request to the platform. Subclasses define its parts; ``engine.execute`` calls them in order.
 
-    Methods that need only the journal row are static, so that reconciliation can call them long after the
-    caller has ended.
+    Methods that need only the journal row are static, so that reconciliation can call them long after the call.
     """
 
     #: One of ``OperationAction``; ``models.permissions`` has its permission.
@@ -66,21 +65,22 @@ class Action(ABC):
 
     @abstractmethod
     def arguments(self) -> Mapping[str, Any]:
-        """Return the caller's arguments. They are fingerprinted, so that one key cannot stand for two actions."""
+        """Return the caller's arguments. Their fingerprint prevents the use of one key for two requests."""
 
     @abstractmethod
     def entry(self) -> dict[str, Any]:
         """Return the columns of the journal row."""
 
     def known(self) -> Mirror | None:
-        """Return the row that the action would make, if it exists already and nothing needs to be sent."""
+        """Return the row that the action would create, if it exists already. Then nothing is sent."""
         return None
 
     @classmethod
     def again(cls, operation: Operation, seen: Snapshot | None) -> Action:
-        """Return the same request, made from the journal alone, for *Try again*.
+        """Build the same request again from the journal row alone, for *Try again*.
 
-        Raises ``OperationRefused`` if the journal does not hold the whole request: repeat the call with its key then.
+        Raises ``OperationRefused`` if the row does not contain the whole request. Then the caller must repeat the call
+        with the same key.
         """
         raise OperationRefused(
             _("This cannot be tried again here. Start it again on the page or with the command that started it.")
@@ -90,8 +90,8 @@ class Action(ABC):
     def check(self, operation: Operation) -> None:
         """Check our own rules on fresh, locked rows, and complete the journal row and the request.
 
-        Runs after the journal row was inserted, which claims the payment: changes of an earlier action are
-        visible by now. Raises ``OperationRefused``, which rolls the journal row back.
+        Runs after the journal row was inserted. That row claims the payment, so the changes of an earlier action are
+        visible now. Raises ``OperationRefused``, which rolls the journal row back.
         """
 
     @abstractmethod
@@ -99,7 +99,7 @@ class Action(ABC):
         """Make the API call and nothing else: an exception from here is treated as the outcome of the call."""
 
     def judge_answer(self, operation: Operation, found: Any) -> ActionResult | None:
-        """Judge the answer to the call itself, like ``judge``. It must meet more conditions than a read."""
+        """Judge the answer to the call itself, as ``judge`` does. It must meet more conditions than a read."""
         if self.statuses and found.status not in self.statuses:
             raise InvalidAnswer("the answer has no status that is known")
         return self.judge(operation, found)
@@ -109,21 +109,21 @@ class Action(ABC):
     def judge(operation: Operation, found: Any) -> ActionResult | None:
         """Return what ``found`` says about the action; ``None`` if it has not happened.
 
-        Raises ``InvalidAnswer`` or another ``ValueError`` or ``APIError`` when ``found`` does not say.
+        Raises ``InvalidAnswer`` or another ``ValueError`` or ``APIError`` when ``found`` does not show the outcome.
         """
 
     @classmethod
     @abstractmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """Read the platform for the outcome; ``None``: there is no sign of it in any place. Only reads.
+        """Read the platform to find the outcome. Returns ``None`` if no place shows a sign of it. Never writes.
 
-        Raises ``EffectSeen`` when a place shows a sign that is no proof, and another ``APIError`` or
-        ``ValueError`` when the outcome cannot be read now, which proves nothing.
+        Raises ``EffectSeen`` if there is a sign but no proof. Raises another ``APIError`` or ``ValueError`` if the
+        outcome cannot be read now; this proves nothing.
         """
 
     @staticmethod
     def address(operation: Operation) -> dict[str, Any]:
-        """Return the columns that follow from the URL of the document, as a sync sets them."""
+        """Return the columns that are known from the request's path, with the same values as in a sync."""
         return {"account_id": operation.account_id}
 
     @staticmethod
@@ -133,7 +133,7 @@ class Action(ABC):
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
-        """Read other objects again that the action may have changed. Called after the journal row is closed.
+        """Read again the other objects that the action may have changed. Called after the journal row is closed.
 
         ``refused``: the platform refused the action without saying why, so our copy of the object may be old.
         """
@@ -141,7 +141,7 @@ class Action(ABC):
 
 
 def completed(found: R, known: Mapping[str, Any]) -> R:
-    """Return ``found`` with those properties of ``known`` that the platform left out of its answer.
+    """Return ``found``, completed with the properties of ``known`` that the platform's answer lacks.
 
     The answers to writes are hardly documented (/platform/payments/ names four properties). A property that is missing
     in an answer must not clear its column.

@@ -16,7 +16,7 @@ from govpay.models.people import name_of, person, user_id_of
 
 
 def next_attempt(operation: Operation, entry: Mapping[str, Any], actor: Any) -> dict[str, Any]:
-    """Return the columns that begin the next attempt. ``entry`` holds the columns of the request that is made again."""
+    """Return the columns that begin the next attempt. ``entry``: the journal columns of the repeated request."""
     kept = {name: value for name, value in entry.items() if name in ("validated_method", "method_expires_at")}
     if operation.validated_method is not None:
         kept = {}  # keep the method of the first attempt: the look-up recognizes the effect by it
@@ -35,7 +35,7 @@ def next_attempt(operation: Operation, entry: Mapping[str, Any], actor: Any) -> 
 
 
 def doubted(operation: Operation, why: str) -> dict[str, Any]:
-    """Return the columns that make an operation unknown again after it counted as not executed."""
+    """Return the columns that set a not executed operation back to ``unknown``. ``why``: the sign that was found."""
     columns: dict[str, Any] = {
         "state": OperationState.UNKNOWN,
         "look_up_error": why[:255],
@@ -49,7 +49,7 @@ def doubted(operation: Operation, why: str) -> dict[str, Any]:
 
 
 def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
-    """Return the earlier attempts and the one that just ended, each with the person who resolved it by hand, if any."""
+    """Return the earlier attempts and the one that just ended, each with the user who resolved it by hand, if any."""
     ended = {
         "attempt": operation.attempts,
         "started_at": (operation.attempted_at or operation.created_at).isoformat(),
@@ -65,7 +65,7 @@ def _with_this_attempt(operation: Operation) -> list[dict[str, Any]]:
 
 
 def is_not_executed(operation: Operation) -> bool:
-    """Whether *Try again* may reopen this operation: as far as is known, nothing was done.
+    """Return whether *Try again* may reopen this operation: it failed, and nothing is known to have been done.
 
     A refusal of the first attempt ends the operation. A refusal of a later attempt says nothing about the earlier
     attempts, so that only a retry with the same reference is safe.
@@ -76,7 +76,7 @@ def is_not_executed(operation: Operation) -> bool:
 
 
 def was_sent(operation: Operation) -> bool:
-    """Whether an attempt of this operation, which counts as not executed, may have reached the platform."""
+    """Return whether an attempt of this operation, which is closed as not executed, may have reached the platform."""
     return operation.attempts > 1 or operation.absent_at is not None or operation.settled_at is not None
 
 

@@ -36,7 +36,7 @@ def check_authorization(given: Authorization) -> None:
 
 
 def authorization_of(operation: Operation) -> Authorization | None:
-    """Return the authorization that the capture ``operation`` was given, or None."""
+    """Return the authorization that was passed to the capture ``operation``, or None."""
     if not operation.sec_code or operation.authorized_at is None:
         return None
     return Authorization(operation.sec_code, operation.authorization_text, operation.authorized_at)

@@ -41,7 +41,7 @@ def create_customer(
     """Return the account's customer with this reference. Create it if there is none (/platform/wallets/).
 
     A customer that is known here is returned without HTTP, if no ``key`` is given. An existing customer is returned
-    unchanged: name and email are used for a new one only. A given ``key`` is used up in both cases.
+    unchanged: name and email are used for a new one only. In both cases a given ``key`` counts as used.
 
     Raises ``OperationRefused``, ``Conflict``, ``OutcomeUnknown``, ``APIError``.
     """

@@ -56,7 +56,7 @@ NOTHING_DONE = (
 
 
 class RequestKey(str):
-    """A key with ``mark``, a keyed hash of the whole REST request. It replaces the fingerprint of the arguments."""
+    """A key with ``mark``, a keyed hash of the whole REST request. The mark is used instead of the fingerprint."""
 
     mark: str
 
@@ -96,13 +96,13 @@ def execute(action: Action, *, actor: Any = None, key: uuid.UUID | str | None = 
 
 
 def reopen(action: Action, operation: Operation, *, actor: Any = None) -> Mirror:
-    """Try an operation again that was not executed, with the same journal row, key and reference.
+    """Try again an operation that was not executed, with the same journal row, key and reference.
 
     If an earlier attempt may have reached the platform, the platform is read first, and nothing is sent if the effect
     is found there. Returns the row that was created or changed. If the operation has another state by now, its outcome
     is returned or raised, and nothing is sent.
 
-    Raises what ``execute`` raises, and ``OutcomeUnknown`` when the platform shows a sign of the earlier attempt.
+    Raises the errors of ``execute``, and ``OutcomeUnknown`` when the platform shows a sign of the earlier attempt.
     """
     journal.demand_commits()
     entry = JournalEntry(operation)
@@ -117,7 +117,7 @@ def reopen(action: Action, operation: Operation, *, actor: Any = None) -> Mirror
 
 
 def _was_carried_out(action: Action, entry: JournalEntry) -> bool:
-    """Whether the outcome of an earlier attempt is known now: it was carried out after all, or it is tried again."""
+    """Return whether an earlier attempt was carried out after all, or another process has reopened the operation."""
     try:
         answer = action.look_up(entry.operation)
     except EffectSeen as sign:
@@ -230,7 +230,7 @@ def _after_refusal(action: Action, entry: JournalEntry, error: GovPayError) -> A
     """Close an operation that the platform or we refused.
 
     A refusal of a further attempt says nothing about the earlier ones. Returns the answer if the platform shows that an
-    earlier attempt was carried out, else None. Raises ``OutcomeUnknown`` when the platform cannot be read for that.
+    earlier attempt was carried out, else None. Raises ``OutcomeUnknown`` if that cannot be found out.
     """
     if entry.operation.attempts > 1 and isinstance(error, ABOUT_THE_OBJECT):
         doubt = ""
@@ -255,7 +255,7 @@ def _after_refusal(action: Action, entry: JournalEntry, error: GovPayError) -> A
 
 
 def _record(action: Action, entry: JournalEntry, answer: ActionResult) -> Mirror:
-    """Store the answer, close the journal row, read again what else has changed, and send the signals."""
+    """Store the answer, close the journal row, read again the other rows that changed, and send the signals."""
     try:
         row = entry.record(action, answer)
     except Exception as error:
@@ -284,10 +284,10 @@ def _repeat(action: Action, earlier: Operation, mark: str, actor: Any) -> Mirror
 
 
 def _same_request(action: Action, earlier: Operation, mark: str) -> bool:
-    """Whether ``action`` is the same request as ``earlier``, by their fingerprints.
+    """Return whether ``action`` is the same request as ``earlier``, by their fingerprints.
 
-    A row that was added after a restore from a backup (``adopt_refunds``) has no fingerprint: then the payment and the
-    amount are compared, and a request without an amount matches any.
+    A row that was added after a restore from a backup (``adopt_refunds``) has no fingerprint. Then the payment and the
+    amount are compared, and a request without an amount matches any amount.
     """
     if earlier.fingerprint:
         return earlier.fingerprint == mark

@@ -104,7 +104,7 @@ class SetSubscriptionsAction(AccountAction):
 
     @staticmethod
     def judge(operation: Operation, found: Resource) -> ActionResult | None:
-        """Keep the list as an attribute of ``operation``: ``stored`` needs it and gets no other argument."""
+        """Store the list as an attribute of ``operation``, because ``stored`` needs it and gets no other argument."""
         listed, switches = found.raw["listed"], json.loads(operation.reason)
         if listed is not None and not _fits(listed, switches):
             return None
@@ -153,7 +153,7 @@ class RefreshSecretAction(AccountAction):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """Return None: a killed process has stored nothing, and the secret can be fetched again at any time."""
+        """Return None: a killed process has stored no secret, and the secret can be fetched again at any time."""
         return None
 
     @staticmethod

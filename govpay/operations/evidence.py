@@ -1,8 +1,8 @@
 """Look for signs that an operation was carried out, in every place where its effect would show.
 
-Absence from one list proves nothing: lists lag behind objects, and a webhook may arrive before both show the effect.
-An operation may be closed as "not executed" only when no place shows a sign. A sign is no proof either: with one, the
-outcome stays unknown.
+Absence from one list proves nothing: lists lag behind objects, and a webhook may arrive before both show the effect. An
+operation may be closed as "not executed" only when no place shows a sign. A sign is no proof either: if there is one,
+the outcome stays unknown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Mismatch(InvalidAnswer):
 
 
 def transactions_of(operation: Operation) -> Iterator[dict[str, Any]]:
-    """Yield the transactions of the operation's payment, read by payment and then by time: each list may lag.
+    """Yield the transactions of the operation's payment, from a read by payment and a read by time: each list may lag.
 
     Raises ``APIError`` when one of the lists cannot be read completely.
     """
@@ -76,8 +76,8 @@ def demand_no_refund(operation: Operation, listed: Iterable[Mapping[str, Any]]) 
 def demand_no_movement(operation: Operation, kind: str, event_type: str = "") -> None:
     """Look for signs of a capture or void outside the payment itself: its transactions, events, and the mirror.
 
-    Raises ``EffectSeen``, and ``APIError`` when the transactions cannot be read. If the platform offers no list of
-    transactions (404, 405), there are none to look at.
+    Raises ``EffectSeen`` if there is a sign, and ``APIError`` when the transactions cannot be read. If the platform
+    offers no list of transactions (404, 405), none are checked.
     """
     try:
         for found in map(TransactionResource, transactions_of(operation)):
@@ -129,7 +129,7 @@ def _events(operation: Operation, event_type: str) -> Iterator[Mapping[str, Any]
 
 
 def _named_by_events(operation: Operation, known: Mapping[str, TransactionResource]) -> Iterator[TransactionResource]:
-    """Yield the refunds that events name and no list shows, each read on its own.
+    """Yield the refunds that events name and no list shows. Each is read by its uid.
 
     Raises ``EffectSeen`` for a refund that cannot be read yet, and for an event that does not name its refund.
     """
@@ -153,5 +153,5 @@ def _read(operation: Operation, uid: str) -> TransactionResource:
 
 
 def _refunded_since(operation: Operation, known: Mapping[str, TransactionResource]) -> bool:
-    """Whether a known refund explains an event that does not name its refund."""
+    """Return whether a known refund can be the reason for an event that does not name its refund."""
     return any(row.type == TransactionType.REFUND and may_be_new(row, operation) for row in known.values())

@@ -1,6 +1,6 @@
 """Import of payment methods from a CSV file: its columns, its rows, and the file of refused rows.
 
-``imports.py`` sends the rows; this module reads them from a file, because one file would be too long.
+``imports.py`` sends the rows; this module reads them from a file. The two modules are separate because of their length.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _import_lines(
 
 
 def column_names(header: Sequence[str]) -> list[str]:
-    """Return our names of the header's columns. Raises ``OperationRefused`` if one is unknown, repeated or missing."""
+    """Return our names for the header's columns. Raises ``OperationRefused`` if one is unknown, repeated or missing."""
     names = [COLUMN_ALIASES.get(name, name) for name in (cell.strip().lower() for cell in header)]
     for number, name in enumerate(names, 1):
         if name not in KNOWN_COLUMNS:
@@ -229,7 +229,7 @@ class ChunkImport:
     def import_chunk(self, number: int, rows: list[ImportRow]) -> list[RowResult]:
         """Import these rows and return their results. Rows that an earlier run imported are counted, without a result.
 
-        Sets ``summary.stopped`` when the import cannot go on.
+        Sets ``summary.stopped`` when the import must stop.
         """
         refused = [RowResult(index, REFUSED, error=row.why) for index, row in enumerate(rows) if row.why]
         if self.dry_run:

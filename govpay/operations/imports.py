@@ -76,11 +76,11 @@ def import_payment_methods(
 ) -> list[RowResult]:
     """Import permanent processor tokens; return one result for each row, in the order of ``rows`` (assumption A16).
 
-    A row is ``{"customer_reference_id": …, "payment_method": {…}}`` with the vendor's request object. Rows
-    that our rules or the platform refuse do not stop the other rows. Every 500 rows are one call with a journal entry.
-    If the answer to a call is lost, its rows are ``unknown``: reconciliation reads the customers' methods, and
-    nothing is sent again. No further call is made after it, and the remaining rows are ``not_sent``. The methods
-    are stored at once with the values of the request; the next sync replaces them by the platform's values.
+    A row is ``{"customer_reference_id": …, "payment_method": {…}}`` with the vendor's request object. Rows that our
+    rules or the platform refuse do not stop the other rows. Every 500 rows are one call with a journal entry. If the
+    answer to a call is lost, its rows are ``unknown``: reconciliation reads the customers' methods, and nothing is sent
+    again. No further call is made after it, and the remaining rows are ``not_sent``. The methods are stored at once
+    with the values of the request; the next sync replaces these with the platform's values.
 
     Raises ``OperationRefused``, and ``APIError`` when the platform refused before anything was imported.
     """
@@ -105,7 +105,7 @@ def import_payment_methods(
 
 
 def checked_row(row: Any) -> tenant_shapes.ImportedMethod:
-    """Return the checked row as it is sent. Raises ``OperationRefused`` that names the wrong field, never its value."""
+    """Return the checked row as it is sent. Raises ``OperationRefused`` with the wrong field, never its value."""
     refuse_cards(row=row)
     if not isinstance(row, Mapping) or set(row) != {"customer_reference_id", "payment_method"}:
         raise OperationRefused("A row has customer_reference_id and payment_method, and nothing else.")
@@ -296,7 +296,7 @@ class ImportMethodsAction(Action):
         journal.entries().filter(pk=operation.pk).update(reason="\n".join(lines), validated_method=None, row_marks=done)
 
     def outcome(self, chunk: Mapping[int, Any], key: Any) -> tuple[dict[int, str], dict[int, str]]:
-        """Return imported rows (index: uid) and refused rows (index: why); for a repeated key, those in the journal."""
+        """Return imported rows (index: uid) and refused rows (index: reason); for a used key, from the journal."""
         if self.operation is not None:
             _, imported, refused = vars(self.operation)["_outcome"]
             return {index: mapping.SAVED_METHOD.uid(document) for index, document in imported.items()}, refused

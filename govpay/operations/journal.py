@@ -60,7 +60,7 @@ def entries() -> QuerySet[Operation]:
 
 
 def is_used(key: uuid.UUID | str | None) -> bool:
-    """Whether ``key`` belongs to an earlier operation, whose outcome is then returned. True for an invalid key."""
+    """Return whether ``key`` is already used; ``execute`` then returns the first outcome. True for an invalid key."""
     try:
         return key is not None and entries().filter(key=uuid.UUID(str(key))).exists()
     except ValueError:
@@ -86,8 +86,8 @@ def demand_commits() -> None:
 def read_what_is_committed() -> None:
     """Use READ COMMITTED for this transaction, for sites that run PostgreSQL with a stricter isolation level.
 
-    There a transaction sees the rows as they were when it began. This transaction may have waited for another action
-    to end, and would check its rules on rows from before that action.
+    With a stricter level, a transaction sees the rows as they were when it began. This transaction may have waited for
+    another action to end, and would then check its rules on rows from before that action.
     """
     connection = transaction.get_connection(router.db_for_write(Operation))
     level = getattr(getattr(connection, "isolation_level", None), "name", "")
@@ -97,7 +97,7 @@ def read_what_is_committed() -> None:
 
 
 class JournalEntry:
-    """The life of one row: opened, sent, answered, and closed as succeeded, failed or unknown. Its methods commit."""
+    """One journal row from its insertion to its end: succeeded, failed or unknown. Its methods commit."""
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
@@ -201,14 +201,14 @@ class JournalEntry:
         """Write the outcome: succeeded without ``error``, unknown after ``OutcomeUnknown``, else failed.
 
         A row that is already closed stays as it is, except that the platform's record overrides "not executed" and a
-        manual resolution. An error of an earlier attempt is not written while a later one may be under way.
+        manual resolution. The error of an earlier attempt is not written if a later attempt may be running.
         ``attention``: as for ``record``.
         """
         in_transaction(lambda: self._close(error, attention))
         self.mark("closed")
 
     def give_up(self, error: GovPayError) -> bool:
-        """Close the row. Returns False if the database fails: reconciliation finds the outcome after the deadline."""
+        """Close the row. Returns False if the database fails; reconciliation then finds the outcome later."""
         failure = "operation %s failed (%s), which could not be recorded"
         if isinstance(error, OutcomeUnknown):
             error.operation_key = str(self.operation.key)
@@ -300,7 +300,7 @@ class JournalEntry:
 
 
 def _turnable(state: str, error: GovPayError | None) -> Q:
-    """Return the filter for closed rows that ``state`` may replace.
+    """Return the filter for closed rows whose state may still change to ``state``.
 
     The platform's own record overrides "not executed" and a manual resolution.
     """
@@ -312,9 +312,9 @@ def _turnable(state: str, error: GovPayError | None) -> Q:
 
 
 def review_columns(operation: Operation, attention: str) -> dict[str, Any]:
-    """Return the columns that raise a review item. Empty for actions that move no money.
+    """Return the columns that raise a review item. Empty for an action that does not move money.
 
-    Also empty for a void of a fee preview that was not executed: nobody can charge the payment, and it expires.
+    Also empty for the void of a fee preview that was not executed: nobody can charge that payment, and it expires.
     """
     if not attention or operation.action not in MOVES_MONEY:
         return {}

@@ -42,10 +42,10 @@ def count_sealed() -> int:
 
 
 def rotate_keys(advance: Callable[[int], object] = lambda rows: None) -> Iterator[list[Rotated]]:
-    """Encrypt every sealed value with the newest key. Yields the results of one model after another.
+    """Encrypt every sealed value with the newest key. Yields the results model by model.
 
-    A value is replaced only if it is still the value that was read, so that concurrent changes are kept. The run may
-    be stopped at any point: values under the old and the new key can both be decrypted, and the next run reads all rows
+    A value is replaced only if it is still the value that was read, so that concurrent changes are kept. The run may be
+    stopped at any point, because values of the old and the new key can both be decrypted. The next run reads all rows
     and rewrites the remaining values. ``advance`` is called with the number of rows of each batch.
 
     Raises ``ConfigurationError`` for invalid keys, before anything is written.

@@ -1,4 +1,4 @@
-"""Payment links: our own requests to pay, valid for days, and the hosted session that each has open."""
+"""Payment links: our own requests to pay, valid for days. Each link has at most one open hosted session."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _public_id(key: uuid.UUID | None) -> str:
 def cancel_payment_link(*, link: PaymentLink, actor: Any = None) -> PaymentLink:
     """Cancel an open or expired link and expire its session. Other links are refused.
 
-    Raises ``OperationRefused``, and what ``expire_hosted_session`` raises; the link is cancelled in that case, too.
+    Raises ``OperationRefused`` and the errors of ``expire_hosted_session``; the link is cancelled in that case, too.
     """
     open_links = PaymentLink.objects.filter(pk=link.pk, state__in=(LinkState.OPEN, LinkState.EXPIRED))
     closed = in_transaction(lambda: open_links.update(state=LinkState.CANCELLED, **kept("cancelled_by", actor)))
@@ -124,7 +124,7 @@ def open_session(link: PaymentLink, *, success_url: str, cancel_url: str) -> Hos
     A new session is opened only after the platform reports that the last one ended unpaid. Concurrent requests open the
     same one, because its key is made from the link and the number of the attempt. So nobody pays twice.
 
-    Raises ``OperationRefused`` for a link that is not open, and what ``create_hosted_session`` raises.
+    Raises ``OperationRefused`` for a link that is not open, and the errors of ``create_hosted_session``.
     """
     link.refresh_from_db()
     if link.state == LinkState.PAID:
@@ -151,7 +151,7 @@ def open_session(link: PaymentLink, *, success_url: str, cancel_url: str) -> Hos
 
 
 def close_expired_links() -> int:
-    """Close the links whose time is over. Returns how many were closed."""
+    """Set open links whose ``expires_at`` is over to expired. Returns how many."""
     over = PaymentLink.objects.filter(state=LinkState.OPEN, expires_at__lte=timezone.now())
     return in_transaction(lambda: over.update(state=LinkState.EXPIRED))
 
@@ -194,7 +194,7 @@ def _begun_before(link: PaymentLink, key: uuid.UUID) -> HostedSession | None:
     """Return the session that an interrupted request created with ``key``, perhaps for another host name of this site.
 
     ``None``: that request is under way, or it created no session that can be used. In the second case the link moves to
-    the next attempt, which the next visitor begins.
+    the next attempt, which begins at the next visit.
     """
     earlier = journal.entries().filter(key=key, action=OperationAction.CREATE_SESSION).first()
     if earlier is None or (earlier.is_open and not earlier.is_overdue):
@@ -220,13 +220,13 @@ def _open(link: PaymentLink) -> Any:
 
 
 def _next_attempt(link: PaymentLink) -> None:
-    """Increase the attempt number by one, also when several requests find at once that the session has ended."""
+    """Increase the attempt number by one. If several requests do this at once, it is increased only once."""
     in_transaction(lambda: _open(link).filter(attempt=link.attempt).update(attempt=F("attempt") + 1))
     link.refresh_from_db()
 
 
 def _look_at(session: HostedSession | None) -> HostedSession | None:
-    """Return the session as it is now. It is read from the platform if it seems to expire soon or to have expired."""
+    """Return the session as it is now. If it expires soon or may have expired, it is read from the platform."""
     if session is None or session.status in sessions.ENDED:
         return session
     is_active = session.status == SessionStatus.ACTIVE

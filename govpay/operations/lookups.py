@@ -59,7 +59,7 @@ def rows_since(listing: str, operation: Operation, wanted: Filter) -> Iterator[d
 def rows_changed_since(listing: str, operation: Operation) -> Iterator[dict[str, Any]]:
     """Yield the rows of ``listing`` that changed since the operation began, read by time.
 
-    This is a second, independent way to find its effect. Yields no rows if the API refuses that order.
+    This is a second, independent way to find the operation's effect. Yields no rows if the API refuses that order.
 
     Raises ``APIError`` when the list cannot be read completely.
     """
@@ -70,7 +70,7 @@ def rows_changed_since(listing: str, operation: Operation) -> Iterator[dict[str,
 def _rows(
     listing: str, operation: Operation, ways: list[Way], back: dt.timedelta, fault: type[PagingFault]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the list, read in the first of ``ways`` that works; by time from ``back`` before the action."""
+    """Yield the rows, read in the first of ``ways`` that works. A read by time begins ``back`` before the action."""
     since = (operation.created_at - back).astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def read(way: Way, errors: list[APIError]) -> Iterator[dict[str, Any]]:
@@ -108,7 +108,7 @@ def time_of(found: Resource, name: str = "created_at") -> dt.datetime | None:
 
 
 def may_be_new(found: Resource, operation: Operation) -> bool:
-    """Whether the object may have been created since the operation began. True for an object without a usable time."""
+    """Return whether the object may be newer than the operation. True for an object without a usable time."""
     created = time_of(found)
     return created is None or created >= operation.created_at - CLOCKS_DIFFER
 
@@ -144,7 +144,7 @@ def read_account(uid: str) -> PaymentAccountResource:
 
 
 def identity_of(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the values that identify an account: its external ids, or if it has none, its client and its name."""
+    """Return the values that identify an account: its external ids; without external ids, its client and its name."""
     external = (body.get("external_account_id") or "", body.get("external_merchant_id") or "")
     return external if any(external) else (str(body.get("client_id") or ""), str(body.get("name") or ""))
 
@@ -152,8 +152,8 @@ def identity_of(body: Mapping[str, Any]) -> tuple[str, ...]:
 def find_account(body: Mapping[str, Any]) -> PaymentAccountResource | None:
     """Return the existing account that a creation with ``body`` would duplicate; /platform/accounts/ says to reuse it.
 
-    If there are several, the active one is returned; ``None`` if there is none. Raises ``OperationRefused`` when this
-    does not identify one account, or when the account belongs to another client, and ``APIError``.
+    If there are several, the active one is returned; ``None`` if there is none. Raises ``OperationRefused`` if several
+    match equally, or if the account belongs to another client. Raises ``APIError``.
     """
     external = body.get("external_account_id") or body.get("external_merchant_id")
     names = ("external_account_id", "external_merchant_id") if external else ("client_id", "name")

@@ -37,7 +37,8 @@ def resolve_manually(*, operation: Operation, carried_out: bool, reason: str, ac
     """Close an operation of unknown outcome with the outcome that ``actor`` found in the platform's own records.
 
     The platform is read once more first. If that shows the outcome, it is recorded instead of the actor's, and
-    ``settled_at`` of the returned row is empty. Nothing is sent, and no mirrored row is changed by the actor's word.
+    ``settled_at`` of the returned row is empty. Nothing is written to the platform, and the actor's answer changes no
+    mirrored row.
 
     Raises ``OperationRefused``, and ``RuntimeError`` inside a transaction.
     """
@@ -93,10 +94,10 @@ def _close(operation: Operation, carried_out: bool, reason: str, actor: Any) -> 
 def recheck_resolved() -> int:
     """Look up money operations that were resolved by hand. Returns how many turned out differently.
 
-    Each is looked up once an hour for three days, until a review item is raised. The platform's record of a different
-    outcome replaces the manual one. If the platform shows no sign of an operation that was resolved as carried out, a
-    review item is raised and the manual outcome stays. Reads only. Raises database errors, but no errors of the
-    platform.
+    Each is looked up once an hour for three days, or until a review item is raised. If the platform records a different
+    outcome, that one replaces the manual one. If the platform shows no sign of an operation that was resolved as
+    carried out, a review item is raised and the manual outcome stays. Only reads the platform. Raises database errors,
+    but no errors of the platform.
     """
     now, end = timezone.now(), time.monotonic() + PASS_TIMEOUT
     watched = journal.entries().filter(
@@ -138,7 +139,7 @@ def _look_again(operation: Operation) -> bool:
 
 
 def _has_later(operation: Operation) -> bool:
-    """Whether a later action may have caused the payment's status. False for a refund, which has its own reference."""
+    """Return whether a later action may have caused the payment's status. False for a refund (own reference)."""
     if operation.action == OperationAction.REFUND:
         return False
     later = journal.entries().filter(payment=operation.payment_id, action__in=journal.MOVES_MONEY, pk__gt=operation.pk)

@@ -13,7 +13,7 @@ ADDRESSES = ("https://", "mailto:", "tel:")
 def clean_message(html: str) -> str:
     """Return ``html`` with only the allowed tags, and links to https, mail and telephone. Plain text keeps its meaning.
 
-    Cleaning a cleaned text changes nothing, so that provisioning can compare the wanted text with the text on the
+    Cleaning a cleaned text again changes nothing, so that provisioning can compare the wanted text with the text on the
     platform.
     """
     return nh3.clean(

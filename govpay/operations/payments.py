@@ -136,7 +136,7 @@ class PaymentAction(Action):
 
     @abstractmethod
     def rule(self, row: Payment, operation: Operation) -> None:
-        """Prepare the request. Raises ``OperationRefused`` when the row does not allow the action."""
+        """Check the rule and prepare the request. Raises ``OperationRefused`` if ``row`` does not allow it."""
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
@@ -225,7 +225,7 @@ class CaptureAction(_WholePaymentAction):
 
     @staticmethod
     def judge(operation: Operation, found: PaymentResource) -> ActionResult | None:
-        """A captured payment counts as success, also if another program captured it. A validated one shows no sign."""
+        """Accept a captured payment, also if another program captured it. A validated one shows no sign."""
         status = found.status or ""
         _demand_same(operation, found)
         error: APIError | None = None
@@ -294,7 +294,7 @@ def _demand_same(operation: Operation, found: PaymentResource) -> None:
 
 
 def _not_done(text: str, status: str) -> APIError:
-    """Return the error for a payment in another status. Raises ``InvalidAnswer`` for an unknown status."""
+    """Return the error for a payment whose status shows no success. Raises ``InvalidAnswer`` for an unknown status."""
     if status not in PaymentStatus.values:
         raise InvalidAnswer(_("the status of the payment does not show the outcome"))
     kind = Gone if status == PaymentStatus.EXPIRED else Conflict

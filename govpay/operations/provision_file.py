@@ -174,7 +174,7 @@ _flag = _checked(is_flag)
 
 
 class RuleField(serializers.Field):
-    """A field that is checked by one of the rules. If one item of a list is wrong, the error has its index."""
+    """A field that is checked by a rule function. If one item of a list is wrong, the error contains its index."""
 
     def __init__(self, rule: Rule, **options: Any) -> None:
         super().__init__(**options)
@@ -299,7 +299,7 @@ def _key_path(path: str, name: str | int) -> str:
 
 
 def _conflicts(given: Mapping[str, Any]) -> Iterator[ProvisionProblem]:
-    """Yield values that contradict each other. Unchecked values are compared, so that other errors hide none."""
+    """Yield a problem for each contradiction. The unchecked values are compared, so that other errors hide none."""
     tables = given.get("accounts")
     first: dict[tuple[str, ...], str] = {}
     for number, account in enumerate(tables if isinstance(tables, list) else ()):

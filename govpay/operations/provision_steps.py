@@ -1,4 +1,4 @@
-"""The steps of a provisioning run: their differences, their states, and how errors are handled."""
+"""The steps of a provisioning run: the differences and the state of each step, and how errors are handled."""
 
 from __future__ import annotations
 

@@ -44,9 +44,9 @@ def provision(
 ) -> list[Step]:
     """Bring the platform to the state ``wanted`` by changing only what differs; return all steps.
 
-    ``tell`` is called with each step when it ends. If the platform refuses a step, only the steps that need it are not
-    tried. With ``dry_run`` nothing is written, neither on the platform nor here. Raises ``OperationRefused`` before the
-    first step, and ``RuntimeError`` inside a transaction.
+    ``tell`` is called with each step when it ends. If the platform refuses a step, only the steps that depend on it are
+    skipped. With ``dry_run`` nothing is written, neither on the platform nor here. Raises ``OperationRefused`` before
+    the first step, and ``RuntimeError`` inside a transaction.
     """
     journal.demand_commits()
     if any(account.webhooks for account in wanted.accounts):
@@ -167,9 +167,9 @@ class _AccountRun:
         return [Change(name, before, after) for name, before, after in found if not alike(name, before, after)]
 
     def _there(self) -> PaymentAccountResource | None:
-        """Return the account; a property that the platform does not show has the value last sent.
+        """Return the account. A property that the platform does not show has the value that was last sent.
 
-        Otherwise each run would send it again.
+        Otherwise each run would send that property again.
         """
         return self.found and PaymentAccountResource({**as_sent(self.found.uid), **self.found.raw})
 

@@ -182,7 +182,8 @@ class QuoteAction(Action):
     def look_up(cls, operation: Operation) -> ActionResult | None:
         """Find a payment with our reference and amount that was created since the quote and belongs to no other quote.
 
-        Its status may be any: the sync makes it visible to other actions before the outcome of its quote is known.
+        Any status is accepted: a sync may store the payment, and another action may change it, before the outcome of
+        the quote is known.
         """
         asked = (operation.amount, operation.currency)
         by_reference = rows_since("list_payments", operation, field("reference_id").eq(operation.reference_id))
@@ -221,7 +222,7 @@ def quote_of(payment: Payment, actor: Any) -> Operation | None:
 
 
 def is_quoted_by_actor(row: Payment, operation: Operation) -> bool:
-    """Whether the actor of the current attempt (after *Try again*: who pressed it) made the quote of this payment."""
+    """Return whether the actor of the current attempt (the user who pressed *Try again*) made this payment's quote."""
     actor = getattr(operation, operation.asked_by)
     return actor is not None and quote_of(row, actor) is not None
 
@@ -234,7 +235,7 @@ def quoted_by_staff(payments: Iterable[Payment]) -> set[str]:
 
 
 def validated_method(row: Payment) -> shapes.PaymentMethod | None:
-    """Return the validated method for the capture; ``None`` if it is not stored here and is no saved method.
+    """Return the validated method for the capture; ``None`` if it is neither stored here nor a saved method.
 
     Raises ``EncryptionError`` when the key that sealed the method is missing.
     """
@@ -253,9 +254,9 @@ def forget_method(payment_uid: str) -> None:
 
 
 def forget_methods() -> None:
-    """Delete the stored methods of payments that can no longer be captured, and those of failed operations.
+    """Delete the stored methods of payments that can no longer be captured, and the stored data of failed operations.
 
-    A save or import that was not executed keeps its method for ``LATE_ARRIVAL``, because its effect may still arrive.
+    A save or import that was not executed keeps this data for ``LATE_ARRIVAL``, because its effect may still arrive.
     """
     still_validated = Payment.objects.filter(uid=OuterRef("payment_id"), status=PaymentStatus.VALIDATED)
     expired = Q(method_expires_at__lt=timezone.now())

@@ -79,11 +79,11 @@ class Reconciled:
 
 
 def reconcile(limit: int = 500) -> Reconciled:
-    """Look up open operations and close those whose outcome is found, the longest unchecked first.
+    """Look up open operations, the longest unchecked first, and close those whose outcome is found.
 
     If the effect is found, the state becomes ``succeeded``, or ``failed`` when the platform says so. It also becomes
-    ``failed`` (not executed) if two reads find no sign of the effect in any place. Both reads are after the call's
-    deadline and ``ABSENT_AFTER`` apart (60 s if the object itself is read). Nothing is ever sent again.
+    ``failed`` (not executed) if two reads find no sign of the effect in any place. Both reads are made after the call's
+    deadline, at least ``ABSENT_AFTER`` apart (60 s if the object itself is read). Nothing is ever sent again.
 
     Raises ``RuntimeError`` inside a transaction, and database errors, but no errors of the platform.
     """
@@ -105,7 +105,7 @@ def reconcile(limit: int = 500) -> Reconciled:
 
 
 def follow_payments() -> int:
-    """Mark captures and voids as succeeded that were closed as not executed, if the payment shows them after all.
+    """Mark captures and voids that were closed as not executed as succeeded, if the payment now shows their effect.
 
     Returns how many. If another operation may have captured or voided the payment, the payment's status proves nothing
     about this one.
@@ -162,12 +162,12 @@ def _found(action: type[Action], operation: Operation, answer: ActionResult) -> 
 
 
 def absent_after(action: type[Action]) -> dt.timedelta:
-    """Return how long no place may show a sign before an operation counts as not executed."""
+    """Return the time without any sign after which an operation counts as not executed."""
     return BETWEEN_READS if action.reads_object else dt.timedelta(seconds=float(conf.get("ABSENT_AFTER")))
 
 
 def _absent(action: type[Action], operation: Operation, asked_at: dt.datetime) -> str:
-    """Record since when the platform shows no sign, and close the row when that time is long enough.
+    """Record the time of the first read without a sign; close the row when it is long enough ago.
 
     ``asked_at`` is the time at which this read began: the read says nothing about later changes.
     """
@@ -186,5 +186,5 @@ def _seen(operation: Operation, why_not: str = "") -> None:
 
 
 def _attempt(operation: Operation) -> QuerySet[Operation]:
-    """Return the row only while its attempt is the one that was looked up: the result is not valid for a later one."""
+    """Return the row's queryset. It is empty if a later attempt has begun, for which the result is not valid."""
     return journal.entries().filter(pk=operation.pk, attempts=operation.attempts)

@@ -135,7 +135,8 @@ class RefundAction(PaymentAction):
     def _demand_no_second(self, row: Payment, operation: Operation, amount: int) -> None:
         """Refuse a second refund while an earlier one that was not executed may still arrive.
 
-        Raises ``NotExecutedBefore`` for the same amount if ``may_retry``, and ``OperationRefused``.
+        Raises ``NotExecutedBefore`` for the same amount if ``may_retry``. Otherwise raises ``OperationRefused``, unless
+        the amount differs and staff confirmed the second refund.
         """
         if not row.__dict__["refund_not_executed"]:
             return
@@ -180,7 +181,7 @@ class RefundAction(PaymentAction):
         return completed(found, {**known, **self.body.to_wire()})
 
     def _already_there(self, operation: Operation, error: Conflict) -> TransactionResource:
-        """Return this refund after a "duplicate" answer: our reference is unique, so the platform has this refund.
+        """Return this refund after a "duplicate" answer: our reference is unique, so the platform has the refund.
 
         Raises ``OutcomeUnknown`` when it cannot be found.
         """
@@ -217,7 +218,7 @@ class RefundAction(PaymentAction):
 
     @staticmethod
     def read_again(operation: Operation, *, refused: bool) -> None:
-        """Read the payment again for its refunded sum; after a refusal also its transactions, for refunds by others."""
+        """Read the payment again for its refunded sum. After a refusal, read its transactions too (other refunds)."""
         if refused:
             _read_transactions(operation)
         read_payment(operation)
@@ -226,8 +227,8 @@ class RefundAction(PaymentAction):
 def _find(operation: Operation) -> TransactionResource | None:
     """Return the transaction with our reference, which no other refund has; ``None`` if there is no sign of it.
 
-    All transactions of the payment are read, in order to notice a platform that does not return references. There, a
-    refund without a reference may be ours. Raises ``EffectSeen`` for such a refund, and ``APIError``.
+    All transactions of the payment are read, in order to notice a platform that does not return references. On such a
+    platform, a refund without a reference may be ours. Raises ``EffectSeen`` for such a refund, and ``APIError``.
     """
     listed: list[dict[str, Any]] = []
     for document in transactions_of(operation):
@@ -262,11 +263,11 @@ def _read_transactions(operation: Operation) -> None:
 
 
 def follow_refunds() -> int:
-    """Update the journal for refunds that turned out differently later. Returns how many did.
+    """Update the journal for refunds whose outcome changed later. Returns how many changed.
 
-    A refund that the platform accepted may fail days later (an ACH refund). A refund may also appear after it was
-    closed as not executed, or after it was refused although a proxy had sent its request twice: its reference proves
-    it. Each change sends ``operation_finished`` again.
+    A refund that the platform accepted may fail days later (an ACH refund). A refund that was closed as not executed
+    may appear later. A refund may also exist although its request was refused, because a proxy had sent the request
+    twice. Its reference proves that it exists. Each change sends ``operation_finished`` again.
     """
     refunds = Transaction.objects.filter(type=TransactionType.REFUND, deleted_at=None).exclude(reference_id="")
     failed = refunds.filter(status=TransactionStatus.FAILED)
@@ -298,6 +299,6 @@ def _why(code: str, said: str) -> str:
 
 
 def _is_same(row: Transaction, operation: Operation) -> bool:
-    """Whether ``row`` is the refund that ``operation`` requested."""
+    """Return whether ``row`` is the refund that ``operation`` requested."""
     asked = (TransactionType.REFUND, operation.amount, operation.currency, operation.payment_id)
     return (row.type, row.amount, row.currency, row.payment_id) == asked

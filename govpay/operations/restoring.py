@@ -1,4 +1,4 @@
-"""After a restore from a backup: hold all operations, read all lists in full, and find refunds the journal lacks.
+"""After a restore from a backup: hold all operations, read all lists in full, and add refunds that the journal lacks.
 
 After a restore, journal, mirror and outbox are older than the platform. A refund that is repeated with the same key has
 the same reference, so that the platform refuses it as a duplicate (assumption A10). Repeated captures and voids are
@@ -53,7 +53,7 @@ def begin_restore() -> None:
 
 
 def unread_lists() -> Iterator[tuple[str, str]]:
-    """Return the lists (resource, account's uid or an empty text) that were not read in full since the restore.
+    """Return the lists (resource, account's uid or an empty string) that were not read in full since the restore.
 
     A list counts as read if the API has reported since then that it does not offer the list. A list that may be
     incomplete does not count as read.
@@ -80,9 +80,9 @@ def finish_restore(*, anyway: bool = False) -> int | None:
 
 
 def adopt_refunds() -> int:
-    """Insert journal rows for refunds that have a reference of ours but no journal row. Returns how many.
+    """Insert journal rows for refunds that have one of our references but no journal row. Returns how many.
 
-    The reference contains the operation's key, so that a caller who repeats the request gets its outcome. Each refund
+    The reference contains the operation's key, so a caller who repeats the request gets its outcome. Each refund
     becomes a review item, because the restored database does not say who requested it.
     """
     last, count = 0, 0

@@ -19,7 +19,7 @@ from govpay.operations.refunds import AT_STAKE
 
 
 def retry_operation(*, operation: Operation, actor: Any = None, seen: Snapshot | None = None) -> Mirror:
-    """Try a capture, refund or void again that was not executed. Returns the row that it created or changed.
+    """Try again a capture, refund or void that was not executed. Returns the row that it created or changed.
 
     The operation keeps its key, reference and amount, so that the platform refuses the duplicate if an earlier attempt
     arrives late (assumption A10). The platform is read first, and nothing is sent if the effect is found there. For an
@@ -34,7 +34,7 @@ def retry_operation(*, operation: Operation, actor: Any = None, seen: Snapshot |
 
 
 def not_executed_of(payments: Iterable[Payment], action: str) -> dict[str, Operation]:
-    """Return, by the payment's uid, the newest operation of this action that was sent and not executed."""
+    """Return the newest operation of this action that was sent and not executed, by the payment's uid."""
     uids = [payment.uid for payment in payments]
     rows = journal.entries().filter(attempts.not_found(), action=action, payment__in=uids)
     found = rows.select_related("actor", "retried_by").defer("validated_method").order_by("finished_at", "pk")
@@ -42,7 +42,7 @@ def not_executed_of(payments: Iterable[Payment], action: str) -> dict[str, Opera
 
 
 def is_at_stake(operation: Operation) -> bool:
-    """Whether the platform may still carry out this operation, so that a new one could be a duplicate."""
+    """Return whether the platform may still carry out this operation, so that a new one could be a duplicate."""
     ended = operation.finished_at
     return attempts.was_sent(operation) and ended is not None and ended >= timezone.now() - AT_STAKE
 

@@ -31,7 +31,7 @@ def check_return_addresses(**addresses: Any) -> None:
 
 
 def check_return_address(name: str, address: Any) -> None:
-    """Check an address to which a payer is sent back. Raises ``OperationRefused``, which says what is allowed."""
+    """Check an address to which a payer is sent back. Raises ``OperationRefused`` with the allowed addresses."""
     try:
         parts = urlsplit(address) if isinstance(address, str) else urlsplit("")
     except ValueError:

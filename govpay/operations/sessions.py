@@ -261,7 +261,7 @@ class UpdateSessionAction(SessionAction):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """Success if the session has the amount now. Raises ``NotFound`` if only the line items were changed."""
+        """Return success if the session has the new amount. Raises ``NotFound`` if only the line items were changed."""
         row, document = _read_again(operation)
         if document is None:
             return _ended(row, "The session has expired.")
@@ -293,7 +293,7 @@ class ExpireSessionAction(SessionAction):
 
 
 def _read_again(operation: Operation) -> tuple[HostedSession, Mapping[str, Any] | None]:
-    """Return the session's row and the platform's document, ``None`` for an expired session. Raises ``APIError``."""
+    """Return the session's row and the platform's document (``None`` if it has expired). Raises ``APIError``."""
     row = HostedSession.objects.filter(uid=operation.session_id).first()
     if row is None or row.credential is None:
         raise NotFound("The session cannot be read without its credential.")

@@ -22,17 +22,17 @@ def may(user: Any, action: str) -> bool:
 
 
 def may_open(user: Any, scope: str) -> bool:
-    """Whether ``user`` may open a session of this scope. A wallet session needs ``manage_wallet``."""
+    """Return whether ``user`` may open a session of this scope. A wallet session needs ``manage_wallet``."""
     return may(user, OperationAction.SAVE_METHOD if scope == "wallet" else OperationAction.CREATE_SESSION)
 
 
 def may_end(user: Any, session: HostedSession) -> bool:
-    """Whether ``user`` may expire ``session``: everybody who may open such a session may."""
+    """Return whether ``user`` may expire ``session``. The right to open such a session is enough."""
     return may_open(user, session.scope)
 
 
 def may_confirm(user: Any, payment: Payment) -> bool:
-    """Whether ``user`` may capture ``payment`` because it charges a saved method and ``user`` quoted it."""
+    """Return whether ``user`` may capture ``payment`` as their own charge: they quoted it for a saved method."""
     return may(user, OperationAction.QUOTE) and is_own_charge(user, payment)
 
 
@@ -49,7 +49,7 @@ def fee_previews(user: Any, customer: Customer) -> QuerySet[Operation]:
 
 
 def is_debit(payment: Payment) -> bool:
-    """Whether ``payment`` debits a bank account. Such a payment needs its owner's authorization if staff quoted it."""
+    """Return whether ``payment`` debits a bank account. If staff quoted it, it needs the owner's authorization."""
     return payment.method_type.endswith("ach")
 
 
@@ -63,7 +63,7 @@ def needing_authorization(payments: Iterable[Payment]) -> set[str]:
 
 
 def why_wait(payment: Payment) -> str:
-    """Return why the capture of ``payment`` must wait: an equal one may be under way. Empty if it need not wait."""
+    """Return the reason why the capture must wait: an equal charge may be under way. Empty if it need not wait."""
     if not _is_in_doubt(payment):
         return ""
     return _(

@@ -98,7 +98,7 @@ def _check_way(name: str, parts: SplitResult) -> None:
 
 
 def _is_own_machine(parts: SplitResult) -> bool:
-    """Return whether the host is this machine and may be: only in DEBUG, or if the platform is a sandbox on it."""
+    """Return whether the host is this machine and is allowed: only in DEBUG, or with a sandbox on this machine."""
     is_local = settings.DEBUG or urlsplit(str(conf.get("API_URL"))).hostname in LOOPBACK
     return is_local and parts.hostname in LOOPBACK
 

@@ -77,7 +77,7 @@ def create_payment_account(
 
 
 class MadeMeanwhile(OperationInProgress):
-    """The object was not found, but another call has created it since. It has to be looked up again."""
+    """The object was not found, but another call has created it since. Look it up again."""
 
 
 class CreationAction(Action):
@@ -143,7 +143,7 @@ class CreateClientAction(CreationAction):
     mapper = mapping.CLIENT
 
     def __init__(self, name: str, customer_id: str | None, timezone: str | None, subdomain: str | None) -> None:
-        """Build the request. Raises ``OperationRefused`` that names the wrong option."""
+        """Build the request. Raises ``OperationRefused``, which names the wrong option."""
         refuse_cards(name=name, customer_id=customer_id, timezone=timezone, subdomain=subdomain)
         options.check_length(name=name, customer_id=customer_id)
         # A form sends an empty text for a field that was left out.
@@ -248,7 +248,8 @@ def keep(mapper: Mapper, found: Resource) -> Mirror:
 def _queue(*name: str) -> None:
     """Hold a lock for ``name`` until the transaction ends.
 
-    Only PostgreSQL needs it, because there two transactions can write at once without seeing each other's rows.
+    Only PostgreSQL needs this lock: there, two transactions can write at the same time without seeing each other's
+    rows.
     """
     connection = connections[router.db_for_write(Operation)]
     if connection.vendor == "postgresql":
@@ -260,8 +261,8 @@ def _queue(*name: str) -> None:
 def _claim(action: CreationAction) -> uuid.UUID:
     """Return the key of the current attempt to create this object.
 
-    A new key is made only if all earlier attempts failed or their object is gone. So two runs at the same time, or a
-    run after a crash, share one row of the journal.
+    A new key is made only if each earlier attempt failed or its object is gone. So two runs at the same time, or a run
+    after a crash, share one row of the journal.
     """
     for attempt in itertools.count():
         text = json.dumps([conf.get("API_URL"), action.action, *action.identity, attempt])

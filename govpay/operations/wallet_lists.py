@@ -70,7 +70,7 @@ def listed_after(account_uid: str, customer_uid: str) -> list[Any] | None:
 
 
 def uid_of(document: Mapping[str, Any]) -> str:
-    """Return the method's uid, or an empty text for a document without one."""
+    """Return the method's uid, or an empty string for a document without one."""
     try:
         return mapping.SAVED_METHOD.uid(document)
     except Unmappable:
@@ -85,7 +85,7 @@ def traits_of(method: Mapping[str, Any]) -> list[Any]:
 
 
 def same_traits(method: Mapping[str, Any], traits: list[Any]) -> bool:
-    """Whether ``method`` may be the one with these traits. A trait that is missing on one side is not compared."""
+    """Return whether ``method`` may have these traits. A trait that is missing on one side is not compared."""
     return all(
         mine is None or yours is None or mine == yours for mine, yours in zip(traits_of(method), traits, strict=True)
     )
@@ -102,7 +102,7 @@ def customer_mark(document: Mapping[str, Any]) -> list[Any]:
 
 
 def customer_marks(uids: Iterable[str]) -> dict[str, list[Any]]:
-    """Return the marks of these customers from the mirror. They are stored for ``demand_no_change``."""
+    """Return the mark of each customer, from the mirror. An action stores the marks for ``demand_no_change``."""
     rows = Customer.objects.filter(uid__in=list(uids)).values_list("uid", "raw")
     return {uid: customer_mark(raw) for uid, raw in rows}
 
@@ -110,9 +110,9 @@ def customer_marks(uids: Iterable[str]) -> dict[str, list[Any]]:
 def demand_no_change(operation: Operation, marks: Mapping[str, list[Any]], listed: Iterable[Any]) -> None:
     """Look for signs of a saved method outside the list: the customers themselves (assumption A14).
 
-    ``listed`` are the methods that the lists show. Raises ``EffectSeen`` for a customer whose ``updated_at`` has
-    changed since the operation began, if neither another change of the document nor a listed method nor an operation of
-    ours explains it. Raises ``APIError`` when a customer cannot be read.
+    ``listed`` are the methods that the lists show. Raises ``EffectSeen`` if a customer's ``updated_at`` has changed
+    since the operation began and nothing explains it: no other change of the document, no listed method, and no
+    operation of ours. Raises ``APIError`` when a customer cannot be read.
     """
     moments = [
         time_of(each, name) for each in map(SavedMethodResource, listed) for name in ("created_at", "updated_at")
@@ -142,7 +142,7 @@ def last_known() -> int:
 
 
 def since(operation: Operation, customer_uid: Any, listed: list[Any], known: int) -> Iterator[SavedMethodResource]:
-    """Yield a customer's listed methods that ``operation`` may have added, the oldest first; see ``last_known``."""
+    """Yield the listed methods that ``operation`` may have added, the oldest first. ``known``: see ``last_known``."""
     here = SavedPaymentMethod.objects.filter(customer=customer_uid, pk__lte=known)
     earlier = set(here.values_list("uid", flat=True))
     # Exclude methods that other operations added. A method that was made the default since may be the right one.

@@ -107,7 +107,7 @@ class WalletAction(Action):
 
     @staticmethod
     def judge(operation: Operation, found: Resource) -> ActionResult | None:
-        """Keep ``found``, a ``wallet``, as an attribute of ``operation``, because ``stored`` gets no other argument."""
+        """Set ``found`` (see ``wallet``) as an attribute of ``operation``: ``stored`` gets no other argument."""
         vars(operation)["_wallet"] = found.raw
         customer = Customer.objects.filter(uid=operation.customer_id).first()
         if customer is None:
@@ -136,7 +136,7 @@ class WalletAction(Action):
 
 
 def wallet(method: str, listed: Any, *, removed: bool = False, known: Any = (), request_id: str = "") -> Resource:
-    """Return a result for ``judge``: the method's uid, and the whole list, or ``None`` and the documents ``known``."""
+    """Return a result for ``judge``: the method's uid, and its customer's list. Without a list, ``known`` is stored."""
     return Resource({"method": method, "listed": listed, "removed": removed, "known": known}, request_id)
 
 
@@ -171,7 +171,7 @@ class SaveMethodAction(WalletAction):
 
     @classmethod
     def look_up(cls, operation: Operation) -> ActionResult | None:
-        """Find a method with the same traits that was added since and belongs to no other operation."""
+        """Find a method with the same traits that was added since the call and belongs to no other operation."""
         listed = read_methods(operation.account_id, operation.customer_id)
         if operation.validated_method is None:
             raise InvalidAnswer("The data that identifies the method was deleted.")

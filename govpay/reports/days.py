@@ -22,7 +22,7 @@ NOON = dt.time(12)
 
 
 def zone_of(account: PaymentAccount) -> ZoneInfo:
-    """The time zone of the account's business days.
+    """Return the time zone of the account's business days.
 
     It comes from the setting ``TIME_ZONES``, else from the client, else from Django's ``TIME_ZONE``. Unknown names are
     skipped; the doctor reports them. Executes a statement if the account's client is not loaded.
@@ -35,7 +35,7 @@ def zone_of(account: PaymentAccount) -> ZoneInfo:
 
 
 def zones_of(accounts: Accounts) -> dict[str, ZoneInfo]:
-    """The time zones of several accounts by uid, in the order of ``accounts``. Executes at most two statements."""
+    """Return the time zones of several accounts by uid, in the order of ``accounts``. Runs at most two statements."""
     if isinstance(accounts, QuerySet):
         keys = list(accounts.values_list("uid", "client_id"))
     else:
@@ -45,7 +45,7 @@ def zones_of(accounts: Accounts) -> dict[str, ZoneInfo]:
 
 
 def zone_names(account_uid: str, client_uid: str | None, client_timezone: str) -> Iterator[str]:
-    """The names that are tried one after the other for an account."""
+    """Return the names that are tried one after the other for an account."""
     given = conf.get("TIME_ZONES")
     for key in (account_uid, client_uid, "*"):
         if isinstance(given.get(key), str):
@@ -60,18 +60,18 @@ def _zone(account_uid: str, client_uid: str | None, client_timezone: str) -> Zon
 
 
 def business_day(account: PaymentAccount, moment: dt.datetime) -> dt.date:
-    """The business day of the account to which an aware ``moment`` belongs."""
+    """Return the business day of the account to which an aware ``moment`` belongs."""
     return day_in(zone_of(account), moment)
 
 
 def day_bounds(account: PaymentAccount, day: dt.date) -> tuple[dt.datetime, dt.datetime]:
-    """The first moment of a business day and the first moment after it, in UTC."""
+    """Return the first moment of a business day and the first moment after it, in UTC."""
     zone = zone_of(account)
     return day_start(zone, day), day_start(zone, day + ONE_DAY)
 
 
 def day_in(zone: ZoneInfo, moment: dt.datetime) -> dt.date:
-    """The business day of a zone to which an aware ``moment`` belongs."""
+    """Return the business day of a zone to which an aware ``moment`` belongs."""
     day = moment.astimezone(zone).date()
     while moment < day_start(zone, day):
         day -= ONE_DAY
@@ -81,7 +81,7 @@ def day_in(zone: ZoneInfo, moment: dt.datetime) -> dt.date:
 
 
 def day_start(zone: ZoneInfo, day: dt.date) -> dt.datetime:
-    """The first moment of a business day in UTC.
+    """Return the first moment of a business day in UTC.
 
     ``DAY_ENDS_AT`` before 12:00 extends each day past midnight; from 12:00 on it ends each day early. Raises
     ``ConfigurationError`` if it is no time of day.

@@ -89,7 +89,7 @@ def _of_payments(whose: dict[str, Any], offered: dict[str, Any]) -> _Found:
 
 
 def _transactions_of(*conditions: Q, **more: Any) -> QuerySet[Transaction]:
-    """The transactions of the outer payment."""
+    """Return the transactions of the outer payment."""
     return Transaction.objects.filter(*conditions, payment=OuterRef("uid"), **more).order_by()
 
 

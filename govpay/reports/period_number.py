@@ -22,7 +22,7 @@ class PeriodNumber(Func):
         self.bounds = starts[1:]
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, *_: Any, **__: Any) -> tuple[str, Any]:
-        """A binary search, which every database understands: nested CASEs."""
+        """Return a binary search, which every database understands: nested CASEs."""
         moment, given = compiler.compile(self.get_source_expressions()[0])
         bounds = [connection.ops.adapt_datetimefield_value(bound) for bound in self.bounds]
 

@@ -83,13 +83,13 @@ def sources(accounts: Sequence[str], start: dt.datetime, end: dt.datetime) -> It
 
 
 def without_transactions(whose: dict[str, Any]) -> list[Any]:
-    """The uids of the accounts for which the platform offers no list of transactions."""
+    """Return the uids of the accounts for which the platform offers no list of transactions."""
     cursors = SyncCursor.objects.filter(resource="transactions", not_offered_at__isnull=False, **whose)
     return list(cursors.order_by().values_list("account_id", flat=True))
 
 
 def was_captured(payment: str = "") -> Q:
-    """The payments that were once captured. ``payment``: the path to the payment, such as ``payment__``."""
+    """Return the payments that were once captured. ``payment``: the path to the payment, such as ``payment__``."""
     known = ONCE_CAPTURED | NEVER_CAPTURED
     return (
         Q(**{f"{payment}captured_at__isnull": False})
@@ -99,13 +99,13 @@ def was_captured(payment: str = "") -> Q:
 
 
 def _captures(uid: str) -> QuerySet[Transaction]:
-    """The capture transactions of the outer payment."""
+    """Return the capture transactions of the outer payment."""
     rows = Transaction.objects.filter(payment=OuterRef(uid), type=TransactionType.CAPTURE, status__in=SUCCEEDED)
     return rows.order_by()
 
 
 def refunds_of_payment(which: Q) -> Coalesce:
-    """The sum of the outer payment's refunds that match ``which``, in minor units."""
+    """Return the sum of the outer payment's refunds that match ``which``, in minor units."""
     rows = Transaction.objects.filter(which, payment=OuterRef("uid"), type=TransactionType.REFUND).order_by()
     total = rows.values("payment").annotate(sum=Sum("amount")).values("sum")
     return Coalesce(Subquery(total), 0, output_field=BigIntegerField())
@@ -207,7 +207,7 @@ def _of_transactions(rows: QuerySet[Transaction], **columns: Any) -> Source:
 
 
 def _stand_ins() -> dict[str, Any]:
-    """The columns of transactions without a date or a currency: what we know instead."""
+    """Return the columns of transactions without a date or a currency: what we know instead."""
     return {
         "m_moment": Coalesce("remote_created_at", "synced_at"),
         "m_estimated": _whether(Q(remote_created_at=None)),
@@ -275,7 +275,7 @@ def _no_amount() -> Value:
 
 
 def _amount(column: str, sign: int) -> Any:
-    """An amount with its sign. One that the platform has not sent counts as 0; ``exception_list`` lists it."""
+    """Return an amount with its sign. One that the platform has not sent counts as 0; ``exception_list`` lists it."""
     known = Coalesce(F(column), 0, output_field=BigIntegerField())
     return known if sign > 0 else Value(0, output_field=BigIntegerField()) - known
 

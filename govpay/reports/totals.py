@@ -87,7 +87,7 @@ class TotalsRow(dict[str, Any]):
 def totals(
     accounts: Accounts, first: dt.date, last: dt.date, by: Iterable[str] = ("day",), compare: bool = False
 ) -> list[TotalsRow]:
-    """The totals of the business days ``first`` to ``last``, one row for each group and currency that has movements.
+    """Return the totals of the business days ``first`` to ``last``, a row for each group and currency that has movements.
 
     ``by``: keys of ``PERIODS`` and ``KEYS``, in the order in which the rows are sorted. A week is named by its Monday,
     a month by its first day. ``compare`` also counts the span before (``span_before``). Raises ``ValueError`` for an
@@ -110,7 +110,7 @@ def totals(
 
 
 def span_before(first: dt.date, last: dt.date) -> tuple[dt.date, dt.date]:
-    """The span of the same length that ends the day before ``first``. Whole months are compared with whole months."""
+    """Return the span of the same length that ends the day before ``first``. Whole months go with whole months."""
     day_before = first - ONE_DAY
     if first.day == 1 and last.day == calendar.monthrange(last.year, last.month)[1]:
         months = (last.year - first.year) * 12 + last.month - first.month + 1
@@ -120,7 +120,7 @@ def span_before(first: dt.date, last: dt.date) -> tuple[dt.date, dt.date]:
 
 
 def periods(first: dt.date, last: dt.date, unit: str) -> list[dt.date]:
-    """The names of the days, weeks or months from ``first`` to ``last``."""
+    """Return the names of the days, weeks or months from ``first`` to ``last``."""
     days = (first + ONE_DAY * number for number in range((last - first).days + 1))
     return list(dict.fromkeys(map(PERIODS[unit], days)))
 
@@ -130,7 +130,7 @@ _Rows = dict[tuple[Any, ...], TotalsRow]
 
 
 def _count(zones: _Zones, first: dt.date, last: dt.date, by: Sequence[str]) -> _Rows:
-    """The rows of one span by their keys and currency."""
+    """Return the rows of one span by their keys and currency."""
     unit = next((unit for unit in PERIODS if unit in by), "")
     others = [key for key in by if key in KEYS]
     rows: _Rows = {}
@@ -191,6 +191,6 @@ def _compared(rows: _Rows, before: _Rows, span: tuple[dt.date, dt.date], by: Seq
 
 
 def _places(span: tuple[dt.date, dt.date], unit: str) -> dict[dt.date, dt.date]:
-    """Each period of the span before → the period of ``span`` in the same place, or the last one."""
+    """Return each period of the span before → the period of ``span`` in the same place, or the last one."""
     old, new = periods(*span_before(*span), unit), periods(*span, unit)
     return {period: new[min(place, len(new) - 1)] for place, period in enumerate(old)}

@@ -1,1 +1,1 @@
-"""The REST interface: programs do here what staff do in the admin. Imported only if ``govpay.urls`` is included."""
+"""The REST interface: programs carry out the same actions as staff. Imported only if ``govpay.urls`` is included."""

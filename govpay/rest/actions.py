@@ -95,7 +95,7 @@ class ActionView(View):
         return None if self._key is None else idempotency.find(self._key)
 
     def choose(self, model: type[Model], name: str, **which: Any) -> Any:
-        """Return the row that the property ``name`` names. Raises ``ValidationError`` if this user may not see it."""
+        """Return the row named by the property ``name``. Raises ``ValidationError`` if the user may not see it."""
         row = self.visible(model).filter(**which).first()
         if row is None:
             raise ValidationError({name: ["Is not known here."]})

@@ -46,7 +46,7 @@ class AlwaysJSON(BaseContentNegotiation):
 
 
 class View(GenericAPIView):
-    """Base of all views. It names its own classes, so that this API and the host's own API do not affect each other."""
+    """Base of all views. It sets its own DRF classes, so that this API and the host's API do not affect each other."""
 
     model: ClassVar[type[Model]]
     #: The serializer of the response. Its fields also decide which columns are read.

@@ -72,7 +72,7 @@ def demand_idle(earlier: Operation) -> None:
 
 
 def demand_unknown(key: RequestKey) -> None:
-    """Raises ``KeyReused`` for the key of an action that the cache remembers (see ``once``)."""
+    """Raises ``KeyReused`` if ``once`` has stored this key in the cache for another action."""
     if _cache.get(idempotency_key(key)) is not None:
         raise KeyReused(ANOTHER)
 
@@ -81,7 +81,7 @@ def once(key: RequestKey, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Carry out an action that changes nothing on the platform and is not in the journal. The cache stores its answer.
 
     If the cache loses the answer or is down, the action is done again, which is harmless. A failed action is not
-    remembered. Raises ``KeyReused``, ``OperationInProgress`` and what ``act`` raises.
+    remembered. Raises ``KeyReused``, ``OperationInProgress`` and the errors of ``act``.
     """
     if journal.is_used(key):
         raise KeyReused(ANOTHER)

@@ -13,7 +13,7 @@ from govpay import conf
 
 
 def authenticators() -> list[BaseAuthentication]:
-    """Return ``REST_AUTHENTICATION``, or by default session, and token if DRF's ``authtoken`` is installed."""
+    """Return ``REST_AUTHENTICATION``. The default is session, and also token if DRF's ``authtoken`` is installed."""
     if given := conf.get("REST_AUTHENTICATION"):
         return [import_string(path)() for path in given]
     # The first class decides the response to anonymous users: 401 with the scheme for tokens, else 403.

@@ -137,7 +137,7 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
 
 
 def _suspicious(error: SuspiciousOperation, request: Any) -> drf.APIException:
-    """Log the error with Django's logger for it and return the response's error. Example: too many parameters."""
+    """Log the error with Django's logger for suspicious requests, and return the error of the response."""
     found = (
         TooLarge() if isinstance(error, RequestDataTooBig) else drf.ParseError("The request is too large or malformed.")
     )
@@ -206,7 +206,7 @@ def _of_drf(error: drf.APIException) -> Response:
 
 
 def _words(detail: Any, title: str) -> str:
-    """Return the text of ``detail``, which is an object or a list in some third-party classes."""
+    """Return the text of ``detail``. In some third-party classes it is an object or a list."""
     if isinstance(detail, Mapping):
         detail = detail.get("detail")
     texts = detail if isinstance(detail, list | tuple) else [detail]

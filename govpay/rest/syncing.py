@@ -1,4 +1,4 @@
-"""Sync runs: what each sync of one list did."""
+"""Sync runs: the result of each sync of one list."""
 
 from __future__ import annotations
 

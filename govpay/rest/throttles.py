@@ -17,8 +17,8 @@ _cache = FailOpenCache("cache of throttles")
 class Rate(BaseThrottle):
     """Limits one user's requests in a time window. If the cache is down, requests are not limited.
 
-    Anonymous users and users without permission are not counted: they are refused earlier, which costs no more than the
-    count.
+    Anonymous users and users without permission are not counted: they are refused earlier, and a refusal costs no more
+    than counting.
     """
 
     scope = ""

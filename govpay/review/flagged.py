@@ -1,4 +1,4 @@
-"""Review items for flagged payments: texts for each payment, and groups for the flags of an account's first load."""
+"""Review items for flagged payments: single payments, and groups of flags that an account's first load raised."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Group:
 
 
 def find_single(payments: PaymentQuerySet) -> PaymentQuerySet:
-    """Return the flagged payments that are listed one by one, the oldest first, with what the functions below read."""
+    """Return the flagged payments that are listed one by one, the oldest first, with the joins that the texts need."""
     rows: Any = payments.flagged().filter(flag_backlog=False).with_refunds_before()
     rows = rows.select_related("account", "flag_movement").defer("raw", "flag_movement__raw", "account__raw")
     return rows.order_by(_since().asc(nulls_first=True), "id")
@@ -142,7 +142,7 @@ def known(row: Payment) -> list[str]:
 
 
 def advice(row: Payment) -> tuple[str, ...]:
-    """Return what to do about the bank's reason, and by when."""
+    """Return the advice for the bank's reason, and the deadline."""
     movement = row.newest_movement
     texts = advice_on(movement.type, movement.reason_code) if movement else ()
     return tuple(label % {"text": text} for label, text in zip(_advice_labels(), texts, strict=False))
@@ -163,7 +163,7 @@ def _bank_reason(row: Payment) -> str:
 
 
 def _refunded(row: Payment) -> str:
-    """Return the text about earlier refunds, or an empty text. ``row`` must come from ``with_refunds_before``."""
+    """Return the text about earlier refunds, or an empty string. ``row`` must come from ``with_refunds_before``."""
     before, last = row.__dict__.get("refunded_before") or 0, row.__dict__.get("refunded_before_at")
     if not before:
         if not row.refunded_amount:
@@ -179,7 +179,7 @@ def _refunded(row: Payment) -> str:
 
 
 def _stake(row: Payment, refunded: int) -> str:
-    """Return what the earlier refund means for the money that the bank takes, or an empty text."""
+    """Return a text about the refund's effect on the money that the bank takes back, or an empty string."""
     taken = row.newest_movement.amount if row.newest_movement else None
     if taken is not None and row.total_amount is not None and taken + refunded <= row.total_amount:
         if row.flag not in TWICE:

@@ -119,7 +119,7 @@ def action_in_words(operation: Operation) -> str:
 
 
 def next_step(operation: Operation, now: dt.datetime) -> str:
-    """Return what happens next with an operation of unknown outcome, and when."""
+    """Return a text that says what happens next with an operation of unknown outcome, and when."""
     seen = operation.checked_at
     if seen is None or now - seen > LOOKUP_SILENCE_LIMIT:
         return _(
@@ -168,12 +168,12 @@ def _why_it_failed(row: Operation) -> str:
 
 
 def _is_word(row: Operation) -> bool:
-    """Return whether the outcome rests on a manual resolution alone."""
+    """Return whether the outcome is known only from a manual resolution."""
     return row.settled_at is not None and row.finished_at == row.settled_at
 
 
 def _now_shown(row: Operation) -> str:
-    """Return what the mirror shows instead of a succeeded operation's effect. ``payment`` should be joined."""
+    """Return a text about the state in the mirror that contradicts a success. ``payment`` should be joined."""
     if row.action == OperationAction.CREATE_CUSTOMER:
         return _("It succeeded, and the platform no longer has the customer.")
     if row.action == OperationAction.REMOVE_METHOD:

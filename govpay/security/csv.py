@@ -13,10 +13,10 @@ _DISARMED = re.compile(f"'+[{_BEGINS}]")
 
 
 def escape_formula(cells: Iterable[Any]) -> list[Any]:
-    """The cells of a row to write. A text that could be a formula gets a leading apostrophe. Numbers are unchanged."""
+    """Return the cells of a row to write. A text that could be a formula gets a leading apostrophe."""
     return [f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in cells]
 
 
 def unescape_formula(cells: Iterable[str]) -> list[str]:
-    """The original cells of a row that ``escape_formula`` wrote."""
+    """Return the original cells of a row that ``escape_formula`` wrote."""
     return [cell[1:] if _DISARMED.match(cell) else cell for cell in cells]

@@ -38,7 +38,7 @@ def unseal(token: str, whose: str = "") -> str:
 
 
 def resealed(token: str, whose: str = "") -> str | None:
-    """The token encrypted with the newest key; ``None`` if it already is. Raises the errors of ``unseal``."""
+    """Return the token encrypted with the newest key; ``None`` if it already is. Raises the errors of ``unseal``."""
     from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see above
 
     try:
@@ -49,7 +49,7 @@ def resealed(token: str, whose: str = "") -> str | None:
 
 
 def _keys() -> tuple[str, ...]:
-    """The keys, newest first. Keys made from SECRET_KEY come last; they read what was written without other keys."""
+    """Return the keys, newest first. Keys made from SECRET_KEY come last: they decrypt values older than the others."""
     keys = tuple(str(key) for key in conf.get("ENCRYPTION_KEYS"))
     if not keys and not settings.SECRET_KEY:
         raise ConfigurationError('Neither GOVPAY["ENCRYPTION_KEYS"] nor SECRET_KEY is set.')

@@ -29,8 +29,8 @@ def with_security_headers(response: HttpResponse, policy: str = "", referrer: st
 def private(response: HttpResponse, referrer: str = "no-referrer") -> HttpResponse:
     """Set the security headers of this app's pages on ``response``, and return it.
 
-    Other sites cannot frame the page, and nobody caches it. By default linked pages do not receive its URL as the
-    referrer.
+    Other sites cannot frame the page, and no browser or proxy caches it. By default linked pages do not receive its URL
+    as the referrer.
     """
     response.headers.setdefault("Referrer-Policy", referrer)
     response.headers["X-Frame-Options"] = "DENY"
@@ -40,7 +40,7 @@ def private(response: HttpResponse, referrer: str = "no-referrer") -> HttpRespon
 
 
 def secure_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Decorate a view of our admin pages. Their Content-Security-Policy is the host's; the head has ``STAFF_POLICY``.
+    """Decorate a view of our admin pages. The host sets their CSP header; their HTML head has ``STAFF_POLICY``.
 
     Its forms need the referrer of the same site, because Django's CSRF check reads it.
     """
@@ -53,7 +53,7 @@ def secure_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
 
 
 def page_policy(pictures: str = "'self' https: data:") -> str:
-    """The policy of a page without the component. It allows fonts and pictures of a host's own template."""
+    """Return the policy of a page without the component. It allows fonts and pictures of a host's own template."""
     ours = _ours()
     return (
         f"default-src 'none'; style-src {ours}; script-src {ours}; img-src {pictures}; font-src {ours}; "
@@ -63,9 +63,10 @@ def page_policy(pictures: str = "'self' https: data:") -> str:
 
 
 def component_policy(script_url: str, api_url: str) -> str:
-    """The policy of the page with the component: allows its script, its requests and its frames, and our own files.
+    """Return the policy of the page with the component. It allows our own files, and its script, requests and frames.
 
-    The needs of the component are not documented. Its style sheet and fonts may come from the origin of its script.
+    The sources that the component needs are not documented. Its style sheet and fonts may come from the origin of its
+    script.
     """
     script, api, ours = _origin(script_url), _origin(api_url), _ours()
     frames = " ".join(dict.fromkeys((script, api, *CHECKOUT_HOSTS)))
@@ -86,7 +87,7 @@ def component_policy(script_url: str, api_url: str) -> str:
 
 
 def _ours() -> str:
-    """The sources of this site: itself, and the origin of its static files if they are elsewhere."""
+    """Return the sources of this site: itself, and the origin of its static files if it is a different one."""
     static = str(settings.STATIC_URL or "")
     return f"'self' {_origin(static)}" if urlsplit(static).netloc and urlsplit(static).scheme else "'self'"
 

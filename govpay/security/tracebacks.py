@@ -25,7 +25,7 @@ class Secret(str):
 
 
 def scrub_traceback(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate an entry point. Errors that leave it keep their lines, but the frames inside lose their variables.
+    """Decorate an entry point. An error that leaves it keeps its line numbers, but the frames lose their variables.
 
     The arguments of ``function`` are cleared too. The frames of the caller are not changed.
     """

@@ -1,4 +1,4 @@
-"""Compares the platform's time stamps with two clocks: the ``Date`` of its last answer, and our own (faults R9)."""
+"""Compares the platform's timestamps with two clocks: the ``Date`` of its last answer, and our own (faults R9)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ NOTICEABLE = dt.timedelta(seconds=60)
 
 
 def earlier(moment: dt.datetime | None = None) -> dt.datetime:
-    """Return ``moment`` by our clock (default: now), or by the platform's ``Date`` if that is earlier."""
+    """Return ``moment`` (default: now) by the earlier of the two clocks, ours or the platform's."""
     return (moment or timezone.now()) - dt.timedelta(seconds=max(0.0, clock_skew() or 0.0))
 
 
 def is_ahead(stamp: dt.datetime) -> bool:
-    """Whether ``stamp`` is later than one of the two clocks."""
+    """Return whether ``stamp`` is later than the earlier of the two clocks."""
     return stamp > earlier() + PRECISION
 
 
 def was_ahead(stamp: dt.datetime | None, written_at: dt.datetime | None) -> bool:
-    """Whether ``stamp`` was later than both clocks when it was stored, at ``written_at`` by our clock.
+    """Return whether ``stamp`` was later than both clocks when it was stored, at ``written_at`` by our clock.
 
-    The platform's clock at that time is estimated from its ``Date`` now. So a platform whose clock is always ahead of
-    ours sends no stamp of the future, and one whose clock was ahead for a moment does. Without a ``Date`` the two
-    clocks may differ by ``NOTICEABLE``.
+    The platform's clock at that time is estimated from the present difference between the clocks. So a platform whose
+    clock is always ahead of ours sends no timestamps in the future, but a platform whose clock was ahead for a moment
+    does. If the difference is not known, ``NOTICEABLE`` is tolerated.
     """
     if stamp is None or written_at is None:
         return False

@@ -93,7 +93,7 @@ _METHOD = ContractShape(_METHOD_NAMES, _BLOCKS, _METHOD_TYPE)
 
 
 def _names(resource: type[resources.Resource], *more: str) -> frozenset[str]:
-    """Return the properties that the resource class reads through its fields, and ``more`` that it reads in code."""
+    """Return the properties that the resource class declares as fields, and ``more``, which its code reads."""
     found = set(more)
     for kind in resource.__mro__:
         for each in vars(kind).values():
@@ -153,7 +153,7 @@ _quiet_until: dict[Item, float] = {}
 
 
 def watch(model: type[models.Model], documents: Iterable[Mapping[str, Any]], source: str) -> None:
-    """Count unknown properties and values in ``documents``. Items that are due are written after the commit."""
+    """Count unknown properties and values in ``documents``. Counts that are due are written after the commit."""
     shape = _shapes().get(model)
     if shape is None:
         return
@@ -178,7 +178,7 @@ def note_event_type(name: str, source: str) -> None:
 
 
 def knows(notice: ContractNotice) -> bool:
-    """Whether the current code knows the property or value that an earlier version reported in ``notice``."""
+    """Return whether the current code knows the property or value that an earlier version reported in ``notice``."""
     if notice.kind == WebhookEvent._meta.model_name:
         return notice.value in EventType.values
     shape = next((each for model, each in _shapes().items() if model._meta.model_name == notice.kind), None)
@@ -212,7 +212,7 @@ def _unknown(shape: ContractShape, document: Mapping[str, Any], path: str) -> li
 
 
 def _fit_name(name: str) -> str:
-    """Return ``name`` if it looks like a property name. A key that holds a number or personal data is replaced."""
+    """Return ``name`` if it looks like a property name. Otherwise it may contain personal data and is replaced."""
     return name if _NAME.fullmatch(name) and not _DIGITS.search(name) else UNFIT
 
 

@@ -1,4 +1,4 @@
-"""Raises a review item for each succeeded operation that newer data from the platform contradicts."""
+"""Raises a review item for each succeeded operation that contradicts newer data from the platform."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ REFUNDED = frozenset({PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED})
 def flag_changes(
     model: type[Model], known: Mapping[str, Sequence[Any]], written: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Flag the operations that the rows ``written`` contradict. Executes no statement when no row was set back.
+    """Flag the operations that the ``written`` rows contradict. Runs no statement for ordinary changes.
 
-    ``known``: the rows before the change (``upsert.Known``). Call it in the transaction of the change.
+    ``known``: the rows before the change (``upsert.Known``). Call this in the transaction of the change.
     """
     changed = {uid: row for uid, row in written.items() if uid in known}
     if model is Payment:
@@ -107,7 +107,7 @@ def _flag_refunds(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _flag(which: Q) -> None:
-    """Flag the succeeded operations that match. An operation that already has a review reason keeps it."""
+    """Flag the succeeded operations that match. An operation that has a review item already keeps its reason."""
     rows = _operations().filter(which, state=OperationState.SUCCEEDED, attention="")
     rows.update(attention=OperationAttention.DIVERGED, attention_at=timezone.now())
 

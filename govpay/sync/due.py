@@ -1,4 +1,4 @@
-"""Which lists are due for a sync, and which accounts are read first."""
+"""Decides which lists are due for a sync, and which accounts are read first."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ACCOUNTS_PER_TICK = 20
 
 
 class Due(NamedTuple):
-    """The due lists of one account, and the time of the last attempt at one of them."""
+    """The due lists of one account, and the time of the latest attempt at one of them."""
 
     account_uid: str | None
     resources: list[str]
@@ -46,12 +46,12 @@ class Due(NamedTuple):
 def due_lists(
     uids: Sequence[str | None], names: Sequence[str], *, full: bool = False, restored_at: dt.datetime | None = None
 ) -> list[Due]:
-    """Return the lists of these accounts (None: the lists without account) that are due.
+    """Return the due lists of these accounts (None: the lists that belong to no account).
 
-    A list is due when it was never read, or last before ``SYNC_INTERVAL``. With ``full``: when its last full pass was
-    before ``FULL_SYNC_INTERVAL``, or before ``restored_at``. The very first pass is a full one, so a list without a
-    first pass is not due for another. A list that fails again and again waits twice as long each time, at most
-    ``SYNC_INTERVAL``.
+    A list is due if it was never read, or if its last complete read is older than ``SYNC_INTERVAL``. With ``full``, a
+    list is due if its last full pass is older than ``FULL_SYNC_INTERVAL`` or than ``restored_at``. The very first pass
+    of a list is a full one, so with ``full`` a list without a first pass is not due. After each further failure, the
+    wait before the next attempt doubles, up to ``SYNC_INTERVAL``.
     """
     now = timezone.now()
     interval = dt.timedelta(seconds=float(conf.get("FULL_SYNC_INTERVAL" if full else "SYNC_INTERVAL")))
@@ -84,7 +84,7 @@ def due_lists(
 
 
 def _with_failures(rows: QuerySet[SyncCursor], full: bool, done: str) -> QuerySet[SyncCursor]:
-    """Return the cursors with the failed runs of this mode since its last success: their number and the last start."""
+    """Annotate the failed runs of this mode since its last success: ``failures`` (number) and ``failed_at`` (start)."""
     failed = SyncRun.objects.filter(
         Q(account=OuterRef("account_id")) | Q(account=None, resource__in=GLOBAL),
         resource=OuterRef("resource"),
@@ -99,10 +99,10 @@ def _with_failures(rows: QuerySet[SyncCursor], full: bool, done: str) -> QuerySe
 
 
 def _rests(row: Any, now: dt.datetime, longest: float) -> bool:
-    """Whether the list must not be read yet.
+    """Return whether the list must wait before its next read.
 
-    It was tried less than ``RETRY_AFTER`` ago, or it has failed at least twice since its last success and the growing
-    wait after the last failure (at most ``longest``) is not over.
+    It waits for ``RETRY_AFTER`` after each attempt. After the second failure since its last success, it waits longer
+    with each failure, at most ``longest`` seconds.
     """
     if row.attempted_at is not None and row.attempted_at > now - RETRY_AFTER:
         return True
@@ -115,9 +115,10 @@ def _rests(row: Any, now: dt.datetime, longest: float) -> bool:
 def next_accounts(restored_at: dt.datetime | None = None) -> list[Due]:
     """Return the accounts that this tick queues, the longest waiting first.
 
-    These are at most twice as many as the interval needs, so that accounts that became due together are spread over the
-    interval. Each account is queued once. When full and incremental passes are due, they take turns, full passes first.
-    An account that a worker is reading is left out, so that an account that hangs keeps one worker only.
+    At most twice the average number of accounts per tick is returned, so that accounts that became due together are
+    spread over the interval. Each account is returned once. If a full and an incremental pass are due, they take turns,
+    the full pass first. An account that a worker is reading now is left out, so that an account that hangs occupies
+    only one worker.
     """
     every = account_uids()
     busy = lease.busy_accounts()

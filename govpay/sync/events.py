@@ -40,7 +40,7 @@ SeenUids = frozenset[str]
 
 
 class Overtaken(GovPayError):
-    """Another writer changed the rows during each attempt. The event is retried later."""
+    """Another writer changed the rows during every attempt to store them. The event is retried later."""
 
 
 class Unusable(GovPayError):
@@ -156,7 +156,7 @@ def _store(event: WebhookEvent, found: Found) -> list[Saved]:
 
 
 def _same_object(event: WebhookEvent, read: Callable[[WebhookEvent, SeenUids], Found]) -> list[WebhookEvent]:
-    """Return other waiting events for which the same read of a payment or transaction is enough."""
+    """Return the other waiting events that the same read of a payment or transaction also covers."""
     uid = _hint(event, "payment_uid")
     if not uid or read not in (_payment, _movement):
         return []
@@ -178,14 +178,14 @@ def _close_all(events: Sequence[WebhookEvent], found: Found) -> None:
 
 
 def _payment(event: WebhookEvent, seen: SeenUids) -> Found:
-    """Reads only the payment: a capture or a failure shows in its status."""
+    """Read only the payment: its status shows a capture or a failure."""
     found = Found()
     _read_payment(event, _uid(event, "payment_uid", "uid"), found)
     return found
 
 
 def _movement(event: WebhookEvent, seen: SeenUids) -> Found:
-    """Reads the payment and its transaction: a refund, a dispute, a return or a reversal."""
+    """Read the payment and its transaction: a refund, a dispute, a return or a reversal."""
     found = Found()
     payment_uid, transaction_uid = _hint(event, "payment_uid", "uid"), _hint(event, "transaction_uid")
     if not payment_uid and not transaction_uid:
@@ -211,7 +211,7 @@ def _movement(event: WebhookEvent, seen: SeenUids) -> Found:
 
 
 def _elsewhere(event: WebhookEvent, seen: SeenUids) -> Found:
-    """Reads a payment made by telephone or through a bank. If the payload names none, the payments are synced."""
+    """Read a payment made by telephone or through a bank. If the payload names none, two lists are synced."""
     uid = _hint(event, "payment_uid", "uid")
     if not uid:
         return Found(lists=("payments", "transactions"))
@@ -219,7 +219,7 @@ def _elsewhere(event: WebhookEvent, seen: SeenUids) -> Found:
 
 
 def _method(event: WebhookEvent, seen: SeenUids) -> Found:
-    """Reads all saved methods of the customer, because the API cannot read a single one."""
+    """Read all saved methods of the customer, because the API cannot read a single one."""
     account = str(event.account_id)
     uid, customer = _hint(event, "saved_payment_method_uid", "uid", "id"), _hint(event, "customer_uid")
     if uid:
@@ -240,7 +240,7 @@ def _method(event: WebhookEvent, seen: SeenUids) -> Found:
 
 
 def _session(event: WebhookEvent, seen: SeenUids) -> Found:
-    """Reads the session if its credential is stored here (assumption A29), and its payment if it was completed."""
+    """Read the session if its credential is stored here (assumption A29). Read its payment if it was completed."""
     account, uid = str(event.account_id), _uid(event, "session_id")
     completed = event.event_type == EventType.SESSION_COMPLETED
     found = Found()
@@ -288,7 +288,7 @@ def _read_payment(event: WebhookEvent, uid: str, found: Found) -> None:
 
 
 def _known(model: type[Mirror], account_uid: str, where: Q) -> Known:
-    """Return the local state of the rows before the request. A row that is changed meanwhile is read again.
+    """Return the local state of the rows before the request. If a row changes after that, the event is read again.
 
     Rows of other accounts are left out, so an event cannot take over a row of another account.
     """

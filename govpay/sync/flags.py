@@ -1,4 +1,4 @@
-"""Flags on payments: the newest dispute, return or reversal by the platform's time raises one flag, once."""
+"""Flags on payments. The newest dispute, return or reversal (by the platform's time) raises one flag, only once."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def raise_flags(
 
 
 def catch_up(account_uid: str | None, *, quiet: bool) -> None:
-    """Flag the account's payments that were stored after their movement. Call it after each walk of either list.
+    """Flag the payments that were stored later than their movement. Call it after a walk of payments or transactions.
 
-    A page of movements cannot see a payment that another worker commits at the same time. Of the two walks, the one
-    that ends last sees both rows.
+    While a page of transactions is stored, a payment that another worker commits at the same time is not visible. The
+    later one of the two walks sees both rows.
     """
     in_transaction(partial(_catch_up, account_uid, quiet=quiet))
 
@@ -81,12 +81,12 @@ def _counts(row: Mapping[str, Any]) -> bool:
 
 
 def _counted(before: Sequence[Any] | None) -> bool:
-    """Whether the movement was known before and had not failed."""
+    """Return whether the movement was known before and had not failed then."""
     return before is not None and before[2] != TransactionStatus.FAILED
 
 
 def _follow(rows: Iterable[Mapping[str, Any]], *, quiet: bool) -> None:
-    """Record the newest movement of each payment, unless a newer one is recorded: one compare-and-set statement."""
+    """Record the newest movement of each payment, unless a newer one is recorded: one compare-and-swap statement."""
     newest: dict[str, FlagMovement] = {}
     account, now = None, timezone.now()
     for row in rows:
@@ -116,7 +116,7 @@ def _follow(rows: Iterable[Mapping[str, Any]], *, quiet: bool) -> None:
 
 
 def _flag(movement: FlagMovement, now: dt.datetime, *, quiet: bool) -> str:
-    """Return the flag that the movement raises; an empty text if a first load does not raise it."""
+    """Return the flag that the movement raises; an empty string if a first load does not raise it."""
     flag = FLAG_OF_TYPE[movement.type]
     if quiet and (flag not in RAISED_AT_FIRST or movement.moment < now - FLAG_BACKLOG_WINDOW):
         return ""

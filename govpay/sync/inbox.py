@@ -51,7 +51,7 @@ PURGED_AT_ONCE = 5000
 
 
 def store(*, account_uid: str, webhook_id: str, event_type: str, sent_at: dt.datetime, payload: Any) -> int | None:
-    """Store a verified delivery with one statement, or two when it is stored already.
+    """Store a verified delivery. Runs one statement, or two if the delivery is stored already.
 
     Returns the row's primary key when the event must be processed: it is new, or it had failed and was delivered
     again. Returns ``None`` otherwise. Call it outside any transaction, because the sender relies on the commit.
@@ -89,7 +89,7 @@ def store(*, account_uid: str, webhook_id: str, event_type: str, sent_at: dt.dat
 
 
 def kept(value: Any, name: str = "") -> Any:
-    """``value`` as it may be stored: secrets are removed, and texts that look sensitive are masked."""
+    """Return ``value`` as it may be stored: secrets are removed, and texts that look sensitive are masked."""
     if not name:
         value = scrub(value)
     if isinstance(value, str):
@@ -120,12 +120,12 @@ def claim(pk: int) -> WebhookEvent | None:
 
 
 def waiting(limit: int = 5000) -> list[int]:
-    """Events that can be claimed now, oldest first."""
+    """Return the primary keys of events that can be claimed now, oldest first."""
     return list(claimable().order_by("pk").values_list("pk", flat=True)[:limit])
 
 
 def claimable(now: dt.datetime | None = None) -> QuerySet[WebhookEvent]:
-    """Events that no worker holds and that are due."""
+    """Return the events that are due and that no worker holds."""
     now = now or timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
     due = Q(error="") | Q(due_at=None) | Q(due_at__lte=now)  # a failed event pauses, also when it is queued
@@ -133,7 +133,7 @@ def claimable(now: dt.datetime | None = None) -> QuerySet[WebhookEvent]:
 
 
 def close(event: WebhookEvent, state: EventState, *, payment_uid: str | None = None, note: str = "") -> None:
-    """Record the outcome of ``event``, and send its signal the first time. Call it in the transaction of its effect."""
+    """Record the outcome of ``event``, and send its signal once. Call it in the transaction of the event's effect."""
     columns: dict[str, Any] = {"state": state, "error": note, "claimed_until": None, "due_at": None}
     if payment_uid is not None:
         columns["payment_id"] = payment_uid
@@ -158,7 +158,7 @@ def fail(event: WebhookEvent, error: str, *, for_good: bool = False) -> None:
 
 
 def put_off(event: WebhookEvent, error: str, seconds: float) -> None:
-    """Give a claimed event back without reading it. It is due in ``seconds``, and the attempt does not count."""
+    """Release a claimed event without reading it. It is due in ``seconds``, and the attempt does not count."""
     columns: dict[str, Any] = {
         "attempts": F("attempts") - 1,
         "error": error,
@@ -190,9 +190,9 @@ def requeue(pks: Sequence[int]) -> list[int]:
 
 
 def overdue(limit: int = 5000) -> list[tuple[str, int]]:
-    """Events that should have been processed by now: never queued, lost, to be retried, or held by a dead worker.
+    """Return (account uid, primary key) of each event that should have been processed by now.
 
-    Each is the account's uid and the primary key.
+    Such an event was never queued, was lost, is to be retried, or is held by a dead worker.
     """
     now = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
@@ -201,7 +201,7 @@ def overdue(limit: int = 5000) -> list[tuple[str, int]]:
 
 
 def batches(events: Iterable[tuple[str, int]], most: int) -> list[list[int]]:
-    """Primary keys in batches of at most ``most`` events of one account. The accounts take turns."""
+    """Yield primary keys in batches of at most ``most`` events of one account. The accounts take turns."""
     groups: dict[str, list[int]] = {}
     for account_uid, pk in events:
         groups.setdefault(account_uid, []).append(pk)
@@ -210,7 +210,7 @@ def batches(events: Iterable[tuple[str, int]], most: int) -> list[list[int]]:
 
 
 def note_queued(pks: Sequence[int]) -> None:
-    """Record that events were queued: they are not ``overdue`` for the next ``QUEUED_AGAIN``, and may be claimed."""
+    """Record that events were queued. For ``QUEUED_AGAIN`` they are not ``overdue``, and they can be claimed."""
     if pks:
         waiting = WebhookEvent.objects.filter(pk__in=pks, state=EventState.RECEIVED)
         # With an error they would pause until ``due_at``, and the worker could not claim them.
@@ -223,7 +223,7 @@ def count_stale(account_uid: str) -> None:
 
 
 def stale_count(account_uid: str) -> int:
-    """Number of the account's deliveries refused as too old, counted for a week from the first one."""
+    """Return the number of the account's deliveries that were refused as too old, for a week from the first one."""
     return int(_cache.get(late_deliveries_key(account_uid), 0))
 
 

@@ -83,7 +83,7 @@ def busy_accounts() -> set[str]:
 
 
 def beat(cursor: SyncCursor, **columns: object) -> None:
-    """Write ``columns`` and a heartbeat, as the owner. Raises ``LeaseLost`` when the lease has another owner."""
+    """Write ``columns`` and a heartbeat as the lease's owner. Raises ``LeaseLost`` if the lease has another owner."""
     ours = SyncCursor.objects.filter(pk=cursor.pk, lease_token=cursor.lease_token)
     if not ours.update(heartbeat_at=Now(), **columns):
         raise LeaseLost(f"{_named(cursor)} was taken over by another worker.")
@@ -101,7 +101,7 @@ def release(cursor: SyncCursor) -> None:
 
 
 def process_start(pid: int) -> str:
-    """Return when process ``pid`` started, in kernel ticks since boot; ``ended`` for a zombie; empty if unknown."""
+    """Return the start of process ``pid`` in kernel ticks since boot; ``ended`` for a zombie; empty if unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
@@ -112,7 +112,7 @@ def process_start(pid: int) -> str:
 
 
 def this_host() -> str:
-    """Host name, boot id and process namespace: the host name alone may not be unique."""
+    """Return host name, boot id and process namespace, because the host name alone may not be unique."""
     parts = [socket.gethostname()]
     try:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip())

@@ -14,7 +14,7 @@ from govpay.sync.mapping import Mapper
 
 @dataclass(frozen=True)
 class Listing:
-    """A paged list and the read of one object, both named by their operation in ``client.routes``.
+    """A paged list, and the read of one of its objects. Both are named by their operation in ``client.routes``.
 
     ``name`` is the name of the list in ``govpay_sync`` and in the setting ``UNPAGED_LISTS``.
     """
@@ -46,5 +46,5 @@ PAGED = tuple(_NAMES.values())
 
 
 def comes_whole(operation: str) -> bool:
-    """Whether the setting ``UNPAGED_LISTS`` says that this list always comes whole in one answer."""
+    """Return whether the setting ``UNPAGED_LISTS`` says that this list always comes whole in one answer."""
     return _NAMES[operation] in conf.get("UNPAGED_LISTS")

@@ -72,7 +72,7 @@ class Mapper:
     def map(self, document: Mapping[str, Any], extra: Mapping[str, Any]) -> Columns:
         """Return the columns of ``document``, with ``extra``: the columns known from the request (account, customer).
 
-        Values that no column takes are mended, and ``mended`` names them. Raises ``Unmappable`` when such a value
+        Values that no column can store are mended, and ``mended`` names them. Raises ``Unmappable`` when such a value
         belongs to the identity, an amount, the currency or the status.
         """
         mending = Mending(document)
@@ -120,7 +120,7 @@ def _texts(model: type[Mirror]) -> tuple[tuple[str, str, int], ...]:
 
 @cache
 def _numbers(model: type[Mirror]) -> tuple[tuple[str, str, int, int], ...]:
-    """Return the mirrored integer columns, with the narrowest limits that any database gives them."""
+    """Return the mirrored integer columns, with the narrowest limits that the databases set for them."""
     limits = BaseDatabaseOperations.integer_field_ranges
     return tuple(
         (field.attname, field.name, *limits[field.get_internal_type()])
@@ -158,7 +158,7 @@ def digests(extra: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
 
 
 def scrub(value: Any, depth: int = 0) -> Any:
-    """The document as it may be stored: without secrets, whole numbers, and characters that a database refuses."""
+    """Return the document as it may be stored: no secrets, no full account numbers, no invalid characters."""
     if isinstance(value, str):
         return value if value.isascii() and "\x00" not in value else storable(value)
     if not isinstance(value, dict | list):

@@ -1,4 +1,4 @@
-"""Mends values that no column takes, so that a payer's text never hides a row (faults R13)."""
+"""Mends values that no column can store, so that a text typed by a payer cannot block a row (faults R13)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_DATE_LENGTH = 64
 
 
 def is_vital(name: str) -> bool:
-    """Whether a wrong value of this property or column rejects the row."""
+    """Return whether the row is rejected if this property or column has a wrong value."""
     return name in VITAL or name.endswith("amount")
 
 
@@ -32,8 +32,8 @@ class Mending:
     """A document while its wrong values are mended one by one.
 
     ``read`` is the document for the columns: texts are mended or cut, other wrong values are null. ``shown`` is the
-    document to store: it differs in odd dates, which it keeps. Another wrong value may be a card number, so it is null
-    there, too. ``names`` are the mended properties.
+    document to store. It is the same, but keeps unreadable dates. Other wrong values are null there too, because they
+    may be card numbers. ``names`` are the mended properties.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ class Mending:
 
 
 def _odd_date(value: Any) -> Any:
-    """Return ``value`` as it is shown to staff; ``None`` if it may be a card number or is no text or number."""
+    """Return ``value`` as it is shown to staff; ``None`` if it may be a card number or is not a text or number."""
     if not isinstance(value, str | int | float) or looks_like_card(str(value)[:_MAX_DATE_LENGTH]):
         return None
     return value[:_MAX_DATE_LENGTH] if isinstance(value, str) else value

@@ -1,7 +1,7 @@
 """Rows that the platform no longer lists. A row is marked as deleted only after its own GET returned 404.
 
-The end of a pass asks for them again and marks them, all together. A pass that finds too many of them stops and marks
-none (faults R11).
+At its end, a pass reads these rows once more and marks them together. A pass that finds too many of them stops and
+marks none (faults R11).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ UNCLEAR = (Gone, InvalidAnswer, InvalidRequest, NotFound, OperationRefused)
 
 
 class TooManyGone(GovPayError):
-    """A pass found more rows gone than it may mark without being told to. The account may be misrouted."""
+    """A pass found more missing rows than it may mark without ``accept_gone``. The account may be misrouted."""
 
 
 def note_missing(sync_pass: SyncPass, model: type[Mirror], uids: Sequence[str]) -> None:
-    """Store the uids of rows that are gone until the end of the pass. Raises ``TooManyGone``.
+    """Store the uids of missing rows in the cursor, to be marked at the end of the pass. Raises ``TooManyGone``.
 
-    A pass that may mark any number marks them at once.
+    A pass with ``accept_gone`` marks them at once.
     """
     if not uids:
         return
@@ -51,7 +51,7 @@ def note_missing(sync_pass: SyncPass, model: type[Mirror], uids: Sequence[str]) 
 
 
 def _too_many(sync_pass: SyncPass, model: type[Mirror], gone: int) -> bool:
-    """Whether a pass that found so many rows gone must stop. The rows of the list are counted once a pass."""
+    """Return whether a pass must stop because ``gone`` rows are missing. Counts the list's rows once per pass."""
     if sync_pass.accept_gone or gone <= MAX_GONE:
         return False
     if sync_pass.rows is None:
@@ -62,9 +62,9 @@ def _too_many(sync_pass: SyncPass, model: type[Mirror], gone: int) -> bool:
 def mark_missing(
     sync_pass: SyncPass, model: type[Mirror], confirm: Callable[[Sequence[str]], Sequence[str]] = list
 ) -> None:
-    """Mark the rows of ``note_missing`` as deleted, at the end of the pass.
+    """Mark the rows that ``note_missing`` stored as deleted, at the end of the pass.
 
-    ``confirm`` returns those uids that are still gone. It is needed if they may have been noted a while ago.
+    ``confirm`` returns the uids that are still missing. Pass it if they may have been stored a while ago.
     """
     while missing := sync_pass.cursor.missing:
         work = partial(mark_deleted, model, confirm(missing[:CHUNK]))
@@ -73,12 +73,12 @@ def mark_missing(
 
 
 def still_gone(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> list[str]:
-    """Read each row from the platform and return those that it does not have. Another row is updated."""
+    """Read each row from the platform. Return the uids that it does not have; update the rows that it has."""
     return [uid for uid in uids if _is_gone(listing, sync_pass, uid)]
 
 
 def last_of(uids: list[str], after: str) -> str | None:
-    """The last uid that a page covers; ``None`` when its uids are not in order."""
+    """Return the last uid of a page; ``None`` when the page's uids are not in order."""
     return uids[-1] if uids and uids[0] > after and uids == sorted(uids) else None
 
 
@@ -92,8 +92,8 @@ def check_missing(
 ) -> Known | None:
     """Read each local row with ``after < uid <= upto`` that is not ``present`` from the platform.
 
-    ``place_after`` returns the place of the walk after a uid, if it has one there. It is saved after each chunk that
-    lies before the ``present`` rows, which are saved later. Raises ``TooManyGone`` and ``SlotOver``.
+    ``place_after`` returns the position of the walk after a uid. After each chunk before the ``present`` rows, this
+    position is saved. The ``present`` rows are saved later. Raises ``TooManyGone`` and ``SlotOver``.
 
     A row that the platform still has was only shifted while the list was read; it is updated instead of marked as
     deleted. Returns the known state of all rows in that range, or ``None`` when they are too many to hold at once.
@@ -114,7 +114,7 @@ def check_missing(
 
 
 def _read_absent(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> None:
-    """Read each row from the platform, and note those that are gone together. Raises ``TooManyGone``."""
+    """Read each row from the platform, and note all missing ones together. Raises ``TooManyGone``."""
     model, noted = listing.mapper.model, {*(sync_pass.cursor.missing or ())}
     gone: list[str] = []
     try:
@@ -128,7 +128,7 @@ def _read_absent(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> 
 
 
 def _is_gone(listing: Listing, sync_pass: SyncPass, uid: str) -> bool:
-    """Whether the row's own GET returns 404. Each read writes a heartbeat, because there may be thousands."""
+    """Return whether the row's own GET returns 404. Each read writes a heartbeat, because there may be thousands."""
     try:
         found = listing.read(sync_pass.account_uid, uid)
     except UNCLEAR as error:
@@ -142,7 +142,7 @@ def _is_gone(listing: Listing, sync_pass: SyncPass, uid: str) -> bool:
 
 
 def read_again(listing: Listing, sync_pass: SyncPass, uids: Sequence[str]) -> None:
-    """Read these rows one by one and store them. A list may lag, so it must not replace stamps of the future (R9)."""
+    """Read these rows one by one and store them. A list may lag, so it must not replace future timestamps (R9)."""
     for uid in uids:
         try:
             found = listing.read(sync_pass.account_uid, uid)

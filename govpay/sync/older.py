@@ -1,7 +1,8 @@
-"""Decides when a document replaces a row whose stored document is newer by the platform's own stamps.
+"""Decides when a document replaces a row whose stored document is newer by the platform's own timestamps.
 
-Usually it does not, because a replica of the platform that lags must never win (faults W4). The exceptions are rows
-that are marked as gone, stamps of the future, and a platform that was restored from a backup.
+Usually it does not, because a lagging replica of the platform must never overwrite newer data (faults W4). The
+exceptions are rows that are marked as deleted, timestamps in the future, and a platform that was restored from a
+backup.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Verdict:
     """What to do with documents that are older than the stored rows.
 
     ``replacing``: the rows to write over the stored ones. ``frozen``: uids of rows that must be read one by one,
-    because the stored stamp lies in the future and a list may lag. ``restored``: the uids in ``replacing`` whose
-    content went back because the platform was restored from a backup.
+    because the stored timestamp lies in the future and a list may lag. ``restored``: the uids in ``replacing`` that are
+    set back to older content, because the platform was restored from a backup.
     """
 
     replacing: list[Columns] = field(default_factory=list)
@@ -35,7 +36,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Stored:
-    """The stored state of a row, as far as it decides."""
+    """The columns of a stored row that the decision needs."""
 
     digest: str
     deleted_at: dt.datetime | None
@@ -46,12 +47,12 @@ class _Stored:
 
 
 def judge(model: type[Mirror], refused: Sequence[Columns], *, may_lag: bool) -> Verdict:
-    """Return which of the ``refused`` rows replace the stored ones.
+    """Return which of the older ``refused`` rows replace the stored ones.
 
-    A row is replaced if it is marked as gone, because the platform has it again (faults R11). It is replaced if the
-    platform's clock was ahead when the stored document was stamped (faults R9), but not by a page that ``may_lag``.
-    It is replaced if the platform was restored from a backup (faults R10): the same older document was read at least
-    ``ABSENT_AFTER`` ago, and nothing else since. The first such read is noted in the row.
+    A row is replaced if it is marked as deleted, because the platform has it again (faults R11). It is replaced if the
+    platform's clock was ahead when the stored document was stamped (faults R9), but not by a page that ``may_lag``. It
+    is replaced if the platform was restored from a backup (faults R10). A restore is assumed if the same older document
+    was read at least ``ABSENT_AFTER`` ago, and nothing else since. The first such read is noted in the row.
 
     Raises ``RowsChangedMeanwhile`` when another writer changed a row since it was read.
     """
@@ -79,7 +80,7 @@ def judge(model: type[Mirror], refused: Sequence[Columns], *, may_lag: bool) -> 
 
 
 def _note(model: type[Mirror], row: Columns, now: dt.datetime) -> None:
-    """Note that this older document was read, unless another writer changes the row meanwhile."""
+    """Note that this older document was read, unless another writer has changed the row."""
     same = model._default_manager.filter(uid=row["uid"], digest=row["replaced_digest"])
     same.update(older_digest=row["digest"], older_seen_at=now)
 

@@ -1,4 +1,4 @@
-"""The outbox: finds the signals for a change of a row, stores them, and sends each exactly once."""
+"""The outbox: finds the signals for a change of a row, stores them, and sends each of them exactly once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OF_MOVEMENT: dict[str, str] = {
 
 
 def of_change(model: type[models.Model], old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return the names of the signals for the change from ``old`` (empty for a new row) to ``new``."""
+    """Return the names of the signals for a change from ``old`` (empty for a new row) to ``new``."""
     if model is SavedPaymentMethod:
         return ["saved_method_changed"]
     before, after, new_row = old.get("status") or "", new.get("status") or "", not old
@@ -83,7 +83,7 @@ def enqueue_changes(
     *,
     source: str,
 ) -> None:
-    """Call ``enqueue`` for the changes from the ``known`` state of rows (``upsert.Known``) to the ``written`` one."""
+    """Call ``enqueue`` for each row whose ``written`` state differs from its ``known`` state (``upsert.Known``)."""
     watched = OBSERVED_FIELDS.get(model)
     if watched is None:
         return
@@ -106,8 +106,8 @@ def enqueue_loss(model: type[models.Model], pks: Iterable[int], *, source: str) 
 def dispatch(limit: int | None = None) -> int:
     """Send the stored signals, each in one transaction with its deletion. Returns the number of sent signals.
 
-    A receiver's own writes to this database therefore happen once. An exception in a receiver is logged and
-    does not stop the other receivers. Only a database error rolls the sending back; it is then retried.
+    Therefore a receiver's writes to this database happen exactly once. An exception in a receiver is logged and does
+    not stop the other receivers. Only a database error rolls a signal back; it is then sent again.
     """
     if not any(signal.has_listeners() for signal in signals.BY_NAME.values()):
         return 0  # this process has no receivers; another process may have some and send
@@ -138,7 +138,7 @@ class _Outcome(NamedTuple):
 
 
 def _claim_and_send(after: int) -> _Outcome | None:
-    """Claim the next signal by a write, so that other dispatchers wait or skip it, and send it. ``None``: no more."""
+    """Claim the next signal with a write, so that other dispatchers wait or skip it, and send it. ``None``: no more."""
     alias = _alias()
     queue = OutboxSignal.objects.using(alias).filter(pk__gt=after).order_by("pk")
     if transaction.get_connection(alias).features.has_select_for_update_skip_locked:

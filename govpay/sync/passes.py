@@ -32,14 +32,14 @@ Progress = Callable[[SyncRun], None]
 
 
 class SlotOver(GovPayError):
-    """The time of this pass is over. Its position is saved, so that a later pass goes on there."""
+    """The time of this pass is over. Its position is saved, so that a later pass continues there."""
 
 
 class SyncPass:
-    """The state of one pass, for the function that reads the list. Made by the owner of the lease on ``cursor``.
+    """The state of one pass, for the function that reads the list. The owner of the lease on ``cursor`` creates it.
 
-    ``until``: end of the pass on the monotonic clock; None for no end. ``accept_gone``: mark rows as deleted however
-    many there are.
+    ``until``: end of the pass on the monotonic clock; None for no end. ``accept_gone``: mark any number of missing rows
+    as deleted.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class SyncPass:
     def commit(
         self, work: Callable[[], Saved], *, pages: int = 1, place: dict[str, Any] | None = None, **columns: Any
     ) -> None:
-        """Do ``work`` and save the ``place`` after it and other ``columns`` of the cursor, all in one transaction.
+        """Run ``work`` and save the position ``place`` and other ``columns`` of the cursor, all in one transaction.
 
-        Rows that ``work`` saved are not gone any more, so the cursor's ``missing`` loses them.
-        ``pages``: number of pages fetched for it. Raises ``LeaseLost``, and ``SlotOver`` after a ``place`` was saved.
+        Rows that ``work`` saved exist, so they are removed from the cursor's ``missing``. ``pages``: number of pages
+        that were fetched for it. Raises ``LeaseLost``, and ``SlotOver`` after a ``place`` was saved.
         """
         if place is not None:
             columns[self._place] = place
@@ -120,7 +120,8 @@ class SyncPass:
     def finish(self, *, not_offered: bool = False) -> None:
         """Close a pass that reached the end. ``not_offered``: the API has no such list, which is not a failure.
 
-        A pass whose end is ``unproved`` gets that state. Only a pass over the whole list removes it from the cursor.
+        If nothing proves the end, the run gets the state ``unproved``. Only a pass over the whole list clears this mark
+        in the cursor.
         """
         now = timezone.now()
         columns: dict[str, Any] = {"mode": "", self._place: None, "completed_at": now, "error": ""}
@@ -138,7 +139,8 @@ class SyncPass:
     def fail(self, error: str, *, start_over: bool = False) -> None:
         """Close a pass that failed because of the platform or the database.
 
-        The position is kept. With ``start_over`` the next pass begins at the top, and rows found gone are forgotten.
+        The position is kept. With ``start_over`` the next pass begins at the top, and the stored uids of missing rows
+        are dropped.
         """
         logger.warning("sync of %s for %s stopped: %s", self.run.resource, self.account_uid or "-", error)
         forgotten = {self._place: None, "missing": None} if start_over else {}

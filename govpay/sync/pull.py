@@ -40,7 +40,7 @@ logger = logging.getLogger("govpay.sync")
 
 @dataclass(frozen=True)
 class SyncResource:
-    """One kind of list. ``assumed``: the vendor does not document it, so a 404 means "not offered".
+    """One kind of list. ``assumed``: the vendor does not document the list, so a 404 means "not offered".
 
     ``model`` is the mirror of its rows; ``None`` if there is no list on the platform.
     """
@@ -105,11 +105,10 @@ def pull(
 ) -> SyncRun:
     """Read one list to its end and return the run. Its ``state`` is the outcome.
 
-    An interrupted walk continues after its last committed page. ``full`` reads the whole list and marks rows
-    that are gone as deleted. A failure of the platform is recorded in the run, not raised. A pass that finds more
-    rows gone than ``missing.MAX_GONE`` and its share fails, and so does one whose list was there before and answers
-    404, unless ``accept_gone`` says that they are really gone. After ``until`` (monotonic clock) the walk stops at its
-    next saved position.
+    An interrupted walk continues after its last committed page. ``full`` reads the whole list and marks missing rows as
+    deleted. A failure of the platform is recorded in the run, not raised. Without ``accept_gone``, a pass fails if it
+    finds more missing rows than ``missing.MAX_GONE`` and ``MAX_GONE_SHARE`` allow, or if a list that existed before
+    answers 404. After ``until`` (monotonic clock) the walk stops at its next saved position.
 
     Raises ``SyncBusy`` when another worker reads this list, unless ``wait`` is true.
     """
@@ -159,7 +158,7 @@ def _carry_out(resource: SyncResource, sync_pass: SyncPass) -> None:
 
 
 def _had_rows(resource: SyncResource, sync_pass: SyncPass) -> bool:
-    """Whether the platform offered this list before, and it had rows. A misrouted account also answers 404."""
+    """Return whether this list existed before and had rows. A 404 may then come from a misrouted account."""
     cursor = sync_pass.cursor
     offered = cursor.full_completed_at or cursor.position or cursor.full_position
     if sync_pass.accept_gone or resource.model is None or cursor.not_offered_at or not offered:

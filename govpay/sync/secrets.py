@@ -1,9 +1,9 @@
 """Signing secrets of webhooks: read from the platform once and stored sealed in the account's row.
 
-Each process caches the secrets of the accounts that it receives deliveries for, so a delivery needs no statement.
-After a signature mismatch the platform is asked, because it may have rolled the secret (assumption A18): at most three
-times a minute for one account. A request that finds no new secret is followed by a pause, so that a flood of forged
-deliveries cannot use up the requests at once.
+Each process caches the secrets of the accounts that it receives deliveries for, so a delivery needs no statement. After
+a signature mismatch the platform is asked, because it may have rolled the secret (assumption A18): at most three times
+a minute for one account. After a request that finds no new secret there is a pause, so that a flood of forged
+deliveries cannot use all requests at once.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _cache = FailOpenCache("cache of webhook secrets")
 
 
 def secrets_of(account_uid: str) -> tuple[str, ...]:
-    """Return the account's secret, and the previous one during its grace. Runs no SQL while they are cached.
+    """Return the account's secret, and the previous one during its grace period. Runs no SQL while they are cached.
 
     A missing secret is fetched. Raises ``UnknownAccount``, ``NoSecret``.
     """
@@ -102,7 +102,7 @@ def secrets_of(account_uid: str) -> tuple[str, ...]:
 
 
 def _may_look_up() -> bool:
-    """Limit look-ups, so that a flood of made-up accounts is no flood of statements. The sender retries."""
+    """Return whether a look-up is allowed now. Without this limit, invented accounts could cause a flood of SQL."""
     second = int(time.monotonic())
     if _strangers[0] != second:
         _strangers[:] = [second, 0]
@@ -121,7 +121,7 @@ def secrets_after_mismatch(account_uid: str, tried: tuple[str, ...]) -> tuple[st
 
 
 def forget(account_uid: str | None = None) -> None:
-    """Clear the cache of this process, or of one account, because rows may have been replaced outside this process."""
+    """Clear this process's cache, or one account's entry. Use it after rows were replaced outside this process."""
     if account_uid is None:
         _known.clear()
     else:
@@ -137,7 +137,7 @@ setting_changed.connect(_forget_on_change, dispatch_uid="govpay.secrets")
 
 
 def _look_again(account_uid: str, known: _Known) -> _Known:
-    """Ask the platform in one thread of the process. A few other threads wait for its result."""
+    """Ask the platform in one thread of this process. A few other threads wait for its result."""
     lock = _looking.setdefault(account_uid, threading.Lock())
     if not lock.acquire(blocking=False):
         if _waiting.acquire(blocking=False):
@@ -164,7 +164,7 @@ def _look_again(account_uid: str, known: _Known) -> _Known:
 
 
 def _ask(account_uid: str, known: _Known) -> _Known | None:
-    """Ask the platform and store the secret; ``None`` when there is no new one, which begins a pause."""
+    """Ask the platform and store the secret. Returns ``None`` and begins a pause when there is no new secret."""
     try:
         secret = get_endpoints().get_webhook_secret(account_uid, within=ASK_WITHIN)
     except (APIError, ConfigurationError) as error:
@@ -182,9 +182,9 @@ def _ask(account_uid: str, known: _Known) -> _Known | None:
 
 
 def keep(account_uid: str, secret: str) -> _Known:
-    """Store a secret from the platform, sealed. The previous secret stays valid for the grace.
+    """Store a secret from the platform, sealed. The previous secret stays valid for the grace period.
 
-    After the commit the other processes know that there is a newer one. Raises ``UnknownAccount``.
+    After the commit, the cache tells the other processes that there is a newer one. Raises ``UnknownAccount``.
     """
 
     def work() -> None:
@@ -231,7 +231,7 @@ def _read(account_uid: str, quiet_until: float) -> _Known:
 
 
 def wipe_replaced(**which: Any) -> int:
-    """Delete replaced secrets that are no longer accepted. Returns the number of accounts."""
+    """Delete replaced secrets whose grace period is over. Returns the number of accounts."""
     over = timezone.now() - _grace()
     rows = PaymentAccount.objects.filter(webhook_secret_replaced_at__lte=over, **which)
     return rows.exclude(previous_webhook_secret=None).update(previous_webhook_secret=None)
@@ -242,7 +242,7 @@ def _grace() -> dt.timedelta:
 
 
 def _grace_left(replaced_at: dt.datetime | None) -> float:
-    """Seconds for which the secret that was replaced at that time stays valid."""
+    """Return the seconds for which a secret that was replaced at that time stays valid."""
     return 0.0 if replaced_at is None else (replaced_at + _grace() - timezone.now()).total_seconds()
 
 
@@ -265,13 +265,13 @@ def _mark(secret: str) -> str:
 
 
 def _stored_by_other(account_uid: str, known: _Known) -> bool:
-    """Whether another process has just stored a secret that this one does not know. Needs no statement."""
+    """Return whether another process has just stored a secret that this one does not know. Needs no statement."""
     newest = _cache.get(newest_secret_key(account_uid))
     return newest is not None and newest not in map(_mark, known.secrets)
 
 
 def _may_ask(account_uid: str) -> bool:
-    """Whether this process may ask now; marks that it asks. True when the cache is down."""
+    """Return whether this process may ask now, and mark that it asks. True when the cache is down."""
     if not _cache.add(webhook_secret_key(account_uid), "asking", timeout=ASK_EVERY):
         return False
     if _cache.count(webhook_requests_key(account_uid), ASK_WINDOW) <= MAX_REQUESTS:
@@ -285,7 +285,7 @@ def _tell(account_uid: str, state: str, seconds: int) -> None:
 
 
 def _wait_for_other(account_uid: str, known: _Known) -> _Known | None:
-    """Wait for the secret that another process fetches; ``None`` when there is no new one."""
+    """Wait for the secret that another process fetches. Returns ``None`` when there is no new one."""
     known.quiet_until = time.monotonic() + 2 * SECRET_FETCH_TIMEOUT
     end = time.monotonic() + SECRET_FETCH_TIMEOUT
     while True:

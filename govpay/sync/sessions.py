@@ -63,7 +63,7 @@ def read_open_sessions(sync_pass: SyncPass) -> None:
 
 
 def _name_payments(account_uid: str) -> None:
-    """Set the payment of links that were paid before their payment was known here. The list of payments has it now."""
+    """Set the payment of paid links whose payment was not known here. It is known now, after a sync of payments."""
     paid = Payment.objects.filter(session=OuterRef("session_id")).exclude(status=PaymentStatus.FAILED)
     waiting = PaymentLink.objects.filter(Exists(paid), account=account_uid, state=LinkState.PAID, payment=None)
     if reading(waiting.exists):
@@ -82,7 +82,7 @@ def _open(sync_pass: SyncPass) -> Iterator[HostedSession]:
 
 @scrub_traceback
 def read_session(session: HostedSession) -> dict[str, Any] | None:
-    """The current document of the session; ``None`` when it expired unpaid.
+    """Return the current document of the session; ``None`` when it expired unpaid.
 
     Raises ``NotFound``, ``AuthenticationError``, ``EncryptionError``, and other errors of the request.
     """
@@ -100,7 +100,7 @@ def read_session(session: HostedSession) -> dict[str, Any] | None:
 
 
 def _ended(session: HostedSession) -> dict[str, Any] | None:
-    """The session as completed if it was paid, else ``None``. The platform may refuse to show either kind."""
+    """Return a completed document if the session was paid, else ``None``. The platform may hide ended sessions."""
     here = Payment.objects.filter(session=session.uid, status__in=ONCE_CAPTURED)
     paid = here.exists() or any(
         document.get("status") in ONCE_CAPTURED
@@ -112,15 +112,15 @@ def _ended(session: HostedSession) -> dict[str, Any] | None:
 
 
 def is_ending(session: HostedSession) -> bool:
-    """Whether the session has expired or expires within ``MARGIN``, so that it must be read again."""
+    """Return whether the session has expired or expires within ``MARGIN``, so that it must be read again."""
     return session.expires_at is None or session.expires_at <= timezone.now() + MARGIN
 
 
 def read_or_believe(session: HostedSession, told: SessionStatus) -> dict[str, Any] | None:
-    """The current document of the session, with the end that a signed delivery ``told``. ``None``: it has expired.
+    """Return the current document of the session, or ``None`` if it has expired. ``told``: the end in the delivery.
 
-    A completed session never changes again. A read may lag behind, or be refused after the end. So the end from the
-    delivery counts, unless the read shows that the session was completed.
+    A completed session never changes again. A read may lag behind, or be refused after the end. So the end in the
+    signed delivery counts, unless the read shows that the session was completed.
     """
     found = None
     if session.credential is not None:

@@ -16,10 +16,10 @@ logger = logging.getLogger("govpay.tasks")
 
 
 def read_lists(names: Sequence[str], account_uid: str | None, *, full: bool = False) -> list[str]:
-    """Read lists one after another for ``SYNC_SLOT`` seconds. Returns those that are left.
+    """Read lists one after another for ``SYNC_SLOT`` seconds. Returns the lists that are left.
 
-    Ends early when the platform does not serve the account now, because each further list would cost as much time.
-    The next tick tries the other lists.
+    Ends early if the platform does not answer for this account, because each further list would cost as much time. Then
+    no list is returned; the next tick tries the others.
     """
     until = time.monotonic() + float(conf.get("SYNC_SLOT"))
     for position, name in enumerate(names):

@@ -32,7 +32,7 @@ class RowsChangedMeanwhile(OperationalError):
 
 
 def in_transaction(work: Callable[[], T], *, durable: bool = False, attempts: int = ATTEMPTS) -> T:
-    """Do ``work`` in one transaction and return its result. Retries after temporary database errors.
+    """Run ``work`` in one transaction and return its result. Retries after temporary database errors.
 
     These are deadlocks, serialization failures, lock timeouts, a lost connection and concurrent writers. Each one
     rolls everything back, so nothing is ever half written. With ``durable`` a call inside another transaction raises
@@ -48,7 +48,7 @@ def in_transaction(work: Callable[[], T], *, durable: bool = False, attempts: in
 
 
 def reading(work: Callable[[], T]) -> T:
-    """Do ``work``, which only reads, without a transaction. Retries as ``in_transaction`` does."""
+    """Run ``work``, which only reads, without a transaction. Retries as ``in_transaction`` does."""
     return _repeated(work, router.db_for_write(PaymentAccount), ATTEMPTS)
 
 
@@ -82,7 +82,7 @@ def _is_gone(connection: BaseDatabaseWrapper, error: Exception) -> bool:
 
 
 def _says_lost(cause: BaseException | None) -> bool:
-    """Return whether a PostgreSQL driver reports a lost connection: a server that shuts down, or no answer at all."""
+    """Return whether a PostgreSQL driver's error means a lost connection: the server shuts down or does not answer."""
     if not type(cause).__module__.startswith("psycopg"):
         return False
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)

@@ -59,14 +59,14 @@ def save_documents(
     known: Known | None = None,
     may_lag: bool = False,
 ) -> Saved:
-    """Update the rows of ``documents``: one read, and one write if anything changed.
+    """Insert or update the rows of ``documents``: one read, and one write if anything changed.
 
-    ``extra``: the columns known from the request's path, such as ``account_id``. An older document never overwrites
-    a newer one, with the exceptions in ``govpay.sync.older``. An identical document writes nothing. A document that
-    cannot be mapped is reported in ``rejected``.
-    ``quiet`` (a first load) sends no signals, and only recent movements raise a flag. ``known``: the result of
-    ``read_known`` for all rows; it saves the read. ``may_lag``: the documents are a page of an incremental pass, which
-    may be out of date. It replaces no stamp of the future; ``frozen`` names such rows.
+    ``extra``: the columns known from the request's path, such as ``account_id``. An older document never overwrites a
+    newer one, with the exceptions in ``govpay.sync.older``. An identical document writes nothing. A document that
+    cannot be mapped is reported in ``rejected``. ``quiet`` (a first load) sends no signals, and only recent movements
+    raise a flag. ``known``: the result of ``read_known`` for all rows; it saves the read. ``may_lag``: the documents
+    are a page of an incremental pass, which may be out of date. Such a page does not replace a row with a timestamp in
+    the future; ``frozen`` lists these rows.
 
     Call it inside ``in_transaction``. Raises ``RowsChangedMeanwhile`` when another writer changed a row in between.
     The transaction is then retried, without ``known``.
@@ -92,7 +92,7 @@ def save_documents(
 def _changed_rows(
     mapper: Mapper, named: Mapping[str, Mapping[str, Any]], extra: Mapping[str, Any], known: Known, saved: Saved
 ) -> list[Columns]:
-    """Return the columns of documents that differ from the known rows. Unchanged and rejected ones go to ``saved``."""
+    """Return the columns of documents that differ from the known rows. ``saved`` counts unchanged and rejected ones."""
     digest = digests(extra)
     rows: list[Columns] = []
     confirmed = []
@@ -148,7 +148,7 @@ def save_document(
 
 
 def _instance(model: type[Mirror], row: Columns) -> Mirror:
-    """Return the row as it was written. Columns that the document did not set are read from the table when accessed."""
+    """Return the row as it was written. Columns that the document did not set are deferred."""
     told = {**row, str(model._meta.pk.attname): row["pk"]}
     names = [field.attname for field in model._meta.concrete_fields if field.attname in told]
     return model.from_db(router.db_for_write(model), names, [told[name] for name in names])
@@ -203,7 +203,7 @@ def _named(
 
 
 def _write_newer(model: type[Mirror], rows: list[Columns], saved: Saved, may_lag: bool) -> None:
-    """Write the rows that are not older than the stored ones, and those that replace a newer one all the same.
+    """Write the rows that are not older than the stored ones, and the older ones that ``older.judge`` accepts.
 
     Raises ``RowsChangedMeanwhile`` when another writer changed a row since it was read.
     """
@@ -219,7 +219,7 @@ def _write_newer(model: type[Mirror], rows: list[Columns], saved: Saved, may_lag
 
 
 def _write(model: type[Mirror], rows: list[Columns], *, newer_only: bool = True) -> dict[str, Columns]:
-    """``INSERT … ON CONFLICT (uid) DO UPDATE … WHERE``: writes only rows that did not change since they were read.
+    """Run ``INSERT … ON CONFLICT (uid) DO UPDATE … WHERE``: write only rows that did not change since they were read.
 
     ``newer_only``: a document older than the stored one is not written. Returns the rows that were written.
     """

@@ -71,7 +71,7 @@ class _Walk:
         self.listed: set[str] = set()
 
     def pages(self) -> Iterator[tuple[_Walk, Page]]:
-        """Yield each page, to be given to ``take``. After the last one, check what no page contained."""
+        """Yield each page for ``take``. After the last page, check the local rows that no page contained."""
         endpoints = get_endpoints()
         from_the_top = self.start is None
         pages = endpoints.walk(
@@ -122,7 +122,7 @@ class _Walk:
         read_again(self.listing, self.sync_pass, frozen)
 
     def _sweep(self, page: Page) -> Known | None:
-        """Return the known state of the rows in the range of this page. First checks the rows that the page lacks."""
+        """Check the local rows that the page lacks. Return the known state of all local rows in the page's range."""
         if self.swept is None:
             return None
         uids = [uid for item in page.items if (uid := uid_of(item))]
@@ -134,7 +134,7 @@ class _Walk:
         return self._check_missing(set(uids), after, upto) if upto is not None else None
 
     def _check_missing(self, present: set[str], after: str, upto: str | None) -> Known | None:
-        """Check the local rows of a range. In uid order the walk can go on after any of them."""
+        """Check the local rows in a range. In uid order, the walk can be continued after any of them."""
         by_uid = self.order == "uid"
         place_after = (lambda uid: self._place(Position("uid", uid=uid))) if by_uid else None
         return check_missing(self.listing, self.sync_pass, present, after, upto, place_after)
@@ -146,8 +146,8 @@ class _Walk:
     def _prepare_incremental(self, skew: float | None) -> None:
         """Set the cursor so that the next incremental walk reads the changes made during this full walk.
 
-        ``skew``: our clock minus the platform's. A watermark that is later than the start of this walk is reset. If
-        one of the two is unknown, the watermark stays. Without a watermark the next walk reads everything.
+        ``skew``: our clock minus the platform's. A watermark later than the start of this walk is reset to the start.
+        If ``skew`` or the start is unknown, the watermark stays. Without a watermark the next walk reads everything.
         """
         columns: dict[str, Any] = {"order": ""}
         if skew is not None and self.began is not None:
@@ -168,7 +168,7 @@ def _mark_before(moment: dt.datetime) -> dict[str, Any]:
 
 
 def _bounded(watermark: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return ``watermark``, or one shortly before now if it is ahead of a clock (faults R9)."""
+    """Return ``watermark``, or a time shortly before now if ``watermark`` is ahead of a clock (faults R9)."""
     moment = _time_of(watermark)
     return _mark_before(clocks.earlier()) if moment is not None and clocks.is_ahead(moment) else watermark
 
@@ -183,10 +183,10 @@ def _start(sync_pass: SyncPass, order: Order) -> Position | None:
 
 
 class _Tail:
-    """The newest rows of a walk by time. They give the start of the next walk, so that late commits are not missed.
+    """The newest rows of a walk by time. They set the start of the next walk, so that late commits are not missed.
 
-    The start lies before the rows of the last minute, but at most half a page back. A walk that finds nothing new
-    then ends after one page and the empty page after it. Rows whose time is ahead of a clock do not count.
+    The start is one minute before the newest row, but at most half a page back. So a walk that finds nothing new ends
+    after one page and the empty page after it. Rows whose time is ahead of a clock do not count.
     """
 
     def __init__(self, watermark: dict[str, Any] | None) -> None:

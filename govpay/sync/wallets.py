@@ -48,7 +48,7 @@ def read_methods(sync_pass: SyncPass) -> None:
 
 
 def _due(sync_pass: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
-    """Yield ``(uid, last change here)`` of the customers whose methods must be read, in the order of their uids."""
+    """Yield ``(uid, time of the last change here)`` of the customers whose methods must be read, in uid order."""
     customers = Customer.objects.filter(account=sync_pass.account_uid, deleted_at=None).order_by("uid")
     after = ""
     if sync_pass.mode == SyncMode.FULL:
@@ -62,7 +62,7 @@ def _due(sync_pass: SyncPass) -> Iterator[tuple[str, dt.datetime | None]]:
 
 
 def _methods_of(sync_pass: SyncPass, customer: str) -> Page:
-    """Return the customer's list, empty for a deleted customer. Raises ``NotFound`` if an existing one has no list."""
+    """Return the customer's list; empty for a deleted customer. Raises ``NotFound`` if only the list is missing."""
     endpoints, account = get_endpoints(), str(sync_pass.account_uid)
     try:
         return endpoints.list_saved_payment_methods(account, customer)
@@ -86,7 +86,7 @@ def _gone(page: Page, customer: str) -> list[str]:
 
 
 def _still_gone(sync_pass: SyncPass, uids: Sequence[str]) -> list[str]:
-    """Return which of these methods are still missing. Reads their customers' lists: a method has no GET of its own."""
+    """Return the methods that are still missing. Reads their customers' lists: a method has no GET of its own."""
     rows = SavedPaymentMethod.objects.filter(uid__in=uids, customer__isnull=False).order_by("customer_id").distinct()
     gone: set[str] = set()
     customers: list[str] = reading(partial(list, rows.values_list("customer_id", flat=True)))

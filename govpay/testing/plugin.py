@@ -14,7 +14,7 @@ import pytest
 
 @pytest.fixture
 def govpay_platform(settings: Any, db: None) -> Iterator[Any]:
-    """An empty ``govpay.sandbox.Sandbox`` on a free port. ``settings.GOVPAY`` has its addresses and credentials."""
+    """Yield an empty ``govpay.sandbox.Sandbox`` on a free port. ``settings.GOVPAY`` has its URLs and credentials."""
     from govpay import conf, connection  # noqa: PLC0415 - Django may not be set up when pytest loads plug-ins
     from govpay.sandbox import Sandbox  # noqa: PLC0415 - needs the extra "sandbox"
     from govpay.sync import secrets  # noqa: PLC0415 - as above
@@ -35,11 +35,11 @@ def govpay_platform(settings: Any, db: None) -> Iterator[Any]:
 
 @pytest.fixture
 def govpay_deliver(govpay_platform: Any, client: Any) -> Callable[..., Any]:
-    """``govpay_deliver(account_uid, "payment.refunded", payment_uid=…)`` sends and processes one signed delivery.
+    """Return a function: ``govpay_deliver(account_uid, "payment.refunded", payment_uid=…)`` delivers one signed event.
 
-    It posts the delivery to the site's own URL, then processes it as a worker would, and sends the signals. Returns the
-    ``WebhookEvent``. If the site does not know the account yet, clients and accounts are read first. The test fails if
-    the site refuses the delivery.
+    The function posts the delivery to the site's own URL, processes it as a worker would, sends the signals, and
+    returns the ``WebhookEvent``. If the site does not know the account yet, clients and accounts are read first. The
+    test fails if the site refuses the delivery.
     """
     from django.urls import reverse  # noqa: PLC0415 - see above
 

@@ -94,8 +94,8 @@ class PayerRequest:
 def pay(request: HttpRequest, public_id: str) -> HttpResponse:
     """Show the payment with the vendor's component, or redirect to the vendor's own page.
 
-    Answers 404 for an unknown id, 410 for a closed page, 429 for too many visits, and 503 when no session can be
-    opened now. A paid one redirects to the done page. The query string is ignored.
+    Answers 404 for an unknown id, 410 for a closed page, 429 for too many visits, and 503 when no session can be opened
+    now. A paid request redirects to the done page. The query string is ignored.
     """
     found = _visited(request, public_id)
     if isinstance(found, HttpResponse):
@@ -145,7 +145,7 @@ def done(request: HttpRequest, public_id: str) -> HttpResponse:
 
 
 def _visited(request: HttpRequest, public_id: str) -> PayerRequest | HttpResponse:
-    """Return the request to pay, or the error page: for an unknown id, or for too many visits."""
+    """Return the payer's request, or an error page: for an unknown id, or for too many visits."""
     wait = ratelimit.address_retry_after(request)
     found = None if wait else _find(public_id)
     if found is not None:
@@ -163,7 +163,7 @@ def _visited(request: HttpRequest, public_id: str) -> PayerRequest | HttpRespons
 def _told_anew(found: PayerRequest, *, always: bool = False) -> PayerRequest:
     """Read the session again from the platform, and return the updated ``found``.
 
-    Unless ``always`` is true, this is done only if the session may have ended unnoticed.
+    Unless ``always`` is true, it is read only if the session may have ended and no delivery said so.
     """
     session = found.session
     if session is None or session.status != SessionStatus.ACTIVE:
@@ -242,7 +242,7 @@ def _read_again(session: HostedSession) -> None:
 
 
 def _may_ask(session_uid: str) -> bool:
-    """Return whether no process has asked just now; marks that this one asks. True when the cache is down."""
+    """Return whether this process may ask now, and mark that it asks. True when the cache is down."""
     return _cache.add(done_page_key(session_uid), "asked", timeout=ASK_EVERY)
 
 

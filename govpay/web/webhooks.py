@@ -63,9 +63,9 @@ class Late(DeliveryRefused):
 def webhook(request: HttpRequest, account_uid: str) -> HttpResponse:
     """Accept one delivery; /guides/webhooks/.
 
-    Answers 200 when it is stored, now or earlier. A delivery that cannot be trusted gets a 4xx before any row is
-    written; if one address sends too many of those, it gets 429 instead. When the delivery cannot be verified or
-    stored now, the answer is 503, so that the sender retries.
+    Answers 200 if the delivery is stored, now or earlier. A delivery that cannot be trusted gets a 4xx before any row
+    is written. If one address sends too many of these, it gets 429. If the delivery cannot be verified or stored now,
+    the answer is 503, so that the sender retries.
     """
     try:
         body = _body(request)

@@ -109,7 +109,7 @@ class Planner:
         return self._in_the_city(days, timedelta(seconds=seconds, microseconds=rng.randrange(1_000_000)))
 
     def _in_the_city(self, days: int, time: timedelta = timedelta()) -> datetime:
-        """The moment when the city's clocks showed ``time``, so many days ago."""
+        """Return the moment when the city's clocks showed ``time``, so many days ago."""
         midnight = self.now.astimezone(ZONE).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
         return (midnight - timedelta(days=days) + time).replace(tzinfo=ZONE).astimezone(UTC)
 
