@@ -87,7 +87,7 @@ class TotalsRow(dict[str, Any]):
 def totals(
     accounts: Accounts, first: dt.date, last: dt.date, by: Iterable[str] = ("day",), compare: bool = False
 ) -> list[TotalsRow]:
-    """Return the totals of the business days ``first`` to ``last``, a row for each group and currency that has movements.
+    """Return the totals of the business days ``first`` to ``last``, a row for each group and currency with movements.
 
     ``by``: keys of ``PERIODS`` and ``KEYS``, in the order in which the rows are sorted. A week is named by its Monday,
     a month by its first day. ``compare`` also counts the span before (``span_before``). Raises ``ValueError`` for an
