@@ -16,21 +16,16 @@ from govpay.admin.confirmations import MAX_ROWS, own_url, own_view
 from govpay.admin.filters import AccountListFilter, AgeFilter, known_values, linked
 from govpay.admin.formatting import (
     Button,
-    Table,
-    badge,
     badge_column,
     column,
     document,
     label_of,
     link_column,
-    link_to,
-    list_of,
-    moment,
     moment_column,
     text_column,
 )
 from govpay.admin.replays import ReplayView, failure_alert, may_replay, report
-from govpay.models import Payment, WebhookEvent, WebhookSubscription
+from govpay.models import WebhookEvent, WebhookSubscription
 from govpay.models.choices import EventState, EventType
 
 #: Maximum number of events on a payment's page.
@@ -164,25 +159,3 @@ class WebhookEventAdmin(ReadOnlyAdmin):
             address = reverse("admin:govpay_webhookevent_replay", args=[row.pk])
             context["buttons"] = [Button(_("Process again"), address)]
         return context
-
-
-def events_of(payment: Payment, user: Any) -> Table:
-    """Return a table of the events about a payment, the newest first. Makes one query."""
-    visible = WebhookEvent.objects.visible_to(user).filter(payment=payment.uid)
-    found = visible.only("event_type", "received_at", "state", "attempts")
-    return Table(
-        title=_("Events"),
-        heads=(_("Event"), _("Received"), _("State"), _("Attempts")),
-        rows=[
-            (
-                link_to(e, label_of(e.event_type, EventType)),
-                moment(e.received_at),
-                badge(e.state, EventState),
-                e.attempts,
-            )
-            for e in found.order_by("-received_at", "-id")[:RELATED_EVENTS_LIMIT]
-        ],
-        empty=_("The platform has sent no webhook events for this payment."),
-        more=(list_of(WebhookEvent, payment=payment.uid), _("All events of this payment")),
-        numeric=(3,),
-    )

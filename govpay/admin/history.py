@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from govpay.admin.formatting import Table, clip, label_of, link_to, moment
+from govpay.admin.payment_tables import PaymentRows
 from govpay.models import (
     Customer,
     HostedSession,
@@ -58,15 +59,17 @@ def has_history(row: models.Model) -> bool:
     return isinstance(row, Mirror | Operation | PaymentLink)
 
 
-def history_of(row: Any, user: Any, title: Any = "") -> Table:
+def history_of(row: Any, user: Any, title: Any = "", rows: PaymentRows | None = None) -> Table:
     """Return the history of ``row`` as a table, the newest entry first. ``user`` sees only operations they may see."""
-    found = [*_logged(row), *_moments(row), *_operations(row, user)]
+    if rows is None and isinstance(row, Payment):
+        rows = PaymentRows.read(row, user)
+    found = [*_logged(row), *_moments(row), *(_operations(row, user) if rows is None else _acts(rows.operations))]
     if isinstance(row, Operation):
         found += _attempts(row)
     if isinstance(row, Payment | Customer):
         found += _notes(row, user)
-    if isinstance(row, Payment):
-        found += [*_transactions(row, user), *_events(row, user), *_checkout(row, user)]
+    if rows is not None:
+        found += [*_transactions(rows.transactions), *_events(rows.events), *_checkout(row, user)]
     found.sort(key=lambda entry: entry.when, reverse=True)
     return Table(
         title=title or _("History"),
@@ -107,7 +110,11 @@ def _operations(row: Any, user: Any) -> Iterator[Entry]:
     if column is None:
         return
     visible = Operation.objects.visible_to(user).filter(**{column: row.uid})
-    for operation in visible.select_related("actor").defer("validated_method").order_by("-created_at")[:ENTRIES_LIMIT]:
+    yield from _acts(visible.select_related("actor").defer("validated_method").order_by("-created_at")[:ENTRIES_LIMIT])
+
+
+def _acts(operations: Iterable[Operation]) -> Iterator[Entry]:
+    for operation in operations:
         yield Entry(operation.created_at, name_of(operation, "actor"), _operation(operation))
 
 
@@ -141,10 +148,9 @@ def _attempt(ended: dict[str, Any]) -> dict[str, Any]:
     return {"number": ended["attempt"], "error": ended["error"] or "—"}
 
 
-def _transactions(row: Payment, user: Any) -> Iterator[Entry]:
+def _transactions(transactions: Iterable[Transaction]) -> Iterator[Entry]:
     """Return the movements of the payment's money, whoever caused them."""
-    visible = Transaction.objects.visible_to(user).filter(payment=row.uid).exclude(remote_created_at=None)
-    for found in visible.defer("raw").order_by("-remote_created_at", "-id")[:ENTRIES_LIMIT]:
+    for found in transactions:
         parts = {
             "type": label_of(found.type, TransactionType) or found.uid,
             "amount": format_money(found.amount, found.currency),
@@ -160,10 +166,9 @@ def _notes(row: Payment | Customer, user: Any) -> Iterator[Entry]:
         yield Entry(note.created_at, name_of(note, "author"), _("Note: %(text)s") % {"text": clip(note.text, 300)})
 
 
-def _events(row: Payment, user: Any) -> Iterator[Entry]:
+def _events(events: Iterable[WebhookEvent]) -> Iterator[Entry]:
     """Return the messages of the platform about the payment."""
-    visible = WebhookEvent.objects.visible_to(user).filter(payment=row.uid)
-    for event in visible.only("event_type", "received_at").order_by("-received_at", "-id")[:ENTRIES_LIMIT]:
+    for event in events:
         kind = label_of(event.event_type, EventType)
         yield Entry(event.received_at, "", link_to(event, _("The platform reported: %(kind)s") % {"kind": kind}))
 

@@ -17,7 +17,6 @@ from govpay.admin.base import MirrorAdmin
 from govpay.admin.changelist import SummingPaginator
 from govpay.admin.charge_confirmations import Charge, ChargeConfirmation, TakeBackView
 from govpay.admin.confirmations import MAX_ROWS, PaymentConfirmationView, own_url
-from govpay.admin.events import events_of
 from govpay.admin.filters import (
     AccountListFilter,
     BacklogFilter,
@@ -34,34 +33,27 @@ from govpay.admin.flags import ClearFlagView, badges, flag_alert
 from govpay.admin.formatting import (
     EMPTY,
     Table,
-    action_label,
-    badge,
     clip,
     column,
     dealt_with,
-    label_of,
     link_column,
-    link_to,
-    list_of,
     method_label,
     moment,
     payment_badge,
-    reason_cell,
     relative,
-    transaction_badge,
 )
 from govpay.admin.history import history_of
 from govpay.admin.link_payments import link_paid, with_link
 from govpay.admin.messages import open_operation_alert
 from govpay.admin.notes import note_context, note_urls
 from govpay.admin.overview import report_tools
+from govpay.admin.payment_tables import PaymentRows, technical_tables
 from govpay.admin.ranges import AmountFilter, DayFilter
 from govpay.admin.report_urls import report_urls
 from govpay.admin.review import review_tools
-from govpay.models import Operation, Payment, Transaction
-from govpay.models.choices import MethodType, OperationAction, OperationState, PaymentStatus, TransactionType
+from govpay.models import Operation, Payment
+from govpay.models.choices import MethodType, OperationAction, PaymentStatus
 from govpay.models.money import format_money
-from govpay.models.people import name_of
 from govpay.models.reasons import DECLINE, advice_on, reason_in_words
 from govpay.operations import staff
 
@@ -213,7 +205,7 @@ class PaymentAdmin(MirrorAdmin):
             "facts": self._facts(row),
             "available_actions": self._available_actions(request, row, waiting),
             "tables_first": True,
-            "technical_tables": self._technical_tables(row, request.user),
+            "technical_tables": technical_tables(row, self._about(request, row)),
         }
 
     def _amounts(self, row: Payment) -> list[tuple[Any, str, str]]:
@@ -267,52 +259,12 @@ class PaymentAdmin(MirrorAdmin):
         ]
 
     def related_tables(self, request: HttpRequest, row: Payment) -> list[Table]:
-        user = request.user
-        return [history_of(row, user, _("What happened"))]
+        return [history_of(row, request.user, _("What happened"), self._about(request, row))]
 
-    def _technical_tables(self, row: Payment, user: Any) -> list[Table]:
-        return [self._transactions(row, user), self._operations(row, user), events_of(row, user)]
-
-    def _transactions(self, row: Payment, user: Any) -> Table:
-        visible = Transaction.objects.visible_to(user).filter(payment=row.uid)
-        found = visible.defer("raw").order_by("-remote_created_at", "-id")
-        return Table(
-            title=_("Transactions"),
-            heads=(_("Type"), _("Created"), _("Amount"), _("Status"), _("Processor's ID"), _("Reason")),
-            rows=[
-                (
-                    link_to(t, label_of(t.type, TransactionType) or clip(t.uid)),
-                    moment(t.remote_created_at),
-                    format_money(t.amount, t.currency),
-                    transaction_badge(t),
-                    clip(t.processor_transaction_id),
-                    reason_cell(t),
-                )
-                for t in found[:RELATED_ROWS_LIMIT]
-            ],
-            empty=_("No transaction is known."),
-            more=(list_of(Transaction, payment=row.uid), _("All transactions of this payment")),
-            numeric=(2,),
-        )
-
-    def _operations(self, row: Payment, user: Any) -> Table:
-        visible = Operation.objects.visible_to(user).filter(payment=row.uid)
-        found = visible.select_related("actor").defer("validated_method")
-        return Table(
-            title=_("Operations"),
-            heads=(_("Action"), _("Started"), _("By"), _("Amount"), _("State"), _("Message")),
-            rows=[
-                (
-                    link_to(o, action_label(o)),
-                    moment(o.created_at),
-                    clip(name_of(o, "actor")),
-                    format_money(o.amount, o.currency),
-                    badge(o.state, OperationState),
-                    clip(o.error or o.reason, 200),
-                )
-                for o in found.order_by("-created_at", "-id")[:RELATED_ROWS_LIMIT]
-            ],
-            empty=_("Nothing was done to this payment from here."),
-            more=(list_of(Operation, payment=row.uid), _("All operations on this payment")),
-            numeric=(3,),
-        )
+    def _about(self, request: HttpRequest, row: Payment) -> PaymentRows:
+        """Return the rows about the payment. They are read once for a page."""
+        found: PaymentRows | None = getattr(request, "govpay_payment_rows", None)
+        if found is None or found.payment_pk != row.pk:
+            found = PaymentRows.read(row, request.user)
+            request.govpay_payment_rows = found  # type: ignore[attr-defined]
+        return found

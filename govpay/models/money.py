@@ -31,7 +31,7 @@ DECIMALS = {
 }
 
 #: Babel rounds in the thread's context. With this one it has nothing to round.
-_EXACT = decimal.Context(prec=60, rounding=decimal.ROUND_HALF_EVEN, traps=[decimal.InvalidOperation, decimal.Inexact])
+EXACT = decimal.Context(prec=60, rounding=decimal.ROUND_HALF_EVEN, traps=[decimal.InvalidOperation, decimal.Inexact])
 
 #: Signs that separate thousands, as people type them where Babel has a narrow space or a curly apostrophe.
 _SPACES, _APOSTROPHES = " \u00a0\u2009\u202f", "'\u2019"
@@ -104,7 +104,7 @@ def format_money(amount: int | None, currency: str) -> str:
     if amount is None:
         return "—"
     value, locale = to_major(amount, currency), _active_locale()
-    with decimal.localcontext(_EXACT):
+    with decimal.localcontext(EXACT):
         if not is_currency(currency):
             return f"{currency} {value:,.2f}".strip()
         pattern = copy(locale.currency_formats["standard"])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from functools import cached_property, lru_cache
 
 from django.db.models import Q
 from django.utils.translation import get_language
 
 from govpay.models.folding import fold, name_words, plain
-from govpay.models.money import MAX_AMOUNT, digits, is_currency, language_locale
+from govpay.models.money import EXACT, MAX_AMOUNT, digits, is_currency, language_locale
 
 #: Maximum number of terms. Further ones are ignored.
 MAX_TERMS = 8
@@ -59,7 +59,8 @@ class Amount:
 
         The end of a range (``lookup`` is ``gte`` or ``lte``) may lie between two amounts and is rounded inwards.
         """
-        minor = Decimal(f"{self.value}E{decimals}")  # unlike scaleb, the constructor never rounds
+        sign, numbers, exponent = self.value.as_tuple()
+        minor = Decimal((sign, numbers, int(exponent) + decimals))  # unlike scaleb, the constructor never rounds
         whole = minor.to_integral_value({"gte": ROUND_CEILING, "lte": ROUND_FLOOR}.get(lookup))
         if lookup != "exact":
             return int(min(whole, Decimal(MAX_AMOUNT)))
@@ -123,7 +124,8 @@ def parse_amount(text: str) -> list[Amount]:
     currency = sign if is_currency(sign) else ""
     if sign.isalpha() and not currency:
         return []
-    value = _number(parts["number"])
+    with localcontext(EXACT):
+        value = _number(parts["number"])
     return [] if value is None else [Amount(value, currency)]
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import sys
 from pathlib import Path
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # not a POSIX system, where no demo runs
+    fcntl = None  # type: ignore[assignment]
+
 
 def is_running(var: Path) -> bool:
-    """Whether a demo holds the lock of its data folder ``var``."""
+    """Return whether a demo holds the lock of its data folder ``var``."""
+    if fcntl is None:
+        return False
     try:
-        with (var / "demo.lock").open("a+") as file:
+        with (var / "demo.lock").open("a+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -107,7 +107,8 @@ def test_a_payments_page_shows_each_time_once_and_no_empty_properties(desk: Clie
     row = payment()
     Payment.objects.update(remote_created_at=AT)
     page = look(desk, page_of(row)).html.partition('class="govpay-document"')[0]
-    assert page.count(format_moment(AT)) == 1
+    assert page.count(f"<dd>{format_moment(AT)}</dd>") == 1
+    assert page.count(f"<td>{format_moment(AT)}</td>") == 1
     assert "ended properties" not in page
     assert "o longer on the platform since" not in page
     Payment.objects.update(mended="brand", deleted_at=AT + dt.timedelta(days=1))

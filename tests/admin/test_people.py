@@ -17,7 +17,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from govpay import operations
-from govpay.models import Operation, Payment, PaymentLink
+from govpay.finance import add_note
+from govpay.models import Note, Operation, Payment, PaymentLink
 from govpay.models.people import person
 from govpay.operations import staff
 from tests.admin.rows import operation as operation_row
@@ -57,10 +58,12 @@ def page(name: str, row: Any) -> str:
 def test_a_row_shows_everybody_who_is_deleted(
     model: Any, column: str, pat: User, browse: Callable[..., Client], admin_user: User
 ) -> None:
-    assert len(PEOPLE) == 4
+    assert len(PEOPLE) == 5
     client = browse(admin_user)
     if model is Operation:
         row: Any = operation_row(payment_row(uid="pay_1"), state="failed", attempts=2, settled_at=timezone.now())
+    elif model is Note:
+        row = add_note(row=payment_row(uid="pay_1"), text="Called.", actor=pat)
     else:
         row = PaymentLink.objects.create(public_id="x", amount=1, expires_at=timezone.now())
     model.objects.filter(pk=row.pk).update(**person(column, pat))

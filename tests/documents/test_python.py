@@ -179,13 +179,20 @@ def test_reading_rows(run: Any, merchant: Merchant) -> None:  # noqa: F811
     assert list(run(Payment=Payment, account=merchant.account)["captured"]) == [payment]
 
 
-@block_with("Payment.objects.visible_to(request.user)")
+@block_with("captured = Payment.objects.visible_to(request.user)")
 def test_reading_rows_of_a_user(run: Any, merchant: Merchant, finance: Any, support: Any) -> None:  # noqa: F811
     payment = merchant.captured()
     assert list(run(Payment=Payment, request=SimpleNamespace(user=finance))["captured"]) == [payment]
 
 
-@block_with("from govpay.reports import")
+@block_with("from govpay.reports import search_payments")
+def test_the_search(run: Any, merchant: Merchant, finance: Any) -> None:  # noqa: F811
+    Payment.objects.filter(pk=merchant.captured().pk).update(total_amount=5186)
+    found = run(Payment=Payment, request=SimpleNamespace(user=finance))["found"]
+    assert list(found) == [], "the payer has another name"
+
+
+@block_with("from govpay.reports import business_day")
 def test_totals(run: Any, merchant: Merchant, finance: Any, capsys: Any) -> None:  # noqa: F811
     payment = merchant.captured()
     day = business_day(merchant.account, payment.captured_at)

@@ -17,6 +17,11 @@ TEMPLATES = [path for folder in ("govpay", "templates") for path in sorted((ROOT
 FORMATTED = {
     "govpay/admin/review.py": 1,
     "govpay/admin/base.py": 1,
+    "govpay/admin/reports.py": 1,
+    "govpay/admin/payments.py": 2,
+    "govpay/admin/overview.py": 2,
+    "govpay/admin/notes.py": 1,
+    "govpay/admin/cashier.py": 1,
     "govpay/admin/formatting.py": 7,
     "govpay/admin/charge_confirmations.py": 1,
     "govpay/admin/charges.py": 1,
