@@ -155,7 +155,7 @@ def test_movements_add_up_to_the_ledger(sandbox: Any, settings: Any) -> None:
     before = settings.GOVPAY
 
     @repeated(
-        max_examples=repeats(1000, 12, 60),
+        max_examples=repeats(1000, 5, 60),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
