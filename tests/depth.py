@@ -245,7 +245,6 @@ KEPT: dict[str, int] = {
     "doctor/test_checks.py::test_platform_that_does_not_answer": 1,
     "doctor/test_checks.py::test_queue_age": 1,
     "test_checkout_endings.py::test_a_paid_session_that_is_not_shown_any_more_is_not_paid_again": 2,
-    "operations/test_odd_values.py::test_outcome_is_found_whatever_the_other_properties_are": 6,
     "operations/test_payments.py::test_lost_capture_is_judged_by_what_the_payment_has_become": 3,
     "operations/test_tenants.py::test_wrong_account_is_refused_before_anything": 4,
     "operations/test_tenants.py::test_wrong_checkout_is_refused": 3,
