@@ -16,8 +16,8 @@ from django.utils.translation import gettext as _
 
 from govpay.admin.formatting import EMPTY, Table, action_label, badge, clip, link_to, relative
 from govpay.admin.overview import report_tools
+from govpay.admin.periods import PeriodForm, guard_report
 from govpay.admin.rendering import render
-from govpay.admin.reports import PeriodForm, guard_report
 from govpay.admin.review import may_see
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAction, OperationState

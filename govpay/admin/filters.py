@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from govpay.admin.formatting import FEE_PREVIEW, TAKES_MONEY
-from govpay.models import Client, PaymentAccount, Transaction
+from govpay.models import Client, Note, PaymentAccount, Transaction
 from govpay.models.access import reach_of
 from govpay.models.choices import PaymentFlag, PaymentStatus, TransactionStatus
 
@@ -186,6 +186,22 @@ class RefundedFilter(ExactFilter):
             case "0":
                 return queryset.filter(Q(refunded_amount=None) | Q(refunded_amount__lte=0))
         return None
+
+
+class NotedFilter(ExactFilter):
+    """Filter payments by whether somebody wrote a note about them."""
+
+    title = _("note")
+    parameter_name = "noted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("With a note"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        if self.value() != "1":
+            return None
+        visible: Any = Note.objects.visible_to(request.user)
+        return queryset.filter(uid__in=visible.exclude(payment=None).order_by().values("payment"))
 
 
 class DisputedFilter(RefundedFilter):

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from govpay.admin.confirmation_views import PostView
 from govpay.admin.formatting import TONES, Button, clip, label_of, moment, payment_badge
 from govpay.admin.messages import Alert
+from govpay.finance.notes import note_if_given
 from govpay.models import Payment
 from govpay.models.choices import PaymentFlag
 from govpay.models.people import kept
@@ -120,7 +121,7 @@ def flag_alert(payment: Payment, user: Any) -> Alert | None:
     # The button sends the flag that was shown, so that a newer flag is not cleared unseen.
     shown = (("flag", payment.flag), ("flagged_at", _written(payment.flagged_at)))
     address = reverse("admin:govpay_payment_clear_flag", args=[payment.pk])
-    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown))
+    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown, takes_note=True))
 
 
 class ClearFlagView(PostView):
@@ -141,6 +142,7 @@ class ClearFlagView(PostView):
                 words = {"flag": label_of(flag, PaymentFlag), "when": moment(at) or "—"}
                 text = _("Marked as dealt with: %(flag)s, %(when)s.") % words
                 self.admin.log_change(self.request, payment, text)
+                note_if_given(self.request.POST.get("note", ""), row=payment, actor=self.request.user)
                 return messages.SUCCESS, text
         if not payment.flag:
             return messages.INFO, _("Somebody else has marked it as dealt with already.")

@@ -286,6 +286,8 @@ class Button:
     url: str
     #: Names and values of hidden fields.
     hidden: tuple[tuple[str, str], ...] = ()
+    #: Whether the form has a field for a note.
+    takes_note: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from govpay.models.money import format_money
 from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
 from govpay.reports.spans import AccountFigures, DayFigure, spans_of
 
+#: In the register's address: no member of staff. No username consists of a dash alone.
+NOBODY = "-"
 #: Maximum number of accounts that the overview shows. The reports show any number.
 OVERVIEW_ACCOUNTS_LIMIT = 50
 #: Height and width of the chart and the width of a bar, in units of its view box.

@@ -23,6 +23,7 @@ from govpay.admin.filters import (
     BrandFilter,
     DisputedFilter,
     FlagListFilter,
+    NotedFilter,
     PaymentStatusFilter,
     RefundedFilter,
     WaitingFilter,
@@ -80,6 +81,7 @@ class PaymentAdmin(MirrorAdmin):
         BrandFilter,
         RefundedFilter,
         DisputedFilter,
+        NotedFilter,
         linked("customer", _("customer")),
         linked("session", _("hosted session")),
     )

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Q, QuerySet
@@ -16,7 +15,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from govpay.models import PaymentAccount
-from govpay.models.zones import zone_named
+from govpay.reports.days import day_start, default_zone, zones_of
 from govpay.reports.terms import Amount, parse_amount
 
 ONE_DAY = dt.timedelta(days=1)
@@ -96,7 +95,7 @@ class AmountFilter(RangeFilter):
 
 
 class DayFilter(RangeFilter):
-    """Filter payments by the day of their creation, in the time zone of each payment's account."""
+    """Filter payments by the business day of their creation, in the time zone of each payment's account."""
 
     title = _("date")
     name = "day"
@@ -115,12 +114,11 @@ class DayFilter(RangeFilter):
         if not self.used_parameters:
             return queryset
         accounts: Any = PaymentAccount.objects.visible_to(request.user)
-        accounts = accounts.filter(uid=self.account) if self.account else accounts
         by_zone: dict[ZoneInfo, list[str]] = defaultdict(list)
-        for uid, name in accounts.order_by().values_list("uid", "client__timezone"):
-            by_zone[zone_named(name or "") or ZoneInfo(settings.TIME_ZONE)].append(uid)
+        for uid, zone in zones_of(accounts.filter(uid=self.account) if self.account else accounts).items():
+            by_zone[zone].append(uid)
         if len(by_zone) <= 1:
-            return queryset.filter(self._within(next(iter(by_zone), ZoneInfo(settings.TIME_ZONE))))
+            return queryset.filter(self._within(next(iter(by_zone), default_zone())))
         which = Q()
         for zone, uids in by_zone.items():
             which |= Q(self._within(zone), account__in=uids)
@@ -129,7 +127,7 @@ class DayFilter(RangeFilter):
     def _within(self, zone: ZoneInfo) -> Q:
         found = Q()
         if self.first:
-            found &= Q(remote_created_at__gte=dt.datetime.combine(self.first, dt.time(), zone))
+            found &= Q(remote_created_at__gte=day_start(zone, self.first))
         if self.last:
-            found &= Q(remote_created_at__lt=dt.datetime.combine(self.last + ONE_DAY, dt.time(), zone))
+            found &= Q(remote_created_at__lt=day_start(zone, self.last + ONE_DAY))
         return found

@@ -11,7 +11,8 @@ from django.urls import URLPattern
 from govpay.admin.cashier import cashier_view
 from govpay.admin.confirmations import own_url
 from govpay.admin.overview import overview_view, system_view
-from govpay.admin.reports import register_view, reports_view
+from govpay.admin.register import register_view
+from govpay.admin.reports import reports_view
 
 VIEWS: dict[str, Callable[..., Any]] = {
     "overview": overview_view,

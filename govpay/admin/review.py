@@ -23,6 +23,7 @@ from govpay.admin.formatting import TONES, Button, Table, clip, label_of, link_t
 from govpay.admin.messages import Alert
 from govpay.admin.rendering import render
 from govpay.exceptions import GovPayError
+from govpay.finance.notes import note_if_given
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention, OperationState
 from govpay.models.people import kept, name_of
@@ -166,7 +167,7 @@ def operation_alert(row: Operation, user: Any) -> Alert | None:
         return Alert(title, (*lines, _("Users who may resolve operations can mark this as dealt with.")))
     shown = (("attention", row.attention), ("at", row.attention_at.isoformat() if row.attention_at else ""))
     address = reverse("admin:govpay_operation_dealt_with", args=[row.pk])
-    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown))
+    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown, takes_note=True))
 
 
 def resolve_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
@@ -293,6 +294,7 @@ class DealtWithView(OperationView):
             ):
                 text = _("Marked as dealt with: %(what)s.") % {"what": label_of(attention, OperationAttention)}
                 self.admin.log_change(self.request, row, text)
+                note_if_given(self.request.POST.get("note", ""), row=row.payment, actor=self.request.user)
                 return messages.SUCCESS, text
         if not row.attention:
             return messages.INFO, _("Somebody else has marked it as dealt with already.")

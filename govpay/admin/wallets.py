@@ -13,9 +13,11 @@ from govpay.admin.base import MirrorAdmin
 from govpay.admin.charges import ChargeView, charge_address
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountListFilter, ExpiryFilter, linked
+from govpay.admin.flags import badges
 from govpay.admin.formatting import (
     Button,
     Table,
+    badge,
     clip,
     column,
     expiry,
@@ -25,13 +27,12 @@ from govpay.admin.formatting import (
     list_of,
     method_label,
     moment,
-    payment_badge,
     text_column,
 )
 from govpay.admin.notes import note_context, note_urls, notes_of
 from govpay.admin.wallet_actions import RemoveMethodView, SetDefaultMethodView, WalletView
-from govpay.models import Customer, HostedSession, Payment, SavedPaymentMethod
-from govpay.models.choices import MethodType
+from govpay.models import Customer, HostedSession, Payment, PaymentLink, SavedPaymentMethod
+from govpay.models.choices import LinkState, MethodType
 from govpay.models.money import format_money
 from govpay.models.permissions import CHARGE_CUSTOMER, MANAGE_WALLET
 
@@ -91,7 +92,9 @@ class CustomerAdmin(MirrorAdmin):
         return {**notes, "links": links, "buttons": buttons}
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
-        return [each(row, request.user) for each in (notes_of, self._methods, self._payments, self._sessions)]
+        return [
+            each(row, request.user) for each in (notes_of, self._methods, self._payments, self._links, self._sessions)
+        ]
 
     def _methods(self, row: Customer, user: Any) -> Table:
         visible = SavedPaymentMethod.objects.visible_to(user).filter(customer=row.uid)
@@ -122,13 +125,26 @@ class CustomerAdmin(MirrorAdmin):
                 (
                     link_to(p),
                     moment(p.remote_created_at),
-                    payment_badge(p),
+                    badges(p),
                     format_money(p.total_amount, p.currency),
                 )
                 for p in payments
             ],
             empty=_("No payment is known."),
             more=(list_of(Payment, customer=row.uid), _("All payments")),
+            numeric=(3,),
+        )
+
+    def _links(self, row: Customer, user: Any) -> Table:
+        links = PaymentLink.objects.visible_to(user).filter(customer=row.uid).order_by("-id")[:RELATED_ROWS_LIMIT]
+        return Table(
+            title=_("Latest payment links"),
+            heads=(_("Payment link"), _("Created"), _("State"), _("Amount")),
+            rows=[
+                (link_to(x), moment(x.created_at), badge(x.state, LinkState), format_money(x.amount, x.currency))
+                for x in links
+            ],
+            empty=_("No payment link was made."),
             numeric=(3,),
         )
 

@@ -12,6 +12,12 @@ from govpay.models.notes import NOTE_LENGTH
 from govpay.models.people import person
 
 
+def note_if_given(text: str, *, row: Payment | Customer | None, actor: Any = None) -> None:
+    """Store ``text`` as a note about ``row``. Does nothing if there is no text or no row. Raises as ``add_note``."""
+    if text.strip() and row is not None:
+        add_note(row=row, text=text, actor=actor)
+
+
 def add_note(*, row: Payment | Customer, text: str, actor: Any = None) -> Note:
     """Store a note about ``row`` and return it. ``text``: 1 to 2 000 characters without a card number.
 

@@ -56,7 +56,12 @@ def zone_names(account_uid: str, client_uid: str | None, client_timezone: str) -
 def _zone(account_uid: str, client_uid: str | None, client_timezone: str) -> ZoneInfo:
     names = zone_names(account_uid, client_uid, client_timezone)
     zone = next(filter(None, map(zone_named, names)), None)
-    return zone or ZoneInfo(settings.TIME_ZONE)
+    return zone or default_zone()
+
+
+def default_zone() -> ZoneInfo:
+    """Return the zone of an account without one: Django's ``TIME_ZONE``."""
+    return ZoneInfo(settings.TIME_ZONE)
 
 
 def business_day(account: PaymentAccount, moment: dt.datetime) -> dt.date:

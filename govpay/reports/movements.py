@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import F, Q
 
 from govpay.reports.days import ONE_DAY, Accounts, day_start, zones_of
-from govpay.reports.sources import COLUMNS, Source, sources
+from govpay.reports.sources import COLUMNS, Source, of_person, sources
 
 #: Rows that one statement reads.
 CHUNK = 1000
@@ -55,8 +55,10 @@ class Movement:
             raise KeyError(name) from None
 
 
-def movements(accounts: Accounts, first: dt.date, last: dt.date) -> Iterator[Movement]:
+def movements(accounts: Accounts, first: dt.date, last: dt.date, person: str | None = None) -> Iterator[Movement]:
     """Yield the movements of the business days ``first`` to ``last``, by account, then moment.
+
+    ``person``: only movements of this member of staff (a username; empty: of nobody), as ``totals`` groups them.
 
     ``accounts`` is a queryset or a list. Rows that are marked as gone still count. Reads ``CHUNK`` rows at a time by
     keyset, so the memory does not grow with their number, and no cursor stays open.
@@ -64,7 +66,8 @@ def movements(accounts: Accounts, first: dt.date, last: dt.date) -> Iterator[Mov
     for account, zone in zones_of(accounts).items() if first <= last else ():
         days = [first + ONE_DAY * number for number in range((last - first).days + 1)]
         starts = [day_start(zone, day) for day in days]
-        streams = [_stream(source) for source in sources([account], starts[0], day_start(zone, last + ONE_DAY))]
+        found = sources([account], starts[0], day_start(zone, last + ONE_DAY))
+        streams = [_stream(source if person is None else of_person(source, person)) for source in found]
         for row in heapq.merge(*streams):
             yield _movement(row, days[bisect_right(starts, row[0]) - 1])
 

@@ -10,7 +10,6 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.db.models import (
     BigIntegerField,
     BooleanField,
@@ -285,15 +284,23 @@ def _changed() -> Coalesce:
 
 
 def with_person(source: Source) -> Source:
-    """Annotate ``m_person``: the user name of the member of staff who did it here, or an empty text."""
-    name = f"actor__{get_user_model().USERNAME_FIELD}"
+    """Annotate ``m_person``: the username of the member of staff who did it here, or an empty text.
+
+    The username stays in the operation when the user is deleted.
+    """
     done = Operation.objects.filter(state=OperationState.SUCCEEDED).order_by("-created_at")
     by_payment = done.filter(payment=OuterRef("m_payment"))
     whens = [
-        When(m_kind=kind, then=Subquery(rows.filter(action=action).values(name)[:1]))
+        When(m_kind=kind, then=Subquery(rows.filter(action=action).values("actor_name")[:1]))
         for kind, action in ACTIONS.items()
         for rows in [
             done.filter(result_uid=OuterRef("m_transaction")) if kind == TransactionType.REFUND else by_payment
         ]
     ]
     return source.annotate(m_person=Coalesce(Case(*whens), Value(""), output_field=CharField()))
+
+
+def of_person(source: Source, person: str) -> Source:
+    """Return the rows of ``source`` that this member of staff did; empty: those that nobody here did."""
+    found: Source = with_person(source).filter(m_person=person)
+    return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from govpay.exceptions import OperationRefused
 from govpay.finance import add_note
@@ -69,3 +71,28 @@ def test_who_may_not_add_a_note_sees_no_form(make_staff: Any, browse: Any, look:
     assert form_of(row) not in look(client, page_of(row)).html
     assert client.post(form_of(row), {"text": "Hello"}).status_code == 403
     assert not Note.objects.exists()
+
+
+def test_marking_as_dealt_with_takes_a_note(desk: Client, look: Callable[..., Page]) -> None:
+    relatives()
+    row = payment(flag="chargeback", flagged_at=timezone.now())
+    page = look(desk, page_of(row))
+    shown = dict(re.findall(r'name="(flag|flagged_at)" value="([^"]+)"', page.html))
+    assert 'name="note"' in page.html
+    address = reverse("admin:govpay_payment_clear_flag", args=[row.pk])
+    desk.post(address, {**shown, "note": "Card 4111 1111 1111 1111"})
+    row.refresh_from_db()
+    assert row.flag == "chargeback", "the note was refused, so nothing was changed"
+    desk.post(address, {**shown, "note": "Evidence was sent."})
+    row.refresh_from_db()
+    assert row.flag == ""
+    assert Note.objects.get().text == "Evidence was sent."
+
+
+def test_payments_with_a_note_are_listed(desk: Client, look: Callable[..., Page]) -> None:
+    relatives()
+    noted, other = payment(reference_id="NOTED"), payment(reference_id="OTHER")
+    add_note(row=noted, text="Called.")
+    page = look(desk, reverse("admin:govpay_payment_changelist") + "?noted=1")
+    assert "NOTED" in page.html
+    assert other.reference_id not in page.html

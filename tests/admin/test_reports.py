@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from govpay.models import Operation, Payment
+from govpay.models.people import person
 from tests.admin.conftest import Page
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +76,8 @@ def test_the_register_adds_up_all_pages(desk: Client, look: Callable[..., Page],
         ("first=2026-02-30&last=2026-03-01", "Enter a valid date"),
         ("first=2026-03-02&last=2026-03-01", "before the first"),
         ("first=2000-01-01&last=2026-03-01", "days at most"),
+        ("first=0001-01-01&last=0001-01-02", "too far away"),
+        ("first=9999-12-30&last=9999-12-31", "too far away"),
         ("first=2026-03-01&last=2026-03-01&account=nobody", "Select a valid choice"),
         ("first=2026-03-01&last=2026-03-01&by=secret", "Select a valid choice"),
     ],
@@ -118,3 +122,35 @@ def test_cashier_exceptions_show_who_did_what_when(
     assert "The same payer again" in page.html
     assert "Out of hours" in page.html, "10:00 UTC is night in Denver"
     assert "$2.00" in page.html
+
+
+def test_the_movements_of_a_person_are_theirs_alone(
+    desk: Client, look: Callable[..., Page], two_accounts: list[str], finance: Any
+) -> None:
+    mine, theirs = Payment.objects.filter(account_id=two_accounts[0])[:2]
+    at = timezone.now()
+    for number, (payment, user) in enumerate(((mine, finance), (theirs, None))):
+        Operation.objects.create(
+            action="capture",
+            account_id=two_accounts[0],
+            payment=payment,
+            **person("actor", user),
+            state="succeeded",
+            reference_id=f"ref_{number}",
+            deadline_at=at,
+        )
+    page = look(desk, f"{REPORTS}?{around()}&by=person")
+    address = html.unescape(re.findall(r'href="([^"]*person=finance[^"]*)"', page.html)[0])
+    finance.delete()
+    register = look(desk_of_another(desk), address)
+    assert register.html.count("INV-") == 1
+    assert mine.reference_id in register.html
+    captures = look(desk, address.replace("person=finance", "person=-") + "&kind=captures")
+    assert "5 rows" in captures.html
+    assert mine.reference_id not in captures.html
+
+
+def desk_of_another(desk: Client) -> Client:
+    """Log a superuser in, because the finance officer is gone."""
+    desk.force_login(User.objects.create_superuser("boss"))
+    return desk

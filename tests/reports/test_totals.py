@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from govpay.models import Operation, PaymentAccount
+from govpay.models.people import person
 from govpay.reports import span_before, totals
 from tests.reading import statements
 from tests.reports.rows import EVER, NOON, account, payment, totals_agree, transaction
@@ -94,7 +95,7 @@ def test_keys(accounts: Any, make_staff: Any) -> None:
             result_uid=result,
             state=state,
             account_id="acc_1",
-            actor=user,
+            **person("actor", user),
             deadline_at=NOON,
             reference_id=f"{action}-{result}-{state}",
         )
