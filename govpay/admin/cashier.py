@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from govpay.admin.formatting import EMPTY, Table, action_label, badge, clip, link_to, relative
 from govpay.admin.overview import report_tools
-from govpay.admin.periods import PeriodForm, guard_report
+from govpay.admin.periods import PeriodForm, guard_report, today_of
 from govpay.admin.rendering import render
 from govpay.admin.review import may_see
 from govpay.models import Operation, Payment
@@ -42,6 +42,8 @@ class CashierException:
     day: dt.date
     local: dt.datetime
     payer: str
+    #: Whether this is the manual resolution of the operation and not the operation itself.
+    is_by_hand: bool = False
 
     @property
     def is_out_of_hours(self) -> bool:
@@ -52,7 +54,7 @@ def cashier_view(admin: Any, request: HttpRequest) -> HttpResponse:
     """Show who voided, refunded and resolved what, and mark acts out of hours and repeated ones for one payer."""
     if refused := guard_report(request, may_see(request)):
         return refused
-    today = timezone.localdate()
+    today = today_of(request.user)
     form = PeriodForm(request, {"first": today.replace(day=1), "last": today})
     context: dict[str, Any] = {"title": _("Cashier exceptions"), "form": form, "tools": report_tools(request)}
     if form.is_valid():
@@ -81,20 +83,31 @@ def _find(form: PeriodForm, user: Any) -> tuple[list[CashierException], bool]:
         .defer("validated_method", "payment__raw", "payment__customer__raw")
         .order_by("-created_at", "-id")[: CASHIER_ROWS_LIMIT + 1]
     )
-    found = [_exception(row, accounts[row.account_id]) for row in rows]
-    within = [each for each in found[:CASHIER_ROWS_LIMIT] if first <= each.day <= last]
-    return within, len(found) > CASHIER_ROWS_LIMIT
+    read = list(rows)
+    found = [each for row in read[:CASHIER_ROWS_LIMIT] for each in _exceptions(row, accounts[row.account_id])]
+    within = [each for each in found if first <= each.day <= last]
+    return sorted(within, key=lambda each: each.local, reverse=True), len(read) > CASHIER_ROWS_LIMIT
 
 
-def _exception(row: Operation, account: Any) -> CashierException:
-    when = row.settled_at or row.created_at
-    who = name_of(row, "settled_by" if row.settled_at else "actor")
+def _exceptions(row: Operation, account: Any) -> Iterator[CashierException]:
+    """Yield the act itself, and its manual resolution, which is another person's act on another day."""
     payment = row.payment
     payer = ""
     if payment is not None:
         payer = payment.customer_id or (f"{payment.brand} {payment.last4}" if payment.last4 else "")
-    person = who or _("nobody (a program)")
-    return CashierException(row, person, business_day(account, when), when.astimezone(zone_of(account)), payer)
+    acts = [("actor", row.created_at, False)] if row.action in (OperationAction.VOID, OperationAction.REFUND) else []
+    for column, when, by_hand in (*acts, *([("settled_by", row.settled_at, True)] if row.settled_at else [])):
+        person = name_of(row, column) or _("nobody (a program)")
+        local = when.astimezone(zone_of(account))
+        yield CashierException(row, person, business_day(account, when), local, payer, by_hand)
+
+
+def _amount(row: Operation) -> tuple[int, str]:
+    """Return amount (minor units) and currency. A void has none of its own: it takes back the whole payment."""
+    payment = row.payment
+    if row.amount is None and row.action == OperationAction.VOID and payment is not None:
+        return payment.total_amount or 0, payment.currency
+    return row.amount or 0, row.currency
 
 
 def _people(found: list[CashierException]) -> Table:
@@ -102,13 +115,15 @@ def _people(found: list[CashierException]) -> Table:
     counts: Counter[tuple[Any, ...]] = Counter()
     sums: Counter[tuple[Any, ...]] = Counter()
     for each in found:
-        kind = str(_("Resolved by hand") if each.row.settled_at else action_label(each.row))
-        key = (each.day, each.person, kind, each.row.currency)
+        kind = str(_("Resolved by hand") if each.is_by_hand else action_label(each.row))
+        amount, currency = _amount(each.row)
+        key = (each.day, each.person, kind, currency)
         counts[key] += 1
-        sums[key] += each.row.amount or 0
+        # Only what was carried out is money.
+        sums[key] += amount if each.row.state == OperationState.SUCCEEDED else 0
     return Table(
         title=_("By person and day"),
-        heads=(_("Business day"), _("Person"), _("Action"), _("Count"), _("Amount")),
+        heads=(_("Business day"), _("Person"), _("Action"), _("Count"), _("Amount carried out")),
         rows=[
             (
                 date_format(day, "SHORT_DATE_FORMAT"),
@@ -136,12 +151,12 @@ def _rows(found: list[CashierException]) -> Table:
             (
                 f"{date_format(each.local, 'SHORT_DATETIME_FORMAT')} {each.local.tzname()}",
                 each.person,
-                link_to(each.row, action_label(each.row)),
+                link_to(each.row, _("Resolved by hand") if each.is_by_hand else action_label(each.row)),
                 badge(each.row.state, OperationState),
                 relative(each.row, "payment"),
                 _payer(each.row.payment),
-                format_money(each.row.amount, each.row.currency),
-                _reason(each.row),
+                format_money(*_amount(each.row)),
+                _reason(each),
                 _unusual(each, repeated),
             )
             for each in found
@@ -150,8 +165,9 @@ def _rows(found: list[CashierException]) -> Table:
     )
 
 
-def _reason(row: Operation) -> str:
-    return format_html('<div class="govpay-reason">{}</div>', clip(row.settlement or row.reason, 200) or EMPTY)
+def _reason(each: CashierException) -> str:
+    text = each.row.settlement if each.is_by_hand else each.row.reason
+    return format_html('<div class="govpay-reason">{}</div>', clip(text, 200) or EMPTY)
 
 
 def _payer(payment: Payment | None) -> str | None:

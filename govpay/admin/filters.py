@@ -26,6 +26,8 @@ from govpay.models.choices import PaymentFlag, PaymentStatus, TransactionStatus
 #: Maximum number of accounts or clients that a filter lists. The others have links to filtered lists on their own
 #: pages.
 FILTER_ACCOUNTS_LIMIT = 50
+#: Maximum number of digits of a primary key in an address. A longer number fits no column.
+MAX_KEY_DIGITS = 18
 
 
 class ExactFilter(admin.SimpleListFilter):
@@ -252,9 +254,11 @@ class PersonFilter(ExactFilter):
         return [(str(pk), name) for pk, name in rows.values_list("pk", users.USERNAME_FIELD)[:FILTER_ACCOUNTS_LIMIT]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        if (value := self.value() or "").isdigit() and len(value) > MAX_KEY_DIGITS:
+            raise IncorrectLookupParameters("No user has such a key.")
         try:
             return super().queryset(request, queryset)
-        except (ValueError, ValidationError) as error:  # no primary key of a user
+        except (ValueError, ValidationError, OverflowError) as error:  # no primary key of a user
             raise IncorrectLookupParameters(str(error)) from None
 
 

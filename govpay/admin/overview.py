@@ -27,8 +27,8 @@ from govpay.models.money import format_money
 from govpay.models.payments import TOKEN_VALIDATION, WALLET_VALIDATION
 from govpay.reports.spans import AccountFigures, DayFigure, spans_of
 
-#: In the register's address: no member of staff. No username consists of a dash alone.
-NOBODY = "-"
+#: In the register's address: an empty value, such as no brand. A username has no parentheses.
+NONE = "(none)"
 #: Maximum number of accounts that the overview shows. The reports show any number.
 OVERVIEW_ACCOUNTS_LIMIT = 50
 #: Height and width of the chart and the width of a bar, in units of its view box.
@@ -43,7 +43,8 @@ TITLES: dict[str, Any] = {
 #: Column of a span's table → kinds of movements that its link lists.
 COLUMNS: tuple[tuple[str, Any], ...] = (
     ("captures", gettext_lazy("Taken")),
-    ("fees", gettext_lazy("Fees charged")),
+    ("fees", gettext_lazy("of which fees")),
+    ("voids", gettext_lazy("Voids")),
     ("refunds", gettext_lazy("Refunds")),
     ("disputes", gettext_lazy("Disputes and returns")),
     ("net", gettext_lazy("Net")),
@@ -115,21 +116,27 @@ def _groups(apps: list[dict[str, Any]]) -> list[tuple[Any, list[dict[str, Any]]]
 def overview_context(request: HttpRequest) -> dict[str, Any]:
     """Return the tables, the chart and the notes of the overview."""
     visible: Any = PaymentAccount.objects.visible_to(request.user)
-    accounts = list(visible.present().select_related("client").order_by("name", "id")[: OVERVIEW_ACCOUNTS_LIMIT + 1])
-    shown = accounts[:OVERVIEW_ACCOUNTS_LIMIT]
-    names = {account.uid: account.name or account.uid for account in shown}
-    spans = spans_of(shown, timezone.now())
+    accounts = list(visible.select_related("client").order_by("name", "id"))
+    names = {account.uid: account_name(account) for account in accounts}
+    spans = spans_of(accounts, timezone.now())
     notes = []
-    if len(accounts) > len(shown):
-        text = _("Only the first %(count)d accounts are shown. The reports add up all of them.")
-        notes.append(text % {"count": len(shown)})
+    if len(accounts) > OVERVIEW_ACCOUNTS_LIMIT:
+        text = _("Only the first %(count)d accounts have a line. The sums are those of all accounts.")
+        notes.append(text % {"count": OVERVIEW_ACCOUNTS_LIMIT})
+    read = [account.uid for account in accounts if account.deleted_at is None][:OVERVIEW_ACCOUNTS_LIMIT]
     return {
         "tables": [_span_table(TITLES[name], rows, names) for name, rows in spans.rows.items()],
-        "charts": [_chart(currency, days) for currency, days in _by_currency(spans.days)],
+        "charts": [_chart(currency, days, spans.today) for currency, days in _by_currency(spans.days)],
         "waiting": _waiting(request.user),
-        "fresh": _freshness(request.user, names),
+        "fresh": _freshness(request.user, {uid: names[uid] for uid in read}),
         "notes": notes,
     }
+
+
+def account_name(account: PaymentAccount) -> str:
+    """Return the name of an account as the pages that count show it. They also count accounts that are gone."""
+    name = account.name or account.uid
+    return name if account.deleted_at is None else _("%(name)s (no longer on the platform)") % {"name": name}
 
 
 def register_address(**filters: Any) -> str:
@@ -140,49 +147,52 @@ def register_address(**filters: Any) -> str:
 
 def _span_table(title: Any, rows: list[AccountFigures], names: dict[str, str]) -> Table:
     rows = sorted(rows, key=lambda row: (names[row.account_uid], row.currency))
-    sums: dict[str, dict[str, int]] = {}
+    sums: dict[str, AccountFigures] = {}
     for row in rows:
-        total = sums.setdefault(row.currency, defaultdict(int))
-        for figure, value in row.now.items():
-            total[figure] += value
-        total["net_before"] += row.before["net"]
-    foot = [
-        (_("All accounts"), total["count_captures"], *_amounts(total, currency), _change(total, currency))
-        for currency, total in sorted(sums.items())
-    ]
+        total = sums.setdefault(row.currency, AccountFigures("", row.currency, row.first, row.last))
+        for figures, found in ((total.now, row.now), (total.before, row.before)):
+            for name, value in found.items():
+                figures[name] += value
+    foot = [_span_row(total, _("All accounts")) for _currency, total in sorted(sums.items())]
+    heads = (_("Payment account"), _("Payments"), *(label for _kind, label in COLUMNS), _("Net of the days before"))
     return Table(
         title=title,
-        heads=(_("Payment account"), _("Payments"), *(label for _kind, label in COLUMNS), _("Net of the span before")),
-        rows=[_span_row(row, names) for row in rows],
+        heads=heads,
+        rows=[_span_row(row, names[row.account_uid]) for row in rows[:OVERVIEW_ACCOUNTS_LIMIT]],
         empty=_("Nothing was taken or given back."),
-        numeric=tuple(range(1, 8)),
+        numeric=tuple(range(1, len(heads))),
         foot=foot if len(rows) > 1 else [],
     )
 
 
-def _span_row(row: AccountFigures, names: dict[str, str]) -> tuple[Any, ...]:
-    span = {"account": row.account_uid, "first": row.first, "last": row.last, "currency": row.currency}
+def _span_row(row: AccountFigures, name: Any) -> tuple[Any, ...]:
+    """Return the cells of a row. Each number is a link to the movements that it adds up."""
+    same = {"account": row.account_uid, "currency": row.currency or NONE}
+    span = {**same, "first": row.first, "last": row.last}
+    length = row.last - row.first + dt.timedelta(days=1)
+    before = {**same, "first": row.first - length, "last": row.last - length}
     cells = [
-        format_html('<a href="{}">{}</a>', register_address(**span, kind="" if kind == "net" else kind), amount)
+        _number(register_address(**span, kind="" if kind == "net" else kind), amount)
         for (kind, _label), amount in zip(COLUMNS, _amounts(row.now, row.currency), strict=True)
     ]
-    count = format_html('<a href="{}">{}</a>', register_address(**span, kind="captures"), row.now["count_captures"])
-    return (names[row.account_uid], count, *cells, format_money(row.before["net"], row.currency))
+    count = _number(register_address(**span, kind="captures"), row.now["count_captures"])
+    return (name, count, *cells, _number(register_address(**before), format_money(row.before["net"], row.currency)))
+
+
+def _number(address: str, text: Any) -> str:
+    return format_html('<a href="{}">{}</a>', address, text)
 
 
 def _amounts(figures: dict[str, int], currency: str) -> list[str]:
     values = (
         figures["sum_captures"],
         figures["sum_fees"],
+        figures["sum_voids"],
         figures["sum_refunds"],
         figures["sum_disputes"] + figures["sum_returns"],
         figures["net"],
     )
     return [format_money(value, currency) for value in values]
-
-
-def _change(total: dict[str, int], currency: str) -> str:
-    return format_money(total["net_before"], currency)
 
 
 def _by_currency(days: Iterable[DayFigure]) -> list[tuple[str, list[DayFigure]]]:
@@ -192,10 +202,9 @@ def _by_currency(days: Iterable[DayFigure]) -> list[tuple[str, list[DayFigure]]]
     return sorted(found.items())
 
 
-def _chart(currency: str, days: list[DayFigure]) -> dict[str, Any]:
-    """Return the bars of the chart. Their heights are whole units, in proportion to the largest day."""
+def _chart(currency: str, days: list[DayFigure], last: dt.date) -> dict[str, Any]:
+    """Return the bars of the 30 days up to ``last``. Heights are whole units, in proportion to the largest day."""
     by_day = {each.day: each for each in days}
-    last = max(by_day)
     span = [last - dt.timedelta(days=29 - number) for number in range(30)]
     top = max(each.gross for each in days) or 1
     bars = []
@@ -210,7 +219,7 @@ def _chart(currency: str, days: list[DayFigure]) -> dict[str, Any]:
                 "day": date_format(day, "SHORT_DATE_FORMAT"),
                 "amount": format_money(found.gross, currency),
                 "count": found.count,
-                "url": register_address(first=day, last=day, currency=currency, kind="captures"),
+                "url": register_address(first=day, last=day, currency=currency or NONE, kind="captures"),
             }
         )
     title = _("Taken on each of the last 30 days (%(currency)s)") % {"currency": currency}

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from govpay.admin.base import PLAUSIBLE_YEARS
 from govpay.admin.overview import may_report
 from govpay.models import PaymentAccount
+from govpay.reports.days import business_day
 
 #: Maximum number of days of a report.
 
@@ -39,7 +41,7 @@ class PeriodForm(forms.Form):
 
     def __init__(self, request: HttpRequest, defaults: dict[str, Any]) -> None:
         visible: Any = PaymentAccount.objects.visible_to(request.user)
-        self.visible = visible.present().select_related("client").order_by("name", "id")
+        self.visible = visible.select_related("client").order_by("name", "id")
         super().__init__({**defaults, **request.GET.dict()})
         self.fields["account"].queryset = self.visible  # type: ignore[attr-defined]
         for name in ("first", "last"):
@@ -68,6 +70,13 @@ def guard_report(request: HttpRequest, may: bool = True) -> HttpResponse | None:
     if not (may and may_report(request)):
         raise PermissionDenied
     return None if request.method in ("GET", "HEAD") else HttpResponseNotAllowed(["GET", "HEAD"])
+
+
+def today_of(user: Any) -> dt.date:
+    """Return the business day that the first account of this user has now, or Django's day if there is none."""
+    visible: Any = PaymentAccount.objects.visible_to(user)
+    account = visible.present().select_related("client").order_by("name", "id").first()
+    return business_day(account, timezone.now()) if account else timezone.localdate()
 
 
 def day_text(day: dt.date) -> str:

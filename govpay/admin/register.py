@@ -8,15 +8,14 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay.admin.formatting import Table, clip, link_to
-from govpay.admin.overview import NOBODY, report_tools
-from govpay.admin.periods import PeriodForm, day_text, guard_report
+from govpay.admin.overview import NONE, account_name, report_tools
+from govpay.admin.periods import PeriodForm, day_text, guard_report, today_of
 from govpay.admin.rendering import render
 from govpay.models import Payment
 from govpay.models.choices import MethodType
@@ -54,30 +53,41 @@ class RegisterForm(PeriodForm):
         choices=(("", gettext_lazy("All kinds")), *((name, label) for name, (label, _kinds) in CHOICES.items())),
     )
     method = forms.ChoiceField(
-        required=False, label=gettext_lazy("Method"), choices=(("", gettext_lazy("All methods")), *MethodType.choices)
+        required=False,
+        label=gettext_lazy("Method"),
+        choices=(("", gettext_lazy("All methods")), *MethodType.choices, (NONE, gettext_lazy("Method not known"))),
     )
     brand = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
     currency = forms.CharField(required=False, max_length=8, widget=forms.HiddenInput)
-    #: A username, or ``NOBODY``.
     person = forms.CharField(required=False, max_length=255, widget=forms.HiddenInput)
+
+    def chosen(self, name: str) -> str | None:
+        """Return the value that the register is limited to, or ``None``. ``NONE`` in the address is an empty value."""
+        given = self.cleaned_data[name]
+        return {"": None, NONE: ""}.get(given, given)
 
     def takes(self, movement: Movement) -> bool:
         """Return whether the register lists the movement."""
-        chosen = self.cleaned_data
+        kind = self.cleaned_data["kind"]
+        wanted = {name: self.chosen(name) for name in ("method", "brand", "currency")}
         return (
-            (not chosen["kind"] or movement.kind in CHOICES[chosen["kind"]][1])
-            and (chosen["kind"] != "fees" or bool(movement.fee))
-            and all(
-                not chosen[name] or getattr(movement, name) == chosen[name] for name in ("method", "brand", "currency")
-            )
+            (not kind or movement.kind in CHOICES[kind][1])
+            and (kind != "fees" or bool(movement.fee))
+            and all(value is None or getattr(movement, name) == value for name, value in wanted.items())
         )
+
+    def limits(self) -> list[str]:
+        """Return a line for each limit that has no field on the page."""
+        labels = {"brand": _("Brand"), "currency": _("Currency"), "person": _("Person")}
+        chosen = {label: self.chosen(name) for name, label in labels.items()}
+        return [f"{label}: {value or _('none')}" for label, value in chosen.items() if value is not None]
 
 
 def register_view(admin: Any, request: HttpRequest) -> HttpResponse:
     """List the movements of the chosen days. The foot adds up all of them, also those of the other pages."""
     if refused := guard_report(request):
         return refused
-    today = timezone.localdate()
+    today = today_of(request.user)
     form = RegisterForm(request, {"first": today, "last": today})
     context: dict[str, Any] = {"title": _("Register"), "form": form, "tools": report_tools(request)}
     if form.is_valid():
@@ -87,6 +97,7 @@ def register_view(admin: Any, request: HttpRequest) -> HttpResponse:
         seen: Any = Payment.objects.visible_to(request.user)
         about = seen.filter(uid__in={row.payment_uid for row in rows}).defer("raw")
         payments = {payment.uid: payment for payment in about}
+        context["notes"] = form.limits()
         context["tables"] = [_register_table(rows, sums, accounts, payments, is_cut)]
         context["pages"] = _pages(request, number, sum(each["count"] for each in sums.values()))
     return render(admin, request, "govpay/admin/report.html", context)
@@ -94,13 +105,15 @@ def register_view(admin: Any, request: HttpRequest) -> HttpResponse:
 
 def _page_number(request: HttpRequest) -> int:
     given = request.GET.get("page", "1")
-    return max(1, min(int(given), REGISTER_LIMIT // REGISTER_PAGE)) if given.isascii() and given.isdigit() else 1
+    is_number = given.isascii() and given.isdigit() and len(given) < 9
+    return max(1, min(int(given), REGISTER_LIMIT // REGISTER_PAGE)) if is_number else 1
 
 
 def _listed(form: RegisterForm, accounts: dict[str, Any]) -> Iterator[Movement]:
     chosen = form.cleaned_data
-    person = {"": None, NOBODY: ""}.get(chosen["person"], chosen["person"])
-    return filter(form.takes, movements(list(accounts.values()), chosen["first"], chosen["last"], person))
+    return filter(
+        form.takes, movements(list(accounts.values()), chosen["first"], chosen["last"], form.chosen("person"))
+    )
 
 
 def _collect(found: Iterator[Movement], page: int) -> tuple[list[Movement], dict[str, dict[str, int]], bool]:
@@ -129,7 +142,7 @@ def _register_table(
     more = _("first %(count)d rows only; choose fewer days") % {"count": REGISTER_LIMIT}
     foot = [
         (
-            _("Total"),
+            _("First rows only") if is_cut else _("Total"),
             "",
             _("%(count)d rows") % {"count": total["count"]},
             more if is_cut else "",
@@ -156,12 +169,13 @@ def _register_row(row: Movement, payment: Payment | None, accounts: dict[str, An
     local = row.moment.astimezone(zone_of(account))
     kind = KINDS.get(row.kind, row.kind)
     has_parts = row.kind in WITH_PARTS
+    time = f"{date_format(local, 'TIME_FORMAT')} {local.tzname()}"
     return (
         day_text(row.day),
-        f"{date_format(local, 'TIME_FORMAT')} {local.tzname()}",
+        _("%(time)s (estimated)") % {"time": time} if row.estimated else time,
         _("%(kind)s (pending)") % {"kind": kind} if row.pending else kind,
         link_to(payment) if payment else clip(row.payment_uid),
-        account.name or account.uid,
+        account_name(account),
         *(format_money(value, row.currency) if has_parts else None for value in (row.base, row.tax, row.fee)),
         format_money(row.amount, row.currency),
     )

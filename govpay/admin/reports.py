@@ -7,15 +7,14 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from govpay.admin.formatting import Table, label_of
-from govpay.admin.overview import NOBODY, register_address, report_tools
-from govpay.admin.periods import PeriodForm, day_text, guard_report
+from govpay.admin.overview import NONE, account_name, register_address, report_tools
+from govpay.admin.periods import PeriodForm, day_text, guard_report, today_of
 from govpay.admin.rendering import render
 from govpay.models.choices import MethodType
 from govpay.models.money import format_money
@@ -25,7 +24,7 @@ from govpay.reports.totals import totals
 FIGURES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (gettext_lazy("Payments"), ("count_captures",)),
     (gettext_lazy("Taken"), ("sum_captures",)),
-    (gettext_lazy("Fees charged"), ("sum_fees",)),
+    (gettext_lazy("of which fees"), ("sum_fees",)),
     (gettext_lazy("Refunds"), ("sum_refunds",)),
     (gettext_lazy("Disputes and returns"), ("sum_disputes", "sum_returns")),
     (gettext_lazy("Voids"), ("sum_voids",)),
@@ -52,7 +51,7 @@ def reports_view(admin: Any, request: HttpRequest) -> HttpResponse:
     """Show totals of the chosen days by day, week, month, account, method or brand, each with a link to its rows."""
     if refused := guard_report(request):
         return refused
-    today = timezone.localdate()
+    today = today_of(request.user)
     form = ReportForm(request, {"first": today.replace(day=1), "last": today, "by": "day"})
     context: dict[str, Any] = {"title": _("Reports"), "form": form, "tools": report_tools(request)}
     if form.is_valid():
@@ -64,7 +63,7 @@ def _report(form: ReportForm) -> Table:
     chosen = form.cleaned_data
     by, first, last, compare = chosen["by"], chosen["first"], chosen["last"], chosen["compare"]
     accounts = form.accounts()
-    names = {account.uid: account.name or account.uid for account in accounts}
+    names = {account.uid: account_name(account) for account in accounts}
     rows = totals(accounts, first, last, by=(by,), compare=compare)
     parts = [(label, figures) for label, figures in FIGURES if figures != ("sum_corrections",) or _any(rows, figures)]
     sums: dict[str, list[int]] = {}
@@ -113,8 +112,8 @@ def _drill(chosen: dict[str, Any], by: str, row: Any) -> str:
         ends = {"day": value, "week": value + dt.timedelta(days=6), "month": _end_of_month(value)}
         first, last = max(first, value), min(last, ends[by])
     account = value if by == "account" else getattr(chosen["account"], "uid", "")
-    narrow = {by: value or (NOBODY if by == "person" else "")} if by in ("method", "brand", "person") else {}
-    return register_address(account=account, first=first, last=last, currency=row["currency"], **narrow)
+    narrow = {by: value or NONE} if by in ("method", "brand", "person") else {}
+    return register_address(account=account, first=first, last=last, currency=row["currency"] or NONE, **narrow)
 
 
 def _end_of_month(day: dt.date) -> dt.date:

@@ -167,7 +167,7 @@ def operation_alert(row: Operation, user: Any) -> Alert | None:
         return Alert(title, (*lines, _("Users who may resolve operations can mark this as dealt with.")))
     shown = (("attention", row.attention), ("at", row.attention_at.isoformat() if row.attention_at else ""))
     address = reverse("admin:govpay_operation_dealt_with", args=[row.pk])
-    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown, takes_note=True))
+    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown, takes_note=bool(row.payment_id)))
 
 
 def resolve_links(row: Operation, user: Any) -> list[tuple[Any, str]]:

@@ -13,8 +13,10 @@ from govpay.models.people import person
 
 
 def note_if_given(text: str, *, row: Payment | Customer | None, actor: Any = None) -> None:
-    """Store ``text`` as a note about ``row``. Does nothing if there is no text or no row. Raises as ``add_note``."""
-    if text.strip() and row is not None:
+    """Store ``text`` as a note about ``row``. Does nothing without a text. Raises ``OperationRefused``."""
+    if text.strip():
+        if row is None:
+            raise OperationRefused(_("There is no payment here to write a note about."))
         add_note(row=row, text=text, actor=actor)
 
 

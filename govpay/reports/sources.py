@@ -288,14 +288,16 @@ def with_person(source: Source) -> Source:
 
     The username stays in the operation when the user is deleted.
     """
-    done = Operation.objects.filter(state=OperationState.SUCCEEDED).order_by("-created_at")
+    done = Operation.objects.filter(state=OperationState.SUCCEEDED, account=OuterRef("m_account")).order_by(
+        "-created_at"
+    )
     by_payment = done.filter(payment=OuterRef("m_payment"))
+    # An empty uid names no transaction: the platform offers none, or the refund's answer had none.
+    by_transaction = done.filter(result_uid=OuterRef("m_transaction")).exclude(result_uid="")
     whens = [
         When(m_kind=kind, then=Subquery(rows.filter(action=action).values("actor_name")[:1]))
         for kind, action in ACTIONS.items()
-        for rows in [
-            done.filter(result_uid=OuterRef("m_transaction")) if kind == TransactionType.REFUND else by_payment
-        ]
+        for rows in [by_transaction if kind == TransactionType.REFUND else by_payment]
     ]
     return source.annotate(m_person=Coalesce(Case(*whens), Value(""), output_field=CharField()))
 

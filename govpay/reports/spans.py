@@ -16,7 +16,16 @@ SPANS: dict[str, tuple[int, int]] = {"today": (1, 0), "yesterday": (1, 1), "week
 #: Number of days that are read: the longest span and the one before it.
 DAYS_READ = 60
 #: The figures of a row of ``totals`` that a span adds up.
-FIGURES = ("count_captures", "sum_captures", "sum_fees", "sum_refunds", "sum_disputes", "sum_returns", "net")
+FIGURES = (
+    "count_captures",
+    "sum_captures",
+    "sum_fees",
+    "sum_voids",
+    "sum_refunds",
+    "sum_disputes",
+    "sum_returns",
+    "net",
+)
 
 
 @dataclass
@@ -47,6 +56,8 @@ class Spans:
 
     rows: dict[str, list[AccountFigures]]
     days: list[DayFigure]
+    #: The last business day that an account has reached.
+    today: dt.date
 
 
 def spans_of(accounts: Iterable[Any], now: dt.datetime) -> Spans:
@@ -65,7 +76,8 @@ def spans_of(accounts: Iterable[Any], now: dt.datetime) -> Spans:
                 point = days.setdefault((row["day"], row["currency"]), DayFigure(row["day"], row["currency"]))
                 point.gross += row["sum_captures"]
                 point.count += row["count_captures"]
-    return Spans({name: list(found.values()) for name, found in rows.items()}, list(days.values()))
+    last = max(by_today, default=now.date())
+    return Spans({name: list(found.values()) for name, found in rows.items()}, list(days.values()), last)
 
 
 def _spans_with(row: Any, today: dt.date) -> Iterator[tuple[str, AccountFigures, bool]]:

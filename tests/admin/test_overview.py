@@ -35,12 +35,14 @@ def test_each_number_is_a_link_to_rows_with_the_same_total(
     page = look(desk, OVERVIEW)
     assert page.status == 200
     found = links(page)
-    assert len(found) == 4 * 2 * 6, "four spans, two accounts, a count and five sums"
+    assert len(found) == 4 * 3 * 8, "four spans; two accounts and their sum; a count, six sums, the days before"
     for address, text in found:
         rows = look(desk, address)
         assert rows.status == 200
         foot = re.search(r"<tfoot>.*?</tfoot>", rows.html, re.DOTALL)
-        assert foot, address
+        if foot is None:
+            assert text in ("$0.00", "0"), (address, text)
+            continue
         if "$" in text:
             assert f">{text}<" in foot[0], (address, text, foot[0])
         else:
@@ -51,7 +53,7 @@ def test_the_index_of_the_app_shows_it_above_the_lists_in_groups(
     desk: Client, look: Callable[..., Page], two_accounts: list[str]
 ) -> None:
     page = look(desk, INDEX)
-    assert len(links(page)) == 48
+    assert len(links(page)) == 96
     titles = re.findall(r'<h2 id="govpay-group-\d">([^<]+)</h2>', page.html)
     assert titles == ["Money", "Payers", "Merchant", "System"]
 

@@ -145,7 +145,7 @@ def test_the_movements_of_a_person_are_theirs_alone(
     register = look(desk_of_another(desk), address)
     assert register.html.count("INV-") == 1
     assert mine.reference_id in register.html
-    captures = look(desk, address.replace("person=finance", "person=-") + "&kind=captures")
+    captures = look(desk, address.replace("person=finance", "person=%28none%29") + "&kind=captures")
     assert "5 rows" in captures.html
     assert mine.reference_id not in captures.html
 
@@ -154,3 +154,33 @@ def desk_of_another(desk: Client) -> Client:
     """Log a superuser in, because the finance officer is gone."""
     desk.force_login(User.objects.create_superuser("boss"))
     return desk
+
+
+def test_an_act_and_its_manual_resolution_are_two_lines(
+    desk: Client, look: Callable[..., Page], two_accounts: list[str], finance: Any, cashier: Any
+) -> None:
+    at = timezone.now() - dt.timedelta(hours=2)
+    Operation.objects.create(
+        action="void",
+        account_id=two_accounts[0],
+        payment=Payment.objects.filter(account_id=two_accounts[0])[0],
+        **person("actor", cashier),
+        **person("settled_by", finance),
+        settled_at=timezone.now(),
+        settlement="The portal shows it.",
+        reason="Wrong account",
+        state="succeeded",
+        reference_id="ref_void",
+        created_at=at,
+        deadline_at=at,
+    )
+    page = look(desk, f"{CASHIER}?{around()}")
+    assert page.html.count("Wrong account") == page.html.count("The portal shows it.") == 1
+    assert "cashier" in page.html
+    assert "$0.00" not in page.html, "a void takes back the whole payment"
+
+
+def test_pages_of_nonsense_are_no_errors(desk: Client, look: Callable[..., Page]) -> None:
+    assert look(desk, f"{REGISTER}?page={'9' * 5000}").status == 200
+    operations = reverse("admin:govpay_operation_changelist")
+    assert look(desk, f"{operations}?actor={'9' * 40}").status in (302, 400)

@@ -19,7 +19,7 @@ FORMATTED = {
     "govpay/admin/base.py": 1,
     "govpay/admin/reports.py": 1,
     "govpay/admin/payments.py": 2,
-    "govpay/admin/overview.py": 2,
+    "govpay/admin/overview.py": 1,
     "govpay/admin/notes.py": 1,
     "govpay/admin/cashier.py": 1,
     "govpay/admin/formatting.py": 7,
