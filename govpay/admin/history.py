@@ -40,6 +40,7 @@ OPERATIONS_OF: dict[type[models.Model], str] = {
     PaymentAccount: "account",
 }
 
+ONE_MINUTE = dt.timedelta(minutes=1)
 #: Maximum number of entries of each source. The newest are shown.
 ENTRIES_LIMIT = 100
 
@@ -63,7 +64,13 @@ def history_of(row: Any, user: Any, title: Any = "", rows: PaymentRows | None = 
     """Return the history of ``row`` as a table, the newest entry first. ``user`` sees only operations they may see."""
     if rows is None and isinstance(row, Payment):
         rows = PaymentRows.read(row, user)
-    found = [*_logged(row), *_moments(row), *(_operations(row, user) if rows is None else _acts(rows.operations))]
+    logged = list(_logged(row))
+    found = [
+        *logged,
+        *_cleared(row, logged),
+        *_moments(row),
+        *(_operations(row, user) if rows is None else _acts(rows.operations)),
+    ]
     if isinstance(row, Operation):
         found += _attempts(row)
     if isinstance(row, Payment | Customer):
@@ -85,6 +92,14 @@ def _logged(row: models.Model) -> Iterator[Entry]:
     entries = LogEntry.objects.filter(object_id=str(row.pk), content_type=get_content_type_for_model(row))
     for entry in entries.select_related("user").order_by("-action_time")[:ENTRIES_LIMIT]:
         yield Entry(entry.action_time, str(entry.user), entry.get_change_message())
+
+
+def _cleared(row: Any, logged: list[Entry]) -> Iterator[Entry]:
+    """Who marked the row as dealt with, if Django's log lost it with the user. The row keeps the newest one."""
+    for what in ("flag", "attention"):
+        when = getattr(row, f"{what}_cleared_at", None)
+        if when is not None and not any(abs(entry.when - when) < ONE_MINUTE for entry in logged):
+            yield Entry(when, getattr(row, f"{what}_cleared_by_name"), _("Marked as dealt with"))
 
 
 def _moments(row: Any) -> Iterator[Entry]:

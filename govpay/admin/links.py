@@ -21,7 +21,7 @@ from govpay.addresses import public_address
 from govpay.admin.amounts import WITHOUT_FEE, amount_field, clean_money, currency_field
 from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmation_tokens import TokenRefused
-from govpay.admin.confirmation_views import ConfirmationView
+from govpay.admin.confirmation_views import ConfirmationView, PostView
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountListFilter, known_values
 from govpay.admin.formatting import (
@@ -157,6 +157,7 @@ class CancelLinkView(ConfirmationView):
         "link can be created."
     )
     button = gettext_lazy("Cancel this link")
+    back = PostView.page_or_index
     #: The state of the link before it was cancelled.
     before = ""
 

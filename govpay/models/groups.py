@@ -42,15 +42,17 @@ def make_groups(sender: AppConfig, using: str, plan: Any = None, **_: Any) -> No
     # Django's own receiver may come after this one, depending on the order of INSTALLED_APPS.
     create_permissions(sender, verbosity=0, using=using)
     ours = Permission.objects.using(using).filter(content_type__app_label=sender.label)
+    # Not ``permissions.set()`` or ``add()``, which write to the database of the router instead of ``using``.
+    links = Group.permissions.through._default_manager.using(using)
     if not is_new:
-        for group in Group.objects.using(using).filter(name__in=GROUPS):
-            group.permissions.add(*ours.filter(codename__in=later))
+        added = ours.filter(codename__in=later)
+        groups = Group.objects.using(using).filter(name__in=GROUPS)
+        rows = [links.model(group_id=group.pk, permission_id=each.pk) for group in groups for each in added]
+        links.bulk_create(rows, ignore_conflicts=True)
         return
     viewing = list(ours.filter(codename__startswith="view_").exclude(codename="view_accountaccess"))
-    links = Group.permissions.through._default_manager.using(using)
     for name, codenames in GROUPS.items():
         group, new = Group.objects.using(using).get_or_create(name=name)
         if new:
             permissions = [*viewing, *ours.filter(codename__in=codenames)]
-            # Not ``permissions.set()``, which writes to the database of the router instead of ``using``.
             links.bulk_create([links.model(group_id=group.pk, permission_id=each.pk) for each in permissions])

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: Maximum amount in minor units. It also keeps sums within a 64-bit column.
 MAX_AMOUNT = 2**53 - 1
 
+#: Maximum length of an amount that somebody types. Python refuses to read numbers of some thousand digits.
+MAX_AMOUNT_LENGTH = 64
+
 #: Decimals of the currencies that do not have two: the column "minor unit" of ISO 4217's list one (SIX, the standard's
 #: maintenance agency). CLDR, which Babel has, lists how prices are shown instead, such as IQD and LBP without decimals.
 DECIMALS = {
@@ -82,7 +85,7 @@ def read_amount(text: str, currency: str) -> int:
     local = re.fullmatch(rf"(?P<whole>[0-9]+|{grouped})(?:{re.escape(point)}(?P<part>[0-9]+))?", text)
     plain = re.fullmatch(r"(?P<whole>[0-9]+)(?P<sign>[.,])(?P<part>[0-9]+)", text)
     found = local or (plain if plain and plain["sign"] == "." else None)
-    if not found:
+    if not found or len(text) > MAX_AMOUNT_LENGTH:
         raise ValueError(_("Enter an amount such as %(example)s.") % {"example": write_amount(1234, currency)})
     whole, part, count = re.sub("[^0-9]", "", found["whole"]), found["part"] or "", digits(currency)
     minor = int(whole + part[:count].ljust(count, "0"))

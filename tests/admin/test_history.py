@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import models
 from django.test import Client
 from django.urls import reverse
@@ -115,3 +116,18 @@ def test_a_payments_page_shows_each_time_once_and_no_empty_properties(desk: Clie
     page = look(desk, page_of(row)).html
     assert "Mended properties" in page
     assert page.count("No longer on the platform since") == 1
+
+
+def test_who_marked_it_as_dealt_with_outlives_the_user(desk: Client, look: Callable[..., Page], finance: Any) -> None:
+    row = payment(flag="chargeback", flagged_at=AT)
+    shown = {"flag": "chargeback", "flagged_at": AT.isoformat()}
+    desk.post(reverse("admin:govpay_payment_clear_flag", args=[row.pk]), shown)
+    desk.force_login(User.objects.create_superuser("boss"))
+    address = reverse("admin:govpay_payment_history", args=[row.pk])
+    look(desk, address)  # shows the message of the button
+    assert look(desk, address).html.count("Marked as dealt with") == 1
+    name = finance.get_username()
+    finance.delete()
+    page = look(desk, address)
+    assert page.html.count("Marked as dealt with") == 1
+    assert name in page.html

@@ -215,3 +215,8 @@ def test_what_is_not_known_is_shown_as_such() -> None:
     assert format_money(None, "USD") == "—"
     assert format_money(1234, "QQQ") == "QQQ 12.34"
     assert format_money(1234, "") == "12.34"
+
+
+def test_an_amount_of_thousands_of_digits_is_refused_in_our_words() -> None:
+    with pytest.raises(ValueError, match="Enter an amount such as"):
+        read_amount("1" * 5000, "USD")
