@@ -142,7 +142,7 @@ def _operation(operation: Operation) -> str:
 
 
 def _attempts(operation: Operation) -> Iterator[Entry]:
-    for ended in operation.earlier_attempts:
+    for ended in filter(lambda each: isinstance(each, dict), operation.earlier_attempts):
         began = parse_datetime(ended["started_at"])
         if began is not None:
             yield Entry(began, ended["by"], _("Attempt %(number)s: %(error)s") % _attempt(ended))

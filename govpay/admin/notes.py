@@ -15,7 +15,7 @@ from govpay.admin.base import ReadOnlyAdmin
 from govpay.admin.confirmation_views import PostView
 from govpay.admin.confirmations import own_url
 from govpay.admin.filters import AccountListFilter
-from govpay.admin.formatting import Table, column, link_column, moment, moment_column, text_column
+from govpay.admin.formatting import Table, clip, column, link_column, moment, moment_column, text_column
 from govpay.finance import add_note
 from govpay.models import Customer, Note, Payment
 from govpay.models.notes import notes_about
@@ -35,12 +35,12 @@ class NoteAdmin(ReadOnlyAdmin):
     account_link = link_column("account", _lazy("payment account"))
 
     @column(_lazy("by"))
-    def by(self, row: Note) -> str:
-        return name_of(row, "author")
+    def by(self, row: Note) -> str | None:
+        return clip(name_of(row, "author"))
 
-    list_display = ("note_text", "written", "by", "payment_link", "customer_link", "account_link")
+    list_display = ("note_text", "written", "by", "payment_link", "customer_link")
     list_filter = (AccountListFilter,)
-    list_select_related = ("account", "payment", "customer", "author")
+    list_select_related = ("payment", "customer", "author")
     sortable_by = ("written",)
     date_hierarchy = "created_at"
     page_select_related = ("account", "payment", "customer", "author")

@@ -22,7 +22,7 @@ class PlatformCommand(BaseCommand):
         try:
             self.carry_out(options)
         except GovPayError as error:
-            raise CommandError(error.record) from error
+            raise CommandError(" ".join(error.record.split())) from error
 
     def carry_out(self, options: dict[str, Any]) -> None:
         """Carry out the command. ``GovPayError`` and ``CommandError`` are shown as one line, with exit code 1."""

@@ -63,7 +63,7 @@ def test_page_has_nothing_to_type_into(model: type[models.Model], boss: Client, 
     for row in model._default_manager.order_by("-pk")[:3]:
         page = look(boss, address(model, "change", row.pk))
         assert page.status == 200
-        assert "<textarea" not in page.html
+        assert page.html.count("<textarea") == page.html.count('id="govpay-note-text"')
         assert "<select" not in page.html
         assert 'name="_save"' not in page.html
         assert "None</div>" not in page.html
@@ -142,7 +142,8 @@ def test_page_reads_little(model: type[models.Model], counter: Client, look: Cal
     fill(model, 20)
     for row in model._default_manager.order_by("-pk")[:3]:
         page = look(counter, address(model, "change", row.pk))
-        assert len(page.statements) <= 7, page.statements  # one of them asks which accounts the user sees
+        # One of them asks which accounts the user sees. These two pages tell more than the others.
+        assert len(page.statements) <= {Payment: 12, Customer: 8}.get(model, 7), page.statements
 
 
 def test_run_lists_its_rejected_rows(counter: Client) -> None:

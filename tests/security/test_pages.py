@@ -75,11 +75,11 @@ DJANGOS_OWN = ("_changelist", "_add", "_change", "_delete", "_history")
 
 #: They take a POST and lead elsewhere.
 NEVER_SHOWN = {
-    "govpay_hostedsession_expire",
+    "govpay_customer_note",
     "govpay_operation_dealt_with",
     "govpay_payment_clear_flag",
     "govpay_payment_take_back",
-    "govpay_paymentlink_cancel",
+    "govpay_payment_note",
     "govpay_savedpaymentmethod_default",
     "govpay_webhookevent_replay",
 }
