@@ -92,9 +92,8 @@ class CustomerAdmin(MirrorAdmin):
         return {**notes, "links": links, "buttons": buttons}
 
     def related_tables(self, request: HttpRequest, row: Any) -> list[Table]:
-        return [
-            each(row, request.user) for each in (notes_of, self._methods, self._payments, self._links, self._sessions)
-        ]
+        tables = (self._methods, self._payments, notes_of, self._links, self._sessions)
+        return [each(row, request.user) for each in tables]
 
     def _methods(self, row: Customer, user: Any) -> Table:
         visible = SavedPaymentMethod.objects.visible_to(user).filter(customer=row.uid)
