@@ -79,7 +79,7 @@ def test_a_dispute_is_dealt_with(site: Site, visit: Visit) -> None:
 
     page = visit(site.page("payment", "settled"))
     page.get_by_role("button", name="Mark as dealt with").click()
-    expect(page.get_by_text("Marked as dealt with")).to_be_visible()
+    expect(page.get_by_text("Marked as dealt with").first).to_be_visible()
     assert row(site, "SELECT flag FROM govpay_payment WHERE id = ?", site.named["settled"]) == ("",)
     expect(page.get_by_role("alert").filter(has_text="Disputed by the cardholder")).to_have_count(0)
 
