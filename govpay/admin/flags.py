@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import router, transaction
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -21,7 +22,7 @@ from govpay.finance.notes import note_if_given
 from govpay.models import Payment
 from govpay.models.choices import PaymentFlag
 from govpay.models.people import kept
-from govpay.models.permissions import REFUND_PAYMENT
+from govpay.models.permissions import ADD_NOTE, REFUND_PAYMENT
 from govpay.review import flagged
 
 #: For each flag, a title that says what happened, and a text about the money.
@@ -121,7 +122,9 @@ def flag_alert(payment: Payment, user: Any) -> Alert | None:
     # The button sends the flag that was shown, so that a newer flag is not cleared unseen.
     shown = (("flag", payment.flag), ("flagged_at", _written(payment.flagged_at)))
     address = reverse("admin:govpay_payment_clear_flag", args=[payment.pk])
-    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown, takes_note=True))
+    return Alert(
+        title, lines, button=Button(_("Mark as dealt with"), address, shown, takes_note=user.has_perm(ADD_NOTE))
+    )
 
 
 class ClearFlagView(PostView):
@@ -142,12 +145,17 @@ class ClearFlagView(PostView):
                 words = {"flag": label_of(flag, PaymentFlag), "when": moment(at) or "—"}
                 text = _("Marked as dealt with: %(flag)s, %(when)s.") % words
                 self.admin.log_change(self.request, payment, text)
-                note_if_given(self.request.POST.get("note", ""), row=payment, actor=self.request.user)
+                note_if_given(given_note(self.request), row=payment, actor=self.request.user)
                 return messages.SUCCESS, text
         if not payment.flag:
             return messages.INFO, _("Somebody else has marked it as dealt with already.")
         text = _("Something newer has happened to this payment since the page was shown. Look again.")
         return messages.WARNING, text
+
+
+def given_note(request: HttpRequest) -> str:
+    """Return the text of the note in the form, or an empty string if this user may not write notes."""
+    return request.POST.get("note", "") if request.user.has_perm(ADD_NOTE) else ""
 
 
 def _written(at: dt.datetime | None) -> str:

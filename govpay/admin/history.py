@@ -164,7 +164,7 @@ def _attempt(ended: dict[str, Any]) -> dict[str, Any]:
 
 
 def _transactions(transactions: Iterable[Transaction]) -> Iterator[Entry]:
-    """Return the movements of the payment's money, whoever caused them."""
+    """Return an entry for each movement of the payment's money, also for those that the platform started."""
     for found in transactions:
         parts = {
             "type": label_of(found.type, TransactionType) or found.uid,

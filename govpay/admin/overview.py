@@ -43,7 +43,7 @@ TITLES: dict[str, Any] = {
 #: Column of a span's table → kinds of movements that its link lists.
 COLUMNS: tuple[tuple[str, Any], ...] = (
     ("captures", gettext_lazy("Taken")),
-    ("fees", gettext_lazy("of which fees")),
+    ("fees", gettext_lazy("Fees included")),
     ("voids", gettext_lazy("Voids")),
     ("refunds", gettext_lazy("Refunds")),
     ("disputes", gettext_lazy("Disputes and returns")),

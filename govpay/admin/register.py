@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django import forms
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.formats import date_format
@@ -17,6 +18,7 @@ from govpay.admin.formatting import Table, clip, link_to
 from govpay.admin.overview import NONE, account_name, report_tools
 from govpay.admin.periods import PeriodForm, day_text, guard_report, today_of
 from govpay.admin.rendering import render
+from govpay.admin.review import may_see
 from govpay.models import Payment
 from govpay.models.choices import MethodType
 from govpay.models.money import format_money
@@ -91,6 +93,8 @@ def register_view(admin: Any, request: HttpRequest) -> HttpResponse:
     form = RegisterForm(request, {"first": today, "last": today})
     context: dict[str, Any] = {"title": _("Register"), "form": form, "tools": report_tools(request)}
     if form.is_valid():
+        if form.chosen("person") is not None and not may_see(request):
+            raise PermissionDenied  # who did what is in the operations
         accounts = {account.uid: account for account in form.accounts()}
         number = _page_number(request)
         rows, sums, is_cut = _collect(_listed(form, accounts), number)

@@ -16,6 +16,7 @@ from govpay.admin.formatting import Table, label_of
 from govpay.admin.overview import NONE, account_name, register_address, report_tools
 from govpay.admin.periods import PeriodForm, day_text, guard_report, today_of
 from govpay.admin.rendering import render
+from govpay.admin.review import may_see
 from govpay.models.choices import MethodType
 from govpay.models.money import format_money
 from govpay.reports.totals import totals
@@ -24,7 +25,7 @@ from govpay.reports.totals import totals
 FIGURES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (gettext_lazy("Payments"), ("count_captures",)),
     (gettext_lazy("Taken"), ("sum_captures",)),
-    (gettext_lazy("of which fees"), ("sum_fees",)),
+    (gettext_lazy("Fees included"), ("sum_fees",)),
     (gettext_lazy("Refunds"), ("sum_refunds",)),
     (gettext_lazy("Disputes and returns"), ("sum_disputes", "sum_returns")),
     (gettext_lazy("Voids"), ("sum_voids",)),
@@ -45,6 +46,12 @@ BY: dict[str, Any] = {
 class ReportForm(PeriodForm):
     by = forms.ChoiceField(label=gettext_lazy("A row for each"), choices=tuple(BY.items()))
     compare = forms.BooleanField(required=False, label=gettext_lazy("Compare with the period before"))
+
+    def __init__(self, request: HttpRequest, defaults: dict[str, Any]) -> None:
+        super().__init__(request, defaults)
+        if not may_see(request):  # who did what is in the operations
+            choices = [(name, label) for name, label in BY.items() if name != "person"]
+            self.fields["by"].choices = choices  # type: ignore[attr-defined]
 
 
 def reports_view(admin: Any, request: HttpRequest) -> HttpResponse:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from govpay import operations
 from govpay.admin.confirmation_views import ConfirmationView, PostView
-from govpay.admin.flags import SHORT, read_moment
+from govpay.admin.flags import SHORT, given_note, read_moment
 from govpay.admin.formatting import TONES, Button, Table, clip, label_of, link_to, list_of, moment, relative
 from govpay.admin.messages import Alert
 from govpay.admin.rendering import render
@@ -27,7 +27,7 @@ from govpay.finance.notes import note_if_given
 from govpay.models import Operation, Payment
 from govpay.models.choices import OperationAttention, OperationState
 from govpay.models.people import kept, name_of
-from govpay.models.permissions import RESOLVE_OPERATION
+from govpay.models.permissions import ADD_NOTE, RESOLVE_OPERATION
 from govpay.review import Group, Item, count_items, find_items
 from govpay.review.items import ITEMS_PER_KIND_LIMIT, ended_item, unknown_item
 
@@ -167,7 +167,13 @@ def operation_alert(row: Operation, user: Any) -> Alert | None:
         return Alert(title, (*lines, _("Users who may resolve operations can mark this as dealt with.")))
     shown = (("attention", row.attention), ("at", row.attention_at.isoformat() if row.attention_at else ""))
     address = reverse("admin:govpay_operation_dealt_with", args=[row.pk])
-    return Alert(title, lines, button=Button(_("Mark as dealt with"), address, shown, takes_note=bool(row.payment_id)))
+    return Alert(
+        title,
+        lines,
+        button=Button(
+            _("Mark as dealt with"), address, shown, takes_note=bool(row.payment_id) and user.has_perm(ADD_NOTE)
+        ),
+    )
 
 
 def resolve_links(row: Operation, user: Any) -> list[tuple[Any, str]]:
@@ -294,7 +300,7 @@ class DealtWithView(OperationView):
             ):
                 text = _("Marked as dealt with: %(what)s.") % {"what": label_of(attention, OperationAttention)}
                 self.admin.log_change(self.request, row, text)
-                note_if_given(self.request.POST.get("note", ""), row=row.payment, actor=self.request.user)
+                note_if_given(given_note(self.request), row=row.payment, actor=self.request.user)
                 return messages.SUCCESS, text
         if not row.attention:
             return messages.INFO, _("Somebody else has marked it as dealt with already.")

@@ -141,7 +141,7 @@ def _dated_captures(whose: dict[str, Any]) -> Source:
 
 
 def _undated_captures(whose: dict[str, Any]) -> Source:
-    """Captured payments of which the platform does not say when. The capture transaction says it, or nothing does."""
+    """Return captured payments without a time of capture. They are dated by their capture transaction, if there is one."""
     first = _captures("uid").values("payment").annotate(at=Min("remote_created_at")).values("at")
     rows = Payment.objects.filter(UNDATED_CAPTURES, was_captured(), **whose)
     return _of_payments(

@@ -157,7 +157,7 @@ def _refuse(account_uid: str, refused: DeliveryRefused) -> HttpResponse:
     logger.warning(
         "webhook refused: %d %s, account %s (no. %d)", refused.status, refused.why, one_line(account_uid, 128), count
     )
-    # Whoever sends a malformed request is told what is wrong with it. Who forges a signature learns nothing.
+    # The answer explains what is malformed. An answer to a wrong signature explains nothing.
     detail = refused.why if refused.status in (400, 405, 413, 415) else ""
     return _quiet(_answer(refused.status, "refused", detail, **refused.headers))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -63,8 +64,6 @@ def test_what_is_refused_is_not_stored_and_not_repeated(desk: Client, row: Any, 
 
 
 def test_who_may_not_add_a_note_sees_no_form(make_staff: Any, browse: Any, look: Callable[..., Page], row: Any) -> None:
-    from django.contrib.auth.models import Permission
-
     user = make_staff()
     user.user_permissions.add(*Permission.objects.filter(codename=f"view_{row._meta.model_name}"))
     client = browse(user)
@@ -96,3 +95,18 @@ def test_payments_with_a_note_are_listed(desk: Client, look: Callable[..., Page]
     page = look(desk, reverse("admin:govpay_payment_changelist") + "?noted=1")
     assert "NOTED" in page.html
     assert other.reference_id not in page.html
+
+
+def test_who_may_not_write_notes_marks_without_one(make_staff: Any, browse: Any, look: Callable[..., Page]) -> None:
+    relatives()
+    row = payment(flag="chargeback", flagged_at=timezone.now())
+    user = make_staff()
+    user.user_permissions.add(*Permission.objects.filter(codename__in=("view_payment", "refund_payment")))
+    client = browse(user)
+    page = look(client, page_of(row))
+    assert 'name="note"' not in page.html
+    shown = dict(re.findall(r'name="(flag|flagged_at)" value="([^"]+)"', page.html))
+    client.post(reverse("admin:govpay_payment_clear_flag", args=[row.pk]), {**shown, "note": "Forged."})
+    row.refresh_from_db()
+    assert row.flag == ""
+    assert not Note.objects.exists()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -184,3 +184,14 @@ def test_pages_of_nonsense_are_no_errors(desk: Client, look: Callable[..., Page]
     assert look(desk, f"{REGISTER}?page={'9' * 5000}").status == 200
     operations = reverse("admin:govpay_operation_changelist")
     assert look(desk, f"{operations}?actor={'9' * 40}").status in (302, 400)
+
+
+def test_persons_are_for_those_who_may_see_operations(
+    make_staff: Any, browse: Any, look: Callable[..., Page], two_accounts: list[str]
+) -> None:
+    user = make_staff()
+    user.user_permissions.add(*Permission.objects.filter(codename__in=("view_payment", "view_transaction")))
+    client = browse(user)
+    assert look(client, f"{REPORTS}?{around()}").status == 200
+    assert "Select a valid choice" in look(client, f"{REPORTS}?{around()}&by=person").html
+    assert look(client, f"{REGISTER}?{around()}&person=pat").status == 403

@@ -1,1 +1,1 @@
-"""A database for tests that stands for a read replica: whoever reads it fails (``tests.routers``)."""
+"""A database for tests that stands for a read replica: each read fails (``tests.routers``)."""

@@ -24,7 +24,7 @@ def account(uid: str = "acc_1", timezone: str = "America/Denver") -> PaymentAcco
 
 
 def payment(captured_at: dt.datetime | None = NOON, **columns: Any) -> Payment:
-    """A captured payment of 10.00, of which 0.60 are tax and 0.40 the fee."""
+    """Return a captured payment of 10.00, with 0.60 tax and 0.40 fee included."""
     given = {
         "uid": f"pay_{next(_numbers)}",
         "account_id": "acc_1",
