@@ -141,7 +141,7 @@ def _dated_captures(whose: dict[str, Any]) -> Source:
 
 
 def _undated_captures(whose: dict[str, Any]) -> Source:
-    """Return captured payments without a time of capture. They are dated by their capture transaction, if there is one."""
+    """Return captured payments without a time of capture. Their capture transaction dates them, if any."""
     first = _captures("uid").values("payment").annotate(at=Min("remote_created_at")).values("at")
     rows = Payment.objects.filter(UNDATED_CAPTURES, was_captured(), **whose)
     return _of_payments(
